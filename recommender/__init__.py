@@ -1,0 +1,1 @@
+"""What to do and why: machine, model, data, memory, time, rules, search. Pure; knows no run and no screen."""

@@ -1,0 +1,1 @@
+"""FinetuneConfig: the one typed, validated configuration, its file and its edits."""

@@ -1,0 +1,184 @@
+"""FinetuneConfig: what the YAML file says, the form edits, the estimator prices and the worker obeys.
+
+Keys are the names that PEFT, TRL and Transformers use. Validation happens here, once; the layers behind it trust it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Method = Literal["qlora", "lora", "full"]
+Precision = Literal["bf16", "fp16", "fp32"]
+Goal = Literal["balanced", "fastest", "longest-context", "best-quality", "smallest-memory"]
+
+
+def _no_booleans(value: Any) -> Any:
+    """YAML's `yes` must not become the number 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _number_words(value: Any) -> Any:
+    """YAML 1.1 reads 2e-4 (no dot) as a string; people mean the number."""
+    value = _no_booleans(value)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number_words)]
+Count = Annotated[int, BeforeValidator(_no_booleans)]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class Quantization(Section):
+    """How the frozen base is held."""
+
+    bits: Literal[4, 8] | None = Field(None, description="4 or 8 bits by bitsandbytes, null for 16-bit weights")
+    quant_type: Literal["nf4", "fp4"] = Field(
+        "nf4", description="4-bit data type; NF4 suits normally distributed weights"
+    )
+    double_quant: bool = Field(True, description="quantise the block scales too: 0.37 bit a parameter less")
+
+
+class Lora(Section):
+    """PEFT's LoraConfig, its own names."""
+
+    r: Count = Field(16, ge=1, le=4096, description="rank of the update")
+    lora_alpha: Annotated[float, BeforeValidator(_number_words)] = Field(
+        32, gt=0, description="scale: the update is multiplied by lora_alpha / r"
+    )
+    lora_dropout: Number = Field(0.0, ge=0.0, lt=1.0, description="dropout before the A matrix")
+    target_modules: Literal["all-linear"] | list[str] = Field("all-linear", description="leaf names, or all-linear")
+    bias: Literal["none", "all", "lora_only"] = Field("none", description="which biases are trained")
+    use_rslora: bool = Field(False, description="scale by lora_alpha / sqrt(r) instead")
+    use_dora: bool = Field(False, description="weight-decomposed LoRA: slower, a little better at low rank")
+    init_lora_weights: bool | Literal["gaussian", "pissa", "pissa_niter_16", "olora", "loftq", "eva", "orthogonal"] = (
+        Field(True, description="true: B starts at zero, so training starts from the base model")
+    )
+    modules_to_save: list[str] = Field(default_factory=list, description="modules trained in full beside the adapter")
+    rank_pattern: dict[str, int] = Field(default_factory=dict, description="rank by layer name or regular expression")
+    alpha_pattern: dict[str, float] = Field(
+        default_factory=dict, description="alpha by layer name or regular expression"
+    )
+
+
+class RopeScaling(Section):
+    """Context extension, as Transformers takes it."""
+
+    rope_type: Literal["linear", "dynamic", "yarn"] = Field(description="how positions are stretched")
+    factor: Number = Field(gt=1.0, description="how far beyond the model's own context")
+
+
+class Source(Section):
+    """One training source with its share and split."""
+
+    path: str
+    weight: Number = Field(1.0, gt=0)
+    split: str | None = None
+
+
+class Data(Section):
+    """What is trained on, and how rows become tokens."""
+
+    train: list[str | Source] = Field(default_factory=list, description="files, relative to this configuration file")
+    eval: list[str] | None = Field(None, description="held-out files; null takes eval_fraction of the training rows")
+    eval_fraction: Number = Field(0.05, ge=0.0, lt=1.0, description="share of rows held out when eval is null")
+    format: str = Field("auto", description="row shape: auto, alpaca, sharegpt, messages, prompt-completion, text")
+    template: str = Field("auto", description="chat template: auto is the model's own, else a name or a Jinja file")
+    columns: dict[str, str] = Field(default_factory=dict, description="role to column, where recognition is corrected")
+    max_length: Count = Field(1024, ge=8, description="tokens a row may have; the rest is cut")
+    packing: Literal["auto"] | bool = Field("auto", description="several rows in one sequence")
+    train_on: Literal["assistant", "all"] = Field("assistant", description="which tokens the loss sees")
+    skip_bad_rows: bool = Field(False, description="leave rows out that cannot be read; their number is recorded")
+
+    @property
+    def train_paths(self) -> tuple[str, ...]:
+        """Paths of the training sources, without weights and splits."""
+        return tuple(item if isinstance(item, str) else item.path for item in self.train)
+
+
+class Training(Section):
+    """Transformers' TrainingArguments, with `precision` and `gradient_checkpointing` as people know them."""
+
+    learning_rate: Number = Field(2e-4, gt=0, le=1.0, description="peak rate")
+    num_train_epochs: Number = Field(1, gt=0, le=1000, description="passes over the rows")
+    max_steps: Count | None = Field(None, ge=1, description="optimizer steps; overrides epochs when set")
+    per_device_train_batch_size: Count = Field(1, ge=1, description="rows in one forward pass")
+    gradient_accumulation_steps: Count = Field(16, ge=1, description="forward passes in one optimizer step")
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field("cosine")
+    warmup_steps: Number = Field(0.05, ge=0.0, description="below 1 a share of all steps, else steps")
+    weight_decay: Number = Field(0.0, ge=0.0, description="AdamW's decoupled decay of the trained weights")
+    optim: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "sgd"] = (
+        Field("adamw_torch_fused")
+    )
+    max_grad_norm: Number = Field(1.0, ge=0.0, description="clip the gradient's norm; 0 does not clip")
+    precision: Precision = Field("bf16", description="compute precision")
+    gradient_checkpointing: bool = Field(True, description="recompute activations in the backward pass")
+    activation_offloading: bool = Field(False, description="keep checkpoints in host memory")
+    attn_implementation: Literal["sdpa", "flash_attention_2", "flash_attention_3", "eager"] = Field("sdpa")
+    seed: Count = Field(42, ge=0, le=2**32 - 1)
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Rows in one optimizer step on one device."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+
+class Run(Section):
+    """How the run is logged, evaluated and kept."""
+
+    name: str | None = None
+    logging_steps: Count = Field(1, ge=1)
+    eval_steps: Literal["auto"] | Count = Field("auto", description="auto, or a number of steps")
+    save_steps: Literal["auto"] | Count = Field("auto", description="auto, or a number of steps")
+    save_total_limit: Count = Field(2, ge=1, description="checkpoints kept")
+    report_to: list[str] = Field(default_factory=list)
+    on_end: str | None = Field(None, description="a command run when the run has ended, well or badly")
+
+
+class FinetuneConfig(Section):
+    """The whole of a fine-tune."""
+
+    model: str = Field(description="hub id or folder", min_length=1)
+    revision: str | None = None
+    method: Method = "qlora"
+    quantization: Quantization = Field(default_factory=Quantization)
+    lora: Lora = Field(default_factory=Lora)
+    rope_scaling: RopeScaling | None = None
+    data: Data = Field(default_factory=Data)
+    training: Training = Field(default_factory=Training)
+    run: Run = Field(default_factory=Run)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, raw: Any) -> Any:
+        """Accept `training.warmup_ratio`, the old name of a `warmup_steps` below 1."""
+        if isinstance(raw, dict) and isinstance(training := raw.get("training"), dict) and "warmup_ratio" in training:
+            if "warmup_steps" in training:
+                raise ValueError("training.warmup_ratio is the old name of training.warmup_steps: give one of them")
+            renamed = {("warmup_steps" if key == "warmup_ratio" else key): value for key, value in training.items()}
+            return {**raw, "training": renamed}
+        return raw
+
+    @model_validator(mode="after")
+    def _method_and_bits_agree(self) -> Self:
+        bits = self.quantization.bits
+        if self.method == "qlora" and bits is None:
+            raise ValueError("method qlora needs quantization.bits 4 or 8 (or choose method lora)")
+        if self.method != "qlora" and bits is not None:
+            raise ValueError(
+                f"method {self.method} trains 16-bit weights: quantization.bits must be null (or choose qlora)"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""How much memory a configuration needs, part by part, with a derivation for every part."""

@@ -1,0 +1,103 @@
+"""ModelSpec: the architecture facts that planning needs, and nothing that needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Source = Literal["folder", "cache", "hub", "catalogue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A kind of linear layer (`nn.Linear`) inside the decoder layers: what quantisation and LoRA act on."""
+
+    name: str
+    """Leaf module name, such as 'q_proj'."""
+    in_features: int
+    out_features: int
+    count: int
+    """How many of this kind in the whole model (usually one a layer)."""
+    bias: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of all of this kind, weights and biases."""
+        return self.count * (self.in_features * self.out_features + (self.out_features if self.bias else 0))
+
+    def adapter_parameters(self, r: int) -> int:
+        """Parameters that LoRA of rank r adds: A is r × in, B is out × r (Hu et al. 2021, section 4.1)."""
+        return self.count * r * (self.in_features + self.out_features)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A causal language model's architecture.
+
+    Parameter counts hold: total_parameters = embedding + head (0 when tied) + linears + other.
+    """
+
+    name: str
+    """As the person gave it: hub id, folder or catalogue name."""
+    source: Source
+    architecture: str
+    """Transformers' class, such as 'LlamaForCausalLM'."""
+    model_type: str
+    hidden_size: int
+    num_layers: int
+    intermediate_size: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    tied: bool
+    """Whether the output head shares the embedding's weight."""
+    max_position_embeddings: int
+    linears: tuple[Linear, ...]
+    """Every nn.Linear inside the decoder layers. Without the head."""
+    total_parameters: int
+    parameters_exact: bool
+    """True when counted from safetensors headers; else computed from the configuration."""
+    norm_parameters: int
+    """Parameters of all norms: fp32 where the stack upcasts them."""
+    other_parameters: int = 0
+    """Parameters that are neither embedding, head, linear nor norm (fused experts, routers, convolutions …)."""
+    dtype: str | None = None
+    """Stored dtype: 'bfloat16', 'float16', 'float32'."""
+    quantization: str | None = None
+    """How the weights on disk are quantised already: 'bnb-4bit', 'gptq', 'awq', 'fp8', 'mxfp4' … or None."""
+    sliding_window: int | None = None
+    num_experts: int = 0
+    experts_per_token: int = 0
+    moe_intermediate_size: int = 0
+    attention_bias: bool = False
+    qk_norm: bool = False
+    activation: str = "silu"
+    final_logit_softcapping: float | None = None
+    attn_logit_softcapping: float | None = None
+    path: Path | None = None
+    """Folder of its files, when they are here."""
+    has_weights: bool = False
+    """Whether safetensors weights are in that folder. Planning needs none, training does."""
+    weights_bytes: int | None = None
+    """Bytes of the safetensors files, here or on the hub."""
+    revision: str | None = None
+    gated: bool = False
+    unsupported: str = ""
+    """Why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of the input embedding."""
+        return self.vocab_size * self.hidden_size
+
+    @property
+    def head_parameters(self) -> int:
+        """Parameters of the output head beyond the embedding: 0 when tied."""
+        return 0 if self.tied else self.vocab_size * self.hidden_size
+
+    @property
+    def linear_parameters(self) -> int:
+        """Parameters of the linear layers inside the decoder layers."""
+        return sum(linear.parameters for linear in self.linears)

@@ -1,0 +1,23 @@
+"""What is checked before a run starts: each line with its result, its time and its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+CheckStatus = Literal["waiting", "running", "ok", "warn", "fail", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One line of the Check screen."""
+
+    key: str
+    """Stable name, such as 'disk' or 'worst_step'."""
+    title: str
+    status: CheckStatus
+    detail: str = ""
+    remedy: str = ""
+    seconds: float | None = None
+    progress: tuple[int, int] | None = None
+    """Done and total (bytes when downloading), while it runs."""

@@ -1,0 +1,75 @@
+"""The kinds of line in a run's events.jsonl: the one language between worker, supervisor and every reader.
+
+One JSON object a line, `{"v": 1, "t": <unix seconds>, "kind": …}` and the keys of its kind below. Keys may be missing
+and new ones may appear; a reader ignores what it does not know. Bytes, seconds and tokens are plain numbers.
+
+| kind | keys |
+|---|---|
+| status | status, reason |
+| start | model, method, device, total_steps, epochs, trainable_parameters, train_rows, eval_rows, bad_rows, trained_share, precision, effective_batch_size, resumed_from |
+| download | file, done_bytes, total_bytes |
+| preflight | allocated_bytes, reserved_bytes, process_bytes, predicted_bytes, step_seconds, rows, length, basis |
+| step | step, epoch, loss, learning_rate, grad_norm, tokens (so far), tokens_per_second, step_seconds, memory_bytes (allocated peak, or RSS) |
+| eval | step, eval_loss, rows, seconds, best |
+| checkpoint | step, path (relative), bytes, seconds |
+| sample | step, when ('before', 'during', 'after'), prompt, answer, expected |
+| device | utilisation, temperature, power_watts, power_limit_watts, memory_used, memory_total, cpu_percent, rss_bytes |
+| command | id, command, accepted, reason |
+| warning | message, remedy |
+| recovery | before, after, why |
+| end | status, reason, remedy, exit_code, signal, first_eval_loss, last_eval_loss, best_eval_loss, best_step, adapter, steps, tokens, seconds, peak_bytes, predicted_bytes |
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+VERSION: Final = 1
+
+Kind = Literal[
+    "status",
+    "start",
+    "download",
+    "preflight",
+    "step",
+    "eval",
+    "checkpoint",
+    "sample",
+    "device",
+    "command",
+    "warning",
+    "recovery",
+    "end",
+]
+Status = Literal[
+    "starting",
+    "downloading",
+    "loading",
+    "preflight",
+    "training",
+    "evaluating",
+    "saving",
+    "recovering",
+    "finished",
+    "stopped",
+    "failed",
+]
+Command = Literal["stop", "stop_now", "checkpoint", "evaluate"]
+
+ENDED: Final[frozenset[str]] = frozenset({"finished", "stopped", "failed"})
+"""Statuses after which nothing more happens."""
+
+HEARTBEAT_SECONDS: Final = 2.0
+SILENCE_SECONDS: Final = 30.0
+"""A heartbeat older than this with no live pid means that the run died (DESIGN section 2)."""
+
+
+def event(kind: Kind, now: float, **keys: Any) -> dict[str, Any]:
+    """Return one event as the object that its line holds.
+
+    Args:
+        kind: What happened.
+        now: Unix seconds.
+        **keys: The kind's own keys (table above); None values are left out.
+    """
+    return {"v": VERSION, "t": round(now, 3), "kind": kind, **{k: v for k, v in keys.items() if v is not None}}

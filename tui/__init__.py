@@ -1,0 +1,1 @@
+"""What a person sees: Textual screens and widgets, and the command line."""
