@@ -1,0 +1,125 @@
+"""Commands about runs that exist: list, watch, stop, resume, remove."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from presets.errors import InputError
+from tui.commands.facts import JsonFlag
+from tui.commands.settings import Settings, print_json, progress_note
+
+RunArgument = Annotated[str, typer.Argument(help="Run id, the start of one, its folder, or 'latest'.", metavar="RUN")]
+OptionalRun = Annotated[str | None, typer.Argument(help="Run id or folder; the newest one otherwise.", metavar="[RUN]")]
+PlainFlag = Annotated[bool, typer.Option("--plain", help="One line a step, no screens.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("runs")(runs)
+    app.command("watch")(watch)
+    app.command("stop")(stop)
+    app.command("resume")(resume)
+    app.command("rm")(remove)
+
+
+def follow(run: Path, settings: Settings, *, plain: bool) -> int:
+    """Watch a run: the dashboard in a terminal, one line a step without one.
+
+    Returns:
+        0 when it finished or was stopped or is left running, 1 when it failed.
+    """
+    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from tui.plain import watch_plain
+
+        return watch_plain(run, sys.stdout)
+    from tui.watch import run_watch
+
+    return run_watch(run, runs_dir=settings.runs, theme=settings.theme, unicode=settings.unicode)
+
+
+def runs(context: typer.Context, json: JsonFlag = False) -> int:
+    """List every run with its state, newest first."""
+    from trainer.runs import list_runs
+    from tui.commands.show_runs import show_runs
+
+    settings: Settings = context.obj
+    found = list_runs(settings.runs)
+    if json:
+        print_json({"runs": [run.document() for run in found]})
+        return 0
+    if not found and sys.stdin.isatty() and sys.stdout.isatty():
+        progress_note(f"no runs in {settings.runs}")
+        return 0
+    show_runs(found, settings.console())
+    return 0
+
+
+def watch(context: typer.Context, run: OptionalRun = None, plain: PlainFlag = False) -> int:
+    """Watch a run live; leaving the dashboard leaves the run alone."""
+    from trainer.runs import find_run
+
+    settings: Settings = context.obj
+    return follow(find_run(settings.runs, run), settings, plain=plain)
+
+
+def stop(
+    context: typer.Context,
+    run: RunArgument,
+    now: Annotated[bool, typer.Option("--now", help="Stop at once, without a checkpoint.")] = False,
+) -> int:
+    """Save a checkpoint and stop a run."""
+    from trainer.control import request
+    from trainer.reader import RunReader
+    from trainer.runs import find_run
+
+    settings: Settings = context.obj
+    path = find_run(settings.runs, run)
+    if not RunReader(path).poll().alive:
+        raise InputError(f"{path.name} is not running.", remedy="`lora-wizard runs` shows the state of every run.")
+    request(path, "stop_now" if now else "stop")
+    progress_note(
+        f"asked {path.name} to stop{' now' if now else ' after saving'}; `lora-wizard watch {path.name}` shows it"
+    )
+    return 0
+
+
+def resume(
+    context: typer.Context,
+    run: RunArgument,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
+    plain: PlainFlag = False,
+) -> int:
+    """Continue a run from its last checkpoint."""
+    from trainer.launch import resume_run
+    from trainer.runs import find_run
+
+    settings: Settings = context.obj
+    path = resume_run(find_run(settings.runs, run))
+    if detach:
+        print(path)
+        return 0
+    return follow(path, settings, plain=plain)
+
+
+def remove(
+    context: typer.Context,
+    run: RunArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
+    """Remove a run's folder, its checkpoints and its adapter."""
+    from trainer.runs import find_run, remove_run
+
+    settings: Settings = context.obj
+    path = find_run(settings.runs, run)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(f"This removes {path} with its adapter.", remedy="Say so with --yes.")
+        if not typer.confirm(f"Remove {path} with its checkpoints and its adapter?"):
+            return 0
+    remove_run(path)
+    progress_note(f"removed {path}")
+    return 0

@@ -1,0 +1,201 @@
+"""Commands that plan: recommend, estimate, data. The same calls as the screens make, printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from presets.errors import InputError
+from tui.commands.facts import JsonFlag
+from tui.commands.settings import Settings, print_json, progress_note, target_device
+
+if TYPE_CHECKING:
+    from recommender.config.schema import Data, FinetuneConfig
+    from recommender.data.profile import DataProfile
+    from recommender.model.spec import ModelSpec
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
+RowsOption = Annotated[int | None, typer.Option("--rows", min=1, help="Rows, when the data is not at hand.")]
+TokensOption = Annotated[float | None, typer.Option("--tokens", min=1, help="Mean tokens a row, with --rows.")]
+GpuOption = Annotated[str | None, typer.Option("--gpu", metavar="NAME", help="Plan for this card instead.")]
+GpuMemoryOption = Annotated[str | None, typer.Option("--gpu-memory", metavar="24GiB", help="A card known by its size.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value yourself.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("recommend")(recommend)
+    app.command("estimate")(estimate)
+    app.command("data")(data)
+
+
+def assignments(given: list[str] | None) -> dict[str, Any]:
+    """`--set key=value` options as changes.
+
+    Raises:
+        InputError: one is not key=value, or its key does not exist.
+    """
+    from recommender.config.edit import parse_assignment
+
+    return dict(parse_assignment(item) for item in given or [])
+
+
+def stand_in(rows: int | None, tokens: float | None) -> DataProfile | None:
+    """The profile that `--rows N --tokens T` stands for, None without them.
+
+    Raises:
+        InputError: only one of the two was given.
+    """
+    if rows is None and tokens is None:
+        return None
+    if rows is None or tokens is None:
+        raise InputError("--rows and --tokens belong together.", remedy="Give both, such as --rows 50000 --tokens 200.")
+    from recommender.data.load import synthetic_profile
+
+    return synthetic_profile(rows, tokens)
+
+
+def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfile:
+    """Read and tokenise the data of a configuration, saying on stderr how far it is."""
+    from recommender.data.load import profile_data
+
+    progress_note(f"reading {', '.join(section.train_paths)} …")
+    return profile_data(section, model=model, base=base).profile
+
+
+def data_section(paths: list[str], values: dict[str, Any]) -> Data:
+    """The data section of a configuration for these files, with `data.*` values that the person set.
+
+    Raises:
+        InputError: a value that its key cannot take.
+    """
+    from recommender.config.edit import apply
+    from recommender.config.schema import Data, FinetuneConfig
+
+    named: dict[str, Any] = {key: value for key, value in values.items() if key.startswith("data.")}
+    whole = FinetuneConfig(model="-", quantization={"bits": 4}, data=Data(train=list(paths)))  # type: ignore[arg-type]
+    return apply(whole, named).data
+
+
+def recommend(
+    context: typer.Context,
+    model: ModelOption,
+    data: Annotated[list[str] | None, typer.Option("--data", "-d", metavar="D", help="Data file or folder.")] = None,
+    rows: RowsOption = None,
+    tokens: TokensOption = None,
+    gpu: GpuOption = None,
+    gpu_memory: GpuMemoryOption = None,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="Number of GPUs.")] = 1,
+    goal: Annotated[
+        str, typer.Option(help="balanced, fastest, longest-context, best-quality or smallest-memory.")
+    ] = "balanced",
+    values: SetOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write config.yaml.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Recommend a configuration for a model and data on this machine, with the reason for every value."""
+    from recommender.machine.probe import probe
+    from recommender.model.reader import read_model
+    from recommender.recommend import as_goal, document
+    from recommender.recommend import recommend as make_plan
+    from tui.commands.show_plan import show_plan
+
+    settings: Settings = context.obj
+    chosen_goal = as_goal(goal)
+    changes = assignments(values)
+    if data and (rows or tokens):
+        raise InputError("--data and --rows were both given.", remedy="Give the file, or its size, not both.")
+    machine = probe(settings.runs)
+    device = target_device(machine, gpu, gpu_memory, gpus)
+    spec = read_model(model)
+    section = data_section([str(Path(path).absolute()) if Path(path).exists() else path for path in data or []], changes)
+    profile = profile_of(section, spec, None) if data else stand_in(rows, tokens)
+    plan = make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)
+    if output:
+        from recommender.config.io import write_config
+
+        write_config(output, plan.config)
+    if json:
+        print_json(document(plan, machine))
+    else:
+        show_plan(plan, settings.console())
+        if output:
+            progress_note(f"wrote {output}")
+    return 1 if plan.estimate.fits == "no" else 0
+
+
+def read_config(path: Path, values: list[str] | None = None) -> FinetuneConfig:
+    """Read a configuration file, resolve its paths against its folder, and apply `--set`.
+
+    Raises:
+        InputError: what is wrong with it, naming the file and the key.
+    """
+    from recommender.config.edit import apply
+    from recommender.config.io import load_config, resolve
+
+    return apply(resolve(load_config(path), path.absolute().parent), assignments(values))
+
+
+def estimate(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="Configuration file.")],
+    rows: RowsOption = None,
+    tokens: TokensOption = None,
+    gpu: GpuOption = None,
+    gpu_memory: GpuMemoryOption = None,
+    stack: Annotated[
+        str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast or hf-trainer+liger.")
+    ] = "trl",
+    trace: Annotated[bool, typer.Option("--trace", help="Trace the real model on fake tensors.")] = False,
+    values: SetOption = None,
+    json: JsonFlag = False,
+) -> int:
+    """Estimate memory and time of a configuration, part by part."""
+    from recommender.estimate import estimate as price
+    from recommender.machine.probe import probe
+    from recommender.model.reader import read_model
+    from tui.commands.show_plan import show_estimate
+
+    settings: Settings = context.obj
+    if trace:
+        raise InputError("--trace is not there yet.", remedy="Leave it out: the formula's estimate needs no trace.")
+    wanted = read_config(config, values)
+    machine = probe(settings.runs)
+    device = target_device(machine, gpu, gpu_memory)
+    spec = read_model(wanted.model, revision=wanted.revision)
+    profile = stand_in(rows, tokens)
+    if profile is None and wanted.data.train:
+        profile = profile_of(wanted.data, spec, config.absolute().parent)
+    answer = price(wanted, spec, device, profile, stack=stack)
+    if json:
+        print_json(answer.document())
+    else:
+        show_estimate(answer, device, settings.console())
+    return 1 if answer.fits == "no" else 0
+
+
+def data(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(help="Data files or folders.", metavar="DATA...")],
+    model: ModelOption,
+    values: SetOption = None,
+    row: Annotated[int, typer.Option(min=1, help="Show this row as the model will see it.")] = 1,
+    json: JsonFlag = False,
+) -> int:
+    """Show what a model will learn from the data: shape, lengths, cuts, and which tokens are trained."""
+    from recommender.data.load import document, profile_data
+    from recommender.model.reader import read_model
+    from tui.commands.show_data import show_data
+
+    settings: Settings = context.obj
+    spec = read_model(model)
+    section = data_section(files, assignments(values))
+    progress_note(f"reading {', '.join(files)} …")
+    dataset = profile_data(section, model=spec)
+    if json:
+        print_json(document(dataset.profile, section.max_length))
+    else:
+        show_data(dataset, section.max_length, row - 1, settings.console())
+    return 1 if dataset.profile.stops else 0

@@ -1,0 +1,73 @@
+"""What holds for every command: where runs live, how to draw, and the device that a plan is for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from presets.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from recommender.machine.facts import Device, Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options that stand before or after any command."""
+
+    runs: Path
+    unicode: bool = True
+    theme: str | None = None
+    verbose: bool = False
+
+    def console(self, *, stderr: bool = False) -> Console:
+        """A rich console for plain output; wide lines are not wrapped when nobody is at a terminal."""
+        from rich.console import Console
+
+        console = Console(stderr=stderr, highlight=False, emoji=False, safe_box=not self.unicode)
+        if not console.is_terminal:
+            console.width = max(console.width, 200)
+        return console
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document to stdout and nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def progress_note(text: str) -> None:
+    """Say on stderr what is being done, so that stdout stays the answer's own."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpus: int = 1) -> Device:
+    """The device that a plan is for.
+
+    Args:
+        machine: What the probe found.
+        gpu: Name of a catalogue card, real or not.
+        gpu_memory: Size of an unknown card, such as '24GiB'.
+        gpus: How many of them.
+
+    Raises:
+        InputError: both a name and a size, an unknown name, or more than one GPU.
+    """
+    from recommender.machine.devices import default_device, device_from_catalogue, device_from_memory, parse_bytes
+
+    if gpu and gpu_memory:
+        raise InputError("--gpu and --gpu-memory were both given.", remedy="Give the card's name or its size, not both.")
+    if gpus != 1:
+        raise InputError(
+            f"--gpus {gpus}: plans for more than one GPU are not priced yet.",
+            remedy="Plan for one GPU (leave --gpus out); training uses one GPU as well.",
+        )
+    if gpu:
+        return device_from_catalogue(gpu, machine)
+    if gpu_memory:
+        return device_from_memory(parse_bytes(gpu_memory))
+    return default_device(machine)

@@ -1,0 +1,70 @@
+"""A data set and one of its rows as text: what is trained, what is cut, for a plain terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from recommender.data.load import DataSet, Sample
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def bars(counts: list[int]) -> str:
+    """A histogram as one line of eighth blocks; every bin that is not empty shows at least one eighth."""
+    top = max(counts, default=0)
+    return "".join(BLOCKS[max(1, round(8 * n / top))] if n else " " for n in counts) if top else ""
+
+
+def sample_text(sample: Sample) -> Text:
+    """A row as the model sees it: trained tokens reversed, special ones dim, cut ones struck through."""
+    text = Text()
+    for piece in sample.pieces:
+        style = " ".join(
+            name for name, on in (("reverse", piece.trained), ("dim", piece.special), ("strike", piece.cut)) if on
+        )
+        text.append(piece.text, style=style or None)
+    return text
+
+
+def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> None:
+    """Print the profile, what is wrong, and one row.
+
+    Raises:
+        InputError: there is no such row.
+    """
+    from presets.errors import InputError
+    from recommender.data.load import histogram
+
+    profile = dataset.profile
+    if not 0 <= row < profile.rows:
+        raise InputError(f"There is no row {row + 1}: the data has {profile.rows}.")
+
+    def line(text: str) -> None:
+        console.print(escape(text), soft_wrap=True)
+
+    line(f"{profile.shape}: {profile.rows} rows   {profile.shape_reason}")
+    marks = "  ".join(f"p{int(q * 100)} {profile.quantile(q)}" for q in (0.5, 0.9, 0.95, 0.99))
+    guessed = " (estimated from bytes: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
+    line(f"tokens  {marks}  max {profile.longest}  total {profile.total_tokens}{guessed}")
+    line(f"        {bars(histogram(profile, 40))}")
+    cut_share = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
+    line(f"cut at {max_length}: {profile.rows_cut(max_length)} rows, {cut_share:.2%} of tokens")
+    line(f"trained on: {profile.trained_share:.1%} of tokens   template: {profile.template}")
+    if profile.trains_end_of_turn is not None:
+        line("✓ the end-of-turn token is trained" if profile.trains_end_of_turn else "✗ the end-of-turn token is not trained")
+    if profile.duplicates:
+        line(f"! {profile.duplicates} exact duplicates")
+    for stop in profile.stops:
+        line(f"✗ {stop}")
+    for warning in profile.warnings:
+        line(f"! {warning}")
+    for bad in profile.bad_rows:
+        line(f"  {bad.file}:{bad.line}: {bad.reason}")
+    line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
+    console.print(sample_text(dataset.sample(row, max_length)), soft_wrap=True)

@@ -1,0 +1,81 @@
+"""A plan and an estimate as lines of text, for a plain terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from recommender.machine.facts import Device
+    from recommender.plan import Estimate, Plan
+
+WORDS = {"yes": "FITS", "tight": "TIGHT", "no": "NO"}
+
+
+def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
+    """Print the judgement, the parts at the peak, and the time."""
+    from recommender.units import count, duration, gib
+
+    peak = estimate.peak
+    spare = estimate.spare_bytes
+    console.print(
+        f"{WORDS[estimate.fits]}  {gib(peak.process_bytes)} of {gib(estimate.free_bytes)} free on {escape(device.name)}"
+        f"  ({gib(peak.low_bytes)} to {gib(peak.high_bytes)}, {estimate.basis})  "
+        + (f"{gib(spare)} to spare" if spare >= 0 else f"{gib(-spare)} too much"),
+        soft_wrap=True,
+    )
+    parts = " · ".join(f"{name} {gib(size)}" for name, size in estimate.parts.items() if size)
+    console.print(f"parts  {parts}", soft_wrap=True)
+    if device.kind == "cuda":
+        console.print(f"nvidia-smi will show about {gib(peak.process_bytes)}")
+    console.print(f"adapter {gib(estimate.adapter_bytes)}   {count(estimate.trainable_parameters)} trained parameters")
+    if time := estimate.time:
+        total = f"{duration(time.total_seconds)}" if time.total_seconds is not None else "unknown without rows"
+        spread = (
+            f" ({duration(time.low_seconds)} – {duration(time.high_seconds)})"
+            if time.low_seconds is not None and time.high_seconds is not None
+            else ""
+        )
+        steps = f"   {count(time.steps)} steps" if time.steps else ""
+        console.print(f"time   {total}{spread}{steps}   about {time.tokens_per_second:,.0f} tok/s", soft_wrap=True)
+    else:
+        console.print("time   unknown: the speed of this card is not known")
+    for note in estimate.notes:
+        console.print(f"note   {escape(note)}", soft_wrap=True)
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """Print every decided value with its reason, then the estimate, warnings and remedies."""
+    from rich.table import Table
+
+    from recommender.config.edit import flatten
+
+    table = Table(title=f"{plan.model.name} on {plan.device.name}", title_justify="left", pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", no_wrap=True)
+    table.add_column("sure")
+    table.add_column("why", overflow="fold")
+    for key, value in flatten(plan.config).items():
+        if reason := plan.reasons.get(key):
+            table.add_row(escape(key), escape(_plain(value)), reason.confidence, escape(f"{reason.why} [{reason.source}]"))
+    console.print(table)
+    show_estimate(plan.estimate, plan.device, console)
+    for warning in plan.warnings:
+        console.print(f"! {escape(warning)}", soft_wrap=True)
+    if plan.remedies and plan.estimate.fits != "yes":
+        from recommender.units import gib
+
+        console.print("what would help:")
+        for remedy in plan.remedies:
+            console.print(
+                f"  {escape(remedy.label)}  saves {gib(remedy.saves_bytes)}  {escape(remedy.costs)}", soft_wrap=True
+            )
+
+
+def _plain(value: object) -> str:
+    if value is True or value is False:
+        return str(value).lower()
+    return f"{value:.2g}" if isinstance(value, float) and 0 < value < 0.01 else str(value)

@@ -1,0 +1,184 @@
+"""Commands that start training: train, demo, calibrate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from presets.errors import InputError, NoError
+from tui.commands.life import PlainFlag, follow
+from tui.commands.planning import SetOption, read_config
+from tui.commands.settings import Settings, progress_note
+
+if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
+    from recommender.data.load import DataSet
+    from recommender.machine.facts import Device
+    from recommender.model.spec import ModelSpec
+
+DetachFlag = Annotated[bool, typer.Option("--detach", help="Start it and return; `watch` shows it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("train")(train)
+    app.command("demo")(demo)
+    app.command("calibrate")(calibrate)
+
+
+def run_check_list(config: FinetuneConfig, device: Device, model: ModelSpec, dataset: DataSet, runs: Path) -> None:
+    """Run the Check screen's list, a line each on stderr.
+
+    Raises:
+        NoError: a check failed, so training would fail too; carries its remedy.
+    """
+    from trainer.checks import run_checks
+    from tui.commands.show_machine import MARKS
+
+    failed = None
+    for line in run_checks(config, device, model=model, dataset=dataset, runs=runs):
+        if line.status in MARKS:
+            took = f"  ({line.seconds:.1f} s)" if line.seconds is not None and line.seconds >= 0.1 else ""
+            progress_note(f"{MARKS[line.status]} {line.title}: {line.detail}{took}")
+        if line.status == "fail":
+            failed = line
+    if failed:
+        raise NoError(f"{failed.title}: {failed.detail}", remedy=failed.remedy)
+
+
+def start(config: FinetuneConfig, settings: Settings, *, document: dict[str, Any] | None, device: Device) -> Path:
+    """Check, then launch a run.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        NoError: a check failed. InputError: the data, the model or the folder cannot be used.
+    """
+    from recommender.data.load import profile_data
+    from recommender.model.reader import read_model
+    from recommender.recommend import launch_document
+    from trainer.launch import launch
+
+    spec = read_model(config.model, revision=config.revision)
+    dataset = profile_data(config.data, model=spec)
+    if dataset.profile.stops:
+        raise InputError(dataset.profile.stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
+    run_check_list(config, device, spec, dataset, settings.runs)
+    plan = document or launch_document(config, spec, device, dataset.profile)
+    return launch(config, plan_document=plan, device=device, runs=settings.runs)
+
+
+def train(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="Configuration file.")],
+    values: SetOption = None,
+    detach: DetachFlag = False,
+    plain: PlainFlag = False,
+) -> int:
+    """Check a configuration, then train it in a process of its own and watch it."""
+    from recommender.machine.devices import default_device
+    from recommender.machine.probe import probe
+
+    settings: Settings = context.obj
+    wanted = read_config(config, values)
+    if not wanted.data.train:
+        raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
+    run = start(wanted, settings, document=None, device=default_device(probe(settings.runs)))
+    if detach:
+        print(run)
+        return 0
+    return follow(run, settings, plain=plain)
+
+
+def demo(context: typer.Context, plain: PlainFlag = False) -> int:
+    """The main job on a small real model and the data set that ships with the program."""
+    from presets.demo import demo_data_path
+    from recommender.machine.devices import default_device
+    from recommender.machine.probe import probe
+    from trainer.demo_model import ensure_demo_model
+    from tui.commands.progress import download_line
+
+    settings: Settings = context.obj
+    with download_line(sys.stderr) as progress:
+        model = ensure_demo_model(progress)
+    device = default_device(probe(settings.runs))
+    if not plain and sys.stdin.isatty() and sys.stdout.isatty():
+        from tui.app import run_wizard
+
+        return run_wizard(
+            model=str(model),
+            data=[str(demo_data_path())],
+            runs=settings.runs,
+            theme=settings.theme,
+            unicode=settings.unicode,
+            overrides=demo_overrides(device),
+        )
+    return _plain_demo(model, device, settings)
+
+
+def demo_overrides(device: Device) -> dict[str, Any]:
+    """What the demo sets by hand: on a CPU one pass over the rows, so that it ends in minutes."""
+    return {"training.num_train_epochs": 1, "data.eval_fraction": 0.08} if device.kind == "cpu" else {}
+
+
+def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
+    from presets.demo import demo_data_path
+    from recommender.config.schema import Data
+    from recommender.data.load import profile_data
+    from recommender.machine.probe import probe
+    from recommender.model.reader import read_model
+    from recommender.recommend import document, recommend
+    from tui.commands.show_plan import show_plan
+
+    spec = read_model(str(model))
+    data = Data(train=[str(demo_data_path())])
+    profile = profile_data(data, model=spec).profile
+    plan = recommend(spec, device, profile, overrides=demo_overrides(device), data_config=data)
+    show_plan(plan, settings.console())
+    if plan.estimate.fits == "no":
+        raise NoError("The demo does not fit on this machine.", remedy=plan.remedies[0].label if plan.remedies else "")
+    run = start(plan.config, settings, document=document(plan, probe(settings.runs)), device=device)
+    return follow(run, settings, plain=True)
+
+
+def calibrate(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Argument(help="Configuration to measure; the demo otherwise.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
+) -> int:
+    """Measure one worst step of a configuration on this machine and keep it beside the prediction."""
+    from trainer.calibrate import measure
+    from tui.commands.settings import print_json
+
+    settings: Settings = context.obj
+    outcome = measure(_calibration_config(config, settings), settings.runs, note=progress_note)
+    if json:
+        print_json(outcome.document())
+    else:
+        print(outcome.sentence())
+    return 0
+
+
+def _calibration_config(config: Path | None, settings: Settings) -> FinetuneConfig:
+    """The configuration to measure: the given file's, or the demo's plan."""
+    if config:
+        return read_config(config)
+    from presets.demo import demo_data_path
+    from recommender.config.schema import Data
+    from recommender.data.load import profile_data
+    from recommender.machine.devices import default_device
+    from recommender.machine.probe import probe
+    from recommender.model.reader import read_model
+    from recommender.recommend import recommend
+    from trainer.demo_model import ensure_demo_model
+    from tui.commands.progress import download_line
+
+    with download_line(sys.stderr) as progress:
+        spec = read_model(str(ensure_demo_model(progress)))
+    data = Data(train=[str(demo_data_path())])
+    device = default_device(probe(settings.runs))
+    return recommend(spec, device, profile_data(data, model=spec).profile, data_config=data).config

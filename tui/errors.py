@@ -1,0 +1,50 @@
+"""The one place where an error becomes what a person reads on the command line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+
+from presets.errors import WizardError
+
+INTERNAL_ERROR_EXIT = 70
+"""EX_SOFTWARE of sysexits.h: our fault, neither a 'no' (1) nor bad input (2)."""
+
+
+def render(error: WizardError) -> str:
+    """Return the lines for stderr: what happened, then what to do, then detail."""
+    lines = [f"error: {error.message}"]
+    if error.remedy:
+        lines.append(f"  → {error.remedy}")
+    lines += [f"  {line}" for line in error.detail.strip().splitlines()]
+    return "\n".join(lines)
+
+
+def show(error: WizardError) -> int:
+    """Print the error to stderr and return its exit code."""
+    print(render(error), file=sys.stderr)
+    return error.exit_code
+
+
+def crash_log_path() -> Path:
+    """Where tracebacks of our own faults are kept."""
+    from recommender.paths import state_dir
+
+    return state_dir() / "crash.log"
+
+
+def show_crash(error: BaseException) -> int:
+    """Keep the traceback in the crash log, say so in one line, and return the exit code of an internal error."""
+    log = crash_log_path()
+    text = "".join(traceback.format_exception(error))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(f"--- {datetime.now().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n{text}\n")
+        kept = f"the details are in {log}"
+    except OSError as problem:
+        kept = f"and its details could not be kept ({problem})"
+    print(f"error: lora-wizard itself failed ({type(error).__name__}: {error}); {kept}", file=sys.stderr)
+    return INTERNAL_ERROR_EXIT
