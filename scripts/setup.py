@@ -62,7 +62,9 @@ def probe_torch(python: Path | str) -> dict[str, object]:
 
 def nvidia_gpu_here() -> bool:
     """Whether the kernel shows an NVIDIA device (works in containers and without nvidia-smi)."""
-    return Path("/dev/nvidiactl").exists() or any(Path("/proc/driver/nvidia/gpus").glob("*")) or Path("/dev/dxg").exists()
+    return (
+        Path("/dev/nvidiactl").exists() or any(Path("/proc/driver/nvidia/gpus").glob("*")) or Path("/dev/dxg").exists()
+    )
 
 
 def version_tuple(text: object) -> tuple[int, ...]:
@@ -72,7 +74,11 @@ def version_tuple(text: object) -> tuple[int, ...]:
 
 def reusable(answer: dict[str, object], gpu: bool) -> bool:
     """Whether the torch that is already there can be used: new enough, and it computes on the GPU if there is one."""
-    return not answer.get("error") and version_tuple(answer.get("version")) >= OLDEST_TORCH and (bool(answer.get("cuda")) or not gpu)
+    return (
+        not answer.get("error")
+        and version_tuple(answer.get("version")) >= OLDEST_TORCH
+        and (bool(answer.get("cuda")) or not gpu)
+    )
 
 
 def make_venv(venv: Path, reuse: bool) -> None:
@@ -135,7 +141,9 @@ def check_gpu(venv: Path, gpu: bool) -> None:
     if os.environ.get("LORA_WIZARD_CPU") == "1":
         say(f"warning: an NVIDIA GPU is here, but {why}{detail}; going on with the CPU as LORA_WIZARD_CPU=1 says")
         return
-    fail(f"an NVIDIA GPU is here, but {why}{detail}.\n  To use it: {remedy}.\n  To go on with the CPU: LORA_WIZARD_CPU=1 make …")
+    fail(
+        f"an NVIDIA GPU is here, but {why}{detail}.\n  To use it: {remedy}.\n  To go on with the CPU: LORA_WIZARD_CPU=1 make …"
+    )
 
 
 def stamp_of(extras: str) -> str:
@@ -177,7 +185,7 @@ def main() -> None:
     # Only the first set-up asks: later ones must not change what the environment sees.
     fresh = not (chosen.venv / "bin" / "python").exists()
     outer = probe_torch(sys.executable) if fresh else {}
-    reuse = fresh and reusable(outer, gpu) or (chosen.venv / "constraints-reused-torch.txt").exists()
+    reuse = (fresh and reusable(outer, gpu)) or (chosen.venv / "constraints-reused-torch.txt").exists()
     if fresh:
         say(f"reusing torch {outer.get('version')} of {sys.executable}" if reuse else f"making {chosen.venv.name}")
         make_venv(chosen.venv, reuse)

@@ -71,6 +71,8 @@ class Gpu:
     power_limit_watts: float | None = None
     mig: bool | None = None
     """Whether MIG mode is on; None where the GPU cannot."""
+    compute_share: float = 1.0
+    """Share of the card's compute that this is: below 1 for a MIG instance."""
     processes: tuple[GpuProcess, ...] = ()
     problem: str = ""
     """Why this GPU cannot be read any more ('GPU is lost'), or empty."""

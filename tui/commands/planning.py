@@ -110,7 +110,9 @@ def recommend(
     machine = probe(settings.runs)
     device = target_device(machine, gpu, gpu_memory, gpus)
     spec = read_model(model)
-    section = data_section([str(Path(path).absolute()) if Path(path).exists() else path for path in data or []], changes)
+    section = data_section(
+        [str(Path(path).absolute()) if Path(path).exists() else path for path in data or []], changes
+    )
     profile = profile_of(section, spec, None) if data else stand_in(rows, tokens)
     plan = make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)
     if output:
@@ -145,9 +147,7 @@ def estimate(
     tokens: TokensOption = None,
     gpu: GpuOption = None,
     gpu_memory: GpuMemoryOption = None,
-    stack: Annotated[
-        str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast or hf-trainer+liger.")
-    ] = "trl",
+    stack: Annotated[str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast or hf-trainer+liger.")] = "trl",
     trace: Annotated[bool, typer.Option("--trace", help="Trace the real model on fake tensors.")] = False,
     values: SetOption = None,
     json: JsonFlag = False,

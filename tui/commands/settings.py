@@ -60,7 +60,9 @@ def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpu
     from recommender.machine.devices import default_device, device_from_catalogue, device_from_memory, parse_bytes
 
     if gpu and gpu_memory:
-        raise InputError("--gpu and --gpu-memory were both given.", remedy="Give the card's name or its size, not both.")
+        raise InputError(
+            "--gpu and --gpu-memory were both given.", remedy="Give the card's name or its size, not both."
+        )
     if gpus != 1:
         raise InputError(
             f"--gpus {gpus}: plans for more than one GPU are not priced yet.",

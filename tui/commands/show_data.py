@@ -57,7 +57,11 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> 
     line(f"cut at {max_length}: {profile.rows_cut(max_length)} rows, {cut_share:.2%} of tokens")
     line(f"trained on: {profile.trained_share:.1%} of tokens   template: {profile.template}")
     if profile.trains_end_of_turn is not None:
-        line("✓ the end-of-turn token is trained" if profile.trains_end_of_turn else "✗ the end-of-turn token is not trained")
+        line(
+            "✓ the end-of-turn token is trained"
+            if profile.trains_end_of_turn
+            else "✗ the end-of-turn token is not trained"
+        )
     if profile.duplicates:
         line(f"! {profile.duplicates} exact duplicates")
     for stop in profile.stops:

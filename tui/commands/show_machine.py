@@ -23,7 +23,9 @@ def _gpu_line(gpu: Gpu) -> str:
         f"{gpu.index}  {gpu.name}",
         f"{gpu.architecture or 'unknown architecture'} {capability}",
         "bf16 ✓" if gpu.bf16 else "bf16 ✗ (fp16 instead)",
-        f"{gib(gpu.memory_free)} of {gib(gpu.memory_total)} free" if gpu.memory_total and gpu.memory_free is not None else "",
+        f"{gib(gpu.memory_free)} of {gib(gpu.memory_total)} free"
+        if gpu.memory_total and gpu.memory_free is not None
+        else "",
         f"util {gpu.utilisation} %" if gpu.utilisation is not None else "",
         f"{gpu.temperature} °C" if gpu.temperature is not None else "",
         f"{gpu.power_watts:.0f}/{gpu.power_limit_watts:.0f} W" if gpu.power_watts and gpu.power_limit_watts else "",
@@ -61,7 +63,9 @@ def show_machine(machine: Machine, console: Console) -> None:
         if machine.nvml.remedy:
             line(f"   → {machine.nvml.remedy}")
     host = machine.host
-    line(f"CPU   {host.cpu.name}, {host.cpu.cores} cores{', bf16 ✓' if host.cpu.bf16 else ', fp32 (no bf16 instructions)'}")
+    line(
+        f"CPU   {host.cpu.name}, {host.cpu.cores} cores{', bf16 ✓' if host.cpu.bf16 else ', fp32 (no bf16 instructions)'}"
+    )
     limit = " (cgroup's limit)" if host.ram_source == "cgroup" else ""
     line(f"RAM   {gib(host.ram_available)} of {gib(host.ram_total)} free{limit}")
     for disk in host.disks:

@@ -60,7 +60,9 @@ def show_plan(plan: Plan, console: Console) -> None:
     table.add_column("why", overflow="fold")
     for key, value in flatten(plan.config).items():
         if reason := plan.reasons.get(key):
-            table.add_row(escape(key), escape(_plain(value)), reason.confidence, escape(f"{reason.why} [{reason.source}]"))
+            table.add_row(
+                escape(key), escape(_plain(value)), reason.confidence, escape(f"{reason.why} [{reason.source}]")
+            )
     console.print(table)
     show_estimate(plan.estimate, plan.device, console)
     for warning in plan.warnings:
