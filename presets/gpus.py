@@ -1,0 +1,248 @@
+"""The catalogue of GPUs: facts from vendors' data sheets in gpus.yaml, their schema and the search by name.
+
+Rates are dense (no structured sparsity). Memory is the marketed size; vendors write GB for 2^30 bytes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from presets.errors import InputError
+
+GpuKind = Literal["consumer", "laptop", "workstation", "datacentre", "unified"]
+
+_FILE = Path(__file__).with_name("gpus.yaml")
+_GIB = 2**30
+
+_DRIVER_FIXED = 0.2
+_DRIVER_SHARE = 0.0075
+_ECC_SHARE = 1 / 16
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFacts:
+    """What a vendor says about one card. None means 'not published'."""
+
+    name: str
+    """Short name, such as 'RTX 4090' or 'A100 SXM 80GB'."""
+    kind: GpuKind
+    architecture: str
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    """Marketed size in bytes (GB taken as 2^30)."""
+    bandwidth: float
+    """Peak memory bandwidth, bytes a second."""
+    flops_bf16: float | None
+    """Dense tensor-core rate in bf16 with fp32 accumulation, FLOP/s; None where the card has no bf16."""
+    flops_fp16: float | None
+    """Dense rate in fp16 with fp32 accumulation, FLOP/s, which is what PyTorch's matrix products use."""
+    flops_fp32: float
+    """Dense fp32 rate outside the tensor cores, FLOP/s."""
+    power_watts: float | None
+    """Board power; of a laptop part, the top of its range."""
+    source: str
+    """Where the figures are from."""
+    aliases: tuple[str, ...] = ()
+    ecc_in_memory: bool = False
+    """GDDR with error correction on as delivered: it takes 1/16 of the memory."""
+    note: str = ""
+
+    @property
+    def total_bytes(self) -> int:
+        """What NVML reports as total: the marketed size, less 1/16 where ECC is kept in GDDR memory.
+
+        16 GiB on a T4 read 15 360 MiB, 24 on an L4 about 23 034, 48 on an L40S about 46 068; 24 on an RTX 4090
+        24 564.
+        """
+        return int(self.memory_bytes * (1 - _ECC_SHARE)) if self.ecc_in_memory else self.memory_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        """What an idle card leaves to a program: `total_bytes` less `driver_share`."""
+        return self.total_bytes - driver_share(self.total_bytes)
+
+
+def driver_share(total_bytes: int) -> int:
+    """Bytes of a card that the driver keeps for itself: 0.2 GiB and 0.75 % of the total.
+
+    A line through what `torch.cuda.mem_get_info` shows as total on idle cards: 23.65 of 24 GiB (RTX 4090), 10.75
+    of 11 (RTX 2080 Ti), 7.79 of 8 (laptop cards), 14.58 of 15 (T4), 79.2 of 80 (A100), 139.8 of 141 (H200).
+    """
+    return int(_DRIVER_FIXED * _GIB + _DRIVER_SHARE * total_bytes)
+
+
+@cache
+def load_gpus() -> tuple[GpuFacts, ...]:
+    """Every card of the shipped catalogue, in the file's order.
+
+    Raises:
+        InputError: If an entry is malformed; names the file and the entry.
+    """
+    return read_gpus(_FILE)
+
+
+def read_gpus(path: Path) -> tuple[GpuFacts, ...]:
+    """Read and check a catalogue file.
+
+    Raises:
+        InputError: If the file is not a YAML list of valid entries, or a name or alias stands for two cards.
+    """
+    import yaml
+
+    try:
+        entries = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"The GPU catalogue {path} cannot be read.", detail=str(error)) from error
+    if not isinstance(entries, list):
+        raise InputError(f"The GPU catalogue {path} must be a YAML list of cards.")
+    gpus = tuple(_parse(entry, f"{path.name}, entry {number}") for number, entry in enumerate(entries, start=1))
+    _check_unique(gpus, path)
+    return gpus
+
+
+def match_gpu(name: str) -> GpuFacts | None:
+    """The card that a driver's or a person's name stands for, or None.
+
+    Case, 'NVIDIA', 'GeForce', punctuation and a MIG suffix do not matter: 'NVIDIA GeForce RTX 4090', '4090' and
+    'rtx4090' are one card.
+    """
+    return _index().get(_key(name))
+
+
+def find_gpu(name: str) -> GpuFacts:
+    """As `match_gpu`, for a name that a person typed.
+
+    Raises:
+        InputError: If the catalogue has no such card; offers the nearest names.
+    """
+    if found := match_gpu(name):
+        return found
+    nearest = nearest_names(name)
+    offer = f"Nearest: {', '.join(nearest)}." if nearest else "See 'lora-wizard presets' for the names."
+    raise InputError(
+        f"There is no GPU called {name!r} in the catalogue.",
+        remedy=f"{offer} Any other card can be given by its size: --gpu-memory 24GiB.",
+    )
+
+
+def nearest_names(name: str, limit: int = 3) -> tuple[str, ...]:
+    """Names of the catalogue that look most like `name`, best first."""
+    typed = _squeezed(name)
+    shown = {facts.name: _squeezed(facts.name) for facts in load_gpus()}
+    scores = {known: difflib.SequenceMatcher(None, typed, key).ratio() for known, key in shown.items()}
+    best = sorted(scores, key=lambda known: scores[known], reverse=True)
+    return tuple(known for known in best if scores[known] >= 0.4)[:limit]
+
+
+@cache
+def _index() -> Mapping[str, GpuFacts]:
+    return {key: facts for facts in load_gpus() for key in _keys(facts)}
+
+
+_NOISE = re.compile(r"\b(nvidia|geforce|quadro|tesla|graphics|gpu|generation)\b")
+
+
+def _squeezed(name: str) -> str:
+    text = re.sub(r"\bmig\b.*", "", name.lower().replace("_", " "))
+    text = text.replace("(tm)", "").replace("(r)", "").replace("mobile", "laptop").replace("gib", "gb")
+    return re.sub(r"[^a-z0-9]", "", _NOISE.sub(" ", text.replace("-", " ")))
+
+
+def _key(name: str) -> str:
+    return re.sub(r"^[rg]tx(?=\d{4})", "", _squeezed(name))
+
+
+def _keys(facts: GpuFacts) -> set[str]:
+    return {_key(name) for name in (facts.name, *facts.aliases)}
+
+
+def _check_unique(gpus: tuple[GpuFacts, ...], path: Path) -> None:
+    owner: dict[str, str] = {}
+    for facts in gpus:
+        for key in _keys(facts):
+            if owner.setdefault(key, facts.name) != facts.name:
+                raise InputError(f"{path.name}: {facts.name!r} and {owner[key]!r} answer to the same name ({key}).")
+
+
+_REQUIRED = (
+    "name",
+    "kind",
+    "architecture",
+    "compute_capability",
+    "memory_gib",
+    "bandwidth_gbs",
+    "fp32_tflops",
+    "source",
+)
+_OPTIONAL = ("bf16_tflops", "fp16_tflops", "power_w", "aliases", "ecc_in_memory", "note")
+
+
+def _parse(entry: Any, where: str) -> GpuFacts:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: a card must be a mapping of keys.")
+    where = f"{where} ({entry['name']})" if isinstance(entry.get("name"), str) else where
+    if missing := [key for key in _REQUIRED if key not in entry]:
+        raise InputError(f"{where}: {missing[0]!r} is missing.")
+    if unknown := sorted(set(entry) - {*_REQUIRED, *_OPTIONAL}):
+        raise InputError(f"{where}: unknown key {unknown[0]!r}.")
+    if entry["kind"] not in get_args(GpuKind):
+        raise InputError(f"{where}: kind must be one of {', '.join(get_args(GpuKind))}, not {entry['kind']!r}.")
+    return GpuFacts(
+        name=_text(entry, "name", where),
+        kind=entry["kind"],
+        architecture=_text(entry, "architecture", where),
+        compute_capability=_capability(entry["compute_capability"], where),
+        memory_bytes=int(_number(entry, "memory_gib", where) * _GIB),
+        bandwidth=_number(entry, "bandwidth_gbs", where) * 1e9,
+        flops_bf16=_rate(entry, "bf16_tflops", where),
+        flops_fp16=_rate(entry, "fp16_tflops", where),
+        flops_fp32=_number(entry, "fp32_tflops", where) * 1e12,
+        power_watts=_number(entry, "power_w", where) if entry.get("power_w") is not None else None,
+        source=_text(entry, "source", where),
+        aliases=_aliases(entry.get("aliases", []), where),
+        ecc_in_memory=_flag(entry.get("ecc_in_memory", False), where),
+        note=_text(entry, "note", where) if "note" in entry else "",
+    )
+
+
+def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+    value = entry[key]
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}: {key} must be a text, not {value!r}.")
+    return value
+
+
+def _number(entry: Mapping[str, Any], key: str, where: str) -> float:
+    value = entry[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+        raise InputError(f"{where}: {key} must be a positive number, not {value!r}.")
+    return float(value)
+
+
+def _rate(entry: Mapping[str, Any], key: str, where: str) -> float | None:
+    return None if entry.get(key) is None else _number(entry, key, where) * 1e12
+
+
+def _capability(value: Any, where: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,2})\.(\d)", value) if isinstance(value, str) else None
+    if match is None:
+        raise InputError(f"{where}: compute_capability must be a quoted 'major.minor', not {value!r}.")
+    return int(match[1]), int(match[2])
+
+
+def _aliases(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(alias, str) for alias in value):
+        raise InputError(f"{where}: aliases must be a list of names, not {value!r}.")
+    return tuple(value)
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{where}: ecc_in_memory must be true or false, not {value!r}.")
+    return value

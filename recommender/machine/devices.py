@@ -1,0 +1,183 @@
+"""From what a machine has, or what somebody asks about, to the one device that a plan is made for."""
+
+from __future__ import annotations
+
+import re
+
+from presets.errors import InputError
+from presets.gpus import GpuFacts, driver_share, find_gpu, match_gpu
+from recommender.machine.facts import Device, Gpu, Machine, Software
+
+_GIB = 2**30
+_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SMALLEST_PLAIN = 2**20
+
+FLASH_ATTENTION_FROM = (8, 0)
+"""flash-attn 2 runs from Ampere on (its README)."""
+
+
+def device_for_gpu(gpu: Gpu, machine: Machine) -> Device:
+    """The device of a GPU that NVML reports; its rates come from the catalogue by name, None where it has none.
+
+    Free memory is NVML's. Where NVML does not tell (unified memory: GB10, Jetson) it is what the host can give.
+
+    Raises:
+        InputError: If the GPU cannot be read any more, or nobody knows how much memory it has.
+    """
+    if gpu.problem:
+        raise InputError(f"GPU {gpu.index} ({gpu.name}) cannot be used: {gpu.problem}", remedy="Choose another GPU.")
+    facts = match_gpu(gpu.name)
+    total, free, unified = _memory(gpu, facts, machine)
+    capability = gpu.compute_capability or (facts.compute_capability if facts else None)
+    share = min(1.0, total / facts.total_bytes) if facts and gpu.mig else 1.0
+    return Device(
+        kind="cuda",
+        name=gpu.name,
+        free_bytes=free,
+        total_bytes=total,
+        compute_capability=capability,
+        bandwidth=facts.bandwidth * share if facts else None,
+        flops_bf16=_scaled(facts.flops_bf16 if facts else None, gpu.compute_share),
+        flops_fp16=_scaled(facts.flops_fp16 if facts else None, gpu.compute_share),
+        flops_fp32=_scaled(facts.flops_fp32 if facts else None, gpu.compute_share),
+        bf16=_has_bf16(capability),
+        unified_memory=unified,
+        mig=bool(gpu.mig),
+        uuid=gpu.uuid,
+        index=gpu.index,
+        flash_attention=_flash_attention(machine.software, capability),
+        torch_version=machine.software.versions.get("torch"),
+    )
+
+
+def device_for_cpu(machine: Machine) -> Device:
+    """This machine's processor: free memory is what the cgroup (or the host) leaves. Its speed is not known here."""
+    host = machine.host
+    return Device(
+        kind="cpu",
+        name=host.cpu.name,
+        free_bytes=host.ram_available,
+        total_bytes=host.ram_total,
+        bf16=host.cpu.bf16,
+        cores=host.cpu.cores,
+        torch_version=machine.software.versions.get("torch"),
+    )
+
+
+def device_from_catalogue(name: str, machine: Machine | None = None) -> Device:
+    """A what-if card, idle: its free memory is `GpuFacts.free_bytes`.
+
+    Args:
+        name: As a person types it ('4090', 'a100-80gb').
+        machine: Where given, its torch and flash-attn are assumed to be there too.
+
+    Raises:
+        InputError: If the catalogue has no such card; offers the nearest.
+    """
+    facts = find_gpu(name)
+    software = machine.software if machine else None
+    return Device(
+        kind="cuda",
+        name=facts.name,
+        free_bytes=facts.free_bytes,
+        total_bytes=facts.total_bytes,
+        compute_capability=facts.compute_capability,
+        bandwidth=facts.bandwidth,
+        flops_bf16=facts.flops_bf16,
+        flops_fp16=facts.flops_fp16,
+        flops_fp32=facts.flops_fp32,
+        bf16=_has_bf16(facts.compute_capability),
+        unified_memory=facts.kind == "unified",
+        simulated=True,
+        flash_attention=_flash_attention(software, facts.compute_capability),
+        torch_version=software.versions.get("torch") if software else None,
+    )
+
+
+def device_from_memory(nbytes: int) -> Device:
+    """A card known only by its size: compute capability 8.0 assumed, rates and so time unknown.
+
+    Args:
+        nbytes: The card's size in bytes; the driver's share comes off, as it does from a catalogue card.
+
+    Raises:
+        InputError: If it is less than a driver takes for itself.
+    """
+    free = nbytes - driver_share(nbytes)
+    if free <= 0:
+        raise InputError(
+            f"A GPU with {nbytes / _GIB:.2f} GiB is smaller than what its driver takes for itself.",
+            remedy="Give the card's size, such as --gpu-memory 24GiB.",
+        )
+    return Device(
+        kind="cuda",
+        name=f"{nbytes / _GIB:g} GiB GPU",
+        free_bytes=free,
+        total_bytes=nbytes,
+        compute_capability=(8, 0),
+        bf16=True,
+        simulated=True,
+    )
+
+
+def default_device(machine: Machine) -> Device:
+    """What to plan for when nobody has chosen: the working GPU with the most free memory, else this CPU."""
+    usable = [gpu for gpu in machine.gpus if not gpu.problem and _knows_memory(gpu)]
+    if not usable:
+        return device_for_cpu(machine)
+    return max((device_for_gpu(gpu, machine) for gpu in usable), key=lambda device: device.free_bytes)
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as '24GiB', '24 GB', '24g', '23034MiB' or a plain number of bytes.
+
+    GB is taken as 2^30 as GPU vendors do. A small plain number is refused, because it could be meant either way.
+
+    Raises:
+        InputError: If it is not a positive size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])i?b?|b|)\s*", text, flags=re.IGNORECASE)
+    if match is None:
+        raise InputError(f"{text!r} is not a size.", remedy="Write it with its unit, such as 24GiB or 23034MiB.")
+    number, unit = float(match[1]), match[2]
+    nbytes = int(number * _UNITS[unit.lower()]) if unit else int(number)
+    if nbytes <= 0:
+        raise InputError(f"A size must be more than 0, not {text!r}.", remedy="Write it such as 24GiB.")
+    if unit is None and nbytes < _SMALLEST_PLAIN:
+        raise InputError(
+            f"{text!r} lacks its unit: as bytes it would be less than 1 MiB.", remedy=f"Write {match[1]}GiB."
+        )
+    return nbytes
+
+
+def _memory(gpu: Gpu, facts: GpuFacts | None, machine: Machine) -> tuple[int, int, bool]:
+    """Total and free bytes, and whether they are the host's."""
+    if gpu.memory_total:
+        free = gpu.memory_total - driver_share(gpu.memory_total) if gpu.memory_free is None else gpu.memory_free
+        return gpu.memory_total, free, facts is not None and facts.kind == "unified"
+    if facts and facts.kind == "unified":
+        return machine.host.ram_total, machine.host.ram_available, True
+    if facts:
+        return facts.total_bytes, facts.free_bytes, False
+    raise InputError(
+        f"The driver does not say how much memory GPU {gpu.index} ({gpu.name}) has.",
+        remedy="Plan for it by its size: --gpu-memory 24GiB.",
+    )
+
+
+def _knows_memory(gpu: Gpu) -> bool:
+    return bool(gpu.memory_total) or match_gpu(gpu.name) is not None
+
+
+def _scaled(rate: float | None, share: float) -> float | None:
+    return None if rate is None else rate * share
+
+
+def _has_bf16(capability: tuple[int, int] | None) -> bool:
+    return capability is not None and capability >= (8, 0)
+
+
+def _flash_attention(software: Software | None, capability: tuple[int, int] | None) -> bool:
+    if software is None or capability is None or capability < FLASH_ATTENTION_FROM:
+        return False
+    return software.versions.get("flash-attn") is not None

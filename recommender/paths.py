@@ -1,0 +1,51 @@
+"""Where things are kept. Read from the environment at each call, so that a test or `--runs` can change it.
+
+Nothing here creates a folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+APP = "lora-wizard"
+
+
+def runs_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of run folders: `LORA_WIZARD_RUNS`, else `$XDG_DATA_HOME/lora-wizard/runs`."""
+    chosen = environment.get("LORA_WIZARD_RUNS")
+    return _absolute(chosen) if chosen else _xdg(environment, "XDG_DATA_HOME", ".local/share") / APP / "runs"
+
+
+def cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """What can be made again: token profiles, the converted demo model. `$XDG_CACHE_HOME/lora-wizard`."""
+    return _xdg(environment, "XDG_CACHE_HOME", ".cache") / APP
+
+
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """What this machine has taught us and the program's own log: `$XDG_STATE_HOME/lora-wizard`."""
+    return _xdg(environment, "XDG_STATE_HOME", ".local/state") / APP
+
+
+def model_cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """The Hugging Face hub cache, found as huggingface_hub finds it, without importing that package.
+
+    `HF_HUB_CACHE`, else the older `HUGGINGFACE_HUB_CACHE`, else `$HF_HOME/hub`, else
+    `$XDG_CACHE_HOME/huggingface/hub`. A test compares this with `huggingface_hub.constants.HF_HUB_CACHE`.
+    """
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if chosen := environment.get(name):
+            return _absolute(chosen)
+    home = environment.get("HF_HOME")
+    root = _absolute(home) if home else _xdg(environment, "XDG_CACHE_HOME", ".cache") / "huggingface"
+    return root / "hub"
+
+
+def _xdg(environment: Mapping[str, str], name: str, default: str) -> Path:
+    chosen = environment.get(name)
+    return _absolute(chosen) if chosen else Path.home() / default
+
+
+def _absolute(text: str) -> Path:
+    return Path(os.path.expandvars(text)).expanduser().absolute()
