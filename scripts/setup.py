@@ -2,8 +2,8 @@
 
 usage: python3 scripts/setup.py [--venv DIR] [--extras dev]
 
-It reuses a working torch of the Python that runs it, installs the tested versions of constraints.txt otherwise, and ends
-with an error when an NVIDIA GPU is here and the torch that would be used cannot compute on it: a silent CPU run
+It reuses a working torch of the Python that runs it, installs the tested versions of constraints.txt otherwise, and
+ends with an error when an NVIDIA GPU is here and the torch that would be used cannot compute on it: a silent CPU run
 would waste a night. LORA_WIZARD_CPU=1 says that a CPU run is wanted all the same.
 """
 
@@ -88,7 +88,7 @@ def make_venv(venv: Path, reuse: bool) -> None:
     if done.returncode:
         fail(
             f"could not make a virtual environment ({(done.stdout + done.stderr).strip()[-300:]}).\n"
-            f"  On Debian and Ubuntu: apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv (or python3-venv)."
+            "  On Debian and Ubuntu: apt install python3-venv."
         )
 
 
@@ -134,15 +134,16 @@ def check_gpu(venv: Path, gpu: bool) -> None:
     else:
         why = f"torch {answer.get('version')} was built for CUDA {built_for} and the GPU does not work with it"
         remedy = (
-            f"update the NVIDIA driver to one that supports CUDA {built_for} (`nvidia-smi` shows what yours supports), or "
-            "install a torch build for your driver and card into .venv (see 'With a GPU' in README.md)"
+            f"update the NVIDIA driver to one that supports CUDA {built_for} (`nvidia-smi` shows what yours supports), "
+            "or install a torch build for your driver and card into .venv (see 'With a GPU' in README.md)"
         )
     detail = f" ({answer['error']})" if answer.get("error") else ""
     if os.environ.get("LORA_WIZARD_CPU") == "1":
         say(f"warning: an NVIDIA GPU is here, but {why}{detail}; going on with the CPU as LORA_WIZARD_CPU=1 says")
         return
     fail(
-        f"an NVIDIA GPU is here, but {why}{detail}.\n  To use it: {remedy}.\n  To go on with the CPU: LORA_WIZARD_CPU=1 make …"
+        f"an NVIDIA GPU is here, but {why}{detail}.\n  To use it: {remedy}.\n"
+        "  To go on with the CPU: LORA_WIZARD_CPU=1 make …"
     )
 
 

@@ -63,9 +63,8 @@ def show_machine(machine: Machine, console: Console) -> None:
         if machine.nvml.remedy:
             line(f"   → {machine.nvml.remedy}")
     host = machine.host
-    line(
-        f"CPU   {host.cpu.name}, {host.cpu.cores} cores{', bf16 ✓' if host.cpu.bf16 else ', fp32 (no bf16 instructions)'}"
-    )
+    precision = "bf16 ✓" if host.cpu.bf16 else "fp32 (no bf16 instructions)"
+    line(f"CPU   {host.cpu.name}, {host.cpu.cores} cores, {precision}")
     limit = " (cgroup's limit)" if host.ram_source == "cgroup" else ""
     line(f"RAM   {gib(host.ram_available)} of {gib(host.ram_total)} free{limit}")
     for disk in host.disks:

@@ -17,7 +17,7 @@ WORDS = {"yes": "FITS", "tight": "TIGHT", "no": "NO"}
 
 def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     """Print the judgement, the parts at the peak, and the time."""
-    from recommender.units import count, duration, gib
+    from recommender.units import count, duration, gib, rate
 
     peak = estimate.peak
     spare = estimate.spare_bytes
@@ -40,7 +40,7 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
             else ""
         )
         steps = f"   {count(time.steps)} steps" if time.steps else ""
-        console.print(f"time   {total}{spread}{steps}   about {time.tokens_per_second:,.0f} tok/s", soft_wrap=True)
+        console.print(f"time   {total}{spread}{steps}   about {rate(time.tokens_per_second)}", soft_wrap=True)
     else:
         console.print("time   unknown: the speed of this card is not known")
     for note in estimate.notes:
@@ -78,6 +78,8 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def _plain(value: object) -> str:
+    from recommender.units import small
+
     if value is True or value is False:
         return str(value).lower()
-    return f"{value:.2g}" if isinstance(value, float) and 0 < value < 0.01 else str(value)
+    return small(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,41 @@
+"""What the first painted screen waits for."""
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import json, sys
+from tui.commands.root import command_names
+command_names()
+from tui.app import wizard_app
+from pathlib import Path
+import tempfile
+
+app = wizard_app(model=None, data=None, runs=Path(tempfile.mkdtemp()), theme=None, unicode=True)
+
+async def first_frame(pilot):
+    print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+    app.exit(0)
+
+import asyncio
+
+async def run():
+    async with app.run_test(size=(120, 40)):
+        seen.update({name.split(".")[0] for name in sys.modules})
+
+seen = set()
+asyncio.run(run())
+print(json.dumps(sorted(seen)))
+"""
+
+HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "pandas", "pyarrow"}
+LATER = {"numpy", "jinja2", "textual_plot", "tokenizers"}
+
+
+def test_nothing_heavy_is_imported_before_the_first_frame() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    imported = set(json.loads(done.stdout.strip().splitlines()[-1]))
+    assert "textual" in imported
+    assert not imported & (HEAVY | LATER)
