@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from math import ceil
 from pathlib import Path
+
+from recommender.data.tally import Runs, Tally, WholeRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,16 @@ class DataProfile:
     empty_answers: int = 0
     """Rows of which no token is trained."""
     stops: tuple[str, ...] = ()
-    """Why this data must not be trained on as it is."""
+    """Why this data must not be trained on as it is, whatever the length limit; see `stops_at`."""
     warnings: tuple[str, ...] = ()
+    """What the person should know, whatever the length limit; see `warnings_at`."""
     columns_seen: tuple[str, ...] = field(default=())
+    mask_method: str = ""
+    """How the trained tokens were found: 'generation marks', 'prefix', 'difference' …, for the screen."""
+    end_of_turn: str = ""
+    """The token that ends an answer, as text; empty where there is none."""
+    skipped_rows: int = 0
+    """Bad rows that are left out because `data.skip_bad_rows` says so."""
 
     @property
     def rows(self) -> int:
@@ -65,62 +72,73 @@ class DataProfile:
         return len(self.lengths)
 
     @cached_property
-    def _sorted(self) -> array[int]:
-        return array("q", sorted(self.lengths))
+    def _lengths(self) -> Tally:
+        return Tally.of(self.lengths)
 
     @cached_property
-    def _length_sums(self) -> array[int]:
-        """Running sums of the sorted lengths, for token counts under any limit in O(log n)."""
-        return array("q", accumulate(self._sorted, initial=0))
-
-    @cached_property
-    def _span_bounds(self) -> tuple[array[int], array[int], array[int], array[int]]:
-        starts = array("q", sorted(self.spans[0::2]))
-        ends = array("q", sorted(self.spans[1::2]))
-        return starts, array("q", accumulate(starts, initial=0)), ends, array("q", accumulate(ends, initial=0))
+    def _span_bounds(self) -> tuple[Tally, Tally]:
+        if isinstance(self.spans, WholeRows):
+            return Tally.of(Runs((0,), (self.rows,))), self._lengths
+        return Tally.of(self.spans[0::2]), Tally.of(self.spans[1::2])
 
     @property
     def total_tokens(self) -> int:
         """Tokens of all rows, uncut."""
-        return self._length_sums[-1]
+        return self._lengths.total
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest row."""
-        return self._sorted[-1] if self.rows else 0
+        """Tokens of the longest row; 0 without rows."""
+        return self._lengths.values[-1] if self.rows else 0
 
     def quantile(self, q: float) -> int:
-        """Length in tokens that a share q of rows does not exceed (nearest rank)."""
+        """Length in tokens that a share q of rows (0 to 1) does not exceed: the nearest rank, ceil(q × rows)."""
         if not self.rows:
             return 0
-        return self._sorted[min(self.rows - 1, max(0, -(-int(q * self.rows * 1_000_000) // 1_000_000) - 1))]
+        return self._lengths.ranked(min(self.rows, max(1, ceil(round(q * self.rows, 6)))))
 
     def tokens_at(self, max_length: int) -> int:
         """Tokens that remain when every row is cut at max_length."""
-        kept = bisect_right(self._sorted, max_length)
-        return self._length_sums[kept] + (self.rows - kept) * max_length
+        return self._lengths.clipped(max_length)
 
     def rows_cut(self, max_length: int) -> int:
         """Rows longer than max_length."""
-        return self.rows - bisect_right(self._sorted, max_length)
+        return self._lengths.above(max_length)
 
     def trained_at(self, max_length: int) -> int:
         """Trained tokens that remain when every row is cut: the sum of min(end, L) - min(start, L) over the spans."""
-        starts, start_sums, ends, end_sums = self._span_bounds
-
-        def clipped(values: array[int], sums: array[int]) -> int:
-            kept = bisect_right(values, max_length)
-            return sums[kept] + (len(values) - kept) * max_length
-
-        return clipped(ends, end_sums) - clipped(starts, start_sums)
+        starts, ends = self._span_bounds
+        return ends.clipped(max_length) - starts.clipped(max_length)
 
     @property
     def trained_tokens(self) -> int:
         """Trained tokens of all rows, uncut."""
-        _, start_sums, _, end_sums = self._span_bounds
-        return end_sums[-1] - start_sums[-1]
+        starts, ends = self._span_bounds
+        return ends.total - starts.total
 
     @property
     def trained_share(self) -> float:
         """Trained tokens of all tokens, 0 to 1."""
         return self.trained_tokens / self.total_tokens if self.total_tokens else 0.0
+
+    def stops_at(self, max_length: int) -> tuple[str, ...]:
+        """`stops`, and what stops training at this length: every row cut before its answer."""
+        if self.trained_tokens and not self.trained_at(max_length):
+            return (
+                *self.stops,
+                f"Every row is cut before its answer begins at max_length {max_length}: nothing would be trained. "
+                f"Raise data.max_length (p50 is {self.quantile(0.5)} tokens, the longest row {self.longest}).",
+            )
+        return self.stops
+
+    def warnings_at(self, max_length: int) -> tuple[str, ...]:
+        """`warnings`, and what the limit costs when it cuts more than 1 % of the trained tokens."""
+        kept = self.trained_at(max_length)
+        if self.trained_tokens and 0 < kept < 0.99 * self.trained_tokens:
+            share = 1 - kept / self.trained_tokens
+            return (
+                *self.warnings,
+                f"max_length {max_length} cuts {share:.1%} of the trained tokens ({self.rows_cut(max_length)} rows): "
+                f"{self.quantile(0.99)} would keep 99 % of the rows whole.",
+            )
+        return self.warnings
