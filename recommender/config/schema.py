@@ -141,8 +141,12 @@ class Run(Section):
 
     name: str | None = None
     logging_steps: Count = Field(1, ge=1)
-    eval_steps: Literal["auto"] | Count = Field("auto", description="auto, or a number of steps")
-    save_steps: Literal["auto"] | Count = Field("auto", description="auto, or a number of steps")
+    eval_steps: Literal["auto"] | Annotated[Count, Field(ge=1)] = Field(
+        "auto", description="auto, or a number of steps"
+    )
+    save_steps: Literal["auto"] | Annotated[Count, Field(ge=1)] = Field(
+        "auto", description="auto, or a number of steps"
+    )
     save_total_limit: Count = Field(2, ge=1, description="checkpoints kept")
     report_to: list[str] = Field(default_factory=list)
     on_end: str | None = Field(None, description="a command run when the run has ended, well or badly")

@@ -1,0 +1,132 @@
+"""Changing a configuration by dotted keys: what the form, `--set`, presets and remedies do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from presets.errors import InputError
+from recommender.config.keys import fields, full_name, nearest
+from recommender.config.schema import FinetuneConfig, Section
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+
+def apply(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:
+    """Return the configuration with these values.
+
+    `method` and `quantization.bits` say the same thing from two sides: when only one is given, the other follows.
+
+    Args:
+        config: What to change; it stays as it is.
+        changes: Dotted (or unique short) key to value.
+
+    Raises:
+        InputError: a key that does not exist (the nearest is named), a value that it cannot take, or a contradiction.
+    """
+    from pydantic import ValidationError
+
+    from recommender.config.problems import input_error
+
+    if not changes:
+        return config
+    document = config.model_dump()
+    for key, value in with_followers(config, {known_key(key): value for key, value in changes.items()}).items():
+        _put(document, key.split("."), value)
+    try:
+        return FinetuneConfig.model_validate(document)
+    except ValidationError as error:
+        raise input_error(error) from None
+
+
+def with_followers(config: FinetuneConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the value of `method` or `quantization.bits` that the other one implies."""
+    result = dict(changes)
+    if "method" in changes and "quantization.bits" not in changes:
+        result["quantization.bits"] = (config.quantization.bits or 4) if changes["method"] == "qlora" else None
+    elif "quantization.bits" in changes and "method" not in changes:
+        if changes["quantization.bits"] is not None:
+            result["method"] = "qlora"
+        elif config.method == "qlora":
+            result["method"] = "lora"
+    return result
+
+
+def known_key(key: str) -> str:
+    """The full dotted key.
+
+    Raises:
+        InputError: there is none; the nearest is offered.
+    """
+    name = full_name(key)
+    if name is None:
+        near = nearest(key)
+        raise InputError(
+            f"{key} is not a key of the configuration.",
+            remedy=f"Did you mean {near}?" if near else "`lora-wizard schema` prints all keys.",
+        )
+    return name
+
+
+def _put(document: dict[str, Any], path: list[str], value: Any) -> None:
+    *parents, leaf = path
+    for parent in parents:
+        # A section that is null (rope_scaling) begins with the first of its keys.
+        document[parent] = document = {} if document.get(parent) is None else document[parent]
+    document[leaf] = value
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Parse `key=value` as `--set` takes it: the key may be short, the value is read as YAML.
+
+    Raises:
+        InputError: it has no '=', its key does not exist, or its value is not YAML.
+    """
+    import yaml
+
+    key, separator, raw = text.partition("=")
+    if not separator or not key.strip():
+        raise InputError(f"'{text}' is not key=value.", remedy="Write it as training.learning_rate=1e-4.")
+    name = known_key(key.strip())
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        raise InputError(f"The value of {name} cannot be read: '{raw}'.", remedy="Quote it if it is text.") from None
+    return name, _as_field(fields().get(name), value, raw.strip())
+
+
+def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:
+    """Text stays text where text is wanted, and `a,b` is a list where a list is wanted."""
+    if field is None or value is None:
+        return value
+    options = get_args(field.annotation) or (field.annotation,)
+    if field.annotation is str or (str in options and not isinstance(value, bool)):
+        return raw.strip("'\"")
+    takes_list = any(get_origin(option) is list for option in (field.annotation, *options))
+    literals = [literal for option in options for literal in get_args(option) if isinstance(literal, str)]
+    if takes_list and isinstance(value, str) and value not in literals:
+        return [part.strip() for part in value.split(",")]
+    return value
+
+
+def flatten(config: FinetuneConfig) -> dict[str, Any]:
+    """Every value by its dotted key, in the schema's order; mappings and lists stay values."""
+    return dict(_flatten(config, ""))
+
+
+def _flatten(section: Section, prefix: str) -> list[tuple[str, Any]]:
+    result: list[tuple[str, Any]] = []
+    for name in type(section).model_fields:
+        value = section.__dict__[name]
+        if isinstance(value, Section):
+            result += _flatten(value, f"{prefix}{name}.")
+        else:
+            result.append((prefix + name, value))
+    return result
+
+
+def diff(before: FinetuneConfig, after: FinetuneConfig) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ, with the value before and after (None where a key is not there)."""
+    old, new = flatten(before), flatten(after)
+    return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}

@@ -1,0 +1,232 @@
+"""Reading and writing the configuration file. Everything wrong with a file is found here, in the user's words."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig, Section, Source
+
+if TYPE_CHECKING:
+    from recommender.plan import Reason
+
+
+def load_config(path: Path) -> FinetuneConfig:
+    """Read and validate a configuration file. Relative paths in it are left as they are: see `resolve`.
+
+    Raises:
+        InputError: the file is missing, is not UTF-8 or YAML, or holds what a configuration cannot.
+    """
+    return parse_config(_read(path), path.name)
+
+
+def parse_config(text: str, name: str) -> FinetuneConfig:
+    """Validate a configuration's text; `name` stands for it in messages.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    from pydantic import ValidationError
+
+    from recommender.config.problems import input_error
+
+    document, lines = _parse(text, name)
+    try:
+        return FinetuneConfig.model_validate(document)
+    except ValidationError as error:
+        raise input_error(error, where=name, lines=lines) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"There is no configuration file {path}.", remedy="`recommend -o FILE` writes one.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder.", remedy="Name the configuration file in it.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path.name} is not UTF-8 text (byte {error.start}).", remedy="Save it as UTF-8, or check the file's name."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the document and the line of each dotted key."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise InputError(f"{name} is empty.", remedy="It needs at least `model:`; `recommend -o FILE` writes one.")
+        if not isinstance(node, yaml.MappingNode):
+            raise InputError(
+                f"{name} is not a configuration: it must hold keys with values.", remedy="It begins with `model: …`."
+            )
+        lines = dict(_lines(node, "", name))
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{name}{line} is not YAML: {error.problem}.", detail=str(error.context or "")) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{name} is not YAML: {str(error).splitlines()[0]}.") from None
+    except RecursionError:
+        raise InputError(f"{name} is nested too deeply to be a configuration.") from None
+    finally:
+        loader.dispose()
+
+
+def _lines(node: yaml.MappingNode, prefix: str, name: str) -> Iterator[tuple[str, int]]:
+    seen: dict[str, int] = {}
+    for key_node, value_node in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key in seen:
+            raise InputError(
+                f"{name}, line {line}: {prefix}{key} is given twice (first in line {seen[key]}).", remedy="Keep one."
+            )
+        seen[key] = line
+        yield prefix + key, line
+        if isinstance(value_node, yaml.MappingNode):
+            yield from _lines(value_node, f"{prefix}{key}.", name)
+
+
+def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
+    """Make relative paths absolute: data files, a template file, and the model when it is a folder there.
+
+    Args:
+        config: As read.
+        base: The folder of the file that it was read from.
+    """
+
+    def absolute(path: str) -> str:
+        return str((base / Path(path).expanduser()).absolute())
+
+    def source(item: str | Source) -> str | Source:
+        return absolute(item) if isinstance(item, str) else item.model_copy(update={"path": absolute(item.path)})
+
+    data = config.data.model_copy(
+        update={
+            "train": [source(item) for item in config.data.train],
+            "eval": None if config.data.eval is None else [absolute(item) for item in config.data.eval],
+            "template": absolute(config.data.template)
+            if (base / config.data.template).is_file()
+            else config.data.template,
+        }
+    )
+    model = absolute(config.model) if (base / Path(config.model).expanduser()).is_dir() else config.model
+    return config.model_copy(update={"data": data, "model": model})
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes numbers as people write them, so that YAML reads them back as numbers."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the library's signature
+        return True
+
+
+def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", number_text(value))
+
+
+def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # PyYAML folds U+0085 and its like away in the other styles.
+    style = None if value.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(float, _represent_float)
+_Dumper.add_representer(str, _represent_str)
+
+
+def number_text(value: float) -> str:
+    """A number in its shortest exact form that YAML 1.1 reads as a number.
+
+    PyYAML takes `2e-4` for text: the mantissa needs its dot and the exponent its sign (2.0e-4). Whole numbers lose
+    their '.0', since every numeric key takes them.
+    """
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    if 1e-3 <= abs(value) < 1e15:
+        return repr(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text = "".join(map(str, digits))
+    power = len(text) - 1 + int(exponent)
+    return f"{'-' if sign else ''}{text[0]}.{text[1:] or '0'}e{power:+d}".replace("e+0", "e+")
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, float):
+        return number_text(value)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=1 << 30, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def dump_config(config: FinetuneConfig, reasons: Mapping[str, Reason] | None = None) -> str:
+    """The configuration as YAML, in the order of the schema, one value a line.
+
+    Args:
+        config: What to write.
+        reasons: By dotted key; each value's reason then stands beside it as a comment.
+    """
+    return "".join(f"{line}\n" for line in _dump(config, "", reasons or {}))
+
+
+def _dump(section: Section, prefix: str, reasons: Mapping[str, Reason]) -> Iterator[str]:
+    indent = "  " * prefix.count(".")
+    for name in type(section).model_fields:
+        value, key = section.__dict__[name], prefix + name
+        if isinstance(value, Section):
+            yield f"{indent}{name}:"
+            yield from _dump(value, f"{key}.", reasons)
+            continue
+        plain = section.model_dump(include={name})[name]
+        reason = reasons.get(key)
+        yield f"{indent}{name}: {_flow(plain)}" + (f"  # {_one_line(reason.why)}" if reason else "")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def write_config(path: Path, config: FinetuneConfig, reasons: Mapping[str, Reason] | None = None) -> None:
+    """Write the configuration file whole or not at all.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    text = dump_config(config, reasons)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.", remedy="Name another file.") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.", remedy="Name another file.") from None
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the file, for editors that complete and check YAML."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **FinetuneConfig.model_json_schema(),
+        "title": "lora-wizard configuration",
+    }

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from presets.errors import InputError
+from recommender.config.io import (
+    dump_config,
+    json_schema,
+    load_config,
+    number_text,
+    parse_config,
+    resolve,
+    write_config,
+)
+from recommender.config.schema import FinetuneConfig, Quantization, Source
+from recommender.plan import Reason
+
+QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
+
+text = st.text(min_size=1, max_size=20)
+configs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "model": text,
+        "method": st.just("qlora"),
+        "quantization": st.fixed_dictionaries({"bits": st.sampled_from([4, 8]), "double_quant": st.booleans()}),
+        "lora": st.fixed_dictionaries(
+            {
+                "r": st.integers(1, 4096),
+                "lora_alpha": st.floats(1e-6, 1e6),
+                "lora_dropout": st.floats(0, 0.999),
+                "target_modules": st.one_of(st.just("all-linear"), st.lists(text, max_size=3)),
+                "init_lora_weights": st.sampled_from([True, False, "pissa"]),
+                "rank_pattern": st.dictionaries(text, st.integers(1, 64), max_size=3),
+            }
+        ),
+        "rope_scaling": st.one_of(st.none(), st.just({"rope_type": "yarn", "factor": 1.5})),
+        "data": st.fixed_dictionaries(
+            {
+                "train": st.lists(st.one_of(text, st.fixed_dictionaries({"path": text})), max_size=3),
+                "eval": st.one_of(st.none(), st.lists(text, max_size=2)),
+                "columns": st.dictionaries(text, text, max_size=2),
+                "packing": st.sampled_from(["auto", True, False]),
+            }
+        ),
+        "training": st.fixed_dictionaries(
+            {
+                "learning_rate": st.floats(1e-12, 1.0, exclude_min=True),
+                "warmup_steps": st.floats(0, 1e5),
+                "max_steps": st.one_of(st.none(), st.integers(1, 10**9)),
+                "seed": st.integers(0, 2**32 - 1),
+            }
+        ),
+        "run": st.fixed_dictionaries({"name": st.one_of(st.none(), text), "eval_steps": st.sampled_from(["auto", 7])}),
+    }
+)
+
+
+@given(configs)
+@settings(max_examples=30, deadline=None)
+def test_what_is_written_is_read_back(raw: dict[str, Any]) -> None:
+    config = FinetuneConfig.model_validate(raw)
+    assert parse_config(dump_config(config), "c.yaml") == config
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_survive_yaml_as_numbers(value: float) -> None:
+    read = yaml.safe_load(number_text(value))
+    assert isinstance(read, (int, float))
+    assert math.isclose(read, value, rel_tol=0, abs_tol=0)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(2.9e-4, "2.9e-4"), (2e-5, "2.0e-5"), (0.05, "0.05"), (1.0, "1")])
+def test_numbers_look_as_people_write_them(value: float, shown: str) -> None:
+    assert number_text(value) == shown
+
+
+def test_yaml_1_1_rates_without_a_dot_are_numbers() -> None:
+    read = parse_config("model: a/b\nquantization: {bits: 4}\ntraining: {learning_rate: 2e-4}\n", "c.yaml")
+    assert read.training.learning_rate == 2e-4
+
+
+def test_the_design_cards_example_loads() -> None:
+    card = """
+    model: meta-llama/Llama-3.1-8B-Instruct
+    revision: null
+    method: qlora
+    quantization: {bits: 4, quant_type: nf4, double_quant: true}
+    lora: {r: 16, lora_alpha: 32, lora_dropout: 0.0, target_modules: all-linear, bias: none, use_rslora: false,
+           use_dora: false, init_lora_weights: true, modules_to_save: [], rank_pattern: {}, alpha_pattern: {}}
+    rope_scaling: null
+    data: {train: [data/train.jsonl], eval: null, eval_fraction: 0.05, format: auto, template: auto,
+           columns: {}, max_length: 2048, packing: auto, train_on: assistant}
+    training: {learning_rate: 2.9e-4, num_train_epochs: 1, max_steps: null, per_device_train_batch_size: 2,
+               gradient_accumulation_steps: 8, lr_scheduler_type: cosine, warmup_steps: 0.05, weight_decay: 0.0,
+               optim: adamw_torch_fused, max_grad_norm: 1.0, precision: bf16,
+               gradient_checkpointing: true, activation_offloading: false, attn_implementation: sdpa, seed: 42}
+    run: {name: null, logging_steps: 1, eval_steps: auto, save_steps: auto, save_total_limit: 2, report_to: [],
+          on_end: null}
+    """
+    config = parse_config(card, "card.yaml")
+    assert config.training.learning_rate == 2.9e-4
+    assert config.training.effective_batch_size == 16
+
+
+def test_the_old_name_of_warmup_is_taken() -> None:
+    read = parse_config("model: a/b\nquantization: {bits: 4}\ntraining: {warmup_ratio: 0.1}\n", "c.yaml")
+    assert read.training.warmup_steps == 0.1
+
+
+def test_reasons_stand_beside_their_values() -> None:
+    reason = Reason(value=16, why="Enough for\nthis data.", source="a paper", confidence="medium")
+    written = dump_config(QLORA, {"lora.r": reason})
+    assert "  r: 16  # Enough for this data.\n" in written
+    assert parse_config(written, "c.yaml") == QLORA
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "my-model").mkdir()
+    (tmp_path / "chat.jinja").write_text("{{ messages }}")
+    raw = {
+        "model": "my-model",
+        "quantization": {"bits": 4},
+        "data": {"train": ["a.jsonl", {"path": "b.jsonl"}, "/c.jsonl"], "eval": ["e.jsonl"], "template": "chat.jinja"},
+    }
+    config = resolve(FinetuneConfig.model_validate(raw), tmp_path)
+    assert config.model == str(tmp_path / "my-model")
+    assert config.data.train == [str(tmp_path / "a.jsonl"), Source(path=str(tmp_path / "b.jsonl")), "/c.jsonl"]
+    assert config.data.eval == [str(tmp_path / "e.jsonl")]
+    assert config.data.template == str(tmp_path / "chat.jinja")
+    assert resolve(QLORA, tmp_path) == QLORA
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "config.yaml"
+    target.write_text("old")
+    write_config(target, QLORA)
+    assert load_config(target) == QLORA
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    with pytest.raises(InputError, match="cannot be written"):
+        write_config(tmp_path / "none" / "config.yaml", QLORA)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_config(tmp_path / "folder", QLORA)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "folder"]
+
+
+def test_the_file_keeps_the_users_mask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_config(tmp_path / "c.yaml", QLORA)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "c.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_schema_describes_the_file() -> None:
+    schema = json_schema()
+    assert schema["required"] == ["model"]
+    assert "learning_rate" in schema["$defs"]["Training"]["properties"]
+    assert schema["additionalProperties"] is False
