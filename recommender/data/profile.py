@@ -45,7 +45,7 @@ class DataProfile:
     bad_rows: tuple[BadRow, ...] = ()
     bad_row_count: int = 0
     tokenizer: str = "exact"
-    """'exact', or 'bytes' when no tokenizer was at hand and lengths are estimated from bytes."""
+    """'exact', 'bytes' when no tokenizer was at hand and lengths are estimated, 'assumed' for ."""
     template: str = ""
     """Name of the chat template used ('model', 'chatml', 'none' …)."""
     trains_end_of_turn: bool | None = None

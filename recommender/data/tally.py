@@ -43,7 +43,7 @@ class Runs(Sequence[int]):
 
 
 class WholeRows(Sequence[int]):
-    """Spans of rows that are trained from their first token to their last: 0, length, 0, length …"""
+    """Spans of rows that are trained from their first token to their last: (0, length) for each row."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = lengths

@@ -1,0 +1,109 @@
+"""From what the person typed (a file, a folder, a glob) to the data files it stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
+from glob import glob, has_magic
+from pathlib import Path
+
+from presets.errors import InputError
+
+FORMATS = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+COMPRESSED = (".gz", ".zst")
+_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
+"""Files that describe a folder of data (LLaMA-Factory, `datasets`): never rows."""
+
+
+def format_of(path: Path) -> str | None:
+    """Reader for a file by its suffix, looking through .gz and .zst; None when no reader knows it."""
+    name = path.name.lower()
+    for ending in COMPRESSED:
+        name = name.removesuffix(ending)
+    return FORMATS.get(Path(name).suffix)
+
+
+def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
+    """Data files that a name stands for, in sorted order.
+
+    Args:
+        name: A file, a folder (every data file below it) or a glob; `~` is expanded.
+        base: Where relative names start; the current folder when None.
+
+    Raises:
+        InputError: Nothing is there, or nothing in it is data.
+    """
+    path = (base or Path()) / Path(name).expanduser()
+    try:
+        if path.is_file():
+            return (path,)
+        if path.is_dir():
+            return _in_folder(path)
+        if has_magic(name):
+            return _matching(path, name)
+        if path.exists():
+            raise InputError(f"{path} is neither a file nor a folder.", remedy="Give a file of rows.")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.", remedy=_ACCESS) from error
+    raise _missing(path, name)
+
+
+def _in_folder(folder: Path) -> tuple[Path, ...]:
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    found = [
+        Path(parent) / name
+        for parent, _, names in os.walk(folder, onerror=unreadable)
+        for name in names
+        if not name.startswith(".") and name not in _NOT_DATA and format_of(Path(name))
+    ]
+    if not found:
+        raise InputError(f"The folder {folder} holds no data file.", remedy=_KNOWN)
+    return tuple(sorted(found))
+
+
+def _matching(pattern: Path, name: str) -> tuple[Path, ...]:
+    # Path.glob takes no absolute pattern; the folder part of this one may hold wildcards too.
+    found = sorted(Path(match) for match in glob(str(pattern), recursive=True))  # noqa: PTH207
+    usable = tuple(path for path in found if path.is_file() and format_of(path))
+    if not usable:
+        raise InputError(f"No data file matches {name}.", remedy=_KNOWN)
+    return usable
+
+
+def _missing(path: Path, name: str) -> InputError:
+    near = nearest(path.name, _siblings(path))
+    if near:
+        remedy = f"Did you mean {path.parent / near}?"
+    elif name.count("/") == 1 and not path.suffix and not path.parent.exists():
+        remedy = f"A data set on the hub is fetched first: hf download --repo-type dataset {name} --local-dir data."
+    else:
+        remedy = "Check the path; relative paths start at the configuration file's folder, or where you are."
+    return InputError(f"There is no file {path}.", remedy=remedy)
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that is most like the one given, or None when none is near."""
+    matches = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+_ACCESS = "Check its permissions (ls -l) and that the disk is mounted."
+_KNOWN = "Rows are read from .json, .jsonl, .csv, .tsv, .parquet and .txt files, also with .gz or .zst behind."

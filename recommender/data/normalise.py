@@ -1,0 +1,211 @@
+"""One row of a known shape to an example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text
+from recommender.data.readers.json_rows import kind
+from recommender.data.shapes import Shape
+
+_DIALECT = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bard": "assistant",
+    "bing": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "system": "system",
+    "developer": "system",
+    "function_call": "function_call",
+    "tool_call": "function_call",
+    "observation": "tool",
+    "tool": "tool",
+    "tool_response": "tool",
+    "function_response": "tool",
+    "function": "tool",
+    "ipython": "tool",
+}
+"""Who speaks, in the words of ShareGPT and its kin, to the roles of chat templates."""
+_KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+
+
+def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
+    """The example that a row stands for.
+
+    Raises:
+        RowProblem: A column is missing or holds something else than text or turns.
+    """
+    match shape.name:
+        case "alpaca":
+            return _alpaca(row, shape)
+        case "text":
+            return Text(_text(row, shape.columns["text"]))
+        case "prompt-completion":
+            return _pair(row, shape)
+        case _:
+            column = shape.columns["messages" if shape.name == "messages" else "conversations"]
+            return _chat(row, shape, _turns(row, column))
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    if column not in row:
+        raise RowProblem(f"lacks the column '{column}'")
+    value = row[column]
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise RowProblem(f"column '{column}' is {kind(value)}, not text")
+
+
+def _optional(row: Mapping[str, Any], shape: Shape, role: str) -> str:
+    column = shape.columns.get(role)
+    return _text(row, column) if column and row.get(column) is not None else ""
+
+
+def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
+    """Instruction and input are joined by a line end, as LLaMA-Factory joins them."""
+    instruction = _text(row, shape.columns["instruction"])
+    context = _optional(row, shape, "input")
+    answer = _text(row, shape.columns["output"])
+    turns: list[Message] = []
+    if system := _optional(row, shape, "system"):
+        turns.append(Message("system", system))
+    column = shape.columns.get("history")
+    for past in (row.get(column) if column else None) or []:
+        if not (isinstance(past, list | tuple) and len(past) == 2 and all(isinstance(side, str) for side in past)):
+            raise RowProblem(f"column '{column}' is not a list of pairs of question and answer")
+        turns += [Message("user", past[0]), Message("assistant", past[1])]
+    question = f"{instruction}\n{context}" if instruction and context else instruction or context
+    if not question.strip():
+        raise RowProblem(f"asks nothing: '{shape.columns['instruction']}' is empty")
+    return Chat((*turns, Message("user", question), Message("assistant", answer)))
+
+
+def _pair(row: Mapping[str, Any], shape: Shape) -> Example:
+    prompt, completion = shape.columns["prompt"], shape.columns["completion"]
+    if isinstance(row.get(completion), list):
+        before = [_message(turn, number) for number, turn in enumerate(_turns(row, prompt), 1)]
+        after = [_message(turn, number) for number, turn in enumerate(_turns(row, completion), 1)]
+        context = [Message(turn.role, turn.content, turn.extra, train=False) for turn in before]
+        return Chat((*context, *after), _tools(row, shape))
+    return Pair(_text(row, prompt), _text(row, completion))
+
+
+def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
+    if column not in row:
+        raise RowProblem(f"lacks the column '{column}'")
+    value = row[column]
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise RowProblem(f"column '{column}' is text, not a list of turns") from None
+    if not isinstance(value, list):
+        raise RowProblem(f"column '{column}' is {kind(value)}, not a list of turns")
+    if not value:
+        raise RowProblem(f"column '{column}' has no turn")
+    return value
+
+
+def _chat(row: Mapping[str, Any], shape: Shape, turns: list[Any]) -> Chat:
+    messages = [_message(turn, number) for number, turn in enumerate(turns, 1)]
+    system = _optional(row, shape, "system")
+    if system and messages[0].role != "system":
+        messages.insert(0, Message("system", system))
+    if not any(message.role == "assistant" for message in messages):
+        raise RowProblem("has no answer: no turn is the assistant's")
+    return Chat(tuple(messages), _tools(row, shape))
+
+
+def _message(turn: Any, number: int) -> Message:
+    if not isinstance(turn, Mapping):
+        raise RowProblem(f"turn {number} is {kind(turn)}, not an object")
+    said = turn.get("role", turn.get("from"))
+    if not isinstance(said, str):
+        raise RowProblem(f"turn {number} does not say whose it is (no role)")
+    role = _DIALECT.get(said.lower(), said)
+    content = turn["content"] if "content" in turn else turn.get("value")
+    if role == "function_call":
+        return _called(content, number)
+    extra = {key: turn[key] for key in _KEPT if turn.get(key) is not None}
+    if (reasoning := next((turn[key] for key in _REASONING if isinstance(turn.get(key), str)), None)) is not None:
+        extra["reasoning_content"] = reasoning
+    if "tool_calls" in extra:
+        extra["tool_calls"] = _calls(extra["tool_calls"], number)
+    if content is None and not extra.get("tool_calls"):
+        raise RowProblem(f"turn {number} has no content")
+    # OpenAI's weight 0, and Axolotl's train false, keep an answer as context only.
+    trained = turn.get("weight") != 0 and turn.get("train") is not False
+    return Message(role, _content(content, number), extra, trained)
+
+
+def _content(content: Any, number: int) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise RowProblem(f"turn {number} has {kind(content)} for content, not text")
+    parts = []
+    for part in content:
+        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
+        if not isinstance(text, str):
+            what = part.get("type", "unknown") if isinstance(part, Mapping) else kind(part)
+            raise RowProblem(f"turn {number} holds a part of type '{what}': this trains on text only")
+        parts.append(text)
+    return "".join(parts)
+
+
+def _called(content: Any, number: int) -> Message:
+    """ShareGPT's function_call: JSON with name and arguments, or a list of such."""
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except ValueError:
+            raise RowProblem(f"turn {number} is a function call that is not valid JSON") from None
+    calls = content if isinstance(content, list) else [content]
+    return Message("assistant", "", {"tool_calls": _calls(calls, number)})
+
+
+def _calls(calls: Any, number: int) -> list[dict[str, Any]]:
+    """Calls as templates expect them: arguments as an object and not as JSON text."""
+    found = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if not (isinstance(function, Mapping) and isinstance(function.get("name"), str)):
+            raise RowProblem(f"turn {number} has a function call without a name")
+        arguments = function.get("arguments", {})
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments or "{}")
+            except ValueError:
+                raise RowProblem(f"turn {number} has a function call whose arguments are not valid JSON") from None
+        known = {key: value for key, value in call.items() if key == "id" and value is not None}
+        found.append({**known, "type": "function", "function": {"name": function["name"], "arguments": arguments}})
+    return found
+
+
+def _tools(row: Mapping[str, Any], shape: Shape) -> tuple[Any, ...]:
+    """Tools as JSON schemas in the form {"type": "function", "function": …}, which templates expect."""
+    column = shape.columns.get("tools")
+    value = row.get(column) if column else None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value or "[]")
+        except ValueError:
+            raise RowProblem(f"column '{column}' is not valid JSON") from None
+    if not value:
+        return ()
+    tools = value if isinstance(value, list) else [value]
+    if not all(isinstance(tool, Mapping) for tool in tools):
+        raise RowProblem(f"column '{column}' is not a list of function descriptions")
+    return tuple(tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in tools)

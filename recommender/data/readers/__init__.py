@@ -1,0 +1,58 @@
+"""Rows out of files: one row at a time, each with the place it came from, and each readable again by that place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from presets.errors import InputError
+from recommender.data.files import format_of
+from recommender.data.readers.base import Raw, Reader
+
+__all__ = ["Raw", "Reader", "open_reader"]
+
+
+def open_reader(path: Path, *, split: str | None = None) -> Reader:
+    """The reader for a file, by its suffix and its first character.
+
+    Args:
+        path: A data file.
+        split: Which list of a JSON object of several lists holds the rows.
+
+    Raises:
+        InputError: Unknown kind of file, unreadable or empty.
+    """
+    kind = format_of(path)
+    if kind is None:
+        raise InputError(
+            f"{path} is not a kind of file that rows are read from.",
+            remedy="Known are .json, .jsonl, .csv, .tsv, .parquet and .txt, also with .gz or .zst behind.",
+        )
+    if split is not None and kind not in {"json", "jsonl"}:
+        raise _no_splits(path, split)
+    if kind == "parquet":
+        from recommender.data.readers.parquet import ParquetReader
+
+        return ParquetReader(path)
+    from recommender.data.readers.bytefile import ByteFile
+
+    source = ByteFile(path)
+    if kind == "csv":
+        from recommender.data.readers.tables import TableReader
+
+        return TableReader(source)
+    if kind == "text":
+        from recommender.data.readers.plain import PlainReader
+
+        return PlainReader(source)
+    from recommender.data.readers.json_rows import open_json
+
+    reader = open_json(source, split=split)
+    if split is not None and not reader.note.startswith("rows under"):
+        raise _no_splits(path, split)
+    return reader
+
+
+def _no_splits(path: Path, split: str) -> InputError:
+    return InputError(
+        f"{path} is one list of rows: it has no split '{split}'.", remedy="Give each split as a file of its own."
+    )

@@ -1,0 +1,57 @@
+"""What every reader gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from recommender.data.profile import BadRow
+
+
+class Raw(NamedTuple):
+    """One row as it stands in its file."""
+
+    values: dict[str, Any]
+    start: int
+    """Where it starts: a byte (of the unpacked file), or the row number in a Parquet file."""
+    end: int
+    """Where it ends, exclusive, in the same unit."""
+    line: int
+    """1-based line it starts on, or row number in a Parquet file."""
+
+
+class Reader(Protocol):
+    """Rows of one file."""
+
+    path: Path
+    note: str
+    """How the file was read, where there was a choice; empty otherwise."""
+
+    @property
+    def size(self) -> int:
+        """End of the last row, in the unit of `Raw.end`: for progress."""
+        ...
+
+    def rows(self) -> Iterator[Raw | BadRow]:
+        """Every row once, in order, bad ones in their place.
+
+        Raises:
+            InputError: The file as a whole cannot be read.
+        """
+        ...
+
+    def read(self, start: int, end: int) -> dict[str, Any]:
+        """The row that stands there, as `rows` gave it.
+
+        Raises:
+            InputError: The file has changed since.
+        """
+        ...
+
+
+def excerpt(text: str, limit: int = 80) -> str:
+    """The start of a line for a message: one line, control characters visible."""
+    shown = text[: limit + 1].rstrip("\r\n")
+    shown = "".join(character if character.isprintable() else "·" for character in shown)
+    return shown[:limit] + "…" if len(shown) > limit else shown

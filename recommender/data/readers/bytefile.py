@@ -1,0 +1,158 @@
+"""A file of bytes that can be read at any place, whether it is packed or not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from presets.errors import InputError
+from recommender.data.readers.base import excerpt
+
+LONGEST_LINE = 256 * 1024 * 1024
+"""Bytes. A longer line is not a row of text for a language model: most likely a file without line ends."""
+_BLOCK = 1024 * 1024
+_SPARE = 512 * 1024 * 1024
+"""Bytes of the temporary disk that unpacking leaves free."""
+_BYTE_ORDER_MARKS = ((b"\xff\xfe\x00\x00", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+
+
+class ByteFile:
+    """An open file, unpacked into an unnamed temporary file when it is compressed.
+
+    Raises:
+        InputError: It cannot be opened or unpacked, is empty, or is not a regular file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if not path.is_file():
+                raise InputError(f"{path} is not a regular file.", remedy="Give a file of rows.")
+            packed = path.suffix.lower() in {".gz", ".zst"}
+            self._file: BinaryIO = _unpacked(path) if packed else path.open("rb")
+            self.size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        self._modified = os.fstat(self._file.fileno()).st_mtime_ns
+        if not self.size:
+            raise InputError(f"{path} is empty.", remedy="Give a file with at least one row.")
+        self.first = 3 if self.at(0, 3) == b"\xef\xbb\xbf" else 0
+        """Where the text starts: behind the byte order mark that some editors write."""
+
+    def at(self, start: int, end: int) -> bytes:
+        """The bytes from start to end.
+
+        Raises:
+            InputError: The disk failed, or the file was changed since it was opened.
+        """
+        try:
+            now = os.fstat(self._file.fileno())
+            if now.st_size != self.size or now.st_mtime_ns != self._modified:
+                raise InputError(f"{self.path} was changed while it was being read.", remedy="Open it again.")
+            return os.pread(self._file.fileno(), end - start, start)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    def blocks(self, start: int) -> Iterator[bytes]:
+        """The file from start, a mebibyte at a time."""
+        while block := self.at(start, start + _BLOCK):
+            yield block
+            start += len(block)
+
+    def lines(self, start: int | None = None, line: int = 1) -> Iterator[tuple[int, int, bytes]]:
+        """Line number (from 1), byte where it starts and its bytes with the line end.
+
+        Raises:
+            InputError: A line is longer than LONGEST_LINE.
+        """
+        position = self.first if start is None else start
+        pieces: list[bytes] = []
+        held = 0
+        for block in self.blocks(position):
+            *whole, rest = block.split(b"\n")
+            for part in whole:
+                content = b"".join([*pieces, part, b"\n"])
+                yield line, position, content
+                line, position = line + 1, position + len(content)
+                pieces, held = [], 0
+            pieces.append(rest)
+            held += len(rest)
+            if held > LONGEST_LINE:
+                raise self._endless(line, pieces[0])
+        if held:
+            yield line, position, b"".join(pieces)
+
+    def _endless(self, line: int, head: bytes) -> InputError:
+        return InputError(
+            f"{self.path}: line {line} is longer than {LONGEST_LINE // 2**20} MiB; it starts: "
+            f"{excerpt(head[:200].decode('utf-8', 'replace'))}",
+            remedy="Put one row on a line, or name the file .json when it is one JSON array.",
+        )
+
+    def text(self, data: bytes, start: int) -> str:
+        """Bytes of this file as text.
+
+        Args:
+            data: The bytes.
+            start: Where in the file they stand, for the message.
+
+        Raises:
+            InputError: They are not UTF-8; says at which byte, and what to do.
+        """
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.not_utf8(start + error.start, data[error.start]) from error
+
+    def not_utf8(self, position: int, byte: int) -> InputError:
+        """The error of a file in another encoding: where, and the command that converts it."""
+        head = self.at(0, 4)
+        encoding = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
+        guess = encoding or "WINDOWS-1252"
+        looks = f" (it starts like {encoding})" if encoding else ""
+        return InputError(
+            f"{self.path} is not UTF-8: byte 0x{byte:02x} at offset {position} fits no character{looks}.",
+            remedy=f"Convert it, for example: iconv -f {guess} -t UTF-8 {self.path.name} > utf8-{self.path.name}",
+        )
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be read: {error.strerror or error}.",
+        remedy="Check its permissions (ls -l) and that the disk is mounted.",
+    )
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    """Unpack into a temporary file that has no name, so that nothing stays behind."""
+    import gzip
+    import zlib
+
+    target = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else _zstandard(path) as source:
+            while block := source.read(_BLOCK):
+                if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE:
+                    target.close()
+                    raise InputError(
+                        f"{path} unpacks to more than the disk of {tempfile.gettempdir()} has room for.",
+                        remedy="Set TMPDIR to a larger disk, or unpack it there yourself and give the file.",
+                    )
+                target.write(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"{path} cannot be unpacked: {error}.", remedy="It is damaged or not finished: copy it again."
+        ) from error
+    target.flush()
+    return target
+
+
+def _zstandard(path: Path) -> BinaryIO:
+    import pyarrow as pa
+
+    stream: BinaryIO = pa.input_stream(str(path), compression="zstd")
+    return stream

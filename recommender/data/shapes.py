@@ -1,0 +1,259 @@
+"""Recognise the shape of rows by their columns; what people name by hand goes before what is guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from presets.errors import InputError
+from recommender.data.files import nearest
+
+Sure = Literal["high", "medium", "low"]
+Columns = Mapping[str, str]
+Rows = Sequence[Mapping[str, Any]]
+
+ROLES = {
+    "alpaca": ("instruction", "input", "output", "history", "system"),
+    "sharegpt": ("conversations", "system", "tools"),
+    "messages": ("messages", "system", "tools"),
+    "prompt-completion": ("prompt", "completion", "system", "tools"),
+    "text": ("text",),
+}
+"""Roles of each shape, the names that `data.columns` takes."""
+REQUIRED = {
+    "alpaca": ("instruction", "output"),
+    "sharegpt": ("conversations",),
+    "messages": ("messages",),
+    "prompt-completion": ("prompt", "completion"),
+    "text": ("text",),
+}
+_QUESTION_AND_ANSWER = (
+    ("instruction", "output"),
+    ("instruction", "response"),
+    ("instruction", "answer"),
+    ("instruction", "completion"),
+    ("question", "answer"),
+    ("question", "response"),
+    ("question", "output"),
+    ("query", "response"),
+    ("query", "answer"),
+    ("prompt", "response"),
+    ("prompt", "output"),
+    ("prompt", "answer"),
+    ("input", "output"),
+    ("input", "response"),
+    ("inputs", "targets"),
+    ("input", "target"),
+    ("source", "target"),
+    ("user", "assistant"),
+    ("problem", "solution"),
+    ("dialogue", "summary"),
+    ("document", "summary"),
+)
+_CONTEXT = ("input", "context")
+_TEXT = ("text", "content", "document", "body")
+_MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path", "audio_path", "pixel_values")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the rows of a file are read."""
+
+    name: str
+    """'alpaca', 'sharegpt', 'messages', 'prompt-completion' or 'text'."""
+    columns: Columns
+    """Role to column."""
+    sure: Sure
+    why: str
+    """One sentence for the screen."""
+
+    @property
+    def reason(self) -> str:
+        """Why, and how sure."""
+        return f"{self.why} (confidence {self.sure})"
+
+
+def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | None = None) -> Shape:
+    """The shape of a file by its first rows.
+
+    Args:
+        rows: The first rows, at least one.
+        where: The file, for messages.
+        wanted: `data.format`: a shape's name or 'auto'.
+        given: `data.columns`: role to column.
+
+    Raises:
+        InputError: Preference or media data, an unknown format, a column that is not there, or nothing recognised.
+    """
+    given = dict(given or {})
+    columns = _columns(rows)
+    _refuse_media(rows, columns, where)
+    _check_given(given, columns, where)
+    if wanted != "auto":
+        return _as_told(wanted, given, rows, columns, where)
+    if given:
+        return _by_roles(given, rows, columns, where)
+    _refuse_preference(rows, columns, where)
+    shape = _conversation(rows, columns) or _pairs(rows, columns) or _text(rows, columns)
+    if shape is None:
+        raise InputError(
+            f"{where}: the rows have no known shape. Columns: {', '.join(columns) or 'none'}.",
+            remedy="Say which column is what, for example --set data.columns.instruction=COLUMN and "
+            "--set data.columns.output=COLUMN, or --set data.columns.text=COLUMN.",
+        )
+    return shape
+
+
+def _columns(rows: Rows) -> tuple[str, ...]:
+    """Columns in the order of their first appearance."""
+    return tuple(dict.fromkeys(str(column) for row in rows for column in row))
+
+
+def _check_given(given: Columns, columns: Sequence[str], where: str) -> None:
+    known = {role for roles in ROLES.values() for role in roles}
+    for role, column in given.items():
+        if role not in known:
+            near = nearest(role, known)
+            raise InputError(
+                f"data.columns names the role '{role}', which no shape has.",
+                remedy=f"Did you mean '{near}'?" if near else f"Roles are {', '.join(sorted(known))}.",
+            )
+        if column not in columns:
+            near = nearest(column, columns)
+            raise InputError(
+                f"{where} has no column '{column}' (data.columns.{role}). It has: {', '.join(columns)}.",
+                remedy=f"Did you mean '{near}'?" if near else "Name one of these.",
+            )
+
+
+def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], where: str) -> Shape:
+    if wanted not in ROLES:
+        near = nearest(wanted, ROLES)
+        raise InputError(
+            f"data.format '{wanted}' is not known.",
+            remedy=f"Did you mean '{near}'?" if near else f"Known are auto, {', '.join(ROLES)}.",
+        )
+    found = {role: role for role in ROLES[wanted] if role in columns}
+    guess = _conversation(rows, columns) or _pairs(rows, columns) or _text(rows, columns)
+    if guess is not None and guess.name == wanted:
+        found = {**guess.columns}
+    used = {**found, **given}
+    missing = [role for role in REQUIRED[wanted] if role not in used]
+    if missing:
+        raise InputError(
+            f"{where} lacks a column for '{missing[0]}', which {wanted} rows need. It has: {', '.join(columns)}.",
+            remedy=f"Name it: --set data.columns.{missing[0]}=COLUMN, or choose another data.format.",
+        )
+    used = {role: column for role, column in used.items() if role in ROLES[wanted]}
+    return Shape(wanted, used, "high", f"{wanted}, as data.format says")
+
+
+def _by_roles(given: Columns, rows: Rows, columns: Sequence[str], where: str) -> Shape:
+    """The shape whose required roles the person has named, completed by columns of the same name."""
+    for name, required in REQUIRED.items():
+        roles = {role: role for role in ROLES[name] if role in columns and role not in given.values()}
+        named = {role: column for role, column in given.items() if role in ROLES[name]}
+        if len(named) == len(given) and any(role in given for role in required):
+            used = {**roles, **named}
+            if all(role in used for role in required):
+                return Shape(name, used, "high", f"{name}, as data.columns says")
+    guess = recognise(rows, where=where)
+    return Shape(guess.name, {**guess.columns, **given}, guess.sure, f"{guess.why}; with data.columns")
+
+
+def _refuse_media(rows: Rows, columns: Sequence[str], where: str) -> None:
+    held = [column for column in columns if column.lower() in _MEDIA and any(row.get(column) for row in rows)]
+    if held:
+        raise InputError(
+            f"{where} holds images, audio or video (column '{held[0]}'): this trains on text only.",
+            remedy="Give rows of text, or drop that column if the answers do not need it.",
+        )
+
+
+def _refuse_preference(rows: Rows, columns: Sequence[str], where: str) -> None:
+    if {"chosen", "rejected"} <= set(columns):
+        raise InputError(
+            f"{where} holds preference pairs (chosen, rejected), which are for DPO: supervised fine-tuning has no use "
+            "for the rejected side.",
+            remedy="Write the chosen answers as rows of their own (prompt and answer, or messages) and give that file.",
+        )
+    flags = [column for column in ("kto_tag", "label") if column in columns]
+    answers = {"completion", "messages", "conversations", "response"} & set(columns)
+    if flags and answers and all(isinstance(row.get(flags[0]), bool) for row in rows):
+        raise InputError(
+            f"{where} holds rows marked good or bad ('{flags[0]}'), which are for KTO: supervised fine-tuning would "
+            "learn the bad ones too.",
+            remedy=f"Keep the rows whose '{flags[0]}' is true, drop that column, and give that file.",
+        )
+
+
+def _turns(value: Any) -> list[Any]:
+    """A list of turns, also where it stands as JSON text in a table's cell."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return []
+    return value if isinstance(value, list) else []
+
+
+def _is_turn(value: Any, role: str, content: str) -> bool:
+    return isinstance(value, Mapping) and role in value and (content in value or "tool_calls" in value)
+
+
+def _conversation(rows: Rows, columns: Sequence[str]) -> Shape | None:
+    if {"prompt", "completion"} <= set(columns) and any(_turns(row.get("completion")) for row in rows):
+        return Shape(
+            "prompt-completion",
+            _with("prompt-completion", columns, prompt="prompt", completion="completion"),
+            "high",
+            "prompt and completion are lists of turns",
+        )
+    by_name = sorted(columns, key=lambda name: name not in {"messages", "conversations", "conversation"})
+    for column in by_name:
+        first = next((turns[0] for row in rows if (turns := _turns(row.get(column)))), None)
+        sure: Sure = "high" if column in {"messages", "conversations", "conversation"} else "medium"
+        if _is_turn(first, "role", "content"):
+            why = f"the column '{column}' holds turns with role and content"
+            return Shape("messages", _with("messages", columns, messages=column), sure, why)
+        if _is_turn(first, "from", "value"):
+            why = f"the column '{column}' holds turns with from and value"
+            return Shape("sharegpt", _with("sharegpt", columns, conversations=column), sure, why)
+    return None
+
+
+def _with(name: str, columns: Sequence[str], **used: str) -> dict[str, str]:
+    """The columns used, and the optional roles whose column has the role's own name."""
+    optional = {role: role for role in ROLES[name] if role in columns and role not in REQUIRED[name]}
+    return {**used, **{role: column for role, column in optional.items() if column not in used.values()}}
+
+
+def _pairs(rows: Rows, columns: Sequence[str]) -> Shape | None:
+    lower = {column.lower(): column for column in columns}
+    if {"prompt", "completion"} <= lower.keys():
+        used = {"prompt": lower["prompt"], "completion": lower["completion"]}
+        return Shape("prompt-completion", used, "high", "columns prompt and completion")
+    for question, answer in _QUESTION_AND_ANSWER:
+        if not (question in lower and answer in lower):
+            continue
+        used = {"instruction": lower[question], "output": lower[answer]}
+        context = next((name for name in _CONTEXT if name in lower and name not in {question, answer}), None)
+        used |= {"input": lower[context]} if context else {}
+        used |= {role: lower[role] for role in ("history", "system") if role in lower}
+        plain = question == "instruction" and answer == "output"
+        why = f"columns {', '.join(used.values())}"
+        return Shape("alpaca", used, "high" if plain else "medium", why if plain else f"{why}: question and answer")
+    return None
+
+
+def _text(rows: Rows, columns: Sequence[str]) -> Shape | None:
+    name = next((column for column in columns if column.lower() in _TEXT), None)
+    strings = [column for column in columns if any(isinstance(row.get(column), str) for row in rows)]
+    if name is not None and name in strings:
+        sure: Sure = "high" if name.lower() == "text" else "medium"
+        return Shape("text", {"text": name}, sure, f"a column '{name}' and no question or answer beside it")
+    if len(columns) == 1 and strings:
+        return Shape("text", {"text": strings[0]}, "low", f"'{strings[0]}' is the only column")
+    return None
