@@ -1,0 +1,143 @@
+from typing import Any
+
+import pytest
+
+from presets.errors import InputError
+from recommender.model.families import spec_from_config
+
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "vocab_size": 300,
+    "max_position_embeddings": 2048,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"vocab_size": 0}, "vocab_size must be at least 1"),
+        ({"hidden_size": -4096}, "hidden_size must be at least 1"),
+        ({"hidden_size": 66}, "hidden_size 66 is not a multiple of num_attention_heads 4"),
+        ({"num_key_value_heads": 3}, "num_attention_heads 4 is not a multiple of num_key_value_heads 3"),
+        ({"num_hidden_layers": None}, "num_hidden_layers is missing"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000"),
+        ({"hidden_size": "64"}, "hidden_size must be a whole number"),
+        ({"hidden_size": 64.5}, "hidden_size must be a whole number"),
+        ({"hidden_size": True}, "hidden_size must be a whole number"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be true or false"),
+        ({"architectures": "LlamaForCausalLM"}, "architectures must be a list"),
+        ({"quantization_config": "gptq"}, "quantization_config must be an object"),
+        ({"torch_dtype": 16}, "torch_dtype must be a string"),
+    ],
+)
+def test_a_wrong_field_names_file_and_field(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint) as caught:
+        spec_from_config({**LLAMA, **change}, origin="/models/m/config.json")
+    assert caught.value.message.startswith("/models/m/config.json")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("architecture", ["BertForMaskedLM", "T5ForConditionalGeneration", "MistralModel"])
+def test_a_model_that_does_not_generate_is_refused(architecture: str) -> None:
+    with pytest.raises(InputError, match=f"{architecture} is not a causal language model"):
+        spec_from_config({**LLAMA, "architectures": [architecture], "model_type": "bert"})
+
+
+def test_neither_architecture_nor_type_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown architecture"):
+        spec_from_config({"hidden_size": 64})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, "Conv1D"),
+        ({"architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h"}, "state-space"),
+        ({"architectures": ["XForCausalLM"], "model_type": "x", "layer_types": ["linear_attention"]}, "state-space"),
+        ({"architectures": ["NewForCausalLM"], "model_type": "new"}, "cannot be priced"),
+        (
+            {"architectures": ["NewForCausalLM"], "model_type": "new", "auto_map": {"AutoModelForCausalLM": "x.Y"}},
+            "trust_remote_code",
+        ),
+    ],
+)
+def test_a_causal_model_that_cannot_be_priced_says_why(change: dict[str, Any], reason: str) -> None:
+    spec = spec_from_config({**LLAMA, **change})
+    assert reason in spec.unsupported
+    assert spec.hidden_size == 64 and spec.linears == ()
+
+
+def test_a_multimodal_model_says_so_and_shows_its_text_side() -> None:
+    config = {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "model_type": "gemma3",
+        "torch_dtype": "bfloat16",
+        "text_config": {"hidden_size": 2560, "num_hidden_layers": 34, "model_type": "gemma3_text"},
+    }
+    spec = spec_from_config(config)
+    assert "images or sound" in spec.unsupported
+    assert (spec.hidden_size, spec.num_layers, spec.dtype) == (2560, 34, "bfloat16")
+
+
+def test_old_and_new_name_of_the_stored_dtype() -> None:
+    assert spec_from_config({**LLAMA, "torch_dtype": "float16"}).dtype == "float16"
+    assert spec_from_config({**LLAMA, "dtype": "torch.bfloat16"}).dtype == "bfloat16"
+    assert spec_from_config(LLAMA).dtype is None
+
+
+def test_tied_where_the_key_is_absent_follows_the_family() -> None:
+    gemma = {**LLAMA, "architectures": ["GemmaForCausalLM"], "model_type": "gemma"}
+    assert not spec_from_config(LLAMA).tied
+    assert spec_from_config(gemma).tied
+    assert spec_from_config(gemma).head_dim == 256
+
+
+def test_sliding_window_only_where_it_is_on() -> None:
+    qwen = {**LLAMA, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "sliding_window": 512}
+    assert spec_from_config(qwen).sliding_window is None
+    assert spec_from_config({**qwen, "use_sliding_window": True}).sliding_window == 512
+    mistral = {**LLAMA, "architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+    assert spec_from_config(mistral).sliding_window == 4096
+    assert spec_from_config({**mistral, "sliding_window": None}).sliding_window is None
+
+
+def test_fused_experts_are_neither_linear_nor_adapted() -> None:
+    config = {
+        **LLAMA,
+        "architectures": ["MixtralForCausalLM"],
+        "model_type": "mixtral",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    }
+    spec = spec_from_config(config)
+    assert {linear.name for linear in spec.linears} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert spec.other_parameters == 2 * (4 * 64 + 4 * 3 * 64 * 128)
+    with pytest.raises(InputError, match="more than the 4 experts"):
+        spec_from_config({**config, "num_experts_per_tok": 5})
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "refused"),
+    [
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bnb-4bit", ""),
+        ({"load_in_4bit": True}, "bnb-4bit", ""),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bnb-8bit", "8-bit bitsandbytes"),
+        ({"quant_method": "gptq", "bits": 4}, "gptq", "GPTQ"),
+        ({"quant_method": "awq"}, "awq", "AWQ"),
+        ({"quant_method": "fp8"}, "fp8", "FP8"),
+        ({"quant_method": "fbgemm_fp8"}, "fp8", "FP8"),
+        ({"quant_method": "mxfp4"}, "mxfp4", "MXFP4"),
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors", "compressed-tensors"),
+        ({"quant_method": "hqq"}, "hqq", "hqq"),
+    ],
+)
+def test_weights_that_are_quantised_already(settings: dict[str, Any], name: str, refused: str) -> None:
+    spec = spec_from_config({**LLAMA, "quantization_config": settings})
+    assert spec.quantization == name
+    assert (refused in spec.unsupported) if refused else spec.unsupported == ""
