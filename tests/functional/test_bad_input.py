@@ -1,0 +1,147 @@
+"""Bad input, as the issue lists it: one clear message, exit 2, nothing on stdout, no traceback."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.tiny_model import build_tiny_llama
+from tests.functional.conftest import Run, assert_bad_input
+
+GOOD_ROW = {"instruction": "Say hi.", "input": "", "output": "hi"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_llama(tmp_path_factory.mktemp("model"))
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file(run: Run, model: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "empty.jsonl", "")
+    assert_bad_input(run("data", file, "--model", model), "empty.jsonl", "empty")
+
+
+def test_a_file_without_rows(run: Run, model: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "none.json", "[]")
+    assert_bad_input(run("data", file, "--model", model), "none.json", "row")
+
+
+def test_a_missing_file_names_the_nearest(run: Run, model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", json.dumps(GOOD_ROW) + "\n")
+    assert_bad_input(run("data", "trian.jsonl", "--model", model), "trian.jsonl", "train.jsonl")
+
+
+def test_invalid_json_names_the_line_and_shows_its_start(run: Run, model: Path, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "bad.jsonl", json.dumps(GOOD_ROW) + '\n{"instruction": oops}\n' + json.dumps(GOOD_ROW) + "\n"
+    )
+    done = run("data", file, "--model", model, "--json")
+    assert done.returncode == 1, "a bad row is a stop until the person leaves it out"
+    document = json.loads(done.stdout)
+    assert document["bad_row_count"] == 1
+    bad = document["bad_rows"][0]
+    assert bad["line"] == 2
+    assert bad["start"].startswith('{"instruction": oops')
+    assert document["rows"] == 2
+    left_out = run("data", file, "--model", model, "--set", "data.skip_bad_rows=true", "--json")
+    assert left_out.returncode == 0, left_out.stderr
+    assert json.loads(left_out.stdout)["bad_row_count"] == 1
+
+
+def test_a_row_that_lacks_a_column(run: Run, model: Path, tmp_path: Path) -> None:
+    rows = [GOOD_ROW, {"instruction": "no answer"}, GOOD_ROW]
+    file = write(tmp_path / "lacks.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    done = run("data", file, "--model", model, "--json")
+    assert done.returncode == 1
+    bad = json.loads(done.stdout)["bad_rows"][0]
+    assert bad["line"] == 2
+    assert "output" in bad["reason"]
+
+
+def test_a_file_that_is_not_utf8(run: Run, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "latin.csv"
+    file.write_bytes("instruction,output\ncafé,très bien\n".encode("latin-1"))
+    assert_bad_input(run("data", file, "--model", model), "latin.csv", "UTF-8")
+
+
+def test_a_model_folder_without_a_configuration(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    assert_bad_input(run("recommend", "--model", folder), "config.json")
+
+
+def test_a_pickle_only_checkpoint(run: Run, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((model / "config.json").read_bytes())
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    assert_bad_input(run("recommend", "--model", folder), "safetensors")
+
+
+def test_an_unknown_architecture(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    write(folder / "config.json", json.dumps({"architectures": ["OddballForCausalLM"], "model_type": "oddball"}))
+    done = run("recommend", "--model", folder)
+    assert done.returncode == 2
+    assert "ddball" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda text: text + "\nlearning_rat: 3\n", ("learning_rat", "learning_rate")),
+        (lambda text: text.replace("r: 16", "r: 0"), ("lora.r",)),
+        (
+            lambda text: text.replace("per_device_train_batch_size: 2", "per_device_train_batch_size: 0"),
+            ("batch_size",),
+        ),
+        (lambda text: text.replace("learning_rate: 2.0e-4", "learning_rate: -1"), ("learning_rate",)),
+        (lambda text: text.replace("learning_rate: 2.0e-4", "learning_rate: fast"), ("learning_rate", "fast")),
+        (lambda text: text.replace("method: qlora", "method: lora"), ("method", "bits")),
+        (lambda text: text + "\n  - broken: [", ("yaml",)),
+    ],
+)
+def test_a_bad_configuration(
+    run: Run, model: Path, tmp_path: Path, edit: Callable[[str], str], words: tuple[str, ...]
+) -> None:
+    good = (
+        f"model: {model}\nmethod: qlora\nquantization: {{bits: 4}}\nlora:\n  r: 16\n"
+        "training:\n  learning_rate: 2.0e-4\n  per_device_train_batch_size: 2\n"
+    )
+    assert run("estimate", write(tmp_path / "good.yaml", good), "--gpu-memory", "24GiB").returncode == 0
+    bad = write(tmp_path / "bad.yaml", edit(good))
+    assert bad.read_text() != good
+    assert_bad_input(run("estimate", bad, "--gpu-memory", "24GiB"), "bad.yaml", *words)
+
+
+def test_an_unknown_gpu_offers_the_nearest(run: Run, model: Path) -> None:
+    assert_bad_input(run("recommend", "--model", model, "--gpu", "RTX 4099"), "RTX 4099", "RTX 4090")
+
+
+def test_no_terminal(run: Run) -> None:
+    assert_bad_input(run(), "terminal", "--plain")
+
+
+def test_a_misspelt_command(run: Run) -> None:
+    assert_bad_input(run("recomend"), "recomend", "recommend")
+
+
+def test_files_of_our_names_in_the_current_folder_break_nothing(run: Run, model: Path, tmp_path: Path) -> None:
+    for name in ("trainer.py", "tui.py", "presets.py", "recommender.py"):
+        write(tmp_path / name, "raise SystemExit('shadowed')\n")
+    (tmp_path / "datasets").mkdir()
+    done = run("recommend", "--model", model, "--gpu-memory", "8GiB", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["config"]["model"] == str(model)
+
+
+def test_estimate_trace_says_that_it_is_not_there_yet(run: Run, tmp_path: Path) -> None:
+    assert_bad_input(run("estimate", tmp_path / "any.yaml", "--trace"), "--trace", "not there yet")
