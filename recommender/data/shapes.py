@@ -96,7 +96,7 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
     if given:
         return _by_roles(given, rows, columns, where)
     _refuse_preference(rows, columns, where)
-    shape = _conversation(rows, columns) or _pairs(rows, columns) or _text(rows, columns)
+    shape = _conversation(rows, columns) or _pairs(columns) or _text(rows, columns)
     if shape is None:
         raise InputError(
             f"{where}: the rows have no known shape. Columns: {', '.join(columns) or 'none'}.",
@@ -136,7 +136,7 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
             remedy=f"Did you mean '{near}'?" if near else f"Known are auto, {', '.join(ROLES)}.",
         )
     found = {role: role for role in ROLES[wanted] if role in columns}
-    guess = _conversation(rows, columns) or _pairs(rows, columns) or _text(rows, columns)
+    guess = _conversation(rows, columns) or _pairs(columns) or _text(rows, columns)
     if guess is not None and guess.name == wanted:
         found = {**guess.columns}
     used = {**found, **given}
@@ -230,7 +230,7 @@ def _with(name: str, columns: Sequence[str], **used: str) -> dict[str, str]:
     return {**used, **{role: column for role, column in optional.items() if column not in used.values()}}
 
 
-def _pairs(rows: Rows, columns: Sequence[str]) -> Shape | None:
+def _pairs(columns: Sequence[str]) -> Shape | None:
     lower = {column.lower(): column for column in columns}
     if {"prompt", "completion"} <= lower.keys():
         used = {"prompt": lower["prompt"], "completion": lower["completion"]}

@@ -1,0 +1,44 @@
+"""Chat templates by family, from templates.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyTemplate:
+    """A chat template for a family of models."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    """Special tokens that must be in the vocabulary."""
+    end_of_turn: str
+    """The token that ends an answer; '{eos}' is the model's own."""
+    model_types: tuple[str, ...]
+    template: str
+    """Jinja source."""
+
+
+@cache
+def load_templates() -> dict[str, FamilyTemplate]:
+    """Family templates by name, in the order in which they are tried."""
+    import yaml
+
+    path = Path(__file__).with_name("templates.yaml")
+    with path.open(encoding="utf-8") as file:
+        entries = yaml.safe_load(file)
+    families = (
+        FamilyTemplate(
+            name=entry["name"],
+            title=entry["title"],
+            needs=tuple(entry["needs"]),
+            end_of_turn=entry["end_of_turn"],
+            model_types=tuple(entry["model_types"]),
+            template=entry["template"],
+        )
+        for entry in entries
+    )
+    return {family.name: family for family in families}
