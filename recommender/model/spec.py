@@ -84,6 +84,8 @@ class ModelSpec:
     """Bytes of the safetensors files, here or on the hub."""
     revision: str | None = None
     gated: bool = False
+    access: str = ""
+    """Why the weights, which are not here, cannot be downloaded now, with what to do; empty when they can."""
     unsupported: str = ""
     """Why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
 

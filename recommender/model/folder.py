@@ -1,0 +1,134 @@
+"""Reads a model from a folder on this disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from presets.errors import InputError
+from recommender.model.families import spec_from_config
+from recommender.model.headers import INDEX, Weights, read_index, read_weights, weight_files
+from recommender.model.spec import ModelSpec, Source
+
+_PICKLES = ("pytorch_model*.bin", "pytorch_model*.bin.index.json", "*.pth", "*.pt", "*.ckpt")
+
+
+def read_folder(folder: Path, *, name: str, source: Source = "folder", revision: str | None = None) -> ModelSpec:
+    """Describe the model in `folder`: config.json, and the safetensors headers where weights are there.
+
+    A folder with only config.json is enough to plan.
+
+    Raises:
+        InputError: There is no config.json, it is wrong, the weights are torn, do not fit it, or are only a pickle.
+    """
+    config = read_config(folder)
+    origin = str(folder / "config.json")
+    spec = spec_from_config(config, name, source=source, origin=origin, path=folder, revision=revision)
+    weights = _weights(folder, source)
+    if weights is None:
+        _refuse_pickle(folder)
+        return replace(spec, weights_bytes=_promised_bytes(folder))
+    return with_weights(spec, weights, origin)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a folder's config.json.
+
+    Raises:
+        InputError: It is not there or is no JSON object; an adapter or a GGUF file is recognised and said.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise _no_config(folder)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as JSON.", remedy="Get it again from where the model came from.", detail=str(error)
+        ) from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} must hold a JSON object.", remedy="Get it again from where the model came from.")
+    return config
+
+
+def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
+    """Put the exact count of the files into `spec`.
+
+    Weights that are quantised are packed, so their shapes do not count parameters and the computed total stays.
+
+    Raises:
+        InputError: The files hold another model than the configuration describes.
+    """
+    spec = replace(spec, has_weights=True, weights_bytes=weights.nbytes)
+    if spec.quantization is not None:
+        return spec
+    spec = replace(spec, dtype=weights.dtype or spec.dtype)
+    counted = weights.parameters(tied=spec.tied)
+    if not spec.linears:
+        return replace(spec, total_parameters=counted, parameters_exact=True)
+    _check_embedding(spec, weights, origin)
+    if counted < spec.total_parameters:
+        raise InputError(
+            f"{origin} describes {spec.total_parameters:,} parameters, but the safetensors files hold {counted:,}.",
+            remedy="Files are missing or belong to another model: download the model again.",
+        )
+    extra = counted - spec.total_parameters
+    return replace(
+        spec, total_parameters=counted, other_parameters=spec.other_parameters + extra, parameters_exact=True
+    )
+
+
+def _check_embedding(spec: ModelSpec, weights: Weights, origin: str) -> None:
+    """A vocabulary that was resized in the weights alone is the usual slip, so it gets its own message."""
+    expected = (spec.vocab_size, spec.hidden_size)
+    for name, shape in weights.shapes.items():
+        if name.endswith("embed_tokens.weight") and shape != expected:
+            raise InputError(
+                f"{origin} says vocab_size {expected[0]} and hidden_size {expected[1]}, but {name} is {list(shape)}.",
+                remedy="Correct config.json to what the weights are, or get both from the same place.",
+            )
+
+
+def _weights(folder: Path, source: Source) -> Weights | None:
+    """The weights' headers; in the hub cache, a download that is not complete is no error: it goes on later."""
+    if source == "cache" and not all(path.exists() for path in weight_files(folder)):
+        return None
+    return read_weights(folder)
+
+
+def _promised_bytes(folder: Path) -> int | None:
+    """What an index says that the weights will be, in bytes."""
+    if not (folder / INDEX).exists():
+        return None
+    metadata = read_index(folder / INDEX).get("metadata")
+    size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    return int(size) if isinstance(size, int | float) else None
+
+
+def _refuse_pickle(folder: Path) -> None:
+    for pattern in _PICKLES:
+        if found := next(iter(sorted(folder.glob(pattern))), None):
+            raise InputError(
+                f"{folder} has its weights only as a pickle ({found.name}), which can run any code when it is loaded.",
+                remedy="Take a revision with safetensors, or convert it where you trust it: Transformers' "
+                "save_pretrained writes safetensors.",
+            )
+
+
+def _no_config(folder: Path) -> InputError:
+    if (folder / "adapter_config.json").exists():
+        return InputError(
+            f"{folder} is a LoRA adapter, not a model: it has adapter_config.json and no config.json.",
+            remedy="Give the base model that it was trained on.",
+        )
+    if next(folder.glob("*.gguf"), None):
+        return InputError(
+            f"{folder} holds GGUF files, which are for inference and cannot be tuned.",
+            remedy="Give the original model with config.json and safetensors.",
+        )
+    return InputError(
+        f"{folder} has no config.json, so it is not a model folder.",
+        remedy="Give a folder with config.json (and safetensors files to train), or a hub id such as org/model.",
+    )

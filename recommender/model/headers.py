@@ -1,0 +1,129 @@
+"""Reads safetensors headers: every tensor's name, type and shape, without reading a single weight."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from presets.errors import InputError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+_LARGEST_HEADER = 100_000_000
+"""Bytes; the limit that the safetensors format's own reader sets."""
+_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn"}
+_BUFFERS = ("rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
+"""Ends of tensor names that old checkpoints store and that are no parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the safetensors files of one model hold."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    """Tensor name to shape, buffers left out."""
+    dtype: str | None
+    """The type that most of the parameters are stored in."""
+    nbytes: int
+    """Size of the files."""
+
+    def parameters(self, *, tied: bool) -> int:
+        """Parameters in the files; a stored copy of a tied head does not count."""
+        return sum(math.prod(shape) for name, shape in self.shapes.items() if not (tied and name == "lm_head.weight"))
+
+
+def read_weights(folder: Path) -> Weights | None:
+    """Read the headers of a model folder's safetensors files; None where it has none.
+
+    Raises:
+        InputError: A file is missing, torn or no safetensors file.
+    """
+    files = weight_files(folder)
+    if not files:
+        return None
+    if missing := [path.name for path in files if not path.exists()]:
+        raise InputError(
+            f"{folder}: {missing[0]} is named in {INDEX} but is not there ({len(missing)} of {len(files)} missing).",
+            remedy="Download the model again: the files that are complete are kept.",
+        )
+    shapes: dict[str, tuple[int, ...]] = {}
+    stored: Counter[str] = Counter()
+    for path in files:
+        for name, (dtype, shape) in read_header(path).items():
+            if not name.endswith(_BUFFERS):
+                shapes[name] = shape
+                stored[dtype] += math.prod(shape)
+    common = stored.most_common(1)[0][0] if stored else ""
+    return Weights(shapes, _DTYPES.get(common, common.lower() or None), sum(path.stat().st_size for path in files))
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that a model is loaded from: the index's shards (there or not), else the single file; may be empty."""
+    index = folder / INDEX
+    if index.exists():
+        names = read_index(index)["weight_map"].values()
+        return tuple(folder / name for name in sorted(set(names)))
+    single = folder / SINGLE
+    return (single,) if single.exists() else ()
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """Read an index file: `weight_map` (tensor to file) and perhaps `metadata.total_size`.
+
+    Raises:
+        InputError: It is no such file, or names a file outside its folder.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON.", remedy="Download it again.", detail=str(error)) from error
+    names = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise InputError(f"{path} has no weight_map of file names.", remedy="Download it again.")
+    if outside := [name for name in names.values() if Path(name).name != name]:
+        raise InputError(f"{path} names {outside[0]!r}, which is not in its own folder.")
+    return dict(document)
+
+
+def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Read one file's header: tensor name to (type, shape).
+
+    The format: 8 bytes little-endian length, then that many bytes of JSON, then the tensors at `data_offsets`
+    (https://huggingface.co/docs/safetensors, 'Format').
+
+    Raises:
+        InputError: The file is torn, or no safetensors file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= length <= min(_LARGEST_HEADER, size - 8):
+                raise _torn(path, f"the header should be {length} bytes and the file is {size}")
+            header = json.loads(file.read(length))
+        end = max(
+            (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
+        )
+        if 8 + length + end > size:
+            raise _torn(path, f"{8 + length + end - size} bytes are missing at its end")
+        return {
+            name: (str(entry["dtype"]), tuple(int(width) for width in entry["shape"]))
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise _torn(path, "its header cannot be read", str(error)) from error
+
+
+def _torn(path: Path, how: str, detail: str = "") -> InputError:
+    return InputError(
+        f"{path} is torn or is no safetensors file: {how}.",
+        remedy="Delete it and download the model again.",
+        detail=detail,
+    )

@@ -1,0 +1,121 @@
+"""One way in: whatever a person calls a model becomes its ModelSpec, or one error that says what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from presets.errors import InputError
+from presets.models import CatalogueModel, find_model, nearest_names
+from recommender.model.cache import find_cached
+from recommender.model.families import spec_from_config
+from recommender.model.folder import read_folder
+from recommender.model.hub import HubModel, HubRefused, HubUnreachable, ask_hub, is_offline
+from recommender.model.spec import ModelSpec
+from recommender.paths import model_cache_dir
+
+_CATALOGUE_SECONDS = 0.5
+"""What the hub is given to answer the door where the catalogue has the facts already."""
+
+
+def read_model(name: str, *, revision: str | None = None, offline: bool = False) -> ModelSpec:
+    """Describe the model that `name` stands for.
+
+    In this order: a folder, a model in the local Hugging Face cache with its weights, the hub, and where that cannot
+    be reached or refuses, what the cache or the bundled catalogue knows.
+
+    Args:
+        name: A folder, a hub id such as 'org/model', or a short name of the catalogue.
+        revision: Branch, tag or commit on the hub.
+        offline: Stay off the network, as HF_HUB_OFFLINE also says.
+
+    Raises:
+        InputError: Nothing of that name, or nothing that can be planned with; one message for each cause.
+    """
+    name = name.strip()
+    if not name:
+        raise InputError("No model was given.", remedy="Give a folder or a hub id such as org/model.")
+    folder = Path(name).expanduser()
+    if folder.is_dir() and not _only_looks_like_a_folder(name, folder):
+        return read_folder(folder.absolute(), name=name)
+    if folder.is_file():
+        raise InputError(f"{name} is a file, not a model folder.", remedy="Give the folder that holds config.json.")
+    if is_path(name):
+        raise InputError(f"There is no folder {name}.", remedy="Check the path; a hub id is like org/model.")
+    return _read_by_id(name, revision, offline=offline or is_offline())
+
+
+def is_path(name: str) -> bool:
+    """Whether a name can only mean a folder: absolute, relative with a dot, or of more parts than a hub id has."""
+    return name.startswith(("/", "./", "../", "~", ".")) or name.count("/") > 1 or "\\" in name or name.endswith("/")
+
+
+def _only_looks_like_a_folder(name: str, folder: Path) -> bool:
+    """A folder that happens to be called like a catalogue's or hub's model, without a model in it, is not meant."""
+    return not is_path(name) and not (folder / "config.json").exists() and find_model(name) is not None
+
+
+def _read_by_id(name: str, revision: str | None, *, offline: bool) -> ModelSpec:
+    known = find_model(name)
+    hub_id = known.hub_id if known and "/" not in name else name
+    if "/" not in hub_id:
+        raise _unknown(name)
+    cached = _cached(hub_id, name, revision)
+    if cached is not None and cached.has_weights:
+        return cached
+    if offline:
+        trouble: InputError = HubUnreachable(
+            f"{name} is not on this disk, and the network is switched off.",
+            remedy="Give a folder with config.json, or go online once.",
+        )
+    else:
+        try:
+            seconds = {"seconds": _CATALOGUE_SECONDS} if known else {}
+            return _from_hub(ask_hub(hub_id, model_cache_dir(), revision, **seconds), name, hub_id)
+        except (HubUnreachable, HubRefused) as error:
+            trouble = error
+    if cached is not None:
+        return replace(cached, access=str(trouble))
+    if known is not None and revision is None:
+        return replace(_from_catalogue(known, name), access=str(trouble))
+    raise trouble
+
+
+def _cached(hub_id: str, name: str, revision: str | None) -> ModelSpec | None:
+    found = find_cached(model_cache_dir(), hub_id, revision)
+    return read_folder(found.folder, name=name, source="cache", revision=found.commit) if found else None
+
+
+def _from_catalogue(model: CatalogueModel, name: str) -> ModelSpec:
+    return spec_from_config(
+        model.config, name, source="catalogue", origin=f"the catalogue's {model.name}", gated=model.gated
+    )
+
+
+def _from_hub(found: HubModel, name: str, hub_id: str) -> ModelSpec:
+    """A spec of what the hub told; its count is exact where it agrees with the configuration.
+
+    The hub counts stored copies of tied heads and the rotary tables of old checkpoints too, so a count that is a
+    little larger is the same model; the configuration's is then what Transformers will build.
+    """
+    spec = spec_from_config(
+        found.config,
+        name,
+        source="hub",
+        origin=f"config.json of {hub_id}",
+        revision=found.revision,
+        gated=found.gated,
+    )
+    spec = replace(spec, weights_bytes=found.weights_bytes or None)
+    if found.parameters is None or spec.quantization is not None:
+        return spec
+    if not spec.linears:
+        return replace(spec, total_parameters=found.parameters)
+    copies = spec.embedding_parameters if spec.tied else 0
+    return replace(spec, parameters_exact=found.parameters in (spec.total_parameters, spec.total_parameters + copies))
+
+
+def _unknown(name: str) -> InputError:
+    nearest = nearest_names(name)
+    offer = f"Nearest in the catalogue: {', '.join(nearest)}." if nearest else "A hub id is like org/model."
+    return InputError(f"There is no folder and no model of the catalogue called {name!r}.", remedy=offer)
