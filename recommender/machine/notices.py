@@ -1,0 +1,154 @@
+"""What helps and what hinders on this machine, each with its remedy. Pure: facts in, sentences out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from recommender.machine import wheels
+from recommender.machine.facts import Gpu, Host, Notice, NvmlState, NvmlStatus, Software
+from recommender.machine.software import missing
+from recommender.units import gib
+
+_SMALL_SHM = 2**30
+
+
+def notices(gpus: tuple[Gpu, ...], nvml: NvmlState, host: Host, software: Software) -> tuple[Notice, ...]:
+    """Everything worth saying, what fails first."""
+    found = [
+        *_driver(nvml, software),
+        *_torch(gpus, software),
+        *_packages(gpus, software),
+        *_host(host),
+    ]
+    order = {"fail": 0, "warn": 1, "ok": 2}
+    return tuple(sorted(found, key=lambda notice: order[notice.level]))
+
+
+def _driver(nvml: NvmlState, software: Software) -> Iterator[Notice]:
+    if nvml.status is not NvmlStatus.OK:
+        yield Notice("warn", nvml.message, nvml.remedy)
+    elif software.driver:
+        cuda = f" (CUDA {software.cuda_driver})" if software.cuda_driver else ""
+        yield Notice("ok", f"driver {software.driver}{cuda}")
+
+
+def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
+    """A GPU that the installed torch cannot use is a failure with its remedy: never a silent CPU run."""
+    torch = software.versions.get("torch")
+    working = [gpu for gpu in gpus if not gpu.problem]
+    if torch is None:
+        yield Notice(
+            "fail", "torch is not installed: plans can be made, training cannot start.", _install(gpus, software)
+        )
+    elif not working:
+        cpu = "" if software.torch_cuda or "+cpu" in torch else " (CPU)"
+        yield Notice("ok", f"torch {torch}{cpu}")
+    elif software.torch_cuda is None:
+        yield Notice(
+            "fail",
+            f"torch {torch} is a build without CUDA: it cannot use {working[0].name}.",
+            _install(working, software),
+        )
+    elif software.cuda_driver and not wheels.runs_on_driver(software.torch_cuda, software.cuda_driver):
+        yield _driver_too_old(torch, working, software)
+    else:
+        yield from _kernels(torch, working, software)
+
+
+def _driver_too_old(torch: str, gpus: list[Gpu], software: Software) -> Notice:
+    major = int(software.torch_cuda.partition(".")[0]) if software.torch_cuda else 0
+    needed = wheels.MINIMUM_DRIVER.get(major)
+    update = f"Update the driver to {needed} or newer" if needed else "Update the driver"
+    line = _pip(gpus, software)
+    return Notice(
+        "fail",
+        f"The driver {software.driver or ''} supports CUDA {software.cuda_driver}, and torch {torch} is built for CUDA "
+        f"{software.torch_cuda}: it cannot use the GPU.".replace("driver  ", "driver "),
+        f"{update}, or install a torch for this driver: {line}" if line else f"{update}: no torch wheel fits this one.",
+    )
+
+
+def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Notice]:
+    build = wheels.build_of(torch, software.torch_cuda or "")
+    without = [
+        gpu
+        for gpu in gpus
+        if build is not None and gpu.compute_capability and not build.has_kernels_for(gpu.compute_capability)
+    ]
+    for gpu in without:
+        major, minor = gpu.compute_capability or (0, 0)
+        line = _pip([gpu], software)
+        yield Notice(
+            "fail",
+            f"torch {torch} (CUDA {software.torch_cuda}) has no kernels for GPU {gpu.index} {gpu.name} (compute "
+            f"capability {major}.{minor}).",
+            f"Install a torch that has: {line}" if line else _no_wheel(gpu),
+        )
+    if not without:
+        shown = torch if "+" in torch else f"{torch} (CUDA {software.torch_cuda})"
+        yield Notice("ok", f"torch {shown}")
+
+
+def _no_wheel(gpu: Gpu) -> str:
+    if gpu.compute_capability and gpu.compute_capability < (5, 0):
+        return "No supported torch has kernels for a card this old: use another GPU, or plan for the CPU."
+    return f"No known torch wheel runs it with this driver: update the driver to {wheels.MINIMUM_DRIVER[13]} or newer."
+
+
+def _packages(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
+    absent = [name for name in missing(software.versions) if name != "torch"]
+    if absent:
+        names = ", ".join(absent)
+        yield Notice(
+            "fail",
+            f"Not installed: {names}. Training needs {'it' if len(absent) == 1 else 'them'}.",
+            f"{sys.executable} -m pip install {' '.join(absent)}",
+        )
+    for name in ("transformers", "trl", "peft", "bitsandbytes"):
+        if version := software.versions.get(name):
+            yield Notice("ok", f"{name} {version}")
+    if any(gpu.bf16 for gpu in gpus):
+        flash = software.versions.get("flash-attn")
+        yield Notice(
+            "ok", f"flash-attn {flash}" if flash else "attention by PyTorch's SDPA (flash-attn is not installed)"
+        )
+
+
+def _host(host: Host) -> Iterator[Notice]:
+    if host.kills_at_logout:
+        yield Notice(
+            "warn",
+            "logind ends your processes at logout (KillUserProcesses=yes), a running training too.",
+            "Start with 'systemd-run --user --scope lora-wizard' after 'loginctl enable-linger', or have "
+            "KillUserProcesses=no set in /etc/systemd/logind.conf.",
+        )
+    if host.shm_bytes is not None and host.shm_bytes < _SMALL_SHM:
+        yield Notice(
+            "warn",
+            f"/dev/shm is only {gib(host.shm_bytes)}: data is loaded in the training process itself.",
+            "Nothing needs to be done. A container gets more with --shm-size=8g.",
+        )
+    variables = {"runs": "LORA_WIZARD_RUNS={0}", "model cache": "HF_HOME={0}"}
+    for disk in host.disks:
+        if disk.suggestion is not None:
+            yield Notice(
+                "warn",
+                f"{disk.purpose}: {disk.path} lies in the container's own layer ({gib(disk.free)} free) and ends with it.",
+                f"Use the larger disk: export {variables[disk.purpose].format(disk.suggestion)}",
+            )
+
+
+def _install(gpus: list[Gpu] | tuple[Gpu, ...], software: Software) -> str:
+    if line := _pip(list(gpus), software):
+        return line
+    if not gpus:
+        return f"{sys.executable} -m pip install torch=={wheels.TESTED_TORCH}"
+    return f"Update the driver to {wheels.MINIMUM_DRIVER[13]} or newer, then: {sys.executable} -m pip install torch"
+
+
+def _pip(gpus: list[Gpu], software: Software) -> str | None:
+    if not gpus:
+        return None
+    capabilities = [gpu.compute_capability for gpu in gpus if gpu.compute_capability]
+    return wheels.pip_line(software.versions.get("torch"), software.cuda_driver, capabilities)

@@ -1,0 +1,66 @@
+"""Looks at this machine: the whole of it once, its GPUs again and again."""
+
+from __future__ import annotations
+
+import atexit
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from recommender.machine.facts import Gpu, Machine, NvmlState
+from recommender.machine.host import read_host
+from recommender.machine.notices import notices
+from recommender.machine.nvml import Nvml
+from recommender.machine.software import read_software
+
+
+def probe(runs_dir: Path | None = None, nvml: Nvml | None = None) -> Machine:
+    """Everything about this machine. Takes some tens of milliseconds; imports nothing of the training stack.
+
+    Args:
+        runs_dir: Where run folders go, for the disk behind it; the default place if not given.
+        nvml: A reader to use instead of the process's own.
+    """
+    reader = nvml or _shared()
+    gpus, state = reader.poll()
+    versions = reader.versions()
+    host = read_host(runs_dir)
+    software = read_software(versions.driver, versions.cuda)
+    return Machine(gpus, state, host, software, notices(gpus, state, host, software))
+
+
+def poll_gpus() -> tuple[tuple[Gpu, ...], NvmlState]:
+    """The GPUs now. Cheap: the library stays open between calls, and calls from several threads take turns."""
+    return _shared().poll()
+
+
+def document(machine: Machine) -> dict[str, Any]:
+    """The JSON document of `probe --json`."""
+    host, software = asdict(machine.host), asdict(machine.software)
+    for disk in host["disks"]:
+        for key in ("path", "mount", "suggestion"):
+            disk[key] = str(disk[key]) if disk[key] is not None else None
+    return {
+        "gpus": [_gpu_document(gpu) for gpu in machine.gpus],
+        "nvml": {"status": str(machine.nvml.status), "message": machine.nvml.message, "remedy": machine.nvml.remedy},
+        "host": host,
+        "software": software,
+        "notices": [asdict(notice) for notice in machine.notices],
+    }
+
+
+def _gpu_document(gpu: Gpu) -> dict[str, Any]:
+    capability = gpu.compute_capability
+    return asdict(gpu) | {
+        "compute_capability": f"{capability[0]}.{capability[1]}" if capability else None,
+        "bf16": gpu.bf16,
+    }
+
+
+@cache
+def _shared() -> Nvml:
+    """This process's reader; shut down when the process ends."""
+    reader = Nvml()
+    atexit.register(reader.close)
+    return reader
