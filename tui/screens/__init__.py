@@ -1,0 +1,1 @@
+"""One module for each screen of the wizard and the dashboard."""

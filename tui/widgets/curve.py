@@ -1,0 +1,323 @@
+"""A curve over steps: raw grey, smoothed bright, evaluations as dots; linear or logarithmic.
+
+It stands on textual-plot, which draws, zooms and pans, and adds what a live run over a slow line needs: points are
+thinned to the visible columns at every redraw, ticks and labels are ours (textual-plot has no logarithmic scale and
+labels 2.9e-4 as 0.000), and only the cells that changed are sent to the terminal. textual-plot imports numpy, so this
+module is imported when the Train screen opens and not before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from textual.geometry import Region
+from textual_hires_canvas import Canvas
+from textual_plot import HiResMode, PlotWidget
+from textual_plot.axis_formatter import AxisFormatter
+
+from tui.widgets.series import Series, Window
+from tui.widgets.ticks import Tick, linear_ticks, log_ticks
+
+Look = Literal["raw", "line", "dots"]
+
+# textual-plot draws a heavy box around the data; two thin axes say the same with less ink.
+_THIN = str.maketrans("┃━┏┓┗┛┡┩┢┪┣┫┳┻┠┨┯┷╋╂┿╇╈", "│─┌┐└┘┌┐┌┐├┤┬┴├┤┬┴┼┼┼┼┼")
+_ASCII = str.maketrans("│─┌┐└┘├┤┬┴┼╭╮╰╯•●", "|-+++++++++++++oo")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One series of a curve and how it is drawn."""
+
+    series: Series
+    look: Look
+    tone: str
+    """Component class that gives its colour, such as 'curve--raw'."""
+
+
+class _Ticks(AxisFormatter):  # type: ignore[misc]
+    """Hands textual-plot the ticks that the curve has chosen, in the plot's own coordinates."""
+
+    def __init__(self) -> None:
+        self.ticks: tuple[tuple[float, str], ...] = ()
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:  # noqa: ARG002
+        return [position for position, _ in self.ticks]
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:  # noqa: ARG002
+        return [label for _, label in self.ticks]
+
+
+class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
+    """Tracks over steps, redrawn by `redraw` when their series have grown."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "plot--axis",
+        "plot--tick",
+        "plot--label",
+        "curve--raw",
+        "curve--smooth",
+        "curve--eval",
+        "curve--second",
+        "curve--third",
+    }
+    DEFAULT_CSS = """
+    Curve {
+        background: transparent;
+        & > .plot--axis { color: $foreground 25%; }
+        &:focus > .plot--axis { color: $primary; }
+        & > .plot--tick { color: $foreground 60%; text-style: none; }
+        & > .curve--raw { color: $foreground 30%; }
+        & > .curve--smooth { color: $primary; }
+        & > .curve--eval { color: $warning; text-style: bold; }
+        & > .curve--second { color: $accent; }
+        & > .curve--third { color: $success; }
+        Canvas { background: transparent; }
+    }
+    """
+
+    def __init__(
+        self, tracks: Sequence[Track], *, unicode: bool = True, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._tracks = tuple(tracks)
+        self._unicode = unicode
+        self._log = False
+        self._painting = False
+        self._x_formatter, self._y_formatter = _Ticks(), _Ticks()
+
+    def on_mount(self) -> None:
+        """Use every row for data."""
+        self.margin_top, self.margin_bottom, self.margin_left = 0, 1, 8
+
+    @property
+    def log_scale(self) -> bool:
+        """Whether y is logarithmic."""
+        return self._log
+
+    def set_log(self, log: bool) -> None:
+        """Switch the scale of y; a zoom in y is given up, for its limits mean something else now."""
+        self._log = log
+        self._auto_y_min = self._auto_y_max = True
+        self.redraw()
+
+    @property
+    def zoomed(self) -> bool:
+        """Whether limits were set by hand, so that new points do not move them."""
+        return not (self._auto_x_min and self._auto_x_max and self._auto_y_min and self._auto_y_max)
+
+    def reset(self) -> None:
+        """Follow the data again."""
+        self._auto_x_min = self._auto_x_max = self._auto_y_min = self._auto_y_max = True
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the series as they are now, sending only the cells that changed."""
+        if self.is_mounted and self.size:
+            self._paint()
+
+    def _rerender(self) -> None:
+        """Called by textual-plot after zooming and panning; one repaint of what changed instead of the whole widget."""
+        if not self._painting:
+            self.redraw()
+
+    def _render_plot(self) -> None:
+        """Called by textual-plot after a new layout, when everything is sent anyway."""
+        self._draw()
+
+    def _paint(self) -> None:
+        canvases = list(self.query(Canvas))
+        before = [_cells(canvas) for canvas in canvases]
+        with _held(canvases):
+            self._draw()
+        for canvas, old in zip(canvases, before, strict=True):
+            regions = changed_rows(old, _cells(canvas))
+            if regions:
+                canvas.refresh(*regions)
+
+    def _draw(self) -> None:
+        plot = self.query_one("#plot", Canvas)
+        if plot._canvas_size is None or plot.size.width < 4 or plot.size.height < 3:
+            return
+        self._painting = True
+        try:
+            self._fit_x()
+            windows = [self._window(track, plot.size.width) for track in self._tracks]
+            self._fit_y(windows)
+            self._fill(windows)
+            self._choose_ticks(plot)
+            self._draw_with_fixed_limits()
+            self._thin_axes(plot)
+        finally:
+            self._painting = False
+
+    def _fit_x(self) -> None:
+        last = max((track.series.x[-1] for track in self._tracks if len(track.series)), default=1.0)
+        if self._auto_x_min:
+            self._x_min = 0.0
+        if self._auto_x_max:
+            # A little air on the right, in rough steps: otherwise each new step would move every column.
+            self._x_max = rounded_up(max(last, 10.0), 50)
+
+    def _window(self, track: Track, columns: int) -> Window:
+        per_column = 2 if self._unicode else 1
+        found = track.series.window(self._x_min, self._x_max, columns * per_column)
+        if not self._log:
+            return found
+        kept = [(x, math.log10(y)) for x, y in zip(found.x, found.y, strict=True) if y > 0]
+        return Window(tuple(x for x, _ in kept), tuple(y for _, y in kept))
+
+    def _fit_y(self, windows: Sequence[Window]) -> None:
+        values = [y for window in windows for y in window.y]
+        if not (self._auto_y_min or self._auto_y_max) or not values:
+            return
+        low, high = limits(min(values), max(values))
+        if self._auto_y_min:
+            self._y_min = low
+        if self._auto_y_max:
+            self._y_max = high
+
+    def _fill(self, windows: Sequence[Window]) -> None:
+        self.clear()
+        for track, window in zip(self._tracks, windows, strict=True):
+            if not window.x:
+                continue
+            style = str(self.get_component_rich_style(track.tone))
+            if track.look == "dots":
+                self.scatter(window.x, window.y, marker="●" if self._unicode else "o", marker_style=style)
+            elif self._unicode:
+                self.plot(window.x, window.y, line_style=style, hires_mode=HiResMode.BRAILLE)
+            else:
+                marker = "." if track.look == "raw" else "*"
+                self.scatter(window.x, window.y, marker=marker, marker_style=style)
+
+    def _choose_ticks(self, plot: Canvas) -> None:
+        width, height = plot.size.width, plot.size.height
+        x_ticks = linear_ticks(self._x_min, self._x_max, max(2, width // 10))
+        self._x_formatter.ticks = tuple(
+            (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, self._x_min, self._x_max)
+        )
+        rows = max(2, height // 3)
+        if self._log:
+            shown: Sequence[Tick] = log_ticks(10**self._y_min, 10**self._y_max, rows)
+            self._y_formatter.ticks = tuple((math.log10(tick.value), tick.label) for tick in shown)
+        else:
+            self._y_formatter.ticks = tuple((t.value, t.label) for t in linear_ticks(self._y_min, self._y_max, rows))
+
+    @staticmethod
+    def _label_fits(tick: Tick, width: int, low: float, high: float) -> bool:
+        """Whether a label centred under its tick ends before the widget does."""
+        column = (tick.value - low) / (high - low) * (width - 2) + 1
+        return column + len(tick.label) / 2 + 1 <= width
+
+    def _draw_with_fixed_limits(self) -> None:
+        """Let textual-plot draw within our limits: it would fit the data tightly and put points on the border."""
+        flags = self._auto_x_min, self._auto_x_max, self._auto_y_min, self._auto_y_max
+        self._auto_x_min = self._auto_x_max = self._auto_y_min = self._auto_y_max = False
+        try:
+            super()._render_plot()
+        finally:
+            self._auto_x_min, self._auto_x_max, self._auto_y_min, self._auto_y_max = flags
+
+    def _render_x_label(self) -> None:
+        """The pane's title names the axis."""
+
+    def _render_y_label(self) -> None:
+        """The pane's title names the axis."""
+
+    def _thin_axes(self, plot: Canvas) -> None:
+        """Keep the left and the lower axis, thin."""
+        buffer = plot._buffer
+        if not buffer:
+            return
+        right, bottom = len(buffer[0]) - 1, len(buffer) - 1
+        buffer[0] = [" "] * (right + 1)
+        for y, row in enumerate(buffer):
+            row[right] = " "
+            row[0] = row[0].translate(_THIN)
+            if y == 0:
+                row[0] = "│"
+            if not self._unicode:
+                row[0] = row[0].translate(_ASCII)
+        base = [cell.translate(_THIN) for cell in buffer[bottom]]
+        buffer[bottom] = [cell.translate(_ASCII) for cell in base] if not self._unicode else base
+
+
+def rounded_up(value: float, parts: int) -> float:
+    """Round up to a multiple of a round step of which about `parts` make up the value."""
+    rough = value / parts
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    return math.ceil(value / step - 1e-9) * step
+
+
+def limits(low: float, high: float) -> tuple[float, float]:
+    """Choose y limits around data: a little air, in rough steps so that they seldom move.
+
+    Args:
+        low: Least value.
+        high: Greatest value; may equal `low`.
+
+    Returns:
+        Lower and upper limit, never equal.
+    """
+    span = high - low
+    if span <= 0 or span < 1e-9 * max(abs(low), abs(high)):
+        air = abs(high) * 0.1 or 1.0
+        return low - air, high + air
+    power = 10.0 ** math.floor(math.log10(span / 20))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= span / 20 * (1 - 1e-9))
+    floor = math.floor(low / step) * step
+    return (0.0 if low >= 0 > floor else floor), math.ceil(high / step + 1e-9) * step
+
+
+Cells = tuple[list[list[str]], list[list[str]]]
+
+
+def changed_rows(before: Cells, after: Cells) -> list[Region]:
+    """Return for each row that differs the span from its first to its last differing cell.
+
+    Args:
+        before: Characters and styles by row and column.
+        after: The same, later; another size means that everything changed.
+    """
+    (old_text, old_style), (text, style) = before, after
+    if len(old_text) != len(text) or (text and len(old_text[0]) != len(text[0])):
+        return [Region(0, 0, len(text[0]), len(text))] if text else []
+    found = []
+    for y, row in enumerate(text):
+        if row == old_text[y] and style[y] == old_style[y]:
+            continue
+        columns = [x for x in range(len(row)) if _differs(old_text[y][x], old_style[y][x], row[x], style[y][x])]
+        if columns:
+            found.append(Region(columns[0], y, columns[-1] - columns[0] + 1, 1))
+    return found
+
+
+def _differs(old_cell: str, old_style: str, cell: str, style: str) -> bool:
+    """Whether a cell looks different; the colour of a blank does not show."""
+    return cell != old_cell or (cell != " " and style != old_style)
+
+
+def _cells(canvas: Any) -> Cells:
+    """A canvas's characters and styles; it starts new lists at each reset, so these are never drawn on again.
+
+    textual-hires-canvas has no public reader of whole rows.
+    """
+    return canvas._buffer, canvas._styles
+
+
+@contextmanager
+def _held(canvases: Sequence[Any]) -> Iterator[None]:
+    """Keep canvases from asking for a repaint of all their cells while they are drawn on."""
+    for canvas in canvases:
+        canvas._refreshes_pending += 1
+    try:
+        yield
+    finally:
+        for canvas in canvases:
+            canvas._refreshes_pending -= 1
