@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 _FILES = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd", "lib/systemd")
+_SETTING = re.compile(r"^[ \t]*(#?)[ \t]*(Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", flags=re.MULTILINE)
 _YES = frozenset({"1", "yes", "y", "true", "t", "on"})
 
 
@@ -39,6 +40,8 @@ def _settings(root: Path) -> tuple[dict[str, str], dict[str, str]]:
             text = path.read_text(errors="replace")
         except OSError:
             continue
-        for mark, key, value in re.findall(r"^\s*(#?)\s*(Kill\w+)\s*=\s*(.*?)\s*$", text, flags=re.MULTILINE):
+        for mark, key, value in re.findall(
+            r"^[ \t]*(#?)[ \t]*(Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", text, flags=re.MULTILINE
+        ):
             (defaults if mark else settings)[key] = value
     return settings, defaults

@@ -63,8 +63,8 @@ def _driver_too_old(torch: str, gpus: list[Gpu], software: Software) -> Notice:
     line = _pip(gpus, software)
     return Notice(
         "fail",
-        f"The driver {software.driver or ''} supports CUDA {software.cuda_driver}, and torch {torch} is built for CUDA "
-        f"{software.torch_cuda}: it cannot use the GPU.".replace("driver  ", "driver "),
+        f"The NVIDIA driver ({software.driver}) supports CUDA {software.cuda_driver}, and torch {torch} is built for "
+        f"CUDA {software.torch_cuda}: it cannot use the GPU.",
         f"{update}, or install a torch for this driver: {line}" if line else f"{update}: no torch wheel fits this one.",
     )
 
@@ -134,7 +134,7 @@ def _host(host: Host) -> Iterator[Notice]:
         if disk.suggestion is not None:
             yield Notice(
                 "warn",
-                f"{disk.purpose}: {disk.path} lies in the container's own layer ({gib(disk.free)} free) and ends with it.",
+                f"{disk.purpose}: {disk.path} is in the container's own layer ({gib(disk.free)} free), gone with it.",
                 f"Use the larger disk: export {variables[disk.purpose].format(disk.suggestion)}",
             )
 
