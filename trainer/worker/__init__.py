@@ -1,0 +1,1 @@
+"""Programs of the child processes: the only place where torch and the training stack are imported."""
