@@ -90,7 +90,7 @@ class ChatRenderer:
                 position += len(piece)
         if "".join(piece for piece in pieces if piece not in {_OPEN, _CLOSE}) != plain:
             raise TemplateProblem("its generation marks do not stand where the text is")
-        return Marked(plain, tuple(span for span in spans if span[0] < span[1]))
+        return Marked(plain, tuple(spans))
 
     def _run(self, template: Template, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], ask: bool) -> str:
         import jinja2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from presets.errors import InputError
@@ -68,6 +68,8 @@ class Shape:
     sure: Sure
     why: str
     """One sentence for the screen."""
+    seen: tuple[str, ...] = ()
+    """Every column of the first rows, for the person to choose from."""
 
     @property
     def reason(self) -> str:
@@ -87,8 +89,11 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
     Raises:
         InputError: Preference or media data, an unknown format, a column that is not there, or nothing recognised.
     """
-    given = dict(given or {})
     columns = _columns(rows)
+    return replace(_recognise(rows, columns, where, wanted, dict(given or {})), seen=columns)
+
+
+def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:
     _refuse_media(rows, columns, where)
     _check_given(given, columns, where)
     if wanted != "auto":
@@ -97,9 +102,14 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         return _by_roles(given, rows, columns, where)
     _refuse_preference(rows, columns, where)
     shape = _conversation(rows, columns) or _pairs(columns) or _text(rows, columns)
+    if shape is None and all(isinstance(value, Mapping) for row in rows for value in row.values()):
+        raise InputError(
+            f"{where} is an index of data sets (as LLaMA-Factory's dataset_info.json is), not rows.",
+            remedy="Give one of the data files that it names.",
+        )
     if shape is None:
         raise InputError(
-            f"{where}: the rows have no known shape. Columns: {', '.join(columns) or 'none'}.",
+            f"{where}: the rows have no known shape. Columns: {_listed(columns)}.",
             remedy="Say which column is what, for example --set data.columns.instruction=COLUMN and "
             "--set data.columns.output=COLUMN, or --set data.columns.text=COLUMN.",
         )
@@ -109,6 +119,12 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
 def _columns(rows: Rows) -> tuple[str, ...]:
     """Columns in the order of their first appearance."""
     return tuple(dict.fromkeys(str(column) for row in rows for column in row))
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """The first dozen columns for a message."""
+    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
+    return ", ".join(columns[:12]) + more if columns else "none"
 
 
 def _check_given(given: Columns, columns: Sequence[str], where: str) -> None:
@@ -123,7 +139,7 @@ def _check_given(given: Columns, columns: Sequence[str], where: str) -> None:
         if column not in columns:
             near = nearest(column, columns)
             raise InputError(
-                f"{where} has no column '{column}' (data.columns.{role}). It has: {', '.join(columns)}.",
+                f"{where} has no column '{column}' (data.columns.{role}). It has: {_listed(columns)}.",
                 remedy=f"Did you mean '{near}'?" if near else "Name one of these.",
             )
 
@@ -143,7 +159,7 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
     missing = [role for role in REQUIRED[wanted] if role not in used]
     if missing:
         raise InputError(
-            f"{where} lacks a column for '{missing[0]}', which {wanted} rows need. It has: {', '.join(columns)}.",
+            f"{where} lacks a column for '{missing[0]}', which {wanted} rows need. It has: {_listed(columns)}.",
             remedy=f"Name it: --set data.columns.{missing[0]}=COLUMN, or choose another data.format.",
         )
     used = {role: column for role, column in used.items() if role in ROLES[wanted]}

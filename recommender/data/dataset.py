@@ -1,0 +1,301 @@
+"""DataSet: rows that can be looked at one by one, and handed to the trainer exactly as they were looked at."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from presets.errors import InputError
+from recommender.data.estimate import estimated_sample
+from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
+from recommender.data.normalise import normalise
+from recommender.data.profile import DataProfile
+from recommender.data.readers import Reader
+from recommender.data.shapes import Shape
+from recommender.data.templates import ChatTemplate
+from recommender.data.tokenise import Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
+
+_BATCH = 256
+
+
+class TrainingRow(TypedDict):
+    """One row for the trainer; the two lists are equally long."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """-100 where the loss does not look."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A data file with its reader and the shape its rows have."""
+
+    reader: Reader
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A row as the model will see it."""
+
+    row: int
+    """0-based position among the usable rows."""
+    file: str
+    line: int
+    pieces: tuple[Piece, ...]
+    """In order; their texts put together are what the model reads."""
+    length: int
+    """Tokens, uncut."""
+    trained: int
+    """Trained tokens that are kept."""
+    trained_cut: int
+    """Trained tokens that the limit cuts."""
+
+    @property
+    def text(self) -> str:
+        """The whole, special tokens shown."""
+        return "".join(piece.text for piece in self.pieces)
+
+
+class RowIndex:
+    """Where each usable row stands: 28 bytes a row instead of the row."""
+
+    def __init__(self) -> None:
+        self.file = array("I")
+        self.line = array("I")
+        self.start = array("Q")
+        self.end = array("Q")
+        self.digest = array("Q")
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def add(self, file: int, line: int, start: int, end: int, digest: int) -> None:
+        """Append a row."""
+        self.file.append(file)
+        self.line.append(line)
+        self.start.append(start)
+        self.end.append(end)
+        self.digest.append(digest)
+
+
+class DataSet:
+    """The usable rows of a data set under one tokenizer, template and `train_on`.
+
+    Rows are read again from their files and tokenised again when they are asked for, by the code that measured them
+    for the profile: nothing is held but where they stand.
+
+    For the worker: `training_rows` gives what SFTTrainer (TRL 1.16) takes as an already processed data set, recognised
+    by its `input_ids` column and its `labels` column. Build a `datasets.Dataset` with these two columns and no others
+    (`Dataset.from_generator` or `from_list`) and TRL neither tokenises, nor adds EOS, nor builds labels; rows are cut
+    at max_length here already, so its truncation and its filter for fully masked rows find nothing to do. Without
+    packing, `SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, packing=False)` skips even that; with
+    packing=True preparation must run, and `packing_strategy="bfd"` packs whole rows, none of which is longer than
+    max_length. Its collator pads input_ids with pad_token_id and labels with -100; when packed it sets the label of
+    each document's first token to -100, which no loss ever looked at. `assistant_only_loss` and `completion_only_loss`
+    stay None or False, and `max_length` is the one given here.
+
+    Attributes:
+        profile: What the data set is in tokens.
+        template: The chat template in use; None for data without conversations or without a tokenizer. A tokenizer
+            saved beside the adapter should carry `template.source` as its chat_template.
+        index: Where rows stand, and their content digests.
+    """
+
+    def __init__(
+        self,
+        profile: DataProfile,
+        files: Sequence[OpenFile],
+        index: RowIndex,
+        tokeniser: Tokeniser | None,
+        template: ChatTemplate | None,
+        train_on: TrainOn,
+    ) -> None:
+        self.profile = profile
+        self.template = template
+        self.index = index
+        self._files = tuple(files)
+        self._tokeniser = tokeniser
+        self._train_on = train_on
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Row i as it stands in its file: column to value."""
+        file = self._files[self.index.file[i]]
+        return file.reader.read(self.index.start[i], self.index.end[i])
+
+    def where(self, i: int) -> tuple[str, int]:
+        """File and line (or row number) of row i."""
+        return str(self._files[self.index.file[i]].reader.path), self.index.line[i]
+
+    def example(self, i: int) -> Example:
+        """Row i as a conversation, a pair or text.
+
+        Raises:
+            InputError: The file was changed after it was profiled.
+        """
+        try:
+            return normalise(self.row(i), self._files[self.index.file[i]].shape)
+        except RowProblem as problem:
+            raise self._changed(i) from problem
+
+    def tokenised(self, i: int) -> TokenisedRow:
+        """Row i in tokens.
+
+        Raises:
+            InputError: There is no tokenizer, or the file was changed.
+        """
+        return next(self._tokenise([i]))
+
+    def tokens(self, i: int) -> tuple[array[int], list[bool]]:
+        """Ids of row i, uncut, and for each whether it is trained."""
+        row = self.tokenised(i)
+        return row.ids, row.mask
+
+    def sample(self, i: int, max_length: int) -> Sample:
+        """Row i for the screen: tokens with their text, what is trained and what the limit cuts."""
+        if self._tokeniser is None:
+            pieces = estimated_sample(self.example(i), self._train_on, max_length)
+        else:
+            pieces = pieces_of(self.tokenised(i), self._tokeniser.vocabulary, max_length)
+        file, line = self.where(i)
+        first, last = self.profile.span_start[i], self.profile.span_start[i + 1]
+        ends = [(self.profile.spans[2 * k], self.profile.spans[2 * k + 1]) for k in range(first, last)]
+        trained = sum(end - start for start, end in ends)
+        kept = sum(min(end, max_length) - min(start, max_length) for start, end in ends)
+        return Sample(i, file, line, pieces, self.profile.lengths[i], kept, trained - kept)
+
+    def longest(self, count: int = 1) -> list[int]:
+        """The rows with most tokens, longest first: what the preflight step is run on."""
+        from heapq import nlargest
+
+        return nlargest(count, range(len(self)), key=self.profile.lengths.__getitem__)
+
+    def training_rows(self, indices: Sequence[int], max_length: int) -> TrainingRows:
+        """Rows for the trainer, cut at max_length; see the class's docstring.
+
+        Raises:
+            InputError: There is no tokenizer.
+        """
+        self._need_tokenizer()
+        return TrainingRows(self, indices, max_length)
+
+    def prompt_text(self, i: int) -> str:
+        """What the model is given to answer row i's last question: its text."""
+        return self._prompt(i)[0]
+
+    def prompt_ids(self, i: int) -> list[int]:
+        """What the model is given to answer row i's last question: its ids, ready for `generate`."""
+        return self._prompt(i)[1]
+
+    def answer_text(self, i: int) -> str:
+        """The answer that row i has for it; the rest of the text where there is no question."""
+        example = self.example(i)
+        match example:
+            case Chat():
+                return next((turn.content for turn in reversed(example.messages) if turn.role == "assistant"), "")
+            case Pair():
+                return example.completion
+            case Text():
+                return example.text[len(self.prompt_text(i)) :]
+
+    def question_text(self, i: int) -> str:
+        """Row i's last question in plain words, for a list of samples."""
+        example = self.example(i)
+        match example:
+            case Chat():
+                return next((turn.content for turn in reversed(example.messages) if turn.role == "user"), "")
+            case Pair():
+                return example.prompt
+            case Text():
+                return self.prompt_text(i)
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Ids at which generation stops: the model's own, and the end-of-turn token of the template."""
+        vocabulary = self._need_tokenizer().vocabulary
+        ends = (vocabulary.id_of(token) for token in self._need_tokenizer().turns.end_of_turn)
+        return tuple(sorted({*vocabulary.stop_ids, *(index for index in ends if index is not None)}))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of generated ids, without the special tokens at which generation stopped."""
+        vocabulary = self._need_tokenizer().vocabulary
+        return vocabulary.decode([index for index in ids if index not in vocabulary.special])
+
+    def _prompt(self, i: int) -> tuple[str, list[int]]:
+        try:
+            return self._need_tokenizer().encode_prompt(self.example(i))
+        except RowProblem as problem:
+            raise self._changed(i) from problem
+
+    def _tokenise(self, indices: Sequence[int]) -> Iterator[TokenisedRow]:
+        tokeniser = self._need_tokenizer()
+        try:
+            yield from tokeniser.tokenise([self.example(i) for i in indices])
+        except RowProblem as problem:
+            raise InputError(
+                f"A row that could be read before cannot be any more: it {problem.reason}.",
+                remedy="The file was changed after it was profiled: open it again.",
+            ) from problem
+
+    def _need_tokenizer(self) -> Tokeniser:
+        if self._tokeniser is None:
+            raise InputError(
+                "There is no tokenizer for this model here, so its rows cannot be turned into tokens.",
+                remedy="Download the model (its tokenizer.json is enough for this step).",
+            )
+        return self._tokeniser
+
+    def _changed(self, i: int) -> InputError:
+        file, line = self.where(i)
+        return InputError(f"{file}, line {line}, was changed after it was profiled.", remedy="Open it again.")
+
+
+class TrainingRows:
+    """Rows for the trainer, one at a time, tokenised in batches; can be gone through again.
+
+    Attributes:
+        left_out: Rows of which nothing is trained (after the cut), counted by the last pass.
+        cut: Rows that were longer than max_length, counted by the last pass.
+        tokens: Tokens handed over by the last pass.
+        trained: Tokens that the loss sees, of these.
+    """
+
+    def __init__(self, dataset: DataSet, indices: Sequence[int], max_length: int) -> None:
+        self._dataset = dataset
+        self._indices = indices
+        self._max_length = max_length
+        self._reset()
+
+    def _reset(self) -> None:
+        self.left_out = self.cut = self.tokens = self.trained = 0
+
+    def __iter__(self) -> Iterator[TrainingRow]:
+        """Give each row in which something is trained.
+
+        Raises:
+            InputError: Nothing is trained in any row.
+        """
+        self._reset()
+        given = 0
+        for first in range(0, len(self._indices), _BATCH):
+            for row in self._dataset._tokenise(self._indices[first : first + _BATCH]):
+                labels = row.labels(self._max_length)
+                trained = len(labels) - labels.count(-100)
+                self.cut += len(row) > self._max_length
+                if not trained:
+                    self.left_out += 1
+                    continue
+                given += 1
+                self.tokens += len(labels)
+                self.trained += trained
+                yield TrainingRow(input_ids=row.ids[: self._max_length].tolist(), labels=labels)
+        if self._indices and not given:
+            raise InputError(
+                f"Nothing would be trained: no row keeps a trained token at max_length {self._max_length}.",
+                remedy="Raise data.max_length, or look at the Data step for what is masked.",
+            )

@@ -1,0 +1,74 @@
+"""The profile as a document (`lora-wizard data --json`) and as the bars of a histogram."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from recommender.data.profile import DataProfile
+from recommender.data.tally import Tally
+
+
+def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
+    """What `data --json` prints. Tokens are whole numbers, shares are 0 to 1.
+
+    Args:
+        profile: The data set.
+        max_length: The limit at which cuts, stops and warnings are judged.
+    """
+    kept, kept_trained = profile.tokens_at(max_length), profile.trained_at(max_length)
+    return {
+        "files": [str(path) for path in profile.files],
+        "shape": profile.shape,
+        "shape_reason": profile.shape_reason,
+        "columns": profile.columns,
+        "columns_seen": list(profile.columns_seen),
+        "rows": profile.rows,
+        "bad_row_count": profile.bad_row_count,
+        "bad_rows": [asdict(row) for row in profile.bad_rows],
+        "skipped_rows": profile.skipped_rows,
+        "tokens": {
+            "p50": profile.quantile(0.50),
+            "p90": profile.quantile(0.90),
+            "p95": profile.quantile(0.95),
+            "p99": profile.quantile(0.99),
+            "max": profile.longest,
+            "mean": round(profile.total_tokens / profile.rows, 1) if profile.rows else 0,
+            "total": profile.total_tokens,
+        },
+        "trained_tokens": profile.trained_tokens,
+        "trained_share": profile.trained_share,
+        "max_length": max_length,
+        "rows_cut": profile.rows_cut(max_length),
+        "rows_cut_share": profile.rows_cut(max_length) / profile.rows if profile.rows else 0.0,
+        "tokens_cut_share": 1 - kept / profile.total_tokens if profile.total_tokens else 0.0,
+        "trained_cut_share": 1 - kept_trained / profile.trained_tokens if profile.trained_tokens else 0.0,
+        "trains_end_of_turn": profile.trains_end_of_turn,
+        "end_of_turn": profile.end_of_turn,
+        "mask_method": profile.mask_method,
+        "duplicates": profile.duplicates,
+        "empty_answers": profile.empty_answers,
+        "template": profile.template,
+        "tokenizer": profile.tokenizer,
+        "stops": list(profile.stops_at(max_length)),
+        "warnings": list(profile.warnings_at(max_length)),
+    }
+
+
+def histogram(profile: DataProfile, bins: int, *, upto: int | None = None) -> list[int]:
+    """Rows by length in `bins` equal steps from 0 to `upto` tokens (the longest row when None).
+
+    A row of length n falls into bin ceil(n × bins / upto) - 1; what is longer than `upto` into the last one.
+
+    Raises:
+        ValueError: Less than one bin.
+    """
+    if bins < 1:
+        raise ValueError("a histogram needs at least one bin")
+    top = max(1, profile.longest if upto is None else upto)
+    counts = [0] * bins
+    tally = Tally.of(profile.lengths)
+    for position, length in enumerate(tally.values):
+        place = min(bins - 1, max(0, -(-length * bins // top) - 1))
+        counts[place] += tally.counts[position + 1] - tally.counts[position]
+    return counts

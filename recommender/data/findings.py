@@ -1,0 +1,160 @@
+"""What is wrong with a data set: counted while it is read, told as stops and warnings when it has been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from recommender.config.schema import Data
+from recommender.data.dataset import OpenFile
+from recommender.data.examples import Chat
+from recommender.data.profile import BadRow
+from recommender.data.templates import ChatTemplate
+from recommender.data.tokenise import Measured, Tokeniser
+
+FEW_ROWS = 20
+"""Below this a warning: LIMA (Zhou et al. 2023) used 1 000 rows; tens of rows are memorised rather than learned."""
+
+
+@dataclass
+class Findings:
+    """Counts over all rows."""
+
+    rows: int = 0
+    bad: int = 0
+    chats: int = 0
+    texts: int = 0
+    answers: int = 0
+    ended: int = 0
+    empty: int = 0
+    duplicates: int = 0
+    doubled_start: int = 0
+    straddles: int = 0
+    disordered: int = 0
+    highest_id: int = 0
+    nothing_trained: bool = False
+    methods: set[str] = field(default_factory=set)
+
+    def see(self, row: Measured, *, duplicate: bool) -> None:
+        """Count a usable row."""
+        self.rows += 1
+        self.answers += row.answers
+        self.ended += row.ended
+        self.empty += not row.spans
+        self.duplicates += duplicate
+        self.doubled_start += row.doubled_start
+        self.straddles += row.straddles
+        self.highest_id = max(self.highest_id, row.highest_id)
+        if row.method and row.spans:
+            self.methods.add(row.method)
+
+    @property
+    def trains_end_of_turn(self) -> bool | None:
+        """Whether answers are trained with their end; None where there are none."""
+        if self.texts == self.rows or not self.answers:
+            return None
+        return self.ended > 0
+
+
+def roles_out_of_order(chat: Chat) -> bool:
+    """Whether the turns are not system?, user, assistant, user, assistant … with tools between."""
+    turns = [turn for turn in chat.messages if turn.role != "system"]
+    late_system = any(turn.role == "system" for turn in chat.messages[1:])
+    if late_system or not turns or turns[0].role != "user" or turns[-1].role != "assistant":
+        return True
+    return any(before.role == after.role and before.role in {"user", "assistant"} for before, after in pairwise(turns))
+
+
+def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokeniser | None) -> tuple[str, ...]:
+    """Why this data must not be trained on as it is, whatever the length limit."""
+    said = []
+    if found.bad and not data.skip_bad_rows:
+        first = bad[0]
+        said.append(
+            f"{_rows(found.bad)} cannot be used; the first, {first.file} line {first.line}, {first.reason}. "
+            "Repair them, or leave them out with data.skip_bad_rows: true."
+        )
+    if found.nothing_trained:
+        said.append(
+            "Nothing would be trained: no row has an answer. Check data.columns: which column holds the answer?"
+        )
+    elif found.trains_end_of_turn is False:
+        said.append(
+            "The end-of-turn token is never among the trained tokens, so the tuned model would not learn to stop. "
+            "Choose a template that writes one behind each answer, for example data.template: "
+            f"{_ending_template(tokeniser)}."
+        )
+    if tokeniser is not None and found.highest_id and found.highest_id >= tokeniser.embedding_rows:
+        said.append(
+            f"The tokenizer gives id {found.highest_id}, but the model's embedding has {tokeniser.embedding_rows} "
+            "rows. Use a tokenizer that belongs to this model, or resize its embedding first."
+        )
+    return tuple(said)
+
+
+def _ending_template(tokeniser: Tokeniser | None) -> str:
+    has_chatml = tokeniser is not None and tokeniser.vocabulary.id_of("<|im_end|>") is not None
+    return "chatml" if has_chatml else "alpaca"
+
+
+def warnings(
+    found: Findings,
+    data: Data,
+    template: ChatTemplate | None,
+    tokeniser: Tokeniser | None,
+    files: Sequence[OpenFile],
+) -> tuple[str, ...]:
+    """What the person should know, whatever the length limit."""
+    said = []
+    if tokeniser is None:
+        said.append(
+            "No tokenizer of the model is on this disk: lengths are estimated from the text (4 letters a token)."
+        )
+    if template is not None and template.warning:
+        said.append(template.warning)
+    if tokeniser is not None and template is not None:
+        said += sorted(tokeniser.turns.notes)
+        said += _generation_goes_on(tokeniser)
+    if tokeniser is not None and not template and tokeniser.vocabulary.templates and _strings_as_pairs(files):
+        said.append(
+            "Prompt and completion are used as they are, without the model's chat template. To use it: "
+            "data.format: alpaca with data.columns: {instruction: prompt, output: completion}."
+        )
+    counted = (
+        (found.doubled_start, "start with two BOS tokens: the text brings its own"),
+        (found.straddles, "have a first trained token that also holds the end of the prompt"),
+        (found.disordered, "have turns out of order (not user, assistant, user, assistant …)"),
+        (found.empty, "have an empty answer: nothing of them is trained"),
+        (found.bad if data.skip_bad_rows else 0, "cannot be used and are left out"),
+    )
+    said += [f"{_rows(count)} {what}." for count, what in counted if count]
+    if found.trains_end_of_turn and found.ended < found.answers:
+        said.append(
+            f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token."
+        )
+    if found.rows < FEW_ROWS:
+        said.append(
+            f"Only {_rows(found.rows)}: the model will learn them by heart rather than what they have in common."
+        )
+    return tuple(said)
+
+
+def _generation_goes_on(tokeniser: Tokeniser) -> list[str]:
+    """The template's end of turn is not where the model's own settings stop generation."""
+    vocabulary = tokeniser.vocabulary
+    for token in tokeniser.turns.end_of_turn[:1]:
+        if vocabulary.stop_ids and vocabulary.id_of(token) not in vocabulary.stop_ids:
+            return [
+                f"Answers end with {token}, at which this model's generation does not stop by itself: "
+                "add it to eos_token_id of generation_config.json where the tuned model is used."
+            ]
+    return []
+
+
+def _strings_as_pairs(files: Sequence[OpenFile]) -> bool:
+    return any(file.shape.name == "prompt-completion" for file in files)
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
