@@ -18,13 +18,14 @@ from presets.errors import InputError
 from recommender.model.cache import find_cached
 from recommender.model.headers import weight_files
 from recommender.model.hub import endpoint, reachable
-from recommender.paths import cache_dir, model_cache_dir
+from recommender.model.reader import CONVERTED, models_dir
+from recommender.paths import model_cache_dir
 from recommender.units import gib
 from trainer.demo_package import Progress, obtain_gguf
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
-_NAME = "SmolLM2-135M-Instruct"
+_NAME = CONVERTED[HUB_ID]
 _HUB_SECONDS = 3.0
 _HUB_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -67,7 +68,7 @@ def find_demo_model() -> Path | None:
 
 
 def _target() -> Path:
-    return cache_dir() / "models" / _NAME
+    return models_dir() / _NAME
 
 
 def _is_complete(folder: Path) -> bool:

@@ -17,6 +17,10 @@ _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 _BY_ARCHITECTURE = {family.architecture: model_type for model_type, family in FAMILIES.items()}
 
 
+class NotCausal(InputError):
+    """The model is no causal language model: an encoder, a classifier, or nothing that Transformers names."""
+
+
 def spec_from_config(
     config: Mapping[str, Any],
     name: str = "model",
@@ -39,8 +43,9 @@ def spec_from_config(
         gated: Whether the hub asks for a licence to be accepted.
 
     Raises:
-        InputError: A field is missing or absurd, or the model is no causal language model. A causal language model
-            that cannot be priced is no error: its `unsupported` says why.
+        NotCausal: The model does not generate text.
+        InputError: A field is missing or absurd. A causal language model that cannot be priced is no error: its
+            `unsupported` says why.
     """
     fields = Fields(config, origin)
     model_type, architecture = _identity(fields)
@@ -75,10 +80,13 @@ def _identity(fields: Fields) -> tuple[str, str]:
         architecture = FAMILIES[model_type].architecture
     if architecture is None:
         named = f"model_type {model_type!r}" if model_type else "neither architectures nor model_type"
-        raise fields.error(f"unknown architecture ({named})")
+        raise NotCausal(
+            f"{fields.origin}: unknown architecture ({named}).",
+            remedy="Give a model folder whose config.json names its architecture.",
+        )
     multimodal = architecture.endswith("ForConditionalGeneration") and "text_config" in fields.config
     if not architecture.endswith(_CAUSAL_ENDINGS) and not multimodal:
-        raise InputError(
+        raise NotCausal(
             f"{fields.origin}: {architecture} is not a causal language model.",
             remedy="Choose a model that generates text, such as one whose architecture ends in ForCausalLM.",
         )

@@ -12,7 +12,10 @@ from recommender.model.families import spec_from_config
 from recommender.model.folder import read_folder
 from recommender.model.hub import HubModel, HubRefused, HubUnreachable, ask_hub, is_offline
 from recommender.model.spec import ModelSpec
-from recommender.paths import model_cache_dir
+from recommender.paths import cache_dir, model_cache_dir
+
+CONVERTED = {"HuggingFaceTB/SmolLM2-135M-Instruct": "SmolLM2-135M-Instruct"}
+"""Hub ids of models that this project makes itself where there is no hub, and their folders below `models_dir()`."""
 
 _CATALOGUE_SECONDS = 0.5
 """What the hub is given to answer the door where the catalogue has the facts already."""
@@ -43,6 +46,11 @@ def read_model(name: str, *, revision: str | None = None, offline: bool = False)
     if is_path(name):
         raise InputError(f"There is no folder {name}.", remedy="Check the path; a hub id is like org/model.")
     return _read_by_id(name, revision, offline=offline or is_offline())
+
+
+def models_dir() -> Path:
+    """Where models that this project converted are kept."""
+    return cache_dir() / "models"
 
 
 def is_path(name: str) -> bool:
@@ -83,7 +91,14 @@ def _read_by_id(name: str, revision: str | None, *, offline: bool) -> ModelSpec:
 
 def _cached(hub_id: str, name: str, revision: str | None) -> ModelSpec | None:
     found = find_cached(model_cache_dir(), hub_id, revision)
-    return read_folder(found.folder, name=name, source="cache", revision=found.commit) if found else None
+    if found:
+        spec = read_folder(found.folder, name=name, source="cache", revision=found.commit)
+        if spec.has_weights:
+            return spec
+    converted = CONVERTED.get(hub_id)
+    if converted and revision is None and (models_dir() / converted / "config.json").exists():
+        return read_folder(models_dir() / converted, name=name, source="cache")
+    return spec if found else None
 
 
 def _from_catalogue(model: CatalogueModel, name: str) -> ModelSpec:
