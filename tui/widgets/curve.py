@@ -197,7 +197,7 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _choose_ticks(self, plot: Canvas) -> None:
         width, height = plot.size.width, plot.size.height
-        x_ticks = linear_ticks(self._x_min, self._x_max, max(2, width // 10))
+        x_ticks = linear_ticks(self._x_min, self._x_max, max(2, width // 8))
         self._x_formatter.ticks = tuple(
             (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, self._x_min, self._x_max)
         )
@@ -210,7 +210,9 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     @staticmethod
     def _label_fits(tick: Tick, width: int, low: float, high: float) -> bool:
-        """Whether a label centred under its tick ends before the widget does."""
+        """Whether a label centred under its tick ends before the widget does; one at the very end is right-aligned."""
+        if tick.value == high:
+            return True
         column = (tick.value - low) / (high - low) * (width - 2) + 1
         return column + len(tick.label) / 2 + 1 <= width
 

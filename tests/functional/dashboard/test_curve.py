@@ -1,0 +1,149 @@
+"""A curve as a person sees it: its shape, its labels, and what it costs to repaint."""
+
+import math
+
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+from textual.strip import Strip
+
+from tui.widgets.curve import Curve, Track, changed_rows, limits, rounded_up
+from tui.widgets.series import Series
+
+
+class OneCurve(App[None]):
+    CSS = "Curve { height: 1fr; }"
+
+    def __init__(self, values: list[float], *, unicode: bool = True) -> None:
+        super().__init__()
+        self.series = Series()
+        self.series.extend(enumerate(values, start=1))
+        self.unicode = unicode
+
+    def compose(self) -> ComposeResult:
+        yield Curve([Track(self.series, "line", "curve--smooth")], unicode=self.unicode)
+
+    @property
+    def curve(self) -> Curve:
+        return self.query_one(Curve)
+
+    def picture(self) -> list[str]:
+        strips: list[Strip] = self.screen._compositor.render_strips()
+        return [strip.text.rstrip() for strip in strips]
+
+
+async def test_a_falling_curve_goes_down_and_is_labelled() -> None:
+    app = OneCurve([2.0 - step / 100 for step in range(100)])
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        picture = app.picture()
+    text = "\n".join(picture)
+    assert "2.0" in text
+    assert "1.0" in text
+    assert picture[-1].split() == ["0", "20", "40", "60", "80", "100"]
+    columns = [[x for x, cell in enumerate(line) if "\u2801" <= cell <= "\u28ff"] for line in picture]
+    drawn = [min(found) for found in columns if found]
+    assert len(drawn) > 8
+    assert drawn == sorted(drawn)
+
+
+async def test_a_learning_rate_keeps_its_digits() -> None:
+    app = OneCurve([2.9e-4 * (0.5 + 0.5 * math.cos(step / 100 * math.pi)) for step in range(100)])
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        text = "\n".join(app.picture())
+    assert "2e-4" in text
+    assert "1e-4" in text
+    assert "0.000" not in text
+
+
+async def test_without_unicode_every_cell_is_ascii() -> None:
+    app = OneCurve([2.0 - step / 100 for step in range(100)], unicode=False)
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        text = "\n".join(app.picture())
+    assert text.isascii()
+    assert "*" in text
+
+
+async def test_log_scale_labels_the_data_and_leaves_out_what_has_no_logarithm() -> None:
+    app = OneCurve([10.0 ** (1 - step / 25) for step in range(100)] + [0.0, -1.0])
+    async with app.run_test(size=(60, 24)) as pilot:
+        await pilot.pause()
+        app.curve.set_log(True)
+        await pilot.pause()
+        labels = {line.split()[0] for line in app.picture() if line.split()}
+    assert {"10", "1", "0.1"} <= labels
+
+
+async def test_zoom_pan_and_reset() -> None:
+    app = OneCurve([float(step % 10) for step in range(1000)])
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        whole = app.picture()
+        app.curve.action_zoom_in()
+        app.curve.action_pan_right()
+        await pilot.pause()
+        assert app.curve.zoomed
+        assert app.picture() != whole
+        app.curve.reset()
+        await pilot.pause()
+        assert app.picture() == whole
+
+
+async def test_one_more_step_repaints_a_few_cells_only() -> None:
+    app = OneCurve([2.0 - step / 1000 for step in range(965)])
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        plot = app.curve.query_one("#plot")
+        seen: list[Region] = []
+        refresh = plot.refresh
+
+        def recorded(*regions: Region, **options: bool) -> object:
+            seen.extend(regions)
+            return refresh(*regions, **options)
+
+        plot.refresh = recorded  # type: ignore[method-assign, assignment]
+        app.series.extend([(966.0, 1.034)])
+        app.curve.redraw()
+    assert sum(region.area for region in seen) < 40
+
+
+async def test_values_that_are_all_equal_or_absent_draw_without_trouble() -> None:
+    for values in ([], [1.0], [0.5] * 20, [math.nan] * 5):
+        app = OneCurve(values)
+        async with app.run_test(size=(40, 8)) as pilot:
+            await pilot.pause()
+            app.curve.set_log(True)
+            app.curve.redraw()
+            await pilot.pause()
+
+
+async def test_a_pane_too_small_to_draw_in_stays_blank_and_recovers() -> None:
+    app = OneCurve([2.0 - step / 100 for step in range(100)])
+    async with app.run_test(size=(9, 2)) as pilot:
+        await pilot.pause()
+        await pilot.resize_terminal(60, 16)
+        await pilot.pause()
+        assert any("\u2801" <= cell <= "\u28ff" for line in app.picture() for cell in line)
+
+
+def test_only_rows_that_differ_are_named() -> None:
+    before = [["a", "b", "c"], ["d", "e", "f"]], [["", "", ""], ["", "", ""]]
+    after = [["a", "b", "c"], ["d", "X", "f"]], [["", "", ""], ["", "", ""]]
+    assert changed_rows(before, after) == [Region(1, 1, 1, 1)]
+    assert changed_rows(before, before) == []
+    assert changed_rows(([], []), after) == [Region(0, 0, 3, 2)]
+
+
+def test_limits_hold_the_data_and_never_meet() -> None:
+    for low, high in [(0.78, 2.05), (0.0, 0.0), (-3.0, -3.0), (1e-9, 3e-4), (5.0, 5.0 + 1e-12)]:
+        bottom, top = limits(low, high)
+        assert bottom <= low <= high <= top
+        assert bottom < top
+    assert limits(0.01, 2.0)[0] == 0.0
+
+
+def test_the_right_end_moves_in_rough_steps() -> None:
+    assert rounded_up(1418, 50) == 1450
+    assert rounded_up(1449, 50) == 1450
+    assert rounded_up(10, 50) == 10

@@ -1,0 +1,33 @@
+"""What others wrote cannot alter the screen."""
+
+import pytest
+
+from tui.clean import clean, clean_lines, shorten
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]52;c;Y3VybA==\x07copied", "copied"),
+        ("\x1b]0;title\x1b\\after", "after"),
+        ("\x1bcreset", "reset"),
+        ("a\x00b\x07c\x9b31m", "abc31m"),
+        ("first\r\nsecond\tthird", "first second third"),
+        ("user\u202egpj.exe", "usergpj.exe"),
+        ("[bold red]markup[/]", "[bold red]markup[/]"),
+        ("über 5 µs, 日本", "über 5 µs, 日本"),
+    ],
+)
+def test_one_line(hostile: str, shown: str) -> None:
+    assert clean(hostile) == shown
+
+
+def test_lines_stay_lines() -> None:
+    assert clean_lines("one\r\ntwo\x1b[2J\n\tthree") == ["one", "two", "    three"]
+
+
+def test_a_long_text_says_that_it_was_cut() -> None:
+    assert shorten("abcdefghij", 10) == "abcdefghij"
+    assert shorten("abcdefghijk", 10) == "abcdefghi…"
+    assert shorten("abcdefghijk", 10, unicode=False) == "abcdefg..."

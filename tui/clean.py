@@ -1,0 +1,45 @@
+"""Make text that others wrote safe to show: data rows, model answers, file names, library messages.
+
+Nothing here may move the cursor, change colours, hide or reorder what stands around it. Markup is a matter of the
+widget: text is given to Textual as `Content` or `Text`, never as markup.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+"""CSI sequences, OSC strings with their terminator, and two-character escapes (ECMA-48)."""
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def clean(text: str) -> str:
+    """Return one line: escape sequences and invisible characters are taken out, white space becomes single blanks."""
+    return " ".join(_visible(text).split())
+
+
+def clean_lines(text: str) -> list[str]:
+    """Return the lines of a text, each safe to show; tabs become four blanks."""
+    return [_visible(line.replace("\t", "    ")).rstrip() for line in _line_ends(text).split("\n")]
+
+
+def shorten(text: str, width: int, *, unicode: bool = True) -> str:
+    """Cut a cleaned text to a width in characters, marking the cut with an ellipsis."""
+    if len(text) <= width:
+        return text
+    mark = "…" if unicode else "..."
+    return text[: max(0, width - len(mark))].rstrip() + mark
+
+
+def _line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _visible(text: str) -> str:
+    plain = _ESCAPES.sub("", text)
+    return "".join(
+        " " if char in "\n\r\t" or unicodedata.category(char) in ("Zl", "Zp") else char
+        for char in plain
+        if char in "\n\r\t" or unicodedata.category(char) not in _HIDDEN
+    )
