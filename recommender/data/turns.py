@@ -9,7 +9,9 @@ Three ways, each proven on the row itself before it is used:
   with another answer in this one place; what stays is not the answer.
 
 An answer is trained with the end-of-turn token behind it, and not with the line end that some templates write after
-that token: generation has stopped by then. When no way is exact, the row is refused with its reason.
+that token: generation has stopped by then. Generation marks are taken as they stand (some enclose that line end, as
+Transformers' own mask then does); only a missing end-of-turn token is added. When no way is exact, the row is refused
+with its reason.
 """
 
 from __future__ import annotations
@@ -209,7 +211,7 @@ class TurnFinder:
             return None
         found = dict(zip(answers, marked.spans, strict=True))
         spans = [(found[index][0], self._with_end(marked.text, found[index][1])) for index in wanted]
-        if any(start >= end for start, end in spans):
+        if not all(self._holds(marked.text, span, messages[index]) for span, index in zip(spans, wanted, strict=True)):
             return None
         return RenderedChat(marked.text, tuple(spans), len(spans), self._ended(marked.text, spans), "generation marks")
 
@@ -276,15 +278,14 @@ class TurnFinder:
         """Whether the span is this answer, whole or without what the template drops of it (its reasoning)."""
         if turn.extra.get("tool_calls"):
             return span[0] < span[1]
-        held = text[span[0] : span[1]]
+        held = text[span[0] : span[1]].strip()
         for token in self.end_of_turn:
             held = held.removesuffix(token)
         answer = turn.content.strip()
         return bool(held.strip()) and (answer in held or held.strip() in answer)
 
     def _ended(self, text: str, spans: Iterable[tuple[int, int]]) -> int:
-        ends = self.end_of_turn
-        return sum(text.endswith(ends, start, end) for start, end in spans) if ends else 0
+        return sum(any(text.find(token, start, end) >= 0 for token in self.end_of_turn) for start, end in spans)
 
 
 def _turn(role: str, content: str) -> dict[str, Any]:
