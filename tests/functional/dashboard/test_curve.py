@@ -102,7 +102,7 @@ async def test_one_more_step_repaints_a_few_cells_only() -> None:
             seen.extend(regions)
             return refresh(*regions, **options)
 
-        plot.refresh = recorded  # type: ignore[method-assign, assignment]
+        plot.refresh = recorded
         app.series.extend([(966.0, 1.034)])
         app.curve.redraw()
     assert sum(region.area for region in seen) < 40
