@@ -178,3 +178,5 @@ class Plan:
     data: DataProfile | None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """What the person set by hand, dotted key to value."""
+    recommended: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted key to the value that is recommended; it differs from the configuration where the person set another."""

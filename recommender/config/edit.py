@@ -110,6 +110,34 @@ def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:
     return value
 
 
+def replace(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:
+    """As `apply`, for values that a rule made: nothing is validated, so it costs microseconds.
+
+    Args:
+        config: What to change; it stays as it is.
+        changes: Full dotted key ('method', 'lora.r', 'data.max_length') to a value of the field's own type.
+    """
+    top: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        section, dot, leaf = key.partition(".")
+        if dot:
+            inner.setdefault(section, {})[leaf] = value
+        else:
+            top[section] = value
+    for section, values in inner.items():
+        top[section] = config.__dict__[section].model_copy(update=values)
+    return config.model_copy(update=top)
+
+
+def value_of(config: FinetuneConfig, key: str) -> Any:
+    """The value of a full dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.__dict__[part]
+    return value
+
+
 def flatten(config: FinetuneConfig) -> dict[str, Any]:
     """Every value by its dotted key, in the schema's order; mappings and lists stay values."""
     return dict(_flatten(config, ""))

@@ -161,7 +161,8 @@ def number_text(value: float) -> str:
     return f"{'-' if sign else ''}{text[0]}.{text[1:] or '0'}e{power:+d}".replace("e+0", "e+")
 
 
-def _flow(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value as it stands in the file, on one line."""
     if isinstance(value, float):
         return number_text(value)
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=1 << 30, allow_unicode=True)
@@ -188,7 +189,7 @@ def _dump(section: Section, prefix: str, reasons: Mapping[str, Reason]) -> Itera
             continue
         plain = section.model_dump(include={name})[name]
         reason = reasons.get(key)
-        yield f"{indent}{name}: {_flow(plain)}" + (f"  # {_one_line(reason.why)}" if reason else "")
+        yield f"{indent}{name}: {value_text(plain)}" + (f"  # {_one_line(reason.why)}" if reason else "")
 
 
 def _one_line(text: str) -> str:

@@ -1,0 +1,77 @@
+"""The measured sweep of learning rate by rank: what stands beside the plan's rate and rank as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from presets.errors import InputError
+from presets.yaml_file import read_mapping
+
+_FILE = Path(__file__).with_name("evidence") / "rate_rank_sweep.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One model at one rank."""
+
+    model: str
+    family: str
+    hidden_size: int
+    r: int
+    test_nll: Mapping[float, float]
+    """Learning rate to test loss, nats a token."""
+
+    @property
+    def best_rate(self) -> float:
+        """The swept rate of least loss."""
+        return min(self.test_nll, key=lambda rate: self.test_nll[rate])
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The table with the conditions under which it was measured."""
+
+    source: str
+    data: str
+    steps: int
+    batch: int
+    """Rows an optimizer step."""
+    lora_alpha: int
+    rows: tuple[SweepRow, ...]
+
+    def nearest(self, family: str, hidden_size: int, r: int) -> SweepRow | None:
+        """The family's model nearest in width, at the swept rank nearest to r; None for a family that is not there."""
+        rows = [row for row in self.rows if row.family == family]
+        if not rows:
+            return None
+        width = min((row.hidden_size for row in rows), key=lambda size: abs(size - hidden_size))
+        return min((row for row in rows if row.hidden_size == width), key=lambda row: abs(row.r - r))
+
+    def same_model(self, row: SweepRow) -> tuple[SweepRow, ...]:
+        """The rows of that model, by rank."""
+        return tuple(sorted((other for other in self.rows if other.model == row.model), key=lambda other: other.r))
+
+
+@cache
+def load_sweep() -> Sweep:
+    """The shipped table.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    content = read_mapping(_FILE, required={"source": str, "conditions": dict, "rows": list})
+    conditions = content["conditions"]
+    try:
+        return Sweep(
+            source=content["source"],
+            data=conditions["data"],
+            steps=conditions["steps"],
+            batch=conditions["batch"],
+            lora_alpha=conditions["lora_alpha"],
+            rows=tuple(SweepRow(**row) for row in content["rows"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{_FILE} is damaged: {error}.") from error

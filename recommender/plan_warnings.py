@@ -1,0 +1,110 @@
+"""What a person should know before they start, and what cannot be asked for at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate
+from recommender.rules.length import KEEP, lost_share
+from recommender.rules.precision import capability
+from recommender.units import count, gib, percent
+
+FEW_ROWS = 100
+VERY_FEW_ROWS = 10
+_OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
+
+
+def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], model: ModelSpec, device: Device) -> None:
+    """Refuse values that this device or model cannot have.
+
+    Raises:
+        InputError: naming the key and what to set instead.
+    """
+    if given.get("training.precision") == "bf16" and device.kind == "cuda" and not device.bf16:
+        raise InputError(
+            f"{device.name} has no bf16 (compute capability {capability(device)}; it begins at 8.0).",
+            remedy="Leave training.precision to the plan, or set it to fp16.",
+        )
+    if model.quantization == "bnb-4bit" and config.quantization.bits != 4:
+        raise InputError(
+            f"{model.name} is stored in 4 bits: it can only be trained with method qlora and quantization.bits 4.",
+            remedy="Leave method to the plan, or choose the model's 16-bit version.",
+        )
+    _refuse_unknown_targets(config, model)
+
+
+def _refuse_unknown_targets(config: FinetuneConfig, model: ModelSpec) -> None:
+    targets = config.lora.target_modules
+    known = [*dict.fromkeys(linear.name for linear in model.linears), *_OUTSIDE_LAYERS]
+    if targets == "all-linear" or not model.linears:
+        return
+    if not targets:
+        raise InputError("lora.target_modules is empty.", remedy="Set it to all-linear, or name layers.")
+    for name in targets:
+        if name.rpartition(".")[2] not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.4)
+            raise InputError(
+                f"lora.target_modules: {model.name} has no layer called '{name}'.",
+                remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",
+            )
+
+
+def warnings_of(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
+) -> tuple[str, ...]:
+    """Sentences, the gravest first."""
+    return tuple(_warnings(config, model, device, data, estimate))
+
+
+def _warnings(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
+) -> Iterator[str]:
+    yield from _about_fit(estimate, device)
+    if model.unsupported:
+        yield model.unsupported
+    if data is not None:
+        yield from data.stops
+        yield from _about_rows(config, data)
+        yield from data.warnings
+    if config.data.max_length > model.max_position_embeddings and config.rope_scaling is None:
+        yield (
+            f"max_length {count(config.data.max_length)} is beyond the model's own context of "
+            f"{count(model.max_position_embeddings)} tokens: shorten it, or set rope_scaling."
+        )
+    if device.simulated:
+        yield f"{device.name} is simulated: this plan can be exported, not trained here."
+
+
+def _about_fit(estimate: Estimate, device: Device) -> Iterator[str]:
+    high, free = estimate.peak.high_bytes, estimate.free_bytes
+    if estimate.fits == "no":
+        over = estimate.peak.process_bytes - free
+        yield (
+            f"Does not fit: {gib(estimate.peak.process_bytes)} needed, {gib(free)} free on {device.name}, "
+            f"{gib(over)} too much."
+        )
+    elif estimate.fits == "tight":
+        yield f"Tight: it may take up to {gib(high)} of {gib(free)} free."
+
+
+def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
+    if data.rows < VERY_FEW_ROWS:
+        yield f"{count(data.rows)} rows: too few to learn from and to judge by; expect a repetition of them."
+    elif data.rows < FEW_ROWS:
+        yield (
+            f"{count(data.rows)} rows are few: expect style to be learnt, not knowledge, and watch the evaluation loss."
+        )
+    length = config.data.max_length
+    lost = lost_share(data, length)
+    if lost > 1 - KEEP + 1e-9:
+        yield (
+            f"max_length {count(length)} cuts {count(data.rows_cut(length))} rows and {percent(lost)} of trained "
+            "tokens."
+        )

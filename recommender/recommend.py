@@ -1,0 +1,214 @@
+"""From facts to a plan: rules decide, the search finds what fits and is fastest, and every value gets its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, get_args
+
+from presets.errors import InputError
+from recommender.config.edit import apply, flatten, known_key, value_of, with_followers
+from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Alternative, Plan, Reason
+from recommender.plan_warnings import refuse_contradictions, warnings_of
+from recommender.pricing import pricer
+from recommender.remedies import remedies
+from recommender.rules.base import Context, Pricer
+from recommender.rules.batch import effective_batch
+from recommender.rules.registry import decide, explain
+from recommender.search import SEARCHED, Candidate, Space, search
+from recommender.trade import gives_up
+
+if TYPE_CHECKING:
+    from recommender.machine.facts import Machine
+
+GOALS: tuple[Goal, ...] = get_args(Goal)
+
+
+def as_goal(name: str) -> Goal:
+    """The goal of this name.
+
+    Raises:
+        InputError: there is none; the nearest is offered.
+    """
+    for goal in GOALS:
+        if goal == name:
+            return goal
+    near = get_close_matches(name, GOALS, n=1, cutoff=0.4)
+    raise InputError(
+        f"There is no goal '{name}'.",
+        remedy=f"Did you mean {near[0]}?" if near else f"Goals are {', '.join(GOALS)}.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a plan is asked for."""
+
+    model: ModelSpec
+    device: Device
+    data: DataProfile | None
+    goal: Goal
+    start: FinetuneConfig
+    """The person's values over the schema's defaults."""
+    given: Mapping[str, Any]
+    """Dotted key to value that the person set."""
+    price: Pricer
+
+    def context(self, searched: Mapping[str, Any]) -> Context:
+        """What the rules see before anything is decided."""
+        return Context(self.model, self.device, self.data, self.goal, self.start, self.price, searched)
+
+
+def recommend(
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None,
+    *,
+    goal: Goal = "balanced",
+    overrides: Mapping[str, Any] | None = None,
+    data_config: Data | None = None,
+    model_name: str | None = None,
+) -> Plan:
+    """The best plan for a goal, with its reasons, and the best for every other goal beside it.
+
+    Args:
+        model: What is tuned.
+        device: Where.
+        data: Its token lengths; None when no data is known yet.
+        goal: What matters most.
+        overrides: Dotted (or unique short) key to value that the person set; the rest is derived around them.
+        data_config: The data section as the Data screen or the command line made it: files, format, columns.
+        model_name: What the configuration calls the model; its folder or its name when None.
+
+    Raises:
+        InputError: an override that its key cannot take, or that contradicts another or the device.
+    """
+    price = pricer(model, device, data)
+    given = {known_key(key): value for key, value in (overrides or {}).items()}
+    bare = FinetuneConfig(
+        model=model_name or _name(model),
+        revision=model.revision,
+        method="qlora",
+        quantization=Quantization(bits=4),
+        data=data_config or Data(),
+    )
+    question = _ask(model, device, data, goal, bare, given, price)
+    best = answer(question)
+    others = {other: answer(with_fields(question, goal=other)) for other in GOALS if other != goal}
+    unbound = best
+    if any(key in SEARCHED for key in question.given):
+        free = {key: value for key, value in given.items() if key not in SEARCHED}
+        unbound = answer(_ask(model, device, data, goal, bare, free, price))
+    alternatives = tuple(
+        Alternative(other, one.config, one.estimate, gives_up(best, one, data)) for other, one in others.items()
+    )
+    recommended = {key: value_of(unbound.config, key) for key in SEARCHED}
+    return _plan(question, best, recommended, alternatives)
+
+
+def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+    """The plan after an edit: priced again, and what depends on it derived again. The search is not repeated.
+
+    Args:
+        plan: The plan on the screen.
+        changes: Dotted (or short) key to the person's new value.
+        without: Keys whose own value is dropped: they go back to what is recommended.
+
+    Raises:
+        InputError: as `recommend`.
+    """
+    dropped = {known_key(key) for key in without}
+    dropped |= {"method", "quantization.bits"} if dropped & {"method", "quantization.bits"} else set()
+    new = with_followers(plan.config, {known_key(key): value for key, value in changes.items()})
+    given = {key: value for key, value in plan.overrides.items() if key not in dropped} | new
+    price = pricer(plan.model, plan.device, plan.data)
+    start = plan.config
+    back = {key: plan.recommended[key] for key in dropped if key in plan.recommended}
+    question = _ask(plan.model, plan.device, plan.data, plan.goal, apply(start, back), given, price)
+    searched = {key: plan.recommended.get(key, value_of(plan.config, key)) for key in SEARCHED}
+    kept = {key: value_of(question.start, key) for key in SEARCHED}
+    config = decide(question.context(kept), question.given)
+    return _plan(question, Candidate(config, price(config)), searched, plan.alternatives)
+
+
+def answer(question: Question) -> Candidate:
+    """Decide, search, and decide again what depends on the search."""
+    first = decide(question.context({}), question.given)
+    rows = question.context({})
+    effective = effective_batch(with_fields(rows, config=first).training_rows, first.training.num_train_epochs)
+    if {"training.per_device_train_batch_size", "training.gradient_accumulation_steps"} <= set(question.given):
+        effective = first.training.effective_batch_size
+    space = Space(
+        question.model, question.device, question.data, question.goal, first, question.given, question.price, effective
+    )
+    found = search(space)
+    config = decide(question.context({key: value_of(found.config, key) for key in SEARCHED}), question.given)
+    return Candidate(config, question.price(config))
+
+
+def _ask(
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None,
+    goal: Goal,
+    bare: FinetuneConfig,
+    given: Mapping[str, Any],
+    price: Pricer,
+) -> Question:
+    start = apply(bare, given)
+    values = flatten(start)
+    complete = {key: values[key] for key in with_followers(bare, given) if key in values}
+    refuse_contradictions(start, complete, model, device)
+    return Question(model, device, data, goal, start, complete, price)
+
+
+def _plan(
+    question: Question, best: Candidate, searched: Mapping[str, Any], alternatives: tuple[Alternative, ...]
+) -> Plan:
+    config, estimate = best.config, best.estimate
+    reasons, recommended = _reasons(question, best, searched)
+    return Plan(
+        goal=question.goal,
+        config=config,
+        estimate=estimate,
+        reasons=reasons,
+        alternatives=alternatives,
+        remedies=()
+        if estimate.fits == "yes"
+        else remedies(config, question.model, question.device, question.data, estimate, price=question.price),
+        warnings=warnings_of(config, question.model, question.device, question.data, estimate),
+        device=question.device,
+        model=question.model,
+        data=question.data,
+        overrides=dict(question.given),
+        recommended=recommended,
+    )
+
+
+def _reasons(
+    question: Question, best: Candidate, searched: Mapping[str, Any]
+) -> tuple[dict[str, Reason], dict[str, Any]]:
+    """The reasons, and what is recommended for every key."""
+    ours = {key: searched[key] if key in question.given else value_of(best.config, key) for key in SEARCHED}
+    context = with_fields(question.context(ours), config=best.config, estimate=best.estimate)
+    return explain(context, question.given)
+
+
+def _name(model: ModelSpec) -> str:
+    """What a configuration calls the model: its folder's full path, or its name."""
+    if model.source == "folder" and model.path is not None:
+        return str(model.path.absolute())
+    return model.name
+
+
+def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
+    """The JSON document of `recommend --json` (DESIGN section 6)."""
+    from recommender.plan_document import plan_document
+
+    return plan_document(plan, machine)

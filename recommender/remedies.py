@@ -1,0 +1,215 @@
+"""What to change when it does not fit: each change with what it saves and what it costs, least harm first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recommender.config.edit import replace
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate, Remedy
+from recommender.pricing import pricer
+from recommender.rules.base import Pricer, by_how_much, slower
+from recommender.rules.length import MULTIPLE, lost_share
+from recommender.units import count, percent
+
+SMALLEST_RANK = 4
+SHORTEST = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A plan that needs less memory."""
+
+    config: FinetuneConfig
+    model: ModelSpec
+    device: Device
+    data: DataProfile | None
+    estimate: Estimate
+    price: Pricer
+
+    def after(self, changes: Mapping[str, Any]) -> Estimate:
+        """Its price with these values."""
+        return self.price(replace(self.config, changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that could be changed."""
+
+    label: str
+    changes: Mapping[str, Any]
+    harm: Callable[[float | None], str] = field(default=by_how_much)
+    """What is given up, told from the change in time (a share, or None where unknown)."""
+
+
+def remedies(
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None,
+    estimate: Estimate,
+    *,
+    price: Pricer | None = None,
+) -> tuple[Remedy, ...]:
+    """Changes that save memory, ordered by least harm; one that takes several together when none is enough alone.
+
+    Args:
+        config: The plan to change.
+        model: Its model.
+        device: Where it should fit.
+        data: Its data, for what a shorter length cuts.
+        estimate: Its price.
+        price: The estimator; the project's own when None.
+    """
+    patient = Patient(config, model, device, data, estimate, price or pricer(model, device, data))
+    offered = list(changes_of(patient))
+    told = [remedy for change in offered if (remedy := _priced(patient, change)) is not None]
+    if not any(remedy.fits == "yes" for remedy in told) and len(told) > 1:
+        together = _together(patient, [change for change in offered if change.label in {r.label for r in told}])
+        told += [together] if together is not None else []
+    return tuple(told)
+
+
+def changes_of(patient: Patient) -> Iterator[Change]:
+    """Everything that could be changed in this plan, least harm first."""
+    for kind in (_split, _checkpointing, _optimizer, _quantise, _offloading, _rank, _length):
+        yield from kind(patient)
+
+
+def _priced(patient: Patient, change: Change) -> Remedy | None:
+    after = patient.after(change.changes)
+    saves = patient.estimate.peak.process_bytes - after.peak.process_bytes
+    if saves <= 0:
+        return None
+    return Remedy(change.label, change.changes, saves, change.harm(slower(patient.estimate, after)), after.fits)
+
+
+def _together(patient: Patient, changes: list[Change]) -> Remedy | None:
+    """The first few, least harm first, until it fits; None where even all of them do not."""
+    merged: dict[str, Any] = {}
+    for number, change in enumerate(changes, start=1):
+        merged |= change.changes
+        after = patient.after(merged)
+        if after.fits == "yes" and number > 1:
+            saves = patient.estimate.peak.process_bytes - after.peak.process_bytes
+            label = " + ".join(each.label for each in changes[:number])
+            harms = [each.harm(None) for each in changes[:number]]
+            costs = "; ".join(filter(None, [by_how_much(slower(patient.estimate, after)), *harms]))
+            return Remedy(label, merged, saves, costs, after.fits)
+    return None
+
+
+def _split(patient: Patient) -> Iterator[Change]:
+    """The same effective batch from smaller micro-batches: the largest that fits, else single rows."""
+    training = patient.config.training
+    micro, steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
+    best: dict[str, Any] | None = None
+    smaller = micro
+    while smaller > 1:
+        smaller = next(size for size in range(smaller // 2, 0, -1) if (micro * steps) % size == 0)
+        best = {
+            "training.per_device_train_batch_size": smaller,
+            "training.gradient_accumulation_steps": micro * steps // smaller,
+        }
+        if patient.after(best).fits == "yes":
+            break
+    if best is not None:
+        yield Change(
+            f"batch {micro}×{steps} → {smaller}×{micro * steps // smaller}",
+            best,
+            lambda share: _with_time("same effective batch", share),
+        )
+
+
+def _checkpointing(patient: Patient) -> Iterator[Change]:
+    if not patient.config.training.gradient_checkpointing:
+        yield Change("gradient checkpointing on", {"training.gradient_checkpointing": True})
+
+
+def _optimizer(patient: Patient) -> Iterator[Change]:
+    optim = patient.config.training.optim
+    if patient.device.kind == "cuda" and optim in ("adamw_torch_fused", "adamw_torch", "paged_adamw_32bit"):
+        yield Change(
+            f"optimizer {optim} → paged_adamw_8bit",
+            {"training.optim": "paged_adamw_8bit"},
+            lambda share: _with_time("optimizer states rounded to 8 bits", share),
+        )
+
+
+def _quantise(patient: Patient) -> Iterator[Change]:
+    method, bits = patient.config.method, patient.config.quantization.bits
+    if method == "full":
+        yield Change(
+            "method full → lora",
+            {"method": "lora", "quantization.bits": None},
+            lambda share: _with_time("trains an adapter, not every weight; raise the learning rate tenfold", share),
+        )
+    if method == "lora" and patient.model.quantization is None:
+        yield Change(
+            "method lora → qlora (4-bit NF4)",
+            {"method": "qlora", "quantization.bits": 4},
+            lambda share: _with_time("the frozen base is rounded to 4 bits", share),
+        )
+    if bits == 8:
+        yield Change(
+            "bits 8 → 4",
+            {"quantization.bits": 4},
+            lambda share: _with_time("the frozen base is rounded to 4 bits", share),
+        )
+
+
+def _offloading(patient: Patient) -> Iterator[Change]:
+    training = patient.config.training
+    if patient.device.kind == "cuda" and training.gradient_checkpointing and not training.activation_offloading:
+        yield Change(
+            "activation offloading on",
+            {"training.activation_offloading": True},
+            lambda share: _with_time("checkpoints go over the bus to host memory", share),
+        )
+
+
+def _rank(patient: Patient) -> Iterator[Change]:
+    rank = patient.config.lora.r
+    if patient.config.method != "full" and rank > SMALLEST_RANK:
+        lower = max(SMALLEST_RANK, rank // 2)
+        yield Change(
+            f"r {rank} → {lower}",
+            {"lora.r": lower},
+            lambda share: _with_time(f"the adapter learns {percent(1 - lower / rank)} less", share),
+        )
+
+
+def _length(patient: Patient) -> Iterator[Change]:
+    """The longest shorter length that fits, else half."""
+    length = patient.config.data.max_length
+    if length <= SHORTEST:
+        return
+    steps = range(SHORTEST // MULTIPLE, -(-length // MULTIPLE))
+    first, last = 0, len(steps)
+    while first < last:
+        middle = (first + last) // 2
+        if patient.after({"data.max_length": steps[middle] * MULTIPLE}).fits == "yes":
+            first = middle + 1
+        else:
+            last = middle
+    shorter = steps[first - 1] * MULTIPLE if first else max(SHORTEST, length // 2 // MULTIPLE * MULTIPLE)
+
+    def harm(_: float | None) -> str:
+        if patient.data is None:
+            return "longer rows are cut"
+        lost = lost_share(patient.data, shorter) - lost_share(patient.data, length)
+        if lost <= 0:
+            return "cuts nothing"
+        return f"cuts {percent(lost)} of trained tokens, {count(patient.data.rows_cut(shorter))} rows"
+
+    yield Change(f"max_length {length} → {shorter}", {"data.max_length": shorter}, harm)
+
+
+def _with_time(what: str, share: float | None) -> str:
+    time = by_how_much(share)
+    return f"{what}, {time}" if time else what

@@ -1,0 +1,101 @@
+"""What a rule is: a small named unit that decides one or several keys and says why.
+
+To add one, write a function from `Context` to reasons in the module of its subject, and list it in that module's
+`RULES`; the order of `registry.RULES` is the order in which values are decided, so a rule sees what earlier rules
+decided in `context.config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from recommender.config.edit import replace
+from recommender.config.schema import FinetuneConfig, Goal
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate, Reason
+
+Pricer = Callable[[FinetuneConfig], Estimate]
+
+COMFORT = 0.70
+"""Share of free memory that the upper estimate may take before memory is dear (issue 2: 16-bit LoRA's limit)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a rule may know."""
+
+    model: ModelSpec
+    device: Device
+    data: DataProfile | None
+    goal: Goal
+    config: FinetuneConfig
+    """The configuration so far: the person's values, and those of earlier rules."""
+    price: Pricer
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted key to the value that the search over memory and time found best."""
+    estimate: Estimate | None = None
+    """The configuration's price; None while values are still being decided, when no rule needs to explain."""
+
+    @cached_property
+    def training_rows(self) -> int | None:
+        """Rows that are trained on, without those held out; None without data."""
+        if self.data is None:
+            return None
+        held_out = 0.0 if self.config.data.eval is not None else self.config.data.eval_fraction
+        return max(1, round(self.data.rows * (1 - held_out)))
+
+    @cached_property
+    def trained_tokens(self) -> int | None:
+        """Trained tokens of one epoch under the length limit; None without data."""
+        if self.data is None or not self.training_rows:
+            return None
+        share = self.training_rows / max(1, self.data.rows)
+        return round(self.data.trained_at(self.config.data.max_length) * share)
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of the run; None without data."""
+        training = self.config.training
+        if training.max_steps is not None:
+            return training.max_steps
+        if self.training_rows is None:
+            return None
+        a_pass = -(-self.training_rows // training.effective_batch_size)
+        return max(1, round(a_pass * training.num_train_epochs))
+
+    def priced(self, changes: Mapping[str, Any]) -> Estimate:
+        """What the configuration would need with these values instead."""
+        return self.price(replace(self.config, changes))
+
+
+Advise = Callable[[Context], Mapping[str, Reason]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule with the keys that it decides."""
+
+    name: str
+    keys: tuple[str, ...]
+    advise: Advise
+
+
+def slower(before: Estimate, after: Estimate) -> float | None:
+    """How much longer a step takes after a change, as a share (0.3: 30 % longer); None where time is unknown."""
+    if before.time is None or after.time is None or before.time.step_seconds <= 0:
+        return None
+    return after.time.step_seconds / before.time.step_seconds - 1
+
+
+def by_how_much(share: float | None) -> str:
+    """A change in time as words: 'about 30 % slower', 'about 5 % faster', 'no slower'; empty where unknown."""
+    if share is None:
+        return ""
+    if abs(share) < 0.005:
+        return "no slower"
+    return f"about {abs(share):.0%} {'slower' if share > 0 else 'faster'}".replace("%", " %")

@@ -1,0 +1,177 @@
+"""Batch: how many rows make a step, and how they are split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recommender.plan import Evidence, Reason
+from recommender.rules.base import Context, Rule, by_how_much, slower
+from recommender.units import count, duration, gib
+
+EFFECTIVE = 16
+"""Rows of an optimizer step where there are enough."""
+ENOUGH_ROWS = 2000
+ENOUGH_STEPS = 100
+"""Steps below which a smaller batch is taken, so that the schedule has room."""
+SMALLEST = 4
+NEAR = 1.05
+"""A micro-batch within 5 % of the fastest is as good: the smallest of these is taken."""
+
+
+def effective_batch(rows: int | None, epochs: float) -> int:
+    """Rows of an optimizer step: 16, or less where that would leave fewer than 100 steps."""
+    if rows is None or rows >= ENOUGH_ROWS:
+        return EFFECTIVE
+    batch = EFFECTIVE
+    while batch > SMALLEST and rows * epochs / batch < ENOUGH_STEPS:
+        batch //= 2
+    return min(batch, 1 << max(0, rows.bit_length() - 1))
+
+
+def micro_batches(effective: int) -> list[int]:
+    """Powers of two that divide the effective batch, ascending."""
+    return [1 << power for power in range(effective.bit_length()) if effective % (1 << power) == 0]
+
+
+def accumulation_for(effective: int, micro: int) -> int:
+    """Accumulation steps that come nearest to the effective batch."""
+    return max(1, round(effective / micro))
+
+
+def micro_batch(context: Context) -> Mapping[str, Reason]:
+    """The searched micro-batch."""
+    training = context.config.training
+    effective = effective_batch(context.training_rows, training.num_train_epochs)
+    return {
+        "training.per_device_train_batch_size": Reason(
+            int(context.searched.get("training.per_device_train_batch_size", 1)),
+            _why_micro(context, effective),
+            "this project's estimate of time and memory",
+            "medium" if context.estimate is not None and context.estimate.time is not None else "low",
+            evidence=_splits(context, effective),
+            others="The walk-through guide takes as large a power of two as fits; the LoRA hyperparameter guide 1 for "
+            "long rows, 2 or 4 for short ones.",
+            costs="Activations and the loss grow in proportion.",
+        )
+    }
+
+
+def accumulation(context: Context) -> Mapping[str, Reason]:
+    """What makes the effective batch of the micro-batch."""
+    training = context.config.training
+    effective = effective_batch(context.training_rows, training.num_train_epochs)
+    micro = training.per_device_train_batch_size
+    steps = accumulation_for(effective, micro)
+    return {
+        "training.gradient_accumulation_steps": Reason(
+            steps,
+            f"{micro} × {steps} = {micro * steps} rows a step. {_why_effective(context, effective)}",
+            "Thinking Machines, LoRA Without Regret (2025): LoRA tolerates large batches less than full fine-tuning",
+            "medium",
+            others="The walk-through guide: 2 × 8 = 16; Unsloth: 2 × 4 = 8; the QLoRA paper: 16; the sweep behind the "
+            "learning rate: 128. The LoRA hyperparameter guide raises it against overfitting.",
+            costs="none: accumulated gradients have the adapter's size whatever their number.",
+        )
+    }
+
+
+def _why_effective(context: Context, effective: int) -> str:
+    rows, steps = context.training_rows, context.steps
+    if rows is None:
+        return f"{effective} is where most published LoRA runs are."
+    if effective == EFFECTIVE:
+        return f"{effective} is where most published LoRA runs are; {count(rows)} rows give {count(steps)} steps."
+    return (
+        f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {count(rows)} rows; "
+        f"{effective} gives {count(steps)}."
+    )
+
+
+def _why_micro(context: Context, effective: int) -> str:
+    if context.device.kind == "cpu":
+        where = "the CPU"
+    else:
+        where = "this card"
+    if context.estimate is None or context.estimate.time is None:
+        return (
+            f"The speed of {where} is unknown, so the split is by memory and by how many tokens fill its kernels: the "
+            "smallest micro-batch estimated within 5 % of the fastest."
+        )
+    return (
+        f"The smallest micro-batch within {NEAR - 1:.0%} of the fastest that fits for {effective} rows a step: larger "
+        "ones only add memory and padding."
+    ).replace("%", " %")
+
+
+def _splits(context: Context, effective: int) -> tuple[Evidence, ...]:
+    """Memory and step time of each split of the effective batch, priced with everything else as it is."""
+    if context.estimate is None:
+        return ()
+    lines = []
+    for micro in micro_batches(effective):
+        changes = {
+            "training.per_device_train_batch_size": micro,
+            "training.gradient_accumulation_steps": effective // micro,
+        }
+        price = context.priced(changes)
+        step = duration(price.time.step_seconds) if price.time else "time unknown"
+        lines.append(
+            Evidence(f"{micro} × {effective // micro}", f"{gib(price.peak.process_bytes)}, {step}", price.fits)
+        )
+    return tuple(lines)
+
+
+def checkpointing(context: Context) -> Mapping[str, Reason]:
+    """The searched choice, with what the other one would take."""
+    value = bool(context.searched.get("training.gradient_checkpointing", True))
+    text = (
+        "Kept on: activations without it would not fit comfortably." if value else "Off: activations fit as they are."
+    )
+    costs = ""
+    if context.estimate is not None:
+        on = context.priced({"training.gradient_checkpointing": True})
+        off = context.priced({"training.gradient_checkpointing": False, "training.activation_offloading": False})
+        saved = off.peak.process_bytes - on.peak.process_bytes
+        time = by_how_much(slower(off, on))
+        free = gib(context.estimate.free_bytes)
+        need = f"{gib(off.peak.high_bytes)} at most without it, of {free} free"
+        if value:
+            text = f"Layers are computed again in the backward pass instead of kept: {need}."
+        else:
+            text = f"Every activation is kept, because there is room: {need}."
+        costs = f"On saves {gib(max(0, saved))}" + (f" and is {time}." if time else ".")
+    return {
+        "training.gradient_checkpointing": Reason(
+            value,
+            text,
+            "Chen et al. 2016, training with sublinear memory cost; this project's estimate",
+            "high",
+            others="Unsloth keeps it on always, in a form of its own.",
+            costs=costs,
+        )
+    }
+
+
+def offloading(context: Context) -> Mapping[str, Reason]:
+    """Only where nothing cheaper makes the plan fit."""
+    value = bool(context.searched.get("training.activation_offloading", False))
+    why = (
+        "Checkpoints go to host memory and come back: without it the plan would not fit at this length."
+        if value
+        else "Off: the plan fits without sending checkpoints to host memory."
+        if context.device.kind == "cuda"
+        else "Off: on a CPU there is no other memory to send them to."
+    )
+    return {
+        "training.activation_offloading": Reason(
+            value, why, "TRL, reducing memory usage", "high", costs="Time on the bus to host memory, and host memory."
+        )
+    }
+
+
+RULES = (
+    Rule("micro-batch", ("training.per_device_train_batch_size",), micro_batch),
+    Rule("effective batch", ("training.gradient_accumulation_steps",), accumulation),
+    Rule("gradient checkpointing", ("training.gradient_checkpointing",), checkpointing),
+    Rule("activation offloading", ("training.activation_offloading",), offloading),
+)

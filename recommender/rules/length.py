@@ -1,0 +1,146 @@
+"""Length, packing, and which tokens are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recommender.config.schema import Goal
+from recommender.data.profile import DataProfile
+from recommender.model.spec import ModelSpec
+from recommender.plan import Reason
+from recommender.rules.base import Context, Rule
+from recommender.units import count, percent
+
+MULTIPLE = 64
+"""Lengths go in steps of 64: matrix kernels run in tiles, and finer steps change nothing that can be seen."""
+KEEP = 0.995
+"""Share of trained tokens that the limit keeps."""
+ASSUMED = 1024
+"""Length where no data is known: what the walk-through guide starts with."""
+
+
+def recommended_length(data: DataProfile | None, model: ModelSpec, goal: Goal) -> int:
+    """The smallest multiple of 64 that keeps the wanted share of trained tokens, within the model's own context.
+
+    Args:
+        data: Token lengths, or None.
+        model: For its context.
+        goal: 'best-quality' and 'longest-context' keep every token.
+    """
+    limit = max(MULTIPLE, model.max_position_embeddings // MULTIPLE * MULTIPLE)
+    if data is None or not data.rows:
+        return min(limit, ASSUMED)
+    if goal in ("best-quality", "longest-context") or not data.trained_tokens:
+        return min(limit, _up(data.longest))
+    low, high = 1, max(1, _up(data.longest) // MULTIPLE)
+    wanted = KEEP * data.trained_tokens
+    while low < high:
+        middle = (low + high) // 2
+        if data.trained_at(middle * MULTIPLE) >= wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return min(limit, low * MULTIPLE)
+
+
+def _up(tokens: int) -> int:
+    return max(1, -(-tokens // MULTIPLE)) * MULTIPLE
+
+
+def lost_share(data: DataProfile | None, max_length: int) -> float:
+    """Share of trained tokens that a limit cuts, 0 to 1."""
+    if data is None or not data.trained_tokens:
+        return 0.0
+    return 1 - data.trained_at(max_length) / data.trained_tokens
+
+
+def length(context: Context) -> Mapping[str, Reason]:
+    """The searched length, and what it keeps and cuts."""
+    data, model = context.data, context.model
+    wanted = recommended_length(data, model, context.goal)
+    value = int(context.searched.get("data.max_length", wanted))
+    if data is None:
+        why, sure = f"No data is known: {count(value)} tokens are assumed.", "low"
+    else:
+        lost = lost_share(data, value)
+        rows = data.rows_cut(value)
+        cut = (
+            f"{percent(lost)} of them and {count(rows)} of {count(data.rows)} rows are cut" if rows else "no row is cut"
+        )
+        sure = "high" if data.tokenizer == "exact" else "medium"
+        if value < wanted:
+            why = (
+                f"Memory allows {count(value)} tokens, not the {count(wanted)} that would keep "
+                f"{percent(1 - lost_share(data, wanted))} of trained tokens: {cut}."
+            )
+        elif lost > 1 - KEEP:
+            why = f"The model's own context ends at {count(model.max_position_embeddings)} tokens: {cut}."
+        else:
+            why = (
+                f"The smallest multiple of {MULTIPLE} that keeps at least "
+                f"{percent(KEEP) if context.goal not in ('best-quality', 'longest-context') else 'all'} of the trained "
+                f"tokens; {cut}. Rows have {count(data.quantile(0.5))} tokens in the middle, "
+                f"{count(data.quantile(0.99))} at the 99th percentile, at most {count(data.longest)}."
+            )
+    return {
+        "data.max_length": Reason(
+            value,
+            why,
+            f"this data's token lengths ({data.shape_reason if data.shape == 'synthetic' else 'counted'})"
+            if data
+            else "assumed",
+            "high" if sure == "high" else "medium" if sure == "medium" else "low",
+            others="The walk-through guide takes 1024, or 2048 where memory allows; Unsloth's notebooks take 2048.",
+            costs="Activations and the loss grow in proportion; shorter rows cost nothing extra but padding.",
+        )
+    }
+
+
+def packing(context: Context) -> Mapping[str, Reason]:
+    """Auto: on only where attention can tell packed rows apart without a length² mask."""
+    implementation = context.config.training.attn_implementation
+    on = implementation.startswith("flash_attention")
+    why = (
+        "On here: flash attention keeps packed rows apart, and no time goes into padding."
+        if on
+        else f"Off here: under {implementation} packed rows need a length × length mask and a slower kernel."
+    )
+    return {
+        "data.packing": Reason(
+            "auto",
+            why,
+            "TRL, SFTTrainer: packing and padding-free batches need a flash attention",
+            "high",
+            others="LLaMA-Factory and Unsloth leave packing off by default.",
+            costs="none" if not on else "The batch is one row of batch × max_length tokens.",
+        )
+    }
+
+
+def train_on(context: Context) -> Mapping[str, Reason]:
+    """Which tokens the loss sees: as the data was read."""
+    value, data = context.config.data.train_on, context.data
+    if data is not None and data.shape == "text":
+        why = "Plain text has no answers: every token is trained."
+    elif value == "assistant":
+        share = f" ({percent(data.trained_share)} of tokens)" if data is not None else ""
+        why = f"The loss sees the answers{share}; the questions are only read."
+    else:
+        why = "Every token is trained, the questions too."
+    return {
+        "data.train_on": Reason(
+            value,
+            why,
+            "Dettmers et al. 2023 (QLoRA), table 10: training on the answers alone scored higher on MMLU",
+            "medium",
+            others="Unsloth's first notebooks train on all tokens; LLaMA-Factory masks the questions.",
+            costs="none",
+        )
+    }
+
+
+RULES = (
+    Rule("length", ("data.max_length",), length),
+    Rule("packing", ("data.packing",), packing),
+    Rule("trained tokens", ("data.train_on",), train_on),
+)

@@ -1,0 +1,91 @@
+"""Precision and kernels: what the device can multiply, and which attention runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Reason
+from recommender.rules.base import Context, Rule
+
+NO_SDPA = frozenset({"gemma2", "gpt_oss", "vaultgemma"})
+"""Model types whose attention Transformers 5.23 cannot run by SDPA (`_supports_sdpa = False`): soft-capped scores or
+attention sinks."""
+
+
+def capability(device: Device) -> str:
+    """Compute capability as '8.6', or 'unknown'."""
+    return "unknown" if device.compute_capability is None else ".".join(map(str, device.compute_capability))
+
+
+def precision(context: Context) -> Mapping[str, Reason]:
+    """Bf16 where the device multiplies it; else fp16 on a GPU and fp32 on a CPU."""
+    device = context.device
+    if device.bf16:
+        value = "bf16"
+        why = f"{device.name} multiplies bfloat16 itself, which has fp32's range: no loss scaling is needed."
+        if device.kind == "cuda":
+            why = f"Compute capability {capability(device)} is at least 8.0. {why}"
+    elif device.kind == "cuda":
+        value = "fp16"
+        why = (
+            f"{device.name} has compute capability {capability(device)}; bfloat16 begins at 8.0. fp16 runs on its "
+            "tensor cores, with loss scaling and the adapter held in fp32."
+        )
+    else:
+        value = "fp32"
+        why = (
+            f"{device.name} has no bf16 instructions (avx512_bf16 or amx_bf16), so 16-bit arithmetic would be "
+            "emulated: fp32 is faster."
+        )
+    reason = Reason(
+        value,
+        why,
+        "NVIDIA, CUDA programming guide, arithmetic by compute capability; PyTorch, torch.amp",
+        "high",
+        others="The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16.",
+        costs="fp32 on a CPU takes twice the memory of bf16." if value == "fp32" else "Half the memory of fp32.",
+    )
+    return {"training.precision": reason}
+
+
+def attention(context: Context) -> Mapping[str, Reason]:
+    """Flash attention where it is installed and the card has it, eager where the model demands it, else SDPA."""
+    model, device = context.model, context.device
+    others = ""
+    if device.flash_attention:
+        value = "flash_attention_2"
+        why = f"flash-attn is installed and {device.name} supports it: memory linear in length, and rows can be packed."
+    elif needs_eager(model):
+        value = "eager"
+        why = (
+            f"{model.architecture} caps or offsets its attention scores, which SDPA cannot do: it runs in plain steps."
+        )
+    else:
+        value = "sdpa"
+        why = "PyTorch's own fused attention: memory linear in length, and nothing to build."
+        if device.kind == "cuda":
+            why += " The flash-attn package is not installed here; it is never built from source."
+            others = "Guides that name flash-attention assume that it is installed."
+    return {
+        "training.attn_implementation": Reason(
+            value,
+            why,
+            "Transformers 5, attention interface",
+            "high",
+            others=others,
+            costs="Eager keeps a length × length table a head." if value == "eager" else "none",
+        )
+    }
+
+
+def needs_eager(model: ModelSpec) -> bool:
+    """Whether SDPA cannot run this model's attention."""
+    return model.model_type in NO_SDPA or model.attn_logit_softcapping is not None
+
+
+RULES = (
+    Rule("precision", ("training.precision",), precision),
+    Rule("attention", ("training.attn_implementation",), attention),
+)

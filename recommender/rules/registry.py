@@ -1,0 +1,74 @@
+"""All rules in the order in which they decide, and what they make of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace as with_fields
+from typing import Any
+
+from recommender.config.edit import replace, value_of
+from recommender.config.schema import FinetuneConfig
+from recommender.plan import Reason
+from recommender.rules import adapter, batch, length, method, precision, rate, running, schedule
+from recommender.rules.base import Context, Rule
+
+RULES: tuple[Rule, ...] = (
+    *precision.RULES,
+    *method.RULES,
+    *running.RULES,
+    *length.RULES,
+    *adapter.RULES,
+    *schedule.RULES,
+    *batch.RULES,
+    *rate.RULES,
+)
+"""Each sees what those before it decided: held-out rows before length, length before rank, rank before alpha, epochs
+before batch, and all of them before the rate."""
+
+
+def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
+    """Fill in every value that the person did not give.
+
+    Args:
+        context: With the person's values in its configuration and without an estimate.
+        given: Dotted keys that the person set; they stay as they are.
+    """
+    for rule in RULES:
+        values = {key: reason.value for key, reason in rule.advise(context).items() if key not in given}
+        context = with_fields(context, config=replace(context.config, values))
+    return context.config
+
+
+def explain(context: Context, given: Mapping[str, Any]) -> tuple[dict[str, Reason], dict[str, Any]]:
+    """The reason for every value of a priced configuration, and the value that is recommended.
+
+    Args:
+        context: With the final configuration and its estimate.
+        given: Dotted keys that the person set: their reasons say so, and what was recommended.
+    """
+    reasons: dict[str, Reason] = {}
+    recommended: dict[str, Any] = {}
+    for rule in RULES:
+        for key, reason in rule.advise(context).items():
+            recommended[key] = reason.value
+            reasons[key] = _yours(context.config, key, reason) if key in given else reason
+    return reasons, recommended
+
+
+def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
+    value = value_of(config, key)
+    if value == reason.value:
+        return with_fields(reason, why=f"You set this, as is recommended. {reason.why}")
+    return with_fields(
+        reason,
+        value=value,
+        why=f"You set this; recommended was {shown(reason.value)}. {reason.why}",
+        source=f"you (against: {reason.source})",
+    )
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in the configuration file."""
+    from recommender.config.io import value_text
+
+    return value_text(value)

@@ -1,0 +1,65 @@
+"""Evaluation and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recommender.plan import Reason
+from recommender.rules.base import Context, Rule
+from recommender.units import count, percent
+
+MOST = 1000
+"""Held-out rows beyond which the loss gets no clearer but evaluation gets longer."""
+FEW = 400
+SHARE, SHARE_OF_FEW = 0.05, 0.1
+
+
+def recommended_eval_fraction(rows: int | None) -> float:
+    """A twentieth; a tenth of few rows; at most 1 000 rows of many."""
+    if rows is None:
+        return SHARE
+    if rows < FEW:
+        return SHARE_OF_FEW
+    return float(f"{min(SHARE, MOST / rows):.2g}")
+
+
+def evaluation(context: Context) -> Mapping[str, Reason]:
+    """How much is held out, and how often it is looked at."""
+    data = context.data
+    value = recommended_eval_fraction(data.rows if data is not None else None)
+    if data is None:
+        why = f"{percent(value)} of the rows are held out, at random but always the same."
+    else:
+        held = max(1, round(data.rows * value))
+        why = (
+            f"{percent(value)} of {count(data.rows)} rows, {count(held)}, are held out: enough to see the loss "
+            f"turn, few "
+            "enough to be quick. Copies of a row stay on one side."
+        )
+    return {
+        "data.eval_fraction": Reason(
+            value,
+            why,
+            "LLaMA-Factory's walk-through: a tenth or less",
+            "medium",
+            others="Guides that hold nothing out cannot see overfitting.",
+            costs="The time of one forward pass over them at each evaluation.",
+        ),
+        "run.eval_steps": Reason(
+            "auto",
+            "Spread evenly over the run, so that evaluation takes a small share of the time.",
+            "this project",
+            "medium",
+            costs="none beyond evaluation's own time",
+        ),
+        "run.save_steps": Reason(
+            "auto",
+            "A checkpoint at each evaluation, so that the best one can be kept and little is lost when the run dies.",
+            "this project",
+            "medium",
+            costs="Disk: the adapter and its optimizer states, for as many as are kept.",
+        ),
+    }
+
+
+RULES = (Rule("evaluation", ("data.eval_fraction", "run.eval_steps", "run.save_steps"), evaluation),)

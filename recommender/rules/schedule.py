@@ -1,0 +1,160 @@
+"""Epochs, schedule, optimizer and its settings, seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recommender.plan import Reason
+from recommender.rules.base import Context, Rule
+from recommender.units import count, gib, small
+
+ONE_PASS = 10_000
+"""Rows from which one epoch is enough."""
+TWO_PASSES = 2_000
+QLORA_CLIP = 0.3
+
+
+def recommended_epochs(rows: int | None) -> int:
+    """One pass from 10 000 rows on, two from 2 000, three below."""
+    if rows is None or rows >= ONE_PASS:
+        return 1
+    return 2 if rows >= TWO_PASSES else 3
+
+
+def epochs(context: Context) -> Mapping[str, Reason]:
+    """By number of rows."""
+    rows = context.training_rows
+    value = float(recommended_epochs(rows))
+    if rows is None:
+        why = "Without data, one pass."
+    elif value == 1:
+        why = (
+            f"{count(rows)} rows are enough to learn from once; a second pass over instruction data often makes it "
+            "worse."
+        )
+    else:
+        why = (
+            f"{count(rows)} rows are few: {small(value)} passes give {count(rows * value)} examples. Watch the "
+            "evaluation loss for the turn."
+        )
+    return {
+        "training.num_train_epochs": Reason(
+            value,
+            why,
+            "Raschka 2023, point 5 (a second pass over 50k rows lowered the scores); Unsloth's guide: 1 to 3",
+            "medium",
+            others="LLaMA-Factory's newcomer recipe takes 3 whatever the size.",
+            costs="Time in proportion.",
+        ),
+        "training.max_steps": Reason(
+            None,
+            f"Epochs decide: {count(context.steps)} steps." if context.steps else "Epochs decide.",
+            "Transformers, TrainingArguments",
+            "high",
+            others="Unsloth's notebooks stop after 60 steps, to show that it runs; the QLoRA paper took 1 875.",
+            costs="none",
+        ),
+    }
+
+
+def scheduler(context: Context) -> Mapping[str, Reason]:
+    """Cosine with a short warmup."""
+    steps, warmup = context.steps, 0.05
+    first = f", {count(max(1, round(steps * warmup)))} of {count(steps)} steps" if steps else ""
+    return {
+        "training.lr_scheduler_type": Reason(
+            "cosine",
+            "The rate falls to zero along a cosine: the end of the run settles, and the peak is forgiven if it is a "
+            "little high.",
+            "LLaMA-Factory's walk-through; Raschka 2023, point 3 (little effect on AdamW)",
+            "medium",
+            others="Constant in the QLoRA paper and LoRA Without Regret; linear in Unsloth's guide and TRL.",
+            costs="none",
+        ),
+        "training.warmup_steps": Reason(
+            warmup,
+            f"The rate rises over the first 5 % of steps{first}, while AdamW's averages fill.",
+            "Unsloth's guide: 5 to 10 % of steps",
+            "medium",
+            others="The QLoRA paper 3 %; LLaMA-Factory none by default; Unsloth's notebooks 5 steps.",
+            costs="none",
+        ),
+    }
+
+
+def regularisation(context: Context) -> Mapping[str, Reason]:
+    """Weight decay, clipping and seed."""
+    quantised = context.config.method == "qlora"
+    return {
+        "training.weight_decay": Reason(
+            0.0,
+            "The adapter starts at zero and is small: decaying it pulls towards the base model, which low rank does "
+            "already.",
+            "Dettmers et al. 2023 (QLoRA), their scripts; Thinking Machines, LoRA Without Regret",
+            "medium",
+            others="Unsloth and Raschka take 0.01; the LoRA hyperparameter guide names 1.0 or 0.3 against overfitting.",
+            costs="none",
+        ),
+        "training.max_grad_norm": Reason(
+            QLORA_CLIP if quantised else 1.0,
+            "Clipped as the QLoRA paper does: a quantised base gives noisier gradients."
+            if quantised
+            else "The usual clip: it acts only on outliers.",
+            "Dettmers et al. 2023 (QLoRA), appendix B.2"
+            if quantised
+            else "Transformers, TrainingArguments (its default)",
+            "medium",
+            others="Transformers' and LLaMA-Factory's default is 1.0." if quantised else "The QLoRA paper takes 0.3.",
+            costs="none",
+        ),
+        "training.seed": Reason(
+            42,
+            "Any fixed number makes the run repeatable: the order of rows, the held-out split and the adapter's start.",
+            "LoRA hyperparameter guide",
+            "high",
+            others="Unsloth takes 3407.",
+            costs="none",
+        ),
+    }
+
+
+def optimizer(context: Context) -> Mapping[str, Reason]:
+    """AdamW, with 8-bit or paged states where memory needs it."""
+    value = str(context.searched.get("training.optim", "adamw_torch_fused"))
+    eight = value in ("adamw_8bit", "paged_adamw_8bit")
+    why = (
+        "Two states a trained weight in 8 bits, paged to host memory when the card is full: needed to fit."
+        if eight
+        else "AdamW in one fused kernel; two states for each trained weight, and LoRA trains few."
+    )
+    costs = ""
+    if context.estimate is not None and context.device.kind == "cuda":
+        full = context.priced({"training.optim": "adamw_torch_fused"})
+        small_states = context.priced({"training.optim": "paged_adamw_8bit"})
+        costs = (
+            f"8-bit states would take {gib(max(0, full.peak.process_bytes - small_states.peak.process_bytes))} less."
+        )
+    return {
+        "training.optim": Reason(
+            value,
+            why,
+            "Transformers' default; Dettmers et al. 2022 for 8-bit states",
+            "high",
+            others="Unsloth takes adamw_8bit; the QLoRA paper paged_adamw_32bit; Raschka finds SGD worth its saving "
+            "only at "
+            "high rank.",
+            costs=costs,
+        )
+    }
+
+
+RULES = (
+    Rule("epochs", ("training.num_train_epochs", "training.max_steps"), epochs),
+    Rule("schedule", ("training.lr_scheduler_type", "training.warmup_steps"), scheduler),
+    Rule(
+        "regularisation",
+        ("training.weight_decay", "training.max_grad_norm", "training.seed"),
+        regularisation,
+    ),
+    Rule("optimizer", ("training.optim",), optimizer),
+)

@@ -1,0 +1,255 @@
+"""The search: which method, split, checkpointing, length and optimizer states are best on this device.
+
+The space is walked with the estimator and pruned by what is monotonic: a larger micro-batch never needs less memory,
+a shorter length never more. What the person set stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recommender.config.edit import replace
+from recommender.config.schema import FinetuneConfig, Goal
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate
+from recommender.rules.base import COMFORT, Pricer
+from recommender.rules.batch import NEAR, accumulation_for, micro_batches
+from recommender.rules.length import MULTIPLE, recommended_length
+
+SEARCHED = (
+    "method",
+    "quantization.bits",
+    "data.max_length",
+    "training.per_device_train_batch_size",
+    "training.gradient_checkpointing",
+    "training.activation_offloading",
+    "training.optim",
+)
+"""What the search decides; everything else is a rule's."""
+SHORTEST = 256
+"""Length below which cutting rows is no remedy any more."""
+
+MICRO = "training.per_device_train_batch_size"
+ACCUMULATION = "training.gradient_accumulation_steps"
+CHECKPOINTING = "training.gradient_checkpointing"
+OFFLOADING = "training.activation_offloading"
+OPTIM = "training.optim"
+LENGTH = "data.max_length"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A configuration with its price."""
+
+    config: FinetuneConfig
+    estimate: Estimate
+
+    @property
+    def cost(self) -> float:
+        """Time of a row: seconds where the device's speed is known, else in units that only compare."""
+        rows = self.config.training.effective_batch_size
+        if self.estimate.time is not None:
+            return self.estimate.time.step_seconds / rows
+        return relative_cost(self.config)
+
+    def within(self, share: float) -> bool:
+        """Whether it fits and its upper estimate takes at most this share of free memory."""
+        return self.estimate.fits == "yes" and self.estimate.peak.high_bytes <= share * self.estimate.free_bytes
+
+
+def relative_cost(config: FinetuneConfig) -> float:
+    """Time of a row in units that only compare, for a device of unknown speed.
+
+    Recomputation adds a forward pass to the three of a step, NF4 about 40 % (README of the reference measurements),
+    and each micro-batch has a fixed part that about 256 tokens would fill.
+    """
+    training = config.training
+    tokens = training.per_device_train_batch_size * config.data.max_length
+    return (
+        (4 if training.gradient_checkpointing else 3)
+        * (1.4 if config.quantization.bits else 1.0)
+        * (1.2 if training.activation_offloading else 1.0)
+        * (1 + 256 / tokens)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What the search may vary, and around what."""
+
+    model: ModelSpec
+    device: Device
+    data: DataProfile | None
+    goal: Goal
+    base: FinetuneConfig
+    """With every value that is not searched."""
+    given: Mapping[str, Any]
+    """Dotted keys that the person set."""
+    price: Pricer
+    effective: int
+    """Rows of an optimizer step."""
+
+    def candidate(self, changes: Mapping[str, Any]) -> Candidate:
+        """Price the base with these values, except those that the person set."""
+        config = replace(self.base, {key: value for key, value in changes.items() if key not in self.given})
+        return Candidate(config, self.price(config))
+
+    def splits(self) -> list[dict[str, int]]:
+        """Ways to split the effective batch, smallest micro-batch first."""
+        if MICRO in self.given or ACCUMULATION in self.given:
+            training = self.base.training
+            if MICRO in self.given:
+                micro = training.per_device_train_batch_size
+            else:
+                micro = max(1, round(self.effective / training.gradient_accumulation_steps))
+            return [{MICRO: micro, ACCUMULATION: accumulation_for(self.effective, micro)}]
+        return [{MICRO: micro, ACCUMULATION: self.effective // micro} for micro in micro_batches(self.effective)]
+
+    def methods(self) -> tuple[str, ...]:
+        """Methods that may be chosen, in order of preference: 16 bits first."""
+        if "method" in self.given or "quantization.bits" in self.given:
+            return (self.base.method,)
+        return ("qlora",) if self.model.quantization is not None else ("lora", "qlora")
+
+    def savers(self) -> Iterator[dict[str, Any]]:
+        """Ways to need less memory at the same length, least harm first."""
+        yield {OPTIM: "adamw_torch_fused", OFFLOADING: False}
+        if self.device.kind == "cuda":
+            yield {OPTIM: "paged_adamw_8bit", OFFLOADING: False}
+            yield {OPTIM: "paged_adamw_8bit", OFFLOADING: True, CHECKPOINTING: True}
+
+
+def of_method(method: str) -> dict[str, Any]:
+    """The two keys that say it."""
+    return {"method": method, "quantization.bits": 4 if method == "qlora" else None}
+
+
+def feasible(space: Space, changes: Mapping[str, Any], *, share: float, bare_share: float) -> list[Candidate]:
+    """Splits and checkpointing that fit.
+
+    Args:
+        space: What may vary.
+        changes: Method, length, optimizer states: the same for all.
+        share: Of free memory that the upper estimate may take.
+        bare_share: The same without gradient checkpointing, where activations depend most on the rows.
+    """
+    found = []
+    choices = (changes[CHECKPOINTING],) if CHECKPOINTING in changes else (True, False)
+    for checkpointing in choices:
+        for split in space.splits():
+            one = space.candidate({**changes, **split, CHECKPOINTING: checkpointing})
+            if not one.within(share if checkpointing else bare_share):
+                break
+            found.append(one)
+        if CHECKPOINTING in space.given:
+            break
+    return found
+
+
+def smallest_near_fastest(found: list[Candidate]) -> Candidate:
+    """The smallest micro-batch within 5 % of the fastest; of equal ones the one that needs least memory."""
+    fastest = min(one.cost for one in found)
+    near = [one for one in found if one.cost <= NEAR * fastest]
+    return min(near, key=lambda one: (one.config.training.per_device_train_batch_size, one.estimate.peak.process_bytes))
+
+
+def search(space: Space) -> Candidate:
+    """The best candidate for the goal; where nothing fits, the one that comes nearest."""
+    wanted = recommended_length(space.data, space.model, space.goal)
+    length = {LENGTH: wanted}
+    if space.goal == "smallest-memory":
+        return _smallest(space, length)
+    if space.goal == "longest-context":
+        return _longest(space, wanted)
+    if space.goal == "fastest":
+        found = [
+            one
+            for method in space.methods()
+            for one in feasible(space, {**length, **of_method(method), **_plain(space)}, share=1, bare_share=1)
+        ]
+        if found:
+            return min(found, key=lambda one: (one.cost, one.estimate.peak.process_bytes))
+    elif (roomy := _sixteen_bit(space, length)) is not None:
+        return roomy
+    return _ladder(space, wanted)
+
+
+def _plain(space: Space) -> dict[str, Any]:
+    return next(space.savers())
+
+
+def _sixteen_bit(space: Space, length: Mapping[str, Any]) -> Candidate | None:
+    """16-bit LoRA where it leaves room: 70 % of free memory for a balanced plan, all of it for quality or on a CPU."""
+    if space.methods()[0] != "lora" or len(space.methods()) == 1:
+        return None
+    share = 1.0 if space.goal == "best-quality" or space.device.kind == "cpu" else COMFORT
+    found = feasible(
+        space, {**length, **of_method("lora"), **_plain(space)}, share=share, bare_share=min(share, COMFORT)
+    )
+    return smallest_near_fastest(found) if found else None
+
+
+def _ladder(space: Space, wanted: int) -> Candidate:
+    """The method that needs least, with more and more savers, then shorter rows, until it fits."""
+    method = of_method(space.methods()[-1]) if "method" not in space.given else {}
+    for savers in space.savers():
+        found = feasible(space, {LENGTH: wanted, **method, **savers}, share=1, bare_share=COMFORT)
+        if found:
+            return smallest_near_fastest(found)
+    least = {**method, **_all_savers(space)}
+    nearest = space.candidate({LENGTH: wanted, **least})
+    if LENGTH in space.given:
+        return nearest
+    shorter = longest_that_fits(space, least, SHORTEST, wanted - MULTIPLE)
+    if shorter is None:
+        return nearest
+    found = feasible(space, {LENGTH: shorter, **least}, share=1, bare_share=COMFORT)
+    return smallest_near_fastest(found) if found else nearest
+
+
+def _all_savers(space: Space) -> dict[str, Any]:
+    *_, last = space.savers()
+    return {**last, **space.splits()[0], CHECKPOINTING: True}
+
+
+def longest_that_fits(space: Space, changes: Mapping[str, Any], low: int, high: int) -> int | None:
+    """The longest multiple of 64 between two lengths that fits with these values, by bisection; None if none does."""
+    steps = range(max(1, low // MULTIPLE), high // MULTIPLE + 1)
+    first, last = 0, len(steps)
+    while first < last:
+        middle = (first + last) // 2
+        if space.candidate({**changes, LENGTH: steps[middle] * MULTIPLE}).within(1):
+            first = middle + 1
+        else:
+            last = middle
+    return steps[first - 1] * MULTIPLE if first else None
+
+
+def _longest(space: Space, wanted: int) -> Candidate:
+    """As much length as the data has, or the model, with whatever saver that takes."""
+    goal = wanted if space.data is not None else space.model.max_position_embeddings // MULTIPLE * MULTIPLE
+    method = of_method(space.methods()[-1]) if "method" not in space.given else {}
+    best: tuple[int, dict[str, Any]] | None = None
+    for savers in space.savers():
+        changes = {**method, **savers, **space.splits()[0], CHECKPOINTING: True}
+        reached = longest_that_fits(space, changes, MULTIPLE, max(MULTIPLE, goal))
+        if reached is not None and (best is None or reached > best[0]):
+            best = (reached, {**method, **savers})
+    if best is None or LENGTH in space.given:
+        return _ladder(space, wanted)
+    length, changes = best
+    return smallest_near_fastest(feasible(space, {LENGTH: length, **changes}, share=1, bare_share=COMFORT))
+
+
+def _smallest(space: Space, length: Mapping[str, Any]) -> Candidate:
+    """Least memory at the same length."""
+    method = of_method(space.methods()[-1]) if "method" not in space.given else {}
+    found = [
+        space.candidate({**length, **method, **savers, **space.splits()[0], CHECKPOINTING: True})
+        for savers in space.savers()
+    ]
+    return min(found, key=lambda one: one.estimate.peak.process_bytes)

@@ -1,0 +1,49 @@
+"""What one plan gives up against another, in words."""
+
+from __future__ import annotations
+
+from recommender.data.profile import DataProfile
+from recommender.plan import Estimate
+from recommender.rules.base import by_how_much, slower
+from recommender.rules.length import lost_share
+from recommender.search import Candidate
+from recommender.units import GIB, count, gib, percent
+
+
+def gives_up(chosen: Candidate, other: Candidate, data: DataProfile | None) -> str:
+    """What is lost by taking `other` instead of `chosen`; says so when nothing is.
+
+    Args:
+        chosen: The plan that is recommended.
+        other: The best plan for another goal.
+        data: For what a shorter length cuts.
+    """
+    if chosen.config == other.config:
+        return "nothing: it is the same plan"
+    losses = [loss for loss in _losses(chosen, other, data) if loss]
+    return ", ".join(losses) if losses else "nothing"
+
+
+def _losses(chosen: Candidate, other: Candidate, data: DataProfile | None) -> list[str]:
+    before, after = chosen.config, other.config
+    more = other.estimate.peak.process_bytes - chosen.estimate.peak.process_bytes
+    longer = _longer(chosen.estimate, other.estimate)
+    lost = lost_share(data, after.data.max_length) - lost_share(data, before.data.max_length)
+    return [
+        "" if other.estimate.fits != "no" or chosen.estimate.fits == "no" else "does not fit",
+        by_how_much(longer) if longer is not None and longer >= 0.005 else "",
+        f"{gib(more)} more memory" if more > GIB // 20 else "",
+        "4-bit base" if after.quantization.bits and not before.quantization.bits else "",
+        f"rank {after.lora.r} instead of {before.lora.r}" if after.lora.r < before.lora.r else "",
+        f"cuts {percent(lost)} of trained tokens" if lost > 0.0005 else "",
+        f"rows end at {count(after.data.max_length)} tokens"
+        if data is None and after.data.max_length < before.data.max_length
+        else "",
+    ]
+
+
+def _longer(before: Estimate, after: Estimate) -> float | None:
+    """By the whole run where it is known, since steps of different length do not compare."""
+    if before.time and after.time and before.time.total_seconds and after.time.total_seconds:
+        return after.time.total_seconds / before.time.total_seconds - 1
+    return slower(before, after)
