@@ -88,31 +88,39 @@ def load_gpus() -> tuple[GpuFacts, ...]:
 
 
 def read_gpus(path: Path) -> tuple[GpuFacts, ...]:
-    """Read and check a catalogue file.
+    """Read and check a catalogue file: a mapping of `sources` (key to text) and `cards` (a list of entries).
 
     Raises:
-        InputError: If the file is not a YAML list of valid entries, or a name or alias stands for two cards.
+        InputError: If it is not that, an entry is malformed, or a name or alias stands for two cards.
     """
-    import yaml
-
-    try:
-        entries = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"The GPU catalogue {path} cannot be read.", detail=str(error)) from error
-    if not isinstance(entries, list):
-        raise InputError(f"The GPU catalogue {path} must be a YAML list of cards.")
-    gpus = tuple(_parse(entry, f"{path.name}, entry {number}") for number, entry in enumerate(entries, start=1))
+    content = _load(path)
+    if not isinstance(content, dict) or set(content) != {"sources", "cards"}:
+        raise InputError(f"The GPU catalogue {path} must have the keys 'sources' and 'cards', and no other.")
+    sources, cards = content["sources"], content["cards"]
+    if not isinstance(sources, dict) or not isinstance(cards, list):
+        raise InputError(f"The GPU catalogue {path}: 'sources' must be a mapping and 'cards' a list.")
+    gpus = tuple(_parse(entry, sources, f"{path.name}, card {number}") for number, entry in enumerate(cards, start=1))
     _check_unique(gpus, path)
     return gpus
 
 
-def match_gpu(name: str) -> GpuFacts | None:
+def match_gpu(name: str, memory_bytes: int | None = None) -> GpuFacts | None:
     """The card that a driver's or a person's name stands for, or None.
 
     Case, 'NVIDIA', 'GeForce', punctuation and a MIG suffix do not matter: 'NVIDIA GeForce RTX 4090', '4090' and
     'rtx4090' are one card.
+
+    Args:
+        name: Such as the driver gives it.
+        memory_bytes: The card's total memory where it is known: of several cards that the driver calls alike
+            ('RTX 4060 Ti' with 8 or 16 GiB) the nearest in size is taken.
     """
-    return _index().get(_key(name))
+    key = _key(name)
+    if memory_bytes is not None and not _SIZE.search(key):
+        alike = [facts for other, facts in _index().items() if _SIZE.sub("", other) == key]
+        if alike:
+            return min(alike, key=lambda facts: abs(facts.total_bytes - memory_bytes))
+    return _index().get(key)
 
 
 def find_gpu(name: str) -> GpuFacts:
@@ -124,7 +132,7 @@ def find_gpu(name: str) -> GpuFacts:
     if found := match_gpu(name):
         return found
     nearest = nearest_names(name)
-    offer = f"Nearest: {', '.join(nearest)}." if nearest else "See 'lora-wizard presets' for the names."
+    offer = f"Nearest: {', '.join(nearest)}." if nearest else "Names look like 'RTX 4090', 'A100 80GB' or 'L4'."
     raise InputError(
         f"There is no GPU called {name!r} in the catalogue.",
         remedy=f"{offer} Any other card can be given by its size: --gpu-memory 24GiB.",
@@ -134,10 +142,15 @@ def find_gpu(name: str) -> GpuFacts:
 def nearest_names(name: str, limit: int = 3) -> tuple[str, ...]:
     """Names of the catalogue that look most like `name`, best first."""
     typed = _squeezed(name)
-    shown = {facts.name: _squeezed(facts.name) for facts in load_gpus()}
-    scores = {known: difflib.SequenceMatcher(None, typed, key).ratio() for known, key in shown.items()}
+    scores = {facts.name: _likeness(typed, _squeezed(facts.name)) for facts in load_gpus()}
     best = sorted(scores, key=lambda known: scores[known], reverse=True)
-    return tuple(known for known in best if scores[known] >= 0.4)[:limit]
+    return tuple(known for known in best if scores[known] >= 0.5)[:limit]
+
+
+def _likeness(typed: str, known: str) -> float:
+    """Between 0 and 2; a name that has all of what was typed in it comes before every other."""
+    ratio = difflib.SequenceMatcher(None, typed, known).ratio()
+    return 1 + ratio if typed and typed in known else ratio
 
 
 @cache
@@ -145,7 +158,8 @@ def _index() -> Mapping[str, GpuFacts]:
     return {key: facts for facts in load_gpus() for key in _keys(facts)}
 
 
-_NOISE = re.compile(r"\b(nvidia|geforce|quadro|tesla|graphics|gpu|generation)\b")
+_SIZE = re.compile(r"\d+gb$")
+_NOISE = re.compile(r"\b(nvidia|geforce|tesla|graphics|gpu|generation)\b")
 
 
 def _squeezed(name: str) -> str:
@@ -183,16 +197,22 @@ _REQUIRED = (
 _OPTIONAL = ("bf16_tflops", "fp16_tflops", "power_w", "aliases", "ecc_in_memory", "note")
 
 
-def _parse(entry: Any, where: str) -> GpuFacts:
-    if not isinstance(entry, dict):
-        raise InputError(f"{where}: a card must be a mapping of keys.")
-    where = f"{where} ({entry['name']})" if isinstance(entry.get("name"), str) else where
-    if missing := [key for key in _REQUIRED if key not in entry]:
-        raise InputError(f"{where}: {missing[0]!r} is missing.")
-    if unknown := sorted(set(entry) - {*_REQUIRED, *_OPTIONAL}):
-        raise InputError(f"{where}: unknown key {unknown[0]!r}.")
-    if entry["kind"] not in get_args(GpuKind):
-        raise InputError(f"{where}: kind must be one of {', '.join(get_args(GpuKind))}, not {entry['kind']!r}.")
+def _load(path: Path) -> Any:
+    import yaml
+
+    try:
+        # The parser in C reads the catalogue in 10 ms instead of 100; PyYAML is sometimes built without it.
+        from yaml import CSafeLoader as Loader
+    except ImportError:
+        from yaml import SafeLoader as Loader  # type: ignore[assignment]
+    try:
+        return yaml.load(path.read_bytes(), Loader=Loader)
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"The GPU catalogue {path} cannot be read.", detail=str(error)) from error
+
+
+def _parse(entry: Any, sources: Mapping[str, str], where: str) -> GpuFacts:
+    where = _check_keys(entry, where)
     return GpuFacts(
         name=_text(entry, "name", where),
         kind=entry["kind"],
@@ -203,12 +223,34 @@ def _parse(entry: Any, where: str) -> GpuFacts:
         flops_bf16=_rate(entry, "bf16_tflops", where),
         flops_fp16=_rate(entry, "fp16_tflops", where),
         flops_fp32=_number(entry, "fp32_tflops", where) * 1e12,
-        power_watts=_number(entry, "power_w", where) if entry.get("power_w") is not None else None,
-        source=_text(entry, "source", where),
-        aliases=_aliases(entry.get("aliases", []), where),
+        power_watts=_number(entry, "power_w", where) if "power_w" in entry else None,
+        source=_source(entry["source"], sources, where),
+        aliases=_names(entry, "aliases", where),
         ecc_in_memory=_flag(entry.get("ecc_in_memory", False), where),
         note=_text(entry, "note", where) if "note" in entry else "",
     )
+
+
+def _check_keys(entry: Any, where: str) -> str:
+    """Every key is known and none is missing. Returns the place with the card's name."""
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: a card must be a mapping of keys.")
+    where = f"{where} ({entry['name']})" if isinstance(entry.get("name"), str) else where
+    if missing := [key for key in _REQUIRED if key not in entry]:
+        raise InputError(f"{where}: {missing[0]!r} is missing.")
+    if unknown := sorted(str(key) for key in entry if key not in (*_REQUIRED, *_OPTIONAL)):
+        raise InputError(f"{where}: unknown key {unknown[0]!r}.")
+    if entry["kind"] not in get_args(GpuKind):
+        raise InputError(f"{where}: kind must be one of {', '.join(get_args(GpuKind))}, not {entry['kind']!r}.")
+    return where
+
+
+def _source(keys: Any, sources: Mapping[str, str], where: str) -> str:
+    if not isinstance(keys, list) or not keys:
+        raise InputError(f"{where}: source must be a list of keys of 'sources'.")
+    if unknown := [key for key in keys if not isinstance(sources.get(key), str)]:
+        raise InputError(f"{where}: source {unknown[0]!r} is not among 'sources'.")
+    return "; ".join(sources[key] for key in keys)
 
 
 def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
@@ -236,9 +278,10 @@ def _capability(value: Any, where: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _aliases(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(alias, str) for alias in value):
-        raise InputError(f"{where}: aliases must be a list of names, not {value!r}.")
+def _names(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = entry.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{where}: {key} must be a list of names, not {value!r}.")
     return tuple(value)
 
 

@@ -26,7 +26,7 @@ def device_for_gpu(gpu: Gpu, machine: Machine) -> Device:
     """
     if gpu.problem:
         raise InputError(f"GPU {gpu.index} ({gpu.name}) cannot be used: {gpu.problem}", remedy="Choose another GPU.")
-    facts = match_gpu(gpu.name)
+    facts = match_gpu(gpu.name, None if gpu.mig else gpu.memory_total)
     total, free, unified = _memory(gpu, facts, machine)
     capability = gpu.compute_capability or (facts.compute_capability if facts else None)
     share = min(1.0, total / facts.total_bytes) if facts and gpu.mig else 1.0
