@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from presets.errors import InputError
 
@@ -64,6 +63,8 @@ def reachable(seconds: float = _PROBE_SECONDS) -> bool:
     """Whether something listens at the hub's address, or at the proxy that leads there, within `seconds`."""
     if is_offline():
         return False
+    from urllib.request import getproxies, proxy_bypass
+
     parts = urlsplit(endpoint())
     proxy = getproxies().get(parts.scheme)
     if proxy and parts.hostname and not proxy_bypass(parts.hostname):

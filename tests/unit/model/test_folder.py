@@ -1,0 +1,206 @@
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from presets.errors import InputError
+from recommender.model.headers import INDEX, SINGLE, read_header
+from recommender.model.reader import read_model
+from tests.fixtures.tiny_model import build_tiny_llama
+
+
+def _edit(folder: Path, **changes: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return folder
+
+
+def _shard(folder: Path, count: int = 2) -> list[Path]:
+    """Split model.safetensors into shards with an index, as Transformers does for large models."""
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    files = [folder / f"model-{number + 1:05}-of-{count:05}.safetensors" for number in range(count)]
+    parts: list[dict[str, Any]] = [{} for _ in files]
+    for number, (name, tensor) in enumerate(sorted(tensors.items())):
+        parts[number % count][name] = tensor
+    for path, part in zip(files, parts, strict=True):
+        save_file(part, path)
+    placed = {name: path.name for path, part in zip(files, parts, strict=True) for name in part}
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": size}, "weight_map": placed}))
+    return files
+
+
+def test_counts_what_the_files_hold(tmp_path: Path) -> None:
+    spec = read_model(str(build_tiny_llama(tmp_path / "m")))
+    assert (spec.source, spec.has_weights, spec.parameters_exact) == ("folder", True, True)
+    assert spec.dtype == "float32"
+    assert spec.weights_bytes == (tmp_path / "m" / SINGLE).stat().st_size
+    parts = spec.embedding_parameters + spec.head_parameters + spec.linear_parameters
+    assert spec.total_parameters == parts + spec.norm_parameters + spec.other_parameters
+    assert spec.other_parameters == 0
+
+
+def test_shards_count_as_the_single_file_does(tmp_path: Path) -> None:
+    single = read_model(str(build_tiny_llama(tmp_path / "m")))
+    _shard(tmp_path / "m", 3)
+    sharded = read_model(str(tmp_path / "m"))
+    assert sharded.has_weights and sharded.total_parameters == single.total_parameters
+
+
+def test_config_alone_is_enough_to_plan(tmp_path: Path) -> None:
+    spec = read_model(str(build_tiny_llama(tmp_path, with_weights=False)))
+    assert not spec.has_weights and not spec.parameters_exact
+    assert spec.total_parameters == read_model(str(build_tiny_llama(tmp_path))).total_parameters
+
+
+def test_a_stored_copy_of_a_tied_head_is_not_counted(tmp_path: Path) -> None:
+    untied = read_model(str(build_tiny_llama(tmp_path, tied=False)))
+    tied = read_model(str(_edit(tmp_path, tie_word_embeddings=True)))
+    assert untied.total_parameters - tied.total_parameters == untied.head_parameters > 0
+
+
+def test_a_head_that_is_missing_is_no_model(tmp_path: Path) -> None:
+    build_tiny_llama(tmp_path, tied=True)
+    with pytest.raises(InputError, match="files hold"):
+        read_model(str(_edit(tmp_path, tie_word_embeddings=False)))
+
+
+def test_a_vocabulary_that_differs_is_named(tmp_path: Path) -> None:
+    build_tiny_llama(tmp_path)
+    with pytest.raises(InputError, match=r"vocab_size 400 .*embed_tokens"):
+        read_model(str(_edit(tmp_path, vocab_size=400)))
+
+
+def test_quantised_weights_keep_the_computed_count(tmp_path: Path) -> None:
+    build_tiny_llama(tmp_path)
+    spec = read_model(str(_edit(tmp_path, quantization_config={"quant_method": "gptq"})))
+    assert spec.has_weights and not spec.parameters_exact
+    assert "GPTQ" in spec.unsupported
+
+
+def _no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def _adapter(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+
+
+def _gguf(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "model.gguf")
+
+
+def _not_json(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def _a_list(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+def _not_text(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b"\xff\xfe\x00")
+
+
+def _pickle(folder: Path) -> None:
+    (folder / SINGLE).rename(folder / "pytorch_model.bin")
+
+
+def _cut(folder: Path) -> None:
+    path = folder / SINGLE
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _cut_in_the_header(folder: Path) -> None:
+    path = folder / SINGLE
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def _empty(folder: Path) -> None:
+    (folder / SINGLE).write_bytes(b"")
+
+
+def _huge_header(folder: Path) -> None:
+    (folder / SINGLE).write_bytes(struct.pack("<Q", 2**62) + b"{}")
+
+
+def _header_without_types(folder: Path) -> None:
+    header = json.dumps({"a": {"data_offsets": [0, 4]}}).encode()
+    (folder / SINGLE).write_bytes(struct.pack("<Q", len(header)) + header + b"1234")
+
+
+def _lost_shard(folder: Path) -> None:
+    _shard(folder)[1].unlink()
+
+
+def _index_is_no_index(folder: Path) -> None:
+    (folder / INDEX).write_text('{"weight_map": 3}')
+
+
+def _index_points_outside(folder: Path) -> None:
+    (folder / INDEX).write_text('{"weight_map": {"a": "../secret.safetensors"}}')
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (_no_config, "has no config.json"),
+        (_adapter, "LoRA adapter"),
+        (_gguf, "GGUF"),
+        (_not_json, "cannot be read as JSON"),
+        (_a_list, "must hold a JSON object"),
+        (_not_text, "cannot be read as JSON"),
+        (_pickle, "only as a pickle"),
+        (_cut, "100 bytes are missing at its end"),
+        (_cut_in_the_header, "torn"),
+        (_empty, "torn"),
+        (_huge_header, "torn"),
+        (_header_without_types, "torn"),
+        (_lost_shard, "is named in model.safetensors.index.json but is not there"),
+        (_index_is_no_index, "no weight_map"),
+        (_index_points_outside, "not in its own folder"),
+    ],
+)
+def test_a_damaged_folder_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], None], complaint: str) -> None:
+    damage(build_tiny_llama(tmp_path))
+    with pytest.raises(InputError, match=complaint) as caught:
+        read_model(str(tmp_path))
+    assert str(tmp_path) in caught.value.message
+
+
+def test_names_that_are_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for name, complaint in [
+        ("", "No model was given"),
+        ("./nowhere", "no folder ./nowhere"),
+        ("/no/such/place", "no folder /no/such/place"),
+        ("~/nowhere-at-all", "no folder"),
+        ("data/models/mine", "no folder data/models/mine"),
+        ("file", "is a file"),
+        ("no-such-short-name", "no model of the catalogue"),
+    ]:
+        with pytest.raises(InputError, match=complaint):
+            read_model(name, offline=True)
+
+
+def test_a_folder_called_like_a_catalogue_model_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phi-4").mkdir()
+    assert read_model("phi-4", offline=True).source == "catalogue"
+    build_tiny_llama(tmp_path / "phi-4")
+    assert read_model("phi-4", offline=True).source == "folder"
+
+
+def test_header_gives_type_and_shape(tmp_path: Path) -> None:
+    build_tiny_llama(tmp_path, hidden=128)
+    header = read_header(tmp_path / SINGLE)
+    assert header["model.layers.1.mlp.down_proj.weight"] == ("F32", (128, 256))
