@@ -1,0 +1,96 @@
+"""The last row: the keys that work now, as Textual's Footer shows them, in one widget.
+
+Textual's Footer makes a widget for each key and makes them all again at every change of focus, and cuts the row off
+where it is too long. This one paints a line, and where that is too short it leaves out the last keys and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.screen import Screen
+
+MORE = "? more"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One entry of the bar."""
+
+    key: str
+    """What pressing it is called inside Textual."""
+    shown: str
+    does: str
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes, with the gap behind it."""
+        return len(self.shown) + len(self.does) + 3
+
+
+def that_fit(keys: list[Key], width: int) -> tuple[list[Key], bool]:
+    """The first keys that fit into a width, and whether some were left out."""
+    if sum(key.width for key in keys) <= width:
+        return keys, False
+    room = width - len(MORE) - 2
+    kept: list[Key] = []
+    for key in keys:
+        room -= key.width
+        if room < 0:
+            break
+        kept.append(key)
+    return kept, True
+
+
+class KeyBar(Widget):
+    """The keys of the screen, first those of what has the focus."""
+
+    DEFAULT_CSS = """
+    KeyBar { dock: bottom; height: 1; width: 100%; background: $panel; color: $foreground; }
+    """
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    def on_mount(self) -> None:
+        """Follow the bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        if screen is self.screen:
+            self.refresh()
+
+    def keys(self) -> list[Key]:
+        """What works now and is meant to be shown, each action once."""
+        found: dict[str, Key] = {}
+        for _, binding, enabled, _ in self.screen.active_bindings.values():
+            if binding.show and enabled and binding.description and binding.action not in found:
+                shown = binding.key_display or self.app.get_key_display(binding)
+                found[binding.action] = Key(binding.key, shown, binding.description)
+        return list(found.values())
+
+    def render(self) -> Content:
+        """Draw the line."""
+        right = Content.assemble(("│ ", "$line"), ("^p", "bold $warning"), (" palette ", "$label"))
+        right = right.stylize(Style.from_meta({"key": "ctrl+p"}))
+        width = self.size.width - right.cell_length - 1
+        kept, cut = that_fit(self.keys(), width)
+        parts: list[Content | str] = [" "]
+        for key in kept:
+            entry = Content.assemble((key.shown, "bold $warning"), " ", (key.does, "$foreground"), "  ")
+            parts.append(entry.stylize(Style.from_meta({"key": key.key})))
+        if cut:
+            parts.append(Content.styled(MORE, "$quiet").stylize(Style.from_meta({"key": "question_mark"})))
+        left = Content.assemble(*parts)
+        return Content.assemble(left, " " * max(0, width + 1 - left.cell_length), right)
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key under the mouse."""
+        key = event.style.meta.get("key")
+        if isinstance(key, str):
+            self.app.simulate_key(key)

@@ -1,0 +1,126 @@
+"""The first row of every screen: the step rail and the device with its free memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.style import Style
+from textual.widget import Widget
+
+from tui.clean import clean
+
+if TYPE_CHECKING:
+    from textual import events
+
+BRAND = "lora-wizard"
+FULL_WIDTH = 100
+"""Columns from which every step has its name in the rail."""
+
+
+class Step(IntEnum):
+    """The six steps of the wizard, by the digit that jumps to each."""
+
+    MACHINE = 1
+    MODEL = 2
+    DATA = 3
+    PLAN = 4
+    CHECK = 5
+    TRAIN = 6
+
+    @property
+    def title(self) -> str:
+        """As it stands in the rail."""
+        return self.name.capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLine:
+    """What the right end of the bar says."""
+
+    name: str = ""
+    """'gpu0 RTX 4090', 'cpu'."""
+    free: str = ""
+    """GiB, without the unit."""
+    total: str = ""
+    simulated: bool = False
+    low: bool = False
+    """Whether little memory is left."""
+
+
+class TopBar(Widget):
+    """One line: brand, steps, device.
+
+    Attributes:
+        current: The step that the screen belongs to; None outside the wizard.
+        done: Steps that are done.
+        device: What is planned for.
+    """
+
+    DEFAULT_CSS = """
+    TopBar { dock: top; height: 1; width: 100%; background: $panel; color: $foreground; }
+    """
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    current: reactive[Step | None] = reactive(None)
+    done: reactive[frozenset[Step]] = reactive(frozenset())
+    device: reactive[DeviceLine] = reactive(DeviceLine())
+
+    class Jump(Message):
+        """A step was clicked."""
+
+        def __init__(self, step: Step) -> None:
+            super().__init__()
+            self.step = step
+            """Where to go."""
+
+    def __init__(self, current: Step | None = None) -> None:
+        super().__init__()
+        self.set_reactive(TopBar.current, current)
+
+    def render(self) -> Content:
+        """Lay the two ends out; the rail gives way first."""
+        width = self.size.width
+        right = self._device(short=width < FULL_WIDTH)
+        left = self._rail(names=width >= FULL_WIDTH)
+        if left.cell_length + right.cell_length + 1 > width:
+            right = right.truncate(max(0, width - left.cell_length - 1), ellipsis=True)
+        gap = max(1, width - left.cell_length - right.cell_length - 1)
+        return Content.assemble(left, " " * gap, right, " ")
+
+    def _rail(self, *, names: bool) -> Content:
+        brand = BRAND if names else "lw"
+        parts: list[Content | tuple[str, str] | str] = [(f" {brand} ", "bold $on-accent on $primary"), " "]
+        for step in Step:
+            parts += [self._step(step, names or step is self.current), "  " if names else " "]
+        return Content.assemble(*parts)
+
+    def _step(self, step: Step, named: bool) -> Content:
+        title = step.title if named else ""
+        if step is self.current:
+            text = Content.styled(f"{step.value} {title}", "bold underline $foreground")
+        elif step in self.done:
+            text = Content.styled(f"✓ {title}" if named else f"✓{step.value}", "$success")
+        else:
+            text = Content.styled(f"{step.value} {title}".rstrip(), "$quiet")
+        return text.stylize(Style.from_meta({"step": step.value}))
+
+    def _device(self, *, short: bool) -> Content:
+        device = self.device
+        if not device.name:
+            return Content("")
+        name = clean(device.name).removeprefix("NVIDIA ").replace("GeForce ", "")
+        badge = (" SIM ", "bold $on-accent on $warning") if device.simulated else ""
+        memory = (device.free, "bold $error" if device.low else "bold $success")
+        of = "/" if short else " of "
+        return Content.assemble(badge, (f" {name}  ", "$label"), memory, (f"{of}{device.total} GiB free", "$label"))
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the step under the mouse."""
+        step = event.style.meta.get("step")
+        if isinstance(step, int):
+            self.post_message(self.Jump(Step(step)))
