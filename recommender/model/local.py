@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +69,8 @@ def _read(
         return None
     except InputError as error:
         return LocalModel(name, source, folder, nbytes, None, str(error))
+    if source == "cache" and name != str(folder):
+        spec = replace(spec, hub_id=name)
     return LocalModel(name, source, folder, nbytes, spec)
 
 

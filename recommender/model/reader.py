@@ -68,6 +68,12 @@ def _read_by_id(name: str, revision: str | None, *, offline: bool) -> ModelSpec:
     hub_id = known.hub_id if known and "/" not in name else name
     if "/" not in hub_id:
         raise _unknown(name)
+    return replace(_read_hub_id(hub_id, name, known, revision, offline=offline), hub_id=hub_id)
+
+
+def _read_hub_id(
+    hub_id: str, name: str, known: CatalogueModel | None, revision: str | None, *, offline: bool
+) -> ModelSpec:
     cached = _cached(hub_id, name, revision)
     if cached is not None and cached.has_weights:
         return cached

@@ -83,6 +83,8 @@ class ModelSpec:
     weights_bytes: int | None = None
     """Bytes of the safetensors files, here or on the hub."""
     revision: str | None = None
+    hub_id: str | None = None
+    """Its repository on the hub, where it is one: what to download, when `name` is a short name of the catalogue."""
     gated: bool = False
     access: str = ""
     """Why the weights, which are not here, cannot be downloaded now, with what to do; empty when they can."""

@@ -61,7 +61,8 @@ def test_a_download_that_is_not_complete_can_be_planned(cache: Path) -> None:
 
 def test_a_short_name_finds_the_cached_model(cache: Path) -> None:
     _put(cache, "microsoft/phi-4")
-    assert read_model("phi-4").source == "cache"
+    spec = read_model("phi-4")
+    assert (spec.source, spec.name, spec.hub_id) == ("cache", "phi-4", "microsoft/phi-4")
 
 
 def test_offline_the_catalogue_answers_and_says_so(cache: Path) -> None:
@@ -95,6 +96,7 @@ def test_lists_the_cache_then_folders(cache: Path, tmp_path: Path) -> None:
     assert [bool(model.spec) for model in models] == [True, True, True, False]
     assert "torn" in models[-1].trouble
     assert models[0].spec is not None and models[0].spec.has_weights
+    assert [model.spec.hub_id for model in models if model.spec] == ["some/model", DEMO, None]
 
 
 def test_a_folder_that_is_a_model_is_listed_itself(cache: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
@@ -141,3 +143,24 @@ def test_weights_that_are_quantised_already(settings: dict[str, Any], name: str,
     spec = spec_from_config({**LLAMA, "quantization_config": settings})
     assert spec.quantization == name
     assert (refused in spec.unsupported) if refused else spec.unsupported == ""
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
+)
+KEYS = [*LLAMA, "tie_word_embeddings", "head_dim", "sliding_window", "quantization_config", "text_config", "dtype"]
+MOE_KEYS = ["num_experts", "num_experts_per_tok", "mlp_only_layers", "decoder_sparse_step", "moe_intermediate_size"]
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from([*KEYS, *MOE_KEYS, "final_logit_softcapping", "layer_types"]), JSON),
+    model_type=st.sampled_from(["llama", "gemma2", "qwen3_moe", "gpt_oss", "phi3", "new"]),
+)
+def test_whatever_a_config_says_is_a_spec_or_an_input_error(changes: dict[str, Any], model_type: str) -> None:
+    try:
+        spec = spec_from_config({**LLAMA, "model_type": model_type, **changes})
+    except InputError:
+        return
+    assert spec.total_parameters >= 0
