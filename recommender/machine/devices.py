@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 
 from presets.errors import InputError
 from presets.gpus import GpuFacts, driver_share, find_gpu, match_gpu
 from recommender.machine.facts import Device, Gpu, Machine, Software
+from recommender.machine.visible import visible_gpus
 
 _GIB = 2**30
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -120,9 +123,13 @@ def device_from_memory(nbytes: int) -> Device:
     )
 
 
-def default_device(machine: Machine) -> Device:
-    """What to plan for when nobody has chosen: the working GPU with the most free memory, else this CPU."""
-    usable = [gpu for gpu in machine.gpus if not gpu.problem and _knows_memory(gpu)]
+def default_device(machine: Machine, environment: Mapping[str, str] = os.environ) -> Device:
+    """What to plan for when nobody has chosen: the working GPU with the most free memory, else this CPU.
+
+    Only GPUs that CUDA_VISIBLE_DEVICES leaves to this process are taken.
+    """
+    gpus = visible_gpus(machine.gpus, environment)
+    usable = [gpu for gpu in gpus if not gpu.problem and _knows_memory(gpu)]
     if not usable:
         return device_for_cpu(machine)
     return max((device_for_gpu(gpu, machine) for gpu in usable), key=lambda device: device.free_bytes)

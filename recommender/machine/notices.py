@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 
 from recommender.machine import wheels
 from recommender.machine.facts import Gpu, Host, Notice, NvmlState, NvmlStatus, Software
 from recommender.machine.software import missing
+from recommender.machine.visible import VARIABLE, order_is_certain, visible_gpus
 from recommender.units import gib
 
 _SMALL_SHM = 2**30
 
 
-def notices(gpus: tuple[Gpu, ...], nvml: NvmlState, host: Host, software: Software) -> tuple[Notice, ...]:
+def notices(
+    gpus: tuple[Gpu, ...],
+    nvml: NvmlState,
+    host: Host,
+    software: Software,
+    environment: Mapping[str, str] = os.environ,
+) -> tuple[Notice, ...]:
     """Everything worth saying, what fails first."""
     found = [
         *_driver(nvml, software),
+        *_visible(gpus, environment),
         *_torch(gpus, software),
         *_packages(gpus, software),
         *_host(host),
@@ -31,6 +39,22 @@ def _driver(nvml: NvmlState, software: Software) -> Iterator[Notice]:
     elif software.driver:
         cuda = f" (CUDA {software.cuda_driver})" if software.cuda_driver else ""
         yield Notice("ok", f"driver {software.driver}{cuda}")
+
+
+def _visible(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> Iterator[Notice]:
+    text = environment.get(VARIABLE)
+    if text is None or not gpus:
+        return
+    left = visible_gpus(gpus, environment)
+    if len(left) < len(gpus):
+        names = ", ".join(f"GPU {gpu.index} {gpu.name}" for gpu in left) or "no GPU, so plans are for this CPU"
+        yield Notice("warn", f"{VARIABLE}={text} leaves {names}.", f"To use the others: unset {VARIABLE}.")
+    if not order_is_certain(gpus, environment):
+        yield Notice(
+            "warn",
+            f"{VARIABLE} counts in CUDA's order, which may not be that of this list: the cards differ.",
+            "Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by their UUID (nvidia-smi -L).",
+        )
 
 
 def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
@@ -103,7 +127,7 @@ def _packages(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
         yield Notice(
             "fail",
             f"Not installed: {names}. Training needs {'it' if len(absent) == 1 else 'them'}.",
-            f"{sys.executable} -m pip install {' '.join(absent)}",
+            f"{wheels.pip_install()} {' '.join(absent)}",
         )
     for name in ("transformers", "trl", "peft", "bitsandbytes"):
         if version := software.versions.get(name):
@@ -143,8 +167,8 @@ def _install(gpus: list[Gpu] | tuple[Gpu, ...], software: Software) -> str:
     if line := _pip(list(gpus), software):
         return line
     if not gpus:
-        return f"{sys.executable} -m pip install torch=={wheels.TESTED_TORCH}"
-    return f"Update the driver to {wheels.MINIMUM_DRIVER[13]} or newer, then: {sys.executable} -m pip install torch"
+        return f"{wheels.pip_install()} torch=={wheels.TESTED_TORCH}"
+    return f"Update the driver to {wheels.MINIMUM_DRIVER[13]} or newer, then: {wheels.pip_install()} torch"
 
 
 def _pip(gpus: list[Gpu], software: Software) -> str | None:

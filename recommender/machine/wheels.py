@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 Capability = tuple[int, int]
 Version = tuple[int, int]
@@ -108,9 +109,15 @@ def pip_line(
             if driver_cuda and not runs_on_driver(f"{build.cuda[0]}.{build.cuda[1]}", driver_cuda):
                 continue
             if all(build.has_kernels_for(capability) for capability in capabilities):
-                wheel = f"torch=={release}+{build.tag}"
-                return f'{sys.executable} -m pip install "{wheel}" --index-url {INDEX}/{build.tag}'
+                return f'{pip_install()} "torch=={release}+{build.tag}" --index-url {INDEX}/{build.tag}'
     return None
+
+
+def pip_install() -> str:
+    """How to install into this very environment; one made by uv has no pip of its own."""
+    if find_spec("pip") is None:
+        return f"uv pip install --python {sys.executable}"
+    return f"{sys.executable} -m pip install"
 
 
 def _release(torch: str) -> str:

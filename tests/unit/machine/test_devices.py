@@ -132,12 +132,22 @@ def test_the_default_is_the_working_gpu_with_the_most_free_memory() -> None:
     free = replace(CARD, index=1, uuid="GPU-1", memory_free=20 * GIB)
     lost = replace(CARD, index=2, uuid="GPU-2", memory_free=23 * GIB, problem="lost")
     silent = replace(CARD, index=3, uuid="GPU-3", name="New", memory_total=None, memory_free=None)
-    assert default_device(machine(busy, free, lost, silent)).uuid == "GPU-1"
+    assert default_device(machine(busy, free, lost, silent), {}).uuid == "GPU-1"
 
 
 def test_without_a_working_gpu_the_default_is_the_processor() -> None:
-    assert default_device(machine()).kind == "cpu"
-    assert default_device(machine(replace(CARD, problem="lost"))).kind == "cpu"
+    assert default_device(machine(), {}).kind == "cpu"
+    assert default_device(machine(replace(CARD, problem="lost")), {}).kind == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("value", "uuid"),
+    [("0", "GPU-a0"), ("1", "GPU-b1"), ("GPU-b", "GPU-b1"), ("0,1", "GPU-b1"), ("", None), ("-1", None), ("9,1", None)],
+)
+def test_only_gpus_that_the_environment_leaves_are_taken(value: str, uuid: str | None) -> None:
+    first = replace(CARD, uuid="GPU-a0", memory_free=2 * GIB)
+    second = replace(CARD, uuid="GPU-b1", index=1)
+    assert default_device(machine(first, second), {"CUDA_VISIBLE_DEVICES": value}).uuid == uuid
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def failures(gpus: tuple[Gpu, ...], found: Software, state: NvmlState = OK) -> l
 
 
 def test_a_machine_where_all_is_well() -> None:
-    found = notices((card(),), OK, host(), software("2.13.0+cu130", "13.0"))
+    found = notices((card(),), OK, host(), software("2.13.0+cu130", "13.0"), {})
     assert {notice.level for notice in found} == {"ok"}
     texts = [notice.text for notice in found]
     assert "driver 580.95.05 (CUDA 13.0)" in texts and "torch 2.13.0+cu130" in texts
@@ -231,6 +232,29 @@ def test_what_is_in_the_way_on_the_host() -> None:
     assert any("64 MiB" in text for text in warnings)
     remedies = " ".join(warnings.values())
     assert "LORA_WIZARD_RUNS=/workspace/lora-wizard/runs" in remedies and "HF_HOME=/workspace/huggingface" in remedies
+
+
+@pytest.mark.parametrize(("value", "says"), [("1", "leaves GPU 1"), ("", "no GPU"), ("-1", "no GPU")])
+def test_gpus_that_the_environment_hides_are_said(value: str, says: str) -> None:
+    gpus = (card(), replace(card(), index=1, uuid="GPU-1"))
+    found = notices(gpus, OK, host(), software("2.13.0+cu130", "13.0"), {"CUDA_VISIBLE_DEVICES": value})
+    (warning,) = [notice for notice in found if notice.level == "warn"]
+    assert says in warning.text and "unset" in warning.remedy
+
+
+def test_an_index_among_unlike_cards_is_uncertain() -> None:
+    gpus = (card(), replace(card("NVIDIA L4"), index=1, uuid="GPU-1"))
+    both = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    found = notices(gpus, OK, host(), software("2.13.0+cu130", "13.0"), both)
+    assert [notice.remedy for notice in found if "CUDA's order" in notice.text]
+    found = notices(gpus, OK, host(), software("2.13.0+cu130", "13.0"), both | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    assert {notice.level for notice in found} == {"ok"}
+
+
+def test_an_environment_without_pip_is_served_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wheels.pip_install() == f"{sys.executable} -m pip install"
+    monkeypatch.setattr(wheels, "find_spec", lambda name: None)
+    assert wheels.pip_install() == f"uv pip install --python {sys.executable}"
 
 
 def test_failures_come_first() -> None:
