@@ -170,7 +170,7 @@ class Nvml:
         )
 
     def _instances(self, handle: Any, card: Gpu) -> Iterator[Gpu]:
-        """The MIG instances of a card: each has memory, processes and a UUID of its own, and no sensors."""
+        """The MIG instances of a card: memory, processes and UUID are their own, temperature and power the card's."""
         nvml = _binding()
         found = False
         for number in range(_value(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
