@@ -180,3 +180,5 @@ class Plan:
     """What the person set by hand, dotted key to value."""
     recommended: Mapping[str, Any] = field(default_factory=dict)
     """Dotted key to the value that is recommended; it differs from the configuration where the person set another."""
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    """What the search over memory and time found, dotted key to value; kept while the plan is edited."""

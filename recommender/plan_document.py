@@ -8,10 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recommender.data.document import document as data_document
 from recommender.plan import Alternative, Plan, Remedy
 
 if TYPE_CHECKING:
-    from recommender.data.profile import DataProfile
     from recommender.machine.facts import Machine
 
 
@@ -28,7 +28,7 @@ def plan_document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
         "overrides": plain(plan.overrides),
         "machine": {**(plain(machine) if machine is not None else {}), "device": plain(plan.device)},
         "model": plain(plan.model),
-        "data": None if plan.data is None else _data(plan.data, plan.config.data.max_length),
+        "data": None if plan.data is None else data_document(plan.data, plan.config.data.max_length),
     }
 
 
@@ -48,30 +48,6 @@ def _remedy(one: Remedy) -> dict[str, Any]:
         "saves_bytes": one.saves_bytes,
         "costs": one.costs,
         "fits": one.fits,
-    }
-
-
-def _data(data: DataProfile, max_length: int) -> dict[str, Any]:
-    return {
-        "files": [str(path) for path in data.files],
-        "shape": data.shape,
-        "shape_reason": data.shape_reason,
-        "rows": data.rows,
-        "bad_row_count": data.bad_row_count,
-        "tokenizer": data.tokenizer,
-        "template": data.template,
-        "tokens": {
-            "total": data.total_tokens,
-            "trained": data.trained_tokens,
-            "p50": data.quantile(0.5),
-            "p90": data.quantile(0.9),
-            "p99": data.quantile(0.99),
-            "max": data.longest,
-        },
-        "trained_share": data.trained_share,
-        "rows_cut": data.rows_cut(max_length),
-        "trained_tokens_cut": data.trained_tokens - data.trained_at(max_length),
-        "duplicates": data.duplicates,
     }
 
 

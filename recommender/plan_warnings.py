@@ -69,8 +69,10 @@ def _warnings(
     yield from _about_fit(estimate, device)
     if model.unsupported:
         yield model.unsupported
+    if model.access:
+        yield model.access
     if data is not None:
-        yield from data.stops
+        yield from data.stops_at(config.data.max_length)
         yield from _about_rows(config, data)
         yield from data.warnings
     if config.data.max_length > model.max_position_embeddings and config.rope_scaling is None:

@@ -14,14 +14,14 @@ from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Alternative, Plan, Reason
+from recommender.plan import Alternative, Plan
 from recommender.plan_warnings import refuse_contradictions, warnings_of
 from recommender.pricing import pricer
 from recommender.remedies import remedies
 from recommender.rules.base import Context, Pricer
 from recommender.rules.batch import effective_batch
 from recommender.rules.registry import decide, explain
-from recommender.search import SEARCHED, Candidate, Space, search
+from recommender.search import RANK, SEARCHED, Candidate, Space, search
 from recommender.trade import gives_up
 
 if TYPE_CHECKING:
@@ -106,10 +106,11 @@ def recommend(
         free = {key: value for key, value in given.items() if key not in SEARCHED}
         unbound = answer(_ask(model, device, data, goal, bare, free, price))
     alternatives = tuple(
-        Alternative(other, one.config, one.estimate, gives_up(best, one, data)) for other, one in others.items()
+        Alternative(other, one.candidate.config, one.candidate.estimate, gives_up(best.candidate, one.candidate, data))
+        for other, one in others.items()
     )
-    recommended = {key: value_of(unbound.config, key) for key in SEARCHED}
-    return _plan(question, best, recommended, alternatives)
+    searched = {**best.searched, **{key: value for key, value in unbound.searched.items() if key in question.given}}
+    return _plan(question, best.candidate, searched, alternatives)
 
 
 def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
@@ -131,13 +132,21 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     start = plan.config
     back = {key: plan.recommended[key] for key in dropped if key in plan.recommended}
     question = _ask(plan.model, plan.device, plan.data, plan.goal, apply(start, back), given, price)
-    searched = {key: plan.recommended.get(key, value_of(plan.config, key)) for key in SEARCHED}
-    kept = {key: value_of(question.start, key) for key in SEARCHED}
+    kept = {key: value_of(question.start, key) if key in SEARCHED else value for key, value in plan.searched.items()}
     config = decide(question.context(kept), question.given)
-    return _plan(question, Candidate(config, price(config)), searched, plan.alternatives)
+    return _plan(question, Candidate(config, price(config)), plan.searched, plan.alternatives)
 
 
-def answer(question: Question) -> Candidate:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best candidate for a question, and what the search found for it."""
+
+    candidate: Candidate
+    searched: Mapping[str, Any]
+    """Dotted key to value: every key of `SEARCHED`, and the rank where it was lowered."""
+
+
+def answer(question: Question) -> Answer:
     """Decide, search, and decide again what depends on the search."""
     first = decide(question.context({}), question.given)
     rows = question.context({})
@@ -148,8 +157,11 @@ def answer(question: Question) -> Candidate:
         question.model, question.device, question.data, question.goal, first, question.given, question.price, effective
     )
     found = search(space)
-    config = decide(question.context({key: value_of(found.config, key) for key in SEARCHED}), question.given)
-    return Candidate(config, question.price(config))
+    searched = {key: value_of(found.config, key) for key in SEARCHED}
+    if found.config.lora.r != first.lora.r:
+        searched[RANK] = found.config.lora.r
+    config = decide(question.context(searched), question.given)
+    return Answer(Candidate(config, question.price(config)), searched)
 
 
 def _ask(
@@ -172,7 +184,8 @@ def _plan(
     question: Question, best: Candidate, searched: Mapping[str, Any], alternatives: tuple[Alternative, ...]
 ) -> Plan:
     config, estimate = best.config, best.estimate
-    reasons, recommended = _reasons(question, best, searched)
+    context = with_fields(question.context(searched), config=config, estimate=estimate)
+    reasons, recommended = explain(context, question.given)
     return Plan(
         goal=question.goal,
         config=config,
@@ -188,23 +201,15 @@ def _plan(
         data=question.data,
         overrides=dict(question.given),
         recommended=recommended,
+        searched=dict(searched),
     )
 
 
-def _reasons(
-    question: Question, best: Candidate, searched: Mapping[str, Any]
-) -> tuple[dict[str, Reason], dict[str, Any]]:
-    """The reasons, and what is recommended for every key."""
-    ours = {key: searched[key] if key in question.given else value_of(best.config, key) for key in SEARCHED}
-    context = with_fields(question.context(ours), config=best.config, estimate=best.estimate)
-    return explain(context, question.given)
-
-
 def _name(model: ModelSpec) -> str:
-    """What a configuration calls the model: its folder's full path, or its name."""
+    """What a configuration calls the model: its folder's full path, its name on the hub, or the name it was given."""
     if model.source == "folder" and model.path is not None:
         return str(model.path.absolute())
-    return model.name
+    return model.hub_id or model.name
 
 
 def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:

@@ -39,6 +39,9 @@ CHECKPOINTING = "training.gradient_checkpointing"
 OFFLOADING = "training.activation_offloading"
 OPTIM = "training.optim"
 LENGTH = "data.max_length"
+RANK = "lora.r"
+"""A rule's, but the search lowers it before it cuts rows."""
+LOWEST_RANK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,15 @@ class Space:
         yield {OPTIM: "adamw_torch_fused", OFFLOADING: False}
         if self.device.kind == "cuda":
             yield {OPTIM: "paged_adamw_8bit", OFFLOADING: False}
-            yield {OPTIM: "paged_adamw_8bit", OFFLOADING: True, CHECKPOINTING: True}
+            if not self.device.unified_memory:
+                yield {OPTIM: "paged_adamw_8bit", OFFLOADING: True, CHECKPOINTING: True}
+
+    def lower_ranks(self) -> Iterator[dict[str, Any]]:
+        """Half the rank, and half again, down to 8."""
+        rank = self.base.lora.r
+        while RANK not in self.given and self.base.method != "full" and rank > LOWEST_RANK:
+            rank = max(LOWEST_RANK, rank // 2)
+            yield {RANK: rank}
 
 
 def of_method(method: str) -> dict[str, Any]:
@@ -194,13 +205,18 @@ def _sixteen_bit(space: Space, length: Mapping[str, Any]) -> Candidate | None:
 
 
 def _ladder(space: Space, wanted: int) -> Candidate:
-    """The method that needs least, with more and more savers, then shorter rows, until it fits."""
+    """The method that needs least, with more and more savers, a lower rank, then shorter rows, until it fits."""
     method = of_method(space.methods()[-1]) if "method" not in space.given else {}
     for savers in space.savers():
         found = feasible(space, {LENGTH: wanted, **method, **savers}, share=1, bare_share=COMFORT)
         if found:
             return smallest_near_fastest(found)
     least = {**method, **_all_savers(space)}
+    for rank in space.lower_ranks():
+        least |= rank
+        found = feasible(space, {LENGTH: wanted, **least}, share=1, bare_share=COMFORT)
+        if found:
+            return smallest_near_fastest(found)
     nearest = space.candidate({LENGTH: wanted, **least})
     if LENGTH in space.given:
         return nearest

@@ -50,11 +50,14 @@ def recommended_rank(context: Context) -> int:
 
 def rank(context: Context) -> Mapping[str, Reason]:
     """Capacity against trained tokens."""
-    value = recommended_rank(context)
+    wanted = recommended_rank(context)
+    value = int(context.searched.get("lora.r", wanted))
     each, tokens = rank_parameters(context.config, context.model), context.trained_tokens
     adapter = value * each
     low, high = RANKS[context.goal]
-    if tokens is None:
+    if value < wanted:
+        why = f"Memory allows r {value}, not the {wanted} wanted here; {count(adapter)} trained parameters."
+    elif tokens is None:
         why = f"Without data, the usual start; {count(adapter)} trained parameters."
     elif adapter >= tokens:
         why = (

@@ -1,0 +1,75 @@
+"""Every shipped recipe is a valid change to a real configuration; a damaged one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from presets.errors import InputError
+from presets.recipes import FOLDER, Recipe, find_recipe, load_recipes, read_recipe
+from presets.sweep import load_sweep
+from recommender.config.edit import apply, value_of
+from recommender.config.schema import FinetuneConfig, Quantization
+
+GOOD = "title: T\nmeant_for: M\nsource: S\nchanges: {lora.r: 8}\n"
+
+
+def test_all_files_are_recipes_and_the_starter_is_first() -> None:
+    names = [recipe.name for recipe in load_recipes()]
+    assert sorted(names) == sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    assert names[0] == "starter"
+    assert len(names) >= 13
+
+
+@pytest.mark.parametrize("recipe", load_recipes(), ids=lambda recipe: recipe.name)
+def test_a_recipe_sets_what_it_says(recipe: Recipe) -> None:
+    start = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
+    config = apply(start, recipe.changes)
+    for key, value in recipe.changes.items():
+        assert value_of(config, key) == value
+    assert recipe.title
+    assert recipe.meant_for
+    assert recipe.source
+
+
+def test_the_starter_is_the_cards_example() -> None:
+    changes = find_recipe("starter").changes
+    assert changes["training.learning_rate"] == 2.9e-4
+    assert (changes["lora.r"], changes["lora.lora_alpha"]) == (16, 32)
+
+
+def test_an_unknown_name_is_offered_the_nearest() -> None:
+    with pytest.raises(InputError) as caught:
+        find_recipe("unsloth")
+    assert "unsloth-defaults" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD.replace("title: T\n", ""), "title is missing"),
+        (GOOD + "extra: 1\n", "extra is not a key"),
+        (GOOD.replace("{lora.r: 8}", "[1]"), "changes must be a dict"),
+        (GOOD.replace("{lora.r: 8}", "{}"), "changes must hold"),
+        (GOOD.replace("source: S", "source: ''"), "source must be a str"),
+        ("- 1", "must hold keys"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_a_damaged_recipe_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_recipe(tmp_path / "mine.yaml")
+    assert says in caught.value.message
+    assert "mine.yaml" in caught.value.message
+
+
+def test_the_sweep_is_whole() -> None:
+    sweep = load_sweep()
+    assert (sweep.batch, sweep.steps, sweep.lora_alpha) == (128, 780, 32)
+    row = sweep.nearest("llama", 4096, 16)
+    assert row is not None
+    assert (row.model, row.r, row.best_rate) == ("Llama-3.1-8B", 16, 3e-4)
+    assert sweep.nearest("no such family", 4096, 16) is None
+    assert {each.r for each in sweep.same_model(row)} == {4, 16, 64, 128}

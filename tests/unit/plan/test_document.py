@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import json
+
+from recommender.config.schema import FinetuneConfig
+from recommender.plan_document import plain
+from recommender.recommend import document, recommend
+from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, TINY_CARD
+
+
+def test_the_document_has_the_contracts_keys_and_is_json() -> None:
+    read = json.loads(json.dumps(document(recommend(LLAMA_8B, RTX_4090, EXAMPLE), None)))
+    wanted = {"config", "estimate", "reasons", "alternatives", "remedies", "warnings", "machine", "model", "data"}
+    assert wanted <= set(read)
+    assert FinetuneConfig.model_validate(read["config"]).method == "qlora"
+    assert {"value", "why", "source", "confidence"} <= set(read["reasons"]["training.learning_rate"])
+    assert sum(read["estimate"]["parts"].values()) == read["estimate"]["peak"]["process_bytes"]
+    assert read["data"]["rows"] == 50_000
+    assert read["machine"]["device"]["name"] == "RTX 4090"
+
+
+def test_no_data_and_no_fit_have_a_document_too() -> None:
+    read = json.loads(json.dumps(document(recommend(LLAMA_8B, TINY_CARD, None), None)))
+    assert read["data"] is None
+    assert read["estimate"]["fits"] == "no"
+    assert read["remedies"]
+    assert {"label", "changes", "saves_bytes", "costs", "fits"} == set(read["remedies"][0])
+
+
+def test_frozen_values_become_plain() -> None:
+    assert plain({"a": (1, 2), 3: RTX_4090})["3"]["compute_capability"] == [8, 9]

@@ -1,0 +1,288 @@
+"""What is recommended: the examples that must come out right, and what holds for every plan."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, get_args
+
+import pytest
+
+from presets.errors import InputError
+from recommender.config.edit import flatten, value_of
+from recommender.config.schema import Data, Goal
+from recommender.machine.facts import Device
+from recommender.plan import Plan
+from recommender.recommend import GOALS, as_goal, recommend
+from tests.unit.plan.facts import (
+    CARDS,
+    CPU,
+    EXAMPLE,
+    LAPTOP,
+    LLAMA_8B,
+    RTX_3090,
+    RTX_4090,
+    RTX_5090,
+    SMOLLM,
+    T4,
+    TINY_CARD,
+    UNKNOWN_24,
+    V100,
+    rows,
+)
+
+
+@pytest.mark.parametrize("device", [RTX_3090, RTX_4090, UNKNOWN_24], ids=lambda device: device.name)
+def test_an_8b_llama_on_a_24_gib_card(device: Device) -> None:
+    plan = recommend(LLAMA_8B, device, EXAMPLE)
+    config = plan.config
+    assert (config.method, config.quantization.bits) == ("qlora", 4)
+    assert (config.quantization.quant_type, config.quantization.double_quant) == ("nf4", True)
+    assert (config.lora.r, config.lora.lora_alpha, config.lora.target_modules) == (16, 32, "all-linear")
+    assert config.training.effective_batch_size == 16
+    assert config.training.lr_scheduler_type == "cosine"
+    assert config.training.precision == "bf16"
+    assert config.training.learning_rate == 2.9e-4
+    assert plan.estimate.fits == "yes"
+
+
+def test_the_same_on_a_t4_is_fp16() -> None:
+    plan = recommend(LLAMA_8B, T4, EXAMPLE)
+    config = plan.config
+    assert (config.method, config.quantization.bits, config.quantization.double_quant) == ("qlora", 4, True)
+    assert (config.lora.r, config.lora.lora_alpha) == (16, 32)
+    assert config.training.effective_batch_size == 16
+    assert config.training.precision == "fp16"
+    assert config.training.attn_implementation == "sdpa"
+    assert plan.estimate.fits == "yes"
+
+
+def test_16_bit_lora_from_32_gib_on_and_within_70_percent() -> None:
+    plan = recommend(LLAMA_8B, RTX_5090, EXAMPLE)
+    assert (plan.config.method, plan.config.quantization.bits) == ("lora", None)
+    assert plan.estimate.peak.high_bytes <= 0.7 * plan.estimate.free_bytes
+
+
+@pytest.mark.parametrize("device", CARDS, ids=lambda device: device.name)
+@pytest.mark.parametrize("name", ["llama-3.1-8b-instruct", "smollm2-135m-instruct", "qwen3-4b"])
+def test_16_bit_lora_is_never_balanced_beyond_70_percent(device: Device, name: str) -> None:
+    from tests.unit.plan.facts import model
+
+    plan = recommend(model(name), device, EXAMPLE)
+    if plan.config.method == "lora":
+        assert plan.estimate.peak.high_bytes <= 0.7 * plan.estimate.free_bytes
+
+
+@pytest.mark.parametrize("device", [T4, V100, TINY_CARD], ids=lambda device: device.name)
+@pytest.mark.parametrize("goal", GOALS)
+def test_no_bf16_before_ampere(device: Device, goal: Goal) -> None:
+    plan = recommend(SMOLLM, device, EXAMPLE, goal=goal)
+    assert plan.config.training.precision == "fp16"
+    assert all(other.config.training.precision == "fp16" for other in plan.alternatives)
+    with pytest.raises(InputError, match="no bf16"):
+        recommend(SMOLLM, device, EXAMPLE, goal=goal, overrides={"precision": "bf16"})
+
+
+def test_a_cpu_trains_lora_in_fp32() -> None:
+    plan = recommend(SMOLLM, CPU, rows(241, 120))
+    assert plan.config.method == "lora"
+    assert plan.config.training.precision == "fp32"
+    assert plan.config.training.optim == "adamw_torch_fused"
+    assert not plan.config.training.activation_offloading
+    assert plan.estimate.fits == "yes"
+
+
+@pytest.mark.parametrize("device", [*CARDS, CPU], ids=lambda device: device.name)
+def test_every_value_has_its_reason_and_its_value(device: Device) -> None:
+    plan = recommend(LLAMA_8B, device, EXAMPLE)
+    _holds_reasons(plan)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"method": "lora"}, {"r": 64, "lora_alpha": 16}, {"use_rslora": True}, {"method": "full"}, {"max_length": 4096}],
+    ids=str,
+)
+def test_reasons_stand_for_the_persons_values_too(overrides: dict[str, Any]) -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=overrides)
+    _holds_reasons(plan)
+    for key in plan.overrides:
+        if key in plan.reasons:
+            assert plan.reasons[key].why.startswith("You set this")
+
+
+def _holds_reasons(plan: Plan) -> None:
+    values = flatten(plan.config)
+    wanted = {key for key in values if key.startswith(("lora.", "training.", "quantization."))}
+    wanted |= {"method", "data.max_length", "data.packing", "data.train_on", "data.eval_fraction"}
+    assert wanted <= set(plan.reasons)
+    for key, reason in plan.reasons.items():
+        assert reason.value == values[key], key
+        assert len(reason.why) > 10, key
+        assert reason.why.rstrip().endswith("."), key
+        assert reason.source, key
+        assert reason.confidence in ("high", "medium", "low")
+        assert "None" not in reason.why, key
+        assert "  " not in reason.why, key
+
+
+@pytest.mark.parametrize("device", [*CARDS, CPU], ids=lambda device: device.name)
+@pytest.mark.parametrize("name", ["llama-3.1-8b-instruct", "smollm2-135m-instruct"])
+def test_goals_keep_what_they_promise(device: Device, name: str) -> None:
+    from tests.unit.plan.facts import model
+
+    plans = {goal: recommend(model(name), device, EXAMPLE, goal=goal) for goal in GOALS}
+    balanced = plans["balanced"]
+    if balanced.estimate.fits != "yes":
+        return
+    assert all(plan.estimate.fits == "yes" for plan in plans.values())
+    least = plans["smallest-memory"].estimate.peak.process_bytes
+    assert all(least <= plan.estimate.peak.process_bytes for plan in plans.values())
+    longest = plans["longest-context"].config.data.max_length
+    assert all(longest >= plan.config.data.max_length for plan in plans.values())
+    assert plans["best-quality"].config.lora.r >= balanced.config.lora.r
+    fast, usual = plans["fastest"].estimate.time, balanced.estimate.time
+    if fast and usual:
+        assert fast.step_seconds <= usual.step_seconds * 1.0001
+
+
+@pytest.mark.parametrize("device", CARDS, ids=lambda device: device.name)
+def test_alternatives_are_the_plans_of_the_other_goals(device: Device) -> None:
+    plan = recommend(LLAMA_8B, device, EXAMPLE)
+    assert {one.goal for one in plan.alternatives} == set(get_args(Goal)) - {"balanced"}
+    for one in plan.alternatives:
+        assert one.config == recommend(LLAMA_8B, device, EXAMPLE, goal=one.goal).config
+        assert one.gives_up
+
+
+def test_no_faster_split_is_left_unused() -> None:
+    from recommender.config.edit import replace
+    from recommender.pricing import pricer
+    from recommender.rules.base import COMFORT
+
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    price, chosen = pricer(LLAMA_8B, RTX_4090, EXAMPLE), plan.estimate.time
+    assert chosen is not None
+    for micro in (1, 2, 4, 8, 16):
+        for checkpointing in (True, False):
+            other = price(
+                replace(
+                    plan.config,
+                    {
+                        "training.per_device_train_batch_size": micro,
+                        "training.gradient_accumulation_steps": 16 // micro,
+                        "training.gradient_checkpointing": checkpointing,
+                    },
+                )
+            )
+            share = 1.0 if checkpointing else COMFORT
+            if other.fits == "yes" and other.peak.high_bytes <= share * other.free_bytes:
+                assert other.time is not None
+                assert other.time.step_seconds * 1.05 >= chosen.step_seconds
+
+
+def test_overrides_are_kept_and_the_rest_derived_around_them() -> None:
+    plan = recommend(
+        LLAMA_8B, RTX_4090, EXAMPLE, overrides={"per_device_train_batch_size": 4, "max_length": 512, "r": 8}
+    )
+    training = plan.config.training
+    assert (training.per_device_train_batch_size, training.gradient_accumulation_steps) == (4, 4)
+    assert (plan.config.data.max_length, plan.config.lora.r) == (512, 8)
+    assert "recommended was 1024" in plan.reasons["data.max_length"].why
+    assert plan.recommended["data.max_length"] == 1024
+
+
+def test_accumulation_alone_decides_the_micro_batch() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"gradient_accumulation_steps": 4})
+    assert plan.config.training.per_device_train_batch_size == 4
+
+
+def test_the_data_section_is_kept() -> None:
+    section = Data(train=["/data/rows.jsonl"], format="alpaca", columns={"output": "answer"}, train_on="all")
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, data_config=section, overrides={"data.columns.input": "context"})
+    assert plan.config.data.train == ["/data/rows.jsonl"]
+    assert plan.config.data.columns == {"output": "answer", "input": "context"}
+    assert plan.config.data.train_on == "all"
+
+
+def test_without_data_there_is_still_a_plan() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, None)
+    assert plan.estimate.fits == "yes"
+    assert plan.estimate.time is None or plan.estimate.time.total_seconds is None
+    assert "No data is known" in plan.reasons["data.max_length"].why
+    _holds_reasons(plan)
+
+
+def test_a_card_that_is_too_small_gets_the_nearest_plan() -> None:
+    plan = recommend(LLAMA_8B, TINY_CARD, EXAMPLE)
+    assert plan.estimate.fits == "no"
+    assert plan.config.method == "qlora"
+    assert plan.config.training.per_device_train_batch_size == 1
+    assert plan.config.training.gradient_checkpointing
+    assert plan.remedies
+    assert plan.warnings[0].startswith("Does not fit")
+
+
+def test_length_gives_way_before_the_plan_does() -> None:
+    long_rows = rows(5_000, 6_000)
+    plan = recommend(LLAMA_8B, LAPTOP, long_rows)
+    full = recommend(LLAMA_8B, RTX_5090, long_rows, overrides={"method": "qlora"})
+    assert plan.config.data.max_length < full.config.data.max_length
+    assert plan.estimate.fits == "yes"
+    assert "Memory allows" in plan.reasons["data.max_length"].why
+    assert any("trained tokens" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_few_rows_are_warned_about(count: int) -> None:
+    plan = recommend(SMOLLM, CPU, rows(count, 100))
+    assert any("rows" in warning for warning in plan.warnings)
+    assert plan.config.training.effective_batch_size <= max(4, count)
+
+
+def test_a_simulated_card_is_said_to_be_one() -> None:
+    assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"learning_rat": 1}, "learning_rat is not a key"),
+        ({"r": 0}, "lora.r must be at least 1"),
+        ({"method": "lora", "quantization.bits": 4}, "bits must be null"),
+        ({"target_modules": ["q_prj"]}, "no layer called 'q_prj'"),
+        ({"target_modules": []}, "target_modules is empty"),
+    ],
+)
+def test_values_that_cannot_be(overrides: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=overrides)
+    assert says in caught.value.message
+
+
+def test_a_model_stored_in_4_bits_stays_qlora() -> None:
+    from dataclasses import replace
+
+    stored = replace(LLAMA_8B, quantization="bnb-4bit")
+    assert recommend(stored, RTX_5090, EXAMPLE).config.method == "qlora"
+    with pytest.raises(InputError, match="stored in 4 bits"):
+        recommend(stored, RTX_5090, EXAMPLE, overrides={"method": "lora"})
+
+
+def test_goals_by_name() -> None:
+    assert as_goal("longest-context") == "longest-context"
+    with pytest.raises(InputError) as caught:
+        as_goal("fast")
+    assert "fastest" in caught.value.remedy
+
+
+def test_it_is_quick() -> None:
+    recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    start = time.perf_counter()
+    recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    assert time.perf_counter() - start < 0.5, "100 ms is the aim; half a second on a busy machine is a regression"
+
+
+def test_same_question_same_plan() -> None:
+    first, second = (recommend(LLAMA_8B, RTX_4090, EXAMPLE) for _ in range(2))
+    assert first == second
+    assert value_of(first.config, "training.seed") == 42

@@ -1,0 +1,93 @@
+"""Edits on the Plan screen."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from presets.errors import InputError
+from presets.recipes import load_recipes
+from recommender.plan import Plan
+from recommender.recommend import recommend, replan
+from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, T4
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+
+
+def test_an_edit_is_priced_and_marked(plan: Plan) -> None:
+    edited = replan(plan, {"lora.r": 128})
+    assert edited.config.lora.r == 128
+    assert edited.estimate.parts["adapter"] > plan.estimate.parts["adapter"]
+    assert edited.overrides == {"lora.r": 128}
+    assert edited.reasons["lora.r"].why.startswith("You set this; recommended was 16.")
+    assert edited.recommended["lora.r"] == 16
+    assert plan.config.lora.r == 16
+
+
+def test_what_depends_on_it_follows(plan: Plan) -> None:
+    assert replan(plan, {"per_device_train_batch_size": 8}).config.training.gradient_accumulation_steps == 2
+    sixteen = replan(plan, {"method": "lora"})
+    assert sixteen.config.quantization.bits is None
+    assert (plan.config.training.max_grad_norm, sixteen.config.training.max_grad_norm) == (0.3, 1.0)
+    assert replan(plan, {"lora_alpha": 128}).config.training.learning_rate < plan.config.training.learning_rate
+    assert replan(plan, {"lora_alpha": 128}).reasons["training.learning_rate"].confidence == "low"
+    assert replan(plan, {"use_rslora": True}).config.lora.lora_alpha == 8
+
+
+def test_the_persons_own_values_do_not_follow(plan: Plan) -> None:
+    edited = replan(replan(plan, {"learning_rate": 1e-4}), {"lora_alpha": 128})
+    assert edited.config.training.learning_rate == 1e-4
+
+
+def test_backspace_brings_the_recommended_value_back(plan: Plan) -> None:
+    edited = replan(plan, {"method": "lora", "max_length": 256, "learning_rate": 1e-3, "r": 64})
+    back = replan(edited, {}, without=["method", "max_length", "learning_rate", "r"])
+    assert back.config == plan.config
+    assert back.estimate == plan.estimate
+    assert back.reasons == plan.reasons
+    assert back.overrides == {}
+
+
+def test_edits_add_up(plan: Plan) -> None:
+    edited = replan(replan(replan(plan, {"r": 32}), {"max_length": 512}), {"seed": 7})
+    assert (edited.config.lora.r, edited.config.data.max_length, edited.config.training.seed) == (32, 512, 7)
+    assert set(edited.overrides) == {"lora.r", "data.max_length", "training.seed"}
+
+
+def test_when_it_no_longer_fits_there_are_remedies_that_can_be_applied(plan: Plan) -> None:
+    edited = replan(plan, {"method": "lora", "max_length": 8192, "per_device_train_batch_size": 16})
+    assert edited.estimate.fits == "no"
+    assert edited.remedies
+    applied = replan(edited, edited.remedies[0].changes)
+    saved = edited.estimate.peak.process_bytes - applied.estimate.peak.process_bytes
+    assert saved == edited.remedies[0].saves_bytes
+
+
+def test_a_bad_edit_changes_nothing(plan: Plan) -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        replan(plan, {"lora.r": 0})
+    with pytest.raises(InputError, match="no bf16"):
+        replan(recommend(LLAMA_8B, T4, EXAMPLE), {"precision": "bf16"})
+
+
+@pytest.mark.parametrize("recipe", load_recipes(), ids=lambda recipe: recipe.name)
+def test_every_recipe_can_be_applied_to_a_plan(plan: Plan, recipe: object) -> None:
+    from presets.recipes import Recipe
+
+    assert isinstance(recipe, Recipe)
+    applied = replan(plan, recipe.changes)
+    assert set(recipe.changes) <= set(applied.overrides)
+
+
+def test_an_edit_is_answered_within_a_frame(plan: Plan) -> None:
+    replan(plan, {"lora.r": 24})
+    took = []
+    for rank in (8, 32, 48, 64, 96):
+        start = time.perf_counter()
+        replan(plan, {"lora.r": rank})
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.02

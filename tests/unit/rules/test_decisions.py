@@ -1,0 +1,95 @@
+"""Small decisions, one rule at a time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.config.schema import Goal
+from recommender.data.profile import DataProfile
+from recommender.rules.batch import effective_batch, micro_batches
+from recommender.rules.length import recommended_length
+from recommender.rules.precision import needs_eager
+from recommender.rules.registry import RULES
+from recommender.rules.running import recommended_eval_fraction
+from recommender.rules.schedule import recommended_epochs
+from tests.unit.plan.facts import LLAMA_8B, SMOLLM, model, rows
+
+
+def profile(lengths: list[int]) -> DataProfile:
+    return DataProfile(
+        files=(),
+        shape="text",
+        shape_reason="made",
+        columns={},
+        lengths=lengths,
+        spans=[bound for length in lengths for bound in (0, length)],
+        span_start=list(range(len(lengths) + 1)),
+    )
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=40))
+def test_the_length_is_the_smallest_multiple_of_64_that_keeps_enough(lengths: list[int]) -> None:
+    data = profile(lengths)
+    chosen = recommended_length(data, LLAMA_8B, "balanced")
+    assert chosen % 64 == 0
+    assert data.trained_at(chosen) >= 0.995 * data.trained_tokens
+    assert chosen == 64 or data.trained_at(chosen - 64) < 0.995 * data.trained_tokens
+    assert recommended_length(data, LLAMA_8B, "best-quality") >= data.longest
+
+
+def test_the_length_ends_where_the_model_does() -> None:
+    assert recommended_length(profile([100_000]), SMOLLM, "balanced") == SMOLLM.max_position_embeddings
+    assert recommended_length(None, SMOLLM, "balanced") == 1024
+
+
+@pytest.mark.parametrize(
+    ("count", "epochs", "batch"),
+    [(None, 1, 16), (50_000, 1, 16), (2_000, 2, 16), (1_000, 3, 16), (230, 3, 4), (50, 3, 4), (3, 3, 2), (1, 3, 1)],
+)
+def test_effective_batch_by_rows(count: int | None, epochs: float, batch: int) -> None:
+    assert effective_batch(count, epochs) == batch
+
+
+def test_splits_are_powers_of_two() -> None:
+    assert micro_batches(16) == [1, 2, 4, 8, 16]
+    assert micro_batches(1) == [1]
+    assert micro_batches(12) == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("count", "epochs"), [(None, 1), (50_000, 1), (10_000, 1), (9_999, 2), (2_000, 2), (241, 3)])
+def test_epochs_by_rows(count: int | None, epochs: int) -> None:
+    assert recommended_epochs(count) == epochs
+
+
+@pytest.mark.parametrize(
+    ("count", "share"), [(None, 0.05), (100, 0.1), (5_000, 0.05), (50_000, 0.02), (1_000_000, 0.001)]
+)
+def test_held_out_share_by_rows(count: int | None, share: float) -> None:
+    assert recommended_eval_fraction(count) == share
+
+
+def test_eager_only_where_scores_are_capped() -> None:
+    assert needs_eager(model("gemma-2-2b-it"))
+    assert not needs_eager(LLAMA_8B)
+
+
+def test_no_key_is_decided_twice() -> None:
+    keys = [key for rule in RULES for key in rule.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_rank_follows_trained_tokens() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import H200
+
+    def rank(count: int, goal: Goal) -> int:
+        return recommend(SMOLLM, H200, rows(count, 200), goal=goal).config.lora.r
+
+    assert rank(1_000, "balanced") == 16
+    assert rank(50_000, "balanced") == 32
+    assert rank(5_000_000, "balanced") == 64
+    assert rank(1_000, "best-quality") == 64
+    assert rank(5_000_000, "best-quality") == 256
+    assert rank(5_000_000, "smallest-memory") == 8
