@@ -137,6 +137,20 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     return _plan(question, Candidate(config, price(config)), plan.searched, plan.alternatives)
 
 
+def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None) -> Plan:
+    """The plan that a person's own configuration is: priced, with what differs from the recommendation told as theirs.
+
+    Raises:
+        InputError: it asks for what the device or the model cannot do.
+    """
+    advised = recommend(model, device, data, data_config=config.data, model_name=config.model)
+    ours = flatten(advised.config)
+    theirs = {key: value for key, value in flatten(config).items() if key not in ours or ours[key] != value}
+    price = pricer(model, device, data)
+    question = _ask(model, device, data, advised.goal, config, theirs, price)
+    return _plan(question, Candidate(config, price(config)), advised.searched, advised.alternatives)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The best candidate for a question, and what the search found for it."""
@@ -217,3 +231,10 @@ def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
     from recommender.plan_document import plan_document
 
     return plan_document(plan, machine)
+
+
+def launch_document(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, machine: Machine | None = None
+) -> dict[str, Any]:
+    """What a run keeps as plan.json when it was started from a configuration file."""
+    return document(plan_of(config, model, device, data), machine)

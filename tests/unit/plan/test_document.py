@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 
+from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
 from recommender.plan_document import plain
-from recommender.recommend import document, recommend
+from recommender.recommend import document, launch_document, plan_of, recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, TINY_CARD
 
 
@@ -29,3 +30,14 @@ def test_no_data_and_no_fit_have_a_document_too() -> None:
 
 def test_frozen_values_become_plain() -> None:
     assert plain({"a": (1, 2), 3: RTX_4090})["3"]["compute_capability"] == [8, 9]
+
+
+def test_a_configuration_of_ones_own_is_a_plan_too() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    theirs = apply(plan.config, {"learning_rate": 1e-4, "rope_scaling": {"rope_type": "yarn", "factor": 2}})
+    again = plan_of(theirs, LLAMA_8B, RTX_4090, EXAMPLE)
+    assert again.config == theirs
+    assert again.estimate.peak == plan.estimate.peak
+    assert again.reasons["training.learning_rate"].why.startswith("You set this; recommended was 2.9e-4.")
+    assert again.reasons["lora.r"] == plan.reasons["lora.r"]
+    assert launch_document(plan.config, LLAMA_8B, RTX_4090, EXAMPLE)["overrides"] == {}
