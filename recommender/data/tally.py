@@ -78,7 +78,8 @@ class Tally:
         counted: Counter[int] = Counter()
         if isinstance(numbers, Runs):
             for value, count in zip(numbers.values, numbers.counts, strict=True):
-                counted[value] += count
+                if count:
+                    counted[value] += count
         else:
             counted.update(numbers)
         values = array("q", sorted(counted))

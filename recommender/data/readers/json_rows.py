@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from presets.errors import InputError
+from recommender.data.files import format_of
 from recommender.data.profile import BadRow
 from recommender.data.readers.base import Raw, Reader, excerpt
 from recommender.data.readers.bytefile import ByteFile
@@ -51,15 +52,12 @@ def _first_line_is_a_row(source: ByteFile) -> bool:
     except (ValueError, RecursionError):
         # Only an opening bracket, or the start of a pretty-printed object, continues on the next line.
         return not content.strip().endswith((b"{", b"[", b","))
-    return not (isinstance(value, dict) and next(lines, None) is None and _row_lists(value))
-
-
-def _row_lists(value: dict[str, Any]) -> list[str]:
-    """Keys whose value is a list of objects that are rows and not the turns of one conversation."""
-    return [key for key, held in value.items() if _holds_rows(held)]
+    alone = format_of(source.path) == "json" and next(lines, None) is None
+    return not (alone and isinstance(value, dict) and any(map(_holds_rows, value.values())))
 
 
 def _holds_rows(held: Any) -> bool:
+    """Whether a value is a list of rows, and not the turns of one conversation."""
     if not (isinstance(held, list) and held and isinstance(held[0], dict)):
         return False
     return not ({"role", "from"} & held[0].keys())

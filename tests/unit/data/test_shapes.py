@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from presets.errors import InputError
+from recommender.data.examples import Chat, Message, Pair, RowProblem, Text, digest
+from recommender.data.normalise import normalise
+from recommender.data.shapes import recognise
+
+TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+SHAREGPT = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+ASKED = Chat((Message("user", "Q"), Message("assistant", "A")))
+
+
+def example(row: dict[str, Any], **options: Any) -> Any:
+    return normalise(row, recognise([row], where="rows.jsonl", **options))
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "sure", "becomes"),
+    [
+        ({"instruction": "Q", "output": "A"}, "alpaca", "high", ASKED),
+        ({"instruction": "Q", "input": "", "output": "A"}, "alpaca", "high", ASKED),
+        (
+            {"instruction": "Q", "input": "X", "output": "A"},
+            "alpaca",
+            "high",
+            Chat((Message("user", "Q\nX"), Message("assistant", "A"))),
+        ),
+        (
+            {"instruction": "Q", "output": "A", "system": "S", "history": [["q", "a"]]},
+            "alpaca",
+            "high",
+            Chat(
+                (
+                    Message("system", "S"),
+                    Message("user", "q"),
+                    Message("assistant", "a"),
+                    Message("user", "Q"),
+                    Message("assistant", "A"),
+                )
+            ),
+        ),
+        ({"question": "Q", "answer": "A"}, "alpaca", "medium", ASKED),
+        (
+            {"question": "Q", "context": "C", "answer": "A"},
+            "alpaca",
+            "medium",
+            Chat((Message("user", "Q\nC"), Message("assistant", "A"))),
+        ),
+        ({"Prompt": "Q", "Response": "A"}, "alpaca", "medium", ASKED),
+        (
+            {"question": "2 + 2", "answer": 4},
+            "alpaca",
+            "medium",
+            Chat((Message("user", "2 + 2"), Message("assistant", "4"))),
+        ),
+        ({"messages": TURNS}, "messages", "high", ASKED),
+        ({"id": 1, "chat": TURNS}, "messages", "medium", ASKED),
+        (
+            {"messages": '[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]'},
+            "messages",
+            "high",
+            ASKED,
+        ),
+        ({"conversations": SHAREGPT}, "sharegpt", "high", ASKED),
+        (
+            {"conversations": SHAREGPT, "system": "S"},
+            "sharegpt",
+            "high",
+            Chat((Message("system", "S"), *ASKED.messages)),
+        ),
+        ({"prompt": "P", "completion": "C"}, "prompt-completion", "high", Pair("P", "C")),
+        (
+            {"prompt": TURNS, "completion": [{"role": "assistant", "content": "B"}]},
+            "prompt-completion",
+            "high",
+            Chat(
+                (Message("user", "Q", train=False), Message("assistant", "A", train=False), Message("assistant", "B"))
+            ),
+        ),
+        ({"text": "T"}, "text", "high", Text("T")),
+        ({"title": "x", "content": "T"}, "text", "medium", Text("T")),
+        ({"sentence": "T"}, "text", "low", Text("T")),
+    ],
+)
+def test_shapes_are_recognised_by_their_columns(row: dict[str, Any], shape: str, sure: str, becomes: Any) -> None:
+    found = recognise([row], where="rows.jsonl")
+    assert (found.name, found.sure) == (shape, sure)
+    assert f"(confidence {sure})" in found.reason
+    assert found.seen == tuple(row)
+    assert normalise(row, found) == becomes
+
+
+def test_a_column_that_only_later_rows_have_counts() -> None:
+    shape = recognise(
+        [{"instruction": "Q", "output": "A"}, {"instruction": "Q", "input": "X", "output": "A"}], where="f"
+    )
+    assert shape.columns == {"instruction": "instruction", "output": "output", "input": "input"}
+    assert normalise({"instruction": "Q", "output": "A"}, shape) == ASKED
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "becomes"),
+    [
+        ({"ask": "Q", "say": "A"}, {"given": {"instruction": "ask", "output": "say"}}, ASKED),
+        ({"body": "T", "text": "no"}, {"given": {"text": "body"}}, Text("T")),
+        ({"prompt": "Q", "completion": "A"}, {"given": {"instruction": "prompt", "output": "completion"}}, ASKED),
+        ({"prompt": "Q", "completion": "A"}, {"wanted": "prompt-completion"}, Pair("Q", "A")),
+        ({"text": "T", "question": "Q", "answer": "A"}, {"wanted": "text"}, Text("T")),
+        ({"question": "Q", "answer": "A"}, {"wanted": "alpaca"}, ASKED),
+        ({"q": "Q", "answer": "A"}, {"wanted": "alpaca", "given": {"instruction": "q", "output": "answer"}}, ASKED),
+        ({"dialog": TURNS}, {"given": {"messages": "dialog"}}, ASKED),
+        (
+            {"instruction": "Q", "output": "A", "x": "X"},
+            {"given": {"input": "x"}},
+            Chat((Message("user", "Q\nX"), Message("assistant", "A"))),
+        ),
+    ],
+)
+def test_what_the_person_says_goes_first(row: dict[str, Any], options: dict[str, Any], becomes: Any) -> None:
+    assert example(row, **options) == becomes
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "says", "remedy"),
+    [
+        ({"prompt": "Q", "chosen": "A", "rejected": "B"}, {}, "preference pairs", "chosen answers"),
+        ({"prompt": "Q", "completion": "A", "label": True}, {}, "for KTO", "'label' is true"),
+        ({"conversations": SHAREGPT, "images": ["a.png"]}, {}, "text only", "rows of text"),
+        ({"foo": 1, "bar": [2]}, {}, "no known shape. Columns: foo, bar", "data.columns.instruction"),
+        ({"question": "Q", "answer": "A"}, {"wanted": "alpacca"}, "'alpacca' is not known", "'alpaca'"),
+        ({"question": "Q"}, {"wanted": "alpaca"}, "lacks a column for 'instruction'", "data.columns.instruction"),
+        ({"question": "Q"}, {"given": {"text": "questoin"}}, "has no column 'questoin'", "'question'"),
+        ({"question": "Q"}, {"given": {"txt": "question"}}, "role 'txt'", "'text'"),
+        ({"a": {"file": 1}, "b": {"file": 2}}, {}, "index of data sets", "data files"),
+    ],
+)
+def test_what_cannot_be_used_is_explained(row: dict[str, Any], options: dict[str, Any], says: str, remedy: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recognise([row], where="rows.jsonl", **options)
+    assert says in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_a_label_that_is_no_verdict_is_an_ordinary_column() -> None:
+    assert recognise([{"text": "T", "label": True}], where="f").name == "text"
+
+
+CALLED = [
+    {"from": "human", "value": "Q"},
+    {"from": "function_call", "value": '{"name": "look", "arguments": {"x": 1}}'},
+    {"from": "observation", "value": "found"},
+    {"from": "gpt", "value": "A"},
+]
+CALL = {"type": "function", "function": {"name": "look", "arguments": {"x": 1}}}
+
+
+def test_function_calls_of_both_dialects_become_the_same() -> None:
+    tools = '[{"name": "look", "description": "", "parameters": {}}]'
+    schema = {"type": "function", "function": {"name": "look", "description": "", "parameters": {}}}
+    found = example({"conversations": CALLED, "tools": tools})
+    assert found.tools == (schema,)
+    assert found.messages[1:3] == (Message("assistant", "", {"tool_calls": [CALL]}), Message("tool", "found"))
+    openai = [
+        {"role": "user", "content": "Q"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"type": "function", "function": {"name": "look", "arguments": '{"x": 1}'}}],
+        },
+        {"role": "tool", "content": "found"},
+        {"role": "assistant", "content": "A"},
+    ]
+    assert example({"messages": openai, "tools": [schema]}) == found
+
+
+def test_content_in_parts_and_reasoning_and_weight() -> None:
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "Q"}, {"type": "text", "text": "?"}]},
+        {"role": "assistant", "content": "no", "weight": 0},
+        {"role": "user", "content": "again"},
+        {"role": "assistant", "content": "yes", "reasoning": "because"},
+    ]
+    found = example({"messages": messages})
+    assert [turn.content for turn in found.messages] == ["Q?", "no", "again", "yes"]
+    assert [turn.train for turn in found.messages] == [True, False, True, True]
+    assert found.messages[3].extra == {"reasoning_content": "because"}
+
+
+@pytest.mark.parametrize(
+    ("first", "row", "reason"),
+    [
+        ({"instruction": "Q", "output": "A"}, {"instruction": "Q"}, "lacks the column 'output'"),
+        (
+            {"instruction": "Q", "output": "A"},
+            {"instruction": "Q", "output": None},
+            "column 'output' is null, not text",
+        ),
+        ({"instruction": "Q", "output": "A"}, {"instruction": " ", "output": "A"}, "asks nothing"),
+        ({"instruction": "Q", "output": "A"}, {"instruction": "Q", "output": ["A"]}, "is a list, not text"),
+        ({"text": "T"}, {"text": True}, "is true or false, not text"),
+        ({"messages": TURNS}, {"messages": []}, "has no turn"),
+        ({"messages": TURNS}, {"messages": "hello"}, "is text, not a list of turns"),
+        ({"messages": TURNS}, {"messages": TURNS[:1]}, "has no answer"),
+        ({"messages": TURNS}, {"messages": [*TURNS, {"content": "x"}]}, "turn 3 does not say whose it is"),
+        ({"messages": TURNS}, {"messages": [*TURNS, {"role": "user"}]}, "turn 3 has no content"),
+        (
+            {"messages": TURNS},
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, TURNS[1]]},
+            "turn 1 holds a part of type 'image_url': this trains on text only",
+        ),
+        (
+            {"conversations": SHAREGPT},
+            {"conversations": [SHAREGPT[0], {"from": "function_call", "value": "look()"}]},
+            "turn 2 is a function call that is not valid JSON",
+        ),
+        (
+            {"instruction": "Q", "output": "A", "history": []},
+            {"instruction": "Q", "output": "A", "history": [["q"]]},
+            "not a list of pairs",
+        ),
+    ],
+)
+def test_a_row_of_another_kind_is_a_problem_of_that_row(
+    first: dict[str, Any], row: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(RowProblem, match=reason):
+        normalise(row, recognise([first], where="f"))
+
+
+def test_equal_content_has_equal_digests_and_other_content_others() -> None:
+    same = digest(example({"messages": TURNS}))
+    assert digest(example({"conversations": SHAREGPT})) == same == digest(example({"question": "Q", "answer": "A"}))
+    others = [
+        Text("Q"),
+        Pair("Q", "A"),
+        Pair("QA", ""),
+        Chat((Message("user", "Q"), Message("assistant", "A", train=False))),
+    ]
+    assert len({same, *map(digest, others)}) == 5
+
+
+def test_half_a_character_is_a_problem() -> None:
+    with pytest.raises(RowProblem, match="lone surrogate"):
+        digest(Text("x\ud800"))
