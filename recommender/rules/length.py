@@ -139,8 +139,30 @@ def train_on(context: Context) -> Mapping[str, Reason]:
     }
 
 
+def context_extension(context: Context) -> Mapping[str, Reason]:
+    """None: the model's own positions, unless the person stretches them."""
+    length, own = context.config.data.max_length, context.model.max_position_embeddings
+    why = (
+        f"max_length {count(length)} is within the model's own context of {count(own)} tokens."
+        if length <= own
+        else f"max_length {count(length)} is beyond the model's own context of {count(own)} tokens: yarn with factor "
+        f"{-(-length * 10 // own) / 10:g} would cover it, and needs data of that length to learn from."
+    )
+    return {
+        "rope_scaling": Reason(
+            None,
+            why,
+            "Transformers, rope utilities; Peng et al. 2023 (YaRN)",
+            "high",
+            others="The walk-through guide: leave it off unless rows are longer than the model's context.",
+            costs="none",
+        )
+    }
+
+
 RULES = (
     Rule("length", ("data.max_length",), length),
+    Rule("context extension", ("rope_scaling",), context_extension),
     Rule("packing", ("data.packing",), packing),
     Rule("trained tokens", ("data.train_on",), train_on),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
-from recommender.units import count, percent
+from recommender.units import count, gib, percent
 
 MOST = 1000
 """Held-out rows beyond which the loss gets no clearer but evaluation gets longer."""
@@ -62,4 +62,32 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     }
 
 
-RULES = (Rule("evaluation", ("data.eval_fraction", "run.eval_steps", "run.save_steps"), evaluation),)
+def logging(context: Context) -> Mapping[str, Reason]:
+    """Every step is logged; two checkpoints are kept."""
+    config = context.config.run
+    room = ""
+    if context.estimate is not None:
+        room = f" {gib(context.estimate.checkpoint_bytes)} each, {config.save_total_limit} are kept."
+    return {
+        "run.logging_steps": Reason(
+            1,
+            "A line a step costs nothing that can be measured, and shows a spike when it happens.",
+            "this project",
+            "high",
+            others="Transformers logs every 500 steps by default.",
+            costs="none",
+        ),
+        "run.save_total_limit": Reason(
+            2,
+            "The last checkpoint and the best one, which may be the same.",
+            "this project",
+            "high",
+            costs=f"Disk:{room}" if room else "",
+        ),
+    }
+
+
+RULES = (
+    Rule("evaluation", ("data.eval_fraction", "run.eval_steps", "run.save_steps"), evaluation),
+    Rule("logging", ("run.logging_steps", "run.save_total_limit"), logging),
+)
