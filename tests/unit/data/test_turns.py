@@ -50,7 +50,10 @@ PREFILLED = (  # as DeepSeek-R1: the header asks for reasoning that the answers 
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
 )
 SHOUTING = CHATML.replace("message['content']", "(message['content'] | upper)")
-ENDLESS = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+ENDLESS = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
 
 
 def finder(folder: Path, template: str, **options: object) -> TurnFinder:
@@ -129,7 +132,10 @@ def test_a_template_without_an_end_is_found_out(tmp_path: Path) -> None:
 
 
 def test_the_next_header_is_no_end_unless_the_model_stops_there(tmp_path: Path) -> None:
-    headers = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    headers = (
+        "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
     chat = Chat((USER, BOT, USER, BOT))
     assert finder(tmp_path / "a", headers).render(chat).ended == 0
     vocabulary = load_vocabulary(tmp_path / "a")

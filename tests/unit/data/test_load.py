@@ -1,0 +1,228 @@
+"""The profile of a data set: what is counted, what stops, what is warned of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from presets.errors import InputError
+from recommender.config.schema import Data
+from recommender.data.load import Cancelled, profile_data, profile_eval
+from recommender.data.split import overlap, split
+from recommender.model.spec import ModelSpec
+from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
+from tests.unit.data.conftest import Profile
+
+GOOD = [{"question": f"What is {n}?", "answer": f"It is {n}."} for n in range(40)]
+
+
+def jsonl(path: Path, rows: list[Any]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_a_sound_data_set_has_nothing_to_say(profile: Profile) -> None:
+    found = profile(GOOD).profile
+    assert (found.stops, found.warnings) == ((), ())
+    assert (found.rows, found.bad_row_count, found.duplicates, found.empty_answers) == (40, 0, 0, 0)
+    assert (found.template, found.tokenizer, found.mask_method, found.end_of_turn) == (
+        "model",
+        "exact",
+        "prefix",
+        "<|im_end|>",
+    )
+    assert found.columns == {"instruction": "question", "output": "answer"}
+
+
+def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) -> None:
+    rows = [*GOOD, {"question": "x"}, {"question": "y", "answer": None}]
+    found = profile(rows).profile
+    assert (found.rows, found.bad_row_count, found.skipped_rows) == (40, 2, 0)
+    assert [(row.line, row.reason) for row in found.bad_rows] == [
+        (41, "lacks the column 'answer'"),
+        (42, "column 'answer' is null, not text"),
+    ]
+    assert "rows.jsonl line 41, lacks the column 'answer'" in found.stops[0]
+    assert "skip_bad_rows" in found.stops[0]
+    left = profile(rows, skip_bad_rows=True).profile
+    assert (left.stops, left.skipped_rows) == ((), 2)
+    assert left.warnings == ("2 rows cannot be used and are left out.",)
+
+
+def test_only_bad_rows_are_an_error_that_names_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("first\nsecond\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Line 1 is not valid JSON.*It starts: first"):
+        profile_data(Data(train=[str(path)]), model=None)
+    with pytest.raises(InputError, match="Line 1 has no answer"):
+        profile_data(Data(train=[jsonl(path, [{"messages": [{"role": "user", "content": "x"}]}])]), model=None)
+
+
+def test_a_table_with_a_header_only_has_no_row(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("question,answer\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"t\.csv has no row"):
+        profile_data(Data(train=["t.csv"]), model=None, base=tmp_path)
+
+
+def test_no_data_is_said(chatml: ModelSpec) -> None:
+    with pytest.raises(InputError, match="No training data"):
+        profile_data(Data(), model=chatml)
+
+
+def test_nothing_trained_is_a_stop(profile: Profile) -> None:
+    found = profile([{"question": "x", "answer": ""}] * 30).profile
+    assert "Nothing would be trained" in found.stops[0]
+    assert found.empty_answers == 30
+    assert found.trained_tokens == 0
+
+
+def test_an_end_that_is_never_trained_is_a_stop(profile: Profile, tmp_path: Path) -> None:
+    endless = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    found = profile(GOOD, spec_for(write_vocabulary(tmp_path / "m", template=endless))).profile
+    assert found.trains_end_of_turn is False
+    assert "end-of-turn token is never" in found.stops[0]
+    assert "data.template: chatml" in found.stops[0]
+
+
+def test_generation_that_would_not_stop_there_is_a_warning(profile: Profile, tmp_path: Path) -> None:
+    folder = write_vocabulary(tmp_path / "m", stops=[0])
+    (said,) = profile(GOOD, spec_for(folder)).profile.warnings
+    assert "generation does not stop" in said
+    (folder / "generation_config.json").write_text('{"eos_token_id": [0, 2]}', encoding="utf-8")
+    assert profile(GOOD, spec_for(folder)).profile.warnings == ()
+
+
+def test_an_id_beyond_the_embedding_is_a_stop(profile: Profile, tmp_path: Path) -> None:
+    model = spec_for(write_vocabulary(tmp_path / "m"), vocab_size=100)
+    assert "embedding has 100 rows" in profile(GOOD, model).profile.stops[0]
+
+
+def test_turns_out_of_order_are_counted(profile: Profile) -> None:
+    user, bot = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+    tool = {"role": "tool", "content": "r"}
+    rows = [[user, bot], [user, user, bot], [bot, user, bot], [user, bot, user], [user, bot, tool, bot]]
+    found = profile([{"messages": turns} for turns in rows] * 5).profile
+    assert any(said.startswith("15 rows have turns out of order") for said in found.warnings)
+
+
+def test_duplicates_are_counted_across_files_and_shapes(tmp_path: Path, chatml: ModelSpec) -> None:
+    one = jsonl(tmp_path / "a.jsonl", GOOD[:30])
+    chats = [
+        {"messages": [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]}]}
+        for row in GOOD[20:]
+    ]
+    two = jsonl(tmp_path / "b.jsonl", chats)
+    found = profile_data(Data(train=[one, two]), model=chatml).profile
+    assert (found.rows, found.duplicates, found.shape) == (50, 10, "mixed")
+    assert [path.name for path in found.files] == ["a.jsonl", "b.jsonl"]
+
+
+def test_strings_as_pairs_beside_a_chat_template_are_pointed_out(profile: Profile) -> None:
+    found = profile([{"prompt": row["question"], "completion": row["answer"]} for row in GOOD]).profile
+    assert found.template == "none"
+    assert any("without the model's chat template" in said for said in found.warnings)
+
+
+def test_a_base_model_gets_a_family_template_and_it_is_said(profile: Profile, tmp_path: Path) -> None:
+    found = profile(GOOD, spec_for(write_vocabulary(tmp_path / "m", template=None, stops=[0, 2]))).profile
+    assert found.template == "chatml"
+    assert any("no chat template" in said for said in found.warnings)
+    text = profile([{"text": "x " * n} for n in range(1, 40)], spec_for(tmp_path / "m")).profile
+    assert (text.template, text.warnings) == ("none", ())
+
+
+def test_few_rows_are_a_warning(profile: Profile) -> None:
+    assert "Only 3 rows" in profile(GOOD[:3]).profile.warnings[0]
+
+
+def test_weights_repeat_and_thin_out_by_content(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = jsonl(tmp_path / "a.jsonl", GOOD)
+
+    def rows(weight: float) -> list[int]:
+        data = Data(train=[{"path": path, "weight": weight}])  # type: ignore[list-item]
+        dataset = profile_data(data, model=chatml)
+        return [dataset.where(i)[1] for i in range(len(dataset))]
+
+    assert rows(2.0) == [line for line in range(1, 41) for _ in range(2)]
+    half = rows(0.5)
+    assert 8 < len(half) < 32
+    assert sorted([*half, *range(1, 41)]) == rows(1.5)
+
+
+def test_progress_ends_at_the_rows_there_are(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = jsonl(tmp_path / "a.jsonl", GOOD * 30)
+    seen: list[tuple[int, int]] = []
+    profile_data(Data(train=[path]), model=chatml, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (1200, 1200)
+    assert [done for done, _ in seen] == [256, 512, 768, 1024, 1200, 1200]
+    assert all(done <= total < 1500 for done, total in seen)
+
+
+def test_it_can_be_cancelled(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = jsonl(tmp_path / "a.jsonl", GOOD)
+    with pytest.raises(Cancelled):
+        profile_data(Data(train=[path]), model=chatml, cancelled=lambda: True)
+
+
+def test_a_file_that_changes_after_the_profile(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = jsonl(tmp_path / "a.jsonl", GOOD)
+    dataset = profile_data(Data(train=[path]), model=chatml)
+    assert dataset.row(3) == GOOD[3]
+    jsonl(tmp_path / "a.jsonl", GOOD[:5])
+    with pytest.raises(InputError, match="changed"):
+        dataset.sample(3, 100)
+
+
+def test_evaluation_files_are_read_the_same_way(tmp_path: Path, chatml: ModelSpec) -> None:
+    train, held = jsonl(tmp_path / "a.jsonl", GOOD[:30]), jsonl(tmp_path / "b.jsonl", GOOD[25:])
+    data = Data(train=[train], eval=[held])
+    dataset, other = profile_data(data, model=chatml), profile_eval(data, model=chatml)
+    assert other is not None
+    assert (len(other), overlap(dataset, other)) == (15, 5)
+    assert profile_eval(Data(train=[train]), model=chatml) is None
+
+
+def test_the_split_is_by_content_and_seed(profile: Profile) -> None:
+    dataset = profile(GOOD)
+    train, held = split(dataset, 0.25, 42)
+    assert len(held) == 10
+    assert sorted(train + held) == list(range(40))
+    assert split(dataset, 0.25, 42) == (train, held)
+    assert split(dataset, 0.25, 43) != (train, held)
+    questions = {dataset.row(i)["question"] for i in held}
+    turned = profile(GOOD[::-1])
+    assert {turned.row(i)["question"] for i in split(turned, 0.25, 42)[1]} == questions
+
+
+def test_copies_stay_on_one_side(profile: Profile) -> None:
+    dataset = profile([*GOOD, *GOOD[:20], *GOOD[:20]])
+    for seed in range(20):
+        train, held = split(dataset, 0.2, seed)
+        assert not {dataset.index.digest[i] for i in train} & {dataset.index.digest[i] for i in held}
+        assert 16 <= len(held) <= 18
+
+
+def test_small_data_keeps_a_row_on_each_side(profile: Profile) -> None:
+    assert split(profile(GOOD[:1]), 0.5, 1) == ([0], [])
+    assert split(profile(GOOD[:1] * 3), 0.5, 1) == ([0, 1, 2], [])
+    for fraction in (0.01, 0.99):
+        train, held = split(profile(GOOD[:2]), fraction, 1)
+        assert (len(train), len(held)) == (1, 1)
+    assert split(profile(GOOD), 0.0, 1) == (list(range(40)), [])
+
+
+def test_a_template_given_as_a_file(profile: Profile, tmp_path: Path) -> None:
+    (tmp_path / "mine.jinja").write_text(CHATML.replace("assistant", "bot"), encoding="utf-8")
+    found = profile(GOOD, template=str(tmp_path / "mine.jinja")).profile
+    assert (found.template, found.mask_method) == ("mine.jinja", "difference")
+
+
+def test_a_folder_of_files(tmp_path: Path, chatml: ModelSpec) -> None:
+    jsonl(tmp_path / "a.jsonl", GOOD[:25])
+    (tmp_path / "b.csv").write_text("question,answer\nQ,A\n", encoding="utf-8")
+    dataset = profile_data(Data(train=["."]), model=chatml, base=tmp_path)
+    assert len(dataset) == 26
+    assert dataset.where(25) == (str(tmp_path / "b.csv"), 2)
