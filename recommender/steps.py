@@ -1,0 +1,137 @@
+"""How many optimizer steps a run has, and when it evaluates and saves: one count for plan, clock and worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+
+LOOKS = 10
+"""Evaluations that 'auto' spreads over a run."""
+EVAL_SHARE = 0.1
+"""Of the training time that 'auto' lets evaluation take."""
+EVAL_COST = 1 / 3
+"""Work of an evaluated row against a trained one: the forward pass of forward and backward (twice the forward)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The counts of a run, in optimizer steps and rows."""
+
+    total: int
+    per_epoch: int
+    warmup: int
+    eval_every: int | None
+    """None when no row is held out."""
+    save_every: int
+    train_rows: int
+    """Rows of one pass; packed sequences when rows are packed."""
+    eval_rows: int | None
+    """None when they come from files that nobody has counted yet."""
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations in the run: one at each `eval_every`, and one at the end when it falls between two."""
+        return ceil(self.total / self.eval_every) if self.eval_every else 0
+
+    @property
+    def saves(self) -> int:
+        """Checkpoints written: one at each `save_every`, and one at the end (Trainer always saves the last step)."""
+        return ceil(self.total / self.save_every)
+
+
+def packs(config: FinetuneConfig) -> bool:
+    """Whether rows are packed: 'auto' only with flash attention, where nothing else changes.
+
+    Under SDPA a packed batch needs a length² mask and a slower kernel.
+    """
+    if config.data.packing == "auto":
+        return config.training.attn_implementation.startswith("flash")
+    return config.data.packing
+
+
+def held_out_rows(rows: int, fraction: float) -> int:
+    """Rows that `recommender.data.split` holds out, when no two rows are alike."""
+    return max(1, round(fraction * rows)) if fraction > 0 and rows > 1 else 0
+
+
+def plan_steps(config: FinetuneConfig, data: DataProfile | None) -> Steps | None:
+    """The run's steps, from its configuration and data.
+
+    Args:
+        config: The run.
+        data: Profile of the training files, before rows are held out; None when they are not at hand.
+
+    Returns:
+        None without rows.
+    """
+    if data is None or not data.rows:
+        return None
+    if config.data.eval is not None:
+        train, held = data.rows, None
+    else:
+        held = held_out_rows(data.rows, config.data.eval_fraction)
+        train = data.rows - held
+    if packs(config):
+        length = config.data.max_length
+        train = max(1, ceil(data.tokens_at(length) * train / data.rows / length))
+    return count_steps(config, train, held)
+
+
+def count_steps(config: FinetuneConfig, train_rows: int, eval_rows: int | None) -> Steps:
+    """The run's steps for rows that are counted (packed sequences, when packed), as Transformers' Trainer counts them.
+
+    The dataloader keeps its last, smaller batch, and the last optimizer step of an epoch takes what micro-batches are
+    left: steps of an epoch = ceil(ceil(rows / batch) / accumulation), of the run ceil(epochs × that)
+    (`Trainer.set_initial_training_values`, `TrainingArguments.get_warmup_steps`, Transformers 5.23).
+
+    Args:
+        config: The run.
+        train_rows: Rows of one pass, 1 or more.
+        eval_rows: Held-out rows; 0 none, None not counted yet.
+    """
+    training = config.training
+    batches = -(-train_rows // training.per_device_train_batch_size)
+    per_epoch = max(1, -(-batches // training.gradient_accumulation_steps))
+    total = training.max_steps or ceil(training.num_train_epochs * per_epoch)
+    warmup = training.warmup_steps
+    eval_every, save_every = _intervals(config, total, eval_rows)
+    return Steps(
+        total=total,
+        per_epoch=per_epoch,
+        warmup=int(warmup) if warmup >= 1 else ceil(total * warmup),
+        eval_every=eval_every,
+        save_every=save_every,
+        train_rows=train_rows,
+        eval_rows=eval_rows,
+    )
+
+
+def _intervals(config: FinetuneConfig, total: int, eval_rows: int | None) -> tuple[int | None, int]:
+    """Steps between evaluations, and between checkpoints, which fall on evaluations so that the best can be kept."""
+    run = config.run
+    auto = _auto_interval(total, eval_rows or 0, config.training.effective_batch_size)
+    if eval_rows == 0:
+        return None, auto if run.save_steps == "auto" else run.save_steps
+    if run.eval_steps == "auto" and run.save_steps == "auto":
+        return auto, auto
+    if run.save_steps == "auto":
+        every = int(run.eval_steps)
+        return every, every * max(1, round(auto / every))
+    if run.eval_steps == "auto":
+        return _divisor_near(run.save_steps, auto), run.save_steps
+    return run.eval_steps, run.save_steps
+
+
+def _auto_interval(total: int, eval_rows: int, effective: int) -> int:
+    """A tenth of the run, or as much more as keeps evaluation to a tenth of the training time."""
+    affordable = ceil(eval_rows * EVAL_COST / (EVAL_SHARE * effective))
+    return max(1, min(total, max(ceil(total / LOOKS), affordable)))
+
+
+def _divisor_near(number: int, wanted: int) -> int:
+    """The divisor of `number` that is nearest to `wanted` by ratio, among those up to 256 and their counterparts."""
+    small = [k for k in range(1, min(number, 256) + 1) if number % k == 0]
+    return min({*small, *(number // k for k in small)}, key=lambda k: max(k / wanted, wanted / k))
