@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_an_uncalibrated_family_says_so() -> None:
 
 
 def test_very_large_models_of_other_families_take_less() -> None:
-    assert base_rate(replace(model("mistral-7b-instruct-v0.3"), total_parameters=70_000_000_000)) == 2e-4
+    assert base_rate(replace(model("mistral-7b-instruct-v0.3"), total_parameters=123_000_000_000)) == 2.5e-4
 
 
 def test_a_narrow_model_is_an_extrapolation_with_a_cap() -> None:
@@ -65,6 +66,20 @@ def test_a_narrow_model_is_an_extrapolation_with_a_cap() -> None:
     assert "Width 576 lies outside" in reason.why
     assert "Capped at" in reason.why
     assert reason.confidence == "low"
+
+
+def test_the_rates_lose_little_on_the_measured_sweep() -> None:
+    """The swept rate nearest ours against the best at the same rank: 2.6 % worst, 0.33 % on average, in sample."""
+    widths = {"llama": "llama", "qwen": "qwen3", "qwen3_5": "qwen3_5", "deepseek": "deepseek_v3"}
+    regrets = []
+    for row in load_sweep().rows:
+        if row.family not in widths or row.r < 4:
+            continue
+        spec = replace(LLAMA_8B, model_type=widths[row.family], hidden_size=row.hidden_size)
+        near = min(row.test_nll, key=lambda swept: abs(math.log(swept / base_rate(spec))))
+        regrets.append(row.test_nll[near] / row.test_nll[row.best_rate] - 1)
+    assert max(regrets) < 0.03
+    assert sum(regrets) / len(regrets) < 0.004
 
 
 def test_full_fine_tuning_takes_a_tenth() -> None:
