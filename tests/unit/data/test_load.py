@@ -142,7 +142,7 @@ def test_weights_repeat_and_thin_out_by_content(tmp_path: Path, chatml: ModelSpe
     path = jsonl(tmp_path / "a.jsonl", GOOD)
 
     def rows(weight: float) -> list[int]:
-        data = Data(train=[{"path": path, "weight": weight}])  # type: ignore[list-item]
+        data = Data(train=[{"path": path, "weight": weight}])
         dataset = profile_data(data, model=chatml)
         return [dataset.where(i)[1] for i in range(len(dataset))]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
-from recommender.data.examples import Chat, Message, Pair, RowProblem, Text, digest
+from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
 from recommender.data.normalise import normalise
 from recommender.data.shapes import recognise
 
@@ -234,7 +234,7 @@ def test_a_row_of_another_kind_is_a_problem_of_that_row(
 def test_equal_content_has_equal_digests_and_other_content_others() -> None:
     same = digest(example({"messages": TURNS}))
     assert digest(example({"conversations": SHAREGPT})) == same == digest(example({"question": "Q", "answer": "A"}))
-    others = [
+    others: list[Example] = [
         Text("Q"),
         Pair("Q", "A"),
         Pair("QA", ""),
