@@ -1,0 +1,62 @@
+"""Readings of the device while a run lives: NVML for a GPU, psutil for this CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from recommender.machine.facts import Device, Gpu
+
+EVERY_SECONDS = 5.0
+
+
+class DeviceWatch:
+    """Gives a reading every five seconds, None in between.
+
+    Args:
+        device: What the run trains on.
+        clock: Monotonic seconds; injected by tests.
+    """
+
+    def __init__(self, device: Device, clock: Callable[[], float] = time.monotonic) -> None:
+        self.device = device
+        self.clock = clock
+        self._next = 0.0
+        self._process: psutil.Process | None = None
+
+    def reading(self, worker_pid: int) -> dict[str, Any] | None:
+        """The keys of a 'device' event when one is due; what cannot be read is left out."""
+        if self.clock() < self._next:
+            return None
+        self._next = self.clock() + EVERY_SECONDS
+        return {**self._worker(worker_pid), **(self._gpu() if self.device.kind == "cuda" else {})}
+
+    def _worker(self, pid: int) -> dict[str, Any]:
+        try:
+            if self._process is None or self._process.pid != pid:
+                self._process = psutil.Process(pid)
+            return {
+                "cpu_percent": self._process.cpu_percent(),
+                "rss_bytes": self._process.memory_info().rss,
+            }
+        except psutil.Error:
+            return {}
+
+    def _gpu(self) -> dict[str, Any]:
+        from recommender.machine.probe import poll_gpus
+
+        gpus, _ = poll_gpus()
+        gpu: Gpu | None = next((gpu for gpu in gpus if gpu.uuid == self.device.uuid), None)
+        if gpu is None:
+            return {}
+        return {
+            "utilisation": gpu.utilisation,
+            "temperature": gpu.temperature,
+            "power_watts": gpu.power_watts,
+            "power_limit_watts": gpu.power_limit_watts,
+            "memory_used": gpu.memory_used,
+            "memory_total": gpu.memory_total,
+        }

@@ -1,0 +1,152 @@
+"""From a configuration to a run that lives on its own; and back to life from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from presets.errors import InputError, NoError
+from trainer.environment import child_environment, module_command
+from trainer.lock import busy, holder, lock_path
+from trainer.runfolder import RunFolder, create, run_id, write_atomically
+from trainer.runs import is_alive
+from trainer.state import RunState, read_state, write_state
+
+if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
+    from recommender.machine.facts import Device
+
+START_SECONDS = 20.0
+"""How long a supervisor may take to say that it is there."""
+
+
+def launch(
+    config: FinetuneConfig,
+    *,
+    plan_document: Mapping[str, Any],
+    device: Device,
+    runs: Path,
+    allow_busy: bool = False,
+) -> Path:
+    """Make the run folder and start its supervisor.
+
+    Args:
+        config: What to train; its paths absolute.
+        plan_document: Estimate and reasons, kept as plan.json.
+        device: What to train on.
+        runs: Folder of runs.
+        allow_busy: Start although another run has the device.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        InputError: A simulated device, a busy one, a folder that cannot be written, or a disk too full.
+        NoError: The supervisor did not come up.
+    """
+    from recommender.config.io import dump_config
+
+    if device.simulated:
+        raise InputError(
+            f"{device.name} is simulated: training cannot be started on it.",
+            remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
+        )
+    if not allow_busy and (other := holder(lock_path(device))):
+        raise busy(other)
+    data = config.data.train_paths[0] if config.data.train else None
+    folder = create(runs, run_id(config.model, data, name=config.run.name))
+    try:
+        _require_room(folder.path, plan_document)
+        text = dump_config(config)
+        write_atomically(folder.config, text)
+        write_atomically(folder.effective_config, text)
+        plan = {**plan_document, "device": asdict(device)}
+        write_atomically(folder.plan, json.dumps(plan, default=str, allow_nan=False))
+        write_state(folder, RunState(started=time.time(), heartbeat=time.time()))
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    _start_supervisor(folder, device, allow_busy=allow_busy)
+    return folder.path
+
+
+def resume_run(path: Path, *, allow_busy: bool = False) -> Path:
+    """Continue a run from its last complete checkpoint.
+
+    Raises:
+        InputError: It is running, has finished, left no checkpoint, or its device is busy or gone.
+    """
+    from trainer.supervisor import read_device
+
+    folder = RunFolder(path)
+    state = read_state(folder)
+    if is_alive(state):
+        raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")
+    if state.status == "finished":
+        raise InputError(f"{folder.id} has finished.", remedy=f"Its adapter is in {folder.adapter}.")
+    if not complete_checkpoints(folder):
+        raise InputError(
+            f"{folder.id} left no checkpoint to continue from.",
+            remedy=f"Start it again: `lora-wizard train {folder.config}`.",
+        )
+    device = read_device(folder)
+    if not allow_busy and (other := holder(lock_path(device))):
+        raise busy(other)
+    write_state(folder, replace(state, status="starting", reason=None, exit_code=None, signal=None))
+    _start_supervisor(folder, device, allow_busy=allow_busy, resume=True)
+    return path
+
+
+def complete_checkpoints(folder: RunFolder) -> tuple[Path, ...]:
+    """Checkpoints that can be continued from, oldest first: trainer state and weights are there."""
+    found = []
+    for path in folder.checkpoints.glob("checkpoint-*"):
+        weights = any(path.glob("*.safetensors"))
+        if path.name[11:].isdigit() and weights and (path / "trainer_state.json").is_file():
+            found.append(path)
+    return tuple(sorted(found, key=lambda path: int(path.name[11:])))
+
+
+def _require_room(path: Path, plan: Mapping[str, Any]) -> None:
+    """Refuse to start when not even one checkpoint has room."""
+    needed = int(plan.get("estimate", {}).get("checkpoint_bytes") or 0)
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        from recommender.units import gib
+
+        raise InputError(
+            f"The disk of {path.parent} has {gib(free)} free and one checkpoint needs {gib(needed)}.",
+            remedy="Free some room, or choose another folder with --runs.",
+        )
+
+
+def _start_supervisor(folder: RunFolder, device: Device, *, allow_busy: bool, resume: bool = False) -> None:
+    """Start it in a session of its own, without a terminal, and wait until it has written its state."""
+    options = [*(["--resume"] if resume else []), *(["--allow-busy"] if allow_busy else [])]
+    with folder.log.open("ab") as log:
+        process = subprocess.Popen(
+            module_command("trainer.supervisor", str(folder.path), *options),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=child_environment(device),
+            cwd=folder.path,
+            start_new_session=True,
+        )
+    folder.log.chmod(0o600)
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        state = read_state(folder)
+        if state.supervisor is not None and state.supervisor.pid == process.pid:
+            return
+        if process.poll() is not None:
+            raise NoError(state.reason or "The run's supervisor ended at once.", remedy=f"{folder.log} says why.")
+        # The supervisor needs a third of a second to import and answer; looking is cheap.
+        time.sleep(0.05)
+    raise NoError("The run's supervisor did not come up.", remedy=f"{folder.log} may say why.")

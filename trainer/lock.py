@@ -1,0 +1,58 @@
+"""One run for each device: a lock that the kernel frees when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from presets.errors import InputError
+from recommender.machine.facts import Device
+from recommender.paths import state_dir
+
+
+def lock_path(device: Device) -> Path:
+    """The lock file of a device: by the GPU's UUID, or the one of the CPU."""
+    return state_dir() / "locks" / f"{device.uuid or device.kind}.lock"
+
+
+def holder(path: Path) -> str | None:
+    """The id of the run that holds the lock, None when it is free."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return os.read(descriptor, 4096).decode("utf-8", "replace").strip() or "another run"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def acquire(path: Path, run: str) -> int:
+    """Take the lock for a run and keep it as long as the returned descriptor stays open.
+
+    Raises:
+        InputError: Another run has it; names that run.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        other = os.read(descriptor, 4096).decode("utf-8", "replace").strip() or "another run"
+        os.close(descriptor)
+        raise busy(other) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, run.encode())
+    return descriptor
+
+
+def busy(run: str) -> InputError:
+    """The error of a device that is taken."""
+    return InputError(
+        f"The run {run} is training on this device.",
+        remedy=f"Watch it with `lora-wizard watch {run}`, or stop it with `lora-wizard stop {run}`.",
+    )

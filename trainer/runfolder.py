@@ -1,0 +1,140 @@
+"""The run folder: its names, how it is made, and how anything is written into it (DESIGN section 2)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from presets.errors import InputError
+from trainer.events import Kind, event
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+"""A run holds a person's data and answers: nobody else may read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of one run."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """What was asked for."""
+        return self.path / "config.yaml"
+
+    @property
+    def effective_config(self) -> Path:
+        """What runs now."""
+        return self.path / "config.effective.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """Estimate, reasons and device at launch."""
+        return self.path / "plan.json"
+
+    @property
+    def events(self) -> Path:
+        """The append-only record."""
+        return self.path / "events.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """The small current state."""
+        return self.path / "state.json"
+
+    @property
+    def commands(self) -> Path:
+        """Requests to the worker."""
+        return self.path / "commands.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Everything that the worker and its libraries print."""
+        return self.path / "worker.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """checkpoint-N folders."""
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """What training leaves."""
+        return self.path / "adapter"
+
+
+def short_name(text: str) -> str:
+    """A hub id, folder or file as a piece of a folder's name: lower case, letters, digits and single dashes."""
+    stem = Path(text.rstrip("/")).name
+    stem = re.sub(r"\.(jsonl?|csv|tsv|parquet|txt|gz|zst)$", "", stem)
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:32] or "run"
+
+
+def run_id(model: str, data: str | None, *, name: str | None = None, now: float | None = None) -> str:
+    """A sortable, readable id: date, time, then the person's name for it, or model and data."""
+    stamp = time.strftime("%Y%m%d-%H%M", time.localtime(now))
+    tail = short_name(name) if name else "-".join(short_name(part) for part in (model, data) if part)
+    return f"{stamp}-{tail}"
+
+
+def create(runs: Path, wanted: str) -> RunFolder:
+    """Make a new run folder; a number is added where the id is taken.
+
+    Raises:
+        InputError: The folder of runs cannot be written.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            path = runs / (wanted if number == 1 else f"{wanted}-{number}")
+            try:
+                path.mkdir(mode=FOLDER_MODE)
+            except FileExistsError:
+                continue
+            return RunFolder(path)
+    except OSError as problem:
+        raise InputError(
+            f"A run folder cannot be made in {runs}: {problem.strerror}.",
+            remedy="Choose another folder with --runs or LORA_WIZARD_RUNS.",
+        ) from None
+    raise InputError(f"{runs} holds a thousand runs named {wanted}.", remedy="Remove some with `lora-wizard rm`.")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, document: Mapping[str, Any]) -> None:
+    """Append one JSON line in one write, so that lines of several writers never mix (O_APPEND)."""
+    line = json.dumps(document, ensure_ascii=False, allow_nan=True, separators=(",", ":"), default=str) + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    try:
+        os.write(descriptor, line.encode("utf-8", "replace"))
+    finally:
+        os.close(descriptor)
+
+
+def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
+    """Append one event, now."""
+    append_line(folder.events, event(kind, time.time(), **keys))

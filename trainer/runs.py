@@ -1,0 +1,135 @@
+"""All runs of a folder: listed, found by what a person types, removed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from presets.errors import InputError
+from trainer.events import SILENCE_SECONDS
+from trainer.runfolder import RunFolder
+from trainer.state import RunState, fold, read_state
+from trainer.tail import last_lines
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line of the list of runs."""
+
+    id: str
+    path: Path
+    status: str
+    """As state.json says, 'failed' when the processes are gone without having said so."""
+    step: int
+    total_steps: int | None
+    loss: float | None
+    eval_loss: float | None
+    supervisor_pid: int | None
+    worker_pid: int | None
+    started: float | None
+    heartbeat: float | None
+    reason: str | None
+    alive: bool = False
+    model: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form of `runs --json`."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def is_alive(state: RunState) -> bool:
+    """Whether the supervisor or the worker of this state still runs."""
+    return any(process is not None and process.alive() for process in (state.supervisor, state.worker))
+
+
+def summarise(path: Path, clock: Callable[[], float] = time.time) -> RunSummary:
+    """The summary of one run folder."""
+    state = read_state(RunFolder(path))
+    alive = is_alive(state)
+    if not alive and not state.ended:
+        # Its supervisor may have died before the worker ended well: then the record knows more than the state.
+        state = _with_last_words(state, RunFolder(path))
+    silent = state.heartbeat is not None and clock() - state.heartbeat > SILENCE_SECONDS
+    died = not state.ended and not alive and silent
+    return RunSummary(
+        id=path.name,
+        path=path,
+        status="failed" if died else state.status,
+        step=state.step,
+        total_steps=state.total_steps,
+        loss=state.loss,
+        eval_loss=state.eval_loss,
+        supervisor_pid=state.supervisor.pid if state.supervisor else None,
+        worker_pid=state.worker.pid if state.worker else None,
+        started=state.started,
+        heartbeat=state.heartbeat,
+        reason="its processes are gone; the log has their last lines" if died else state.reason,
+        alive=alive,
+    )
+
+
+def _with_last_words(state: RunState, folder: RunFolder) -> RunState:
+    for line in last_lines(folder.events, 20):
+        with suppress(ValueError):
+            if isinstance(document := json.loads(line), dict):
+                state = fold(state, document) if document.get("kind") in {"step", "eval", "end"} else state
+    return state
+
+
+def list_runs(runs: Path) -> tuple[RunSummary, ...]:
+    """Every run, newest first. A folder without a configuration is no run."""
+    try:
+        folders = [path for path in runs.iterdir() if RunFolder(path).config.is_file()]
+    except OSError:
+        return ()
+    summaries = [summarise(path) for path in folders]
+    return tuple(sorted(summaries, key=lambda run: (run.started or 0.0, run.id), reverse=True))
+
+
+def find_run(runs: Path, wanted: str | None) -> Path:
+    """The run that a person means.
+
+    Args:
+        runs: Folder of runs.
+        wanted: A run's id, the start or a part of one, its folder, or None (or 'latest') for the newest.
+
+    Raises:
+        InputError: There is none, or several match.
+    """
+    if wanted and RunFolder(Path(wanted).expanduser()).config.is_file():
+        return Path(wanted).expanduser().absolute()
+    found = list_runs(runs)
+    if not found:
+        raise InputError(f"There are no runs in {runs}.", remedy="`lora-wizard train CONFIG` starts one.")
+    if wanted in (None, "latest"):
+        return found[0].path
+    exact = [run.path for run in found if run.id == wanted]
+    matching = exact or [run.path for run in found if str(wanted) in run.id]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(path.name for path in matching[:5]) or ", ".join(run.id for run in found[:5])
+    what = "Several runs match" if matching else "No run matches"
+    raise InputError(f"{what} '{wanted}'.", remedy=f"{'They are' if matching else 'The newest are'}: {names}.")
+
+
+def remove_run(path: Path) -> None:
+    """Remove a run's folder.
+
+    Raises:
+        InputError: It still runs, is no run, or cannot be removed.
+    """
+    folder = RunFolder(path)
+    if not folder.config.is_file():
+        raise InputError(f"{path} is no run folder.")
+    if is_alive(read_state(folder)):
+        raise InputError(f"{folder.id} is still running.", remedy=f"Stop it first: `lora-wizard stop {folder.id}`.")
+    try:
+        shutil.rmtree(path)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be removed: {problem.strerror}.", remedy="Check who owns it.") from None

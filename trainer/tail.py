@@ -1,0 +1,56 @@
+"""Reading a growing file of JSON lines from where the last look ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Tail:
+    """The new complete lines of an append-only file. A torn last line waits for its end; a bad line is left out."""
+
+    path: Path
+    offset: int = 0
+    _rest: bytes = field(default=b"", repr=False)
+
+    def lines(self) -> list[bytes]:
+        """What has been appended since the last call, whole lines only; the file may not exist yet."""
+        try:
+            with self.path.open("rb") as stream:
+                if stream.seek(0, 2) < self.offset:
+                    # Replaced by a shorter file: start over.
+                    self.offset, self._rest = 0, b""
+                stream.seek(self.offset)
+                fresh = stream.read()
+        except OSError:
+            return []
+        self.offset += len(fresh)
+        *whole, self._rest = (self._rest + fresh).split(b"\n")
+        return whole
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The objects among the new lines."""
+        found = []
+        for line in self.lines():
+            try:
+                document = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(document, dict):
+                found.append(document)
+        return found
+
+
+def last_lines(path: Path, count: int, most_bytes: int = 65_536) -> tuple[str, ...]:
+    """The last lines of a text file, none when it is not there. A progress bar's carriage returns end lines too."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - most_bytes))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ()
+    return tuple(line for line in text.replace("\r", "\n").split("\n") if line.strip())[-count:]
