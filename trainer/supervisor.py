@@ -1,7 +1,7 @@
 """The process between dashboard and worker: it outlives every terminal and says how the worker ended.
 
-`python -m trainer.supervisor RUN [--resume]`. It is the only writer of state.json while it lives, holds the device's lock,
-imports no torch, ignores SIGHUP, and passes SIGTERM on.
+`python -m trainer.supervisor RUN [--resume]`. It is the only writer of state.json while it lives, holds the
+device's lock, imports no torch, ignores SIGHUP, and passes SIGTERM on.
 """
 
 from __future__ import annotations

@@ -198,4 +198,4 @@ def data(
         print_json(document(dataset.profile, section.max_length))
     else:
         show_data(dataset, section.max_length, row - 1, settings.console())
-    return 1 if dataset.profile.stops else 0
+    return 1 if dataset.profile.stops_at(section.max_length) else 0

@@ -65,9 +65,9 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> 
         )
     if profile.duplicates:
         line(f"! {profile.duplicates} exact duplicates")
-    for stop in profile.stops:
+    for stop in profile.stops_at(max_length):
         line(f"✗ {stop}")
-    for warning in profile.warnings:
+    for warning in profile.warnings_at(max_length):
         line(f"! {warning}")
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}")

@@ -65,8 +65,8 @@ def start(config: FinetuneConfig, settings: Settings, *, document: dict[str, Any
 
     spec = read_model(config.model, revision=config.revision)
     dataset = profile_data(config.data, model=spec)
-    if dataset.profile.stops:
-        raise InputError(dataset.profile.stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
+    if stops := dataset.profile.stops_at(config.data.max_length):
+        raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
     run_check_list(config, device, spec, dataset, settings.runs)
     plan = document or launch_document(config, spec, device, dataset.profile)
     return launch(config, plan_document=plan, device=device, runs=settings.runs)

@@ -1,0 +1,230 @@
+"""The list that is checked before a run: what would fail at three in the morning fails now, with its remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recommender.units import gib
+from trainer.check import CheckLine, CheckStatus
+from trainer.children import Cancelled, ask
+from trainer.runfolder import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
+    from recommender.data.dataset import DataSet
+    from recommender.machine.facts import Device
+    from recommender.model.spec import ModelSpec
+    from recommender.plan import Estimate
+
+Outcome = tuple[CheckStatus, str, str]
+"""Status, detail, remedy."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be checked."""
+
+    config: FinetuneConfig
+    device: Device
+    model: ModelSpec
+    dataset: DataSet
+    estimate: Estimate
+    runs: Path
+    cancelled: Cancelled
+
+
+def run_checks(
+    config: FinetuneConfig,
+    device: Device,
+    *,
+    model: ModelSpec,
+    dataset: DataSet,
+    runs: Path,
+    cancelled: Cancelled = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[CheckLine]:
+    """Run the list, top to bottom: each line once as 'running', then with its result.
+
+    Args:
+        config: What would be trained.
+        device: What on.
+        model: Its architecture, as `read_model` returned it.
+        dataset: Its rows, as `profile_data` returned them.
+        runs: Folder of runs.
+        cancelled: Asked a few times a second; the rest is skipped once it says true.
+        clock: Monotonic seconds.
+    """
+    from recommender.estimate import estimate
+
+    subject = Subject(config, device, model, dataset, estimate(config, model, device, dataset.profile), runs, cancelled)
+    failed = False
+    for key, title, check, needs_all in CHECKS:
+        line = CheckLine(key, title, "running")
+        if cancelled():
+            yield replace(line, status="skipped", detail="cancelled")
+            continue
+        if needs_all and failed:
+            yield replace(line, status="skipped", detail="not tried: something above has to be mended first")
+            continue
+        yield line
+        began = clock()
+        status, detail, remedy = check(subject)
+        failed = failed or status == "fail"
+        yield replace(line, status=status, detail=detail, remedy=remedy, seconds=clock() - began)
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The folder itself or the nearest one above it that exists."""
+    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+
+
+def check_disk(subject: Subject) -> Outcome:
+    """Room for checkpoints, the one being written, and the adapter; for the download where there is one."""
+    from recommender.paths import model_cache_dir
+
+    needed = subject.estimate.disk_bytes
+    free = shutil.disk_usage(_nearest_folder(subject.runs)).free
+    if free < needed:
+        return "fail", f"{gib(free)} free in {subject.runs}, {gib(needed)} needed", "Free some room, or use --runs."
+    if not subject.model.has_weights and (download := subject.model.weights_bytes):
+        cache = model_cache_dir()
+        cache_free = shutil.disk_usage(_nearest_folder(cache)).free
+        if cache_free < download:
+            return (
+                "fail",
+                f"{gib(cache_free)} free in {cache}, the model needs {gib(download)}",
+                "Set HF_HOME elsewhere.",
+            )
+    return "ok", f"{gib(needed)} needed for checkpoints and adapter, {gib(free)} free", ""
+
+
+def check_memory(subject: Subject) -> Outcome:
+    """Host RAM for loading."""
+    import psutil
+
+    from recommender.machine.host import read_host
+
+    needed = subject.estimate.host_bytes
+    free = min(psutil.virtual_memory().available, read_host(subject.runs).ram_available)
+    if free < needed:
+        return "warn", f"loading needs about {gib(needed)}, {gib(free)} are free", "Close something that uses memory."
+    return "ok", f"about {gib(needed)} needed, {gib(free)} free", ""
+
+
+def check_model(subject: Subject) -> Outcome:
+    """The weights are here, or can be had."""
+    model = subject.model
+    if model.unsupported:
+        return "fail", model.unsupported, "Choose another model."
+    if model.has_weights:
+        return "ok", f"weights in {model.path}", ""
+    if model.access:
+        return "fail", model.access, ""
+    if model.source in {"hub", "catalogue"}:
+        size = f", {gib(model.weights_bytes)}" if model.weights_bytes else ""
+        return "ok", f"will be downloaded{size}", ""
+    return "fail", f"{model.path or model.name} has no safetensors weights", "Put model.safetensors into that folder."
+
+
+def check_data(subject: Subject) -> Outcome:
+    """The rows can be trained on as they are."""
+    profile = subject.dataset.profile
+    stops = profile.stops_at(subject.config.data.max_length)
+    if stops:
+        return "fail", stops[0], "`lora-wizard data` shows the rows as the model sees them."
+    return "ok", f"{profile.rows} rows, {profile.trained_share:.0%} of tokens trained".replace("%", " %"), ""
+
+
+def check_torch(subject: Subject) -> Outcome:
+    """The torch that the worker will use computes on this device."""
+    return _probe(subject, "torch")
+
+
+def check_quantisation(subject: Subject) -> Outcome:
+    """4-bit products by bitsandbytes work on this device."""
+    if subject.config.quantization.bits is None:
+        return "ok", "not used: the base stays in 16 or 32 bits", ""
+    return _probe(subject, "quantisation")
+
+
+def _probe(subject: Subject, what: str) -> Outcome:
+    options = ["--cuda"] if subject.device.kind == "cuda" else []
+    answer = ask("trainer.worker.probe", what, *options, device=subject.device, cancelled=subject.cancelled)
+    if answer.cancelled:
+        return "skipped", "cancelled", ""
+    if answer.document is None:
+        last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+        return "fail", f"its process ended without an answer: {last[0][:200]}", "Reinstall torch and bitsandbytes."
+    document = answer.document
+    return "ok" if document.get("ok") else "fail", str(document.get("detail", "")), str(document.get("remedy", ""))
+
+
+def check_gpu_free(subject: Subject) -> Outcome:
+    """Nothing else holds the device."""
+    from trainer.lock import holder, lock_path
+
+    if other := holder(lock_path(subject.device)):
+        return "fail", f"the run {other} is training on it", f"Stop it with `lora-wizard stop {other}`, or wait."
+    if subject.device.kind == "cpu":
+        return "ok", "no other run trains on this CPU", ""
+    from recommender.machine.probe import poll_gpus
+
+    gpu = next((gpu for gpu in poll_gpus()[0] if gpu.uuid == subject.device.uuid), None)
+    held = sum(process.used_bytes or 0 for process in gpu.processes) if gpu else 0
+    if gpu and gpu.processes:
+        return "warn", f"{len(gpu.processes)} other processes hold {gib(held)} on it", "End them to have it all."
+    return "ok", "nothing else holds it", ""
+
+
+def check_worst_step(subject: Subject) -> Outcome:
+    """The longest real batch runs one whole step with optimizer, and one evaluation batch."""
+    measured = measure_worst_step(subject)
+    if isinstance(measured, str):
+        return ("skipped" if measured == "cancelled" else "fail"), measured, "Lower the batch size or max_length."
+    predicted = subject.estimate.peak.process_bytes
+    peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)
+    off = f" ({(peak - predicted) / predicted:+.0%})".replace("%", " %") if predicted else ""
+    took = f", step {measured['step_seconds']:.1f} s" if measured.get("step_seconds") else ""
+    detail = f"measured {gib(peak)}, predicted {gib(predicted)}{off}{took}"
+    return "warn" if peak > subject.estimate.free_bytes else "ok", detail, ""
+
+
+def measure_worst_step(subject: Subject) -> dict[str, float] | str:
+    """The preflight's measurement by a worker that does nothing else, or why there is none."""
+    from recommender.config.io import dump_config
+
+    with tempfile.TemporaryDirectory(prefix="lora-wizard-check-") as scratch:
+        folder = RunFolder(Path(scratch))
+        write_atomically(folder.config, dump_config(subject.config))
+        write_atomically(folder.effective_config, dump_config(subject.config))
+        plan = {"estimate": subject.estimate.document(), "device": asdict(subject.device)}
+        write_atomically(folder.plan, json.dumps(plan, default=str))
+        answer = ask("trainer.worker", scratch, "--preflight-only", device=subject.device, cancelled=subject.cancelled)
+    if answer.cancelled:
+        return "cancelled"
+    if answer.code == 0 and answer.document is not None:
+        return answer.document
+    if answer.document and answer.document.get("reason"):
+        return str(answer.document["reason"])
+    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+    return f"the step failed: {last[0][:300]}"
+
+
+CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome], bool], ...] = (
+    ("disk", "disk", check_disk, False),
+    ("memory", "host RAM", check_memory, False),
+    ("model", "model", check_model, False),
+    ("data", "data", check_data, False),
+    ("torch", "torch on this device", check_torch, False),
+    ("quantisation", "quantisation", check_quantisation, False),
+    ("free", "device is free", check_gpu_free, False),
+    ("worst_step", "one worst-case step", check_worst_step, True),
+)
+"""Key, title, check, and whether it is tried only when all before it held."""
