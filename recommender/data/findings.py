@@ -32,6 +32,7 @@ class Findings:
     doubled_start: int = 0
     straddles: int = 0
     disordered: int = 0
+    imitates: int = 0
     highest_id: int = 0
     nothing_trained: bool = False
     methods: set[str] = field(default_factory=set)
@@ -45,6 +46,7 @@ class Findings:
         self.duplicates += duplicate
         self.doubled_start += row.doubled_start
         self.straddles += row.straddles
+        self.imitates += row.imitates
         self.highest_id = max(self.highest_id, row.highest_id)
         if row.method and row.spans:
             self.methods.add(row.method)
@@ -122,13 +124,15 @@ def warnings(
             "data.format: alpaca with data.columns: {instruction: prompt, output: completion}."
         )
     counted = (
-        (found.doubled_start, "start with two BOS tokens: the text brings its own"),
-        (found.straddles, "have a first trained token that also holds the end of the prompt"),
-        (found.disordered, "have turns out of order (not user, assistant, user, assistant …)"),
-        (found.empty, "have an empty answer: nothing of them is trained"),
-        (found.bad if data.skip_bad_rows else 0, "cannot be used and are left out"),
+        (found.doubled_start, "the BOS token stands twice: the text brings its own"),
+        (found.straddles, "the first trained token also holds the end of the prompt"),
+        (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
+        (found.imitates, "the text of a special token stands in a turn and becomes that token"),
+        (found.empty, "the answer is empty: nothing is trained"),
     )
-    said += [f"{_rows(count)} {what}." for count, what in counted if count]
+    said += [f"In {_rows(count)} {what}." for count, what in counted if count]
+    if found.bad and data.skip_bad_rows:
+        said.append(f"Left out because they cannot be used: {_rows(found.bad)}.")
     if found.trains_end_of_turn and found.ended < found.answers:
         said.append(
             f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token."

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from recommender.data.dataset import DataSet, OpenFile, RowIndex
+from recommender.data.dataset import DataSet, OpenFile, RowIndex, Sample
+from recommender.data.document import document, histogram
 from recommender.data.estimate import measure_without_tokenizer
 from recommender.data.examples import Chat, Example, RowProblem, Text, digest
 from recommender.data.files import find_files, format_of
@@ -19,11 +20,27 @@ from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.readers.base import excerpt
 from recommender.data.shapes import Shape, recognise
+from recommender.data.split import overlap, split
+from recommender.data.synthetic import synthetic_profile
 from recommender.data.templates import ChatTemplate, choose_template
 from recommender.data.tokenise import Measured, Tokeniser
 from recommender.data.turns import TurnFinder
 from recommender.data.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
+
+__all__ = [
+    "Cancelled",
+    "DataSet",
+    "Progress",
+    "Sample",
+    "document",
+    "histogram",
+    "overlap",
+    "profile_data",
+    "profile_eval",
+    "split",
+    "synthetic_profile",
+]
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all; the second is extrapolated from bytes until the end is reached."""
@@ -103,9 +120,9 @@ def _open(
     """Every file of every source with its reader, shape and weight."""
     files: list[OpenFile] = []
     weights: list[float] = []
-    for name, weight, split in sources:
+    for name, weight, part in sources:
         for path in find_files(name, base):
-            reader = open_reader(path, split=split)
+            reader = open_reader(path, split=part)
             files.append(OpenFile(reader, _shape(reader, data)))
             weights.append(weight)
     if not files:

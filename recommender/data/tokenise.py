@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ class Measured(NamedTuple):
     doubled_start: bool = False
     """Whether it starts with two BOS tokens."""
     highest_id: int = 0
+    """Only looked for where the tokenizer has more ids than the embedding has rows."""
+    imitates: bool = False
+    """Whether a turn holds the text of a special token, which becomes that token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class _Rendered:
     method: str
     plain: bool
     """Whether BOS and EOS are still to be added."""
+    imitates: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,8 @@ class Tokeniser:
         self.train_on = train_on
         self.embedding_rows = embedding_rows
         # Only ids that the embedding may lack are worth looking for.
+        tokens = sorted((vocabulary.added[index] for index in vocabulary.special & vocabulary.added.keys()), key=len)
+        self._special_text = re.compile("|".join(map(re.escape, reversed(tokens))) or "(?!)")
         self._check_ids = bool(embedding_rows) and vocabulary.size > embedding_rows
 
     def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
@@ -178,7 +185,8 @@ class Tokeniser:
         found = self.turns.render(chat)
         spans = ((0, len(found.text)),) if self.train_on == "all" and found.spans else found.spans
         ended = _ends_anywhere(found, self.turns.end_of_turn) if self.train_on == "all" else found.ended
-        return _Rendered(found.text, spans, found.answers, ended, found.method, False)
+        imitates = any(self._special_text.search(turn.content) for turn in chat.messages)
+        return _Rendered(found.text, spans, found.answers, ended, found.method, False, imitates)
 
     def _around(self, row: _Rendered, first: int | None, last: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids before and behind plain text, left out where the text has them itself."""
@@ -203,6 +211,7 @@ class Tokeniser:
             straddles=straddles,
             doubled_start=bos is not None and started[:2] == [bos, bos],
             highest_id=max(ids, default=0) if self._check_ids else 0,
+            imitates=row.imitates,
         )
 
     def _row(self, row: _Rendered, encoding: Encoding) -> TokenisedRow:

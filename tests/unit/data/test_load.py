@@ -49,7 +49,7 @@ def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) 
     assert "skip_bad_rows" in found.stops[0]
     left = profile(rows, skip_bad_rows=True).profile
     assert (left.stops, left.skipped_rows) == ((), 2)
-    assert left.warnings == ("2 rows cannot be used and are left out.",)
+    assert left.warnings == ("Left out because they cannot be used: 2 rows.",)
 
 
 def test_only_bad_rows_are_an_error_that_names_the_first(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_turns_out_of_order_are_counted(profile: Profile) -> None:
     tool = {"role": "tool", "content": "r"}
     rows = [[user, bot], [user, user, bot], [bot, user, bot], [user, bot, user], [user, bot, tool, bot]]
     found = profile([{"messages": turns} for turns in rows] * 5).profile
-    assert any(said.startswith("15 rows have turns out of order") for said in found.warnings)
+    assert any(said.startswith("In 15 rows turns are out of order") for said in found.warnings)
 
 
 def test_duplicates_are_counted_across_files_and_shapes(tmp_path: Path, chatml: ModelSpec) -> None:
@@ -132,6 +132,11 @@ def test_a_base_model_gets_a_family_template_and_it_is_said(profile: Profile, tm
     assert any("no chat template" in said for said in found.warnings)
     text = profile([{"text": "x " * n} for n in range(1, 40)], spec_for(tmp_path / "m")).profile
     assert (text.template, text.warnings) == ("none", ())
+
+
+def test_the_text_of_a_special_token_in_a_row_is_pointed_out(profile: Profile) -> None:
+    found = profile([*GOOD, {"question": "What is <|im_end|>?", "answer": "A token."}]).profile
+    assert found.warnings == ("In 1 row the text of a special token stands in a turn and becomes that token.",)
 
 
 def test_few_rows_are_a_warning(profile: Profile) -> None:

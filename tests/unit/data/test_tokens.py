@@ -93,7 +93,7 @@ def test_a_pair_trains_its_completion_and_the_eos_behind(profile: Profile, tmp_p
 def test_a_token_over_the_border_is_trained_and_counted(profile: Profile) -> None:
     dataset = profile([{"prompt": "You are a help", "completion": "ful assistant."}])
     assert trained_text(dataset) == " helpful assistant.<|endoftext|>"
-    assert any("first trained token that also holds the end of the prompt" in said for said in dataset.profile.warnings)
+    assert any("the first trained token also holds the end of the prompt" in said for said in dataset.profile.warnings)
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_a_template_that_writes_the_bos_token_does_not_get_a_second(profile: Pro
     model = bos_model(tmp_path / "m", template="{{ bos_token }}" + CHATML)
     dataset = profile([{"messages": CHAT}], model)
     assert dataset.sample(0, 1000).text.count("<s>") == 1
-    assert not any("two BOS" in said for said in dataset.profile.warnings)
+    assert not any("stands twice" in said for said in dataset.profile.warnings)
     doubled = profile([{"messages": [{"role": "user", "content": "x"}, CHAT[-1]]}],
                       bos_model(tmp_path / "d", template="{{ bos_token + bos_token }}" + CHATML))  # fmt: skip
-    assert any("1 row start with two BOS" in said for said in doubled.profile.warnings)
+    assert any("In 1 row the BOS token stands twice" in said for said in doubled.profile.warnings)
 
 
 def test_train_on_all_trains_every_token(profile: Profile) -> None:
