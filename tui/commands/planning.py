@@ -52,7 +52,7 @@ def stand_in(rows: int | None, tokens: float | None) -> DataProfile | None:
         return None
     if rows is None or tokens is None:
         raise InputError("--rows and --tokens belong together.", remedy="Give both, such as --rows 50000 --tokens 200.")
-    from recommender.data.load import synthetic_profile
+    from recommender.data.synthetic import synthetic_profile
 
     return synthetic_profile(rows, tokens)
 
@@ -75,7 +75,7 @@ def data_section(paths: list[str], values: dict[str, Any]) -> Data:
     from recommender.config.schema import Data, FinetuneConfig
 
     named: dict[str, Any] = {key: value for key, value in values.items() if key.startswith("data.")}
-    whole = FinetuneConfig(model="-", quantization={"bits": 4}, data=Data(train=list(paths)))  # type: ignore[arg-type]
+    whole = FinetuneConfig(model="-", quantization={"bits": 4}, data=Data(train=list(paths)))
     return apply(whole, named).data
 
 
@@ -185,7 +185,8 @@ def data(
     json: JsonFlag = False,
 ) -> int:
     """Show what a model will learn from the data: shape, lengths, cuts, and which tokens are trained."""
-    from recommender.data.load import document, profile_data
+    from recommender.data.document import document
+    from recommender.data.load import profile_data
     from recommender.model.reader import read_model
     from tui.commands.show_data import show_data
 

@@ -10,7 +10,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from recommender.data.load import DataSet, Sample
+    from recommender.data.dataset import DataSet, Sample
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -39,7 +39,7 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> 
         InputError: there is no such row.
     """
     from presets.errors import InputError
-    from recommender.data.load import histogram
+    from recommender.data.document import histogram
     from recommender.units import count, percent
 
     profile = dataset.profile

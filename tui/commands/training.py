@@ -15,7 +15,7 @@ from tui.commands.settings import Settings, progress_note
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.data.load import DataSet
+    from recommender.data.dataset import DataSet
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
 
