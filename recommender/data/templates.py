@@ -62,11 +62,6 @@ def choose_template(
     return _adapted(family, vocabulary, "")
 
 
-def family_named(wanted: str) -> FamilyTemplate | None:
-    """The family template of that name."""
-    return load_templates().get(wanted)
-
-
 def _missing(family: FamilyTemplate, vocabulary: Vocabulary) -> list[str]:
     return [token for token in family.needs if vocabulary.id_of(token) is None]
 
