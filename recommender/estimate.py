@@ -1,0 +1,81 @@
+"""What a configuration needs on a device: memory, time, disk. Pure arithmetic, without torch."""
+
+from __future__ import annotations
+
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.memory.case import HALF, Case, make_case
+from recommender.memory.price import Price, price
+from recommender.memory.stacks import find_stack
+from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate, Fits, Peak
+from recommender.time.clock import estimate_time
+
+GIB = 2**30
+WORKER_RAM = 3 * GIB
+"""What a worker with torch, Transformers and TRL takes of host memory by itself (measured: about 1 GiB on a CPU-only
+torch; CUDA libraries add about 2)."""
+
+
+def estimate(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+) -> Estimate:
+    """Price a configuration.
+
+    Args:
+        config: What would be trained.
+        model: The architecture.
+        device: Where.
+        data: Token lengths of the rows, where they are known: a batch is no longer than the longest row.
+        stack: What runs it: see `recommender.memory.stacks`.
+
+    Raises:
+        InputError: An unknown stack, a model that cannot be priced, target modules that the model has not.
+    """
+    case = make_case(config, model, device, data, find_stack(stack))
+    priced = price(case)
+    low, high = round(priced.process * 0.92), round(priced.process * 1.08)
+    adapter = _saved_bytes(case)
+    checkpoint = adapter + _states_on_disk(case)
+    return Estimate(
+        fits=_fits(priced.process, high, device.free_bytes),
+        free_bytes=device.free_bytes,
+        peak=Peak(priced.allocated, priced.reserved, priced.process, low, high),
+        parts=priced.parts,
+        basis="formula",
+        time=estimate_time(case, data),
+        trainable_parameters=trainable_parameters(case),
+        adapter_bytes=adapter,
+        checkpoint_bytes=checkpoint,
+        host_bytes=_host_bytes(case, priced),
+        disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
+    )
+
+
+def _fits(process: int, high: int, free: int) -> Fits:
+    if high <= free:
+        return "yes"
+    return "tight" if process <= free else "no"
+
+
+def _saved_bytes(case: Case) -> int:
+    """The adapter as safetensors; in a full fine-tune the whole model."""
+    if case.config.method == "full":
+        return case.model.total_parameters * case.adapter
+    return (adapter_parameters(case) + saved_parameters(case)) * case.adapter
+
+
+def _states_on_disk(case: Case) -> int:
+    from recommender.memory.weights import optimizer_bytes
+
+    return sum(optimizer_bytes(case))
+
+
+def _host_bytes(case: Case, priced: Price) -> int:
+    """The worker's own memory, what is offloaded to it, and the largest tensor while it is loaded."""
+    if case.on_cpu:
+        return priced.process + WORKER_RAM
+    largest = max(case.model.embedding_parameters, *(x.in_features * x.out_features for x in case.model.linears))
+    return WORKER_RAM + priced.host + 2 * HALF * largest

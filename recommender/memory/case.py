@@ -1,0 +1,137 @@
+"""A configuration resolved for pricing: which tensors there are, how long, in which dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.memory.stacks import Stack
+from recommender.model.spec import Linear, ModelSpec
+from recommender.steps import packs
+
+FP32 = 4
+HALF = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of linear layer that LoRA adapts."""
+
+    linear: Linear
+    r: int
+
+    @property
+    def parameters(self) -> int:
+        """A (r × in) and B (out × r) of every layer of this kind."""
+        return self.linear.adapter_parameters(self.r)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is priced. Bytes are of one element of a dtype."""
+
+    config: FinetuneConfig
+    model: ModelSpec
+    device: Device
+    stack: Stack
+    rows: int
+    """Rows of a micro-batch; 1 when packed."""
+    length: int
+    """Tokens of its longest row, to which the others are padded; of the whole flat row when packed."""
+    packed: bool
+    bits: int | None
+    """Of the linear layers: 4, 8 or None."""
+    compute: int
+    """Bytes of what a matrix product gives."""
+    autocast: bool
+    """Whether matrix products are cast to the compute dtype; else the dtypes of the operands hold."""
+    plain: int
+    """Bytes of unquantised parameters, and of the hidden states between layers, which the embedding begins."""
+    adapter: int
+    """Bytes of a trained parameter, and of its gradient."""
+    targets: tuple[Target, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a micro-batch, padding included."""
+        return self.rows * self.length
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the processor."""
+        return self.device.kind == "cpu"
+
+
+def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, stack: Stack) -> Case:
+    """Resolve a configuration.
+
+    Raises:
+        InputError: The model cannot be priced, or none of `lora.target_modules` is in it.
+    """
+    if model.unsupported:
+        raise InputError(model.unsupported)
+    training = config.training
+    bits = 4 if model.quantization == "bnb-4bit" and config.method == "qlora" else config.quantization.bits
+    half = HALF if training.precision != "fp32" else FP32
+    kept_half = stack.upcast and bits is not None
+    packed = packs(config)
+    longest = min(config.data.max_length, data.longest) if data is not None and data.rows else config.data.max_length
+    rows, length = training.per_device_train_batch_size, max(1, longest)
+    if packed:
+        rows, length = 1, rows * config.data.max_length
+    trains_all = config.method == "full"
+    return Case(
+        config=config,
+        model=model,
+        device=device,
+        stack=stack,
+        rows=rows,
+        length=length,
+        packed=packed,
+        bits=bits,
+        compute=half,
+        autocast=half == HALF and not (stack.loss == "full" and training.precision == "fp16"),
+        plain=FP32 if kept_half or (trains_all and training.precision == "fp16") else half,
+        adapter=_trained_bytes(config, stack),
+        targets=() if trains_all else find_targets(config, model),
+    )
+
+
+def _trained_bytes(config: FinetuneConfig, stack: Stack) -> int:
+    """bf16 adapters only where the stack makes them so; a gradient scaler needs fp32 under fp16."""
+    if config.training.precision != "bf16":
+        return FP32
+    return HALF if stack.adapter_follows_precision or config.method == "full" else FP32
+
+
+def find_targets(config: FinetuneConfig, model: ModelSpec) -> tuple[Target, ...]:
+    """The linear layers that get an adapter, each with its rank.
+
+    Raises:
+        InputError: None of the named modules is a linear layer of this model.
+    """
+    wanted, linears = config.lora.target_modules, model.linears
+    if wanted != "all-linear":
+        linears = tuple(linear for linear in linears if linear.name in wanted)
+        if not linears:
+            known = ", ".join(linear.name for linear in model.linears)
+            raise InputError(
+                f"lora.target_modules {', '.join(wanted) or '(empty)'}: {model.name} has no such linear layer.",
+                remedy=f"Choose all-linear, or some of {known}.",
+            )
+    return tuple(Target(linear, _rank(config, linear.name)) for linear in linears)
+
+
+def _rank(config: FinetuneConfig, name: str) -> int:
+    """PEFT matches `rank_pattern` keys against the end of a module's path."""
+    pattern = config.lora.rank_pattern
+    if pattern:
+        import re
+
+        for key, rank in pattern.items():
+            if re.fullmatch(rf"(.*\.)?({key})", name):
+                return rank
+    return config.lora.r

@@ -1,0 +1,49 @@
+"""What runs the training, as far as memory can tell: `--stack`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from presets.errors import InputError
+
+LossPath = Literal["fused", "full", "liger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """How a training program holds its weights and computes its loss."""
+
+    name: str
+    loss: LossPath
+    """'fused': TRL's tiles over tokens and vocabulary; 'full': all logits; 'liger': Liger's chunks over tokens."""
+    upcast: bool
+    """Whether `prepare_model_for_kbit_training` turns what is not quantised into fp32."""
+    adapter_follows_precision: bool
+    """Adapters in bf16 under bf16 (our worker); else PEFT's default, fp32."""
+    expandable_segments: bool
+    """Whether PYTORCH_CUDA_ALLOC_CONF asks for them (our worker does)."""
+    shifted_copy: bool = False
+    """Transformers before 4.49 copied the logits in fp32 once more to shift them; no named stack does today."""
+
+
+STACKS = {
+    stack.name: stack
+    for stack in (
+        Stack("trl", "fused", upcast=False, adapter_follows_precision=True, expandable_segments=True),
+        Stack("hf-trainer", "full", upcast=True, adapter_follows_precision=False, expandable_segments=False),
+        Stack("hf-trainer-noupcast", "full", upcast=False, adapter_follows_precision=False, expandable_segments=False),
+        Stack("hf-trainer+liger", "liger", upcast=True, adapter_follows_precision=False, expandable_segments=False),
+    )
+}
+
+
+def find_stack(name: str) -> Stack:
+    """The stack of that name.
+
+    Raises:
+        InputError: There is none; names those there are.
+    """
+    if name not in STACKS:
+        raise InputError(f"There is no stack {name!r}.", remedy=f"Choose one of {', '.join(STACKS)}.")
+    return STACKS[name]

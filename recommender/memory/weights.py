@@ -1,0 +1,125 @@
+"""Bytes that stay on the device from load to end: weights by kind, adapter, optimizer states."""
+
+from __future__ import annotations
+
+from recommender.memory.case import FP32, Case
+
+NF4_BLOCK = 64
+"""Parameters that share one scale (bitsandbytes, `quantize_4bit` blocksize)."""
+NESTED_BLOCK = 256
+"""Scales that share one fp32 scale under double quantisation."""
+OPTIM_BLOCK = 256
+"""Values that share one fp32 scale in an 8-bit optimizer state."""
+SMALLEST_8BIT = 4096
+"""Tensors with fewer values keep fp32 states (bitsandbytes `min_8bit_size`)."""
+SMALLEST_PAGED = 100_000
+"""Tensors with fewer values are not paged (bitsandbytes `get_state_buffer`)."""
+
+
+def linear_bytes_per_parameter(bits: int | None, double_quant: bool, plain: int) -> float:
+    """Bytes that one weight of a linear layer takes.
+
+    4 bits: half a byte, and an fp32 scale a block of 64 (1/16 byte); double quantisation makes the scale one byte
+    and adds an fp32 scale a 256 of them: 0.5 + 1/64 + 4/(64·256) = 0.5159 (Dettmers et al. 2023, section 3). 8 bits:
+    one byte; the scale is one fp32 a row and counted with the row.
+    """
+    if bits is None:
+        return plain
+    if bits == 8:
+        return 1.0
+    scale = 1 / NF4_BLOCK + FP32 / (NF4_BLOCK * NESTED_BLOCK) if double_quant else FP32 / NF4_BLOCK
+    return 0.5 + scale
+
+
+def weights_bytes(case: Case) -> int:
+    """All parameters of the base model: linear layers as quantised, everything else plain.
+
+    bitsandbytes leaves the head, the embedding, norms, biases, routers and fused 3-D experts as they are.
+    """
+    model = case.model
+    weights = sum(linear.count * linear.in_features * linear.out_features for linear in model.linears)
+    each = linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain)
+    scales = sum(linear.count * linear.out_features * FP32 for linear in model.linears) if case.bits == 8 else 0
+    return round(weights * each) + scales + (model.total_parameters - weights) * case.plain
+
+
+def trainable_parameters(case: Case) -> int:
+    """Parameters that get gradients."""
+    if case.config.method == "full":
+        return case.model.total_parameters
+    return adapter_parameters(case) + saved_parameters(case) + bias_parameters(case)
+
+
+def adapter_parameters(case: Case) -> int:
+    """LoRA's A and B, and DoRA's magnitudes (one a row of the adapted weight)."""
+    low_rank = sum(target.parameters for target in case.targets)
+    if not case.config.lora.use_dora:
+        return low_rank
+    return low_rank + sum(target.linear.count * target.linear.out_features for target in case.targets)
+
+
+def saved_parameters(case: Case) -> int:
+    """Parameters of `modules_to_save`: copies that are trained in full beside the frozen ones."""
+    names = case.config.lora.modules_to_save
+    if not names:
+        return 0
+    model = case.model
+    embedding = model.vocab_size * model.hidden_size
+    named = {"embed_tokens": embedding, "lm_head": embedding, "norm": model.hidden_size}
+    linears = {linear.name: linear.parameters for linear in model.linears}
+    return sum(named.get(name, linears.get(name, 0)) for name in set(names))
+
+
+def bias_parameters(case: Case) -> int:
+    """Biases that `lora.bias` trains; they are part of the base model's weights already."""
+    bias = case.config.lora.bias
+    if bias == "none":
+        return 0
+    linears = case.model.linears if bias == "all" else tuple(target.linear for target in case.targets)
+    return sum(linear.count * linear.out_features for linear in linears if linear.bias)
+
+
+def adapter_bytes(case: Case) -> int:
+    """The adapter and the trained copies on the device; none in a full fine-tune."""
+    if case.config.method == "full":
+        return 0
+    return (adapter_parameters(case) + saved_parameters(case)) * case.adapter
+
+
+def gradient_bytes(case: Case) -> int:
+    """One gradient a trained parameter, in its dtype."""
+    return trainable_parameters(case) * case.adapter
+
+
+def optimizer_bytes(case: Case) -> tuple[int, int]:
+    """Optimizer states on the device, and those in paged (host) memory.
+
+    AdamW keeps two states a parameter in its dtype. In 8 bits each is a byte and an fp32 scale a 256 values. Paged
+    states live in unified memory and move to the device when used.
+    """
+    optim, parameters = case.config.training.optim, trainable_parameters(case)
+    if optim == "sgd":
+        return 0, 0
+    if optim in ("adamw_torch", "adamw_torch_fused"):
+        return 2 * case.adapter * parameters, 0
+    per_parameter = 2 * FP32 if optim == "paged_adamw_32bit" else 2 * (1 + FP32 / OPTIM_BLOCK)
+    total = round(per_parameter * parameters)
+    if not optim.startswith("paged"):
+        return total, 0
+    paged = round(per_parameter * _paged_parameters(case))
+    return total - paged, paged
+
+
+def _paged_parameters(case: Case) -> int:
+    """Parameters in tensors large enough to be paged."""
+    if case.config.method == "full":
+        return case.model.total_parameters
+    large = saved_parameters(case)
+    for target in case.targets:
+        linear = target.linear
+        large += sum(
+            linear.count * target.r * width
+            for width in (linear.in_features, linear.out_features)
+            if target.r * width >= SMALLEST_PAGED
+        )
+    return large
