@@ -87,8 +87,11 @@ def recommend(
         model_name: What the configuration calls the model; its folder or its name when None.
 
     Raises:
-        InputError: an override that its key cannot take, or that contradicts another or the device.
+        InputError: a model that cannot be priced or trained; an override that its key cannot take, or that
+            contradicts another or the device.
     """
+    if model.unsupported:
+        raise InputError(model.unsupported, remedy="Choose another model.")
     price = pricer(model, device, data)
     given = {known_key(key): value for key, value in (overrides or {}).items()}
     bare = FinetuneConfig(

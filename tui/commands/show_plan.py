@@ -80,6 +80,8 @@ def show_plan(plan: Plan, console: Console) -> None:
 def _plain(value: object) -> str:
     from recommender.units import small
 
+    if value is None:
+        return "none"
     if value is True or value is False:
         return str(value).lower()
     return small(value) if isinstance(value, float) else str(value)
