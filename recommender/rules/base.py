@@ -18,6 +18,7 @@ from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Reason
+from recommender.steps import held_out_rows, plan_steps
 
 Pricer = Callable[[FinetuneConfig], Estimate]
 
@@ -46,8 +47,8 @@ class Context:
         """Rows that are trained on, without those held out; None without data."""
         if self.data is None:
             return None
-        held_out = 0.0 if self.config.data.eval is not None else self.config.data.eval_fraction
-        return max(1, round(self.data.rows * (1 - held_out)))
+        fraction = 0.0 if self.config.data.eval is not None else self.config.data.eval_fraction
+        return max(1, self.data.rows - held_out_rows(self.data.rows, fraction))
 
     @cached_property
     def trained_tokens(self) -> int | None:
@@ -59,14 +60,9 @@ class Context:
 
     @property
     def steps(self) -> int | None:
-        """Optimizer steps of the run; None without data."""
-        training = self.config.training
-        if training.max_steps is not None:
-            return training.max_steps
-        if self.training_rows is None:
-            return None
-        a_pass = -(-self.training_rows // training.effective_batch_size)
-        return max(1, round(a_pass * training.num_train_epochs))
+        """Optimizer steps of the run; None where neither data nor max_steps says."""
+        planned = plan_steps(self.config, self.data)
+        return None if planned is None else planned.total
 
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
         """What the configuration would need with these values instead."""

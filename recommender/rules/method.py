@@ -61,6 +61,22 @@ def _as(context: Context, value: str) -> Estimate:
     return context.priced({"method": value, "quantization.bits": 4 if value == "qlora" else None})
 
 
+def _least_of_16_bits(context: Context, value: str) -> Estimate:
+    """16-bit LoRA as it is planned; where it is not, with single rows and checkpointing, the least at this length."""
+    if value == "lora" and context.config.method == "lora" and context.estimate is not None:
+        return context.estimate
+    rows = context.config.training.effective_batch_size
+    return context.priced(
+        {
+            "method": "lora",
+            "quantization.bits": None,
+            "training.gradient_checkpointing": True,
+            "training.per_device_train_batch_size": 1,
+            "training.gradient_accumulation_steps": rows,
+        }
+    )
+
+
 def _why(context: Context, value: str) -> str:
     if value == "full":
         return "Full fine-tuning trains every weight, as was asked."
@@ -68,11 +84,10 @@ def _why(context: Context, value: str) -> str:
         return "The model's weights are stored in 4 bits already; they are used as they are."
     if context.estimate is None:
         return ""
-    lora, free = _as(context, "lora"), context.estimate.free_bytes
-    need = (
-        f"16-bit LoRA needs up to {gib(lora.peak.high_bytes)}, {percent(lora.peak.high_bytes / max(1, free))} "
-        f"of {gib(free)} free"
-    )
+    lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
+    least = "" if value == "lora" else "at best "
+    share = percent(lora.peak.high_bytes / max(1, free))
+    need = f"16-bit LoRA needs {least}up to {gib(lora.peak.high_bytes)}, {share} of {gib(free)} free"
     if context.device.kind == "cpu":
         if value == "lora":
             return f"{need}: it fits, and quantised products have no fast kernels on a CPU."

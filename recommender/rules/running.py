@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
+from recommender.steps import EVAL_SHARE, held_out_rows, plan_steps
 from recommender.units import count, gib, percent
 
 MOST = 1000
@@ -30,12 +31,17 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     if data is None:
         why = f"{percent(value)} of the rows are held out, at random but always the same."
     else:
-        held = max(1, round(data.rows * value))
+        held = held_out_rows(data.rows, value)
         why = (
             f"{percent(value)} of {count(data.rows)} rows, {count(held)}, are held out: enough to see the loss "
             f"turn, few "
             "enough to be quick. Copies of a row stay on one side."
         )
+    planned = plan_steps(context.config, data)
+    every, often = "", ""
+    if planned is not None and planned.eval_every is not None:
+        every = f" Here: every {count(planned.eval_every)} steps, {count(planned.evaluations)} times."
+        often = f" Here: every {count(planned.save_every)} steps."
     return {
         "data.eval_fraction": Reason(
             value,
@@ -47,14 +53,15 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
         ),
         "run.eval_steps": Reason(
             "auto",
-            "Spread evenly over the run, so that evaluation takes a small share of the time.",
+            f"Spread evenly over the run, so that evaluation takes at most {percent(EVAL_SHARE)} of the time.{every}",
             "this project",
             "medium",
             costs="none beyond evaluation's own time",
         ),
         "run.save_steps": Reason(
             "auto",
-            "A checkpoint at each evaluation, so that the best one can be kept and little is lost when the run dies.",
+            "A checkpoint at each evaluation, so that the best one can be kept and little is lost when the run dies."
+            + often,
             "this project",
             "medium",
             costs="Disk: the adapter and its optimizer states, for as many as are kept.",
