@@ -35,16 +35,25 @@ def crash_log_path() -> Path:
     return state_dir() / "crash.log"
 
 
-def show_crash(error: BaseException) -> int:
-    """Keep the traceback in the crash log, say so in one line, and return the exit code of an internal error."""
+def keep_crash(error: BaseException) -> str:
+    """Keep the traceback in the crash log; return where it is, as the end of a sentence."""
     log = crash_log_path()
     text = "".join(traceback.format_exception(error))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as stream:
             stream.write(f"--- {datetime.now().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n{text}\n")
-        kept = f"the details are in {log}"
     except OSError as problem:
-        kept = f"and its details could not be kept ({problem})"
-    print(f"error: lora-wizard itself failed ({type(error).__name__}: {error}); {kept}", file=sys.stderr)
+        return f"and its details could not be kept ({problem})"
+    return f"the details are in {log}"
+
+
+def crash_sentence(error: BaseException) -> str:
+    """Keep the traceback, and say in one sentence that this is our fault and where the details are."""
+    return f"lora-wizard itself failed ({type(error).__name__}: {error}); {keep_crash(error)}"
+
+
+def show_crash(error: BaseException) -> int:
+    """Keep the traceback in the crash log, say so in one line, and return the exit code of an internal error."""
+    print(f"error: {crash_sentence(error)}", file=sys.stderr)
     return INTERNAL_ERROR_EXIT

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 MORE = "? more"
+LAST = ("app.next_step", "app.help", "help", "app.quit", "quit")
+"""Actions that are everywhere; they stand behind those of the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class KeyBar(Widget):
             if binding.show and enabled and binding.description and binding.action not in found:
                 shown = binding.key_display or self.app.get_key_display(binding)
                 found[binding.action] = Key(binding.key, shown, binding.description)
-        return list(found.values())
+        ends = [found.pop(action) for action in LAST if action in found]
+        return [*found.values(), *ends]
 
     def render(self) -> Content:
         """Draw the line."""

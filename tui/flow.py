@@ -1,0 +1,264 @@
+"""What follows from what: a GPU, a model and data lead to a plan; a new one of them makes what follows from it anew.
+
+All of it is done in threads (`tui.work`), so no key waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from presets.errors import InputError, WizardError
+from tui.state import Progress
+from tui.widgets.top_bar import Step
+from tui.work import Done, Job, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recommender.config.schema import Goal
+    from recommender.machine.facts import Device, Gpu, Machine
+    from recommender.plan import Plan
+    from tui.app import WizardApp
+    from tui.state import WizardState
+
+POLL_SECONDS = 2.0
+"""How often free memory is looked at."""
+
+
+class Flow:
+    """Keeps the wizard's state true to what the person chose.
+
+    Attributes:
+        app: Whose state.
+    """
+
+    def __init__(self, app: WizardApp) -> None:
+        self.app = app
+        self._jobs: dict[Step, Job] = {}
+        self._polling = False
+        self._planned_for: tuple[object, ...] = ()
+
+    @property
+    def state(self) -> WizardState:
+        """What is known so far."""
+        return self.app.state
+
+    # Work in threads
+
+    def start(self, step: Step, what: str, work: Callable[[Job], Mapping[str, Any]]) -> None:
+        """Do something for a step in a thread; what was being done for it before is cancelled."""
+        self.stop(step)
+        job = Job(self.app, step, what)
+        self._jobs[step] = job
+        errors = {at: error for at, error in self.state.errors.items() if at != step}
+        self.set(working={**self.state.working, step: Progress(what)}, errors=errors)
+        self.app.run_worker(lambda: job.run(work), thread=True, group=step.name, exit_on_error=False)
+
+    def stop(self, step: Step) -> bool:
+        """Cancel what is being done for a step; whether there was something."""
+        job = self._jobs.pop(step, None)
+        if job is None:
+            return False
+        job.stop()
+        self.set(working={at: progress for at, progress in self.state.working.items() if at != step})
+        return True
+
+    def told(self, message: Told) -> None:
+        """Show how far a job is."""
+        step = message.job.step
+        if self._jobs.get(step) is message.job:
+            self.set(working={**self.state.working, step: message.progress})
+
+    def done(self, message: Done) -> None:
+        """Take over what a job found out, and go on from there."""
+        step = message.job.step
+        if self._jobs.get(step) is not message.job:
+            return
+        del self._jobs[step]
+        working = {at: progress for at, progress in self.state.working.items() if at != step}
+        errors = dict(self.state.errors) | ({step: message.error} if message.error else {})
+        self.set(working=working, errors=errors, **message.changes)
+        self.advance()
+
+    def set(self, **changes: Any) -> None:
+        """Replace fields of the state."""
+        self.app.state = replace(self.state, **changes)
+
+    def advance(self) -> None:
+        """Do what can be done now and is wanted: tokenise the data for the model, plan when the plan is looked at."""
+        state = self.state
+        busy = {**state.working, **state.errors}
+        ready = state.model is not None and not {Step.MODEL, Step.DATA} & set(state.working)
+        if ready and state.data.get("train") and state.dataset is None and Step.DATA not in busy:
+            self.profile()
+        elif ready and self.app.at is Step.PLAN:
+            self.plan_if_needed()
+
+    # Machine
+
+    def look(self) -> None:
+        """Look at the machine."""
+        self.start(Step.MACHINE, "looking at this machine", self._look)
+
+    def _look(self, _job: Job) -> Mapping[str, Any]:
+        machine = self.app.services.probe()
+        return {"machine": machine, "gpus_now": machine.gpus, **self._kept_device(machine)}
+
+    def _kept_device(self, machine: Machine) -> Mapping[str, Any]:
+        """The device that was chosen, as it is now; what the wizard chooses itself where none was."""
+        from recommender.machine.devices import default_device, device_for_cpu, device_for_gpu
+
+        old = self.state.device
+        if old is not None and old.simulated:
+            return {}
+        same = [gpu for gpu in machine.gpus if old is not None and gpu.uuid == old.uuid and not gpu.problem]
+        if same:
+            device = device_for_gpu(same[0], machine)
+        elif old is not None and old.kind == "cpu":
+            device = device_for_cpu(machine)
+        else:
+            device = default_device(machine)
+        return {"device": device, "free_now": device.free_bytes}
+
+    def choose_gpu(self, gpu: Gpu | None) -> None:
+        """Plan for this GPU, or for the CPU when None."""
+        from recommender.machine.devices import device_for_cpu, device_for_gpu
+
+        machine = self.state.machine
+        if machine is None:
+            return
+        try:
+            self.choose_device(device_for_cpu(machine) if gpu is None else device_for_gpu(gpu, machine))
+        except WizardError as error:
+            self.set(errors={**self.state.errors, Step.MACHINE: error})
+
+    def choose_device(self, device: Device) -> None:
+        """Plan for this device from now on."""
+        errors = {at: error for at, error in self.state.errors.items() if at not in (Step.MACHINE, Step.PLAN)}
+        self.set(device=device, free_now=None if device.simulated else device.free_bytes, errors=errors)
+        self.advance()
+
+    def poll(self) -> None:
+        """Look at free memory, in a thread; left out while the last look has not ended."""
+        if not self._polling and self.state.machine is not None:
+            self._polling = True
+            self.app.run_worker(self._poll, thread=True, group="poll", exit_on_error=False)
+
+    def _poll(self) -> None:
+        services = self.app.services
+        try:
+            gpus: Sequence[Gpu] = services.poll_gpus()[0] if self.state.machine and self.state.machine.gpus else ()
+            device = self.state.device
+            free = services.free_ram() if device is not None and device.kind == "cpu" else _free(gpus, device)
+            self.app.call_from_thread(self._polled, tuple(gpus), free)
+        finally:
+            self._polling = False
+
+    def _polled(self, gpus: tuple[Gpu, ...], free: int | None) -> None:
+        if self.state.device is None or self.state.device.simulated:
+            free = None
+        if gpus != self.state.gpus_now or free != self.state.free_now:
+            self.set(gpus_now=gpus, free_now=free)
+
+    # Model and data
+
+    def choose_model(self, name: str) -> None:
+        """Read a model, and make data and plan anew for it."""
+
+        def work(_job: Job) -> Mapping[str, Any]:
+            model = self.app.services.read_model(name)
+            if model.unsupported:
+                raise InputError(f"{name} cannot be used: {model.unsupported}", remedy="Choose another model.")
+            return {"model": model, "model_name": name, "dataset": None, "plan": None, "preset": ""}
+
+        self.stop(Step.DATA)
+        self.start(Step.MODEL, f"reading {name}", work)
+
+    def open_data(self, **changes: Any) -> None:
+        """Change how the data is read, and read it.
+
+        Args:
+            **changes: Keys of the `data` section; None drops one.
+        """
+        data = {key: value for key, value in {**self.state.data, **changes}.items() if value is not None}
+        self.set(data=data, dataset=None)
+        self.profile()
+
+    def profile(self) -> None:
+        """Read and tokenise the data as the state says."""
+        data, model = self.state.data, self.state.model
+
+        def work(job: Job) -> Mapping[str, Any]:
+            return {"dataset": self.app.services.profile(data, model, job.told, job.stopped)}
+
+        self.start(Step.DATA, "reading the rows", work)
+
+    def set_length(self, length: int) -> None:
+        """Limit rows to so many tokens; a plan that is there is priced again.
+
+        Raises:
+            InputError: the configuration cannot take it.
+        """
+        if self.state.plan is None:
+            self.set(max_length=length)
+        else:
+            self.take_plan(self.app.services.replan(self.state.plan, {"data.max_length": length}))
+
+    # Plan
+
+    def plan_if_needed(self) -> None:
+        """Make the plan when there is none for this device, model and data."""
+        state = self.state
+        wanted = (state.device, state.model, state.dataset)
+        if state.device is None or state.model is None or Step.PLAN in state.working:
+            return
+        if state.plan is None or self._planned_for != wanted:
+            if Step.PLAN in state.errors and self._planned_for == wanted:
+                return
+            self._planned_for = wanted
+            self.recommend()
+
+    def recommend(self, *, goal: Goal | None = None, overrides: Mapping[str, Any] | None = None) -> None:
+        """Make a plan.
+
+        Args:
+            goal: For this goal; the state's when None.
+            overrides: With these values of the person; the plan's own when None.
+        """
+        state = self.state
+        model, device, dataset, aim = state.model, state.device, state.dataset, goal or state.goal
+        if model is None or device is None:
+            return
+        given = dict(overrides if overrides is not None else state.plan.overrides if state.plan else state.overrides)
+        if state.max_length is not None and state.plan is None:
+            given["data.max_length"] = state.max_length
+        data = {key: value for key, value in state.data.items() if key != "max_length"}
+
+        def work(_job: Job) -> Mapping[str, Any]:
+            plan = self.app.services.recommend(model, device, dataset, goal=aim, overrides=given, data=data)
+            return {"plan": plan, "goal": aim}
+
+        self.start(Step.PLAN, "working out a plan", work)
+
+    def take_plan(self, plan: Plan, **changes: Any) -> None:
+        """Show an edited plan from now on."""
+        errors = {at: error for at, error in self.state.errors.items() if at is not Step.PLAN}
+        self.set(plan=plan, goal=plan.goal, max_length=plan.config.data.max_length, errors=errors, **changes)
+
+
+def absolute(paths: Sequence[str]) -> list[str]:
+    """Paths that hold wherever the configuration file is saved; what is no file here stays as it is."""
+    return [str(Path(path).expanduser().absolute()) if Path(path).expanduser().exists() else path for path in paths]
+
+
+def _free(gpus: Sequence[Gpu], device: Device | None) -> int | None:
+    """Bytes free on the device now; what it had when it cannot be asked."""
+    if device is None:
+        return None
+    for gpu in gpus:
+        if gpu.uuid == device.uuid and gpu.memory_free is not None:
+            return gpu.memory_free
+    return device.free_bytes

@@ -1,0 +1,127 @@
+"""What all steps of the wizard share: the bar above, the keys below, and following the wizard's state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Static
+
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.rows import Row, row
+from tui.widgets.text import paragraph
+from tui.widgets.too_small import TooSmall, is_too_small
+from tui.widgets.top_bar import Step, TopBar
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from presets.errors import WizardError
+    from tui.app import WizardApp
+    from tui.state import WizardState
+
+NARROW = 100
+"""Columns below which panes stack or become tabs."""
+
+
+class StepScreen(Screen[None]):
+    """One step.
+
+    A subclass gives `STEP`, its `body`, and `show`, which is called with the state whenever that has changed while the
+    screen is seen, and when it comes to be seen.
+    """
+
+    STEP: ClassVar[Step]
+    HELP: ClassVar[str] = ""
+    """What `?` says about the screen as a whole."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "app.next_step", "next step"),
+        Binding("question_mark", "app.help", "help", key_display="?"),
+    ]
+    DEFAULT_CSS = """
+    StepScreen { layers: default cover; }
+    #problem { height: auto; max-height: 9; display: none; }
+    #problem.-shown { display: block; }
+    """
+
+    @property
+    def wizard(self) -> WizardApp:
+        """The application that this is a step of."""
+        return cast("WizardApp", self.app)
+
+    @property
+    def state(self) -> WizardState:
+        """What is known so far."""
+        return self.wizard.state
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield TopBar(self.STEP)
+        with Container(id="problem", classes="pane -bad") as box:
+            box.border_title = "this did not work"
+            yield Static(id="problem-text")
+        yield from self.body()
+        yield KeyBar()
+        yield TooSmall()
+
+    def body(self) -> ComposeResult:
+        """What stands between the bar and the keys."""
+        raise NotImplementedError
+
+    def show(self, state: WizardState) -> None:
+        """Show the state."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        """Follow the state."""
+        self.watch(self.app, "state", self._follow, init=False)
+        self._follow()
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was seen."""
+        self._follow()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for the size."""
+        self.set_class(is_too_small(*event.size), "-tiny")
+        self.set_class(event.size.width < NARROW, "-narrow")
+        self.set_class(event.size.height < 30, "-short")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Nothing may be changed by keys while the notice of a small terminal covers everything."""
+        return not self.has_class("-tiny") or action in {"app.quit", "quit"}
+
+    def explain(self) -> list[Row]:
+        """What `?` says: about what has the focus, or about the step."""
+        return [row((f"{self.STEP.value} {self.STEP.title}", "accent")), row(self.HELP)]
+
+    def _follow(self) -> None:
+        if not self.is_attached or self.app.screen is not self:
+            return
+        state = self.state
+        bar = self.query_one(TopBar)
+        bar.done, bar.device = state.done, state.device_line()
+        self._show_problem(state)
+        self.show(state)
+
+    def _show_problem(self, state: WizardState) -> None:
+        error = state.errors.get(self.STEP)
+        box = self.query_one("#problem")
+        box.set_class(error is not None, "-shown")
+        if error is None:
+            return
+        self.query_one("#problem-text", Static).update(paragraph(error_rows(error)))
+
+
+def error_rows(error: WizardError) -> list[Row]:
+    """What happened, what to do, and the first lines of the technical detail."""
+    from tui.clean import clean
+
+    lines = [row(("✗ ", "bad"), (clean(error.message), "bright"))]
+    if error.remedy:
+        lines.append(row(("→ ", "accent"), clean(error.remedy)))
+    lines += [row((f"  {clean(line)}", "quiet")) for line in error.detail.strip().splitlines()[:3]]
+    return lines

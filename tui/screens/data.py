@@ -1,0 +1,350 @@
+"""Step 3: did it understand my file, will the model learn the answers, what does the length limit cut."""
+
+from __future__ import annotations
+
+import random
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input, Static
+
+from presets.errors import InputError, WizardError
+from recommender.units import count
+from tui.clean import clean
+from tui.flow import absolute
+from tui.screens.base import StepScreen
+from tui.screens.data_text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
+from tui.widgets.rows import Rows, row
+from tui.widgets.sample import sample_content
+from tui.widgets.top_bar import Step
+
+if TYPE_CHECKING:
+    from recommender.data.dataset import DataSet, Sample
+    from tui.state import WizardState
+
+
+class PathSuggester(Suggester):
+    """Completes the last path that is typed, from the folders and data files there."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The rest of the first name that begins so."""
+        last = value.rpartition(" ")[2]
+        if not last:
+            return None
+        typed = Path(last).expanduser()
+        folder, start = (typed, "") if last.endswith("/") else (typed.parent, typed.name)
+        found = first_match(folder, start)
+        return None if found is None else value + found[len(start) :]
+
+
+def first_match(folder: Path, start: str) -> str | None:
+    """The first folder or data file in a folder whose name begins so; folders end in a slash."""
+    from tui.screens.browse import is_data
+
+    try:
+        names = sorted(
+            entry.name + "/" if entry.is_dir() else entry.name
+            for entry in folder.iterdir()
+            if entry.name.startswith(start) and (entry.is_dir() or is_data(entry))
+        )
+    except OSError:
+        return None
+    return next((name for name in names if name.rstrip("/") != start or name.endswith("/")), None)
+
+
+class PathInput(Input):
+    """The path of the data."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "open", key_display="enter"),
+        Binding("right", "cursor_right", "complete", key_display="→"),
+        Binding("escape", "screen.leave_path", "to the summary", key_display="esc"),
+    ]
+
+
+class Sampled(Message):
+    """A row as the model will see it, ready to be shown."""
+
+    def __init__(self, dataset: DataSet, sample: Sample | None, error: str = "") -> None:
+        super().__init__()
+        self.dataset = dataset
+        """Of which data."""
+        self.sample = sample
+        """The row; None when it cannot be shown."""
+        self.error = error
+        """Why."""
+
+
+class DataScreen(StepScreen):
+    """The profile on the left, a sample on the right."""
+
+    STEP = Step.DATA
+    HELP = (
+        "The data that is trained on: JSON, JSONL, CSV, Parquet or text files, or a folder of them. Its shape is "
+        "recognised by its columns; f corrects it by hand. Lengths are in the model's own tokens, with its own chat "
+        "template. + and - move max_length: what it cuts is exact at once. On the right is a row as the model will see "
+        "it: special tokens shown, highlighted what the loss sees, struck through what max_length cuts. ✗ is a stop: "
+        "nothing starts until it is gone."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "open", "open"),
+        Binding("right_square_bracket", "sample(1)", "next", key_display="]"),
+        Binding("left_square_bracket", "sample(-1)", "previous", key_display="["),
+        Binding("plus,equals_sign", "length(1)", "longer", key_display="+"),
+        Binding("minus", "length(-1)", "shorter", key_display="-"),
+        Binding("m", "type_length", "max_length"),
+        Binding("f", "format", "format"),
+        Binding("b", "bad_rows", "bad rows"),
+        Binding("z", "random", "random row"),
+        Binding("L", "longest", "longest row"),
+        Binding("i", "ids", "token ids"),
+        Binding("ctrl+o", "browse", "browse files", show=False),
+    ]
+    DEFAULT_CSS = """
+    #path-row { height: 1; padding: 0 2; }
+    #path-label { width: 6; color: $label; }
+    #path { width: 1fr; }
+    #data-panes { height: 1fr; }
+    #profile { width: 1fr; height: 1fr; }
+    #sample { width: 1fr; height: 1fr; }
+    #sample-scroll { height: 1fr; scrollbar-size-vertical: 1; }
+    #sample-text { height: auto; }
+    DataScreen.-narrow #data-panes { layout: vertical; }
+    DataScreen.-narrow #profile { width: 100%; height: 13; }
+    DataScreen.-narrow #sample { width: 100%; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._row = 0
+        self._ids = False
+        self._shown: tuple[object, ...] = ()
+        self._sample: Sample | None = None
+
+    def body(self) -> ComposeResult:
+        """The path, the profile, a sample."""
+        with Horizontal(id="path-row"):
+            yield Static("data", id="path-label")
+            yield PathInput(placeholder="a file or a folder: data/train.jsonl", suggester=PathSuggester(), id="path")
+        with Horizontal(id="data-panes"):
+            with Vertical(id="profile", classes="pane") as profile:
+                profile.border_title = "profile"
+                yield Rows(id="profile-rows")
+            with Vertical(id="sample", classes="pane") as sample:
+                sample.border_title = "sample"
+                sample.border_subtitle = "highlighted = what the loss sees"
+                with VerticalScroll(id="sample-scroll"):
+                    yield Static(id="sample-text")
+
+    def on_mount(self) -> None:
+        """Ask for the path when there is none yet."""
+        super().on_mount()
+        if self.state.data.get("train"):
+            self.query_one("#path", Input).value = shlex.join(map(str, self.state.data["train"]))
+            self.query_one("#profile-rows").focus()
+        else:
+            self.query_one("#path").focus()
+
+    def show(self, state: WizardState) -> None:
+        """Show the profile at the length that holds, or how far its making is."""
+        rows = self.query_one("#profile-rows", Rows)
+        width = max(20, rows.scrollable_content_region.width)
+        working = state.working.get(Step.DATA) or state.working.get(Step.MODEL)
+        box = self.query_one("#profile")
+        if working is not None:
+            rows.show(progress_rows(working, width))
+        elif state.dataset is None:
+            rows.show([row((_waiting_for(state), "quiet"))])
+            self.query_one("#sample-text", Static).update("")
+        else:
+            profile = state.dataset.profile
+            box.border_title = clean(_title(profile.files))
+            stopped = bool(profile.stops_at(state.length))
+            box.set_class(stopped, "-bad")
+            rows.show(summary(profile, state.length, width))
+            self._show_sample(state.dataset, state.length)
+
+    def on_resize(self, event: Any) -> None:
+        """The histogram has another width."""
+        super().on_resize(event)
+        self.call_after_refresh(self._follow)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs rows is offered when there are some."""
+        profile = self.state.dataset.profile if self.state.dataset else None
+        if action in {"sample", "length", "type_length", "random", "longest", "ids", "format"} and profile is None:
+            return False
+        if action == "bad_rows" and (profile is None or not profile.bad_row_count):
+            return False
+        return super().check_action(action, parameters)
+
+    # The sample
+
+    def _show_sample(self, dataset: DataSet, length: int) -> None:
+        self._row = min(self._row, max(0, len(dataset) - 1))
+        wanted = (dataset, self._row, length)
+        if wanted != self._shown:
+            self._shown = wanted
+            self.refresh_bindings()
+            self._read_sample(dataset, self._row, length)
+
+    @work(thread=True, exclusive=True, group="sample", exit_on_error=False)
+    def _read_sample(self, dataset: DataSet, index: int, length: int) -> None:
+        try:
+            self.post_message(Sampled(dataset, dataset.sample(index, length)))
+        except WizardError as error:
+            self.post_message(Sampled(dataset, None, str(error)))
+
+    @on(Sampled)
+    def _sampled(self, message: Sampled) -> None:
+        if message.dataset is not self.state.dataset:
+            return
+        self._sample = message.sample
+        if message.sample is None:
+            self.query_one("#sample-text", Static).update(clean(message.error))
+            return
+        if message.sample.row == self._row:
+            self._draw_sample(message.sample)
+
+    def _draw_sample(self, sample: Sample) -> None:
+        dataset = self.state.dataset
+        total = count(len(dataset)) if dataset else "?"
+        box = self.query_one("#sample")
+        box.border_title = f"sample {count(sample.row + 1)} of {total}, line {sample.line}, {count(sample.length)} tokens"
+        cut = f" · struck through = cut ({count(sample.length - self.state.length)})" if sample.length > self.state.length else ""
+        box.border_subtitle = f"highlighted = what the loss sees{cut}"
+        text = sample_content(sample.pieces, ids=self._ids, colour=not self.app.no_color and self.wizard.unicode)
+        self.query_one("#sample-text", Static).update(text)
+        self.query_one("#sample-scroll").scroll_home(animate=False)
+
+    def _go_to_row(self, index: int) -> None:
+        if self.state.dataset is not None:
+            self._row = index % len(self.state.dataset)
+            self._show_sample(self.state.dataset, self.state.length)
+
+    def action_sample(self, by: int) -> None:
+        """Show the next or the previous row."""
+        self._go_to_row(self._row + by)
+
+    def action_random(self) -> None:
+        """Show any row."""
+        if self.state.dataset is not None:
+            self._go_to_row(random.randrange(len(self.state.dataset)))
+
+    def action_longest(self) -> None:
+        """Show the row with most tokens."""
+        if self.state.dataset is not None:
+            self._go_to_row(self.state.dataset.longest(1)[0])
+
+    def action_ids(self) -> None:
+        """Show each token's id, or stop to."""
+        self._ids = not self._ids
+        if self._sample is not None:
+            self._draw_sample(self._sample)
+
+    # The length limit
+
+    def action_length(self, by: int) -> None:
+        """The next limit up or down."""
+        context = self.state.model.max_position_embeddings if self.state.model else None
+        self.wizard.flow.set_length(next_length(self.state.length, by, context))
+
+    def action_type_length(self) -> None:
+        """Type the limit."""
+        from tui.screens.popup import ValuePopup
+
+        self.app.push_screen(ValuePopup("max_length", str(self.state.length), self._take_length, hint="tokens a row may have; the rest is cut"))
+
+    def _take_length(self, text: str) -> None:
+        try:
+            length = int(text.replace(" ", ""))
+        except ValueError:
+            raise InputError(f"'{text}' is not a whole number.") from None
+        if length < 8:
+            raise InputError("max_length must be at least 8 tokens.")
+        self.wizard.flow.set_length(length)
+
+    # Which data
+
+    def action_open(self) -> None:
+        """Type a path."""
+        self.query_one("#path").focus()
+
+    def action_leave_path(self) -> None:
+        """Go to the summary."""
+        self.query_one("#profile-rows").focus()
+
+    def action_browse(self) -> None:
+        """Choose a file in a tree."""
+        from tui.screens.browse import BrowseScreen
+
+        self.app.push_screen(BrowseScreen(Path.cwd()), self._browsed)
+
+    def _browsed(self, path: str | None) -> None:
+        if path:
+            self.query_one("#path", Input).value = shlex.quote(path)
+            self._open([path])
+
+    @on(Input.Submitted, "#path")
+    def _submitted(self, event: Input.Submitted) -> None:
+        try:
+            paths = shlex.split(event.value)
+        except ValueError:
+            paths = [event.value]
+        if paths:
+            self._open(paths)
+
+    def _open(self, paths: Sequence[str]) -> None:
+        self._row = 0
+        self.query_one("#profile-rows").focus()
+        self.wizard.flow.open_data(train=absolute(paths), format=None, columns=None, skip_bad_rows=None)
+
+    def action_format(self) -> None:
+        """Say by hand what the columns are."""
+        from tui.screens.columns import ask_format
+
+        if self.state.dataset is not None:
+            ask_format(self.wizard, self.state.dataset.profile)
+
+    def action_bad_rows(self) -> None:
+        """List the bad rows; leave them out or take them back."""
+        from tui.screens.popup import PickPopup
+
+        dataset = self.state.dataset
+        if dataset is None:
+            return
+        profile = dataset.profile
+        screen = PickPopup("bad rows", lambda width, _wanted: bad_row_picks(profile, width))
+        self.app.push_screen(screen, self._bad_rows_answered)
+
+    def _bad_rows_answered(self, key: str | None) -> None:
+        if key == LEAVE_OUT:
+            self.wizard.flow.open_data(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
+
+    def on_key(self, event: Any) -> None:
+        """Escape ends the reading."""
+        if event.key == "escape" and self.wizard.flow.stop(Step.DATA):
+            event.stop()
+
+
+def _waiting_for(state: WizardState) -> str:
+    if state.data.get("train") and state.model is None:
+        return "the rows are read when a model is chosen: 2"
+    return "no data yet: type a path above, or ctrl+o browses"
+
+
+def _title(files: Sequence[Path]) -> str:
+    if not files:
+        return "data"
+    return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"

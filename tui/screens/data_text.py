@@ -1,0 +1,130 @@
+"""What the Data screen says of a profile, as toned lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recommender.units import count, duration, percent
+from tui.clean import clean
+from tui.widgets.histogram import histogram
+from tui.widgets.pick_list import Pick
+from tui.widgets.rows import Row, row
+from tui.widgets.text import cell
+
+if TYPE_CHECKING:
+    from recommender.data.profile import BadRow, DataProfile
+    from tui.state import Progress
+
+LENGTHS = (64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 65536, 131072)
+"""Limits that + and - go through."""
+LEAVE_OUT = "leave-out"
+
+
+def next_length(length: int, by: int, context: int | None) -> int:
+    """The next limit up or down, within the model's context."""
+    steps = [step for step in LENGTHS if context is None or step <= context]
+    if by > 0:
+        return next((step for step in steps if step > length), length)
+    return next((step for step in reversed(steps) if step < length), length)
+
+
+def summary(profile: DataProfile, max_length: int, width: int) -> list[Row]:
+    """Did it understand my file, will the model learn the answers, what does the limit cut."""
+    columns = ", ".join(clean(f"{column}" if role == column else f"{role}={column}") for role, column in profile.columns.items())
+    rows = [
+        row((clean(profile.shape), "bright"), (f" ({columns})" if columns else "", "label"), ("   ", "plain"), (count(profile.rows), "bright"), (" rows", "label"), indent=2),
+        row((clean(profile.shape_reason), "quiet"), indent=2),
+        _lengths(profile),
+        *histogram(profile, max_length, width),
+        _cut(profile, max_length),
+        _trained(profile, max_length),
+    ]  # fmt: skip
+    return [*rows, *_judgements(profile, max_length)]
+
+
+def _lengths(profile: DataProfile) -> Row:
+    sure = "" if profile.tokenizer == "exact" else "  estimated from bytes: no tokenizer here"
+    shown = [("p50", profile.quantile(0.5)), ("p90", profile.quantile(0.9)), ("p99", profile.quantile(0.99))]
+    told = " · ".join(f"{name} {count(value)}" for name, value in [*shown, ("max", profile.longest)])
+    return row(("tokens  ", "label"), (told, "bright"), (sure, "caution"), indent=8)
+
+
+def _cut(profile: DataProfile, max_length: int) -> Row:
+    rows = profile.rows_cut(max_length)
+    head = (f"cut at {count(max_length)}: ", "label")
+    if not rows:
+        return row(head, ("nothing", "good"), ("  every row is kept whole", "label"), indent=2)  # type: ignore[arg-type]
+    lost = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
+    share = rows / profile.rows if profile.rows else 0.0
+    return row(
+        (f"cut at {count(max_length)}: ", "label"),
+        (f"{count(rows)} rows ({percent(share)})", "bright"),
+        (f", {percent(lost)} of tokens", "label"),
+        indent=2,
+    )
+
+
+def _trained(profile: DataProfile, max_length: int) -> Row:
+    tokens = profile.tokens_at(max_length)
+    share = profile.trained_at(max_length) / tokens if tokens else 0.0
+    what = "the answers" if share < 0.995 else "everything"
+    method = f"  found by {clean(profile.mask_method)}" if profile.mask_method else ""
+    return row(("trained on: ", "label"), (f"{percent(share)} of tokens", "bright"), (f" ({what})", "label"), (method, "quiet"), indent=2)
+
+
+def _judgements(profile: DataProfile, max_length: int) -> list[Row]:
+    rows = [row(("✗ ", "bad"), (clean(stop), "plain"), indent=2) for stop in profile.stops_at(max_length)]
+    end = f" ({clean(profile.end_of_turn)})" if profile.end_of_turn else ""
+    if profile.trains_end_of_turn is True:
+        rows.append(row(("✓ ", "good"), f"the end-of-turn token is trained{end}", indent=2))
+    elif profile.trains_end_of_turn is False:
+        rows.append(row(("! ", "caution"), f"the end-of-turn token{end} is not trained: answers may not end", indent=2))
+    if profile.bad_row_count:
+        left_out = "left out" if profile.skipped_rows else "not left out yet"
+        rows.append(row(("! ", "caution"), f"{count(profile.bad_row_count)} bad rows, {left_out}: b lists them", indent=2))
+    if profile.duplicates:
+        rows.append(row(("! ", "caution"), f"{count(profile.duplicates)} exact duplicates", indent=2))
+    if profile.empty_answers:
+        rows.append(row(("! ", "caution"), f"{count(profile.empty_answers)} rows of which nothing is trained", indent=2))
+    rows += [row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length)]
+    return rows
+
+
+def progress_rows(progress: Progress, width: int) -> list[Row]:
+    """How far it is: a bar with counts and the time that is left."""
+    if not progress.total:
+        return [row((f"{clean(progress.what)} …", "bright")), row(("esc cancels", "quiet"))]
+    share = min(1.0, progress.done / progress.total)
+    cells = max(10, min(40, width - 4))
+    full = round(share * cells)
+    left = f" · about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
+    return [
+        row((clean(progress.what), "bright")),
+        row(("█" * full, "accent"), ("─" * (cells - full), "quiet"), (f"  {percent(share)}", "bright")),
+        row((f"{count(progress.done)} of about {count(progress.total)}{left} · esc cancels", "label")),
+    ]
+
+
+def bad_row_picks(profile: DataProfile, width: int) -> list[Pick]:
+    """The bad rows, and what to do with all of them."""
+    left_out = bool(profile.skipped_rows)
+    offer = "take them back: nothing starts while they are there" if left_out else f"leave these {count(profile.bad_row_count)} rows out"
+    picks = [Pick(LEAVE_OUT, (row(("→ ", "accent"), (offer, "bright")),))]
+    picks += [_bad(number, bad, width) for number, bad in enumerate(profile.bad_rows)]
+    more = profile.bad_row_count - len(profile.bad_rows)
+    if more > 0:
+        picks.append(Pick("more", (row((f"and {count(more)} more", "quiet")),), fixed=True))
+    return picks
+
+
+def _bad(number: int, bad: BadRow, width: int) -> Pick:
+    from pathlib import Path
+
+    place = f"{Path(bad.file).name}:{bad.line}"
+    return Pick(
+        f"bad:{number}",
+        (
+            row(("✗ ", "bad"), (cell(clean(place), min(28, width // 3)), "label"), " ", (clean(bad.reason), "plain")),
+            row(("    " + clean(bad.start), "quiet")),
+        ),
+    )

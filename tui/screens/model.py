@@ -1,0 +1,300 @@
+"""Step 2: which model. What is on this disk first, then the catalogue, then whatever hub id was typed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from presets.errors import WizardError
+from tui.clean import clean
+from tui.screens.base import StepScreen
+from tui.screens.machine_text import short_name
+from tui.screens.model_text import (
+    METHODS,
+    USE,
+    Entry,
+    Fit,
+    entries,
+    facts,
+    fit_of,
+    header,
+    matching,
+    model_picks,
+)
+from tui.widgets.pick_list import MARGIN, PickList
+from tui.widgets.rows import Row, row
+from tui.widgets.text import content, paragraph
+from tui.widgets.top_bar import Step
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from recommender.machine.facts import Device
+    from recommender.model.spec import ModelSpec
+    from tui.state import WizardState
+
+BATCH_SECONDS = 0.25
+"""Priced rows are shown at most four times a second."""
+
+
+class ModelList(PickList):
+    """The models; enter chooses one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "choose", key_display="enter")]
+
+
+class FilterInput(Input):
+    """The filter; enter chooses the row under the list's cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "choose", key_display="enter"),
+        Binding("escape", "screen.leave_filter", "to the list", key_display="esc"),
+    ]
+
+
+class Listed(Message):
+    """What there is to choose from."""
+
+    def __init__(self, found: list[Entry], *, complete: bool) -> None:
+        super().__init__()
+        self.found = found
+        """All models known so far."""
+        self.complete = complete
+        """Whether this disk has been looked through."""
+
+
+class Priced(Message):
+    """How some models fit."""
+
+    def __init__(self, device: Device, specs: Mapping[str, ModelSpec], fits: Mapping[str, Mapping[str, Fit]]) -> None:
+        super().__init__()
+        self.device = device
+        """On what."""
+        self.specs = specs
+        """Architecture by name."""
+        self.fits = fits
+        """Fit by name and method."""
+
+
+class ModelScreen(StepScreen):
+    """A filter over a table."""
+
+    STEP = Step.MODEL
+    HELP = (
+        "Which model is tuned. / filters; enter chooses the row under the cursor. full, lora and qlora say whether that "
+        "way of training fits on the chosen device, and how many GiB its worst step takes with one row of 1 024 tokens: "
+        "FITS with room to spare, TIGHT when the upper estimate is near the limit, NO when it is too much. The plan "
+        "finds the best values for each. A model that needs a licence or a token says so here, before anything is "
+        "downloaded."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "filter", key_display="/")]
+    DEFAULT_CSS = """
+    #filter-row { height: 1; padding: 0 2; }
+    #filter-label { width: 9; color: $label; }
+    #model-filter { width: 1fr; }
+    #models { height: 1fr; }
+    #columns { height: 1; padding: 0 0 0 2; }
+    #model-list { height: 1fr; }
+    #model-facts { height: auto; min-height: 6; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[Entry] = []
+        self._complete = False
+        self._specs: dict[str, ModelSpec] = {}
+        self._fits: dict[str, Mapping[str, Fit]] = {}
+        self._priced_for: Device | None = None
+        self._choosing = ""
+
+    def body(self) -> ComposeResult:
+        """Filter, table, facts."""
+        with Horizontal(id="filter-row"):
+            yield Static("filter /", id="filter-label")
+            yield FilterInput(placeholder="a word of its name, a hub id org/model, or a folder", id="model-filter")
+        with Vertical(id="models", classes="pane") as models:
+            models.border_title = "models"
+            yield Static(id="columns")
+            yield ModelList(id="model-list")
+        with Vertical(id="model-facts", classes="pane") as box:
+            box.border_title = "model"
+            yield Static(id="facts-text")
+
+    def on_mount(self) -> None:
+        """List what there is."""
+        super().on_mount()
+        self.query_one(ModelList).focus()
+        self._list_models()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the columns' titles too."""
+        super().on_resize(event)
+        self.call_after_refresh(self._show_header)
+
+    def show(self, state: WizardState) -> None:
+        """Show the models, how they fit, and what is being read."""
+        self._show_list()
+        self._show_facts()
+        if state.device is not None and state.device is not self._priced_for and self._entries:
+            self._price()
+        if self._choosing and state.model is not None and state.model_name == self._choosing:
+            self._choosing = ""
+            if not state.model.access:
+                self.call_after_refresh(self.wizard.action_go, int(Step.DATA))
+        elif Step.MODEL in state.errors:
+            self._choosing = ""
+
+    def _show_header(self) -> None:
+        width = self.query_one(ModelList).scrollable_content_region.width - MARGIN
+        self.query_one("#columns", Static).update(content(header(width), width))
+
+    def _show_list(self) -> None:
+        wanted = self.query_one("#model-filter", Input).value
+        shown = matching(self._entries, wanted)
+        chosen = self.state.model_name if self.state.model is not None else ""
+        self.query_one(ModelList).show(
+            lambda width: model_picks(shown, self._fits, chosen, wanted, width, listing=not self._complete)
+        )
+
+    def _show_facts(self) -> None:
+        self.query_one("#facts-text", Static).update(paragraph(self._fact_rows()))
+
+    def _fact_rows(self) -> list[Row]:
+        state = self.state
+        working = state.working.get(Step.MODEL)
+        if working is not None:
+            return [row((clean(working.what), "bright"), (" …  esc cancels", "quiet"))]
+        current = self.query_one(ModelList).current
+        entry = next((entry for entry in self._entries if current is not None and entry.name == current.key), None)
+        device = "this device" if state.device is None else short_name(state.device.name)
+        spec = None
+        if entry is not None:
+            chosen = state.model if entry.name == state.model_name else None
+            spec = chosen or self._specs.get(entry.name) or entry.spec
+        return facts(entry, spec, device)
+
+    @work(thread=True, exit_on_error=False, group="list")
+    def _list_models(self) -> None:
+        """The catalogue at once, this disk when it has been looked through."""
+        services = self.wizard.services
+        catalogue = services.model_catalogue()
+        self.post_message(Listed(entries((), catalogue), complete=False))
+        self.post_message(Listed(entries(services.local_models(), catalogue), complete=True))
+
+    @on(Worker.StateChanged)
+    def _worker_ended(self, event: Worker.StateChanged) -> None:
+        if event.worker.group == "list" and event.state is WorkerState.ERROR:
+            error = event.worker.error
+            message = error.message if isinstance(error, WizardError) else f"The models cannot be listed: {error}"
+            self._complete = True
+            self.wizard.flow.set(errors={**self.state.errors, Step.MODEL: WizardError(message)})
+
+    @on(Listed)
+    def _listed(self, message: Listed) -> None:
+        self._entries, self._complete = message.found, message.complete
+        self._specs |= {entry.name: entry.spec for entry in message.found if entry.spec is not None}
+        self._show_list()
+        self._show_facts()
+        if self.state.device is not None:
+            self._price()
+
+    def _price(self) -> None:
+        device = self.state.device
+        if device is None:
+            return
+        if device is not self._priced_for:
+            self._fits = {}
+        self._priced_for = device
+        wanted = [entry for entry in self._entries if entry.name not in self._fits and not entry.trouble]
+        self._price_in_thread(device, self._visible_first(wanted))
+
+    def _visible_first(self, wanted: list[Entry]) -> list[Entry]:
+        picks = self.query_one(ModelList)
+        top, height = picks.scroll_offset.y, picks.size.height
+        seen = {pick.key for pick in picks.picks[top : top + height]}
+        return sorted(wanted, key=lambda entry: entry.name not in seen)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="price")
+    def _price_in_thread(self, device: Device, wanted: list[Entry]) -> None:
+        worker: Worker[Any] = get_current_worker()
+        specs: dict[str, ModelSpec] = {}
+        fits: dict[str, Mapping[str, Fit]] = {}
+        shown_at = 0.0
+        for entry in wanted:
+            if worker.is_cancelled:
+                return
+            priced = self._priced(entry, device)
+            if priced is not None:
+                specs[entry.name], fits[entry.name] = priced
+            if fits and time.monotonic() - shown_at > BATCH_SECONDS:
+                shown_at = time.monotonic()
+                self.post_message(Priced(device, specs, fits))
+                specs, fits = {}, {}
+        self.post_message(Priced(device, specs, fits))
+
+    def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | None:
+        """None for a model that cannot be priced: its row shows no fit, choosing it says why."""
+        services = self.wizard.services
+        try:
+            spec = entry.spec or self._specs.get(entry.name) or services.catalogue_spec(entry.name)
+            if spec.unsupported:
+                return None
+            return spec, {method: fit_of(services.method_fit(spec, device, method)) for method in METHODS}
+        except WizardError:
+            return None
+
+    @on(Priced)
+    def _take_prices(self, message: Priced) -> None:
+        if message.device is self._priced_for:
+            self._specs |= message.specs
+            self._fits |= message.fits
+            self._show_list()
+            self._show_facts()
+
+    @on(Input.Changed, "#model-filter")
+    def _filtered(self) -> None:
+        self._show_list()
+        self.query_one(ModelList).action_edge(-1)
+        self._show_facts()
+
+    @on(Input.Submitted, "#model-filter")
+    def _submitted(self) -> None:
+        self.query_one(ModelList).action_choose()
+
+    @on(PickList.Moved)
+    def _moved(self) -> None:
+        self._show_facts()
+
+    @on(PickList.Chosen)
+    def _chosen(self, event: PickList.Chosen) -> None:
+        self._choosing = event.pick.key.removeprefix(USE)
+        self.wizard.flow.choose_model(self._choosing)
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one("#model-filter", Input).focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """The arrow keys move in the list while the filter is typed; escape ends the reading of a model."""
+        filtering = self.query_one("#model-filter", Input).has_focus
+        if filtering and event.key in ("up", "down", "pageup", "pagedown"):
+            picks = self.query_one(ModelList)
+            by = 1 if "down" in event.key else -1
+            (picks.action_page if event.key.startswith("page") else picks.action_move)(by)
+            event.stop()
+        elif event.key == "escape" and self.wizard.flow.stop(Step.MODEL):
+            self._choosing = ""
+            event.stop()
+
+    def action_leave_filter(self) -> None:
+        """Go back to the list."""
+        self.query_one(ModelList).focus()

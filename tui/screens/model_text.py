@@ -1,0 +1,204 @@
+"""What the Model screen says: its rows, their columns, and the facts of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from recommender.units import count, gib, gib_number
+from tui.clean import clean
+from tui.widgets.pick_list import Pick
+from tui.widgets.rows import Part, Row, Tone, row
+from tui.widgets.text import cell
+
+if TYPE_CHECKING:
+    from presets.models import CatalogueModel
+    from recommender.model.local import LocalModel
+    from recommender.model.spec import ModelSpec
+    from recommender.plan import Estimate
+
+WIDE = 90
+"""Columns from which names stand with their owner."""
+METHODS = ("full", "lora", "qlora")
+USE = "use:"
+"""Key of the row that takes what was typed as a hub id or a folder."""
+WORDS: Mapping[str, tuple[str, Tone]] = {"yes": ("FITS", "good"), "tight": ("TIGHT", "caution"), "no": ("NO", "bad")}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model that can be chosen."""
+
+    name: str
+    """What `read_model` takes."""
+    title: str
+    group: Literal["disk", "catalogue"]
+    parameters: int | None = None
+    context: int | None = None
+    disk_bytes: int | None = None
+    gated: bool = False
+    trouble: str = ""
+    """Why it cannot be read; empty when it can."""
+    spec: ModelSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How one method fits."""
+
+    fits: str
+    nbytes: int
+
+
+Fits = Mapping[str, Mapping[str, Fit]]
+"""Model name to method to fit; a model that is not priced yet is missing."""
+
+
+def fit_of(estimate: Estimate) -> Fit:
+    """What a row shows of an estimate."""
+    return Fit(estimate.fits, estimate.peak.process_bytes)
+
+
+def entries(local: Iterable[LocalModel], catalogue: Iterable[CatalogueModel]) -> list[Entry]:
+    """What is on this disk first, then the catalogue without it."""
+    here = [
+        Entry(
+            model.name,
+            model.name if model.source == "cache" else model.path.name,
+            "disk",
+            model.spec.total_parameters if model.spec else None,
+            model.spec.max_position_embeddings if model.spec else None,
+            model.nbytes,
+            trouble=model.trouble or (model.spec.unsupported if model.spec else ""),
+            spec=model.spec,
+        )
+        for model in local
+    ]
+    known = {entry.name.lower() for entry in here}
+    return here + [
+        Entry(model.name, model.hub_id, "catalogue", model.parameters, model.context, gated=model.gated)
+        for model in catalogue
+        if model.hub_id.lower() not in known
+    ]
+
+
+def matching(all_entries: Sequence[Entry], wanted: str) -> list[Entry]:
+    """Those that have every word of the filter in their name."""
+    words = wanted.lower().split()
+    return [entry for entry in all_entries if all(word in f"{entry.name} {entry.title}".lower() for word in words)]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Widths in cells."""
+
+    name: int
+    parameters: int = 8
+    context: int = 8
+    disk: int = 9
+    fit: int = 11
+
+    @classmethod
+    def for_width(cls, width: int) -> Columns:
+        """The name takes what the others leave."""
+        if width < WIDE:
+            return cls(max(12, width - 7 - 5 - 8 - 3 * 11), 7, 5, 8, 11)
+        return cls(min(52, max(20, width - 9 - 9 - 10 - 3 * 14)), 9, 9, 10, 14)
+
+
+def header(width: int) -> Row:
+    """The columns' titles."""
+    at = Columns.for_width(width)
+    parts = cell("name", at.name) + cell("params", at.parameters, "right")
+    parts += cell("context" if width >= WIDE else "ctx", at.context, "right") + cell("on disk", at.disk, "right")
+    return row((parts + "".join("  " + cell(method, at.fit - 2) for method in METHODS), "quiet"))
+
+
+def model_picks(
+    shown: Sequence[Entry], fits: Fits, chosen: str, wanted: str, width: int, *, listing: bool = False
+) -> list[Pick]:
+    """The rows: groups with their headings, then 'use …' for what was typed."""
+    at = Columns.for_width(width)
+    picks: list[Pick] = []
+    groups = (("disk", "on this disk"), ("catalogue", "catalogue: planned from its published facts"))
+    for group, title in groups:
+        members = [entry for entry in shown if entry.group == group]
+        if members:
+            picks.append(Pick(f"heading:{group}", (row((title, "accent")),), fixed=True))
+            picks += [_pick(entry, fits.get(entry.name, {}), chosen, at, short=width < WIDE) for entry in members]
+    if wanted.strip():
+        typed = clean(wanted.strip())
+        picks.append(Pick(USE + wanted.strip(), (row(("use ", "accent"), (typed, "bright"), ("  as a hub id or a folder", "quiet")),)))
+    elif listing:
+        picks.append(Pick("listing", (row(("looking for models on this disk …", "quiet")),), fixed=True))
+    return picks
+
+
+def _pick(entry: Entry, fits: Mapping[str, Fit], chosen: str, at: Columns, *, short: bool) -> Pick:
+    title = clean(entry.title.rpartition("/")[2] if short else entry.title)
+    name: Part = (cell(("✓ " if entry.name == chosen else "") + title, at.name), "good" if entry.name == chosen else "bright")
+    if entry.trouble:
+        return Pick(entry.name, (row(name, ("  ✗ ", "bad"), (clean(entry.trouble), "label")),))
+    facts = (
+        cell(count(entry.parameters) if entry.parameters else "", at.parameters, "right")
+        + cell(context(entry.context), at.context, "right")
+        + cell(gib(entry.disk_bytes) if entry.disk_bytes is not None else "", at.disk, "right")
+    )
+    parts: list[Part] = [name, (facts, "label")]
+    for method in METHODS:
+        parts += _fit(fits.get(method), at.fit)
+    return Pick(entry.name, (row(*parts),))
+
+
+def context(tokens: int | None) -> str:
+    """A context length as people call it: '8k', '128k'."""
+    if not tokens:
+        return ""
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
+def _fit(fit: Fit | None, width: int) -> list[Part]:
+    if fit is None:
+        return [(cell("  …", width), "quiet")]
+    word, tone = WORDS[fit.fits]
+    return [("  ", "quiet"), (cell(word, 5), tone), (cell(gib_number(fit.nbytes), width - 7, "right"), "label")]
+
+
+def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]:
+    """What is known of the model under the cursor."""
+    if entry is None:
+        return [row(("enter takes what was typed: a hub id such as org/model, or a folder with config.json", "quiet"))]
+    if entry.trouble:
+        return [row(("✗ ", "bad"), (clean(entry.trouble), "plain"), indent=2)]
+    if spec is None:
+        return [row((clean(entry.title), "bright"), ("  reading …", "quiet"))]
+    rows = [
+        row(
+            (clean(entry.title), "bright"),
+            (f"   {spec.architecture}  {count(spec.total_parameters)} parameters", "label"),
+            ("" if spec.parameters_exact else " (computed)", "quiet"),
+        ),
+        row(
+            ("layers ", "quiet"), (str(spec.num_layers), "label"),
+            ("  width ", "quiet"), (str(spec.hidden_size), "label"),
+            ("  heads ", "quiet"), (f"{spec.num_heads}/{spec.num_kv_heads}", "label"),
+            ("  vocabulary ", "quiet"), (count(spec.vocab_size), "label"),
+            ("  stored as ", "quiet"), (spec.quantization or spec.dtype or "unknown", "label"),
+            ("  experts " if spec.num_experts else "", "quiet"), (str(spec.num_experts or ""), "label"),
+        ),
+    ]  # fmt: skip
+    rows += _access(entry, spec)
+    rows.append(row((f"FITS TIGHT NO: the worst step in GiB on {device}, batch 1 at 1 024 tokens", "quiet")))
+    return rows
+
+
+def _access(entry: Entry, spec: ModelSpec) -> list[Row]:
+    if spec.access:
+        return [row(("! ", "caution"), (clean(spec.access), "plain"), indent=2)]
+    if spec.has_weights:
+        return [row(("✓ ", "good"), "its weights are on this disk")]
+    if entry.gated or spec.gated:
+        return [row(("! ", "caution"), "gated: its licence must be accepted on the hub, and a token be at hand")]
+    size = f" ({gib(spec.weights_bytes)})" if spec.weights_bytes else ""
+    return [row(("· ", "quiet"), (f"its weights{size} are downloaded before training", "label"))]

@@ -1,0 +1,237 @@
+"""All that the screens ask of the floors below: injected, so that a test gives made values and no machine is touched.
+
+The real ones import what they need when they are called: the first frame waits for none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from presets.gpus import GpuFacts
+    from presets.models import CatalogueModel
+    from presets.recipes import Recipe
+    from recommender.config.schema import Goal
+    from recommender.data.dataset import DataSet
+    from recommender.machine.facts import Device, Gpu, Machine, NvmlState
+    from recommender.model.local import LocalModel
+    from recommender.model.spec import ModelSpec
+    from recommender.plan import Estimate, Plan
+    from trainer.check import CheckLine
+
+Told = Callable[[int, int], None]
+"""Called with what is done and what there is in all (0 where unknown)."""
+Stopped = Callable[[], bool]
+
+
+class Services(Protocol):
+    """What the wizard can ask. Everything but the edits of a plan may take long and is called in a worker thread.
+
+    Each raises `WizardError` where there is a message for the person.
+    """
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs."""
+
+    def probe(self) -> Machine:
+        """Look at the whole machine."""
+
+    def poll_gpus(self) -> tuple[tuple[Gpu, ...], NvmlState]:
+        """The GPUs now."""
+
+    def free_ram(self) -> int:
+        """Bytes of host memory that can be taken now."""
+
+    def gpu_catalogue(self) -> Sequence[GpuFacts]:
+        """Cards that a plan can be made for without having them."""
+
+    def local_models(self) -> Sequence[LocalModel]:
+        """Models on this disk."""
+
+    def model_catalogue(self) -> Sequence[CatalogueModel]:
+        """Models whose facts ship with the program."""
+
+    def catalogue_spec(self, name: str) -> ModelSpec:
+        """Architecture of a catalogue's model, without the network."""
+
+    def read_model(self, name: str) -> ModelSpec:
+        """Architecture of any model."""
+
+    def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
+        """Price of a method at the default length."""
+
+    def profile(self, data: Mapping[str, Any], model: ModelSpec | None, told: Told, stopped: Stopped) -> DataSet:
+        """Read, recognise and tokenise the data."""
+
+    def recommend(
+        self,
+        model: ModelSpec,
+        device: Device,
+        dataset: DataSet | None,
+        *,
+        goal: Goal,
+        overrides: Mapping[str, Any],
+        data: Mapping[str, Any],
+    ) -> Plan:
+        """The best plan."""
+
+    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """The plan after an edit."""
+
+    def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
+        """What a plan would need with these values."""
+
+    def recipes(self) -> Sequence[Recipe]:
+        """Presets that ship with the program."""
+
+    def write_config(self, plan: Plan, path: Path) -> None:
+        """Save a plan's configuration, whole or not at all."""
+
+    def checks(
+        self, plan: Plan, dataset: DataSet, progress: Callable[[CheckLine], None], stopped: Stopped
+    ) -> Iterator[CheckLine]:
+        """Run the checks before a start, a line at each change."""
+
+    def launch(self, plan: Plan, machine: Machine | None, dataset: DataSet) -> Path:
+        """Start the run in processes of its own and return its folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealServices:
+    """The program's own floors."""
+
+    runs: Path
+
+    def probe(self) -> Machine:
+        """See `Services`."""
+        from recommender.machine.probe import probe
+
+        return probe(self.runs)
+
+    def poll_gpus(self) -> tuple[tuple[Gpu, ...], NvmlState]:
+        """See `Services`."""
+        from recommender.machine.probe import poll_gpus
+
+        return poll_gpus()
+
+    def free_ram(self) -> int:
+        """See `Services`."""
+        from recommender.machine.host import read_host
+
+        return read_host(self.runs).ram_available
+
+    def gpu_catalogue(self) -> Sequence[GpuFacts]:
+        """See `Services`."""
+        from presets.gpus import load_gpus
+
+        return load_gpus()
+
+    def local_models(self) -> Sequence[LocalModel]:
+        """See `Services`: the cache, and model folders in the current folder and its `models`."""
+        from recommender.model.local import list_local_models
+
+        return list_local_models((Path.cwd(), Path.cwd() / "models"))
+
+    def model_catalogue(self) -> Sequence[CatalogueModel]:
+        """See `Services`."""
+        from presets.models import load_models
+
+        return load_models()
+
+    def catalogue_spec(self, name: str) -> ModelSpec:
+        """See `Services`."""
+        from recommender.model.reader import read_model
+
+        return read_model(name, offline=True)
+
+    def read_model(self, name: str) -> ModelSpec:
+        """See `Services`."""
+        from recommender.model.reader import read_model
+
+        return read_model(name)
+
+    def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
+        """See `Services`: batch 1, every other value the schema's default."""
+        from recommender.config.schema import FinetuneConfig
+        from recommender.estimate import estimate
+
+        precision = "bf16" if device.bf16 else ("fp16" if device.kind == "cuda" else "fp32")
+        config = FinetuneConfig.model_validate(
+            {
+                "model": model.name,
+                "method": method,
+                "quantization": {"bits": 4 if method == "qlora" else None},
+                "training": {"precision": precision},
+            }
+        )
+        return estimate(config, model, device)
+
+    def profile(self, data: Mapping[str, Any], model: ModelSpec | None, told: Told, stopped: Stopped) -> DataSet:
+        """See `Services`."""
+        from recommender.config.schema import Data
+        from recommender.data.load import profile_data
+
+        return profile_data(Data.model_validate(data), model=model, progress=told, cancelled=stopped)
+
+    def recommend(
+        self,
+        model: ModelSpec,
+        device: Device,
+        dataset: DataSet | None,
+        *,
+        goal: Goal,
+        overrides: Mapping[str, Any],
+        data: Mapping[str, Any],
+    ) -> Plan:
+        """See `Services`."""
+        from recommender.config.schema import Data
+        from recommender.recommend import recommend
+
+        profile = dataset.profile if dataset else None
+        return recommend(
+            model, device, profile, goal=goal, overrides=overrides, data_config=Data.model_validate(data)
+        )
+
+    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """See `Services`."""
+        from recommender.recommend import replan
+
+        return replan(plan, changes, without)
+
+    def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
+        """See `Services`."""
+        from recommender.config.edit import apply
+        from recommender.estimate import estimate
+
+        return estimate(apply(plan.config, changes), plan.model, plan.device, plan.data)
+
+    def recipes(self) -> Sequence[Recipe]:
+        """See `Services`."""
+        from presets.recipes import load_recipes
+
+        return load_recipes()
+
+    def write_config(self, plan: Plan, path: Path) -> None:
+        """See `Services`."""
+        from recommender.config.io import write_config
+
+        write_config(path, plan.config)
+
+    def checks(
+        self, plan: Plan, dataset: DataSet, progress: Callable[[CheckLine], None], stopped: Stopped
+    ) -> Iterator[CheckLine]:
+        """See `Services`."""
+        from trainer.checks import run_checks
+
+        return run_checks(plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs)
+
+    def launch(self, plan: Plan, machine: Machine | None, dataset: DataSet) -> Path:
+        """See `Services`."""
+        from recommender.recommend import document
+        from trainer.launch import launch
+
+        return launch(plan.config, plan_document=document(plan, machine), device=plan.device, runs=self.runs)

@@ -1,0 +1,50 @@
+"""What the wizard and the dashboard have in common as Textual applications: look, quiet, and how they fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+from textual.app import App
+from textual.filter import LineFilter
+
+from tui.errors import INTERNAL_ERROR_EXIT, crash_sentence
+from tui.plain_characters import AsciiOnly, shows_unicode
+from tui.theme import SHARED_CSS, use_theme, variable_defaults
+
+Result = TypeVar("Result")
+
+
+class Shell(App[Result]):
+    """An application with our themes, without animation, drawing with ASCII where asked to.
+
+    Attributes:
+        unicode: Whether more than ASCII is drawn.
+    """
+
+    CSS = SHARED_CSS
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, *, theme: str | None = None, unicode: bool = True) -> None:
+        super().__init__()
+        # Nothing moves by itself: each frame of an animation is a packet over SSH.
+        self.animation_level = "none"
+        self.unicode = unicode and shows_unicode(os.environ)
+        self._ascii = AsciiOnly(enabled=not self.unicode)
+        use_theme(self, theme)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables, for Textual's own themes too."""
+        return variable_defaults()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters (NO_COLOR among them), then ours."""
+        filters = super().get_line_filters()
+        return filters if self.unicode else [*filters, self._ascii]
+
+    def _fatal_error(self) -> None:
+        """Leave with one sentence: Textual would print the traceback, which belongs into the log."""
+        error = self._exception
+        self._return_code = INTERNAL_ERROR_EXIT
+        self.panic(f"error: {crash_sentence(error)}" if error is not None else "error: lora-wizard itself failed")

@@ -1,0 +1,111 @@
+"""What the wizard knows so far: one frozen value, replaced whole, watched by every screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui.widgets.top_bar import DeviceLine, Step
+
+if TYPE_CHECKING:
+    from presets.errors import WizardError
+    from recommender.config.schema import Goal
+    from recommender.data.dataset import DataSet
+    from recommender.machine.facts import Device, Gpu, Machine
+    from recommender.model.spec import ModelSpec
+    from recommender.plan import Plan
+
+LOW_MEMORY = 0.1
+"""Share of a device's memory below which its free memory is shown as low."""
+DRIFT = 0.05
+"""Share by which free memory may differ from what the plan was made with before the plan says so."""
+DEFAULT_LENGTH = 1024
+"""`data.max_length` until a plan says better; the schema's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a piece of work is."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+    """0 where unknown."""
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WizardState:
+    """All steps' results. None: not done yet."""
+
+    machine: Machine | None = None
+    gpus_now: tuple[Gpu, ...] = ()
+    """GPUs at the last poll."""
+    device: Device | None = None
+    """What is planned for."""
+    free_now: int | None = None
+    """Bytes free on the device at the last poll."""
+    model_name: str = ""
+    """As the person gave it."""
+    model: ModelSpec | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The `data` section as the person made it: train, format, columns, train_on, skip_bad_rows …"""
+    dataset: DataSet | None = None
+    max_length: int | None = None
+    """The length limit that the person chose on the Data screen; None leaves it to the plan."""
+    goal: Goal = "balanced"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Values set on the command line, dotted key to value; the plan takes them over."""
+    plan: Plan | None = None
+    preset: str = ""
+    """Name of the preset that was applied last."""
+    run: Path | None = None
+    """Folder of the run that was started here."""
+    working: Mapping[Step, Progress] = field(default_factory=dict)
+    """What is being done for a step now."""
+    errors: Mapping[Step, WizardError] = field(default_factory=dict)
+    """Why a step could not be done."""
+
+    @property
+    def done(self) -> frozenset[Step]:
+        """Steps that have a result."""
+        results = {
+            Step.MACHINE: self.device is not None,
+            Step.MODEL: self.model is not None,
+            Step.DATA: self.dataset is not None,
+            Step.PLAN: self.run is not None,
+            Step.CHECK: self.run is not None,
+        }
+        return frozenset(step for step, there in results.items() if there)
+
+    @property
+    def length(self) -> int:
+        """The length limit that holds now."""
+        if self.plan is not None:
+            return self.plan.config.data.max_length
+        return int(self.max_length or self.overrides.get("data.max_length") or DEFAULT_LENGTH)
+
+    @property
+    def memory_moved(self) -> bool:
+        """Whether free memory is no longer about what the plan was made with."""
+        plan = self.plan
+        if plan is None or plan.device.simulated or self.free_now is None:
+            return False
+        return abs(self.free_now - plan.device.free_bytes) > DRIFT * plan.device.total_bytes
+
+    def device_line(self) -> DeviceLine:
+        """The right end of the top bar."""
+        from recommender.units import gib_number
+
+        device = self.device
+        if device is None:
+            return DeviceLine()
+        free = device.free_bytes if self.free_now is None or device.simulated else self.free_now
+        if device.kind == "cpu":
+            name = f"cpu {device.cores} cores" if device.cores else "cpu"
+        else:
+            name = device.name if device.index is None else f"gpu{device.index} {device.name}"
+        low = free < LOW_MEMORY * device.total_bytes
+        return DeviceLine(name, gib_number(free), gib_number(device.total_bytes), device.simulated, low)

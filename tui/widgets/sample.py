@@ -1,0 +1,60 @@
+"""A row as the model will see it: special tokens visible, trained tokens marked, cut ones struck through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from tui.clean import clean_lines
+
+if TYPE_CHECKING:
+    from recommender.data.tokenise import Piece
+
+MOST = 4000
+"""Tokens that are drawn; more of one row is never looked at on a screen, and each costs time."""
+MARK = "▓"
+"""Around what is trained where there is no colour to say it."""
+
+
+def sample_content(pieces: Iterable[Piece], *, ids: bool = False, colour: bool = True) -> Content:
+    """The text with its tokens' roles as styles.
+
+    Args:
+        pieces: The tokens in order.
+        ids: Whether each token is followed by its id.
+        colour: Whether colours are shown; without, trained text is underlined and stands between marks.
+    """
+    return Content.assemble(*_parts(list(pieces), ids, colour))
+
+
+def _parts(pieces: list[Piece], ids: bool, colour: bool) -> Iterator[tuple[str, str] | str]:
+    before = False
+    for piece in pieces[:MOST]:
+        trained = piece.trained and not piece.cut
+        if trained != before and not colour:
+            yield MARK
+        before = trained
+        yield "\n".join(clean_lines(piece.text)) if piece.text.strip() else _blank(piece.text), style_of(piece, colour)
+        if ids and piece.token_id is not None:
+            yield f"⟨{piece.token_id}⟩", "$quiet"
+    if before and not colour:
+        yield MARK
+    if len(pieces) > MOST:
+        yield f"\n… and {len(pieces) - MOST} more tokens", "$quiet"
+
+
+def _blank(text: str) -> str:
+    """White space as it is, other invisible characters not at all."""
+    return "".join("    " if char == "\t" else char for char in text if char in " \n\t")
+
+
+def style_of(piece: Piece, colour: bool) -> str:
+    """How one token is drawn."""
+    if piece.cut:
+        return "strike $quiet"
+    tone = "$extra" if piece.special else "$foreground"
+    if not piece.trained:
+        return tone if piece.special else "$label"
+    return f"{tone} on $success 22%" if colour else "underline"

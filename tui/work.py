@@ -1,0 +1,96 @@
+"""Work for a step, done in a thread: the newest wins, it says how far it is, and it can be cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from presets.errors import WizardError
+from tui.errors import crash_sentence
+from tui.state import Progress
+from tui.widgets.top_bar import Step
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+REPORT_SECONDS = 0.25
+"""At most four reports a second."""
+
+
+class Told(Message):
+    """How far the work for a step is."""
+
+    def __init__(self, job: Job, progress: Progress) -> None:
+        super().__init__()
+        self.job = job
+        """Who says so."""
+        self.progress = progress
+        """How far."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest report is worth showing."""
+        return isinstance(message, Told) and message.job is self.job
+
+
+class Done(Message):
+    """The work for a step has ended."""
+
+    def __init__(self, job: Job, changes: Mapping[str, Any], error: WizardError | None) -> None:
+        super().__init__()
+        self.job = job
+        """Whose work."""
+        self.changes = changes
+        """Fields of the state and their new values."""
+        self.error = error
+        """Why it failed; None when it did not."""
+
+
+class Job:
+    """One piece of work.
+
+    Attributes:
+        step: The step that it is for.
+        what: What is being done, as the screen says it.
+    """
+
+    def __init__(self, app: App[Any], step: Step, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.step = step
+        self.what = what
+        self._app = app
+        self._clock = clock
+        self._began = clock()
+        self._reported = 0.0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ask it to end; whatever it still says is not listened to."""
+        self._stopped = True
+
+    def stopped(self) -> bool:
+        """Whether it should end."""
+        return self._stopped
+
+    def told(self, done: int, total: int) -> None:
+        """Say how far it is; called from the thread, passed on at most four times a second."""
+        now = self._clock()
+        if now - self._reported < REPORT_SECONDS:
+            return
+        self._reported = now
+        left = (now - self._began) * (total - done) / done if done and total > done else None
+        self._app.post_message(Told(self, Progress(self.what, done, total, left)))
+
+    def run(self, work: Callable[[Job], Mapping[str, Any]]) -> None:
+        """Do it, in a thread, and post how it ended."""
+        try:
+            done = Done(self, work(self), None)
+        except WizardError as error:
+            done = Done(self, {}, error)
+        except Exception as error:
+            if self._stopped:
+                return
+            done = Done(self, {}, WizardError(crash_sentence(error)))
+        if not self._stopped:
+            self._app.post_message(done)
