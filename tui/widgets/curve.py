@@ -64,18 +64,20 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         "curve--eval",
         "curve--second",
         "curve--third",
+        "curve--fourth",
     }
     DEFAULT_CSS = """
     Curve {
         background: transparent;
-        & > .plot--axis { color: $foreground 25%; }
+        & > .plot--axis { color: $line; }
         &:focus > .plot--axis { color: $primary; }
-        & > .plot--tick { color: $foreground 60%; text-style: none; }
-        & > .curve--raw { color: $foreground 30%; }
+        & > .plot--tick { color: $quiet; text-style: none; }
+        & > .curve--raw { color: $quiet 70%; }
         & > .curve--smooth { color: $primary; }
         & > .curve--eval { color: $warning; text-style: bold; }
-        & > .curve--second { color: $accent; }
-        & > .curve--third { color: $success; }
+        & > .curve--second { color: $extra; }
+        & > .curve--third { color: $extra2; }
+        & > .curve--fourth { color: $success; }
         Canvas { background: transparent; }
     }
     """
@@ -195,18 +197,31 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
                 marker = "." if track.look == "raw" else "*"
                 self.scatter(window.x, window.y, marker=marker, marker_style=style)
 
+    def _make_room(self, labels: Sequence[str]) -> None:
+        """Give the labels of y the width that they need; a new layout, so only when it changes."""
+        wanted = max((len(label) for label in labels), default=1) + 3
+        if wanted != self.margin_left:
+            self.call_later(self._widen, wanted)
+
+    def _widen(self, wanted: int) -> None:
+        self.margin_left = wanted
+        # The canvases get their new sizes with the next layout, of which this widget itself hears nothing.
+        self.call_after_refresh(self.refresh, layout=True)
+
     def _choose_ticks(self, plot: Canvas) -> None:
         width, height = plot.size.width, plot.size.height
         x_ticks = linear_ticks(self._x_min, self._x_max, max(2, width // 8))
         self._x_formatter.ticks = tuple(
             (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, self._x_min, self._x_max)
         )
-        rows = max(2, height // 3)
+        rows = max(2, height // 2)
         if self._log:
             shown: Sequence[Tick] = log_ticks(10**self._y_min, 10**self._y_max, rows)
             self._y_formatter.ticks = tuple((math.log10(tick.value), tick.label) for tick in shown)
         else:
             self._y_formatter.ticks = tuple((t.value, t.label) for t in linear_ticks(self._y_min, self._y_max, rows))
+
+        self._make_room([label for _, label in self._y_formatter.ticks])
 
     @staticmethod
     def _label_fits(tick: Tick, width: int, low: float, high: float) -> bool:

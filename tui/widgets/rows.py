@@ -33,7 +33,7 @@ class Row:
 
     parts: tuple[Part, ...] = ()
     indent: int = 0
-    """Columns by which its continuation is moved to the right when it wraps."""
+    """Columns of a label or mark at its beginning: what follows is wrapped beside it, never below it."""
 
     @property
     def plain(self) -> str:
@@ -68,15 +68,16 @@ class Rows(ScrollView, can_focus=True):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
         & > .rows--plain { color: $foreground; }
         & > .rows--bright { color: $foreground; text-style: bold; }
-        & > .rows--label { color: $foreground 75%; }
-        & > .rows--quiet { color: $foreground 55%; }
+        & > .rows--label { color: $label; }
+        & > .rows--quiet { color: $quiet; }
         & > .rows--accent { color: $primary; }
         & > .rows--good { color: $success; }
         & > .rows--caution { color: $warning; }
         & > .rows--bad { color: $error; text-style: bold; }
-        & > .rows--extra { color: $accent; }
+        & > .rows--extra { color: $extra; }
     }
     """
 
@@ -88,6 +89,7 @@ class Rows(ScrollView, can_focus=True):
         self._rows: tuple[Row, ...] = tuple(rows)
         self._lines: list[Text] = []
         self._width = 0
+        self._at_end = follow
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -114,6 +116,17 @@ class Rows(ScrollView, can_focus=True):
         """Wrap again."""
         if self.scrollable_content_region.width != self._width or not event.size:
             self._lay_out()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Remember whether somebody scrolled away from the end."""
+        super().watch_scroll_y(old_value, new_value)
+        self._at_end = self.follow and self.is_vertical_scroll_end
+
+    def _to_end(self) -> None:
+        if self._at_end:
+            self.scroll_end(animate=False, immediate=True, force=True, x_axis=False)
+            # ScrollView moves the bar only while it shows, which it may not have done when the rows came.
+            self.vertical_scrollbar.position = self.scroll_y
 
     def notify_style_update(self) -> None:
         """Colours may have changed."""
@@ -148,14 +161,15 @@ class Rows(ScrollView, can_focus=True):
         self.refresh()
 
     def _lay_out(self) -> None:
-        at_end = self.follow and self.is_vertical_scroll_end
         old = self._lines
         width = self.scrollable_content_region.width
         same_width, self._width = width == self._width, width
         self._lines = self._wrapped()
         self.virtual_size = Size(width, len(self._lines))
-        if at_end:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+        if self._at_end:
+            self._to_end()
+            # The scroll bar may only come with the next layout, and the last lines with it.
+            self.call_after_refresh(self._to_end)
         if not same_width:
             self.refresh()
             return
@@ -185,17 +199,12 @@ def wrap(shown: Row, width: int, styles: dict[Tone, Style]) -> list[Text]:
         text.append(part, styles[tone])
     if text.cell_len <= width or width < 2:
         return [text]
-    first = _broken(text, width)[0]
     indent = min(shown.indent, width // 2)
-    rest = text[len(first.plain) :]
-    rest = rest[len(rest.plain) - len(rest.plain.lstrip(" ")) :]
-    first.rstrip()
-    lines = [first]
-    for line in _broken(rest, max(1, width - indent)):
+    label, said = text[:indent], text[indent:]
+    lines = _broken(said, width - indent)
+    for line in lines:
         line.rstrip()
-        if line.plain:
-            lines.append(Text(" " * indent, end="") + line)
-    return lines
+    return [label + lines[0], *(Text(" " * indent, end="") + line for line in lines[1:] if line.plain)]
 
 
 def _broken(text: Text, width: int) -> list[Text]:

@@ -1,0 +1,221 @@
+"""What is said when a run has ended: how it went, what is left of it, what to do next. For screens and plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recommender.units import count, duration, gib
+from tui.clean import clean, clean_lines
+from tui.event_lines import number, whole, word
+from tui.run.now import MARKS, elapsed, field, measured_bytes
+from tui.widgets.rows import Row, row
+from tui.widgets.ticks import short
+
+if TYPE_CHECKING:
+    from trainer.reader import EvalPoint, Snapshot
+
+LOG_LINES = 12
+"""How many of the log's last lines stand under a failure."""
+
+
+def has_ended(snapshot: Snapshot) -> bool:
+    """Whether the run has ended, in whatever way."""
+    return bool(snapshot.state.ended or snapshot.died)
+
+
+def ending_rows(snapshot: Snapshot, *, keys: bool = False) -> tuple[Row, ...]:
+    """The summary of a run that has ended.
+
+    Args:
+        snapshot: The run.
+        keys: Whether keys can be pressed where this is shown.
+
+    Returns:
+        Rows, parted by empty ones; a run that failed comes with its reason, remedy and last lines of the log.
+    """
+    groups: Sequence[Sequence[Row]] = (
+        _headline(snapshot),
+        _trouble(snapshot) if snapshot.status == "failed" else (),
+        _figures(snapshot),
+        _before_and_after(snapshot),
+        _loading(snapshot),
+        _next(snapshot, keys=keys),
+        _log(snapshot) if snapshot.status == "failed" else (),
+    )
+    rows: list[Row] = []
+    for group in groups:
+        if group:
+            rows += [row(), *group] if rows else group
+    return tuple(rows)
+
+
+def adapter_path(snapshot: Snapshot) -> Path | None:
+    """Where the result lies; None while there is none."""
+    named = snapshot.end.get("adapter")
+    if isinstance(named, str) and named:
+        return snapshot.path / named
+    return snapshot.adapter if (snapshot.adapter / "adapter_config.json").is_file() else None
+
+
+def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
+    """Python that loads the result; empty while there is none."""
+    adapter = adapter_path(snapshot)
+    if adapter is None:
+        return ()
+    if snapshot.config.get("method") == "full":
+        return (
+            "from transformers import AutoModelForCausalLM",
+            f"model = AutoModelForCausalLM.from_pretrained({str(adapter)!r})",
+        )
+    base = clean(str(snapshot.config.get("model") or snapshot.start.get("model") or "the base model"))
+    return (
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM",
+        f'base = AutoModelForCausalLM.from_pretrained({base!r}, dtype="auto")',
+        f"model = PeftModel.from_pretrained(base, {str(adapter)!r})",
+    )
+
+
+def _headline(snapshot: Snapshot) -> Sequence[Row]:
+    mark, tone = MARKS.get(snapshot.status, ("■", "caution"))
+    word_ = "died" if snapshot.died else clean(snapshot.status)
+    total = snapshot.state.total_steps
+    steps = f"{count(snapshot.state.step)} of {count(total)} steps" if total else f"{count(snapshot.state.step)} steps"
+    seconds = elapsed(snapshot)
+    parts = [steps, duration(seconds) if seconds is not None else "", _tokens(snapshot)]
+    return [row((f"{mark} {word_}", tone), (f"  {' · '.join(part for part in parts if part)}", "bright"), indent=2)]
+
+
+def _tokens(snapshot: Snapshot) -> str:
+    tokens = whole(snapshot.end, "tokens") or (snapshot.steps[-1].tokens if snapshot.steps else None)
+    return f"{count(tokens)} tokens" if tokens else ""
+
+
+def _trouble(snapshot: Snapshot) -> Sequence[Row]:
+    reason = snapshot.died or snapshot.state.reason or word(snapshot.end, "reason")
+    rows = [field("why", (clean(reason), "bad"))] if reason else []
+    signal, code = snapshot.state.signal, snapshot.state.exit_code
+    if signal and signal not in (reason or ""):
+        rows.append(field("signal", clean(signal)))
+    elif code:
+        rows.append(field("exit code", str(code)))
+    if remedy := word(snapshot.end, "remedy"):
+        rows.append(field("what to do", (remedy, "plain")))
+    return rows
+
+
+def _figures(snapshot: Snapshot) -> Sequence[Row]:
+    rows: list[Row] = []
+    known = [point for point in snapshot.evals if point.eval_loss is not None]
+    if known:
+        rows += _losses(known)
+    measured = measured_bytes(snapshot)
+    predicted = whole(snapshot.end, "predicted_bytes") or whole(snapshot.preflight, "predicted_bytes")
+    if measured:
+        rows.append(field("peak memory", (gib(measured), "bright"), *_against(measured, predicted)))
+    adapter = adapter_path(snapshot)
+    if adapter is not None:
+        rows.append(field("adapter", (clean(str(adapter)), "accent")))
+    return rows
+
+
+def _losses(known: Sequence[EvalPoint]) -> Sequence[Row]:
+    first, last = known[0], known[-1]
+    best = min(known, key=lambda point: point.eval_loss or 0.0)
+    when = "before training" if first.step == 0 else f"at step {count(first.step)}"
+    return [
+        field(
+            "eval_loss",
+            (short(first.eval_loss or 0.0, 4), "bright"),
+            (f" {when} → ", "label"),
+            (short(last.eval_loss or 0.0, 4), "good" if (last.eval_loss or 0) < (first.eval_loss or 0) else "caution"),
+            (" last", "label"),
+        ),
+        field("best", (short(best.eval_loss or 0.0, 4), "bright"), (f" at step {count(best.step)}", "label")),
+    ]
+
+
+def _against(measured: int, predicted: int | None) -> tuple[tuple[str, Any], ...]:
+    if not predicted:
+        return ()
+    off = (predicted - measured) / measured
+    return (" measured, ", "label"), (gib(predicted), "bright"), (f" predicted ({off * 100:+.0f}\u00a0%)", "label")
+
+
+def _before_and_after(snapshot: Snapshot) -> Sequence[Row]:
+    pair = answers(snapshot)
+    if pair is None:
+        return ()
+    prompt, before, after = pair
+    rows = [field("held-out", (prompt, "plain"))]
+    rows += _answer("before", before, "label")
+    rows += _answer("after", after, "good")
+    return rows
+
+
+def answers(snapshot: Snapshot) -> tuple[str, str, str] | None:
+    """One prompt that was not trained on, answered before and after.
+
+    Returns:
+        Prompt (one line), answer before and answer after (lines kept); None when either is missing.
+    """
+    before: dict[str, Mapping[str, Any]] = {}
+    for sample in snapshot.samples:
+        prompt = sample.get("prompt")
+        if not isinstance(prompt, str):
+            continue
+        if sample.get("when") == "before":
+            before[prompt] = sample
+        elif sample.get("when") == "after" and prompt in before:
+            return clean(prompt), str(before[prompt].get("answer") or ""), str(sample.get("answer") or "")
+    return None
+
+
+def _answer(label: str, text: str, tone: Any) -> list[Row]:
+    lines = [line for line in clean_lines(text) if line.strip()] or ["(nothing)"]
+    return [field(label if index == 0 else "", (line, tone)) for index, line in enumerate(lines)]
+
+
+def _loading(snapshot: Snapshot) -> Sequence[Row]:
+    lines = loading_lines(snapshot)
+    return [row(("load it with", "label"))] + [row((f"  {line}", "extra"), indent=6) for line in lines] if lines else ()
+
+
+def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
+    rows = [row(("next", "label"))]
+    name = clean(snapshot.run_id)
+    if snapshot.status != "finished" and snapshot.checkpoints:
+        saved = max((number(saved, "step") or 0 for saved in snapshot.checkpoints), default=0)
+        said = f"  goes on from step {count(saved)}"
+        rows.append(row("  ", (f"lora-wizard resume {name}", "accent"), (said, "label"), indent=2))
+    if keys and adapter_path(snapshot) is not None:
+        rows.append(row("  ", ("ctrl+p", "accent"), ("  copies the adapter's path", "label"), indent=2))
+    rows.append(row("  ", ("lora-wizard runs", "accent"), ("  lists every run", "label"), indent=2))
+    if snapshot.status == "finished" and (change := _advice(snapshot)):
+        rows.append(row("  ", (change, "plain"), indent=2))
+    return rows
+
+
+def _advice(snapshot: Snapshot) -> str:
+    """What the evaluations say about another run."""
+    known = [point for point in snapshot.evals if point.eval_loss is not None]
+    if len(known) < 3:
+        return ""
+    best = min(known, key=lambda point: point.eval_loss or 0.0)
+    last, before = known[-1], known[-2]
+    if best.step < last.step and (last.eval_loss or 0) > 1.02 * (best.eval_loss or 0):
+        return f"Evaluation was best at step {count(best.step)} and rose after it: fewer epochs would do."
+    if best is last and (last.eval_loss or 0) < 0.99 * (before.eval_loss or 0):
+        return "Evaluation loss was still falling: another epoch may help."
+    return ""
+
+
+def _log(snapshot: Snapshot) -> Sequence[Row]:
+    if not snapshot.log:
+        return ()
+    title = f"the log's last lines ({clean(str(snapshot.path / 'worker.log'))})"
+    return [row((title, "label"))] + [
+        row((f"  {clean(line)}", "quiet"), indent=4) for line in snapshot.log[-LOG_LINES:]
+    ]

@@ -1,0 +1,381 @@
+"""Every run with its state: watch, resume, stop or remove one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from presets.errors import WizardError
+from recommender.units import count, duration
+from trainer.events import ENDED
+from tui.clean import clean
+from tui.run.now import status_part
+from tui.screens.stop import StopScreen
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.pick_list import Pick, PickList
+from tui.widgets.rows import Part, Row, row
+from tui.widgets.text import cell
+from tui.widgets.ticks import short
+from tui.widgets.too_small import TooSmall, is_too_small
+from tui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from trainer.runs import RunSummary
+
+POLL_SECONDS = 2.0
+
+
+@runtime_checkable
+class ShowsRuns(Protocol):
+    """An application that can go to a run."""
+
+    async def show_run(self, run: Path) -> None:
+        """Watch a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A run with what its configuration says of it."""
+
+    run: RunSummary
+    model: str
+    data: str
+
+
+class Listed(Message):
+    """The folder of runs was looked at."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        super().__init__()
+        self.lines = tuple(lines)
+        """Newest first."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest look is worth showing."""
+        return isinstance(message, Listed)
+
+
+class RunsScreen(Screen[None]):
+    """The list of runs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "watch", "watch"),
+        Binding("r", "resume", "resume"),
+        Binding("s", "stop", "stop"),
+        Binding("delete,backspace", "remove", "remove", key_display="del"),
+        Binding("escape", "app.back", "back"),
+        Binding("question_mark", "help", "help", key_display="?"),
+    ]
+    DEFAULT_CSS = """
+    RunsScreen { layers: default cover; }
+    RunsScreen .pane { height: 1fr; }
+    RunsScreen PickList { height: 1fr; }
+    RunsScreen #columns { height: 1; color: $quiet; padding-left: 2; }
+    """
+
+    def __init__(
+        self, runs_dir: Path, *, clock: Callable[[], float] = time.time, poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        """Make the screen.
+
+        Args:
+            runs_dir: Folder of all runs.
+            clock: Unix seconds; injected by tests.
+            poll_seconds: Between two looks at the folder.
+        """
+        super().__init__()
+        self._runs_dir = runs_dir
+        self._clock = clock
+        self._poll_seconds = poll_seconds
+        self._lines: tuple[Line, ...] = ()
+        self._told: dict[Path, tuple[str, str]] = {}
+        self._left = Event()
+
+    def compose(self) -> ComposeResult:
+        """A heading over the list."""
+        yield TopBar()
+        with Vertical(classes="pane") as pane:
+            pane.border_title = "runs"
+            yield Static(id="columns", markup=False)
+            yield PickList(self._picks, id="runs")
+        yield KeyBar()
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.query_one(PickList).focus()
+        self._look()
+
+    def on_unmount(self) -> None:
+        """Let the looking thread end at once."""
+        self._left.set()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Line the columns up with the list."""
+        self.set_class(is_too_small(*event.size), "-tiny")
+        self.query_one("#columns", Static).update(_headings(event.size.width - 7))
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self) -> None:
+        from trainer.runs import list_runs
+
+        worker = get_current_worker()
+        seen: tuple[Line, ...] | None = None
+        while not worker.is_cancelled:
+            lines = tuple(Line(run, *self._of_config(run.path)) for run in list_runs(self._runs_dir))
+            if lines != seen:
+                seen = lines
+                self.post_message(Listed(lines))
+            if self._left.wait(self._poll_seconds):
+                return
+
+    def _of_config(self, path: Path) -> tuple[str, str]:
+        """Model and data of a run; read once, for a configuration does not change."""
+        if path not in self._told:
+            self._told[path] = model_and_data(path)
+        return self._told[path]
+
+    @on(Listed)
+    def _listed(self, message: Listed) -> None:
+        self._lines = message.lines
+        pane = self.query_one(".pane")
+        pane.border_subtitle = f"{len(self._lines)} in {clean(str(self._runs_dir))}".replace("[", "(")
+        self.query_one(PickList).show(self._picks)
+
+    def _picks(self, width: int) -> Sequence[Pick]:
+        if not self._lines:
+            return (
+                Pick(
+                    "",
+                    (row(("no runs yet: `lora-wizard train CONFIG` or the wizard starts one", "quiet")),),
+                    fixed=True,
+                ),
+            )
+        now = self._clock()
+        return [Pick(line.run.id, lines_of(line, width, now)) for line in self._lines]
+
+    @property
+    def _chosen(self) -> RunSummary | None:
+        current = self.query_one(PickList).current
+        return next((line.run for line in self._lines if current and line.run.id == current.key), None)
+
+    @on(PickList.Chosen)
+    async def action_watch(self) -> None:
+        """Go to the dashboard of the run."""
+        if self._chosen and isinstance(self.app, ShowsRuns):
+            await self.app.show_run(self._chosen.path)
+
+    def action_resume(self) -> None:
+        """Go on from the last checkpoint, after asking."""
+        run = self._chosen
+        if run is None:
+            return
+        if run.alive:
+            self.notify(f"{clean(run.id)} is running.", markup=False)
+            return
+        question = f"Resume {clean(run.id)} from its last checkpoint?"
+        self.app.push_screen(YesNo(question, "resume"), lambda yes: self._do(yes, self._resume, run.path))
+
+    def _resume(self, path: Path) -> None:
+        from trainer.launch import resume_run
+
+        try:
+            resumed = resume_run(path)
+        except WizardError as error:
+            self._say(str(error), bad=True)
+            return
+        self._say(f"{resumed.name} goes on")
+
+    def action_stop(self) -> None:
+        """Save and stop, stop, or keep going."""
+        run = self._chosen
+        if run is None or not run.alive:
+            self.notify("This run is not running.")
+            return
+        question = StopScreen(clean(run.id), run.step, saved_step(run.path))
+        self.app.push_screen(question, lambda answer: self._ask(run.path, answer))
+
+    def _ask(self, path: Path, answer: str | None) -> None:
+        from trainer.control import request
+
+        if answer not in ("stop", "stop_now"):
+            return
+        try:
+            request(path, "stop" if answer == "stop" else "stop_now")
+        except WizardError as error:
+            self._notify(str(error), bad=True)
+
+    def action_remove(self) -> None:
+        """Remove the run's folder, after asking."""
+        run = self._chosen
+        if run is None:
+            return
+        if run.alive:
+            self.notify("It is running: stop it first (s).", severity="warning")
+            return
+        question = f"Remove {clean(str(run.path))} with its checkpoints and its adapter? This cannot be undone."
+        self.app.push_screen(YesNo(question, "remove"), lambda yes: self._do(yes, self._remove, run.path))
+
+    def _remove(self, path: Path) -> None:
+        from trainer.runs import remove_run
+
+        try:
+            remove_run(path)
+        except WizardError as error:
+            self._say(str(error), bad=True)
+            return
+        self._say(f"removed {path.name}")
+
+    def _do(self, yes: bool | None, work: Callable[[Path], None], path: Path) -> None:
+        """Do what was agreed to, in a thread."""
+        if yes:
+            self.run_worker(lambda: work(path), thread=True, group="do", exit_on_error=False)
+
+    def _say(self, text: str, *, bad: bool = False) -> None:
+        self.app.call_from_thread(self._notify, text, bad=bad)
+
+    def _notify(self, text: str, *, bad: bool) -> None:
+        self.notify(clean(text), severity="error" if bad else "information", markup=False)
+
+    def action_help(self) -> None:
+        """Explain the screen and its keys."""
+        from tui.screens.help import HelpScreen, help_for
+
+        words = row("Every run of this machine's folder, newest first. A run goes on without any dashboard.")
+        self.app.push_screen(HelpScreen([words, row(), *help_for(self)]))
+
+
+class YesNo(ModalScreen[bool]):
+    """A question with its consequence in one line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "answer(True)", "yes"),
+        Binding("n,escape", "answer(False)", "no"),
+    ]
+    DEFAULT_CSS = """
+    YesNo { align: center middle; }
+    YesNo > Vertical { width: 76; max-width: 96%; height: auto; padding: 1 2; }
+    YesNo Static { height: auto; }
+    """
+
+    def __init__(self, question: str, does: str) -> None:
+        super().__init__()
+        self._question = question
+        self._does = does
+
+    def compose(self) -> ComposeResult:
+        """The question."""
+        with Vertical(classes="popup") as box:
+            box.border_title = self._does
+            box.border_subtitle = f"y {self._does} · n leave it"
+            yield Static(self._question, markup=False)
+
+    def action_answer(self, yes: bool) -> None:
+        """Close with an answer."""
+        self.dismiss(yes)
+
+
+WIDTHS = {"status": 13, "step": 15, "loss": 7, "eval": 7, "age": 9}
+"""Cells of the columns that do not grow."""
+
+
+def _split(width: int) -> tuple[int, int, int, bool]:
+    """Cells for run, model and data, and whether there is room for model and data beside the rest."""
+    free = width - sum(WIDTHS.values()) - 2 * len(WIDTHS)
+    wide = free >= 70
+    run = min(44, free // 2) if wide else max(20, free)
+    rest = max(0, free - run - 4)
+    return run, rest * 6 // 10, rest - rest * 6 // 10, wide
+
+
+def _headings(width: int) -> str:
+    run, model, data, wide = _split(width)
+    cells = [cell("state", WIDTHS["status"]), cell("run", run)]
+    cells += [cell("model", model), cell("data", data)] if wide else []
+    cells += [cell("step", WIDTHS["step"], "right"), cell("loss", WIDTHS["loss"], "right")]
+    cells += [cell("eval", WIDTHS["eval"], "right"), cell("age", WIDTHS["age"], "right")]
+    return "  ".join(cells)
+
+
+def lines_of(line: Line, width: int, now: float) -> tuple[Row, ...]:
+    """A run in one line, or in two where the screen is narrow; a reason stands below it."""
+    summary = line.run
+    run, model, data, wide = _split(width)
+    status, tone = status_part(summary.status)
+    steps = f"{count(summary.step)}/{count(summary.total_steps)}" if summary.total_steps else count(summary.step)
+    parts: list[Part] = [(cell(status, WIDTHS["status"]), tone), (f"  {cell(clean(summary.id), run)}", "bright")]
+    if wide:
+        parts += [(f"  {cell(line.model, model)}", "label"), (f"  {cell(line.data, data)}", "label")]
+    parts += [
+        (f"  {cell(steps, WIDTHS['step'], 'right')}", "plain"),
+        (f"  {cell(_loss(summary.loss), WIDTHS['loss'], 'right')}", "plain"),
+        (f"  {cell(_loss(summary.eval_loss), WIDTHS['eval'], 'right')}", "plain"),
+        (f"  {cell(_age(summary, now), WIDTHS['age'], 'right')}", "quiet"),
+    ]
+    rows = [Row(tuple(parts))]
+    if not wide:
+        rows.append(row((f"{'':{WIDTHS['status']}}  {line.model} · {line.data}", "quiet")))
+    if summary.reason and summary.status in ENDED - {"finished"}:
+        rows.append(row((f"{'':{WIDTHS['status']}}  {clean(summary.reason)}", "caution")))
+    return tuple(rows)
+
+
+def model_and_data(path: Path) -> tuple[str, str]:
+    """What a run's configuration says that it trains, and on what; empty where it cannot be read."""
+    import yaml
+
+    from trainer.runfolder import RunFolder
+
+    try:
+        raw = yaml.safe_load(RunFolder(path).config.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return "", ""
+    if not isinstance(raw, dict):
+        return "", ""
+    data = raw.get("data")
+    train = data.get("train") if isinstance(data, dict) else None
+    files = train if isinstance(train, list) else [train]
+    names = [str(entry.get("path") if isinstance(entry, dict) else entry) for entry in files if entry]
+    model = str(raw.get("model") or "")
+    return clean(_tail(model)), clean(", ".join(_tail(name) for name in names))
+
+
+def saved_step(path: Path) -> int | None:
+    """The step of a run's newest complete checkpoint."""
+    from trainer.launch import complete_checkpoints
+    from trainer.runfolder import RunFolder
+
+    numbers = [found.name.rsplit("-", 1)[-1] for found in complete_checkpoints(RunFolder(path))]
+    return max((int(number) for number in numbers if number.isdigit()), default=None)
+
+
+def _tail(path: str) -> str:
+    """The last part of a path that begins at the root; a hub id as it is."""
+    return Path(path).name if path.startswith(("/", "~", ".")) else path
+
+
+def _loss(loss: float | None) -> str:
+    return short(loss) if loss is not None else ""
+
+
+def _age(summary: RunSummary, now: float) -> str:
+    """Time since the run began, in its largest unit."""
+    if summary.started is None:
+        return ""
+    shown = duration(max(60.0, now - summary.started)).split(" ")
+    return " ".join(shown[:2])

@@ -1,0 +1,400 @@
+"""Step 6, and `lora-wizard watch`: a run as its folder tells it, live, and its summary once it has ended.
+
+The screen only reads. A thread looks at the folder, at most a few times a second, and posts one immutable snapshot;
+every pane compares what it would show with what it shows and repaints what differs. Requests (stop, checkpoint,
+evaluate) are lines appended to the run's commands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.markup import escape
+from textual.message import Message
+from textual.screen import Screen
+from textual.worker import get_current_worker
+
+from presets.errors import WizardError
+from recommender.units import gib_number
+from trainer.control import request
+from trainer.diagnose import diagnose
+from trainer.events import Command
+from trainer.reader import RunReader
+from trainer.state import whole
+from tui.clean import clean
+from tui.event_lines import COMMAND_WORDS
+from tui.run.ending import adapter_path, ending_rows, has_ended
+from tui.run.history import History
+from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
+from tui.screens.stop import StopScreen
+from tui.screens.train_commands import RunCommands
+from tui.widgets.deck import Deck
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.rows import Rows, row
+from tui.widgets.too_small import TooSmall, is_too_small
+from tui.widgets.top_bar import DeviceLine, Step, TopBar
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.worker import Worker
+
+    from trainer.reader import Snapshot
+    from tui.widgets.curve import Curve
+
+POLL_SECONDS = 0.5
+"""Between two looks at a run that goes on."""
+ENDED_FACTOR = 4
+"""How much less often one that has ended is looked at: it may be resumed from elsewhere."""
+NARROW = (100, 30)
+"""Columns and rows below which the panes beside and below the loss become pages of one pane."""
+
+
+class Polled(Message):
+    """The run was looked at."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+        """The run at that moment."""
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest look is worth showing."""
+        return isinstance(message, Polled)
+
+
+class TrainScreen(Screen[None]):
+    """The dashboard of one run."""
+
+    HELP: ClassVar[str] = (
+        "The run is a process of its own: leaving this screen, closing the terminal or losing the connection does not "
+        "touch it, and `lora-wizard watch` comes back to it.\n\n"
+        "In the curves grey is each step, bright the smoothed value, and a dot an evaluation. `m` changes what the "
+        "large curve shows, `y` its scale; `+` and `-` zoom, the arrows move, `0` goes back to everything."
+    )
+    COMMANDS: ClassVar[set[type[RunCommands]]] = {RunCommands}  # type: ignore[assignment]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "stop"),
+        Binding("c", "ask('checkpoint')", "checkpoint"),
+        Binding("v", "ask('evaluate')", "evaluate"),
+        Binding("l", "turn", "log/events"),
+        Binding("m", "next_metric", "curve"),
+        Binding("y", "log_scale", "log-y"),
+        Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+ -"),
+        Binding("minus", "zoom(-1)", "zoom out", show=False),
+        Binding("left", "pan('left')", "move left", show=False),
+        Binding("right", "pan('right')", "move right", show=False),
+        Binding("up", "pan('up')", "move up", show=False),
+        Binding("down", "pan('down')", "move down", show=False),
+        Binding("0,r", "reset_view", "whole curve", show=False),
+        Binding("ctrl+d", "detach", "detach"),
+        Binding("question_mark", "help", "help", key_display="?"),
+    ]
+    DEFAULT_CSS = """
+    TrainScreen { layers: default cover; layout: vertical; }
+    #status { height: 1; padding: 0 1; background: $surface; }
+    #trouble { height: auto; max-height: 3; padding: 0 1; display: none; }
+    #body { height: 1fr; }
+    #right { width: 46; height: 1fr; }
+    #main { width: 1fr; height: 1fr; }
+    #minor { height: 20%; min-height: 9; }
+    #minor .pane { width: 1fr; height: 1fr; }
+    #now { height: auto; max-height: 80%; }
+    #status, #trouble, #now Rows { height: auto; overflow-y: hidden; scrollbar-gutter: auto; }
+    #status { height: 1; }
+    #doctor { height: 1fr; min-height: 4; }
+    #ending { height: 1fr; display: none; }
+    Deck { height: 18%; min-height: 7; }
+    Curve { height: 1fr; }
+    TrainScreen.-ended #right { width: 1fr; }
+    TrainScreen.-ended #now, TrainScreen.-ended #doctor, TrainScreen.-ended #minor { display: none; }
+    TrainScreen.-ended #ending { display: block; }
+    TrainScreen.-narrow #right, TrainScreen.-narrow #minor { display: none; }
+    TrainScreen.-narrow Deck { height: 9; }
+    TrainScreen.-narrow.-trouble #trouble { display: block; }
+    TrainScreen.-narrow.-ended #trouble { display: none; }
+    TrainScreen.-narrow.-ended #body { height: 8; }
+    TrainScreen.-narrow.-ended Deck { height: 1fr; }
+    """
+
+    def __init__(
+        self,
+        run_path: Path,
+        *,
+        unicode: bool = True,
+        clock: Callable[[], float] = time.time,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        """Make the screen.
+
+        Args:
+            run_path: The run's folder.
+            unicode: Whether curves may be drawn in braille.
+            clock: Unix seconds; injected by tests.
+            poll_seconds: Between two looks at the folder.
+        """
+        super().__init__()
+        self.run_path = run_path
+        self.snapshot: Snapshot | None = None
+        self._reader = RunReader(run_path, clock)
+        self._unicode = unicode
+        self._poll_seconds = poll_seconds
+        self._history = History()
+        self._metric = 0
+        self._left = Event()
+
+    def compose(self) -> ComposeResult:
+        """Lay the panes out."""
+        # textual-plot and numpy are imported here, when the screen opens, and not with the wizard.
+        from tui.widgets.run_curves import main_curves, minor_curves
+
+        yield TopBar(Step.TRAIN)
+        yield Rows(id="status")
+        yield Rows(id="trouble")
+        with Horizontal(id="body"):
+            yield from main_curves(self._history, unicode=self._unicode)
+            with Vertical(id="right"):
+                with Vertical(id="now", classes="pane") as now:
+                    now.border_title = "now"
+                    yield Rows(id="now-rows")
+                with Vertical(id="doctor", classes="pane") as doctor:
+                    doctor.border_title = "doctor"
+                    yield Rows(id="doctor-rows")
+                with Vertical(id="ending", classes="pane") as ending:
+                    ending.border_title = "summary"
+                    yield Rows(id="ending-rows")
+        with Horizontal(id="minor"):
+            yield from minor_curves(self._history, unicode=self._unicode)
+        yield Deck()
+        yield KeyBar()
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        bar = self.query_one(TopBar)
+        bar.done = frozenset(Step) - {Step.TRAIN}
+        self._look()
+
+    def on_unmount(self) -> None:
+        """Let the looking thread end at once."""
+        self._left.set()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for the size."""
+        narrow = event.size.width < NARROW[0] or event.size.height < NARROW[1]
+        self.set_class(is_too_small(*event.size), "-tiny")
+        self.set_class(narrow, "-narrow")
+        self.query_one(Deck).narrow = narrow
+        self._show_metric()
+        if self.snapshot:
+            self._show(self.snapshot, resized=True)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.snapshot is not None and has_ended(self.snapshot)
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self) -> None:
+        worker: Worker[None] = get_current_worker()
+        seen: tuple[object, ...] = ()
+        while not worker.is_cancelled:
+            snapshot = self._reader.poll()
+            now_seen = _fingerprint(snapshot)
+            if now_seen != seen:
+                seen = now_seen
+                self.post_message(Polled(snapshot))
+            rest = self._poll_seconds * (ENDED_FACTOR if has_ended(snapshot) else 1)
+            if self._left.wait(rest):
+                return
+
+    @on(Polled)
+    def _polled(self, message: Polled) -> None:
+        self._show(message.snapshot)
+
+    def _show(self, snapshot: Snapshot, *, resized: bool = False) -> None:
+        was_ended, self.snapshot = self.ended, snapshot
+        grown = self._history.absorb(snapshot)
+        findings = diagnose(snapshot)
+        trouble = trouble_row(findings)
+        self.set_class(trouble is not None, "-trouble")
+        self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2)])
+        self.query_one("#trouble", Rows).show([trouble] if trouble else [])
+        now, doctor = now_rows(snapshot, self._history), doctor_rows(findings)
+        self.query_one("#now-rows", Rows).show(now)
+        self.query_one("#doctor-rows", Rows).show(doctor)
+        ending = ending_rows(snapshot, keys=True) if self.ended else ()
+        self.query_one("#ending-rows", Rows).show(ending)
+        self.query_one(Deck).show(snapshot, two_columns(now, self.size.width - 5), doctor, ending)
+        self._show_device(snapshot)
+        if grown and not resized:
+            for curve in self._curves():
+                if curve.is_on_screen:
+                    curve.redraw()
+        if was_ended != self.ended:
+            self.set_class(self.ended, "-ended")
+            self.refresh_bindings()
+
+    def _show_device(self, snapshot: Snapshot) -> None:
+        latest = snapshot.devices[-1] if snapshot.devices else {}
+        used, total = whole(latest.get("memory_used")), whole(latest.get("memory_total"))
+        name = clean(str(snapshot.start.get("device") or ""))
+        if used is not None and total:
+            free = total - used
+            line = DeviceLine(name, gib_number(free), gib_number(total), low=free < 0.02 * total)
+            self.query_one(TopBar).device = line
+
+    # Curves
+
+    def _curves(self) -> list[Curve]:
+        from tui.widgets.curve import Curve
+
+        return list(self.query(Curve))
+
+    def _aimed_at(self) -> Curve:
+        """The curve that keys act on: the one with the focus, else the large one."""
+        from tui.widgets.curve import Curve
+        from tui.widgets.run_curves import METRICS
+
+        focused = self.focused
+        return focused if isinstance(focused, Curve) else self.query_one(f"#curve-{METRICS[self._metric].key}", Curve)
+
+    def _show_metric(self) -> None:
+        from tui.widgets.run_curves import METRICS
+
+        pane = self.query_one("#main")
+        for index, metric in enumerate(METRICS):
+            self.query_one(f"#curve-{metric.key}").display = index == self._metric
+        title = METRICS[self._metric].title
+        # The status line has no room for the run's name then.
+        pane.border_title = escape(f"{title} · {clean(self.run_path.name)}" if self.has_class("-narrow") else title)
+        self._say_view()
+
+    def _say_view(self) -> None:
+        from tui.widgets.run_curves import METRICS
+
+        curve = self.query_one(f"#curve-{METRICS[self._metric].key}")
+        log, zoomed = curve.log_scale, curve.zoomed  # type: ignore[attr-defined]
+        parts = ["log-y" if log else "", "zoomed, 0 shows all" if zoomed else "", METRICS[self._metric].legend]
+        self.query_one("#main").border_subtitle = " · ".join(part for part in parts if part)
+
+    def action_next_metric(self) -> None:
+        """Show another curve in the large pane."""
+        from tui.widgets.run_curves import METRICS
+
+        self._metric = (self._metric + 1) % len(METRICS)
+        self._show_metric()
+        self.call_after_refresh(self._aimed_at().redraw)
+
+    def action_log_scale(self) -> None:
+        """Switch the scale between linear and logarithmic."""
+        curve = self._aimed_at()
+        curve.set_log(not curve.log_scale)
+        self._say_view()
+
+    def action_zoom(self, direction: int) -> None:
+        """Zoom in or out around the middle, along the steps."""
+        curve = self._aimed_at()
+        curve.action_zoom_x_in() if direction > 0 else curve.action_zoom_x_out()
+        self._say_view()
+
+    def action_pan(self, direction: str) -> None:
+        """Move the window over the curve."""
+        curve = self._aimed_at()
+        moves = {
+            "left": curve.action_pan_left,
+            "right": curve.action_pan_right,
+            "up": curve.action_pan_up,
+            "down": curve.action_pan_down,
+        }
+        moves[direction]()
+        self._say_view()
+
+    def action_reset_view(self) -> None:
+        """Show everything and follow the run again."""
+        self._aimed_at().reset()
+        self._say_view()
+
+    # Pages
+
+    def action_turn(self) -> None:
+        """Turn to the next page of events, log and samples."""
+        self.query_one(Deck).turn()
+
+    # Requests
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """A run that has ended cannot be asked for anything; a covered screen takes no keys."""
+        if self.has_class("-tiny"):
+            return action in {"app.quit", "quit", "detach"}
+        return not (self.ended and action in {"stop", "ask"})
+
+    def action_stop(self) -> None:
+        """Ask whether to save and stop, stop, or keep going."""
+        if self.snapshot is None or self.ended:
+            return
+        steps = [whole(saved.get("step")) for saved in self.snapshot.checkpoints]
+        saved = max((step for step in steps if step is not None), default=None)
+        self.app.push_screen(
+            StopScreen(clean(self.snapshot.run_id), self.snapshot.state.step, saved),
+            lambda answer: self.action_ask(answer) if answer else None,
+        )
+
+    def action_ask(self, command: Command) -> None:
+        """Send the run a request; its event answers."""
+        try:
+            request(self.run_path, command)
+        except WizardError as error:
+            self.notify(clean(str(error)), title="not sent", severity="error", markup=False)
+            return
+        self.notify(f"asked for: {COMMAND_WORDS[command]}", timeout=3, markup=False)
+
+    def action_copy_adapter(self) -> None:
+        """Copy the adapter's path to the terminal's clipboard (OSC 52) and show it."""
+        path = adapter_path(self.snapshot) if self.snapshot else None
+        if path is None:
+            self.notify("There is no adapter yet: it is written when the run ends.", timeout=4)
+            return
+        self.app.copy_to_clipboard(str(path))
+        self.notify(clean(str(path)), title="copied", timeout=8, markup=False)
+
+    def action_help(self) -> None:
+        """Explain the screen and its keys."""
+        from tui.screens.help import HelpScreen, help_for
+
+        words = [row(line, indent=0) for line in self.HELP.split("\n")]
+        self.app.push_screen(HelpScreen([*words, row(), *help_for(self)]))
+
+    def action_detach(self) -> None:
+        """Leave; the run goes on."""
+        self.app.exit(0, message=farewell(self.run_path.name, ended=self.ended))
+
+
+def farewell(run_id: str, *, ended: bool) -> str:
+    """What is printed when the dashboard is left."""
+    if ended:
+        return f"{run_id} has ended; `lora-wizard watch {run_id}` shows its summary"
+    return f"{run_id} goes on; `lora-wizard watch {run_id}` comes back to it"
+
+
+def _fingerprint(snapshot: Snapshot) -> tuple[object, ...]:
+    """What tells two looks apart; the time that passes is shown by the second, not by the look."""
+    return (
+        snapshot.state,
+        snapshot.alive,
+        snapshot.died,
+        len(snapshot.steps),
+        len(snapshot.evals),
+        snapshot.events[-1] if snapshot.events else None,
+        len(snapshot.samples),
+        snapshot.devices[-1] if snapshot.devices else None,
+        snapshot.log,
+        int(snapshot.now),
+    )
