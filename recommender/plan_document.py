@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recommender.config.schema import Section
 from recommender.data.document import document as data_document
 from recommender.plan import Alternative, Plan, Remedy
 
@@ -55,6 +56,8 @@ def plain(value: Any) -> Any:
     """Frozen values as what JSON can hold: dataclasses as objects, paths and enums as text, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Section):
+        return value.model_dump(mode="json")
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):

@@ -9,17 +9,18 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from presets.errors import InputError
-from recommender.config.edit import apply, flatten, known_key, value_of, with_followers
+from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Alternative, Plan
+from recommender.plan_document import plain, plan_document
 from recommender.plan_warnings import refuse_contradictions, warnings_of
 from recommender.pricing import pricer
 from recommender.remedies import remedies
 from recommender.rules.base import Context, Pricer
-from recommender.rules.batch import effective_batch
+from recommender.rules.batch import target_batch
 from recommender.rules.registry import decide, explain
 from recommender.search import RANK, SEARCHED, Candidate, Space, search
 from recommender.trade import gives_up
@@ -113,7 +114,7 @@ def recommend(
         for other, one in others.items()
     )
     searched = {**best.searched, **{key: value for key, value in unbound.searched.items() if key in question.given}}
-    return _plan(question, best.candidate, searched, alternatives)
+    return _plan(question, best.candidate, searched, alternatives, flatten(bare))
 
 
 def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
@@ -127,7 +128,7 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     Raises:
         InputError: as `recommend`.
     """
-    dropped = {known_key(key) for key in without}
+    dropped = {owner(known_key(key)) for key in without}
     dropped |= {"method", "quantization.bits"} if dropped & {"method", "quantization.bits"} else set()
     new = with_followers(plan.config, {known_key(key): value for key, value in changes.items()})
     given = {key: value for key, value in plan.overrides.items() if key not in dropped} | new
@@ -137,7 +138,7 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     question = _ask(plan.model, plan.device, plan.data, plan.goal, apply(start, back), given, price)
     kept = {key: value_of(question.start, key) if key in SEARCHED else value for key, value in plan.searched.items()}
     config = decide(question.context(kept), question.given)
-    return _plan(question, Candidate(config, price(config)), plan.searched, plan.alternatives)
+    return _plan(question, Candidate(config, price(config)), plan.searched, plan.alternatives, plan.recommended)
 
 
 def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None) -> Plan:
@@ -151,7 +152,8 @@ def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: Data
     theirs = {key: value for key, value in flatten(config).items() if key not in ours or ours[key] != value}
     price = pricer(model, device, data)
     question = _ask(model, device, data, advised.goal, config, theirs, price)
-    return _plan(question, Candidate(config, price(config)), advised.searched, advised.alternatives)
+    best = Candidate(config, price(config))
+    return _plan(question, best, advised.searched, advised.alternatives, advised.recommended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,7 @@ class Answer:
 def answer(question: Question) -> Answer:
     """Decide, search, and decide again what depends on the search."""
     first = decide(question.context({}), question.given)
-    rows = question.context({})
-    effective = effective_batch(with_fields(rows, config=first).training_rows, first.training.num_train_epochs)
+    effective = target_batch(with_fields(question.context({}), config=first))
     if {"training.per_device_train_batch_size", "training.gradient_accumulation_steps"} <= set(question.given):
         effective = first.training.effective_batch_size
     space = Space(
@@ -191,15 +192,19 @@ def _ask(
     price: Pricer,
 ) -> Question:
     start = apply(bare, given)
-    values = flatten(start)
-    complete = {key: values[key] for key in with_followers(bare, given) if key in values}
+    complete = {name: plain(value_of(start, name)) for name in map(owner, with_followers(bare, given))}
     refuse_contradictions(start, complete, model, device)
     return Question(model, device, data, goal, start, complete, price)
 
 
 def _plan(
-    question: Question, best: Candidate, searched: Mapping[str, Any], alternatives: tuple[Alternative, ...]
+    question: Question,
+    best: Candidate,
+    searched: Mapping[str, Any],
+    alternatives: tuple[Alternative, ...],
+    otherwise: Mapping[str, Any],
 ) -> Plan:
+    """Explain a priced configuration; `otherwise` holds what a key without a rule goes back to."""
     config, estimate = best.config, best.estimate
     context = with_fields(question.context(searched), config=config, estimate=estimate)
     reasons, recommended = explain(context, question.given)
@@ -217,7 +222,7 @@ def _plan(
         model=question.model,
         data=question.data,
         overrides=dict(question.given),
-        recommended=recommended,
+        recommended={**otherwise, **recommended},
         searched=dict(searched),
     )
 
@@ -231,8 +236,6 @@ def _name(model: ModelSpec) -> str:
 
 def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
     """The JSON document of `recommend --json` (DESIGN section 6)."""
-    from recommender.plan_document import plan_document
-
     return plan_document(plan, machine)
 
 

@@ -250,11 +250,12 @@ def _longest(space: Space, wanted: int) -> Candidate:
     goal = wanted if space.data is not None else space.model.max_position_embeddings // MULTIPLE * MULTIPLE
     method = of_method(space.methods()[-1]) if "method" not in space.given else {}
     best: tuple[int, dict[str, Any]] | None = None
-    for savers in space.savers():
-        changes = {**method, **savers, **space.splits()[0], CHECKPOINTING: True}
+    stages = [*space.savers()]
+    for stage in (*stages, *({**stages[-1], **rank} for rank in space.lower_ranks())):
+        changes = {**method, **stage, **space.splits()[0], CHECKPOINTING: True}
         reached = longest_that_fits(space, changes, MULTIPLE, max(MULTIPLE, goal))
         if reached is not None and (best is None or reached > best[0]):
-            best = (reached, {**method, **savers})
+            best = (reached, {**method, **stage})
     if best is None or LENGTH in space.given:
         return _ladder(space, wanted)
     length, changes = best

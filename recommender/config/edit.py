@@ -69,6 +69,12 @@ def known_key(key: str) -> str:
     return name
 
 
+def owner(key: str) -> str:
+    """The key that holds this one's value as a whole: `data.columns` for a column, `rope_scaling` for its factor."""
+    parent = key.rpartition(".")[0]
+    return parent if parent in fields() else key
+
+
 def _put(document: dict[str, Any], path: list[str], value: Any) -> None:
     *parents, leaf = path
     for parent in parents:

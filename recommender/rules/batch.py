@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from recommender.plan import Evidence, Reason
 from recommender.rules.base import Context, Rule, by_how_much, slower
-from recommender.units import count, duration, gib
+from recommender.steps import packs
+from recommender.units import count, duration, gib, small
 
 EFFECTIVE = 16
 """Rows of an optimizer step where there are enough."""
@@ -28,6 +29,24 @@ def effective_batch(rows: int | None, epochs: float) -> int:
     return min(batch, 1 << max(0, rows.bit_length() - 1))
 
 
+def target_batch(context: Context) -> int:
+    """Sequences of an optimizer step: the effective batch in rows, or as many packed sequences as hold these rows."""
+    rows = effective_batch(context.training_rows, context.config.training.num_train_epochs)
+    each = rows_in_a_sequence(context)
+    sequences = rows
+    while each > 1 and sequences > 1 and sequences * each >= rows * 2**0.5:
+        sequences //= 2
+    return sequences
+
+
+def rows_in_a_sequence(context: Context) -> float:
+    """Rows that a packed sequence holds on average; 1 when rows are not packed."""
+    data, length = context.data, context.config.data.max_length
+    if data is None or not data.rows or not packs(context.config):
+        return 1.0
+    return max(1.0, length * data.rows / max(1, data.tokens_at(length)))
+
+
 def micro_batches(effective: int) -> list[int]:
     """Powers of two that divide the effective batch, ascending."""
     return [1 << power for power in range(effective.bit_length()) if effective % (1 << power) == 0]
@@ -40,8 +59,7 @@ def accumulation_for(effective: int, micro: int) -> int:
 
 def micro_batch(context: Context) -> Mapping[str, Reason]:
     """The searched micro-batch."""
-    training = context.config.training
-    effective = effective_batch(context.training_rows, training.num_train_epochs)
+    effective = target_batch(context)
     return {
         "training.per_device_train_batch_size": Reason(
             int(context.searched.get("training.per_device_train_batch_size", 1)),
@@ -59,13 +77,14 @@ def micro_batch(context: Context) -> Mapping[str, Reason]:
 def accumulation(context: Context) -> Mapping[str, Reason]:
     """What makes the effective batch of the micro-batch."""
     training = context.config.training
-    effective = effective_batch(context.training_rows, training.num_train_epochs)
+    effective = target_batch(context)
     micro = training.per_device_train_batch_size
     steps = accumulation_for(effective, micro)
+    unit = "sequences" if rows_in_a_sequence(context) > 1 else "rows"
     return {
         "training.gradient_accumulation_steps": Reason(
             steps,
-            f"{micro} × {steps} = {micro * steps} rows a step. {_why_effective(context, effective)}",
+            f"{micro} × {steps} = {micro * steps} {unit} a step. {_why_effective(context, effective)}",
             "Thinking Machines, LoRA Without Regret (2025): LoRA tolerates large batches less than full fine-tuning",
             "medium",
             others="The walk-through guide: 2 × 8 = 16; Unsloth: 2 × 4 = 8; the QLoRA paper: 16; the sweep behind the "
@@ -76,7 +95,12 @@ def accumulation(context: Context) -> Mapping[str, Reason]:
 
 
 def _why_effective(context: Context, effective: int) -> str:
-    rows, steps = context.training_rows, context.steps
+    rows, steps, each = context.training_rows, context.steps, rows_in_a_sequence(context)
+    if each > 1:
+        return (
+            f"A packed sequence holds about {small(round(each, 1))} rows, so {effective} of them are about "
+            f"{count(effective * each)} rows; {count(steps)} steps."
+        )
     if rows is None:
         return f"{effective} is where most published LoRA runs are."
     if effective == EFFECTIVE:

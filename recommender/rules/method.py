@@ -86,8 +86,8 @@ def _why(context: Context, value: str) -> str:
         return ""
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
     least = "" if value == "lora" else "at best "
-    share = percent(lora.peak.high_bytes / max(1, free))
-    need = f"16-bit LoRA needs {least}up to {gib(lora.peak.high_bytes)}, {share} of {gib(free)} free"
+    share = f"{percent(lora.peak.high_bytes / free)} of " if free > 0 else "with "
+    need = f"16-bit LoRA needs {least}up to {gib(lora.peak.high_bytes)}, {share}{gib(free)} free"
     if context.device.kind == "cpu":
         if value == "lora":
             return f"{need}: it fits, and quantised products have no fast kernels on a CPU."

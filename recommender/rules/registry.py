@@ -7,7 +7,7 @@ from dataclasses import replace as with_fields
 from typing import Any
 
 from recommender.config.edit import replace, value_of
-from recommender.config.schema import FinetuneConfig
+from recommender.config.schema import FinetuneConfig, Section
 from recommender.plan import Reason
 from recommender.rules import adapter, batch, length, method, precision, rate, running, schedule
 from recommender.rules.base import Context, Rule
@@ -57,6 +57,7 @@ def explain(context: Context, given: Mapping[str, Any]) -> tuple[dict[str, Reaso
 
 def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
     value = value_of(config, key)
+    value = value.model_dump() if isinstance(value, Section) else value
     if value == reason.value:
         return with_fields(reason, why=f"You set this, as is recommended. {reason.why}")
     return with_fields(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from presets.errors import InputError
 from presets.recipes import load_recipes
+from recommender.config.edit import diff, value_of
 from recommender.plan import Plan
-from recommender.recommend import recommend, replan
+from recommender.plan_document import plain
+from recommender.recommend import document, recommend, replan
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, T4
 
 
@@ -52,6 +55,26 @@ def test_backspace_brings_the_recommended_value_back(plan: Plan) -> None:
     assert back.overrides == {}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.eval": ["held.jsonl"]},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}},
+        {"rope_scaling.rope_type": "yarn", "rope_scaling.factor": 2.0},
+        {"data.columns.output": "answer"},
+        {"run.name": "mine"},
+    ],
+    ids=str,
+)
+def test_values_without_a_rule_stay_and_go_back_too(plan: Plan, changes: dict[str, object]) -> None:
+    edited = replan(replan(plan, changes), {"seed": 7})
+    for key, value in changes.items():
+        assert diff(plan.config, edited.config)
+        assert value == plain(value_of(edited.config, key)) if "columns" not in key else edited.config.data.columns
+    assert json.dumps(document(edited, None))
+    assert replan(edited, {}, without=[*changes, "seed"]).config == plan.config
+
+
 def test_edits_add_up(plan: Plan) -> None:
     edited = replan(replan(replan(plan, {"r": 32}), {"max_length": 512}), {"seed": 7})
     assert (edited.config.lora.r, edited.config.data.max_length, edited.config.training.seed) == (32, 512, 7)
@@ -81,6 +104,7 @@ def test_every_recipe_can_be_applied_to_a_plan(plan: Plan, recipe: object) -> No
     assert isinstance(recipe, Recipe)
     applied = replan(plan, recipe.changes)
     assert set(recipe.changes) <= set(applied.overrides)
+    assert all(value_of(applied.config, key) == value for key, value in recipe.changes.items())
 
 
 def test_an_edit_is_answered_within_a_frame(plan: Plan) -> None:

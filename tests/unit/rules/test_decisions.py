@@ -52,6 +52,19 @@ def test_effective_batch_by_rows(count: int | None, epochs: float, batch: int) -
     assert effective_batch(count, epochs) == batch
 
 
+def test_packed_sequences_are_counted_by_the_rows_in_them() -> None:
+    from dataclasses import replace
+
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, RTX_4090
+
+    plan = recommend(LLAMA_8B, replace(RTX_4090, flash_attention=True), EXAMPLE)
+    rows_in_one = plan.config.data.max_length * EXAMPLE.rows / EXAMPLE.tokens_at(plan.config.data.max_length)
+    assert plan.config.training.attn_implementation == "flash_attention_2"
+    assert 16 / 2**0.5 <= plan.config.training.effective_batch_size * rows_in_one <= 16 * 2**0.5
+    assert "packed sequence" in plan.reasons["training.gradient_accumulation_steps"].why
+
+
 def test_splits_are_powers_of_two() -> None:
     assert micro_batches(16) == [1, 2, 4, 8, 16]
     assert micro_batches(1) == [1]
