@@ -162,6 +162,8 @@ def read_device(folder: RunFolder) -> Device:
 
 def main() -> int:
     """Run as a process of its own."""
+    # Whatever worker and libraries write into the run folder is its owner's alone.
+    os.umask(0o077)
     parser = argparse.ArgumentParser(description="Supervise the worker of a run.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")

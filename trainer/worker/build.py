@@ -1,0 +1,143 @@
+"""From a configuration to TRL's SFTTrainer: model, adapter, arguments. Nothing is left to a library's default dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from trl import SFTConfig
+
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig, Lora
+from recommender.model.spec import ModelSpec
+from recommender.steps import Steps, packs
+
+DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
+    """Load the base in the compute dtype, quantised when the method says so.
+
+    Args:
+        config: The run.
+        spec: Where its weights are.
+        cuda: Onto GPU 0 of those that are visible, else onto the CPU.
+
+    Raises:
+        InputError: The weights are not here and cannot be had.
+    """
+    dtype = DTYPES[config.training.precision]
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "attn_implementation": config.training.attn_implementation,
+        "device_map": {"": 0 if cuda else "cpu"},
+    }
+    if config.revision and not spec.path:
+        options["revision"] = config.revision
+    if quantization := quantization_config(config, dtype):
+        options["quantization_config"] = quantization
+    if config.rope_scaling:
+        options["rope_parameters"] = {
+            "rope_type": config.rope_scaling.rope_type,
+            "factor": config.rope_scaling.factor,
+        }
+    where = str(spec.path) if spec.path and spec.has_weights else spec.hub_id or spec.name
+    try:
+        model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, **options)
+    except OSError as problem:
+        raise InputError(f"The weights of {spec.name} cannot be loaded: {problem}") from problem
+    model.config.use_cache = False
+    return model
+
+
+def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    """What bitsandbytes is told; None for a base in 16 or 32 bits."""
+    wanted = config.quantization
+    if wanted.bits is None:
+        return None
+    if wanted.bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=wanted.quant_type,
+        bnb_4bit_use_double_quant=wanted.double_quant,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def adapter_config(lora: Lora) -> LoraConfig:
+    """PEFT's configuration: every key of ours that is PEFT's, under its own name."""
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=int(lora.lora_alpha) if lora.lora_alpha == int(lora.lora_alpha) else lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=lora.target_modules,
+        bias=lora.bias,
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
+        init_lora_weights=lora.init_lora_weights,
+        modules_to_save=lora.modules_to_save or None,
+        rank_pattern=dict(lora.rank_pattern),
+        alpha_pattern=dict(lora.alpha_pattern),
+    )
+
+
+def training_arguments(config: FinetuneConfig, output: Path, steps: Steps, *, evaluates: bool, cuda: bool) -> SFTConfig:
+    """TRL's arguments. The rows come ready-made, so its preparation is skipped unless they are to be packed."""
+    training, run = config.training, config.run
+    packing = packs(config)
+    return SFTConfig(
+        output_dir=str(output),
+        use_cpu=not cuda,
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        learning_rate=training.learning_rate,
+        num_train_epochs=training.num_train_epochs,
+        max_steps=training.max_steps or -1,
+        per_device_train_batch_size=training.per_device_train_batch_size,
+        per_device_eval_batch_size=training.per_device_train_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        lr_scheduler_type=training.lr_scheduler_type,
+        warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
+        optim=training.optim,
+        max_grad_norm=training.max_grad_norm,
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
+        activation_offloading=training.activation_offloading and cuda,
+        seed=training.seed,
+        logging_steps=run.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=steps.eval_every if evaluates else None,
+        save_strategy="steps",
+        save_steps=steps.save_every,
+        save_total_limit=run.save_total_limit,
+        report_to=list(run.report_to) or "none",
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        remove_unused_columns=False,
+        max_length=config.data.max_length if packing else None,
+        packing=packing,
+        eval_packing=False,
+        dataset_kwargs=None if packing else {"skip_prepare_dataset": True},
+    )
+
+
+def settle_trainable_dtypes(model: Any, precision: str) -> None:
+    """Give trained weights the dtype that the precision needs, after SFTTrainer is built and before its optimizer.
+
+    TRL 1.16 casts the adapters of a quantised model to bf16 whatever the precision. Under fp16 the gradient scaler
+    refuses to unscale anything but fp32 (torch.amp.GradScaler), and under fp32 nothing should be less.
+    """
+    if precision == "bf16":
+        return
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            parameter.data = parameter.data.to(torch.float32)
