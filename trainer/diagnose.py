@@ -6,6 +6,7 @@ wolf is not read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -16,7 +17,7 @@ from trainer.events import SILENCE_SECONDS
 from trainer.state import number, whole
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot
+    from trainer.reader import Snapshot, StepPoint
 
 Level = Literal["ok", "caution", "bad"]
 
@@ -147,11 +148,16 @@ def _well(snapshot: Snapshot) -> Finding:
         return Finding("ok", "stopped; no trouble seen")
     if not snapshot.steps:
         return Finding("ok", "no step yet; no trouble seen")
-    losses = [point.loss for point in snapshot.steps if point.loss is not None]
-    edge = len(losses) // 4
-    if edge >= 5 and sum(losses[-edge:]) < sum(losses[:edge]):
+    edge = min(200, len(snapshot.steps) // 4)
+    if edge >= 5 and _mean_loss(snapshot.steps[-edge:]) < _mean_loss(snapshot.steps[:edge]):
         return Finding("ok", "learning; no trouble seen")
     return Finding("ok", "no trouble seen")
+
+
+def _mean_loss(steps: Sequence[StepPoint]) -> float:
+    """Mean of the losses that there are; NaN, which is not below anything, when there are none."""
+    losses = [point.loss for point in steps if point.loss is not None]
+    return sum(losses) / len(losses) if losses else math.nan
 
 
 def _how_to_go_on(snapshot: Snapshot) -> str:

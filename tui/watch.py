@@ -38,7 +38,7 @@ class WatchApp(Shell[int]):
             return RunsScreen(self.runs_dir)
         from tui.screens.train import TrainScreen
 
-        return TrainScreen(self.run_path, unicode=self.unicode)
+        return TrainScreen(self.run_path)
 
     async def action_back(self) -> None:
         """Leave what is open above the run."""
@@ -59,7 +59,7 @@ class WatchApp(Shell[int]):
         self.run_path = run
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        await self.switch_screen(TrainScreen(run, unicode=self.unicode))
+        await self.switch_screen(TrainScreen(run))
 
     async def action_quit(self) -> None:
         """Leave; a run goes on, and that is said."""

@@ -96,7 +96,13 @@ def seconds_left(snapshot: Snapshot) -> float | None:
     if not recent:
         return None
     left = max(0, total - steps[-1].step)
-    return left * median(recent) * _overhead(steps)
+    return _rounded(left * median(recent) * _overhead(steps))
+
+
+def _rounded(seconds: float) -> float:
+    """To the minute above 20 minutes, to ten seconds above two: more digits would only flicker."""
+    grain = 60.0 if seconds > 1200 else 10.0 if seconds > 120 else 1.0
+    return round(seconds / grain) * grain
 
 
 def _overhead(steps: Sequence[StepPoint]) -> float:

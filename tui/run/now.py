@@ -50,12 +50,13 @@ def status_part(status: str, *, died: bool = False) -> Part:
     return f"{mark} {'died' if died else clean(status)}", tone
 
 
-def status_row(snapshot: Snapshot, width: int) -> Row:
+def status_row(snapshot: Snapshot, width: int, *, unicode: bool = True) -> Row:
     """The line above the curves: status, run, step, bar, share, time left, epoch.
 
     Args:
         snapshot: The run now.
         width: Columns that it may take; the run's name, the epoch and the bar give way, in this order.
+        unicode: Whether the bar may be drawn with lines.
     """
     step, total = snapshot.state.step, snapshot.state.total_steps
     share = min(1.0, step / total) if total else None
@@ -76,7 +77,7 @@ def status_row(snapshot: Snapshot, width: int) -> Row:
     room -= len(name) + 2 if named else 0
     bar: tuple[Part, ...] = ()
     if share is not None and room >= LEAST_BAR + 2:
-        bar = (("  ", "plain"), *_bar(share, min(40, room - 2)))
+        bar = (("  ", "plain"), *_bar(share, min(40, room - 2), unicode=unicode))
     return row(status, (f"  {name}" if named else "", "label"), *fixed, *bar, *tail)
 
 
@@ -92,9 +93,10 @@ def two_columns(rows: Sequence[Row], width: int) -> tuple[Row, ...]:
     return tuple(joined)
 
 
-def _bar(share: float, cells: int) -> tuple[Part, ...]:
+def _bar(share: float, cells: int, *, unicode: bool) -> tuple[Part, ...]:
+    done, open_ = ("━", "─") if unicode else ("#", "-")
     full = round(share * cells)
-    return ("━" * full, "accent"), ("─" * (cells - full), "quiet")
+    return (done * full, "accent"), (open_ * (cells - full), "quiet")
 
 
 def now_rows(snapshot: Snapshot, history: History) -> tuple[Row, ...]:

@@ -36,6 +36,7 @@ from tui.run.history import History
 from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.stop import StopScreen
 from tui.screens.train_commands import RunCommands
+from tui.shell import Shell
 from tui.widgets.deck import Deck
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Rows, row
@@ -128,7 +129,7 @@ class TrainScreen(Screen[None]):
         self,
         run_path: Path,
         *,
-        unicode: bool = True,
+        unicode: bool | None = None,
         clock: Callable[[], float] = time.time,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
@@ -136,7 +137,7 @@ class TrainScreen(Screen[None]):
 
         Args:
             run_path: The run's folder.
-            unicode: Whether curves may be drawn in braille.
+            unicode: Whether curves may be drawn in braille; as the application draws when None.
             clock: Unix seconds; injected by tests.
             poll_seconds: Between two looks at the folder.
         """
@@ -155,11 +156,12 @@ class TrainScreen(Screen[None]):
         # textual-plot and numpy are imported here, when the screen opens, and not with the wizard.
         from tui.widgets.run_curves import main_curves, minor_curves
 
+        unicode = self._draws_unicode
         yield TopBar(Step.TRAIN)
         yield Rows(id="status")
         yield Rows(id="trouble")
         with Horizontal(id="body"):
-            yield from main_curves(self._history, unicode=self._unicode)
+            yield from main_curves(self._history, unicode=unicode)
             with Vertical(id="right"):
                 with Vertical(id="now", classes="pane") as now:
                     now.border_title = "now"
@@ -171,10 +173,14 @@ class TrainScreen(Screen[None]):
                     ending.border_title = "summary"
                     yield Rows(id="ending-rows")
         with Horizontal(id="minor"):
-            yield from minor_curves(self._history, unicode=self._unicode)
+            yield from minor_curves(self._history, unicode=unicode)
         yield Deck()
         yield KeyBar()
         yield TooSmall()
+
+    @property
+    def _draws_unicode(self) -> bool:
+        return self._unicode if self._unicode is not None else isinstance(self.app, Shell) and self.app.unicode
 
     def on_mount(self) -> None:
         """Begin to look."""
@@ -225,7 +231,7 @@ class TrainScreen(Screen[None]):
         findings = diagnose(snapshot)
         trouble = trouble_row(findings)
         self.set_class(trouble is not None, "-trouble")
-        self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2)])
+        self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2, unicode=self._draws_unicode)])
         self.query_one("#trouble", Rows).show([trouble] if trouble else [])
         now, doctor = now_rows(snapshot, self._history), doctor_rows(findings)
         self.query_one("#now-rows", Rows).show(now)
@@ -282,7 +288,9 @@ class TrainScreen(Screen[None]):
 
         curve = self.query_one(f"#curve-{METRICS[self._metric].key}")
         log, zoomed = curve.log_scale, curve.zoomed  # type: ignore[attr-defined]
-        parts = ["log-y" if log else "", "zoomed, 0 shows all" if zoomed else "", METRICS[self._metric].legend]
+        legend = METRICS[self._metric].legend
+        legend = legend if self._draws_unicode else legend.replace("●", "o")
+        parts = ["log-y" if log else "", "zoomed, 0 shows all" if zoomed else "", legend]
         self.query_one("#main").border_subtitle = " · ".join(part for part in parts if part)
 
     def action_next_metric(self) -> None:

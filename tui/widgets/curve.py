@@ -83,9 +83,10 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
     """
 
     def __init__(
-        self, tracks: Sequence[Track], *, unicode: bool = True, id: str | None = None, classes: str | None = None
+        self, tracks: Sequence[Track], *, unicode: bool = True, from_zero: bool = False, id: str | None = None
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
+        self._from_zero = from_zero
         self._tracks = tuple(tracks)
         self._unicode = unicode
         self._log = False
@@ -177,7 +178,10 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         values = [y for window in windows for y in window.y]
         if not (self._auto_y_min or self._auto_y_max) or not values:
             return
-        low, high = limits(min(values), max(values))
+        lowest = min(values)
+        if self._from_zero and not self._log:
+            lowest = min(0.0, lowest)
+        low, high = limits(lowest, max(values))
         if self._auto_y_min:
             self._y_min = low
         if self._auto_y_max:
@@ -215,7 +219,10 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
             (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, self._x_min, self._x_max)
         )
         rows = max(2, height // 2)
-        if self._log:
+        if not any(len(track.series) for track in self._tracks):
+            # There is nothing to measure yet, and a scale would look as if there were.
+            self._x_formatter.ticks = self._y_formatter.ticks = ()
+        elif self._log:
             shown: Sequence[Tick] = log_ticks(10**self._y_min, 10**self._y_max, rows)
             self._y_formatter.ticks = tuple((math.log10(tick.value), tick.label) for tick in shown)
         else:

@@ -38,6 +38,7 @@ class Deck(Vertical):
 
     def __init__(self) -> None:
         super().__init__(classes="pane")
+        self._made_of: dict[str, tuple[object, ...]] = {}
 
     def compose(self) -> ComposeResult:
         """Make every page; one is seen."""
@@ -67,9 +68,18 @@ class Deck(Vertical):
         self._page("now").show(now)
         self._page("doctor").show(doctor)
         self._page("summary").show(summary)
-        self._page("events").show([shown for event in snapshot.events for shown in _event(event)])
-        self._page("log").show([row((clean(line), "label"), indent=2) for line in snapshot.log])
-        self._page("samples").show(_samples(snapshot))
+        # A snapshot holds hundreds of events and lines, of which seldom any is new.
+        if self._changed("events", snapshot.events[-1:]):
+            self._page("events").show([shown for event in snapshot.events for shown in _event(event)])
+        if self._changed("log", snapshot.log):
+            self._page("log").show([row((clean(line), "label"), indent=2) for line in snapshot.log])
+        if self._changed("samples", snapshot.samples[-1:], len(snapshot.samples)):
+            self._page("samples").show(_samples(snapshot))
+
+    def _changed(self, page: str, *made_of: object) -> bool:
+        """Whether a page would be made of something else than before."""
+        before, self._made_of[page] = self._made_of.get(page), made_of
+        return before != made_of
 
     def watch_narrow(self) -> None:
         """Begin with the page that would be missed most."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -175,8 +176,8 @@ class Rows(ScrollView, can_focus=True):
             return
         top = self.scroll_offset.y
         for y in range(self.size.height):
-            if _line_at(old, top + y) != _line_at(self._lines, top + y):
-                self.refresh(Region(0, y, self.size.width, 1))
+            if span := changed_span(_line_at(old, top + y), _line_at(self._lines, top + y)):
+                self.refresh(Region(span[0], y, span[1] - span[0], 1))
 
     def _wrapped(self) -> list[Text]:
         styles = {tone: self.get_component_rich_style(f"rows--{tone}", partial=True) for tone in TONES}
@@ -213,5 +214,42 @@ def _broken(text: Text, width: int) -> list[Text]:
     return list(text.wrap(Console(width=width), width, tab_size=4))
 
 
-def _line_at(lines: Sequence[Text], index: int) -> tuple[str, object] | None:
-    return (lines[index].plain, lines[index].spans) if index < len(lines) else None
+def changed_span(old: Text | None, new: Text | None) -> tuple[int, int] | None:
+    """Which cells of a line look different.
+
+    Args:
+        old: The line before; None where there was none.
+        new: The line now.
+
+    Returns:
+        The first cell and the one after the last, None when nothing differs.
+    """
+    before, after = _cells(old), _cells(new)
+    if before == after:
+        return None
+    longest = max(len(before), len(after))
+    before += [_BLANK] * (longest - len(before))
+    after += [_BLANK] * (longest - len(after))
+    differing = [index for index in range(longest) if before[index] != after[index]]
+    return (differing[0], differing[-1] + 1) if differing else None
+
+
+_BLANK = (" ", "")
+
+
+def _cells(line: Text | None) -> list[tuple[str, str]]:
+    """Character and style of each cell; the second cell of a wide character is empty."""
+    if line is None:
+        return []
+    styles = [""] * len(line)
+    for span in line.spans:
+        styles[span.start : span.end] = [str(span.style)] * (min(span.end, len(line)) - span.start)
+    cells = []
+    for character, style in zip(line.plain, styles, strict=True):
+        width = cell_len(character)
+        cells += [(character, style if character != " " else "")] * min(1, width) + [("", style)] * (width - 1)
+    return cells
+
+
+def _line_at(lines: Sequence[Text], index: int) -> Text | None:
+    return lines[index] if 0 <= index < len(lines) else None
