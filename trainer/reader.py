@@ -170,7 +170,7 @@ class RunReader:
             case "device":
                 self._devices.append(event)
             case "start":
-                self._latest = {"start": event}
+                self._latest["start"] = event
                 self._go_back(whole(event.get("resumed_from")))
             case "preflight" | "end":
                 self._latest[str(kind)] = event

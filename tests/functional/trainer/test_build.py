@@ -1,0 +1,45 @@
+"""What the worker builds, held in a child process because it needs torch."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.child import run_python
+
+pytestmark = pytest.mark.torch
+
+LAYERS = """
+import json, sys
+from recommender.config.schema import FinetuneConfig, Quantization
+from recommender.model.reader import read_model
+from trainer.worker.build import load_model
+config = FinetuneConfig(model=sys.argv[1], method="qlora", quantization=Quantization(bits=4))
+model = load_model(config, read_model(sys.argv[1]), cuda=False)
+kinds = [type(module).__name__ for module in model.modules()]
+print(json.dumps({"4bit": kinds.count("Linear4bit"), "head": type(model.lm_head).__name__}))
+"""
+
+DTYPES = """
+import json, torch
+from trainer.worker.build import settle_trainable_dtypes
+answer = {}
+for precision in ("bf16", "fp16", "fp32"):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)).to(torch.bfloat16)
+    model[0].requires_grad_(False)
+    settle_trainable_dtypes(model, precision)
+    answer[precision] = [str(next(layer.parameters()).dtype) for layer in model]
+print(json.dumps(answer))
+"""
+
+
+def test_qlora_holds_the_decoder_in_four_bits_and_the_head_as_it_is(tiny_model: Path) -> None:
+    assert run_python(LAYERS, str(tiny_model)) == {"4bit": 14, "head": "Linear"}
+
+
+def test_fp16_and_fp32_train_fp32_weights_and_leave_frozen_ones_alone() -> None:
+    frozen = "torch.bfloat16"
+    assert run_python(DTYPES) == {
+        "bf16": [frozen, "torch.bfloat16"],
+        "fp16": [frozen, "torch.float32"],
+        "fp32": [frozen, "torch.float32"],
+    }
