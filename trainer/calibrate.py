@@ -37,7 +37,7 @@ class Calibration:
     def sentence(self) -> str:
         """The outcome for a person."""
         peak = int(self.measured.get("process_bytes") or 0)
-        off = (peak - self.predicted_bytes) / self.predicted_bytes if self.predicted_bytes else 0.0
+        off = (self.predicted_bytes - peak) / peak if peak else 0.0
         return (
             f"{self.model} ({self.method}) on {self.device}: measured {gib(peak)}, predicted "
             f"{gib(self.predicted_bytes)} ({off * 100:+.0f} %)"

@@ -190,7 +190,7 @@ def check_worst_step(subject: Subject) -> Outcome:
         return ("skipped" if measured == "cancelled" else "fail"), measured, "Lower the batch size or max_length."
     predicted = subject.estimate.peak.process_bytes
     peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)
-    off = f" ({(peak - predicted) / predicted:+.0%})".replace("%", " %") if predicted else ""
+    off = f" ({(predicted - peak) / peak * 100:+.0f} %)" if peak else ""
     took = f", step {measured['step_seconds']:.1f} s" if measured.get("step_seconds") else ""
     detail = f"measured {gib(peak)}, predicted {gib(predicted)}{off}{took}"
     return "warn" if peak > subject.estimate.free_bytes else "ok", detail, ""

@@ -34,7 +34,11 @@ def examine(runs: Path) -> tuple[Finding, ...]:
     device = default_device(machine)
     cuda = ["--cuda"] if device.kind == "cuda" else []
     found = [_driver(machine)]
-    found += [Finding("machine", notice.level, notice.text, notice.remedy) for notice in machine.notices]
+    found += [
+        Finding("machine", notice.level, notice.text, notice.remedy)
+        for notice in machine.notices
+        if notice.text != found[0].detail
+    ]
     for what in ("torch", "quantisation"):
         answer = ask("trainer.worker.probe", what, *cuda, device=device)
         document = answer.document or {"ok": False, "detail": answer.errors[-200:] or "no answer"}

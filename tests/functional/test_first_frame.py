@@ -5,28 +5,22 @@ import subprocess
 import sys
 
 PROGRAM = """
-import json, sys
+import asyncio, json, sys, tempfile
+from pathlib import Path
 from tui.commands.root import command_names
+
 command_names()
 from tui.app import wizard_app
-from pathlib import Path
-import tempfile
 
 app = wizard_app(model=None, data=None, runs=Path(tempfile.mkdtemp()), theme=None, unicode=True)
-
-async def first_frame(pilot):
-    print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
-    app.exit(0)
-
-import asyncio
+seen = []
 
 async def run():
     async with app.run_test(size=(120, 40)):
-        seen.update({name.split(".")[0] for name in sys.modules})
+        seen.extend(sorted({name.split(".")[0] for name in sys.modules}))
 
-seen = set()
 asyncio.run(run())
-print(json.dumps(sorted(seen)))
+print(json.dumps(seen))
 """
 
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "pandas", "pyarrow"}

@@ -43,7 +43,10 @@ def try_quantisation(cuda: bool) -> dict[str, Any]:
     x = torch.randn(8, 256)
     exact = x @ weight.T
     error = float((layer(x.to(device)).float().cpu() - exact).norm() / exact.norm())
-    return {"ok": error < 0.15, "detail": f"bitsandbytes {bnb.__version__}, a 4-bit product is off by {error:.1%}"}
+    return {
+        "ok": error < 0.15,
+        "detail": f"bitsandbytes {bnb.__version__}, a 4-bit product is off by {error * 100:.1f} %",
+    }
 
 
 def main() -> int:
