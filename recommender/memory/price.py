@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recommender.memory.case import Case
-from recommender.memory.layer import checkpoint_bytes, dequantised_bytes, hump_bytes, saved_bytes
+from recommender.memory.layer import LayerCost, layer_cost
 from recommender.memory.loss import kept_bytes, loss_bytes
 from recommender.memory.process import context_bytes, reserved_beyond, workspace_bytes
-from recommender.memory.weights import adapter_bytes, gradient_bytes, optimizer_bytes, weights_bytes
+from recommender.memory.weights import adapter_bytes, gradient_bytes, optimizer_bytes, update_bytes, weights_bytes
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "loss", "workspace", "allocator", "context")
 
@@ -25,34 +25,80 @@ class Price:
     """Paged optimizer states and offloaded checkpoints: host memory beside the worker's own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Bytes that a moment of the step holds beside the residents (weights, adapter, optimizer states)."""
+
+    gradients: int
+    activations: int
+    loss: int
+    optimizer: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.gradients + self.activations + self.loss + self.optimizer
+
+
 def price(case: Case) -> Price:
     """Price the worst moment of a step.
 
-    Peak = resident + max over moments. Under gradient checkpointing the moments are the loss (every checkpoint, the
-    loss) and one layer's backward pass (checkpoints, that layer, what of the loss is still alive); without it the
-    loss and the last layer's backward pass (every layer's activations).
+    Raises:
+        InputError: See `make_case`.
     """
-    training, layers = case.config.training, case.model.num_layers
     on_device, paged = optimizer_bytes(case)
-    gradients = gradient_bytes(case)
-    kept = (checkpoint_bytes if training.gradient_checkpointing else saved_bytes)(case) * layers
-    offloaded = 0
-    if training.activation_offloading and not case.on_cpu:
-        offloaded, kept = kept, min(kept, 2 * kept // layers)
-    extra = hump_bytes(case) - (0 if training.gradient_checkpointing else saved_bytes(case))
-    at_loss, at_layer = (kept, loss_bytes(case)), (kept + extra + dequantised_bytes(case), kept_bytes(case))
-    activations, loss = max(at_loss, at_layer, key=sum)
+    cost = layer_cost(case)
+    worst = max(_moments(case, cost), key=lambda moment: moment.total)
     parts = {
         "weights": weights_bytes(case),
         "adapter": adapter_bytes(case),
-        "gradients": gradients,
-        "optimizer": on_device,
-        "activations": activations,
-        "loss": loss,
+        "gradients": worst.gradients,
+        "optimizer": on_device + worst.optimizer,
+        "activations": worst.activations,
+        "loss": worst.loss,
         "workspace": workspace_bytes(case),
     }
     allocated = sum(parts.values())
     parts["allocator"] = reserved_beyond(case, allocated)
     reserved = allocated + parts["allocator"]
     parts["context"] = context_bytes(case)
-    return Price(parts, allocated, reserved, reserved + parts["context"], paged + offloaded)
+    return Price(parts, allocated, reserved, reserved + parts["context"], paged + _offloaded(case, cost))
+
+
+def _moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
+    """The moments that can be the worst.
+
+    The loss, with what every layer keeps; the backward pass of the last layer, when the others still keep all; of
+    the first, when every gradient is there; the optimizer's step. Gradients of earlier micro-batches are there
+    throughout.
+    """
+    training, layers = case.config.training, case.model.num_layers
+    every = gradient_bytes(case)
+    before = every if training.gradient_accumulation_steps > 1 else 0
+    first = max(before, every // layers)
+    if not training.gradient_checkpointing:
+        kept = cost.saved * layers + cost.mask
+        one = cost.saved + cost.mask
+        last, final = kept + cost.backward, one + cost.backward
+    else:
+        on_device = min(2, layers) if _offloads(case) else layers
+        kept = cost.checkpoint * on_device + cost.mask
+        last = kept + cost.recomputed + cost.backward
+        final = cost.checkpoint + cost.mask + cost.recomputed + cost.backward
+    rest = kept_bytes(case)
+    return (
+        Moment(before, kept, loss_bytes(case)),
+        Moment(first, max(0, last), rest),
+        Moment(every, max(0, final), rest),
+        Moment(every, 0, rest, update_bytes(case)),
+    )
+
+
+def _offloads(case: Case) -> bool:
+    training = case.config.training
+    return training.activation_offloading and training.gradient_checkpointing and not case.on_cpu
+
+
+def _offloaded(case: Case, cost: LayerCost) -> int:
+    """Checkpoints in host memory: all but the two that are on their way."""
+    return cost.checkpoint * max(0, case.model.num_layers - 2) if _offloads(case) else 0

@@ -123,3 +123,8 @@ def _paged_parameters(case: Case) -> int:
             if target.r * width >= SMALLEST_PAGED
         )
     return large
+
+
+def update_bytes(case: Case) -> int:
+    """What the optimizer's step needs beside its states: AdamW without fusion squares roots of all at once."""
+    return gradient_bytes(case) if case.config.training.optim == "adamw_torch" else 0
