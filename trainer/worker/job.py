@@ -209,6 +209,7 @@ def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> 
         steps=int(trainer.state.global_step),
         tokens=job.recorder.tokens,
         seconds=seconds,
+        recording_seconds=job.recorder.seconds,
         peak_bytes=peak,
         predicted_bytes=_predicted(plan),
     )
