@@ -105,6 +105,7 @@ class WizardApp(Shell[int]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        self.flow.set(price=self.services.price_per_hour())
         if self.state.machine is None:
             self.flow.look()
         if self.state.model_name and self.state.model is None:
@@ -156,20 +157,25 @@ class WizardApp(Shell[int]):
         await self.switch_mode("train")
 
     async def show_run(self, run: Path) -> None:
-        """Watch the run that was just started."""
+        """Watch a run: the one that was just started, or one of the list."""
         from tui.screens.train import TrainScreen
 
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
         if self.state.run is not None:
+            if self.at is Step.TRAIN:
+                await self.switch_mode("check")
             await self.remove_mode("train")
         self.add_mode("train", lambda: TrainScreen(run))
         self.flow.set(run=run)
-        await self._go_to_run()
+        await self.switch_mode("train")
 
     def action_runs(self) -> None:
         """List all runs."""
         from tui.screens.runs import RunsScreen
 
-        self.push_screen(RunsScreen(self.services.runs))
+        if not isinstance(self.screen, RunsScreen):
+            self.push_screen(RunsScreen(self.services.runs))
 
     def action_look_again(self) -> None:
         """Look at the machine again: free memory may have changed, a card may have come back."""
@@ -183,11 +189,13 @@ class WizardApp(Shell[int]):
 
     async def action_quit(self) -> None:
         """Leave; a run that was started here goes on, and that is said."""
-        message = None
-        if self.state.run is not None:
-            name = self.state.run.name
-            message = f"The run goes on: {name}\n  lora-wizard watch {name}"
-        self.exit(0, message=message)
+        if self.state.run is None:
+            self.exit(0)
+            return
+        from tui.screens.train import TrainScreen, farewell
+
+        ended = any(screen.ended for screen in self.get_screen_stack("train") if isinstance(screen, TrainScreen))
+        self.exit(0, message=farewell(self.state.run.name, ended=ended))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that can be done here, and the themes."""
@@ -201,9 +209,13 @@ class WizardApp(Shell[int]):
                 seen.add(binding.action)
                 shown = binding.key_display or self.get_key_display(binding)
                 title = binding.description[:1].upper() + binding.description[1:]
-                yield SystemCommand(f"{title}  ({shown})", binding.tooltip or f"key {shown}", partial(self.simulate_key, binding.key))
+                yield SystemCommand(
+                    f"{title}  ({shown})", binding.tooltip or f"key {shown}", partial(self.simulate_key, binding.key)
+                )
         for theme in THEMES:
-            yield SystemCommand(f"Theme: {theme.name}", "change the colours", partial(setattr, self, "theme", theme.name))
+            yield SystemCommand(
+                f"Theme: {theme.name}", "change the colours", partial(setattr, self, "theme", theme.name)
+            )
 
 
 def wizard_app(
@@ -252,8 +264,6 @@ def run_wizard(
     overrides: Mapping[str, Any] | None = None,
 ) -> int:
     """Open the wizard and return its exit code; see `wizard_app`."""
-    app = wizard_app(
-        model=model, data=data, runs=runs, theme=theme, unicode=unicode, start=start, overrides=overrides
-    )
+    app = wizard_app(model=model, data=data, runs=runs, theme=theme, unicode=unicode, start=start, overrides=overrides)
     app.run()
     return app.return_code or 0

@@ -207,6 +207,15 @@ class Flow:
         else:
             self.take_plan(self.app.services.replan(self.state.plan, {"data.max_length": length}))
 
+    def set_price(self, price: float | None) -> None:
+        """Say what an hour costs, and keep it.
+
+        Raises:
+            InputError: it cannot be kept.
+        """
+        self.app.services.keep_price(price)
+        self.set(price=price)
+
     # Plan
 
     def plan_if_needed(self) -> None:

@@ -91,12 +91,16 @@ class Services(Protocol):
     def write_config(self, plan: Plan, path: Path) -> None:
         """Save a plan's configuration, whole or not at all."""
 
-    def checks(
-        self, plan: Plan, dataset: DataSet, progress: Callable[[CheckLine], None], stopped: Stopped
-    ) -> Iterator[CheckLine]:
+    def price_per_hour(self) -> float | None:
+        """Dollars an hour, as kept; None when it was never said."""
+
+    def keep_price(self, price: float | None) -> None:
+        """Keep what an hour costs."""
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
         """Run the checks before a start, a line at each change."""
 
-    def launch(self, plan: Plan, machine: Machine | None, dataset: DataSet) -> Path:
+    def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """Start the run in processes of its own and return its folder."""
 
 
@@ -192,9 +196,7 @@ class RealServices:
         from recommender.recommend import recommend
 
         profile = dataset.profile if dataset else None
-        return recommend(
-            model, device, profile, goal=goal, overrides=overrides, data_config=Data.model_validate(data)
-        )
+        return recommend(model, device, profile, goal=goal, overrides=overrides, data_config=Data.model_validate(data))
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
@@ -221,15 +223,29 @@ class RealServices:
 
         write_config(path, plan.config)
 
-    def checks(
-        self, plan: Plan, dataset: DataSet, progress: Callable[[CheckLine], None], stopped: Stopped
-    ) -> Iterator[CheckLine]:
+    def price_per_hour(self) -> float | None:
+        """See `Services`."""
+        from recommender.paths import state_dir
+        from tui.price import load_price
+
+        return load_price(state_dir())
+
+    def keep_price(self, price: float | None) -> None:
+        """See `Services`."""
+        from recommender.paths import state_dir
+        from tui.price import save_price
+
+        save_price(state_dir(), price)
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
         """See `Services`."""
         from trainer.checks import run_checks
 
-        return run_checks(plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs)
+        return run_checks(
+            plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs, cancelled=stopped
+        )
 
-    def launch(self, plan: Plan, machine: Machine | None, dataset: DataSet) -> Path:
+    def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """See `Services`."""
         from recommender.recommend import document
         from trainer.launch import launch

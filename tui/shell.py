@@ -11,7 +11,7 @@ from textual.filter import LineFilter
 
 from tui.errors import INTERNAL_ERROR_EXIT, crash_sentence
 from tui.plain_characters import AsciiOnly, shows_unicode
-from tui.theme import SHARED_CSS, use_theme, variable_defaults
+from tui.theme import BOX_CSS, SHARED_CSS, use_theme, variable_defaults
 
 Result = TypeVar("Result")
 
@@ -24,6 +24,7 @@ class Shell(App[Result]):
     """
 
     CSS = SHARED_CSS
+    DEFAULT_CSS = BOX_CSS
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, *, theme: str | None = None, unicode: bool = True) -> None:

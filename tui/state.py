@@ -61,6 +61,8 @@ class WizardState:
     plan: Plan | None = None
     preset: str = ""
     """Name of the preset that was applied last."""
+    price: float | None = None
+    """Dollars an hour; None where it is not known."""
     run: Path | None = None
     """Folder of the run that was started here."""
     working: Mapping[Step, Progress] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class WizardState:
             Step.MACHINE: self.device is not None,
             Step.MODEL: self.model is not None,
             Step.DATA: self.dataset is not None,
-            Step.PLAN: self.run is not None,
+            Step.PLAN: self.plan is not None,
             Step.CHECK: self.run is not None,
         }
         return frozenset(step for step, there in results.items() if there)

@@ -6,7 +6,7 @@ Colours mean the same in each theme: `$primary` is the accent, `$success`, `$war
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from textual.theme import Theme
 
@@ -63,7 +63,8 @@ LIGHT = Theme(
         "on-accent": "#ffffff",
     },
 )
-# Okabe and Ito's eight colours (2008), some lightened for a dark ground: no two that judge differ by red and green only.
+# Okabe and Ito's eight colours (2008), some lightened for a dark ground: none of those that judge are told apart by
+# red and green alone.
 COLOUR_BLIND = Theme(
     name="colour-blind",
     primary="#56b4e9",
@@ -89,9 +90,7 @@ COLOUR_BLIND = Theme(
 )
 THEMES: Final = (DARK, LIGHT, COLOUR_BLIND)
 
-SHARED_CSS: Final = """
-Screen { background: $background; color: $foreground; }
-ModalScreen { background: transparent; }
+BOX_CSS: Final = """
 .pane {
     border: round $line;
     border-title-color: $primary;
@@ -112,10 +111,26 @@ ModalScreen { background: transparent; }
     background: $surface;
     padding: 0 1;
 }
+"""
+"""The frame of everything: the lowest level of style, so that a screen can leave it out where there is no room."""
+
+SHARED_CSS: Final = """
+Screen { background: $background; color: $foreground; }
+ModalScreen { background: transparent; }
 Input { border: none; height: 1; padding: 0; background: $raised; }
 Input:focus { border: none; background: $raised; }
 Input.-invalid, Input.-invalid:focus { border: none; }
+Rows, PickList, VerticalScroll, DirectoryTree {
+    scrollbar-size-vertical: 1;
+    scrollbar-color: $line;
+    scrollbar-color-hover: $quiet;
+    scrollbar-color-active: $primary;
+    scrollbar-background: $panel;
+    scrollbar-background-hover: $panel;
+    scrollbar-background-active: $panel;
+}
 """
+"""What goes before the styles of Textual's own widgets."""
 
 
 def theme_named(name: str | None) -> Theme:
@@ -132,7 +147,7 @@ def theme_named(name: str | None) -> Theme:
     raise InputError(f"There is no theme '{name}'.", remedy=f"Themes are {names}.")
 
 
-def use_theme(app: App[object], name: str | None = None) -> None:
+def use_theme(app: App[Any], name: str | None = None) -> None:
     """Register all themes and switch to one.
 
     Raises:
@@ -145,5 +160,5 @@ def use_theme(app: App[object], name: str | None = None) -> None:
 
 
 def variable_defaults() -> dict[str, str]:
-    """Our own variables with the dark theme's values, for `App.get_theme_variable_defaults`: Textual's themes lack them."""
+    """Our own variables with the dark theme's values: Textual's own themes lack them."""
     return dict(DARK.variables)

@@ -103,7 +103,7 @@ class DataScreen(StepScreen):
         Binding("left_square_bracket", "sample(-1)", "previous", key_display="["),
         Binding("plus,equals_sign", "length(1)", "longer", key_display="+"),
         Binding("minus", "length(-1)", "shorter", key_display="-"),
-        Binding("m", "type_length", "max_length"),
+        Binding("e", "type_length", "max_length"),
         Binding("f", "format", "format"),
         Binding("b", "bad_rows", "bad rows"),
         Binding("z", "random", "random row"),
@@ -221,8 +221,14 @@ class DataScreen(StepScreen):
         dataset = self.state.dataset
         total = count(len(dataset)) if dataset else "?"
         box = self.query_one("#sample")
-        box.border_title = f"sample {count(sample.row + 1)} of {total}, line {sample.line}, {count(sample.length)} tokens"
-        cut = f" · struck through = cut ({count(sample.length - self.state.length)})" if sample.length > self.state.length else ""
+        box.border_title = (
+            f"sample {count(sample.row + 1)} of {total}, line {sample.line}, {count(sample.length)} tokens"
+        )
+        cut = (
+            f" · struck through = cut ({count(sample.length - self.state.length)})"
+            if sample.length > self.state.length
+            else ""
+        )
         box.border_subtitle = f"highlighted = what the loss sees{cut}"
         text = sample_content(sample.pieces, ids=self._ids, colour=not self.app.no_color and self.wizard.unicode)
         self.query_one("#sample-text", Static).update(text)
@@ -264,7 +270,11 @@ class DataScreen(StepScreen):
         """Type the limit."""
         from tui.screens.popup import ValuePopup
 
-        self.app.push_screen(ValuePopup("max_length", str(self.state.length), self._take_length, hint="tokens a row may have; the rest is cut"))
+        self.app.push_screen(
+            ValuePopup(
+                "max_length", str(self.state.length), self._take_length, hint="tokens a row may have; the rest is cut"
+            )
+        )
 
     def _take_length(self, text: str) -> None:
         try:

@@ -15,7 +15,27 @@ if TYPE_CHECKING:
     from recommender.data.profile import BadRow, DataProfile
     from tui.state import Progress
 
-LENGTHS = (64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 65536, 131072)
+LENGTHS = (
+    64,
+    128,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    1536,
+    2048,
+    3072,
+    4096,
+    6144,
+    8192,
+    12288,
+    16384,
+    24576,
+    32768,
+    65536,
+    131072,
+)
 """Limits that + and - go through."""
 LEAVE_OUT = "leave-out"
 
@@ -30,9 +50,17 @@ def next_length(length: int, by: int, context: int | None) -> int:
 
 def summary(profile: DataProfile, max_length: int, width: int) -> list[Row]:
     """Did it understand my file, will the model learn the answers, what does the limit cut."""
-    columns = ", ".join(clean(f"{column}" if role == column else f"{role}={column}") for role, column in profile.columns.items())
+    columns = ", ".join(
+        clean(f"{column}" if role == column else f"{role}={column}") for role, column in profile.columns.items()
+    )
     rows = [
-        row((clean(profile.shape), "bright"), (f" ({columns})" if columns else "", "label"), ("   ", "plain"), (count(profile.rows), "bright"), (" rows", "label"), indent=2),
+        row(
+            (clean(profile.shape), "bright"),
+            (f" ({columns})   " if columns else "   ", "label"),
+            (count(profile.rows), "bright"),
+            (" rows", "label"),
+            indent=2,
+        ),
         row((clean(profile.shape_reason), "quiet"), indent=2),
         _lengths(profile),
         *histogram(profile, max_length, width),
@@ -69,7 +97,13 @@ def _trained(profile: DataProfile, max_length: int) -> Row:
     share = profile.trained_at(max_length) / tokens if tokens else 0.0
     what = "the answers" if share < 0.995 else "everything"
     method = f"  found by {clean(profile.mask_method)}" if profile.mask_method else ""
-    return row(("trained on: ", "label"), (f"{percent(share)} of tokens", "bright"), (f" ({what})", "label"), (method, "quiet"), indent=2)
+    return row(
+        ("trained on: ", "label"),
+        (f"{percent(share)} of tokens", "bright"),
+        (f" ({what})", "label"),
+        (method, "quiet"),
+        indent=2,
+    )
 
 
 def _judgements(profile: DataProfile, max_length: int) -> list[Row]:
@@ -81,11 +115,15 @@ def _judgements(profile: DataProfile, max_length: int) -> list[Row]:
         rows.append(row(("! ", "caution"), f"the end-of-turn token{end} is not trained: answers may not end", indent=2))
     if profile.bad_row_count:
         left_out = "left out" if profile.skipped_rows else "not left out yet"
-        rows.append(row(("! ", "caution"), f"{count(profile.bad_row_count)} bad rows, {left_out}: b lists them", indent=2))
+        rows.append(
+            row(("! ", "caution"), f"{count(profile.bad_row_count)} bad rows, {left_out}: b lists them", indent=2)
+        )
     if profile.duplicates:
         rows.append(row(("! ", "caution"), f"{count(profile.duplicates)} exact duplicates", indent=2))
     if profile.empty_answers:
-        rows.append(row(("! ", "caution"), f"{count(profile.empty_answers)} rows of which nothing is trained", indent=2))
+        rows.append(
+            row(("! ", "caution"), f"{count(profile.empty_answers)} rows of which nothing is trained", indent=2)
+        )
     rows += [row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length)]
     return rows
 
@@ -108,7 +146,11 @@ def progress_rows(progress: Progress, width: int) -> list[Row]:
 def bad_row_picks(profile: DataProfile, width: int) -> list[Pick]:
     """The bad rows, and what to do with all of them."""
     left_out = bool(profile.skipped_rows)
-    offer = "take them back: nothing starts while they are there" if left_out else f"leave these {count(profile.bad_row_count)} rows out"
+    offer = (
+        "take them back: nothing starts while they are there"
+        if left_out
+        else f"leave these {count(profile.bad_row_count)} rows out"
+    )
     picks = [Pick(LEAVE_OUT, (row(("→ ", "accent"), (offer, "bright")),))]
     picks += [_bad(number, bad, width) for number, bad in enumerate(profile.bad_rows)]
     more = profile.bad_row_count - len(profile.bad_rows)

@@ -96,7 +96,9 @@ def _process(process: GpuProcess) -> str:
 
 def _no_gpu(machine: Machine) -> Iterator[Row]:
     yield row(("! ", "caution"), (clean(machine.nvml.message) or "No NVIDIA GPU is listed.", "plain"))
-    yield row(("  plans are for this CPU; what to do about it stands under software, w plans for another card", "quiet"))
+    yield row(
+        ("  plans are for this CPU; what to do about it stands under software, w plans for another card", "quiet")
+    )
 
 
 def _cpu(machine: Machine, device: Device | None, width: int) -> Pick:
@@ -152,7 +154,13 @@ def host_rows(machine: Machine) -> list[Row]:
         )
     ]
     rows += [_disk(disk) for disk in host.disks]
-    rows.append(row(("CPU   ", "label"), (f"{host.cpu.cores} cores", "bright"), ("  in a container" if host.container else "", "quiet")))
+    rows.append(
+        row(
+            ("CPU   ", "label"),
+            (f"{host.cpu.cores} cores", "bright"),
+            ("  in a container" if host.container else "", "quiet"),
+        )
+    )
     rows += _shm(host)
     return rows
 

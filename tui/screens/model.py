@@ -90,11 +90,11 @@ class ModelScreen(StepScreen):
 
     STEP = Step.MODEL
     HELP = (
-        "Which model is tuned. / filters; enter chooses the row under the cursor. full, lora and qlora say whether that "
-        "way of training fits on the chosen device, and how many GiB its worst step takes with one row of 1 024 tokens: "
-        "FITS with room to spare, TIGHT when the upper estimate is near the limit, NO when it is too much. The plan "
-        "finds the best values for each. A model that needs a licence or a token says so here, before anything is "
-        "downloaded."
+        "Which model is tuned. / filters; enter chooses the row under the cursor. full, lora and qlora say whether "
+        "that way of training fits on the chosen device, and how many GiB its worst step takes with one row of 1 024 "
+        "tokens: FITS with room to spare, TIGHT when the upper estimate is near the limit, NO when it is too much. "
+        "The plan finds the best values for each. A model that needs a licence or a token says so here, before "
+        "anything is downloaded."
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "filter", key_display="/")]
     DEFAULT_CSS = """

@@ -129,7 +129,12 @@ def model_picks(
             picks += [_pick(entry, fits.get(entry.name, {}), chosen, at, short=width < WIDE) for entry in members]
     if wanted.strip():
         typed = clean(wanted.strip())
-        picks.append(Pick(USE + wanted.strip(), (row(("use ", "accent"), (typed, "bright"), ("  as a hub id or a folder", "quiet")),)))
+        picks.append(
+            Pick(
+                USE + wanted.strip(),
+                (row(("use ", "accent"), (typed, "bright"), ("  as a hub id or a folder", "quiet")),),
+            )
+        )
     elif listing:
         picks.append(Pick("listing", (row(("looking for models on this disk …", "quiet")),), fixed=True))
     return picks
@@ -137,7 +142,10 @@ def model_picks(
 
 def _pick(entry: Entry, fits: Mapping[str, Fit], chosen: str, at: Columns, *, short: bool) -> Pick:
     title = clean(entry.title.rpartition("/")[2] if short else entry.title)
-    name: Part = (cell(("✓ " if entry.name == chosen else "") + title, at.name), "good" if entry.name == chosen else "bright")
+    name: Part = (
+        cell(("✓ " if entry.name == chosen else "") + title, at.name),
+        "good" if entry.name == chosen else "bright",
+    )
     if entry.trouble:
         return Pick(entry.name, (row(name, ("  ✗ ", "bad"), (clean(entry.trouble), "label")),))
     facts = (

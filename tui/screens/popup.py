@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.geometry import Offset
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -32,10 +32,11 @@ class Popup(ModalScreen[Result | None]):
     Popup > .popup { width: 90; max-width: 96%; height: auto; max-height: 85%; }
     """
 
-    @property
-    def help_text(self) -> str:
-        """What `?` would say: a popup explains itself."""
-        return ""
+
+class PopupList(PickList):
+    """The list of a window."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "choose", key_display="enter")]
 
 
 class PickPopup(Popup[str]):
@@ -85,19 +86,22 @@ class PickPopup(Popup[str]):
             box.border_subtitle = self._note or "enter chooses · esc closes"
             if self._filtered:
                 yield Input(placeholder="type to filter", id="filter")
-            yield PickList(self._items(), id="popup-list")
+            yield PopupList(self._items(), id="popup-list")
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Take the place and the focus."""
         box = self.query_one(".popup")
         if self._width:
-            box.styles.width = self._width
+            box.styles.width = min(self._width, self.app.size.width - 2)
         if self._height:
             box.styles.height = self._height
             self.query_one(PickList).styles.height = self._height - 2 - (2 if self._filtered else 0)
         if self._at is not None:
             place_at(self, box, self._at, self._width or 60, self._height or 12)
+        if self._height and self._height > self.app.size.height - 4:
+            box.styles.height = self.app.size.height - 4
+            self.query_one(PickList).styles.height = "1fr"
         picks = self.query_one(PickList)
         (self.query_one(Input) if self._filtered else picks).focus()
         self.call_after_refresh(picks.show, key=self._current)
@@ -176,6 +180,7 @@ class ValuePopup(Popup[str]):
             box.border_subtitle = "enter takes it · esc leaves it"
             yield Input(self._value, id="value", select_on_focus=True)
             yield Static(id="says", markup=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Take the place and the focus."""
@@ -201,8 +206,8 @@ class ValuePopup(Popup[str]):
         try:
             self._accept(event.value)
         except WizardError as error:
-            self._say([row(("✗ ", "bad"), (clean(error.message), "plain")), row(("→ ", "accent"), clean(error.remedy))]
-                      if error.remedy else [row(("✗ ", "bad"), (clean(error.message), "plain"))])
+            told = [row(("✗ ", "bad"), (clean(error.message), "plain"))]
+            self._say([*told, row(("→ ", "accent"), clean(error.remedy))] if error.remedy else told)
             return
         self.dismiss(event.value)
 
@@ -227,6 +232,37 @@ class TextPopup(Popup[str]):
             box.border_title = self._title
             box.border_subtitle = "esc closes"
             yield Rows(self._rows)
+        yield KeyBar()
+
+
+class ConfirmPopup(Popup[str]):
+    """Something that is about to happen; answers 'yes' or nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,y", "yes", "do it", key_display="enter")]
+    DEFAULT_CSS = """
+    ConfirmPopup > .popup { width: 84; height: auto; }
+    ConfirmPopup VerticalScroll { height: auto; max-height: 24; }
+    ConfirmPopup Static { height: auto; }
+    """
+
+    def __init__(self, title: str, rows: Sequence[Row], *, yes: str = "do it") -> None:
+        super().__init__()
+        self._title = title
+        self._rows = tuple(rows)
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        """What will happen."""
+        with Vertical(classes="popup") as box:
+            box.border_title = self._title
+            box.border_subtitle = f"enter: {self._yes} · esc: leave it"
+            with VerticalScroll():
+                yield Static(paragraph(self._rows))
+        yield KeyBar()
+
+    def action_yes(self) -> None:
+        """Answer yes."""
+        self.dismiss("yes")
 
 
 def place_at(screen: ModalScreen[str | None], box: object, at: Offset, width: int, height: int) -> None:

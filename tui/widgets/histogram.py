@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from recommender.units import count
@@ -20,7 +21,7 @@ def bins(profile: DataProfile, upper: int, width: int) -> list[int]:
     """Rows in each of `width` equal ranges of length up to `upper`; longer rows are in none."""
     edges = [round(upper * column / width) for column in range(width + 1)]
     above = [profile.rows_cut(edge) for edge in edges]
-    return [before - after for before, after in zip(above, above[1:], strict=False)]
+    return [before - after for before, after in pairwise(above)]
 
 
 def upper_end(profile: DataProfile, max_length: int) -> int:
@@ -82,7 +83,7 @@ def _axis(upper: int, max_length: int, limit: int | None, width: int) -> Row:
     label = f"max_length {count(max_length)}"
     if limit is None:
         text = f"0{label + ' →':>{width - 1}}"
-        return Row(((text[:-len(label) - 2], "quiet"), (text[-len(label) - 2 :], "caution")))
+        return Row(((text[: -len(label) - 2], "quiet"), (text[-len(label) - 2 :], "caution")))
     end = count(upper)
     start = max(2, min(limit - len(label) // 2, width - len(label)))
     tail = width - start - len(label)

@@ -64,10 +64,6 @@ class PickList(ScrollView, can_focus=True):
         background: transparent;
         overflow-x: hidden;
         overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        scrollbar-background: $background;
-        scrollbar-background-hover: $background;
-        scrollbar-color: $line;
     }
     """
     ALLOW_SELECT: ClassVar[bool] = False

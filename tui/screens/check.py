@@ -1,0 +1,323 @@
+"""Step 5: the plan is proved before it is trusted, then it is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from presets.errors import WizardError
+from tui.clean import clean
+from tui.errors import crash_sentence
+from tui.screens.base import StepScreen, error_rows
+from tui.screens.check_text import check_picks, confirmation, verdict_row
+from tui.widgets.pick_list import Pick, PickList
+from tui.widgets.rows import row
+from tui.widgets.text import content, paragraph
+from tui.widgets.top_bar import Step
+
+if TYPE_CHECKING:
+    from recommender.data.dataset import DataSet
+    from recommender.plan import Plan
+    from trainer.check import CheckLine
+    from tui.services import Services
+    from tui.state import WizardState
+
+
+class Checked(Message):
+    """A line of the list has changed."""
+
+    def __init__(self, checking: Checking, line: CheckLine) -> None:
+        super().__init__()
+        self.checking = checking
+        """Whose."""
+        self.line = line
+        """How it stands now."""
+
+
+class CheckingEnded(Message):
+    """The list has been gone through, or could not be."""
+
+    def __init__(self, checking: Checking, error: WizardError | None) -> None:
+        super().__init__()
+        self.checking = checking
+        """Which."""
+        self.error = error
+        """Why it could not be gone through."""
+
+
+class Started(Message):
+    """The run was started, or could not be."""
+
+    def __init__(self, run: Path | None, error: WizardError | None) -> None:
+        super().__init__()
+        self.run = run
+        """Its folder."""
+        self.error = error
+        """Why not."""
+
+
+class Checking:
+    """One pass through the list, in a thread.
+
+    Attributes:
+        plan: What is checked.
+        lines: By key, in the order in which they came.
+    """
+
+    def __init__(self, screen: CheckScreen, plan: Plan, dataset: DataSet, services: Services) -> None:
+        self.plan = plan
+        self.lines: dict[str, CheckLine] = {}
+        self.running = True
+        self._screen = screen
+        self._dataset = dataset
+        self._services = services
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End as soon as can be."""
+        self._stopped = True
+
+    def run(self) -> None:
+        """Go through the list."""
+        error: WizardError | None = None
+        try:
+            for line in self._services.checks(self.plan, self._dataset, lambda: self._stopped):
+                self._screen.post_message(Checked(self, line))
+        except WizardError as problem:
+            error = problem
+        except Exception as problem:
+            error = WizardError(crash_sentence(problem))
+        self._screen.post_message(CheckingEnded(self, error))
+
+
+class CheckScreen(StepScreen):
+    """The list, its verdict, and the start."""
+
+    STEP = Step.CHECK
+    HELP = (
+        "Everything that would fail at three in the morning is tried now: disk, memory, the model's files, torch and "
+        "bitsandbytes on this device, and one whole training step on the longest real batch with one evaluation batch, "
+        "its measured peak beside the predicted one. g starts as soon as nothing is ✗, after asking once. The run is a "
+        "process of its own: closing this program or the connection does not touch it."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "start", "start"),
+        Binding("f5", "again", "check again"),
+        Binding("escape", "cancel", "cancel", key_display="esc"),
+    ]
+    DEFAULT_CSS = """
+    #checks { height: 1fr; }
+    #check-list { height: 1fr; }
+    #verdict-box { height: 3; }
+    #verdict { height: 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._checking: Checking | None = None
+        self._wanted = False
+        self._asking = False
+        self._starting = False
+
+    def body(self) -> ComposeResult:
+        """The list and the line below it."""
+        with Vertical(id="checks", classes="pane") as checks:
+            checks.border_title = "checks"
+            yield PickList(id="check-list", cursor_when_blurred=False)
+        with Vertical(id="verdict-box", classes="pane") as box:
+            box.border_title = "start"
+            yield Static(id="verdict")
+
+    def on_mount(self) -> None:
+        """Put the focus on the list."""
+        super().on_mount()
+        self.query_one(PickList).focus()
+
+    def show(self, state: WizardState) -> None:
+        """Begin to check when there is a plan that was not checked yet."""
+        plan, dataset = state.plan, state.dataset
+        if plan is None or dataset is None:
+            self._say_what_lacks(state)
+            return
+        if plan.device.simulated:
+            self._halt()
+            self._list_says(
+                f"{plan.device.name} is simulated: nothing can be checked or started on it. "
+                "ctrl+s in step 4 saves the plan."
+            )
+            return
+        if self._checking is None or self._checking.plan is not plan:
+            self._begin(plan, dataset)
+        self._show_lines()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What makes sense now."""
+        running = self._checking is not None and self._checking.running
+        if action == "cancel" and not (running or self._asking):
+            return False
+        if action in {"again", "start"} and (
+            self._checking is None or self._starting or (action == "again" and running)
+        ):
+            return False
+        return super().check_action(action, parameters)
+
+    def _say_what_lacks(self, state: WizardState) -> None:
+        self._halt()
+        self._list_says(
+            "There is no plan to check yet: 4." if state.plan is None else "There is no data to train on yet: 3."
+        )
+
+    def _list_says(self, text: str) -> None:
+        self.query_one(PickList).show(lambda _width: [Pick("says", (row((clean(text), "label")),), fixed=True)])
+        self.query_one("#verdict", Static).update("")
+
+    # Checking
+
+    def _begin(self, plan: Plan, dataset: DataSet) -> None:
+        self._halt()
+        self._wanted = self._asking = False
+        checking = Checking(self, plan, dataset, self.wizard.services)
+        self._checking = checking
+        self.refresh_bindings()
+        self.run_worker(checking.run, thread=True, group="check", exit_on_error=False)
+
+    def _halt(self) -> None:
+        if self._checking is not None:
+            self._checking.stop()
+        self._checking = None
+        self.refresh_bindings()
+
+    @on(Checked)
+    def _checked(self, message: Checked) -> None:
+        if message.checking is self._checking:
+            self._checking.lines[message.line.key] = message.line
+            if message.line.status == "fail":
+                self._wanted = self._asking = False
+            self._show_lines()
+
+    @on(CheckingEnded)
+    def _ended(self, message: CheckingEnded) -> None:
+        if message.checking is not self._checking:
+            return
+        self._checking.running = False
+        self.refresh_bindings()
+        self._show_lines()
+        if message.error is not None:
+            self._wanted = False
+            self.query_one("#verdict", Static).update(paragraph(error_rows(message.error)[:1]))
+            self.wizard.flow.set(errors={**self.state.errors, Step.CHECK: message.error})
+        elif self._wanted:
+            self._launch()
+
+    def _lines(self) -> list[CheckLine]:
+        return list(self._checking.lines.values()) if self._checking else []
+
+    def _show_lines(self) -> None:
+        lines = self._lines()
+        self.query_one(PickList).show(lambda width: check_picks(lines, width))
+        self._show_verdict()
+
+    def _show_verdict(self) -> None:
+        checking = self._checking
+        if checking is None:
+            return
+        box, says = self.query_one("#verdict-box"), self.query_one("#verdict", Static)
+        box.set_class(self._asking, "-caution")
+        if self._asking:
+            says.update(
+                content(
+                    row((confirmation(checking.plan), "bright"), ("  g again or enter starts · esc leaves it", "label"))
+                )
+            )
+        elif self._wanted:
+            says.update(content(row(("starts when the list is through", "bright"), ("  esc leaves it", "label"))))
+        else:
+            says.update(content(verdict_row(self._lines(), running=checking.running, started=self._starting)))
+
+    # Starting
+
+    def action_start(self) -> None:
+        """Ask once, then start: at once when the list is through, else as soon as it is."""
+        checking = self._checking
+        if checking is None or self._starting:
+            return
+        if any(line.status == "fail" for line in self._lines()):
+            self.notify("Something is ✗: mend it first, then f5 checks again.", severity="warning", timeout=4)
+        elif not checking.running and any(line.status == "skipped" for line in self._lines()):
+            self.notify("Not all was checked: f5 checks again.", severity="warning", timeout=4)
+        elif not self._asking:
+            self._asking = True
+        else:
+            self._confirmed()
+        self.refresh_bindings()
+        self._show_verdict()
+
+    def _confirmed(self) -> None:
+        self._asking = False
+        if self._checking is not None and self._checking.running:
+            self._wanted = True
+        else:
+            self._launch()
+
+    def _launch(self) -> None:
+        checking = self._checking
+        if checking is None:
+            return
+        self._starting, self._wanted = True, False
+        services, machine = self.wizard.services, self.state.machine
+
+        def work() -> None:
+            try:
+                self.post_message(Started(services.launch(checking.plan, machine), None))
+            except WizardError as error:
+                self.post_message(Started(None, error))
+            except Exception as error:
+                self.post_message(Started(None, WizardError(crash_sentence(error))))
+
+        self.run_worker(work, thread=True, group="launch", exit_on_error=False)
+        self.refresh_bindings()
+        self._show_verdict()
+
+    @on(Started)
+    async def _started(self, message: Started) -> None:
+        self._starting = False
+        self.refresh_bindings()
+        errors = {at: error for at, error in self.state.errors.items() if at is not Step.CHECK}
+        if message.error is not None or message.run is None:
+            shown = message.error or WizardError("The run was not started.")
+            self.wizard.flow.set(errors={**errors, Step.CHECK: shown})
+            self._show_verdict()
+            return
+        self.wizard.flow.set(errors=errors)
+        # The next start of this plan is checked again: the device is busy now.
+        self._checking = None
+        await self.wizard.show_run(message.run)
+
+    def action_again(self) -> None:
+        """Go through the list again."""
+        plan, dataset = self.state.plan, self.state.dataset
+        if plan is not None and dataset is not None and not plan.device.simulated:
+            self.wizard.flow.set(errors={at: e for at, e in self.state.errors.items() if at is not Step.CHECK})
+            self._begin(plan, dataset)
+            self._show_lines()
+
+    def action_cancel(self) -> None:
+        """Leave the question, or the rest of the list."""
+        if self._asking or self._wanted:
+            self._asking = self._wanted = False
+        elif self._checking is not None:
+            self._checking.stop()
+        self.refresh_bindings()
+        self._show_verdict()
+
+    @on(PickList.Chosen)
+    def _enter(self) -> None:
+        if self._asking:
+            self.action_start()

@@ -1,0 +1,480 @@
+"""Step 4, the heart: every value with its reason, and memory and time that follow each edit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.geometry import Offset
+from textual.reactive import reactive
+
+from presets.errors import WizardError
+from recommender.units import gib
+from tui.clean import clean
+from tui.screens.base import StepScreen
+from tui.screens.plan_meter import meter_lines
+from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
+from tui.screens.plan_text import model_rows, remedy_picks, settings_picks, value_at, waiting_rows, why_rows
+from tui.widgets.goal_row import GoalRow
+from tui.widgets.meter import Lines
+from tui.widgets.pick_list import Pick, PickList
+from tui.widgets.rows import Rows, row
+from tui.widgets.top_bar import Step
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.widget import Widget
+
+    from recommender.config.schema import Goal
+    from recommender.plan import Plan
+    from tui.state import WizardState
+
+SAME_THREAD_SECONDS = 0.02
+"""An edit that took longer than this is worked out in a thread the next time, the newest winning."""
+READ_AGAIN = {"data.train_on": "train_on", "data.template": "template", "data.format": "format"}
+"""Keys that change the tokens themselves: the data is read again."""
+UNDO_DEPTH = 100
+
+
+class SettingsList(PickList):
+    """The form: up and down between rows, left and right between the values of a row."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "edit", key_display="enter"),
+        Binding("left", "cell(-1)", show=False),
+        Binding("right", "cell(1)", show=False),
+        Binding("backspace", "screen.recommended", "recommended", key_display="backspace"),
+    ]
+
+    at: reactive[int] = reactive(0, repaint=False)
+
+    class CellMoved(PickList.Moved):
+        """Another value of the same row."""
+
+    def action_cell(self, by: int) -> None:
+        """Move to the next value of the row."""
+        self.at += by
+        if self.current is not None:
+            self.post_message(self.CellMoved(self, self.current))
+
+
+class RemedyList(PickList):
+    """What would make the plan fit."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "apply", key_display="enter")]
+
+
+class PlanScreen(StepScreen):
+    """Goal, settings, why, memory and time."""
+
+    STEP = Step.PLAN
+    HELP = (
+        "The whole configuration, a reason for every value, and what it needs. Arrow keys move; the why pane follows. "
+        "enter edits a value in place, backspace brings the recommended one back, u undoes. ● is recommended, ✎ "
+        "yours. Memory and time are worked out again at each edit. When it does not fit, the remedies below say what "
+        "to change, what that saves and what it costs: enter applies one. a compares the goals, p lists presets that "
+        "others published, ctrl+s saves the configuration as YAML, g goes on to the checks."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "check", "check and start"),
+        Binding("u", "undo", "undo"),
+        Binding("a", "alternatives", "alternatives"),
+        Binding("p", "presets", "presets"),
+        Binding("ctrl+s", "save", "save", key_display="^s"),
+        Binding("t", "trace", "trace"),
+        Binding("dollar_sign", "price", "price an hour", key_display="$", show=False),
+        Binding("tab", "next_pane(1)", "next pane", show=False),
+        Binding("shift+tab", "next_pane(-1)", "previous pane", show=False),
+    ]
+    DEFAULT_CSS = """
+    #goal { height: 3; }
+    #plan-panes { height: 1fr; }
+    #settings { width: 11fr; height: 1fr; }
+    #settings-list { height: 1fr; }
+    #why { width: 9fr; height: 1fr; }
+    #why-rows { height: 1fr; }
+    #memory { height: auto; }
+    #remedies { height: auto; max-height: 6; display: none; }
+    PlanScreen.-no #remedies { display: block; }
+    PlanScreen.-narrow #goal { height: 1; border: none; padding: 0 2; }
+    PlanScreen.-narrow #settings { width: 100%; }
+    PlanScreen.-narrow #why { display: none; width: 100%; }
+    PlanScreen.-narrow.-why #why { display: block; }
+    PlanScreen.-narrow.-why #settings { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._advanced = False
+        self._undo: list[Plan] = []
+        self._shown: Plan | None = None
+        self._replan_seconds = 0.0
+        self._descriptions: Callable[[str], str] | None = None
+
+    def body(self) -> ComposeResult:
+        """Four panes."""
+        with Vertical(id="goal", classes="pane") as goal:
+            goal.border_title = "goal"
+            yield GoalRow(id="goal-row")
+        with Horizontal(id="plan-panes"):
+            with Vertical(id="settings", classes="pane") as settings:
+                settings.border_title = "settings"
+                settings.border_subtitle = "● recommended  ✎ yours"
+                yield SettingsList(id="settings-list")
+            with Vertical(id="why", classes="pane") as why:
+                why.border_title = "why"
+                yield Rows(id="why-rows")
+        with Vertical(id="memory", classes="pane") as memory:
+            memory.border_title = "memory at the worst step, and time"
+            yield Lines(id="meter")
+            yield RemedyList(id="remedies", cursor_when_blurred=False)
+
+    def on_mount(self) -> None:
+        """Put the focus on the settings."""
+        super().on_mount()
+        self.query_one(SettingsList).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The meter has another width."""
+        super().on_resize(event)
+        self.call_after_refresh(self._follow)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs a plan is offered when there is one."""
+        needs_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "recommended"}
+        if action in needs_plan and self.state.plan is None:
+            return False
+        if action == "undo" and not self._undo:
+            return False
+        return super().check_action(action, parameters)
+
+    # What is shown
+
+    def show(self, state: WizardState) -> None:
+        """Show the plan, or what it waits for."""
+        plan = state.plan
+        if plan is None or (Step.PLAN in state.working and self._shown is None):
+            self._show_waiting(state)
+            return
+        first = self._shown is None
+        if plan is not self._shown:
+            self._shown = plan
+            self.refresh_bindings()
+        goal = self.query_one(GoalRow)
+        goal.goal, goal.preset = plan.goal, state.preset
+        self._show_settings(plan)
+        if first:
+            self.query_one(SettingsList).move_to("method")
+        self._show_why(plan)
+        self._show_meter(plan, state)
+        self._show_remedies(plan)
+
+    def _show_waiting(self, state: WizardState) -> None:
+        waiting = waiting_rows(state)
+        self.query_one(SettingsList).show(lambda _width: [Pick("waiting", (line,), fixed=True) for line in waiting])
+        self.query_one("#why-rows", Rows).show([])
+        self.query_one("#meter", Lines).lines = (Content.styled("memory and time appear with the plan", "$quiet"),)
+        self.set_class(False, "-no")
+
+    def _show_settings(self, plan: Plan) -> None:
+        settings = self.query_one(SettingsList)
+        row_now = settings.current.key if settings.current else ""
+        notes = self._notes(plan)
+        settings.show(
+            lambda width: settings_picks(
+                plan, width, advanced=self._advanced, current=row_now, at=self._cell(plan), notes=notes
+            )
+        )
+
+    def _notes(self, plan: Plan) -> Mapping[str, str]:
+        """Notes that need a second price: what gradient checkpointing saves, or would."""
+        key = "training.gradient_checkpointing"
+        on = plan.config.training.gradient_checkpointing
+        try:
+            other = self.wizard.services.price(plan, {key: not on})
+        except WizardError:
+            return {}
+        saved = (other.peak.process_bytes - plan.estimate.peak.process_bytes) * (1 if on else -1)
+        if saved <= 0:
+            return {}
+        return {"gradient_checkpointing": f"{'saves' if on else 'on saves'} {gib(saved)}"}
+
+    def _show_why(self, plan: Plan) -> None:
+        key = self._key(plan)
+        if key is None:
+            rows = [row(("What is rarely changed: enter unfolds it.", "label"))]
+        elif key == "model":
+            rows = model_rows(plan)
+        else:
+            rows = why_rows(plan, key, self._describe(key))
+        self.query_one("#why-rows", Rows).show(rows)
+        self.query_one("#why").border_title = "why" if key is None else f"why {key.rpartition('.')[2]}"
+        subtitle = "● recommended  ✎ yours"
+        self.query_one("#settings").border_subtitle = (
+            f"tab: why · {subtitle}" if self.has_class("-narrow") else subtitle
+        )
+
+    def _describe(self, key: str) -> str:
+        if self._descriptions is None:
+            from tui.screens.plan_edit import description
+
+            self._descriptions = description
+        return self._descriptions(key)
+
+    def _show_meter(self, plan: Plan, state: WizardState) -> None:
+        self.query_one("#meter", Lines).lines = meter_lines(
+            plan,
+            state,
+            max(20, self.size.width - 4),
+            colour=not self.app.no_color and self.wizard.unicode,
+            short=self.has_class("-short"),
+            runs=f"runs in {self.wizard.services.runs}",
+        )
+
+    def _show_remedies(self, plan: Plan) -> None:
+        remedies = self.query_one("#remedies", PickList)
+        no = plan.estimate.fits == "no" and bool(plan.remedies)
+        was = self.has_class("-no")
+        self.set_class(no, "-no")
+        self.query_one("#memory").border_subtitle = "↑ ↓ choose · enter applies · tab: settings" if no else ""
+        if no:
+            remedies.styles.height = min(len(plan.remedies), 4 if self.has_class("-short") else 6)
+            remedies.show(lambda width: remedy_picks(plan, width))
+            if not was and self.app.screen is self:
+                self.call_after_refresh(remedies.focus)
+        elif remedies.has_focus:
+            self.query_one(SettingsList).focus()
+
+    # Where the cursor is
+
+    def _setting(self, plan: Plan) -> Setting | None:
+        current = self.query_one(SettingsList).current
+        if current is None:
+            return None
+        return next((one for one in shown_settings(plan, advanced=True) if one.label == current.key), None)
+
+    def _cell(self, plan: Plan) -> int:
+        setting = self._setting(plan)
+        count = len(setting.keys) if setting else 1
+        return self.query_one(SettingsList).at % count
+
+    def _key(self, plan: Plan) -> str | None:
+        setting = self._setting(plan)
+        return setting.keys[self._cell(plan)] if setting else None
+
+    @on(PickList.Moved, "#settings-list")
+    def _moved(self, event: PickList.Moved) -> None:
+        if self.state.plan is None:
+            return
+        if not isinstance(event, SettingsList.CellMoved):
+            self.query_one(SettingsList).at = 0
+        self._show_settings(self.state.plan)
+        self._show_why(self.state.plan)
+        self.query_one("#why-rows", Rows).scroll_home(animate=False)
+
+    def action_next_pane(self, by: int) -> None:
+        """Move the focus to the next pane; in a narrow terminal the why pane takes the settings' place."""
+        panes: list[Widget] = [self.query_one(GoalRow), self.query_one(SettingsList), self.query_one("#why-rows")]
+        if self.has_class("-no"):
+            panes.append(self.query_one("#remedies"))
+        here = next((index for index, pane in enumerate(panes) if pane.has_focus), 0)
+        target = panes[(here + by) % len(panes)]
+        self.set_class(target.id == "why-rows", "-why")
+        self.call_after_refresh(target.focus)
+
+    # Editing
+
+    @on(PickList.Chosen, "#settings-list")
+    def _edit(self, event: PickList.Chosen) -> None:
+        plan = self.state.plan
+        if plan is None:
+            return
+        if event.pick.key == ADVANCED_KEY:
+            self._advanced = not self._advanced
+            self._show_settings(plan)
+            return
+        key = self._key(plan)
+        if key == "model":
+            self.notify("Another model is chosen in step 2.", timeout=3)
+        elif key is not None:
+            self._open_editor(plan, key)
+
+    def _open_editor(self, plan: Plan, key: str) -> None:
+        from tui.screens.plan_edit import TYPED, ValueEditor
+
+        editor = ValueEditor(plan, self.wizard.services, self._take)
+        place = self._popup_place()
+
+        def answered(answer: str | None) -> None:
+            if answer == TYPED:
+                self.app.push_screen(editor.field(key, place))
+            elif answer is not None and editor_is_list:
+                self.change_or_tell({key: editor.chosen(key, answer)})
+
+        popup = editor.popup(key, place)
+        editor_is_list = bool(editor.is_list(key))
+        self.app.push_screen(popup, answered)
+
+    def _popup_place(self) -> Offset:
+        """Right below the value that is edited."""
+        place = self.query_one(SettingsList).place_of_cursor()
+        return Offset(place.x + 18, place.y + 1)
+
+    def _take(self, key: str, value: Any) -> None:
+        self.change({key: value})
+
+    def change_or_tell(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+        """Edit the plan, or say why that cannot be."""
+        try:
+            self.change(changes, without)
+        except WizardError as error:
+            self.tell(error)
+
+    def tell(self, error: WizardError) -> None:
+        """Say what went wrong without leaving the form."""
+        self.notify(clean(f"{error.message} {error.remedy}"), severity="error", timeout=8, markup=False)
+
+    def change(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Any) -> None:
+        """Edit the plan and show what it needs now.
+
+        Args:
+            changes: Dotted key to value.
+            without: Keys that go back to what is recommended.
+            **state: What else of the wizard's state changes with it.
+
+        Raises:
+            InputError: a value that its key cannot take.
+        """
+        plan = self.state.plan
+        if plan is None:
+            return
+        if self._replan_seconds > SAME_THREAD_SECONDS:
+            self._change_in_thread(plan, changes, without, state)
+            return
+        began = time.perf_counter()
+        edited = self.wizard.services.replan(plan, changes, without)
+        self._replan_seconds = time.perf_counter() - began
+        self.accept(plan, edited, state)
+
+    def _change_in_thread(
+        self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: Mapping[str, Any]
+    ) -> None:
+        self._remember(plan)
+        services = self.wizard.services
+        self.wizard.flow.start(
+            Step.PLAN, "working it out", lambda _job: {"plan": services.replan(plan, changes, without), **state}
+        )
+        # The next edit is tried in place again: one slow answer may have been the machine's, not the plan's.
+        self._replan_seconds = 0.0
+
+    def accept(self, before: Plan, edited: Plan, state: Mapping[str, Any]) -> None:
+        """Show an edited plan; the edit can be undone. Data is read again where its tokens changed."""
+        self._remember(before)
+        self.wizard.flow.take_plan(edited, **state)
+        reread = {
+            leaf: edited.overrides.get(key)
+            for key, leaf in READ_AGAIN.items()
+            if _differs(before, edited, key) and edited.data is not None and self.state.data.get("train")
+        }
+        if reread:
+            self.wizard.flow.open_data(**reread)
+
+    def _remember(self, plan: Plan) -> None:
+        self._undo = [*self._undo[-UNDO_DEPTH:], plan]
+        self.refresh_bindings()
+
+    def action_recommended(self) -> None:
+        """Bring the recommended value back."""
+        plan = self.state.plan
+        key = self._key(plan) if plan else None
+        if plan is None or key is None:
+            return
+        if key in plan.overrides:
+            self.change_or_tell({}, [key])
+        else:
+            self.notify("This is the recommended value already.", timeout=2)
+
+    def action_undo(self) -> None:
+        """Take the last edit back."""
+        if self._undo:
+            plan = self._undo.pop()
+            self.wizard.flow.take_plan(plan)
+            self.refresh_bindings()
+
+    @on(PickList.Chosen, "#remedies")
+    def _remedy(self, event: PickList.Chosen) -> None:
+        plan = self.state.plan
+        if plan is not None:
+            self.change_or_tell(plan.remedies[int(event.pick.key)].changes)
+
+    # Goals and windows
+
+    @on(GoalRow.Taken)
+    def _goal(self, event: GoalRow.Taken) -> None:
+        self.aim(event.goal)
+
+    def aim(self, goal: Goal | None) -> None:
+        """Plan for another goal; None leaves it."""
+        plan = self.state.plan
+        if plan is not None and goal is not None and goal != plan.goal:
+            self._remember(plan)
+            self.wizard.flow.recommend(goal=goal)
+
+    def action_alternatives(self) -> None:
+        """Compare the goals."""
+        from tui.screens.plan_popups import open_alternatives
+
+        open_alternatives(self)
+
+    def action_presets(self) -> None:
+        """List the presets."""
+        from tui.screens.plan_popups import open_presets
+
+        open_presets(self)
+
+    def action_save(self) -> None:
+        """Save the configuration."""
+        from tui.screens.plan_popups import open_save
+
+        open_save(self)
+
+    def action_price(self) -> None:
+        """Ask what an hour costs, and keep it."""
+        from tui.screens.plan_popups import open_price
+
+        open_price(self)
+
+    def action_trace(self) -> None:
+        """Say plainly that there is no trace yet."""
+        self.notify(
+            "Tracing the real model is not there yet: these figures are the formula's. "
+            "The check measures one real step.",
+            timeout=6,
+        )
+
+    async def action_check(self) -> None:
+        """Go on to the checks."""
+        plan = self.state.plan
+        if plan is None:
+            return
+        if plan.device.simulated:
+            self.notify(
+                f"{clean(plan.device.name)} is simulated: training cannot be started on it. ctrl+s saves the plan.",
+                severity="warning",
+                timeout=6,
+                markup=False,
+            )
+        elif self.state.dataset is None:
+            self.notify("There is no data to train on yet: 3.", severity="warning", timeout=4)
+        else:
+            await self.wizard.action_go(int(Step.CHECK))
+
+
+def _differs(before: Plan, after: Plan, key: str) -> bool:
+    return bool(value_at(before.config, key) != value_at(after.config, key))

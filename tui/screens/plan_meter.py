@@ -1,0 +1,65 @@
+"""The lines below the settings: the verdict, the bar with its legend, time, and what other meters will show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from recommender.units import gib
+from tui.screens.plan_text import room_row, time_row, verdict_parts, warning_rows
+from tui.widgets.meter import bar, legend
+from tui.widgets.rows import Part, row
+from tui.widgets.text import STYLES, content
+
+if TYPE_CHECKING:
+    from recommender.plan import Plan
+    from tui.state import WizardState
+
+WIDE = 110
+"""Columns from which the verdict stands beside the bar."""
+WARNINGS = 2
+"""How many are shown here; the model's row has them all."""
+
+
+def meter_lines(
+    plan: Plan, state: WizardState, width: int, *, colour: bool, short: bool, runs: str
+) -> tuple[Content, ...]:
+    """All lines; when it does not fit only the verdict and the bar, because the remedies take the rest.
+
+    Args:
+        plan: Whose needs.
+        state: For the price of an hour and the memory that is free now.
+        width: Cells.
+        colour: Whether colours tell the parts apart.
+        short: Whether there is little height: what is least needed is left out.
+        runs: Where the run folder will be.
+    """
+    estimate = plan.estimate
+    verdict = _painted(verdict_parts(estimate))
+    if width >= WIDE:
+        cells = max(30, min(width - verdict.cell_length - 3, width // 2))
+        lines = [Content.assemble(bar(estimate, cells, colour=colour), "   ", verdict)]
+    else:
+        lines = [verdict, bar(estimate, width, colour=colour)]
+    if estimate.fits == "no":
+        return tuple(lines)
+    lines.append(legend(estimate, width, colour=colour, cuda=plan.device.kind == "cuda"))
+    lines.append(content(time_row(plan, state.price)))
+    if not short:
+        lines.append(content(room_row(plan, runs, width)))
+        lines += [content(line) for line in warning_rows(plan)[:WARNINGS]]
+    if state.memory_moved and state.free_now is not None:
+        lines.append(content(row(("! ", "caution"), f"{gib(state.free_now)} are free now: f5 plans with that")))
+    return tuple(lines)
+
+
+def _painted(parts: Sequence[Part]) -> Content:
+    """The verdict with its word on a coloured ground."""
+    grounds = {"good": "$success", "caution": "$warning", "bad": "$error"}
+    drawn: list[tuple[str, str]] = []
+    for text, tone in parts:
+        word = text.strip() in {"FITS", "TIGHT", "NO"}
+        drawn.append((text, f"bold $on-accent on {grounds[tone]}" if word else STYLES[tone]))
+    return Content.assemble(*drawn)

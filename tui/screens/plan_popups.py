@@ -1,0 +1,207 @@
+"""Windows of the Plan screen: alternatives, presets with what they change and what that costs, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from presets.errors import InputError, WizardError
+from recommender.units import duration
+from tui.clean import clean
+from tui.price import parse_price
+from tui.screens.plan_rows import value_text
+from tui.screens.plan_text import short_verdict, value_at
+from tui.screens.popup import ConfirmPopup, PickPopup, ValuePopup
+from tui.widgets.goal_row import GOALS
+from tui.widgets.pick_list import Pick
+from tui.widgets.rows import Part, Row, row
+from tui.widgets.text import cell
+
+if TYPE_CHECKING:
+    from presets.recipes import Recipe
+    from recommender.config.schema import FinetuneConfig, Goal
+    from recommender.plan import Estimate, Plan
+    from tui.screens.plan import PlanScreen
+    from tui.services import Services
+
+
+def alternatives_popup(plan: Plan) -> PickPopup:
+    """The best plan for each goal, with memory, time and what is given up; answers with the goal."""
+
+    def build(_width: int, _wanted: str) -> list[Pick]:
+        yours = _alternative(plan.goal, plan.config, plan.estimate, "this plan", current=True)
+        return [yours, *(_alternative(one.goal, one.config, one.estimate, one.gives_up) for one in plan.alternatives)]
+
+    height = 2 * (1 + len(plan.alternatives)) + 2
+    return PickPopup("alternatives: the best plan for each goal", build, current=plan.goal, width=100, height=height)
+
+
+def _alternative(
+    goal: str, config: FinetuneConfig, estimate: Estimate, gives_up: str, *, current: bool = False
+) -> Pick:
+    training = config.training
+    seconds = estimate.time.total_seconds if estimate.time else None
+    batch = f"{training.per_device_train_batch_size} × {training.gradient_accumulation_steps}"
+    rank = "" if config.method == "full" else f" r {config.lora.r}"
+    values = f"{config.method}{rank} · {batch} · {config.data.max_length} tokens"
+    first: list[Part] = [
+        ("◉ " if current else "○ ", "accent" if current else "quiet"),
+        (cell(GOALS.get(goal, goal), 17), "bright"),  # type: ignore[call-overload]
+        *short_verdict(estimate),
+        (cell(duration(seconds) if seconds is not None else "time unknown", 14, "right"), "label"),
+        (f"   {values}", "label"),
+    ]
+    given = "" if current else "gives up: "
+    return Pick(goal, (Row(tuple(first)), row((f"    {given}", "quiet"), (clean(gives_up), "quiet"))))
+
+
+def presets_popup(plan: Plan, services: Services) -> PickPopup:
+    """Published recipes, each with its price here; answers with the name."""
+    recipes = services.recipes()
+
+    def build(width: int, wanted: str) -> list[Pick]:
+        words = wanted.lower().split()
+        kept = [
+            one for one in recipes if all(word in f"{one.name} {one.title} {one.meant_for}".lower() for word in words)
+        ]
+        return [_recipe(one, plan, services, width) for one in kept]
+
+    return PickPopup(
+        "presets: what others published", build, filtered=True, note="enter shows what it changes · esc closes"
+    )
+
+
+def _recipe(recipe: Recipe, plan: Plan, services: Services, width: int) -> Pick:
+    try:
+        price: list[Part] = short_verdict(services.price(plan, recipe.changes))
+    except WizardError:
+        price = [(cell("not for this plan", 15), "quiet")]
+    name = (cell(clean(recipe.name), min(30, width // 2)), "bright")
+    first = Row((name, *price, (f"   {clean(recipe.title)}", "label")))  # type: ignore[arg-type]
+    return Pick(recipe.name, (first, row((f"    {clean(recipe.meant_for)}", "quiet"))))
+
+
+def changes_popup(title: str, before: Plan, after: Plan, note: str = "") -> ConfirmPopup:
+    """What would change, and the price before and after; answers 'yes' when it is applied."""
+    rows: list[Row] = [row((clean(note), "quiet")), row()] if note else []
+    rows += [_change(key, before, after) for key in changed_keys(before, after)]
+    if not rows or rows[-1] == row():
+        rows.append(row(("nothing: the plan has these values already", "good")))
+    rows += [
+        row(),
+        Row((("before  ", "label"), *short_verdict(before.estimate), (f"   {_time(before)}", "label"))),
+        Row((("after   ", "label"), *short_verdict(after.estimate), (f"   {_time(after)}", "label"))),
+    ]
+    return ConfirmPopup(title, rows, yes="apply")
+
+
+def changed_keys(before: Plan, after: Plan) -> list[str]:
+    """Keys whose values differ."""
+    from recommender.config.edit import diff
+
+    return list(diff(before.config, after.config))
+
+
+def _change(key: str, before: Plan, after: Plan) -> Row:
+    old, new = (value_text(key, value_at(plan.config, key)) for plan in (before, after))
+    return row((cell(key, 42), "label"), (old, "quiet"), (" → ", "accent"), (new, "bright"), indent=44)
+
+
+def _time(plan: Plan) -> str:
+    time = plan.estimate.time
+    return "" if time is None or time.total_seconds is None else duration(time.total_seconds)
+
+
+def save_popup(plan: Plan, write: Callable[[Path], None]) -> ValuePopup:
+    """Asks for a file name; a file that is there is replaced only when enter is pressed a second time."""
+    warned: list[str] = []
+
+    def accept(text: str) -> None:
+        if not text.strip():
+            raise InputError("A file needs a name.")
+        path = Path(text.strip()).expanduser()
+        if path.is_dir():
+            raise InputError(f"{path} is a folder.", remedy="Name a file in it, such as config.yaml.")
+        if path.exists() and text not in warned:
+            warned.append(text)
+            raise InputError(f"{path} is there already.", remedy="Enter again replaces it.")
+        write(path)
+
+    return ValuePopup("save the configuration as", default_name(plan), accept, hint="lora-wizard train FILE starts it")
+
+
+def default_name(plan: Plan) -> str:
+    """A file name from the model's and the data's."""
+    model = plan.config.model.rstrip("/").rpartition("/")[2].lower()
+    data = plan.config.data.train_paths
+    parts = [model, Path(data[0]).stem] if data else [model]
+    return (
+        "-".join("".join(char if char.isalnum() or char in "._-" else "-" for char in part) for part in parts) + ".yaml"
+    )
+
+
+def open_alternatives(screen: PlanScreen) -> None:
+    """Show the alternatives; the chosen goal is planned for."""
+    if screen.state.plan is not None:
+        screen.app.push_screen(alternatives_popup(screen.state.plan), lambda goal: screen.aim(_goal(goal)))
+
+
+def _goal(name: str | None) -> Goal | None:
+    return next((goal for goal in GOALS if goal == name), None)
+
+
+def open_presets(screen: PlanScreen) -> None:
+    """List the presets; the chosen one is shown with what it changes before it is applied."""
+    if screen.state.plan is None:
+        return
+    try:
+        popup = presets_popup(screen.state.plan, screen.wizard.services)
+    except WizardError as error:
+        screen.tell(error)
+        return
+    screen.app.push_screen(popup, lambda name: _preview(screen, name))
+
+
+def _preview(screen: PlanScreen, name: str | None) -> None:
+    plan, services = screen.state.plan, screen.wizard.services
+    recipe = next((one for one in services.recipes() if one.name == name), None)
+    if plan is None or recipe is None:
+        return
+    try:
+        edited = services.replan(plan, recipe.changes)
+    except WizardError as error:
+        screen.tell(error)
+        return
+
+    def answered(answer: str | None) -> None:
+        if answer == "yes":
+            screen.accept(plan, edited, {"preset": recipe.name})
+
+    note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
+    screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
+
+
+def open_save(screen: PlanScreen) -> None:
+    """Ask for a file and write the configuration into it."""
+    plan = screen.state.plan
+    if plan is None:
+        return
+
+    def saved(answer: str | None) -> None:
+        if answer is not None:
+            screen.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
+
+    screen.app.push_screen(save_popup(plan, lambda path: screen.wizard.services.write_config(plan, path)), saved)
+
+
+def open_price(screen: PlanScreen) -> None:
+    """Ask what an hour costs."""
+    price = screen.state.price
+    popup = ValuePopup(
+        "dollars an hour",
+        "" if price is None else f"{price:g}",
+        lambda text: screen.wizard.flow.set_price(parse_price(text)),
+        hint="kept; plans then say what they cost. Empty forgets it.",
+    )
+    screen.app.push_screen(popup)

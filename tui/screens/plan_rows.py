@@ -1,0 +1,183 @@
+"""The rows of the settings form: what each shows, which keys it edits, and the note beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from recommender.units import count, percent, small
+from tui.clean import clean
+
+if TYPE_CHECKING:
+    from recommender.plan import Plan
+
+Note = Callable[["Plan"], str]
+WORDS: Mapping[Any, str] = {True: "on", False: "off", None: "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row."""
+
+    label: str
+    keys: tuple[str, ...]
+    """Dotted keys that it shows and edits, in order."""
+    joint: str = " / "
+    """What stands between their values."""
+    note: Note = field(default=lambda _plan: "")
+    """Short text beside it, derived from the plan."""
+    adapter: bool = False
+    """Whether it only means something when an adapter is trained."""
+
+
+def value_text(key: str, value: Any) -> str:
+    """A value as the form shows it."""
+    if key == "model":
+        return clean(str(value).rstrip("/").rpartition("/")[2])
+    if isinstance(value, bool) or value is None:
+        return WORDS[value]
+    if isinstance(value, float):
+        return small(value)
+    if isinstance(value, list):
+        return ", ".join(clean(str(item)) for item in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{clean(str(k))}: {v}" for k, v in value.items()) or "none"
+    return clean(str(value))
+
+
+def _model(plan: Plan) -> str:
+    return count(plan.model.total_parameters)
+
+
+def _method(plan: Plan) -> str:
+    held = plan.config.quantization
+    if held.bits is None:
+        return "16-bit base" if plan.config.method == "lora" else "all weights"
+    return f"{held.quant_type}{', double quant' if held.double_quant else ''}" if held.bits == 4 else "8-bit base"
+
+
+def _trainable(plan: Plan) -> str:
+    return f"{count(plan.estimate.trainable_parameters)} trained"
+
+
+def _targets(plan: Plan) -> str:
+    kinds = {linear.name for linear in plan.model.linears}
+    chosen = plan.config.lora.target_modules
+    return f"{len(kinds) if chosen == 'all-linear' else len(chosen)} of {len(kinds)} kinds"
+
+
+def _warmup(plan: Plan) -> str:
+    steps, warmup = steps_of(plan), plan.config.training.warmup_steps
+    if steps is None:
+        return ""
+    return f"warmup {count(round(steps * warmup) if warmup < 1 else round(warmup))} steps"
+
+
+def steps_of(plan: Plan) -> int | None:
+    """Optimizer steps of the run; None where rows are unknown."""
+    if plan.config.training.max_steps is not None:
+        return plan.config.training.max_steps
+    return plan.estimate.time.steps if plan.estimate.time else None
+
+
+def _batch(plan: Plan) -> str:
+    return f"= {plan.config.training.effective_batch_size} rows a step"
+
+
+def _covers(plan: Plan) -> str:
+    data, length = plan.data, plan.config.data.max_length
+    if data is None or not data.trained_tokens:
+        return ""
+    return f"covers {percent(data.trained_at(length) / data.trained_tokens)}"
+
+
+def _steps(plan: Plan) -> str:
+    steps = steps_of(plan)
+    return "" if steps is None else f"{count(steps)} steps"
+
+
+def _precision(plan: Plan) -> str:
+    device = plan.device
+    if device.kind == "cpu":
+        return "bf16 native" if device.bf16 else "no bf16 here"
+    if device.compute_capability is None:
+        return ""
+    return f"compute {device.compute_capability[0]}.{device.compute_capability[1]}"
+
+
+def _kept(plan: Plan) -> str:
+    return f"keeps {plan.config.run.save_total_limit}"
+
+
+def _trained_on(plan: Plan) -> str:
+    data, length = plan.data, plan.config.data.max_length
+    if data is None or not data.tokens_at(length):
+        return ""
+    return f"{percent(data.trained_at(length) / data.tokens_at(length))} of tokens"
+
+
+def _held_out(plan: Plan) -> str:
+    if plan.data is None or plan.config.data.eval is not None:
+        return ""
+    return f"{count(round(plan.data.rows * plan.config.data.eval_fraction))} rows"
+
+
+def _packing(plan: Plan) -> str:
+    from recommender.steps import packs
+
+    return "off under sdpa" if plan.config.data.packing == "auto" and not packs(plan.config) else ""
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("model", ("model",), note=_model),
+    Setting("method", ("method",), note=_method),
+    Setting("r / lora_alpha", ("lora.r", "lora.lora_alpha"), note=_trainable, adapter=True),
+    Setting("target_modules", ("lora.target_modules",), note=_targets, adapter=True),
+    Setting("learning_rate", ("training.learning_rate",)),
+    Setting("lr_scheduler / warmup", ("training.lr_scheduler_type", "training.warmup_steps"), note=_warmup),
+    Setting(
+        "batch × accumulation",
+        ("training.per_device_train_batch_size", "training.gradient_accumulation_steps"),
+        " × ",
+        _batch,
+    ),
+    Setting("max_length", ("data.max_length",), note=_covers),
+    Setting("packing", ("data.packing",), note=_packing),
+    Setting("epochs", ("training.num_train_epochs",), note=_steps),
+    Setting("precision", ("training.precision",), note=_precision),
+    Setting("gradient_checkpointing", ("training.gradient_checkpointing",)),
+    Setting("attention", ("training.attn_implementation",)),
+    Setting("optim", ("training.optim",)),
+    Setting("eval / save every", ("run.eval_steps", "run.save_steps"), note=_kept),
+    Setting("template · trained on", ("data.template", "data.train_on"), " · ", _trained_on),
+)
+"""What people look at first."""
+
+ADVANCED: tuple[Setting, ...] = (
+    Setting("bits", ("quantization.bits",)),
+    Setting("quant_type / double", ("quantization.quant_type", "quantization.double_quant")),
+    Setting("lora_dropout", ("lora.lora_dropout",), adapter=True),
+    Setting("use_rslora / use_dora", ("lora.use_rslora", "lora.use_dora"), adapter=True),
+    Setting("init_lora_weights", ("lora.init_lora_weights",), adapter=True),
+    Setting("bias", ("lora.bias",), adapter=True),
+    Setting("modules_to_save", ("lora.modules_to_save",), adapter=True),
+    Setting("weight_decay", ("training.weight_decay",)),
+    Setting("max_grad_norm", ("training.max_grad_norm",)),
+    Setting("max_steps", ("training.max_steps",)),
+    Setting("eval_fraction", ("data.eval_fraction",), note=_held_out),
+    Setting("activation_offloading", ("training.activation_offloading",)),
+    Setting("logging / kept", ("run.logging_steps", "run.save_total_limit")),
+    Setting("seed", ("training.seed",)),
+    Setting("name", ("run.name",)),
+    Setting("on_end", ("run.on_end",)),
+)
+"""What is rarely changed; folded until asked for."""
+
+ADVANCED_KEY = "advanced"
+
+
+def shown_settings(plan: Plan, *, advanced: bool) -> list[Setting]:
+    """The rows that mean something for this plan."""
+    rows = [*SETTINGS, *(ADVANCED if advanced else ())]
+    return [row for row in rows if plan.config.method != "full" or not row.adapter]

@@ -1,0 +1,288 @@
+"""What the Plan screen says of a plan: settings, why, memory and time. Text only, no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+from recommender.units import count, duration, gib, gib_number, rate
+from tui.clean import clean
+from tui.screens.plan_rows import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
+from tui.widgets.pick_list import Pick
+from tui.widgets.rows import Part, Row, Tone, row
+from tui.widgets.text import cell, cut
+
+if TYPE_CHECKING:
+    from recommender.data.profile import DataProfile
+    from recommender.plan import Confidence, Estimate, Plan, Reason, TimeEstimate
+    from tui.state import WizardState
+
+VERDICTS: dict[str, tuple[str, Tone]] = {
+    "yes": (" FITS ", "good"),
+    "tight": (" TIGHT ", "caution"),
+    "no": (" NO ", "bad"),
+}
+SURE: dict[Confidence, Tone] = {"high": "good", "medium": "caution", "low": "bad"}
+RECOMMENDED = "●"
+YOURS = "✎"
+MOVED = "○"
+"""Not set by the person, and not what would be recommended now: an edit elsewhere was kept beside it."""
+
+
+def settings_picks(
+    plan: Plan, width: int, *, advanced: bool, current: str, at: int, notes: Mapping[str, str] | None = None
+) -> list[Pick]:
+    """The rows of the form.
+
+    Args:
+        plan: What is shown.
+        width: Cells.
+        advanced: Whether the advanced rows are unfolded.
+        current: Label of the row under the cursor.
+        at: Which of its values the cursor is on.
+        notes: Notes by label, instead of a row's own.
+    """
+    labels = 23
+    values = min(24, max(14, (width - labels) * 55 // 100))
+    told = notes or {}
+
+    def made(setting: Setting) -> Pick:
+        note = told.get(setting.label) or setting.note(plan)
+        return _setting(plan, setting, (labels, values), at if setting.label == current else None, note)
+
+    picks = [made(setting) for setting in shown_settings(plan, advanced=False)]
+    mark = "▾" if advanced else "▸"
+    names = ", ".join(setting.label for setting in ADVANCED)
+    folded = row(
+        (cell(f"advanced ({len(ADVANCED)})", labels), "label"), (cell(mark, values), "bright"), (f"  {names}", "quiet")
+    )
+    picks.append(Pick(ADVANCED_KEY, (folded,)))
+    if advanced:
+        picks += [made(setting) for setting in shown_settings(plan, advanced=True)[len(picks) - 1 :]]
+    return picks
+
+
+def _setting(plan: Plan, setting: Setting, sizes: tuple[int, int], at: int | None, note: str) -> Pick:
+    labels, values = sizes
+    parts: list[Part] = [(cell(setting.label, labels), "label")]
+    parts += _values(plan, setting, values, at)
+    mark, tone = mark_of(plan, setting.keys)
+    parts += [(f"{mark} ", tone), (note, "quiet")]
+    return Pick(setting.label, (Row(tuple(parts)),))
+
+
+def _values(plan: Plan, setting: Setting, width: int, at: int | None) -> list[Part]:
+    """The values, that under the cursor accented where there are several; cut and padded as one."""
+    texts = [value_text(key, value_at(plan.config, key)) for key in setting.keys]
+    several = len(texts) > 1
+    room = width - 1
+    parts: list[Part] = []
+    for index, text in enumerate(texts):
+        if index:
+            joint = cut(setting.joint, room)
+            parts.append((joint, "quiet"))
+            room -= cell_len(joint)
+        shown = cut(text, room)
+        parts.append((shown, "accent" if several and index == at else "bright"))
+        room -= cell_len(shown)
+    return [*parts, (" " * (room + 1), "plain")]
+
+
+def value_at(config: Any, key: str) -> Any:
+    """The value of a dotted key; None inside a section that is null."""
+    from recommender.config.edit import value_of
+
+    return value_of(config, key)
+
+
+def mark_of(plan: Plan, keys: Sequence[str]) -> tuple[str, Tone]:
+    """Whose value it is."""
+    if any(key in plan.overrides for key in keys):
+        return YOURS, "caution"
+    moved = any(key in plan.recommended and plan.recommended[key] != value_at(plan.config, key) for key in keys)
+    return (MOVED, "quiet") if moved else (RECOMMENDED, "quiet")
+
+
+def why_rows(plan: Plan, key: str, description: str) -> list[Row]:
+    """Why a value is what it is: the reason, what was measured, who says otherwise, what it costs."""
+    reason = plan.reasons.get(key)
+    name = key.rpartition(".")[2]
+    value = value_text(key, value_at(plan.config, key))
+    if reason is None:
+        return [row((f"{name} ", "label"), (value, "bright")), row(), row((description or "As you chose it.", "plain"))]
+    head = row(
+        (f"{name} ", "label"),
+        (value, "bright"),
+        ("   confidence ", "quiet"),
+        (reason.confidence, SURE[reason.confidence]),
+    )
+    rows = [head, row(), row(clean(reason.why))]
+    if key in plan.overrides and key in plan.recommended and plan.recommended[key] != value_at(plan.config, key):
+        back = value_text(key, plan.recommended[key])
+        rows += [row(), row((f"{YOURS} yours", "caution"), ("  backspace brings back ", "label"), (back, "bright"))]
+    rows += _evidence(reason)
+    for title, text in (("others say", reason.others), ("costs", reason.costs), ("source", reason.source)):
+        if text:
+            rows += [row(), row((cell(title, 12), "accent"), (clean(text), "label"), indent=12)]
+    if description:
+        rows += [row(), row((clean(description), "quiet"))]
+    return rows
+
+
+def model_rows(plan: Plan) -> list[Row]:
+    """The model in short, the data in short, and every warning in full."""
+    model, data = plan.model, plan.data
+    rows = [
+        row(("model ", "label"), (clean(plan.config.model), "bright"), indent=6),
+        row(
+            (
+                f"{model.architecture} · {count(model.total_parameters)} parameters · {model.num_layers} layers · ",
+                "label",
+            ),
+            (f"width {model.hidden_size} · context {count(model.max_position_embeddings)}", "label"),
+        ),
+        row(),
+        row(("data ", "label"), *_data(data)),
+    ]
+    if plan.warnings:
+        rows.append(row())
+    rows += [row(("! ", "caution"), clean(text), indent=2) for text in plan.warnings]
+    return [*rows, row(), row(("another model is chosen in step 2, other data in step 3", "quiet"))]
+
+
+def _data(data: DataProfile | None) -> list[Part]:
+    if data is None:
+        return [("none yet: time and length are not known", "quiet")]
+    name = clean(data.files[0].name) if data.files else data.shape
+    return [(name, "bright"), (f"  {count(data.rows)} rows, {count(data.total_tokens)} tokens, {data.shape}", "label")]
+
+
+def _evidence(reason: Reason) -> list[Row]:
+    if not reason.evidence:
+        return []
+    lines = reason.evidence
+    notes = {line.note for line in lines}
+    shared = notes.pop() if len(notes) == 1 else ""
+    wide = max(cell_len(clean(line.label)) for line in lines)
+    rows = [row(), row((cell("measured", 12), "accent"), (clean(shared), "quiet"), indent=12)]
+    for line in lines:
+        note = "" if shared else f"  {clean(line.note)}"
+        rows.append(
+            row(
+                (f"  {cell(clean(line.label), wide)}  ", "label"),
+                (clean(line.value), "bright"),
+                (note, "quiet"),
+                indent=4,
+            )
+        )
+    return rows
+
+
+def verdict_parts(estimate: Estimate) -> list[Part]:
+    """'9.4 GiB of 22.9 free  FITS  13.5 to spare  ±0.5 (formula)', the word apart so that it can be painted."""
+    peak = estimate.peak
+    word, tone = VERDICTS[estimate.fits]
+    spare = estimate.spare_bytes
+    left = f"{gib_number(spare)} to spare" if spare >= 0 else f"{gib_number(-spare)} too much"
+    unsure = max(peak.high_bytes - peak.process_bytes, peak.process_bytes - peak.low_bytes)
+    return [
+        (gib(peak.process_bytes), "bright"),
+        (f" of {gib_number(estimate.free_bytes)} free  ", "label"),
+        (word, tone),
+        (f"  {left}", "label" if spare >= 0 else "bad"),
+        (f"   ±{gib_number(unsure)} ({estimate.basis})", "quiet"),
+    ]
+
+
+def time_row(plan: Plan, price: float | None) -> Row:
+    """How long, how much, how fast."""
+    estimate = plan.estimate
+    time = estimate.time
+    steps = steps_of(plan)
+    parts: list[Part] = [*_total(time)]
+    if steps is not None:
+        parts.append((f"   {count(steps)} steps", "label"))
+    if time is not None:
+        if time.tokens is not None:
+            parts.append((f"   {count(time.tokens)} tokens", "label"))
+        parts.append((f"   about {rate(time.tokens_per_second)}", "label"))
+        if price is not None and time.total_seconds is not None:
+            parts.append((f"   about ${price * time.total_seconds / 3600:.2f}", "label"))
+    parts.append((f"   adapter {gib(estimate.adapter_bytes)}", "label"))
+    return Row(tuple(parts))
+
+
+def _total(time: TimeEstimate | None) -> list[Part]:
+    if time is None:
+        return [("time unknown", "bright"), (" this device's speed is not known", "quiet")]
+    if time.total_seconds is None:
+        return [("time unknown", "bright"), (" without rows", "quiet")]
+    span = ""
+    if time.low_seconds is not None and time.high_seconds is not None:
+        span = f" ({duration(time.low_seconds)} – {duration(time.high_seconds)})"
+    return [(duration(time.total_seconds), "bright"), (span, "label"), (" with evaluation", "quiet")]
+
+
+def room_row(plan: Plan, runs: str, width: int) -> Row:
+    """What other meters will show: nvidia-smi, host RAM, disk."""
+    estimate, device = plan.estimate, plan.device
+    told = []
+    if device.kind == "cuda":
+        used = device.total_bytes - device.free_bytes + estimate.peak.process_bytes
+        told.append(f"nvidia-smi will show about {gib(used)}")
+    told += [f"host RAM {gib(estimate.host_bytes)}", f"disk {gib(estimate.disk_bytes)}"]
+    left = " · ".join(told)
+    where = clean(runs)
+    gap = width - cell_len(left) - cell_len(where)
+    return row((left, "quiet"), (" " * gap + where, "quiet")) if gap >= 3 else row((left, "quiet"))
+
+
+def warning_rows(plan: Plan) -> list[Row]:
+    """What the person should know, without what the verdict says already."""
+    told = plan.warnings if plan.estimate.fits == "yes" else plan.warnings[1:]
+    return [row(("! ", "caution"), (clean(text), "label"), indent=2) for text in told]
+
+
+def remedy_picks(plan: Plan, width: int) -> list[Pick]:
+    """Each a change, what it saves, what it costs, and whether it is enough."""
+    wide = max((cell_len(clean(remedy.label)) for remedy in plan.remedies), default=0)
+    label = min(max(20, width * 4 // 10), wide)
+    picks = []
+    for index, remedy in enumerate(plan.remedies):
+        word, tone = VERDICTS[remedy.fits]
+        parts: list[Part] = [
+            (cell(clean(remedy.label), label), "bright"),
+            (cell(f"  saves {gib(remedy.saves_bytes)}", 17), "label"),
+            (cell(f" {word.strip()}", 7), tone),
+            (f" {clean(remedy.costs)}", "label"),
+        ]
+        picks.append(Pick(str(index), (Row(tuple(parts)),)))
+    return picks
+
+
+def short_verdict(estimate: Estimate) -> list[Part]:
+    """'FITS 9.4 GiB', for lists."""
+    word, tone = VERDICTS[estimate.fits]
+    return [(cell(word.strip(), 6), tone), (cell(gib(estimate.peak.process_bytes), 9, "right"), "label")]
+
+
+def waiting_rows(state: WizardState) -> list[Row]:
+    """What the plan waits for, and how far it is."""
+    from tui.screens.data_text import progress_rows
+    from tui.widgets.top_bar import Step
+
+    for step in (Step.MACHINE, Step.MODEL, Step.DATA, Step.PLAN):
+        if step in state.working:
+            return progress_rows(state.working[step], 60)
+    for step in (Step.MACHINE, Step.MODEL, Step.DATA):
+        if error := state.errors.get(step):
+            told = [
+                row((f"step {step.value} {step.title} did not work:", "label")),
+                row(("✗ ", "bad"), clean(error.message)),
+            ]
+            return [*told, row(("→ ", "accent"), clean(error.remedy))] if error.remedy else told
+    if state.model is None:
+        return [row(("no model yet: ", "label"), ("2", "accent"), (" chooses one", "label"))]
+    return [row(("no plan yet", "label"))]
