@@ -7,6 +7,7 @@ from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.case import HALF, Case, make_case
 from recommender.memory.price import Price, price
+from recommender.memory.process import spread
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
 from recommender.model.spec import ModelSpec
@@ -36,7 +37,8 @@ def estimate(
     """
     case = make_case(config, model, device, data, find_stack(stack))
     priced = price(case)
-    low, high = round(priced.process * 0.92), round(priced.process * 1.08)
+    ends = spread(case)
+    low, high = round(priced.process * ends.low), round(priced.process * ends.high)
     adapter = _saved_bytes(case)
     checkpoint = adapter + _states_on_disk(case)
     return Estimate(

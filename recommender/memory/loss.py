@@ -25,8 +25,16 @@ def kept_bytes(case: Case) -> int:
 
 
 def _full(case: Case) -> int:
-    """Three fp32 copies of the logits: log_softmax, the gradient in it, and its own; and the logits where kept."""
-    return 3 * FP32 * case.tokens * case.model.vocab_size + kept_bytes(case)
+    """All logits.
+
+    Backward: log_softmax's output, the gradient in it and its own, all fp32, and the logits where they are kept.
+    Forward, in older Transformers: logits, their fp32 copy, its shifted copy, log_softmax. Beside them the final
+    norm keeps its input in fp32, and the head's fp32 weight a copy in half under autocast.
+    """
+    model, tokens = case.model, case.tokens
+    logits = 3 * FP32 + (case.compute if case.stack.shifted_copy else 0)
+    head = case.compute * model.vocab_size * model.hidden_size if case.autocast and case.plain > case.compute else 0
+    return tokens * (logits * model.vocab_size + FP32 * model.hidden_size) + kept_bytes(case) + head
 
 
 def _fused(case: Case) -> int:

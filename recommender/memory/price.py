@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recommender.memory.case import Case
 from recommender.memory.layer import LayerCost, layer_cost
 from recommender.memory.loss import kept_bytes, loss_bytes
-from recommender.memory.process import context_bytes, reserved_beyond, workspace_bytes
+from recommender.memory.process import Pools, context_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, gradient_bytes, optimizer_bytes, update_bytes, weights_bytes
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "loss", "workspace", "allocator", "context")
@@ -59,7 +59,7 @@ def price(case: Case) -> Price:
         "workspace": workspace_bytes(case),
     }
     allocated = sum(parts.values())
-    parts["allocator"] = reserved_beyond(case, allocated)
+    parts["allocator"] = reserved_beyond(case, allocated, pools(case, cost))
     reserved = allocated + parts["allocator"]
     parts["context"] = context_bytes(case)
     return Price(parts, allocated, reserved, reserved + parts["context"], paged + _offloaded(case, cost))
@@ -92,6 +92,12 @@ def _moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
         Moment(every, max(0, final), rest),
         Moment(every, 0, rest, update_bytes(case)),
     )
+
+
+def pools(case: Case, cost: LayerCost) -> Pools:
+    """What the loss and one layer's backward pass take and give back."""
+    again = cost.recomputed if case.config.training.gradient_checkpointing else 0
+    return Pools(loss_bytes(case), max(0, again + cost.backward))
 
 
 def _offloads(case: Case) -> bool:

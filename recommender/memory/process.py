@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from recommender.memory.case import Case
+from dataclasses import dataclass
 
-MIB = 2**20
+from recommender.memory.case import Case
+from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE_SHARE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
+
 HOPPER = (9, 0)
+FIRST_FLASH = (8, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Bytes that come and go in a step, beside what stays throughout."""
+
+    loss: int
+    layer: int
+
+
+def capability(case: Case) -> tuple[int, int]:
+    """Compute capability of the device; Ampere's where it is not known."""
+    return case.device.compute_capability or FIRST_FLASH
 
 
 def workspace_bytes(case: Case) -> int:
@@ -16,19 +32,55 @@ def workspace_bytes(case: Case) -> int:
     """
     if case.on_cpu:
         return 0
-    one = 32 * MIB if (case.device.compute_capability or (8, 0)) >= HOPPER else 8 * MIB + 128 * 1024
-    return 2 * one
+    return 2 * (32 * MIB if capability(case) >= HOPPER else 8 * MIB + 128 * 1024)
 
 
-def reserved_beyond(case: Case, allocated: int) -> int:
-    """What the allocator holds beyond what it has handed out."""
-    share = 0.02 if case.stack.expandable_segments else 0.12
-    return 0 if case.on_cpu else round(share * allocated)
+def reserved_beyond(case: Case, allocated: int, pools: Pools) -> int:
+    """What the allocator holds beyond what it has handed out.
+
+    With expandable segments little more than rounding to pages of 2 MiB. Without them, cached blocks that the other
+    phase of the step, or a batch of another length, cannot use: a fitted share of a pool.
+    """
+    if case.on_cpu:
+        return 0
+    if case.stack.expandable_segments:
+        return round(EXPANDABLE_SHARE * allocated)
+    return round(residue_share(case) * residue_pool(case, pools))
+
+
+def residue_kind(case: Case) -> ResidueKind:
+    """Which fitted share applies.
+
+    Cards before Ampere are fitted to steps of one length, the others to batches whose lengths differ by a few tokens,
+    where a block of logits of one length is too small for the next.
+    """
+    if capability(case) >= FIRST_FLASH:
+        return "varied"
+    return "scores" if case.config.training.attn_implementation == "eager" else "plain"
+
+
+def residue_share(case: Case) -> float:
+    """The fitted share of `residue_pool`."""
+    return RESIDUE[residue_kind(case)]
+
+
+def residue_pool(case: Case, pools: Pools) -> int:
+    """Bytes of which a share is not reused: of the loss where lengths vary, else of the smaller pool."""
+    return pools.loss if residue_kind(case) == "varied" else min(pools.loss, pools.layer)
 
 
 def context_bytes(case: Case) -> int:
     """The CUDA context with the kernels that were loaded; 0 on a CPU."""
     if case.on_cpu:
         return 0
-    capability = case.device.compute_capability or (8, 0)
-    return round((140.875 if capability < (8, 0) else 450) * MIB)
+    major = capability(case)[0]
+    return round(CONTEXT_MIB.get(major, CONTEXT_MIB[12 if major > 9 else 7]) * MIB)
+
+
+def spread(case: Case) -> Spread:
+    """The interval's ends as shares of the estimate."""
+    if case.on_cpu:
+        return SPREAD["cpu"]
+    if case.stack.expandable_segments:
+        return SPREAD["expandable"]
+    return SPREAD["turing" if capability(case) < FIRST_FLASH else "ampere"]

@@ -1,0 +1,45 @@
+"""What cannot be derived and was fitted to public measurements: printed by `python benchmarks/fit_memory.py`.
+
+Everything else in this room follows from what the libraries allocate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The truth over the estimate of process memory: 5th and 95th percentile, each row's model left out."""
+
+    low: float
+    high: float
+
+
+ResidueKind = Literal["plain", "scores", "varied"]
+"""Without expandable segments: steps of one length, without and with a score matrix (eager attention); and batches of
+varied length."""
+
+RESIDUE: Mapping[ResidueKind, float] = {"plain": 1.0, "scores": 0.72, "varied": 0.52}
+"""Share of a pool of blocks that stays cached and unused: see `recommender.memory.process.residue_pool`."""
+
+SPREAD: Mapping[str, Spread] = {
+    "turing": Spread(0.95, 1.065),
+    "ampere": Spread(0.95, 1.065),
+    "expandable": Spread(0.95, 1.08),
+    "cpu": Spread(0.75, 1.3),
+}
+"""By where the estimate comes from. 'ampere' has rows of two models only, so it takes the wider of the two. No public
+row was measured with expandable segments: that interval joins the formula's own error (1.4 %, worst 3 %) and what is
+not known of the context and the allocator. The CPU's is of this project's own measurements: docs/memory.md."""
+
+EXPANDABLE_SHARE = 0.02
+"""Of allocated memory, held beside it with expandable segments: pages of 2 MiB, and free pages between live blocks."""
+
+CONTEXT_MIB = {7: 140.875, 8: 450, 9: 520, 10: 600, 12: 600}
+"""CUDA context by major compute capability. 7: measured in every T4 row. The others are not measured here: what
+nvidia-smi shows of a process that has only started PyTorch's kernels, to about 100 MiB."""
