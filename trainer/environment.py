@@ -21,10 +21,10 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
     """The environment of a child that imports the training stack.
 
     A `trainer.py` or a `datasets/` in the user's folder must shadow neither ours nor Hugging Face's: PYTHONSAFEPATH
-    keeps the current folder off the path. The GPU is named by UUID, because NVML counts in PCI order and CUDA may not.
+    keeps the current folder off the path, and it is taken out of PYTHONPATH, of which the rest stays: that may be where
+    a cluster keeps its torch. The GPU is named by UUID, because NVML counts in PCI order and CUDA may not.
     """
-    values = {key: value for key, value in environment.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
-    values |= {
+    values = dict(environment) | {
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -32,15 +32,22 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",
     }
-    if not _installed():
-        values["PYTHONPATH"] = str(PACKAGE_ROOT)
+    path = [*([] if _installed() else [str(PACKAGE_ROOT)]), *_elsewhere(environment.get("PYTHONPATH", ""))]
+    values["PYTHONPATH"] = os.pathsep.join(path)
     if device is None or device.kind == "cpu":
         return values | {"CUDA_VISIBLE_DEVICES": ""}
     # Reserved memory stays close to allocated with growing segments; not offered under WSL and on unified memory.
-    values["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+    if not device.unified_memory and not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & set(environment):
+        values["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     if device.uuid:
         values["CUDA_VISIBLE_DEVICES"] = device.uuid
     return values
+
+
+def _elsewhere(path: str) -> list[str]:
+    """The absolute folders of a search path that are not the current one."""
+    here = Path.cwd()
+    return [entry for entry in path.split(os.pathsep) if Path(entry).is_absolute() and Path(entry) != here]
 
 
 def _installed() -> bool:

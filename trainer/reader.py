@@ -183,6 +183,8 @@ class RunReader:
         kept = step or 0
         self._steps = [point for point in self._steps if point.step <= kept]
         self._evals = [point for point in self._evals if point.step <= kept]
+        self._samples = [sample for sample in self._samples if (whole(sample.get("step")) or 0) <= kept]
+        self._checkpoints = [saved for saved in self._checkpoints if (whole(saved.get("step")) or 0) <= kept]
 
     def _take_step(self, event: Mapping[str, Any]) -> None:
         if (step := whole(event.get("step"))) is None:
@@ -207,6 +209,9 @@ class RunReader:
     def _take_eval(self, event: Mapping[str, Any]) -> None:
         if (step := whole(event.get("step"))) is None:
             return
+        if self._evals and self._evals[-1].step == step:
+            # Evaluated again, at the beginning of a run that began anew.
+            self._evals.pop()
         self._evals.append(
             EvalPoint(step, number(event.get("t")) or 0.0, number(event.get("eval_loss")), event.get("best") is True)
         )

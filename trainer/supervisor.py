@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from presets.errors import WizardError
 from recommender.machine.facts import Device
 from trainer.device_watch import DeviceWatch
 from trainer.environment import child_environment, module_command
-from trainer.events import HEARTBEAT_SECONDS
+from trainer.events import HEARTBEAT_SECONDS, event
 from trainer.lock import acquire, lock_path
 from trainer.processes import Process
-from trainer.runfolder import RunFolder, record
+from trainer.runfolder import RunFolder, append_line, record
 from trainer.state import RunState, fold, read_state, write_state
 from trainer.tail import Tail, last_lines
 
@@ -58,6 +59,8 @@ class Supervisor:
             heartbeat=time.time(),
         )
         self.worker = self._start_worker()
+        if self.stops:
+            self.worker.terminate()
         state = replace(state, worker=Process.of(self.worker.pid))
         record(self.folder, "status", status="starting")
         state = self._follow(state)
@@ -90,13 +93,19 @@ class Supervisor:
             now = time.monotonic()
             if folded != state or now - written >= HEARTBEAT_SECONDS:
                 written = now
-                write_state(self.folder, replace(folded, heartbeat=time.time()))
+                self._write(replace(folded, heartbeat=time.time()))
             state = folded
             if ended:
                 return state
             if reading := self.watch.reading(self.worker.pid):
-                record(self.folder, "device", **reading)
+                with suppress(OSError):
+                    record(self.folder, "device", **reading)
             self._wait()
+
+    def _write(self, state: RunState) -> None:
+        """Replace state.json; where a full disk refuses, the next heartbeat tries again."""
+        with suppress(OSError):
+            write_state(self.folder, state)
 
     def _fold(self, state: RunState) -> RunState:
         for document in self.tail.documents():
@@ -115,10 +124,12 @@ class Supervisor:
         code = self.worker.returncode
         state = self._fold(state)
         if not state.ended:
-            record(self.folder, "end", **_unsaid_end(code, self.folder, stopping=self.stops > 1))
-            state = self._fold(state)
+            document = event("end", time.time(), **_unsaid_end(code, self.folder, asked=self.stops > 0))
+            with suppress(OSError):
+                append_line(self.folder.events, document)
+            state = fold(state, document)
         name = signal.Signals(-code).name if code < 0 else None
-        write_state(self.folder, replace(state, heartbeat=time.time(), exit_code=code, signal=name))
+        self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name))
         return 0 if state.status in {"finished", "stopped"} else 1
 
     def _stop(self) -> None:
@@ -128,9 +139,15 @@ class Supervisor:
             self.worker.send_signal(signal.SIGTERM if self.stops < 3 else signal.SIGKILL)
 
 
-def _unsaid_end(code: int, folder: RunFolder, *, stopping: bool) -> dict[str, object]:
-    """The end event of a worker that could not write its own: it was killed, or died in a library."""
-    if stopping:
+def _unsaid_end(code: int, folder: RunFolder, *, asked: bool) -> dict[str, object]:
+    """The end event of a worker that could not write its own: it was killed, or died in a library.
+
+    Args:
+        code: Its exit code, negative for a signal.
+        folder: The run.
+        asked: Whether this supervisor had been asked to stop; before it listens, a signal ends a worker at once.
+    """
+    if asked and code in (-signal.SIGTERM, -signal.SIGKILL):
         return {"status": "stopped", "reason": "stopped at once, as asked", "exit_code": code}
     log = last_lines(folder.log, 1)
     last = f"; the log ends with: {log[0].strip()[:200]}" if log else ""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from presets.errors import WizardError
+from trainer.launch import complete_checkpoints
 from trainer.runfolder import RunFolder, record
+from trainer.worker.orphan import Orphan
+from trainer.worker.requests import Requests, StopNow
 
 OUT_OF_MEMORY_EXIT = 3
 """Told apart by the supervisor from other failures."""
@@ -22,25 +26,47 @@ def main() -> int:
     parser.add_argument("--preflight-only", action="store_true")
     chosen = parser.parse_args()
     folder = RunFolder(chosen.run.absolute())
+    if chosen.preflight_only:
+        return _guarded(folder, lambda: _measure(folder), print_only=True)
+    requests = Requests(folder)
+    requests.listen_to_signals()
+    with Orphan(folder):
+        return _guarded(folder, lambda: _train(folder, requests, resume=chosen.resume), print_only=False)
+
+
+def _measure(folder: RunFolder) -> int:
+    from trainer.worker.job import measure_only
+
+    return measure_only(folder)
+
+
+def _train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
+    record(folder, "status", status="loading")
+    from trainer.worker.job import train
+
+    return train(folder, requests, resume=resume)
+
+
+def _guarded(folder: RunFolder, work: Callable[[], int], *, print_only: bool) -> int:
+    """Do the work; whatever ends it is said in one sentence."""
     try:
-        if chosen.preflight_only:
-            from trainer.worker.job import measure_only
-
-            return measure_only(folder)
-        record(folder, "status", status="loading")
-        from trainer.worker.job import train
-
-        return train(folder, resume=chosen.resume)
+        return work()
+    except StopNow:
+        saved = complete_checkpoints(folder)
+        after = f"its last checkpoint is {saved[-1].name}" if saved else "it left no checkpoint"
+        remedy = f"`lora-wizard resume {folder.id}` continues it." if saved else None
+        record(folder, "end", status="stopped", reason=f"stopped at once, as asked; {after}", remedy=remedy)
+        return 0
     except WizardError as error:
-        return _failed(folder, error.message, error.remedy, 2, print_only=chosen.preflight_only)
+        return _failed(folder, error.message, error.remedy, 2, print_only=print_only)
     except Exception as error:
         traceback.print_exc()
         if _is_out_of_memory(error):
-            why, remedy = "out of memory", "Lower the batch size (accumulate more), or turn gradient checkpointing on."
-            return _failed(folder, why, remedy, OUT_OF_MEMORY_EXIT, print_only=chosen.preflight_only)
+            remedy = "Lower the batch size (accumulate more), or turn gradient checkpointing on."
+            return _failed(folder, "out of memory", remedy, OUT_OF_MEMORY_EXIT, print_only=print_only)
         first = (str(error).splitlines() or [""])[0][:300]
         why = f"{type(error).__name__}: {first}"
-        return _failed(folder, why, f"{folder.log.name} has the details.", 1, print_only=chosen.preflight_only)
+        return _failed(folder, why, f"{folder.log.name} has the details.", 1, print_only=print_only)
 
 
 def _failed(folder: RunFolder, reason: str, remedy: str, code: int, *, print_only: bool) -> int:

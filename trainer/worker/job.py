@@ -21,9 +21,10 @@ from trainer.launch import complete_checkpoints
 from trainer.runfolder import RunFolder, record
 from trainer.worker.build import adapter_config, load_model, settle_trainable_dtypes, training_arguments
 from trainer.worker.memory import MemoryMeter
+from trainer.worker.past import Past, read_past
 from trainer.worker.preflight import preflight
 from trainer.worker.requests import Requests
-from trainer.worker.rows import Rows, read_rows
+from trainer.worker.rows import Rows, longest, read_rows
 from trainer.worker.sample import record_sample
 from trainer.worker.watched import StepRecorder, WatchedTrainer
 
@@ -43,8 +44,13 @@ class Job:
     steps: Steps
 
 
-def build(folder: RunFolder, requests: Requests) -> Job:
+def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     """Read, load and put together; the optimizer does not exist yet.
+
+    Args:
+        folder: The run.
+        requests: Obeyed at step ends.
+        past: What earlier lives of the run came to.
 
     Raises:
         InputError: The model or the data cannot be used.
@@ -56,7 +62,7 @@ def build(folder: RunFolder, requests: Requests) -> Job:
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda)
-    recorder = StepRecorder(folder, requests, meter)
+    recorder = StepRecorder(folder, requests, meter, past)
     trainer = WatchedTrainer(
         model=load_model(config, spec, cuda=cuda),
         args=training_arguments(config, folder.checkpoints, steps, evaluates=rows.held_out is not None, cuda=cuda),
@@ -67,7 +73,11 @@ def build(folder: RunFolder, requests: Requests) -> Job:
         callbacks=[recorder],
     )
     settle_trainable_dtypes(trainer.model, config.training.precision)
-    trainer.watch(folder)
+    trainer.watch(folder, past)
+    if len(trainer.train_dataset) != len(rows.train):
+        # Packed: only now it is known into how many sequences.
+        steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
+        trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
     return Job(folder, config, spec, rows, trainer, recorder, requests, meter, steps)
 
 
@@ -86,44 +96,51 @@ def _tokenizer(spec: ModelSpec, rows: Rows) -> Any:
 def run_preflight(job: Job) -> dict[str, Any]:
     """Measure the worst step of a built job."""
     size = job.config.training.per_device_train_batch_size
-    held = [job.rows.held_out[i] for i in range(min(size, len(job.rows.held_out)))] if job.rows.held_out else []
-    return preflight(job.trainer, job.rows.longest(size), held, job.meter)
+    held = longest(job.rows.held_out, size) if job.rows.held_out is not None else []
+    return preflight(job.trainer, longest(job.trainer.train_dataset, size), held, job.meter)
 
 
 def measure_only(folder: RunFolder) -> int:
     """Build, measure, print one JSON line, train nothing."""
     quiet, sys.stdout = sys.stdout, sys.stderr
-    job = build(folder, Requests(folder))
+    job = build(folder, Requests(folder), Past())
     reading = run_preflight(job)
     print(json.dumps(reading), file=quiet, flush=True)
     return 0
 
 
-def train(folder: RunFolder, *, resume: bool) -> int:
+def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     """Train a run and record its end.
+
+    Args:
+        folder: The run.
+        requests: Listening already: a stop may come while libraries are imported.
+        resume: Go on from the last complete checkpoint; from the beginning where there is none.
 
     Returns:
         0: finished, or stopped as asked.
+
+    Raises:
+        StopNow: Asked to leave without saving.
+        InputError: The model or the data cannot be used.
     """
     began = time.monotonic()
-    requests = Requests(folder)
-    requests.listen_to_signals()
-    job = build(folder, requests)
-    checkpoint = complete_checkpoints(folder)[-1] if resume and complete_checkpoints(folder) else None
-    done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    checkpoints = complete_checkpoints(folder) if resume else ()
+    done = int(checkpoints[-1].name.rpartition("-")[2]) if checkpoints else 0
+    job = build(folder, requests, read_past(folder, done) if checkpoints else Past())
     plan = _plan(folder)
-    if checkpoint is None:
-        _before(job, plan)
     _record_start(job, done)
-    if requests.stop == "none":
-        record(folder, "status", status="training")
-        job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    status = "finished" if requests.stop == "none" else "stopped"
-    if status == "finished":
+    if not checkpoints:
+        _before(job, plan)
+    requests.leave_if_asked()
+    record(folder, "status", status="training")
+    job.trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
+    finished = int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
+    # The adapter first: nothing that comes after may cost it.
+    _save_adapter(job)
+    if finished:
         _after(job)
-    if requests.stop != "now":
-        _save_adapter(job)
-    _record_end(job, status, plan, time.monotonic() - began)
+    _record_end(job, "finished" if finished else "stopped", plan, time.monotonic() - began)
     return 0
 
 
@@ -142,10 +159,13 @@ def _predicted(plan: dict[str, Any]) -> int | None:
 
 def _before(job: Job, plan: dict[str, Any]) -> None:
     """The worst step, the loss and one answer before anything is trained."""
+    job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
     record(job.folder, "preflight", predicted_bytes=_predicted(plan), **run_preflight(job))
+    job.requests.leave_if_asked()
     if job.rows.held_out is not None:
         job.trainer.evaluate()
+    job.requests.leave_if_asked()
     record_sample(job.folder, job.trainer.model, job.rows.sampled_from, job.rows.sampled_row, when="before", step=0)
 
 
@@ -184,7 +204,16 @@ def _save_adapter(job: Job) -> None:
     record(job.folder, "status", status="saving")
     temporary = job.folder.path / ".adapter.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    job.trainer.model.save_pretrained(str(temporary), safe_serialization=True)
+    model = job.trainer.model
+    options: dict[str, Any] = {}
+    if job.config.method != "full":
+        # The vocabulary is never resized; finding that out by itself, PEFT would ask the hub.
+        options["save_embedding_layers"] = False
+        if job.spec.hub_id:
+            # Loaded from a folder of this machine's cache: another machine knows it by its name.
+            model.peft_config["default"].base_model_name_or_path = job.spec.hub_id
+            model.peft_config["default"].revision = job.config.revision
+    model.save_pretrained(str(temporary), **options)
     job.trainer.processing_class.save_pretrained(str(temporary))
     shutil.rmtree(job.folder.adapter, ignore_errors=True)
     temporary.rename(job.folder.adapter)
@@ -192,8 +221,6 @@ def _save_adapter(job: Job) -> None:
 
 def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> None:
     trainer = job.trainer
-    peak = job.meter.current_peak()
-    job.meter.close()
     losses = {"first_eval_loss": trainer.first_eval, "last_eval_loss": trainer.last_eval}
     record(
         job.folder,
@@ -210,6 +237,6 @@ def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> 
         tokens=job.recorder.tokens,
         seconds=seconds,
         recording_seconds=job.recorder.seconds,
-        peak_bytes=peak,
+        peak_bytes=job.meter.peak(),
         predicted_bytes=_predicted(plan),
     )

@@ -1,49 +1,47 @@
-"""Memory of this process: the allocator's peaks on CUDA, the resident set's growth on a CPU."""
+"""Memory of this process: the allocator's peaks on CUDA, the growth of the resident set on a CPU."""
 
 from __future__ import annotations
 
-import threading
+from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
-SAMPLE_SECONDS = 0.02
+STATUS = Path("/proc/self/status")
 
 
 class MemoryMeter:
-    """Watches the peak from its start on. On CUDA it resets the allocator's peaks; on a CPU it samples in a thread."""
+    """Knows the peak since it was made, without watching: the allocator and the kernel both keep a high-water mark.
 
-    def __init__(self, *, cuda: bool) -> None:
+    Args:
+        cuda: Whether the run is on a GPU.
+        status: The kernel's account of this process; another one in tests.
+    """
+
+    def __init__(self, *, cuda: bool, status: Path = STATUS) -> None:
         self.cuda = cuda
-        self._process = psutil.Process()
-        self._base = self._process.memory_info().rss
-        self._peak = self._base
-        self._done = threading.Event()
+        self._status = status
+        self._base = self._resident("VmRSS")
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        else:
-            threading.Thread(target=self._sample, daemon=True).start()
 
-    def _sample(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
-            self._peak = max(self._peak, self._process.memory_info().rss)
+    def _resident(self, key: str) -> int:
+        """Bytes of VmRSS (now) or VmHWM (the most since the process began)."""
+        for line in self._status.read_text().splitlines():
+            if line.startswith(key + ":"):
+                return int(line.split()[1]) * 1024
+        return 0
 
-    def current_peak(self) -> int:
-        """Bytes at the worst moment so far: allocated on CUDA, resident growth on a CPU."""
+    def peak(self) -> int:
+        """Bytes at the worst moment so far: allocated on CUDA, resident growth since this meter was made on a CPU."""
         if self.cuda:
             return int(torch.cuda.max_memory_allocated())
-        self._peak = max(self._peak, self._process.memory_info().rss)
-        return self._peak - self._base
-
-    def close(self) -> None:
-        """Stop sampling."""
-        self._done.set()
+        return max(0, self._resident("VmHWM") - self._base)
 
     def reading(self) -> dict[str, Any]:
         """The keys of a 'preflight' event."""
         if not self.cuda:
-            growth = self.current_peak()
+            growth = self.peak()
             return {"allocated_bytes": growth, "process_bytes": growth, "basis": "resident growth"}
         reserved = int(torch.cuda.max_memory_reserved())
         free, total = torch.cuda.mem_get_info()

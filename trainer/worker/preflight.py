@@ -1,8 +1,10 @@
-"""One whole step on the longest real batch, with optimizer, before hours are spent; nothing is changed by it."""
+"""One whole step on the longest real batch, with optimizer, before hours are spent; all is as before afterwards."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -14,10 +16,11 @@ from trainer.worker.memory import MemoryMeter
 def preflight(
     trainer: Any, rows: list[dict[str, Any]], held_out: list[dict[str, Any]], meter: MemoryMeter
 ) -> dict[str, Any]:
-    """Run forward, backward and an optimizer step at rate zero, then one evaluation batch.
+    """Measure the worst moment of training: a micro-batch of the longest rows while optimizer states exist.
 
-    At rate zero the optimizer allocates all its states and changes no weight; random states, gradients and TRL's
-    counters are put back.
+    In order: forward and backward, an optimizer step (which makes its states), forward and backward again, one
+    evaluation batch. The optimizer sees zero gradients at rate zero, so no weight changes, not even where a
+    gradient overflowed; random states and TRL's counters are put back.
 
     Args:
         trainer: A built SFTTrainer whose optimizer does not exist yet.
@@ -26,38 +29,82 @@ def preflight(
         meter: Watching since before the model was loaded.
 
     Returns:
-        The keys of a 'preflight' event.
+        The keys of a 'preflight' event; step_seconds is of one whole optimizer step of such micro-batches.
     """
-    random = (torch.get_rng_state(), torch.cuda.get_rng_state_all() if meter.cuda else None)
-    counters = (deepcopy(trainer._metrics), trainer._total_train_tokens)
-    model = trainer.model
-    model.train()
-    began = time.perf_counter()
-    _one_step(trainer, model, rows)
-    seconds = time.perf_counter() - began
-    if held_out:
-        model.eval()
-        with torch.no_grad(), trainer.compute_loss_context_manager():
-            trainer.compute_loss(model, _batch(trainer, held_out))
-    reading = meter.reading()
-    model.zero_grad(set_to_none=True)
-    trainer._metrics, trainer._total_train_tokens = counters
-    torch.set_rng_state(random[0])
-    if random[1] is not None:
-        torch.cuda.set_rng_state_all(random[1])
-        torch.cuda.empty_cache()
+    with _as_before(trainer, meter):
+        seconds = _one_step(trainer, rows, meter)
+        if held_out:
+            trainer.model.eval()
+            with torch.no_grad(), trainer.accelerator.autocast():
+                trainer.compute_loss(trainer.model, _batch(trainer, held_out))
+        reading = meter.reading()
     length = max(len(row["input_ids"]) for row in rows)
     return {**reading, "step_seconds": seconds, "rows": len(rows), "length": length}
 
 
-def _one_step(trainer: Any, model: Any, rows: list[dict[str, Any]]) -> None:
-    with trainer.compute_loss_context_manager():
-        loss = trainer.compute_loss(model, _batch(trainer, rows))
-    loss.backward()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+@contextmanager
+def _as_before(trainer: Any, meter: MemoryMeter) -> Iterator[None]:
+    """Put back whatever the step touches but memory's high-water marks."""
+    random = (torch.get_rng_state(), torch.cuda.get_rng_state_all() if meter.cuda else [])
+    counters = (deepcopy(trainer._metrics), trainer._total_train_tokens)
+    try:
+        yield
+    finally:
+        trainer.model.zero_grad(set_to_none=True)
+        trainer._metrics, trainer._total_train_tokens = counters
+        torch.set_rng_state(random[0])
+        if meter.cuda:
+            torch.cuda.set_rng_state_all(random[1])
+            torch.cuda.empty_cache()
+
+
+def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> float:
+    """Go through a step as far as memory needs it; returns what one whole optimizer step takes, in seconds."""
+    model, args = trainer.model, trainer.args
+    if args.gradient_checkpointing:
+        # Trainer turns it on at the start of train(), which comes later.
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+    _forward_and_backward(trainer, rows)
+    began = _now(meter)
+    # Kept until the second pass is over: its states are part of the worst moment.
+    optimizer = _step_of_nothing(trainer)
+    stepped = _now(meter) - began
+    if args.gradient_accumulation_steps == 1:
+        model.zero_grad(set_to_none=True)
+    began = _now(meter)
+    _forward_and_backward(trainer, rows)
+    passed = _now(meter) - began
+    del optimizer
+    return passed * int(args.gradient_accumulation_steps) + stepped
+
+
+def _forward_and_backward(trainer: Any, rows: list[dict[str, Any]]) -> None:
+    """As SFTTrainer's training step does it, without the gradient scaler."""
+    with trainer.maybe_activation_offload_context:
+        with trainer.accelerator.autocast():
+            loss = trainer.compute_loss(trainer.model, _batch(trainer, rows))
+        loss.backward()
+
+
+def _step_of_nothing(trainer: Any) -> torch.optim.Optimizer:
+    """Step an optimizer of the run's kind, which makes its states, over zero gradients at rate zero."""
+    parameters = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    kind, options = trainer.get_optimizer_cls_and_kwargs(trainer.args, model)
-    kind(parameters, **{**options, "lr": 0.0}).step()
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.zero_()
+    kind, options = trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
+    optimizer: torch.optim.Optimizer = kind(parameters, **{**options, "lr": 0.0})
+    optimizer.step()
+    return optimizer
+
+
+def _now(meter: MemoryMeter) -> float:
+    """Seconds, once the GPU has done what it was given."""
+    if meter.cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _batch(trainer: Any, rows: list[dict[str, Any]]) -> Any:

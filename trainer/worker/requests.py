@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from trainer.events import Command
 from trainer.runfolder import RunFolder, record
 from trainer.tail import Tail
 
-Stop = Literal["none", "save", "now"]
+
+class StopNow(BaseException):
+    """The run ends here, without saving. Not an Exception: no library may swallow it."""
 
 
 @dataclass
@@ -18,7 +20,8 @@ class Requests:
     """Requests since the worker started; older ones were for an earlier life of the run."""
 
     folder: RunFolder
-    stop: Stop = "none"
+    stop: bool = False
+    """Save and stop at the end of this step."""
     checkpoint: bool = False
     evaluate: bool = False
     _tail: Tail = field(init=False)
@@ -34,10 +37,16 @@ class Requests:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _terminate(self) -> None:
-        self.stop = "save" if self.stop == "none" else "now"
+        if self.stop:
+            raise StopNow
+        self.stop = True
 
     def poll(self) -> None:
-        """Take in new requests and acknowledge each."""
+        """Take in new requests and acknowledge each.
+
+        Raises:
+            StopNow: One asked for that.
+        """
         for document in self._tail.documents():
             command, identity = document.get("command"), document.get("id")
             known = command in get_args(Command)
@@ -45,10 +54,20 @@ class Requests:
             record(self.folder, "command", id=identity, command=command, accepted=known, reason=why)
             match command:
                 case "stop":
-                    self.stop = "save" if self.stop == "none" else self.stop
+                    self.stop = True
                 case "stop_now":
-                    self.stop = "now"
+                    raise StopNow
                 case "checkpoint":
                     self.checkpoint = True
                 case "evaluate":
                     self.evaluate = True
+
+    def leave_if_asked(self) -> None:
+        """Before and after training any stop is at once: there is nothing of a step to save.
+
+        Raises:
+            StopNow: A stop of either kind was asked for.
+        """
+        self.poll()
+        if self.stop:
+            raise StopNow

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
+from datasets.table import InMemoryTable
 
+from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
-from recommender.data.dataset import DataSet
+from recommender.data.dataset import DataSet, TrainingRow
 from recommender.data.load import profile_data, profile_eval
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
+
+BATCH: Final = 1000
+"""Rows that are Python lists at a time; as Arrow a token takes 8 bytes with its label, as a list 100."""
+ROW: Final = pa.schema({"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,6 @@ class Rows:
     trained_share: float
     """Of the tokens handed over, those that the loss sees."""
 
-    def longest(self, count: int) -> list[dict[str, Any]]:
-        """The longest training rows: the worst batch."""
-        lengths = [len(ids) for ids in self.train["input_ids"]]
-        order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-        return [self.train[i] for i in order[:count]]
-
 
 def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     """Tokenise, split and hand over.
@@ -45,16 +48,13 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     """
     source = profile_data(config.data, model=spec)
     if stops := source.profile.stops_at(config.data.max_length):
-        from presets.errors import InputError
-
         raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
     separate = profile_eval(config.data, model=spec)
     if separate is not None:
         train_indices: Sequence[int] = range(len(source))
         held, held_indices = separate, list(range(len(separate)))
     else:
-        fraction = config.data.eval_fraction
-        train_indices, held_indices = split(source, fraction, config.training.seed)
+        train_indices, held_indices = split(source, config.data.eval_fraction, config.training.seed)
         held = source
     train, share = _dataset(source, train_indices, config.data.max_length)
     held_out = _dataset(held, held_indices, config.data.max_length)[0] if held_indices else None
@@ -62,7 +62,21 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     return Rows(source, train, held_out, asked[0], asked[1], share)
 
 
+def longest(rows: Any, count: int) -> list[dict[str, Any]]:
+    """The longest of a data set's rows, longest first: the batch that needs most memory."""
+    lengths = pc.list_value_length(rows.data.column("input_ids")).to_numpy()
+    order = lengths.argsort(kind="stable")[::-1]
+    return [rows[int(i)] for i in order[:count]]
+
+
 def _dataset(source: DataSet, indices: Sequence[int], max_length: int) -> tuple[Any, float]:
+    """Rows for SFTTrainer, and the share of their tokens that is trained."""
     rows = source.training_rows(indices, max_length)
-    built = Dataset.from_list([dict(row) for row in rows])
-    return built, rows.trained / rows.tokens if rows.tokens else 0.0
+    table = pa.Table.from_batches(list(_batches(iter(rows))), schema=ROW)
+    return Dataset(InMemoryTable(table)), rows.trained / rows.tokens if rows.tokens else 0.0
+
+
+def _batches(rows: Iterator[TrainingRow]) -> Iterator[pa.RecordBatch]:
+    while some := list(islice(rows, BATCH)):
+        columns = {name: [row[name] for row in some] for name in ("input_ids", "labels")}
+        yield pa.RecordBatch.from_pydict(columns, schema=ROW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
+from trainer.launch import complete_checkpoints
 from trainer.runfolder import RunFolder, record
 from trainer.worker.memory import MemoryMeter
+from trainer.worker.past import Past
 from trainer.worker.requests import Requests
 
 IMITATE_OOM = "LORA_WIZARD_IMITATE_OOM_TOKENS"
@@ -21,15 +24,15 @@ IMITATE_OOM = "LORA_WIZARD_IMITATE_OOM_TOKENS"
 
 
 class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer; only what it does is told, nothing is done differently."""
+    """TRL's trainer; what it does is told, and a checkpoint is there whole or not at all."""
 
-    def watch(self, folder: RunFolder) -> None:
-        """Tell evaluations and checkpoints to this run's record."""
+    def watch(self, folder: RunFolder, past: Past) -> None:
+        """Tell evaluations and checkpoints to this run's record, going on from what was."""
         self.folder = folder
-        self.best: tuple[float, int] | None = None
-        self.first_eval: float | None = None
-        self.last_eval: float | None = None
+        self.first_eval, self.last_eval, self.best = past.first_eval, past.last_eval, past.best
         self.evaluated_at: int | None = None
+        self._total_train_tokens = past.tokens
+        self._saving_to: Path | None = None
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Evaluate, and record the loss."""
@@ -51,36 +54,53 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         return metrics
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Save under another name, then rename: a run killed while saving resumes from the checkpoint before."""
         record(self.folder, "status", status="saving")
         began = time.perf_counter()
-        super()._save_checkpoint(*arguments, **options)
-        path = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        self._saving_to = self.folder.checkpoints / ".saving"
+        shutil.rmtree(self._saving_to, ignore_errors=True)
+        try:
+            super()._save_checkpoint(*arguments, **options)
+        finally:
+            written, self._saving_to = self._saving_to, None
+        name = f"checkpoint-{self.state.global_step}"
+        path = self.folder.checkpoints / name
+        shutil.rmtree(path, ignore_errors=True)
+        (written / name).rename(path)
+        for old in complete_checkpoints(self.folder)[: -self.args.save_total_limit]:
+            shutil.rmtree(old, ignore_errors=True)
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         relative = str(path.relative_to(self.folder.path))
         seconds = time.perf_counter() - began
         record(self.folder, "checkpoint", step=int(self.state.global_step), path=relative, bytes=size, seconds=seconds)
         record(self.folder, "status", status="training")
 
-    def training_step(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """One micro-batch; imitates an out-of-memory where a test asks for it."""
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._saving_to) if self._saving_to else str(super()._get_output_dir(trial))
+
+    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """The loss of one micro-batch; imitates an out-of-memory where a test asks for it."""
         limit = os.environ.get(IMITATE_OOM)
-        if limit and inputs["input_ids"].numel() > int(limit):
+        if limit and model.training and inputs["input_ids"].numel() > int(limit):
             raise torch.OutOfMemoryError("CUDA out of memory (imitated)")
-        return super().training_step(model, inputs, *arguments, **options)
+        return super().compute_loss(model, inputs, *arguments, **options)
 
 
 class StepRecorder(TrainerCallback):  # type: ignore[misc]
     """Writes a 'step' event for each logged step and obeys requests at step ends.
 
     Attributes:
+        tokens: Gone through so far, earlier lives of the run included.
         seconds: Time spent in here, for the benchmark that holds it to a hundredth of a step.
     """
 
-    def __init__(self, folder: RunFolder, requests: Requests, meter: MemoryMeter) -> None:
+    def __init__(self, folder: RunFolder, requests: Requests, meter: MemoryMeter, past: Past) -> None:
         self.folder, self.requests, self.meter = folder, requests, meter
-        self.tokens = 0
+        self.tokens = past.tokens
         self.seconds = 0.0
-        self._began = self._took = 0.0
+        self._began = 0.0
+        self._steps, self._took = 0, 0.0
+        self._finite = True
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the step's clock."""
@@ -89,12 +109,12 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop the clock, look for requests."""
         now = time.perf_counter()
-        self._took = now - self._began
+        self._took += now - self._began
+        self._steps += 1
         requests = self.requests
         requests.poll()
-        if requests.stop != "none":
-            control.should_training_stop = True
-            control.should_save = requests.stop == "save"
+        if requests.stop:
+            control.should_training_stop = control.should_save = True
             control.should_evaluate = False
         if requests.checkpoint:
             control.should_save, requests.checkpoint = True, False
@@ -103,17 +123,21 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         self.seconds += time.perf_counter() - now
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Leave in the middle of a step when asked to stop now."""
-        if self.requests.stop == "now":
-            control.should_training_stop = True
+        """Take in requests between micro-batches: 'stop now' need not wait for the step's end."""
+        self.requests.poll()
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The same within an evaluation."""
+        self.requests.poll()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Record a step; TRL counts the tokens."""
-        if not logs or "loss" not in logs:
+        """Record what was trained since the last time; TRL counts the tokens."""
+        if not logs or "loss" not in logs or not self._steps:
             return
         now = time.perf_counter()
-        tokens = int(float(logs.get("num_tokens", 0)))
+        tokens, took, steps = int(float(logs.get("num_tokens", self.tokens))), self._took, self._steps
         fresh, self.tokens = tokens - self.tokens, tokens
+        self._took, self._steps = 0.0, 0
         loss = float(logs["loss"])
         record(
             self.folder,
@@ -124,15 +148,16 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
             learning_rate=float(logs["learning_rate"]) if "learning_rate" in logs else None,
             grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
             tokens=tokens,
-            tokens_per_second=fresh / args.logging_steps / self._took if self._took > 0 and fresh > 0 else None,
-            step_seconds=self._took,
-            memory_bytes=self.meter.current_peak(),
+            tokens_per_second=fresh / took if took > 0 and fresh > 0 else None,
+            step_seconds=took / steps,
+            memory_bytes=self.meter.peak(),
         )
-        if not math.isfinite(loss):
+        if self._finite and not math.isfinite(loss):
             record(
                 self.folder,
                 "warning",
                 message=f"The loss of step {state.global_step} is not a number.",
                 remedy="Stop and lower the learning rate; under fp16 try bf16 or fp32.",
             )
+        self._finite = math.isfinite(loss)
         self.seconds += time.perf_counter() - now

@@ -1,0 +1,64 @@
+"""Keeps state.json when the supervisor is gone: the worker goes on alone, and everybody can see that it does."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from trainer.events import HEARTBEAT_SECONDS
+from trainer.runfolder import RunFolder
+from trainer.state import fold, read_state, write_state
+from trainer.tail import Tail
+
+
+class Orphan:
+    """Looks at the parent every two seconds; from its death on does what it did: folds the events, writes the state.
+
+    Args:
+        folder: The run.
+        parent: Gives the parent's pid now; a process whose parent died is adopted and gets another.
+        every: Seconds between two looks.
+    """
+
+    def __init__(
+        self, folder: RunFolder, parent: Callable[[], int] = os.getppid, every: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._folder = folder
+        self._parent = parent
+        self._born_to = parent()
+        self._every = every
+        self._tail = Tail(folder.events)
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="orphan", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the last state too, where nobody else does."""
+        self._left.set()
+        self._thread.join()
+        self._beat()
+
+    def _watch(self) -> None:
+        while not self._left.wait(self._every):
+            self._beat()
+
+    def _beat(self) -> None:
+        if self._parent() == self._born_to:
+            return
+        state = read_state(self._folder)
+        for document in self._tail.documents():
+            state = fold(state, document)
+        # A full disk or a removed folder must not end the training: the next beat tries again.
+        with suppress(OSError):
+            write_state(self._folder, replace(state, heartbeat=time.time()))

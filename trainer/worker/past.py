@@ -1,0 +1,50 @@
+"""What a resumed run's earlier lives had come to when its checkpoint was written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from trainer.runfolder import RunFolder
+from trainer.state import number, whole
+from trainer.tail import Tail
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Figures up to a step."""
+
+    tokens: int = 0
+    """Tokens gone through."""
+    first_eval: float | None = None
+    last_eval: float | None = None
+    best: tuple[float, int] | None = None
+    """Lowest evaluation loss and its step."""
+
+
+def read_past(folder: RunFolder, step: int) -> Past:
+    """Read the record up to a step.
+
+    Args:
+        folder: The run.
+        step: The checkpoint's; what was trained after it does not count.
+    """
+    tokens: dict[int, int] = {}
+    evals: dict[int, float] = {}
+    for event in Tail(folder.events).documents():
+        at = whole(event.get("step"))
+        if event.get("kind") == "start":
+            kept = whole(event.get("resumed_from")) or -1
+            tokens = {at: value for at, value in tokens.items() if at <= kept}
+            evals = {at: value for at, value in evals.items() if at <= kept}
+        elif event.get("kind") == "step" and at is not None and at <= step:
+            tokens[at] = whole(event.get("tokens")) or 0
+        elif event.get("kind") == "eval" and at is not None and at <= step:
+            evals[at] = loss if (loss := number(event.get("eval_loss"))) is not None else math.inf
+    finite = [(loss, at) for at, loss in sorted(evals.items()) if math.isfinite(loss)]
+    return Past(
+        tokens=tokens[max(tokens)] if tokens else 0,
+        first_eval=finite[0][0] if finite else None,
+        last_eval=finite[-1][0] if finite else None,
+        best=min(finite) if finite else None,
+    )
