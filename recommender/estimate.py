@@ -47,7 +47,7 @@ def estimate(
         peak=Peak(priced.allocated, priced.reserved, priced.process, low, high),
         parts=priced.parts,
         basis="formula",
-        time=estimate_time(case, data),
+        time=estimate_time(case, data, checkpoint),
         trainable_parameters=trainable_parameters(case),
         adapter_bytes=adapter,
         checkpoint_bytes=checkpoint,

@@ -38,16 +38,31 @@ def _full(case: Case) -> int:
 
 
 def _fused(case: Case) -> int:
-    """One tile of logits, the fp32 gradient of the hidden states, and statistics a token."""
+    """TRL's tiles, in the backward pass, with every token trained.
+
+    One tile of logits; the trained hidden states gathered, their fp32 gradient, and the final norm's fp32 input;
+    seven fp32 statistics a token. Triton works in the tile itself; without it (CPU) eight fp32 temporaries of a
+    tile are alive at once (`_backward_tile`: y, z, log p, p, gradient, target, difference, product).
+    """
     model, tokens = case.model, case.tokens
-    tile = min(tokens, TILE_TOKENS) * TILE_VOCABULARY
-    inner = 6 * FP32 if case.on_cpu else 0
-    return tile * (case.compute + inner) + tokens * model.hidden_size * (FP32 + 2 * case.compute) + tokens * 7 * FP32
+    rows = min(tokens, TILE_TOKENS)
+    tile = rows * TILE_VOCABULARY * case.compute
+    if case.on_cpu:
+        width = min(model.vocab_size, TILE_VOCABULARY)
+        tile += rows * width * (8 * FP32 + 1)
+        if case.compute != FP32:
+            tile += FP32 * width * (rows + model.hidden_size)
+    return tile + tokens * model.hidden_size * (2 * FP32 + case.plain) + tokens * 7 * FP32
 
 
 def _liger(case: Case) -> int:
-    """Chunks of tokens so many that one chunk of logits is no larger than the hidden states."""
+    """Chunks of tokens so few that one chunk of logits is no larger than the hidden states, worked on in place.
+
+    `fused_linear_cross_entropy.py` of Liger: the number of chunks is vocabulary over width, a chunk's tokens rounded
+    up to a power of two. The gradient of all hidden states is made in the forward pass.
+    """
     model, tokens = case.model, case.tokens
-    ratio = max(1, -(-model.vocab_size // model.hidden_size))
-    chunk = max(1, -(-tokens // ratio))
-    return chunk * model.vocab_size * (case.compute + FP32) + tokens * model.hidden_size * case.compute
+    chunks = max(1, -(-model.vocab_size // model.hidden_size))
+    chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())
+    logits = min(chunk, tokens) * model.vocab_size * case.compute
+    return logits + tokens * model.hidden_size * (FP32 + 2 * case.compute)

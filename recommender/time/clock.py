@@ -2,43 +2,145 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from recommender.data.profile import DataProfile
-from recommender.memory.case import Case
+from recommender.machine.facts import Device
+from recommender.memory.case import FP32, Case
+from recommender.memory.weights import trainable_parameters
 from recommender.plan import TimeEstimate
-from recommender.steps import plan_steps
+from recommender.steps import Steps, plan_steps
+from recommender.time.fitted import AMPERE, CPU, CPU_BANDWIDTH, CPU_FLOPS_PER_CORE, TURING, Speed
+from recommender.time.work import Work, forward_work, training_work
 
-CPU_FLOPS = 45e9
-"""fp32 FLOP/s of one core."""
+AMPERE_FROM = (8, 0)
+POINTS = 12
+"""Quantiles that stand for the lengths of the longest row of a batch."""
+UPDATE_PASSES = 8
+"""Times that AdamW moves a trained parameter's bytes: gradient, clipping, two states and the parameter."""
+DISK_BANDWIDTH = 500e6
+"""Bytes a second that a checkpoint is written with: an ordinary SSD."""
+SAVE_SECONDS = 1.0
+"""Of a checkpoint beside its bytes."""
 
 
-def estimate_time(case: Case, data: DataProfile | None) -> TimeEstimate | None:
-    """Time of a step and of the run; None where the device's speed is unknown."""
-    rate = _rate(case)
-    if rate is None:
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a device does in a second, and how well."""
+
+    products: float
+    full_products: float
+    bandwidth: float
+    speed: Speed
+
+    def seconds(self, work: Work) -> float:
+        """Time of a micro-batch's work."""
+        products = work.half_flops / self.products + work.full_flops / self.full_products
+        traffic = work.moved_bytes / self.bandwidth
+        return self.speed.products * products + self.speed.traffic * traffic + self.speed.pass_seconds * work.layers
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An average micro-batch."""
+
+    rows: float
+    padded: float
+    """Tokens that each row is padded to."""
+    real: float
+    """Tokens of it that are not padding."""
+
+
+def rates(device: Device, precision: str) -> Rates | None:
+    """The device's rates; None where they are not known.
+
+    A card without bfloat16 units multiplies it in fp32.
+    """
+    if device.kind == "cpu":
+        cores = device.cores or 1
+        product = CPU_FLOPS_PER_CORE * cores
+        return Rates(product, product, CPU_BANDWIDTH * cores, CPU)
+    full = device.flops_fp32
+    if full is None or device.bandwidth is None:
         return None
-    training, model = case.config.training, case.model
+    half = {"bf16": device.flops_bf16, "fp16": device.flops_fp16, "fp32": full}[precision] or full
+    ampere = (device.compute_capability or AMPERE_FROM) >= AMPERE_FROM
+    return Rates(half, full, device.bandwidth, AMPERE if ampere else TURING)
+
+
+def average_batch(case: Case, data: DataProfile | None) -> Batch:
+    """What a micro-batch is on average.
+
+    Rows are drawn at random and padded to the longest: its expected length is the mean of the quantiles of the
+    longest of `rows` draws, the u-th of which is the u^(1/rows)-th of the lengths.
+    """
+    if case.packed:
+        return Batch(case.rows, case.length, case.length)
+    if data is None or not data.rows:
+        return Batch(case.rows, case.length, case.rows * case.length)
+    limit = case.config.data.max_length
+    mean = data.tokens_at(limit) / data.rows
+    if case.rows == 1:
+        return Batch(1, mean, mean)
+    middle = [(i + 0.5) / POINTS for i in range(POINTS)]
+    typical = sum(min(limit, data.quantile(u)) for u in middle)
+    longest = sum(min(limit, data.quantile(u ** (1 / case.rows))) for u in middle)
+    return Batch(case.rows, min(limit, mean * longest / max(1, typical)), case.rows * mean)
+
+
+def estimate_time(case: Case, data: DataProfile | None, checkpoint_bytes: int) -> TimeEstimate | None:
+    """Time of a step and of the run.
+
+    Args:
+        case: What is priced.
+        data: Token lengths; without them every row is taken as long as the limit, and the run's time is not known.
+        checkpoint_bytes: Size of one checkpoint.
+
+    Returns:
+        None where the device's speed is unknown.
+    """
+    training = case.config.training
+    device = rates(case.device, training.precision)
+    if device is None:
+        return None
+    batch = average_batch(case, data)
+    micro = device.seconds(training_work(case, batch.rows, batch.padded))
+    update = UPDATE_PASSES * FP32 * trainable_parameters(case) / device.bandwidth
+    step = training.gradient_accumulation_steps * micro + update
     steps = plan_steps(case.config, data)
-    length = case.length if data is None or not data.rows else data.tokens_at(case.config.data.max_length) / data.rows
-    tokens = training.effective_batch_size * length
-    passes = 6 if training.gradient_checkpointing else 4
-    if case.config.method == "full":
-        passes += 2
-    seconds = tokens * passes * model.total_parameters / (rate * (0.35 if case.bits else 0.5))
-    total = steps.total * seconds * 1.1 if steps else None
+    total = None
+    if steps is not None:
+        saving = steps.saves * (SAVE_SECONDS + checkpoint_bytes / DISK_BANDWIDTH)
+        total = (
+            _micro_batches(case, steps) * micro
+            + steps.total * update
+            + _evaluating(case, steps, device, batch)
+            + saving
+        )
     return TimeEstimate(
-        tokens_per_second=tokens / seconds,
-        step_seconds=seconds,
+        tokens_per_second=training.gradient_accumulation_steps * batch.real / step,
+        step_seconds=step,
         total_seconds=total,
-        low_seconds=total and 0.6 * total,
-        high_seconds=total and 1.6 * total,
+        low_seconds=None if total is None else device.speed.low * total,
+        high_seconds=None if total is None else device.speed.high * total,
         steps=steps.total if steps else None,
-        tokens=round(steps.total * tokens) if steps else None,
+        tokens=round(_micro_batches(case, steps) * batch.real) if steps else None,
     )
 
 
-def _rate(case: Case) -> float | None:
-    device = case.device
-    if case.on_cpu:
-        return CPU_FLOPS * (device.cores or 1)
-    precision = case.config.training.precision
-    return {"bf16": device.flops_bf16, "fp16": device.flops_fp16, "fp32": device.flops_fp32}[precision]
+def _micro_batches(case: Case, steps: Steps) -> float:
+    """Micro-batches of the run; the last of an epoch counts by its rows."""
+    each = case.config.training.per_device_train_batch_size
+    return min(steps.total / steps.per_epoch * steps.train_rows / each, steps.total * _accumulation(case))
+
+
+def _accumulation(case: Case) -> int:
+    return case.config.training.gradient_accumulation_steps
+
+
+def _evaluating(case: Case, steps: Steps, device: Rates, batch: Batch) -> float:
+    """Seconds of all evaluations, in batches of the training size."""
+    if not steps.eval_rows:
+        return 0.0
+    batches = steps.eval_rows / case.config.training.per_device_train_batch_size
+    return steps.evaluations * batches * device.seconds(forward_work(case, batch.rows, batch.padded))

@@ -1,0 +1,131 @@
+"""What a micro-batch has to compute and to move: FLOPs by rate, bytes through memory, launches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recommender.memory.case import FP32, Case
+from recommender.memory.weights import adapter_parameters, linear_bytes_per_parameter
+
+NORM_PASSES = 14
+"""Times that a layer's hidden states go through memory, forward, in fp32: two norms (cast, square, scale, cast, weight;
+read and written), two residual sums."""
+ATTENTION_PASSES = 8
+"""The same of queries and keys, in the compute dtype: rotation (two products, a turn, a sum)."""
+MLP_PASSES = 6
+"""The same of the MLP's width: activation and product, read and written, and the products' outputs."""
+SCORE_PASSES = 12
+"""The same of eager attention's scores: scale, mask, softmax, cast, product."""
+ADAPTER_PASSES = 8
+"""The same of an adapted layer's output: product, scale, sum and, in PEFT's 4-bit layer, a copy; of its input 2."""
+LOGIT_PASSES = 10
+"""The same of fp32 logits where they are all built: product, cast, softmax, its gradient, cast, product."""
+BACKWARD = 2
+"""A backward pass's traffic against the forward pass's: each operation reads what was kept and the gradient."""
+FLASH_BACKWARD = 2.5
+"""FLOPs of attention's backward pass over its forward pass: five products for two (FlashAttention-2, section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One micro-batch, forward and backward."""
+
+    half_flops: float
+    """Matrix products in the compute dtype."""
+    full_flops: float
+    """Matrix products in fp32 on a device that computes in half."""
+    moved_bytes: float
+    layers: int
+    """Layers' passes: each launches about as many kernels."""
+
+
+def training_work(case: Case, rows: float, length: float) -> Work:
+    """Work of a training micro-batch of `rows` rows padded to `length` tokens."""
+    forward, attention, moved = _forward(case, rows * length, length)
+    again = 1 if case.config.training.gradient_checkpointing else 0
+    trains_all = case.config.method == "full"
+    head, head_moved = _head(case, rows * length)
+    adapter = 2.0 * rows * length * adapter_parameters(case)
+    linear = forward * (2 + again + (1 if trains_all else 0))
+    scores = attention * (1 + again + FLASH_BACKWARD)
+    unpacked = (2 + again) * _unpacked_bytes(case)
+    traffic = moved * (1 + again + BACKWARD) + unpacked + head_moved
+    low_rank = adapter * (3 + again)
+    in_full = (head + scores if _computes_in_full(case) else 0) + (low_rank if _adapts_in_full(case) else 0)
+    return Work(
+        half_flops=linear + head + scores + low_rank - in_full,
+        full_flops=in_full,
+        moved_bytes=traffic,
+        layers=case.model.num_layers * (2 + again),
+    )
+
+
+def forward_work(case: Case, rows: float, length: float) -> Work:
+    """Work of an evaluated micro-batch: one forward pass and the loss."""
+    forward, attention, moved = _forward(case, rows * length, length)
+    head, head_moved = _head(case, rows * length)
+    return Work(
+        half_flops=forward + attention + head / 3,
+        full_flops=0,
+        moved_bytes=moved + _unpacked_bytes(case) + head_moved / 2,
+        layers=case.model.num_layers,
+    )
+
+
+def _forward(case: Case, tokens: float, length: float) -> tuple[float, float, float]:
+    """FLOPs of the linear layers and of attention, and bytes moved beside their weights, in one forward pass.
+
+    A linear layer of P weights takes 2·P FLOPs a token; causal attention 4·width·length/2 (Kaplan et al. 2020).
+    """
+    model = case.model
+    active = model.linear_parameters
+    inner = model.intermediate_size
+    if model.num_experts:
+        inner = model.experts_per_token * model.moe_intermediate_size
+        active += model.num_layers * 3 * model.hidden_size * inner
+    query = model.num_heads * model.head_dim
+    keys = model.num_kv_heads * model.head_dim
+    attention = 2.0 * query * length * tokens * model.num_layers
+    wide = max(case.plain if case.bits else case.compute, case.compute)
+    low_rank = wide if case.autocast else max(wide, case.adapter)
+    each = NORM_PASSES * model.hidden_size * FP32
+    each += ATTENTION_PASSES * (query + keys) * wide
+    each += MLP_PASSES * inner * wide
+    if case.config.training.attn_implementation == "eager":
+        each += round(SCORE_PASSES * model.num_heads * length * wide)
+    moved = float(each) * tokens * model.num_layers
+    for target in case.targets:
+        linear = target.linear
+        widths = ADAPTER_PASSES * linear.out_features + 2 * linear.in_features
+        moved += tokens * linear.count * widths * low_rank
+    return 2.0 * active * tokens, attention, moved
+
+
+def _head(case: Case, tokens: float) -> tuple[float, float]:
+    """FLOPs and bytes of the output head and the loss, forward and backward.
+
+    All logits: the product and the gradient of its input. In tiles, the product again in the backward pass.
+    """
+    model = case.model
+    product = 2.0 * tokens * model.vocab_size * model.hidden_size
+    tiled = case.stack.loss == "fused"
+    moved = tokens * model.vocab_size * (3 * 2 * case.compute if tiled else LOGIT_PASSES * FP32)
+    return product * (3 if tiled else 2), moved
+
+
+def _unpacked_bytes(case: Case) -> float:
+    """Bytes that dequantising every linear layer once moves: packed weights read, half weights written and read."""
+    if case.bits is None:
+        return 0.0
+    packed = linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain)
+    return case.model.linear_parameters * (packed + 2 * case.compute)
+
+
+def _computes_in_full(case: Case) -> bool:
+    """Whether head, attention and adapters run in fp32: an upcast model without autocast."""
+    return not case.autocast and case.plain == FP32 and case.compute != FP32
+
+
+def _adapts_in_full(case: Case) -> bool:
+    """Whether fp32 adapters are multiplied in fp32 beside a model in half: without autocast."""
+    return not case.autocast and case.adapter == FP32 and case.compute != FP32
