@@ -18,7 +18,8 @@ class WatchApp(Shell[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "back", show=False),
         Binding("R", "runs", "runs"),
-        Binding("colon", "command_palette", "palette", show=False, key_display=":"),
+        # Textual binds ctrl+p only where nothing else opens the palette; it is Docker's detach prefix, so : does too.
+        Binding("ctrl+p,colon", "command_palette", "palette", show=False, key_display="^p"),
         Binding("q", "quit", "quit"),
         Binding("ctrl+q,ctrl+c", "quit", "quit", show=False),
     ]
@@ -53,19 +54,22 @@ class WatchApp(Shell[int]):
             self.push_screen(RunsScreen(self.runs_dir))
 
     async def show_run(self, run: Path) -> None:
-        """Watch another run from now on."""
+        """Watch another run from now on, above what was open first."""
         from tui.screens.train import TrainScreen
 
         self.run_path = run
         while len(self.screen_stack) > 1:
-            self.pop_screen()
-        await self.switch_screen(TrainScreen(run))
+            await self.pop_screen()
+        # Textual cannot switch away from an application's first screen, so that one stays below.
+        first = self.screen
+        if not (isinstance(first, TrainScreen) and first.run_path == run):
+            await self.push_screen(TrainScreen(run))
 
     async def action_quit(self) -> None:
         """Leave; a run goes on, and that is said."""
         from tui.screens.train import TrainScreen, farewell
 
-        shown = next((screen for screen in self.screen_stack if isinstance(screen, TrainScreen)), None)
+        shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, TrainScreen)), None)
         message = farewell(shown.run_path.name, ended=shown.ended) if shown else None
         self.exit(0, message=message)
 

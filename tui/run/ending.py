@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recommender.units import count, duration, gib
 from tui.clean import clean, clean_lines
 from tui.event_lines import number, whole, word
-from tui.run.now import MARKS, elapsed, field, measured_bytes
+from tui.run.now import MARKS, beside, elapsed, field, measured_bytes
 from tui.widgets.rows import Row, row
 from tui.widgets.ticks import short
 
@@ -141,7 +141,8 @@ def _against(measured: int, predicted: int | None) -> tuple[tuple[str, Any], ...
     if not predicted:
         return ()
     off = (predicted - measured) / measured
-    return (" measured, ", "label"), (gib(predicted), "bright"), (f" predicted ({off * 100:+.0f}\u00a0%)", "label")
+    shown = beside(gib(predicted), gib(measured))
+    return (" measured, ", "label"), (shown, "bright"), (f" predicted ({off * 100:+.0f} %)", "label")
 
 
 def _before_and_after(snapshot: Snapshot) -> Sequence[Row]:

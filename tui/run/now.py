@@ -212,8 +212,14 @@ def _memory(snapshot: Snapshot) -> Row | None:
     measured, predicted = measured_bytes(snapshot), whole(snapshot.preflight.get("predicted_bytes"))
     if not measured:
         return None
-    said = f"  predicted {gib(predicted)}" if predicted else ""
+    said = f"  predicted {beside(gib(predicted), gib(measured))}" if predicted else ""
     return field("memory", (gib(measured), "bright"), (said, "label"))
+
+
+def beside(shown: str, other: str) -> str:
+    """A size without its unit where it stands beside another of the same unit."""
+    number_, _, unit = shown.rpartition(" ")
+    return number_ if unit == other.rpartition(" ")[2] else shown
 
 
 def measured_bytes(snapshot: Snapshot) -> int | None:

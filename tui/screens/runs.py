@@ -13,6 +13,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.markup import escape
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
@@ -26,7 +27,7 @@ from tui.run.now import status_part
 from tui.screens.stop import StopScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Pick, PickList
-from tui.widgets.rows import Part, Row, row
+from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 from tui.widgets.ticks import short
 from tui.widgets.too_small import TooSmall, is_too_small
@@ -83,6 +84,7 @@ class RunsScreen(Screen[None]):
     ]
     DEFAULT_CSS = """
     RunsScreen { layers: default cover; }
+    RunsScreen.-tiny TooSmall { display: block; }
     RunsScreen .pane { height: 1fr; }
     RunsScreen PickList { height: 1fr; }
     RunsScreen #columns { height: 1; color: $quiet; padding-left: 2; }
@@ -154,7 +156,7 @@ class RunsScreen(Screen[None]):
     def _listed(self, message: Listed) -> None:
         self._lines = message.lines
         pane = self.query_one(".pane")
-        pane.border_subtitle = f"{len(self._lines)} in {clean(str(self._runs_dir))}".replace("[", "(")
+        pane.border_subtitle = escape(f"enter watches · {len(self._lines)} in {clean(str(self._runs_dir))}")
         self.query_one(PickList).show(self._picks)
 
     def _picks(self, width: int) -> Sequence[Pick]:
@@ -175,10 +177,12 @@ class RunsScreen(Screen[None]):
         return next((line.run for line in self._lines if current and line.run.id == current.key), None)
 
     @on(PickList.Chosen)
-    async def action_watch(self) -> None:
+    def action_watch(self) -> None:
         """Go to the dashboard of the run."""
-        if self._chosen and isinstance(self.app, ShowsRuns):
-            await self.app.show_run(self._chosen.path)
+        app = self.app
+        if self._chosen and isinstance(app, ShowsRuns):
+            # The application does it: this screen may be removed meanwhile, and must not wait for that itself.
+            app.call_later(app.show_run, self._chosen.path)
 
     def action_resume(self) -> None:
         """Go on from the last checkpoint, after asking."""
@@ -228,7 +232,7 @@ class RunsScreen(Screen[None]):
         if run.alive:
             self.notify("It is running: stop it first (s).", severity="warning")
             return
-        question = f"Remove {clean(str(run.path))} with its checkpoints and its adapter? This cannot be undone."
+        question = f"Remove {clean(run.id)} with its checkpoints and its adapter? This cannot be undone."
         self.app.push_screen(YesNo(question, "remove"), lambda yes: self._do(yes, self._remove, run.path))
 
     def _remove(self, path: Path) -> None:
@@ -290,49 +294,78 @@ class YesNo(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-WIDTHS = {"status": 13, "step": 15, "loss": 7, "eval": 7, "age": 9}
+STATE, STEP, LOSS, AGE = 13, 15, 7, 9
 """Cells of the columns that do not grow."""
+WIDE = 130
+"""Columns from which everything has one line."""
 
 
-def _split(width: int) -> tuple[int, int, int, bool]:
-    """Cells for run, model and data, and whether there is room for model and data beside the rest."""
-    free = width - sum(WIDTHS.values()) - 2 * len(WIDTHS)
-    wide = free >= 70
-    run = min(44, free // 2) if wide else max(20, free)
-    rest = max(0, free - run - 4)
-    return run, rest * 6 // 10, rest - rest * 6 // 10, wide
+def _columns(width: int) -> tuple[int, int, int]:
+    """Cells for run, model and data where everything has one line."""
+    free = width - STATE - STEP - 2 * LOSS - AGE - 7 * 2
+    run = min(44, free * 2 // 5)
+    model = (free - run) * 3 // 5
+    return run, model, free - run - model
 
 
 def _headings(width: int) -> str:
-    run, model, data, wide = _split(width)
-    cells = [cell("state", WIDTHS["status"]), cell("run", run)]
-    cells += [cell("model", model), cell("data", data)] if wide else []
-    cells += [cell("step", WIDTHS["step"], "right"), cell("loss", WIDTHS["loss"], "right")]
-    cells += [cell("eval", WIDTHS["eval"], "right"), cell("age", WIDTHS["age"], "right")]
-    return "  ".join(cells)
+    if width < WIDE:
+        return f"{cell('state', STATE)}  {cell('run', width - STATE - STEP - 4)}  {cell('step', STEP, 'right')}"
+    run, model, data = _columns(width)
+    names = [cell("state", STATE), cell("run", run), cell("model", model), cell("data", data)]
+    names += [
+        cell(name, size, "right") for name, size in (("step", STEP), ("loss", LOSS), ("eval", LOSS), ("age", AGE))
+    ]
+    return "  ".join(names)
 
 
 def lines_of(line: Line, width: int, now: float) -> tuple[Row, ...]:
     """A run in one line, or in two where the screen is narrow; a reason stands below it."""
-    summary = line.run
-    run, model, data, wide = _split(width)
-    status, tone = status_part(summary.status)
-    steps = f"{count(summary.step)}/{count(summary.total_steps)}" if summary.total_steps else count(summary.step)
-    parts: list[Part] = [(cell(status, WIDTHS["status"]), tone), (f"  {cell(clean(summary.id), run)}", "bright")]
-    if wide:
-        parts += [(f"  {cell(line.model, model)}", "label"), (f"  {cell(line.data, data)}", "label")]
-    parts += [
-        (f"  {cell(steps, WIDTHS['step'], 'right')}", "plain"),
-        (f"  {cell(_loss(summary.loss), WIDTHS['loss'], 'right')}", "plain"),
-        (f"  {cell(_loss(summary.eval_loss), WIDTHS['eval'], 'right')}", "plain"),
-        (f"  {cell(_age(summary, now), WIDTHS['age'], 'right')}", "quiet"),
-    ]
-    rows = [Row(tuple(parts))]
-    if not wide:
-        rows.append(row((f"{'':{WIDTHS['status']}}  {line.model} · {line.data}", "quiet")))
-    if summary.reason and summary.status in ENDED - {"finished"}:
-        rows.append(row((f"{'':{WIDTHS['status']}}  {clean(summary.reason)}", "caution")))
+    run = line.run
+    rows = [_one_line(line, width, now)] if width >= WIDE else _two_lines(line, width, now)
+    if run.reason and run.status in ENDED - {"finished"}:
+        rows.append(row((f"{'':{STATE}}  {clean(run.reason)}", "caution")))
     return tuple(rows)
+
+
+def _one_line(line: Line, width: int, now: float) -> Row:
+    run = line.run
+    room, model, data = _columns(width)
+    status, tone = status_part(run.status)
+    return row(
+        (cell(status, STATE), tone),
+        (f"  {cell(clean(run.id), room)}", "bright"),
+        (f"  {cell(line.model.rsplit('/', 1)[-1], model)}", "label"),
+        (f"  {cell(line.data, data)}", "label"),
+        f"  {cell(_steps(run), STEP, 'right')}",
+        f"  {cell(_loss(run.loss), LOSS, 'right')}",
+        f"  {cell(_loss(run.eval_loss), LOSS, 'right')}",
+        (f"  {cell(_age(run, now), AGE, 'right')}", "quiet"),
+    )
+
+
+def _two_lines(line: Line, width: int, now: float) -> list[Row]:
+    run = line.run
+    status, tone = status_part(run.status)
+    figures = [
+        f"loss {_loss(run.loss)}" if run.loss is not None else "",
+        f"eval {_loss(run.eval_loss)}" if run.eval_loss is not None else "",
+        _age(run, now),
+        line.model.rsplit("/", 1)[-1],
+        line.data,
+    ]
+    return [
+        row(
+            (cell(status, STATE), tone),
+            (f"  {cell(clean(run.id), width - STATE - STEP - 4)}", "bright"),
+            f"  {cell(_steps(run), STEP, 'right')}",
+        ),
+        row((f"{'':{STATE}}  {' · '.join(figure for figure in figures if figure)}", "quiet")),
+    ]
+
+
+def _steps(run: RunSummary) -> str:
+    return f"{count(run.step)}/{count(run.total_steps)}" if run.total_steps else count(run.step)
 
 
 def model_and_data(path: Path) -> tuple[str, str]:

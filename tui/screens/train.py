@@ -100,8 +100,9 @@ class TrainScreen(Screen[None]):
     ]
     DEFAULT_CSS = """
     TrainScreen { layers: default cover; layout: vertical; }
+    TrainScreen.-tiny TooSmall { display: block; }
     #status { height: 1; padding: 0 1; background: $surface; }
-    #trouble { height: auto; max-height: 3; padding: 0 1; display: none; }
+    #trouble { height: auto; min-height: 1; max-height: 3; padding: 0 1; display: none; }
     #body { height: 1fr; }
     #right { width: 46; height: 1fr; }
     #main { width: 1fr; height: 1fr; }

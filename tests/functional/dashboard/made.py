@@ -17,6 +17,10 @@ BEGAN = 1_763_700_000.0
 CONFIG = "model: HuggingFaceTB/SmolLM2-135M-Instruct\nmethod: lora\ndata: {train: [house-style.jsonl]}\n"
 
 
+GONE = Process(2**22 + 1, 0.0, "another boot")
+"""A process that is no more."""
+
+
 @dataclass
 class MadeRun:
     """A run folder and the clock of whoever writes it."""
@@ -32,7 +36,7 @@ class MadeRun:
         self.path.mkdir(mode=0o700, parents=True)
         self.folder = RunFolder(self.path)
         self.folder.config.write_text(CONFIG)
-        process = Process.this() if self.alive else Process(2**22 + 1, 0.0, "another boot")
+        process = Process.this() if self.alive else GONE
         self.state = replace(self.state, supervisor=process, worker=process, started=self.now)
         self._random = random.Random(self.seed)
         self.save()
@@ -44,6 +48,8 @@ class MadeRun:
         """Append an event, `after` seconds later."""
         self.now += after
         made = event(kind, self.now, **keys)
+        if kind == "end":
+            self.state = replace(self.state, supervisor=GONE, worker=GONE)
         append_line(self.folder.events, made)
         self.state = fold(self.state, made)
         self.save()

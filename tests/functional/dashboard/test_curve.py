@@ -2,25 +2,30 @@
 
 import math
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
+from tui.shell import Shell
+from tui.theme import variable_defaults
 from tui.widgets.curve import Curve, Track, changed_rows, limits, rounded_up
 from tui.widgets.series import Series
 
 
-class OneCurve(App[None]):
+class OneCurve(Shell[None]):
     CSS = "Curve { height: 1fr; }"
 
     def __init__(self, values: list[float], *, unicode: bool = True) -> None:
         super().__init__()
         self.series = Series()
         self.series.extend(enumerate(values, start=1))
-        self.unicode = unicode
+        self.draws_unicode = unicode
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults()
 
     def compose(self) -> ComposeResult:
-        yield Curve([Track(self.series, "line", "curve--smooth")], unicode=self.unicode)
+        yield Curve([Track(self.series, "line", "curve--smooth")], unicode=self.draws_unicode)
 
     @property
     def curve(self) -> Curve:
