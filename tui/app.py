@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import SystemCommand
@@ -18,6 +18,9 @@ from tui.shell import Shell
 from tui.state import WizardState
 from tui.widgets.top_bar import Step, TopBar
 from tui.work import Done, Told
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
 
 
 def _machine() -> Screen[None]:
@@ -202,20 +205,27 @@ class WizardApp(Shell[int]):
         from functools import partial
 
         from tui.theme import THEMES
+        from tui.widgets.key_bar import described_keys
 
-        seen: set[str] = set()
-        for _, binding, enabled, _ in screen.active_bindings.values():
-            if enabled and binding.description and binding.action not in seen and "palette" not in binding.action:
-                seen.add(binding.action)
-                shown = binding.key_display or self.get_key_display(binding)
-                title = binding.description[:1].upper() + binding.description[1:]
-                yield SystemCommand(
-                    f"{title}  ({shown})", binding.tooltip or f"key {shown}", partial(self.simulate_key, binding.key)
-                )
+        for node, binding in described_keys(screen):
+            shown = binding.key_display or self.get_key_display(binding)
+            title = binding.description[:1].upper() + binding.description[1:]
+            yield SystemCommand(
+                f"{title}  ({shown})", _explained(node, binding.action), partial(self.simulate_key, binding.key)
+            )
         for theme in THEMES:
             yield SystemCommand(
                 f"Theme: {theme.name}", "change the colours", partial(setattr, self, "theme", theme.name)
             )
+
+
+def _explained(node: DOMNode, action: str) -> str:
+    """The first line of what the action's own method says about itself."""
+    name = action.partition("(")[0]
+    owner, _, name = name.rpartition(".")
+    holder = {"": node, "app": node.app, "screen": node.screen}.get(owner, node)
+    method = getattr(holder, f"action_{name}", None)
+    return ((method.__doc__ or "") if method else "").partition("\n")[0].rstrip(".")
 
 
 def wizard_app(

@@ -116,6 +116,7 @@ BOX_CSS: Final = """
 
 SHARED_CSS: Final = """
 Screen { background: $background; color: $foreground; }
+Screen.-tiny TooSmall { display: block; }
 ModalScreen { background: transparent; }
 Input { border: none; height: 1; padding: 0; background: $raised; }
 Input:focus { border: none; background: $raised; }

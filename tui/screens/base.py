@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -43,8 +42,7 @@ class StepScreen(Screen[None]):
     ]
     DEFAULT_CSS = """
     StepScreen { layers: default cover; }
-    #problem { height: auto; max-height: 9; display: none; }
-    #problem.-shown { display: block; }
+    .problem { height: auto; max-height: 9; }
     """
 
     @property
@@ -60,12 +58,8 @@ class StepScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
         yield TopBar(self.STEP)
-        with Container(id="problem", classes="pane -bad") as box:
-            box.border_title = "this did not work"
-            yield Static(id="problem-text")
         yield from self.body()
         yield KeyBar()
-        yield TooSmall()
 
     def body(self) -> ComposeResult:
         """What stands between the bar and the keys."""
@@ -86,7 +80,10 @@ class StepScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
-        self.set_class(is_too_small(*event.size), "-tiny")
+        tiny = is_too_small(*event.size)
+        if tiny and not self.query(TooSmall):
+            self.mount(TooSmall())
+        self.set_class(tiny, "-tiny")
         self.set_class(event.size.width < NARROW, "-narrow")
         self.set_class(event.size.height < 30, "-short")
 
@@ -108,12 +105,28 @@ class StepScreen(Screen[None]):
         self.show(state)
 
     def _show_problem(self, state: WizardState) -> None:
+        """The panel is made when there is something to say, and goes when there is not."""
         error = state.errors.get(self.STEP)
-        box = self.query_one("#problem")
-        box.set_class(error is not None, "-shown")
-        if error is None:
-            return
-        self.query_one("#problem-text", Static).update(paragraph(error_rows(error)))
+        panel = next(iter(self.query(Problem)), None)
+        if panel is not None and error is not panel.error:
+            panel.remove()
+            panel = None
+        if error is not None and panel is None:
+            self.mount(Problem(error), after=self.query_one(TopBar))
+
+
+class Problem(Static):
+    """What went wrong in a step, why, and what to do next.
+
+    Attributes:
+        error: The error that it shows.
+    """
+
+    def __init__(self, error: WizardError) -> None:
+        super().__init__(paragraph(error_rows(error)), classes="pane -bad")
+        self.add_class("problem")
+        self.border_title = "this did not work"
+        self.error = error
 
 
 def error_rows(error: WizardError) -> list[Row]:

@@ -143,7 +143,7 @@ class DataScreen(StepScreen):
                 yield Rows(id="profile-rows")
             with Vertical(id="sample", classes="pane") as sample:
                 sample.border_title = "sample"
-                sample.border_subtitle = "highlighted = what the loss sees"
+                sample.border_subtitle = "highlighted: the loss sees it"
                 with VerticalScroll(id="sample-scroll"):
                     yield Static(id="sample-text")
 
@@ -224,12 +224,8 @@ class DataScreen(StepScreen):
         box.border_title = (
             f"sample {count(sample.row + 1)} of {total}, line {sample.line}, {count(sample.length)} tokens"
         )
-        cut = (
-            f" · struck through = cut ({count(sample.length - self.state.length)})"
-            if sample.length > self.state.length
-            else ""
-        )
-        box.border_subtitle = f"highlighted = what the loss sees{cut}"
+        cut = sample.length - self.state.length
+        box.border_subtitle = "highlighted: the loss sees it" + (f" · struck: cut ({count(cut)})" if cut > 0 else "")
         text = sample_content(sample.pieces, ids=self._ids, colour=not self.app.no_color and self.wizard.unicode)
         self.query_one("#sample-text", Static).update(text)
         self.query_one("#sample-scroll").scroll_home(animate=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tui.screens.popup import TextPopup
+from tui.widgets.key_bar import described_keys
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
@@ -25,10 +26,8 @@ def help_for(screen: Screen[Any]) -> list[Row]:
 
     rows = [*screen.explain(), row()] if isinstance(screen, StepScreen) else []
     rows.append(row(("keys", "accent")))
-    seen: set[str] = set()
-    for _, binding, enabled, _ in screen.active_bindings.values():
-        if enabled and binding.description and binding.action not in seen:
-            seen.add(binding.action)
+    for _, binding in described_keys(screen):
+        if not binding.action.startswith("go("):
             shown = binding.key_display or screen.app.get_key_display(binding)
             rows.append(row((f"  {cell(shown, 12)}", "caution"), binding.description, indent=14))
     rows.append(row((f"  {cell('1-6', 12)}", "caution"), "jump to a step", indent=14))

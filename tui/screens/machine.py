@@ -41,7 +41,8 @@ class MachineScreen(StepScreen):
     ]
     DEFAULT_CSS = """
     #devices { height: auto; min-height: 3; max-height: 60%; }
-    #around { height: 1fr; }
+    #around { height: 1fr; display: none; }
+    MachineScreen.-seen #around { display: block; }
     #host { width: 2fr; height: 1fr; }
     #software { width: 3fr; height: 1fr; }
     MachineScreen.-narrow #around { layout: vertical; }
@@ -73,9 +74,8 @@ class MachineScreen(StepScreen):
         if machine is None:
             self.query_one(DeviceList).show(_waiting)
             self._fit(1)
-            self.query_one("#host-rows", Rows).show([row(("looking …", "quiet"))])
-            self.query_one("#software-rows", Rows).show([row(("looking …", "quiet"))])
             return
+        self.add_class("-seen")
         devices = self.query_one(DeviceList)
         fresh = devices.current is None or devices.current.fixed
         devices.show(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CPU = "cpu"
 SIMULATED = "simulated"
+MOST_PROCESSES = 4
+"""That are listed of one GPU when they do not fit on a line."""
 MARK: dict[str, tuple[str, Tone]] = {"ok": ("✓", "good"), "warn": ("!", "caution"), "fail": ("✗", "bad")}
 
 
@@ -57,10 +59,11 @@ def _gpu(gpu: Gpu, device: Device | None, width: int) -> Pick:
         (gib_number(gpu.memory_free), "good"),
     )
     live = _live(gpu)
-    lines = [Row((*parts, (f"   {live}", "label"))), _in_use(gpu)] if width >= 100 else [Row(parts)]
-    if width < 100:
-        lines += [row((f"      {live}", "label")), _in_use(gpu)]
-    return Pick(gpu.uuid, tuple(lines))
+    if width >= 100:
+        lines = [Row((*parts, (f"   {live}", "label")))]
+    else:
+        lines = [Row(parts), row((f"      {live}", "label"))]
+    return Pick(gpu.uuid, (*lines, *_in_use(gpu, width)))
 
 
 def _live(gpu: Gpu) -> str:
@@ -80,10 +83,18 @@ def _power(gpu: Gpu) -> str:
     return f"{gpu.power_watts:.0f}{limit} W"
 
 
-def _in_use(gpu: Gpu) -> Row:
-    if not gpu.processes:
-        return row(("      used by no process that the driver names", "quiet"))
-    return row(("      in use by: ", "quiet"), (" · ".join(map(_process, gpu.processes)), "label"))
+def _in_use(gpu: Gpu, width: int) -> list[Row]:
+    """The processes on one line, or on one each where they do not fit."""
+    before = "      in use by: "
+    told = list(map(_process, gpu.processes))
+    if not told:
+        return [row(("      used by no process that the driver names", "quiet"))]
+    if len(before) + len(" · ".join(told)) <= width:
+        return [row((before, "quiet"), (" · ".join(told), "label"))]
+    shown = told[:MOST_PROCESSES]
+    rows = [row((" " * len(before) if number else before, "quiet"), (one, "label")) for number, one in enumerate(shown)]
+    more = len(told) - len(shown)
+    return [*rows, row((" " * len(before) + f"and {more} more", "quiet"))] if more else rows
 
 
 def _process(process: GpuProcess) -> str:

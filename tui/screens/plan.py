@@ -24,7 +24,7 @@ from tui.screens.plan_text import model_rows, remedy_picks, settings_picks, valu
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
-from tui.widgets.rows import Rows, row
+from tui.widgets.rows import Row, Rows, row
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
@@ -250,6 +250,14 @@ class PlanScreen(StepScreen):
                 self.call_after_refresh(remedies.focus)
         elif remedies.has_focus:
             self.query_one(SettingsList).focus()
+
+    def explain(self) -> list[Row]:
+        """The value under the cursor, when the settings have the focus."""
+        plan = self.state.plan
+        key = self._key(plan) if plan is not None and self.query_one(SettingsList).has_focus else None
+        if plan is None or key is None:
+            return super().explain()
+        return [row((key, "accent")), *why_rows(plan, key, self._describe(key))]
 
     # Where the cursor is
 

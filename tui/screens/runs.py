@@ -130,7 +130,7 @@ class RunsScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Line the columns up with the list."""
         self.set_class(is_too_small(*event.size), "-tiny")
-        self.query_one("#columns", Static).update(_headings(event.size.width - 7))
+        self.query_one("#columns", Static).update(_headings(event.size.width - 6))
 
     @work(thread=True, exclusive=True, group="look")
     def _look(self) -> None:

@@ -39,7 +39,8 @@ class StopScreen(ModalScreen[Command | None]):
         }
         Static { height: auto; margin-bottom: 1; }
         Horizontal { height: auto; align-horizontal: center; }
-        Button { margin: 0 1; min-width: 18; }
+        Button { margin: 0 1; min-width: 18; background: $raised; color: $foreground; text-style: none; }
+        Button:focus { background: $primary; color: $on-accent; text-style: bold; }
     }
     """
 
@@ -55,14 +56,12 @@ class StopScreen(ModalScreen[Command | None]):
             box.border_title = "stop the run?"
             yield Static(self._consequence(), markup=False)
             with Horizontal():
-                yield Button("Save and stop  s", id="stop", compact=True, variant="primary")
-                yield Button("Stop without saving  x", id="stop_now", compact=True, variant="warning")
+                yield Button("Save and stop  s", id="stop", compact=True)
+                yield Button("Stop without saving  x", id="stop_now", compact=True)
                 yield Button("Keep going  esc", id="keep", compact=True)
 
     def _consequence(self) -> str:
-        text = (
-            f"{self._run_id} is at step {self._step or 0}. Saving first takes a checkpoint that `resume` goes on from."
-        )
+        text = f"{self._run_id} is at step {self._step or 0}. Save and stop writes a checkpoint to `resume` from."
         if self._saved_step is None:
             return f"{text} Without saving everything so far is lost: there is no checkpoint yet."
         lost = max(0, (self._step or 0) - self._saved_step)

@@ -7,7 +7,7 @@ where it is too long. This one paints a line, and where that is too short it lea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.content import Content
 from textual.style import Style
@@ -15,11 +15,17 @@ from textual.widget import Widget
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.binding import Binding
+    from textual.dom import DOMNode
     from textual.screen import Screen
 
 MORE = "? more"
 LAST = ("app.next_step", "app.help", "help", "app.quit", "quit")
 """Actions that are everywhere; they stand behind those of the screen."""
+
+
+TEXTUALS_OWN = ("page_left", "page_right", "scroll_", "screen.copy_text", "app.help_quit", "command_palette")
+"""Beginnings of actions that Textual binds by itself: they are not what somebody asks about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,16 @@ def that_fit(keys: list[Key], width: int) -> tuple[list[Key], bool]:
             break
         kept.append(key)
     return kept, True
+
+
+def described_keys(screen: Screen[Any]) -> list[tuple[DOMNode, Binding]]:
+    """Every key that does something here and says what, each action once, with what it is bound on."""
+    found: dict[str, tuple[DOMNode, Binding]] = {}
+    for node, binding, enabled, _ in screen.active_bindings.values():
+        own = not binding.action.startswith(TEXTUALS_OWN)
+        if enabled and own and binding.description and binding.action not in found:
+            found[binding.action] = (node, binding)
+    return list(found.values())
 
 
 class KeyBar(Widget):

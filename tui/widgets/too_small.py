@@ -15,7 +15,7 @@ def is_too_small(columns: int, rows: int) -> bool:
 
 
 class TooSmall(Widget):
-    """Says how large the terminal is and must be. What lies under it keeps its state."""
+    """Says how large the terminal is and must be, on a screen with the class `-tiny`; what lies under it stays."""
 
     DEFAULT_CSS = """
     TooSmall {
@@ -28,7 +28,6 @@ class TooSmall(Widget):
         text-align: center;
         display: none;
     }
-    Screen.-tiny TooSmall { display: block; }
     """
 
     def render(self) -> Content:

@@ -113,7 +113,7 @@ class TopBar(Widget):
         device = self.device
         if not device.name:
             return Content("")
-        name = clean(device.name).removeprefix("NVIDIA ").replace("GeForce ", "")
+        name = clean(device.name).replace("NVIDIA ", "").replace("GeForce ", "")
         badge = (" SIM ", "bold $on-accent on $warning") if device.simulated else ""
         memory = (device.free, "bold $error" if device.low else "bold $success")
         of = "/" if short else " of "

@@ -15,8 +15,8 @@ def series(points: list[tuple[float, float | None]]) -> Series:
 
 def test_few_points_are_read_back_as_they_are() -> None:
     window = series([(1, 2.0), (2, 1.5), (3, 1.0)]).window(0, 10, 40)
-    assert window.x == (1, 2, 3)
-    assert window.y == (2.0, 1.5, 1.0)
+    assert list(window.x) == [1, 2, 3]
+    assert list(window.y) == [2.0, 1.5, 1.0]
 
 
 def test_a_spike_of_one_step_among_many_is_still_there() -> None:
@@ -44,8 +44,8 @@ def test_a_step_that_comes_again_after_a_resume_replaces_what_followed_it() -> N
     made = series([(step, 1.0) for step in range(1, 11)])
     made.extend([(6, 0.5), (7, 0.4)])
     window = made.window(0, 20, 40)
-    assert window.x == (1, 2, 3, 4, 5, 6, 7)
-    assert window.y[-2:] == (0.5, 0.4)
+    assert list(window.x) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(window.y[-2:]) == [0.5, 0.4]
 
 
 def test_an_empty_window_is_empty() -> None:

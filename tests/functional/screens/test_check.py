@@ -1,0 +1,118 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from presets.errors import InputError
+from recommender.data.dataset import DataSet
+from recommender.machine.facts import Machine
+from recommender.plan import Plan
+from tests.functional.screens.made import FINE, MadeServices
+from tests.functional.screens.seen import NARROW, WIDE, planned
+from trainer.check import CheckLine
+from tui.widgets.top_bar import Step
+
+BROKEN = (
+    CheckLine("disk", "disk", "fail", "0.1 GiB free, 0.2 GiB needed", "Free some room, or use --runs.", 0.1),
+    CheckLine("worst_step", "one worst-case step", "skipped", "not tried: something above has to be mended first"),
+)
+
+
+@dataclass(frozen=True)
+class SlowServices(MadeServices):
+    """Checks that wait before the last line, and see when they are cancelled."""
+
+    gate: Event = field(default_factory=Event)
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Callable[[], bool]) -> Iterator[CheckLine]:
+        yield from FINE[:-1]
+        while not self.gate.wait(0.01):
+            if stopped():
+                yield CheckLine("worst_step", "one worst-case step", "skipped", "cancelled")
+                return
+        yield FINE[-1]
+
+
+class RefusingServices(MadeServices):
+    def launch(self, plan: Plan, machine: Machine | None) -> Path:
+        raise InputError("Another run has the GPU.", remedy="Wait for it.")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_the_list_runs_by_itself_and_g_starts_after_asking_once(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        await seen.press("g")
+        await seen.sees("✓ disk", "✓ one worst-case step", "ready")
+        measured = " ".join(seen.text.split())
+        assert "measured 9.6 GiB, predicted 9.4 (+2 %)" in measured
+        assert "12 s" in seen.line("✓ one worst-case step")
+        await seen.press("g")
+        await seen.sees("g again or enter starts" if size == WIDE else "start qlora of Llama-3.1-8B")
+        assert not services.started
+        await seen.press("escape")
+        await seen.sees("ready")
+        await seen.press("g", "g")
+        await seen.until(lambda: services.started == [seen.plan])
+        await seen.until(lambda: seen.app.at is Step.TRAIN)
+
+
+async def test_nothing_starts_while_something_fails(tmp_path: Path, rows: str) -> None:
+    services = MadeServices(tmp_path / "runs", checked=BROKEN)
+    async with planned(services, [rows]) as seen:
+        await seen.press("g")
+        await seen.sees("✗ disk", "→ Free some room", "must be mended", "– one worst-case step")
+        await seen.press("g")
+        await seen.sees("mend it first")
+        assert not services.started
+
+
+async def test_g_before_the_end_starts_when_the_list_is_through(tmp_path: Path, rows: str) -> None:
+    services = SlowServices(tmp_path / "runs")
+    async with planned(services, [rows]) as seen:
+        await seen.press("g")
+        await seen.sees("▸ one worst-case step", "g starts as soon as nothing is ✗")
+        await seen.press("g", "g")
+        await seen.sees("starts when the list is through")
+        assert not services.started
+        services.gate.set()
+        await seen.until(lambda: services.started)
+
+
+async def test_checking_can_be_cancelled_and_begun_again(tmp_path: Path, rows: str) -> None:
+    services = SlowServices(tmp_path / "runs")
+    async with planned(services, [rows]) as seen:
+        await seen.press("g")
+        await seen.sees("▸ one worst-case step")
+        await seen.press("escape")
+        await seen.sees("cancelled", "not all was checked")
+        assert seen.app.at is Step.CHECK
+        services.gate.set()
+        await seen.press("f5")
+        await seen.sees("ready")
+
+
+async def test_a_start_that_fails_says_why(tmp_path: Path, rows: str) -> None:
+    services = RefusingServices(tmp_path / "runs")
+    async with planned(services, [rows]) as seen:
+        await seen.press("g")
+        await seen.sees("ready")
+        await seen.press("g", "g")
+        await seen.sees("this did not work", "Another run has the GPU.", "Wait for it.")
+        assert seen.app.at is Step.CHECK
+
+
+async def test_an_edited_plan_is_checked_again(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("g")
+        await seen.sees("ready")
+        first = seen.plan
+        await seen.press("4")
+        await seen.until(lambda: seen.app.at is Step.PLAN)
+        seen.app.flow.take_plan(services.replan(first, {"lora.r": 8}))
+        await seen.press("5", "g", "g")
+        await seen.until(lambda: services.started)
+        assert services.started[0].config.lora.r == 8

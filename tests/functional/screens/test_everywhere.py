@@ -1,0 +1,119 @@
+"""Rules that hold on every screen."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.functional.screens.made import MadeServices
+from tests.functional.screens.seen import NARROW, WIDE, planned, wizard
+from tui.app import WizardApp
+from tui.state import WizardState
+from tui.theme import THEMES
+from tui.widgets.top_bar import Step
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_digits_jump_and_escape_goes_back(services: MadeServices, rows: str, size: tuple[int, int]) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        for step in (Step.MACHINE, Step.MODEL, Step.DATA, Step.PLAN):
+            await seen.press(str(step.value))
+            await seen.until(lambda at=step: f"{at.value} {at.title}" in seen.lines[0])  # type: ignore[misc]
+        await seen.press("escape")
+        assert seen.app.at is Step.DATA
+        await seen.press("n")
+        assert seen.app.at is Step.PLAN
+        await seen.press("6")
+        await seen.sees("Nothing was started here yet")
+
+
+async def test_no_line_is_wider_than_the_terminal_and_keys_are_never_cut_silently(
+    services: MadeServices, rows: str
+) -> None:
+    async with planned(services, [rows], size=NARROW) as seen:
+        for step in "1234":
+            await seen.press(step)
+            await seen.pilot.pause()
+            assert all(len(line) <= 80 for line in seen.lines)
+            assert "^p palette" in seen.lines[-1]
+            assert "q quit" in seen.lines[-1] or "? more" in seen.lines[-1]
+
+
+async def test_a_terminal_that_is_too_small_says_so_and_recovers(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        plan = seen.plan
+        await seen.pilot.resize_terminal(60, 15)
+        await seen.sees("too small", "60×15", "80×24")
+        await seen.press("u", "g", "backspace")
+        assert seen.app.at is Step.PLAN
+        await seen.pilot.resize_terminal(120, 40)
+        await seen.sees("learning_rate", "why")
+        await seen.loses("too small")
+        assert seen.plan is plan
+
+
+async def test_help_explains_what_has_the_focus(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("down", "question_mark")
+        await seen.sees("lora.r", "confidence", "esc closes")
+        await seen.press("escape", "1", "question_mark")
+        await seen.sees("1 Machine", "Space selects the GPU", "what-if GPU")
+
+
+@pytest.mark.parametrize("key", ["ctrl+p", "colon"])
+async def test_the_palette_has_every_action(services: MadeServices, rows: str, key: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press(key)
+        await seen.sees("Alternatives  (a)", "Check and start  (g)")
+        await seen.press(*"theme light")
+        await seen.sees("Theme: light")
+        await seen.press("down", "enter")
+        await seen.until(lambda: seen.app.theme == "light")
+
+
+async def test_quit_leaves_with_nothing_to_say_when_nothing_runs(services: MadeServices) -> None:
+    async with wizard(services) as seen:
+        await seen.sees("RTX 4090")
+        await seen.press("q")
+    assert seen.app.return_code == 0
+
+
+@pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
+async def test_every_theme_draws_every_screen(services: MadeServices, rows: str, theme: str) -> None:
+    async with planned(services, [rows], theme=theme) as seen:
+        for step in "1234":
+            await seen.press(step)
+            await seen.pilot.pause()
+        await seen.sees("learning_rate")
+
+
+async def test_without_unicode_only_ascii_is_drawn(services: MadeServices, rows: str) -> None:
+    state = WizardState(model_name="llama-3.1-8b-instruct", data={"train": [rows]})
+    app = WizardApp(services, state, start=Step.PLAN, unicode=False)
+    async with app.run_test(size=WIDE) as pilot:
+        for _ in range(1000):
+            await pilot.pause(0.02)
+            if app.state.plan is not None:
+                break
+        for step in "1234":
+            await pilot.press(step)
+            await pilot.pause(0.1)
+            drawn = app.export_screenshot()
+            text = drawn[drawn.index("<g ", drawn.index('clip-path="url(')) :]
+            odd = sorted({char for char in text if not char.isascii() and char != "\xa0"})
+            assert not odd, (step, odd)
+
+
+async def test_a_fault_of_our_own_is_one_sentence_with_the_log(
+    services: MadeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def broken(_self: object, name: str) -> None:
+        raise RuntimeError(f"no {name}")
+
+    monkeypatch.setattr(MadeServices, "read_model", broken)
+    async with wizard(services, state={"model_name": "x/y"}) as seen:
+        await seen.press("2")
+        await seen.sees("this did not work", "lora-wizard itself failed (RuntimeError: no x/y)", "crash.log")
+        assert "Traceback" not in seen.text
+    assert "RuntimeError: no x/y" in (tmp_path / "state" / "lora-wizard" / "crash.log").read_text()

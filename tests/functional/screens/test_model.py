@@ -1,0 +1,84 @@
+from pathlib import Path
+from threading import Event
+
+import pytest
+from textual.widgets import Input
+
+from presets.errors import InputError
+from recommender.model.local import LocalModel
+from tests.functional.screens.made import GIB, LLAMA, SMOL, MadeServices
+from tests.functional.screens.seen import NARROW, WIDE, wizard
+from tui.widgets.top_bar import Step
+
+
+@pytest.fixture
+def with_local(tmp_path: Path) -> MadeServices:
+    plain = MadeServices(tmp_path)
+    spec = plain.catalogue_spec(SMOL)
+    here = (
+        LocalModel("me/my[model]", "cache", tmp_path, 3 * GIB, spec),
+        LocalModel("me/broken", "cache", tmp_path, GIB, None, "model.safetensors is cut short"),
+    )
+    return MadeServices(tmp_path, here=here)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_what_is_on_this_disk_comes_first_then_the_catalogue(
+    with_local: MadeServices, size: tuple[int, int]
+) -> None:
+    async with wizard(with_local, start=Step.MODEL, size=size) as seen:
+        await seen.sees("on this disk", "my[model]", "3.0 GiB", "catalogue")
+        text = seen.text
+        assert text.index("on this disk") < text.index("my[model]") < text.index("catalogue")
+        assert "✗ model.safetensors is cut short" in text
+
+
+async def test_each_method_says_how_it_fits_on_this_gpu(services: MadeServices) -> None:
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.until(lambda: "NO" in seen.line("Llama-3.1-8B-Instruct"))
+        line = seen.line("Llama-3.1-8B-Instruct").strip("│ ").split()
+        assert line[-6] == "NO" and line[-2] == "FITS", line
+        full, lora, qlora = (float(line[at]) for at in (-5, -3, -1))
+        assert full > lora > qlora > 5
+
+
+async def test_the_filter_narrows_and_enter_chooses(services: MadeServices) -> None:
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.sees("Qwen3-8B", "gpu0 RTX 4090")
+        await seen.press("slash", *"3.1 8b-i")
+        await seen.loses("Qwen3-8B")
+        await seen.press("enter")
+        await seen.until(lambda: seen.app.at is Step.DATA)
+        assert seen.app.state.model is not None
+        assert seen.app.state.model.hidden_size == 4096
+        assert "✓ Model" in seen.lines[0]
+
+
+async def test_a_typed_name_can_be_used_as_it_is_and_an_error_says_what_to_do(tmp_path: Path) -> None:
+    refusal = InputError("org/[x] is gated.", remedy="Accept its licence, then `hf auth login`.")
+    services = MadeServices(tmp_path, refusals={"org/[x]": refusal})
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.press("slash")
+        seen.app.screen.query_one("#model-filter", Input).value = "org/[x]"
+        await seen.sees("use org/[x]  as a hub id or a folder")
+        await seen.press("enter")
+        await seen.sees("this did not work", "✗ org/[x] is gated.", "→ Accept its licence")
+        assert seen.app.state.model is None
+        await seen.fill("#model-filter", LLAMA)
+        await seen.until(lambda: seen.app.state.model is not None)
+        await seen.loses("this did not work")
+
+
+async def test_reading_a_model_can_be_cancelled(tmp_path: Path) -> None:
+    gate = Event()
+    services = MadeServices(tmp_path, hold=lambda: (gate.wait(20) and None) or None)
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.sees("Qwen3-8B")
+        await seen.press("enter")
+        await seen.sees("esc cancels")
+        await seen.press("escape")
+        await seen.loses("esc cancels")
+        gate.set()
+        await seen.pilot.pause()
+        assert seen.app.state.model is None
+        assert seen.app.at is Step.MODEL

@@ -1,0 +1,272 @@
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+import yaml
+
+from recommender.units import gib, gib_number
+from tests.functional.screens.made import GIB, MadeServices, gpu, machine
+from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
+from tui.screens.plan import PlanScreen
+from tui.widgets.top_bar import Step
+
+
+def verdict(seen: Seen) -> str:
+    return {"yes": "FITS", "tight": "TIGHT", "no": "NO"}[seen.plan.estimate.fits]
+
+
+async def go_to(seen: Seen, label: str) -> None:
+    """Put the cursor on a row of the settings."""
+    screen = seen.app.screen
+    assert isinstance(screen, PlanScreen)
+    screen.query_one("#settings-list").move_to(label)  # type: ignore[attr-defined]
+    await seen.pilot.pause()
+
+
+async def does_not_fit(seen: Seen) -> None:
+    await go_to(seen, "method")
+    await seen.press("enter", "end", "enter")
+    await seen.until(lambda: seen.plan.estimate.fits == "no")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_with_model_and_data_given_the_plan_appears_by_itself(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        await seen.sees(verdict(seen))
+        text, estimate = seen.text, seen.plan.estimate
+        assert f"{gib(estimate.peak.process_bytes)} of {gib_number(estimate.free_bytes)} free" in text
+        assert "◉ balanced" in text and "○ smallest memory" in text
+        for label in ("method", "r / lora_alpha", "learning_rate", "batch × accumulation"):
+            assert "●" in seen.line(label), label
+        assert "weights" in text and "activations" in text
+        assert seen.lines[0].count("✓") == 3
+
+
+async def test_the_why_pane_follows_the_cursor(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await go_to(seen, "learning_rate")
+        await seen.sees("why learning_rate", "confidence", "others say")
+        reason = seen.plan.reasons["training.learning_rate"]
+        assert reason.evidence[0].value in seen.text
+        await go_to(seen, "r / lora_alpha")
+        await seen.sees("why r ")
+        await seen.press("right")
+        await seen.sees("why lora_alpha")
+
+
+async def test_an_edit_is_priced_marked_and_taken_back(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await go_to(seen, "r / lora_alpha")
+        before = seen.plan
+        await seen.press("enter")
+        await seen.sees("lora.r", "rank of the update")
+        await seen.fill("#value", "64")
+        await seen.until(lambda: seen.plan.config.lora.r == 64)
+        assert "✎" in seen.line("r / lora_alpha")
+        assert seen.plan.estimate.peak.process_bytes > before.estimate.peak.process_bytes
+        await seen.sees(f"{gib(seen.plan.estimate.peak.process_bytes)} of")
+        await seen.sees("backspace brings back 16")
+        await seen.press("backspace")
+        await seen.until(lambda: seen.plan.config.lora.r == 16)
+        assert "●" in seen.line("r / lora_alpha")
+        await seen.press("u", "u")
+        await seen.until(lambda: seen.plan is before)
+
+
+async def test_a_wrong_value_is_refused_in_place(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await go_to(seen, "r / lora_alpha")
+        await seen.press("enter")
+        before = seen.plan
+        await seen.fill("#value", "0")
+        await seen.sees("✗ lora.r")
+        await seen.fill("#value", "many")
+        await seen.sees("✗ lora.r")
+        assert seen.plan is before
+        await seen.press("escape")
+        await seen.loses("rank of the update")
+
+
+async def test_choices_come_with_their_price(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await go_to(seen, "method")
+        await seen.press("enter")
+        await seen.sees("● recommended", "enter chooses")
+        assert "NO" in seen.line("full  ")
+        await seen.press("down", "enter")
+        await seen.until(lambda: seen.plan.config.method == "lora")
+        assert seen.plan.config.quantization.bits is None
+
+
+async def test_the_meter_follows_within_50_ms(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        took = []
+        for r in (8, 32, 64, 24, 48):
+            began = perf_counter()
+            screen.change({"lora.r": r})
+            took.append(perf_counter() - began)
+        assert sorted(took)[2] < 0.05
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_when_it_does_not_fit_remedies_are_chosen_with_arrows_and_enter(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        await does_not_fit(seen)
+        await seen.sees(" NO ", "too much", "saves", "enter applies")
+        needed = seen.plan.estimate.peak.process_bytes
+        remedies = seen.plan.remedies
+        await seen.until(lambda: seen.app.screen.focused is not None and seen.app.screen.focused.id == "remedies")
+        await seen.press("down", "enter")
+        await seen.until(lambda: seen.plan.estimate.peak.process_bytes < needed)
+        for key, value in remedies[1].changes.items():
+            assert key in seen.plan.overrides and seen.plan.overrides[key] == value
+        await seen.press("u")
+        await seen.until(lambda: seen.plan.estimate.peak.process_bytes == needed)
+
+
+async def test_advanced_settings_unfold(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        assert "weight_decay  " not in seen.text
+        await go_to(seen, "advanced")
+        await seen.press("enter")
+        await seen.sees("weight_decay  ", "lora_dropout")
+
+
+async def test_another_goal_gives_another_plan_and_keeps_what_is_yours(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.change({"training.seed": 7})
+        await seen.press("a")
+        await seen.sees("alternatives: the best plan for each goal", "gives up:", "smallest memory")
+        await seen.press("end", "enter")
+        await seen.until(lambda: seen.plan.goal == "smallest-memory")
+        await seen.sees("◉ smallest memory")
+        assert seen.plan.config.training.seed == 7
+        await seen.press("u")
+        await seen.sees("◉ balanced")
+
+
+async def test_a_goal_can_be_taken_in_its_row(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("shift+tab", "right", "enter")
+        await seen.until(lambda: seen.plan.goal == "fastest")
+
+
+async def test_a_preset_shows_what_it_changes_before_it_is_applied(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("p", *"starter")
+        await seen.sees("presets: what others published")
+        before = seen.plan
+        await seen.press("enter")
+        await seen.sees("preset starter", "before", "after", "enter: apply")
+        await seen.press("escape")
+        assert seen.plan is before
+        await seen.press("p", *"unsloth", "enter")
+        await seen.sees("preset unsloth", "→")
+        await seen.press("enter")
+        await seen.sees("preset: unsloth-defaults")
+        recipe = next(one for one in services.recipes() if one.name == "unsloth-defaults")
+        assert seen.plan.config.training.learning_rate == recipe.changes["training.learning_rate"]
+
+
+async def test_the_configuration_is_saved_and_never_overwritten_unasked(
+    services: MadeServices, rows: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "mine.yaml"
+    async with planned(services, [rows]) as seen:
+        await seen.press("ctrl+s")
+        await seen.sees("save the configuration as")
+        await seen.fill("#value", str(target))
+        await seen.sees("wrote")
+        assert yaml.safe_load(target.read_text())["lora"]["r"] == seen.plan.config.lora.r
+        target.write_text("kept")
+        await seen.press("ctrl+s")
+        await seen.fill("#value", str(target))
+        await seen.sees("is there already", "Enter again replaces it")
+        assert target.read_text() == "kept"
+        await seen.press("enter")
+        await seen.until(lambda: target.read_text() != "kept")
+        await seen.press("ctrl+s")
+        await seen.fill("#value", str(tmp_path / "no" / "such" / "folder.yaml"))
+        await seen.sees("cannot be written")
+
+
+async def test_trace_says_plainly_that_it_is_not_there(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("t")
+        await seen.sees("not there yet")
+
+
+async def test_a_price_an_hour_makes_plans_say_what_they_cost(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("dollar_sign")
+        await seen.fill("#value", "cheap")
+        await seen.sees("is not a price")
+        await seen.fill("#value", "3600")
+        time = seen.plan.estimate.time
+        assert time is not None and time.total_seconds is not None
+        await seen.sees(f"about ${time.total_seconds:.2f}")
+
+
+async def test_in_a_narrow_terminal_tab_brings_the_why_pane(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows], size=NARROW) as seen:
+        await go_to(seen, "learning_rate")
+        await seen.sees("tab: why")
+        await seen.press("tab")
+        await seen.sees("confidence")
+        await seen.press("shift+tab")
+        await seen.sees("r / lora_alpha")
+
+
+async def test_a_simulated_gpu_plans_and_saves_but_does_not_train(
+    services: MadeServices, rows: str, tmp_path: Path
+) -> None:
+    from recommender.machine.devices import device_from_catalogue
+
+    async with planned(services, [rows], state={"device": device_from_catalogue("A100 SXM 80GB")}) as seen:
+        assert " SIM  A100 SXM 80GB" in seen.lines[0]
+        await seen.press("g")
+        await seen.sees("training cannot be started")
+        assert seen.app.at is Step.PLAN
+        await seen.press("ctrl+s")
+        await seen.fill("#value", str(tmp_path / "a100.yaml"))
+        await seen.until(lambda: (tmp_path / "a100.yaml").exists())
+
+
+async def test_memory_that_was_taken_since_is_said(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        services.polled.append(9.0)
+        seen.app.flow.poll()
+        await seen.sees("9.0 GiB are free now: f5 plans with that")
+
+
+async def test_what_is_missing_is_said(services: MadeServices, rows: str) -> None:
+    from tests.functional.screens.seen import wizard
+
+    async with wizard(services, start=Step.PLAN) as seen:
+        await seen.sees("no model yet: 2 chooses one")
+
+
+async def test_values_of_the_command_line_are_yours(services: MadeServices, rows: str) -> None:
+    state = {"overrides": {"training.num_train_epochs": 2}}
+    async with planned(services, [rows], state=state) as seen:
+        assert seen.plan.config.training.num_train_epochs == 2
+        assert "✎" in seen.line("epochs")
+
+
+async def test_another_gpu_makes_the_plan_anew(tmp_path: Path, rows: str) -> None:
+    small = gpu(1, "NVIDIA T4", memory_total=15 * GIB, memory_free=14 * GIB, compute_capability=(7, 5))
+    services = MadeServices(tmp_path / "runs", found=machine(gpu(0), replace(small, architecture="Turing")))
+    async with planned(services, [rows]) as seen:
+        assert seen.plan.config.training.precision == "bf16"
+        await seen.press("1", "down", "space", "4")
+        await seen.until(lambda: seen.plan.device.index == 1)
+        assert seen.plan.config.training.precision == "fp16"
