@@ -39,8 +39,8 @@ class StopScreen(ModalScreen[Command | None]):
         }
         Static { height: auto; margin-bottom: 1; }
         Horizontal { height: auto; align-horizontal: center; }
-        Button { margin: 0 1; min-width: 18; background: $raised; color: $foreground; text-style: none; }
-        Button:focus { background: $primary; color: $on-accent; text-style: bold; }
+        Button.answer { margin: 0 1; min-width: 18; background: $raised; color: $foreground; text-style: none; }
+        Button.answer:focus { background: $primary; color: $on-accent; text-style: bold; }
     }
     """
 
@@ -56,9 +56,9 @@ class StopScreen(ModalScreen[Command | None]):
             box.border_title = "stop the run?"
             yield Static(self._consequence(), markup=False)
             with Horizontal():
-                yield Button("Save and stop  s", id="stop", compact=True)
-                yield Button("Stop without saving  x", id="stop_now", compact=True)
-                yield Button("Keep going  esc", id="keep", compact=True)
+                yield Button("Save and stop  s", id="stop", compact=True, classes="answer")
+                yield Button("Stop without saving  x", id="stop_now", compact=True, classes="answer")
+                yield Button("Keep going  esc", id="keep", compact=True, classes="answer")
 
     def _consequence(self) -> str:
         text = f"{self._run_id} is at step {self._step or 0}. Save and stop writes a checkpoint to `resume` from."
