@@ -19,9 +19,9 @@ async def test_digits_jump_and_escape_goes_back(services: MadeServices, rows: st
             await seen.press(str(step.value))
             await seen.until(lambda at=step: f"{at.value} {at.title}" in seen.lines[0])  # type: ignore[misc]
         await seen.press("escape")
-        assert seen.app.at is Step.DATA
+        await seen.until(lambda: seen.app.at is Step.DATA)
         await seen.press("n")
-        assert seen.app.at is Step.PLAN
+        await seen.until(lambda: seen.app.at is Step.PLAN)
         await seen.press("6")
         await seen.sees("Nothing was started here yet")
 

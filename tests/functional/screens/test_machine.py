@@ -6,7 +6,6 @@ import pytest
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
 from tests.functional.screens.seen import NARROW, WIDE, wizard
 from tui.widgets.top_bar import Step
-from tui.widgets.top_bar import Step
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])

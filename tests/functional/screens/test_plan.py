@@ -269,4 +269,4 @@ async def test_another_gpu_makes_the_plan_anew(tmp_path: Path, rows: str) -> Non
         assert seen.plan.config.training.precision == "bf16"
         await seen.press("1", "down", "space", "4")
         await seen.until(lambda: seen.plan.device.index == 1)
-        assert seen.plan.config.training.precision == "fp16"
+        await seen.until(lambda: seen.plan.config.training.precision == "fp16")
