@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from trl import SFTConfig
 
 from presets.errors import InputError
-from recommender.config.schema import FinetuneConfig, Lora
+from recommender.config.schema import FinetuneConfig, Lora, RopeScaling
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
@@ -36,22 +37,52 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
         "attn_implementation": config.training.attn_implementation,
         "device_map": {"": 0 if cuda else "cpu"},
     }
-    if config.revision and not spec.path:
-        options["revision"] = config.revision
     if quantization := quantization_config(config, dtype):
         options["quantization_config"] = quantization
+    if not spec.path or not spec.has_weights:
+        raise InputError(
+            f"{spec.name} has no safetensors weights here.",
+            remedy=spec.access or "Put model.safetensors into its folder, or name a model of the hub.",
+        )
     if config.rope_scaling:
-        options["rope_parameters"] = {
-            "rope_type": config.rope_scaling.rope_type,
-            "factor": config.rope_scaling.factor,
-        }
-    where = str(spec.path) if spec.path and spec.has_weights else spec.hub_id or spec.name
+        options["config"] = stretched(AutoConfig.from_pretrained(str(spec.path)), config.rope_scaling)
     try:
-        model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, **options)
+        model = AutoModelForCausalLM.from_pretrained(str(spec.path), use_safetensors=True, **options)
     except OSError as problem:
         raise InputError(f"The weights of {spec.name} cannot be loaded: {problem}") from problem
     model.config.use_cache = False
+    if spec.quantization == "bnb-4bit":
+        # Quantised on disk, with the compute dtype of whoever did it: bf16 is emulated on a T4.
+        for module in model.modules():
+            if isinstance(module, Linear4bit):
+                module.compute_dtype = dtype
     return model
+
+
+def stretched(model_config: Any, rope: RopeScaling) -> Any:
+    """A model's configuration with its context extended (Transformers 5, `modeling_rope_utils`).
+
+    The base frequency stays; an extension that the model has already (llama3's, say) is replaced. YaRN needs the
+    length that the model was trained for, and says its new one; linear and dynamic scaling are told by their factor.
+    """
+    text = model_config.get_text_config()
+    asked: dict[str, Any] = {"rope_type": rope.rope_type, "factor": rope.factor}
+    if rope.rope_type == "yarn":
+        known = text.max_position_embeddings
+        asked["original_max_position_embeddings"] = known
+        text.max_position_embeddings = int(known * rope.factor)
+    own = text.rope_parameters
+    if "rope_theta" in own:
+        text.rope_parameters = _base_of(own) | asked
+    else:
+        # One table a kind of layer: sliding windows need no longer context.
+        full = "full_attention"
+        text.rope_parameters = {**own, full: _base_of(own[full]) | asked}
+    return model_config
+
+
+def _base_of(rope_parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: rope_parameters[key] for key in ("rope_theta", "partial_rotary_factor") if key in rope_parameters}
 
 
 def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBytesConfig | None:
