@@ -65,15 +65,21 @@ def predicted(row: Row, factors: Sequence[float]) -> float:
     return sum(factor * term for factor, term in zip(factors, terms(row), strict=True))
 
 
+def left_out(rows: Sequence[Row]) -> list[tuple[Row, float]]:
+    """Each row with its truth over its estimate, fitted without its model."""
+    answers = []
+    for name in sorted({row.model.name for row in rows}):
+        without = fit([row for row in rows if row.model.name != name])
+        answers += [(row, row.seconds / predicted(row, without)) for row in rows if row.model.name == name]
+    return answers
+
+
 def main() -> None:
     """Fit each group, with every model left out once, and print."""
     for group in ("t4", "a100"):
         rows = [row for row in load_rows() if row.group == group]
         factors = fit(rows)
-        ratios: list[tuple[Row, float]] = []
-        for name in sorted({row.model.name for row in rows}):
-            without = fit([row for row in rows if row.model.name != name])
-            ratios += [(row, row.seconds / predicted(row, without)) for row in rows if row.model.name == name]
+        ratios = left_out(rows)
         errors = [abs(1 / ratio - 1) for _, ratio in ratios]
         print(group, "factors", [f"{factor:.4g}" for factor in factors])
         low, high = (quantile([ratio for _, ratio in ratios], q) for q in (0.05, 0.95))

@@ -111,18 +111,22 @@ def optimizer_bytes(case: Case) -> tuple[int, int]:
 
 
 def _paged_parameters(case: Case) -> int:
-    """Parameters in tensors large enough to be paged."""
+    """Trained parameters beyond the first 100 000 of each tensor.
+
+    A tensor that is just too small to be paged keeps its states on the device; a larger one is counted with as much
+    there, which is its working set while it is updated, so that a higher rank never seems to need less.
+    """
+    model = case.model
     if case.config.method == "full":
-        return case.model.total_parameters
-    large = saved_parameters(case)
-    for target in case.targets:
-        linear = target.linear
-        large += sum(
-            linear.count * target.r * width
-            for width in (linear.in_features, linear.out_features)
-            if target.r * width >= SMALLEST_PAGED
-        )
-    return large
+        tensors = 2 + sum(linear.count for linear in model.linears)
+        large = model.total_parameters - model.norm_parameters
+        return max(0, large - tensors * SMALLEST_PAGED)
+    beyond = sum(
+        target.linear.count * max(0, target.r * width - SMALLEST_PAGED)
+        for target in case.targets
+        for width in (target.linear.in_features, target.linear.out_features)
+    )
+    return beyond + max(0, saved_parameters(case) - 2 * SMALLEST_PAGED)
 
 
 def update_bytes(case: Case) -> int:
