@@ -6,14 +6,14 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.units import gib
 from trainer.check import CheckLine, CheckStatus
-from trainer.children import Cancelled, ask
+from trainer.children import Cancelled, ChildAnswer, ask, follow
 from trainer.runfolder import RunFolder, write_atomically
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""
+Steps = Generator[tuple[int, int], None, Outcome]
+"""A long check: done and total while it runs, its outcome at the end."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,22 @@ def run_checks(
             continue
         yield line
         began = clock()
-        status, detail, remedy = check(subject)
+        outcome = check(subject)
+        if not isinstance(outcome, tuple):
+            outcome = yield from _with_progress(line, outcome)
+        status, detail, remedy = outcome
         failed = failed or status == "fail"
         yield replace(line, status=status, detail=detail, remedy=remedy, seconds=clock() - began)
+
+
+def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, Outcome]:
+    """The line again at each step of a long check; returns its outcome."""
+    while True:
+        try:
+            yield replace(line, progress=next(steps))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
 
 
 def _nearest_folder(path: Path) -> Path:
@@ -183,6 +198,33 @@ def check_gpu_free(subject: Subject) -> Outcome:
     return "ok", "nothing else holds it", ""
 
 
+def check_download(subject: Subject) -> Steps:
+    """Fetch what is not here; afterwards the worker finds the model in the cache."""
+    model = subject.model
+    if model.has_weights or model.hub_id is None:
+        return "ok", "not needed: the weights are here", ""
+    revision = subject.config.revision
+    options = ["--revision", revision] if revision else []
+    child = follow("trainer.download", model.hub_id, *options, device=None, cancelled=subject.cancelled)
+    while True:
+        try:
+            come = next(child)
+        except StopIteration as end:
+            return _download_outcome(end.value)
+        if "done_bytes" in come:
+            yield int(come["done_bytes"]), int(come["total_bytes"])
+
+
+def _download_outcome(answer: ChildAnswer) -> Outcome:
+    document = answer.document or {}
+    if answer.cancelled:
+        return "skipped", "cancelled; what has come is kept", ""
+    if answer.code == 0 and "path" in document:
+        return "ok", f"in {document['path']}", ""
+    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+    return "fail", str(document.get("reason") or last[0])[:300], str(document.get("remedy", ""))
+
+
 def check_worst_step(subject: Subject) -> Outcome:
     """The longest real batch runs one whole step with optimizer, and one evaluation batch."""
     measured = measure_worst_step(subject)
@@ -217,7 +259,7 @@ def measure_worst_step(subject: Subject) -> dict[str, float] | str:
     return f"the step failed: {last[0][:300]}"
 
 
-CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome], bool], ...] = (
+CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] = (
     ("disk", "disk", check_disk, False),
     ("memory", "host RAM", check_memory, False),
     ("model", "model", check_model, False),
@@ -225,6 +267,7 @@ CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome], bool], ...] = (
     ("torch", "torch on this device", check_torch, False),
     ("quantisation", "quantisation", check_quantisation, False),
     ("free", "device is free", check_gpu_free, False),
+    ("download", "download", check_download, True),
     ("worst_step", "one worst-case step", check_worst_step, True),
 )
 """Key, title, check, and whether it is tried only when all before it held."""

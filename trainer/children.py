@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from recommender.machine.facts import Device
 from trainer.environment import child_environment, module_command
+from trainer.tail import Tail
 
 Cancelled = Callable[[], bool]
 GRACE_SECONDS = 5.0
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +42,68 @@ def ask(module: str, *arguments: str, device: Device | None, cancelled: Cancelle
         device: Which GPU it may see.
         cancelled: Asked a few times a second; ends the child when true.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            module_command(module, *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=errors,
-            env=child_environment(device),
-            start_new_session=True,
-        )
-        stopped = _wait(child, cancelled)
-        return ChildAnswer(child.returncode, _last_object(out), _end_of(errors), stopped)
-
-
-def _wait(child: subprocess.Popen[bytes], cancelled: Cancelled) -> bool:
-    """Wait for its end; end it when asked to, by its own pid. Returns whether it was cancelled."""
-    try:
-        while True:
-            try:
-                child.wait(0.2)
-                return False
-            except subprocess.TimeoutExpired:
-                if cancelled():
-                    return True
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            began = time.monotonic()
-            while child.poll() is None and time.monotonic() - began < GRACE_SECONDS:
-                time.sleep(0.05)
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-
-
-def _last_object(stream: IO[bytes]) -> dict[str, Any] | None:
-    stream.seek(0)
-    for line in reversed(stream.read().decode("utf-8", "replace").splitlines()):
+    said = follow(module, *arguments, device=device, cancelled=cancelled)
+    while True:
         try:
-            document = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(document, dict):
-            return document
-    return None
+            next(said)
+        except StopIteration as end:
+            answer: ChildAnswer = end.value
+            return answer
+
+
+def follow(
+    module: str, *arguments: str, device: Device | None, cancelled: Cancelled = lambda: False
+) -> Generator[dict[str, Any], None, ChildAnswer]:
+    """Run one of our modules in a process of its own, give its JSON lines as they come, and return how it ended.
+
+    Leaving the generator ends the child.
+
+    Args:
+        module: Such as 'trainer.download'.
+        arguments: Its arguments.
+        device: Which GPU it may see.
+        cancelled: Asked a few times a second; ends the child when true.
+    """
+    with tempfile.TemporaryDirectory(prefix="lora-wizard-child-") as scratch, tempfile.TemporaryFile() as errors:
+        printed = Path(scratch) / "out"
+        with printed.open("wb") as out:
+            child = subprocess.Popen(
+                module_command(module, *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                env=child_environment(device),
+                start_new_session=True,
+            )
+        tail, last, stopped = Tail(printed), None, False
+        try:
+            running = True
+            while running and not stopped:
+                running, stopped = _runs_on(child), cancelled()
+                for last in tail.documents():
+                    yield last
+        finally:
+            _end(child)
+        return ChildAnswer(child.returncode, last, _end_of(errors), stopped)
+
+
+def _runs_on(child: subprocess.Popen[bytes]) -> bool:
+    """Wait a moment; whether it is still there."""
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(LOOK_SECONDS)
+    return child.poll() is None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End it, by its own pid, if it has not ended yet."""
+    if child.poll() is None:
+        child.terminate()
+        began = time.monotonic()
+        while child.poll() is None and time.monotonic() - began < GRACE_SECONDS:
+            time.sleep(0.05)
+        if child.poll() is None:
+            child.kill()
+    child.wait()
 
 
 def _end_of(stream: IO[bytes], most: int = 4000) -> str:

@@ -17,6 +17,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, count_steps
+from trainer.download import download
 from trainer.launch import complete_checkpoints
 from trainer.runfolder import RunFolder, record
 from trainer.worker.build import adapter_config, load_model, settle_trainable_dtypes, training_arguments
@@ -57,7 +58,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     """
     cuda = torch.cuda.is_available()
     config = load_config(folder.effective_config)
-    spec = read_model(config.model, revision=config.revision)
+    spec = _model_here(folder, config)
     rows = read_rows(config, spec)
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
@@ -79,6 +80,21 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
         trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
     return Job(folder, config, spec, rows, trainer, recorder, requests, meter, steps)
+
+
+def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:
+    """The model, downloaded first when it is only on the hub."""
+    spec = read_model(config.model, revision=config.revision)
+    if spec.has_weights or spec.hub_id is None or spec.access:
+        return spec
+    record(folder, "status", status="downloading")
+    download(
+        spec.hub_id,
+        config.revision,
+        lambda file, done, total: record(folder, "download", file=file, done_bytes=done, total_bytes=total),
+    )
+    record(folder, "status", status="loading")
+    return read_model(config.model, revision=config.revision)
 
 
 def _tokenizer(spec: ModelSpec, rows: Rows) -> Any:
