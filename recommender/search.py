@@ -173,7 +173,7 @@ def search(space: Space) -> Candidate:
     wanted = recommended_length(space.data, space.model, space.goal)
     length = {LENGTH: wanted}
     if space.goal == "smallest-memory":
-        return _smallest(space, length)
+        return _smallest(space, wanted)
     if space.goal == "longest-context":
         return _longest(space, wanted)
     if space.goal == "fastest":
@@ -262,11 +262,15 @@ def _longest(space: Space, wanted: int) -> Candidate:
     return smallest_near_fastest(feasible(space, {LENGTH: length, **changes}, share=1, bare_share=COMFORT))
 
 
-def _smallest(space: Space, length: Mapping[str, Any]) -> Candidate:
-    """Least memory at the same length."""
+def _smallest(space: Space, wanted: int) -> Candidate:
+    """Least memory at the wanted length, or at the longest that fits."""
     method = of_method(space.methods()[-1]) if "method" not in space.given else {}
-    found = [
-        space.candidate({**length, **method, **savers, **space.splits()[0], CHECKPOINTING: True})
-        for savers in space.savers()
-    ]
-    return min(found, key=lambda one: one.estimate.peak.process_bytes)
+    ways = [{**method, **savers, **space.splits()[0], CHECKPOINTING: True} for savers in space.savers()]
+    least = min(
+        (space.candidate({LENGTH: wanted, **way}) for way in ways), key=lambda one: one.estimate.peak.process_bytes
+    )
+    if least.within(1) or LENGTH in space.given:
+        return least
+    lengths = [(longest_that_fits(space, way, SHORTEST, wanted - MULTIPLE), way) for way in ways]
+    shorter, way = max(lengths, key=lambda found: found[0] or 0)
+    return space.candidate({LENGTH: shorter, **way}) if shorter else least

@@ -75,7 +75,8 @@ class WizardApp(Shell[int]):
         Binding("escape", "back", "back", show=False),
         Binding("f5", "look_again", "look at the machine again", show=False),
         Binding("R", "runs", "runs", show=False),
-        Binding("colon", "command_palette", "palette", show=False, key_display=":"),
+        # Textual binds ctrl+p only where nothing else opens the palette; it is Docker's detach prefix, so : does too.
+        Binding("ctrl+p,colon", "command_palette", "palette", show=False, key_display="^p"),
         Binding("q", "quit", "quit"),
         Binding("ctrl+q", "quit", "quit", show=False),
     ]

@@ -143,8 +143,9 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
                 canvas.refresh(*regions)
 
     def _draw(self) -> None:
-        plot = self.query_one("#plot", Canvas)
-        if plot._canvas_size is None or plot.size.width < 4 or plot.size.height < 3:
+        # Styles are also updated before the canvases are composed and after they are removed.
+        plot = next(iter(self.query("#plot").results(Canvas)), None)
+        if plot is None or plot._canvas_size is None or plot.size.width < 4 or plot.size.height < 3:
             return
         self._painting = True
         try:

@@ -76,7 +76,7 @@ async def wizard(
 ) -> AsyncIterator[Seen]:
     state = WizardState(**options.pop("state", {}))
     app = WizardApp(services, state, start=start, **options)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield Seen(app, pilot)
 
 
