@@ -47,15 +47,25 @@ def with_command(rest: Sequence[str], commands: Sequence[str]) -> list[str]:
     return [WIZARD, *rest]
 
 
+def _run(arguments: Sequence[str]) -> int:
+    if not arguments:
+        from tui.commands.opening import open_wizard
+        from tui.commands.settings import Settings
+
+        return open_wizard(Settings.usual())
+    from tui.commands.root import command_names, run
+
+    front, rest = hoist(arguments)
+    return run([*front, *with_command(rest, command_names())])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 a sound 'no', 2 bad input, 70 a fault of our own."""
     from presets.errors import WizardError
-    from tui.commands.root import command_names, run
     from tui.errors import show, show_crash
 
-    front, rest = hoist(sys.argv[1:] if arguments is None else arguments)
     try:
-        return run([*front, *with_command(rest, command_names())])
+        return _run(sys.argv[1:] if arguments is None else arguments)
     except WizardError as error:
         return show(error)
     except KeyboardInterrupt:

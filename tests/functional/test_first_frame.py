@@ -7,24 +7,28 @@ import sys
 PROGRAM = """
 import asyncio, json, sys, tempfile
 from pathlib import Path
-from tui.commands.root import command_names
+import tui.app, tui.cli
 
-command_names()
-from tui.app import wizard_app
-
-app = wizard_app(model=None, data=None, runs=Path(tempfile.mkdtemp()), theme=None, unicode=True)
 seen = []
+
+def open_it(**given):
+    global app
+    app = tui.app.wizard_app(**given | {"runs": Path(tempfile.mkdtemp())})
+    asyncio.run(run())
+    return 0
 
 async def run():
     async with app.run_test(size=(120, 40)):
         seen.extend(sorted({name.split(".")[0] for name in sys.modules}))
 
-asyncio.run(run())
+tui.app.run_wizard = open_it
+sys.stdin.isatty = sys.stdout.isatty = lambda: True
+assert tui.cli.main([]) == 0
 print(json.dumps(seen))
 """
 
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "bitsandbytes", "pandas", "pyarrow"}
-LATER = {"numpy", "jinja2", "textual_plot", "tokenizers"}
+LATER = {"numpy", "jinja2", "textual_plot", "tokenizers", "pydantic", "typer"}
 
 
 def test_nothing_heavy_is_imported_before_the_first_frame() -> None:

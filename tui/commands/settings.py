@@ -25,6 +25,13 @@ class Settings:
     theme: str | None = None
     verbose: bool = False
 
+    @classmethod
+    def usual(cls) -> Settings:
+        """What holds when no option was given."""
+        from recommender.paths import runs_dir
+
+        return cls(runs=runs_dir().expanduser().absolute())
+
     def console(self, *, stderr: bool = False) -> Console:
         """A rich console for plain output; wide lines are not wrapped when nobody is at a terminal."""
         from rich.console import Console

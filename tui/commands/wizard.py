@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,22 +10,13 @@ import typer
 
 from presets.errors import InputError
 from tui.cli import WIZARD
+from tui.commands.opening import open_wizard
 from tui.commands.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command(WIZARD, hidden=True)(wizard)
-
-
-def require_terminal(instead: str) -> None:
-    """Refuse to draw screens where nobody sees them.
-
-    Raises:
-        InputError: stdin or stdout is no terminal; names what to run instead.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("This command draws screens and needs a terminal; there is none here.", remedy=instead)
 
 
 def refuse_misspelt_command(model: str, commands: tuple[str, ...]) -> None:
@@ -51,7 +41,4 @@ def wizard(
     settings: Settings = context.obj
     if model:
         refuse_misspelt_command(model, command_names())
-    require_terminal("Without one, use `lora-wizard recommend`, `train --plain` or `demo --plain`.")
-    from tui.app import run_wizard
-
-    return run_wizard(model=model, data=data, runs=settings.runs, theme=settings.theme, unicode=settings.unicode)
+    return open_wizard(settings, model, data)
