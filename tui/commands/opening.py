@@ -1,5 +1,8 @@
-"""Opening the wizard. No Typer here: its parsing imports pydantic, and the bare line, which has nothing to parse, comes
-straight to this module so that the first frame waits for neither."""
+"""Opening the wizard, without Typer.
+
+Typer's parsing imports pydantic, and the bare line has nothing to parse: it comes straight to this module, so that the
+first frame waits for neither.
+"""
 
 from __future__ import annotations
 
