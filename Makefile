@@ -18,10 +18,10 @@ demo: setup ## the main job, for real: wizard in a terminal, plain run without o
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/lora-wizard demo; else $(BIN)/lora-wizard demo --plain; fi
 
 test: dev ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 check: dev lint ## format, lint, types, import contracts, tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 lint: dev ## everything of check but the tests
 	@$(BIN)/ruff format --check .
