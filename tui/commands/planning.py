@@ -154,9 +154,10 @@ def estimate(
 ) -> int:
     """Estimate memory and time of a configuration, part by part."""
     from recommender.estimate import estimate as price
+    from recommender.inverses import find_limits
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
-    from tui.commands.show_plan import show_estimate
+    from tui.commands.show_plan import show_estimate, show_limits
 
     settings: Settings = context.obj
     if trace:
@@ -169,10 +170,12 @@ def estimate(
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)
     answer = price(wanted, spec, device, profile, stack=stack)
+    limits = find_limits(wanted, spec, device, profile, stack=stack)
     if json:
-        print_json(answer.document())
+        print_json({**answer.document(), "limits": limits.document()})
     else:
         show_estimate(answer, device, settings.console())
+        show_limits(limits, settings.console())
     return 1 if answer.fits == "no" else 0
 
 

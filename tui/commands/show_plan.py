@@ -9,6 +9,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from recommender.inverses import Limits
     from recommender.machine.facts import Device
     from recommender.plan import Estimate, Plan
 
@@ -45,6 +46,13 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
         console.print("time   unknown: the speed of this card is not known")
     for note in estimate.notes:
         console.print(f"note   {escape(note)}", soft_wrap=True)
+
+
+def show_limits(limits: Limits, console: Console) -> None:
+    """Print what would still fit, and the least card that holds the plan."""
+    from recommender.inverses import told
+
+    console.print("fits   " + escape(" · ".join(f"{name} {value}" for name, value in told(limits))), soft_wrap=True)
 
 
 def show_plan(plan: Plan, console: Console) -> None:

@@ -146,10 +146,19 @@ def model_rows(plan: Plan) -> list[Row]:
         row(),
         row(("data ", "label"), *_data(data)),
     ]
+    rows += [row(), *limit_rows(plan)]
     if plan.warnings:
         rows.append(row())
     rows += [row(("! ", "caution"), clean(text), indent=2) for text in plan.warnings]
     return [*rows, row(), row(("another model is chosen in step 2, other data in step 3", "quiet"))]
+
+
+def limit_rows(plan: Plan) -> list[Row]:
+    """How far one value at a time can be moved and still fits, and the least card that holds the plan."""
+    from recommender.inverses import find_limits, told
+
+    limits = find_limits(plan.config, plan.model, plan.device, plan.data)
+    return [row((cell(name, 16), "label"), (clean(value), "bright"), indent=16) for name, value in told(limits)]
 
 
 def _data(data: DataProfile | None) -> list[Part]:
