@@ -46,6 +46,7 @@ def estimate(
         free_bytes=device.free_bytes,
         peak=Peak(priced.allocated, priced.reserved, priced.process, low, high),
         parts=priced.parts,
+        phases=priced.phases,
         basis="formula",
         time=estimate_time(case, data, checkpoint),
         trainable_parameters=trainable_parameters(case),

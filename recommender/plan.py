@@ -71,6 +71,9 @@ class Estimate:
     """Peak host RAM of the worker."""
     disk_bytes: int
     """Room that the run folder needs: checkpoints that are kept, one being written, and the adapter."""
+    phases: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that the allocator has handed out at the worst of each phase: load, initialisation, forward, backward,
+    optimizer, evaluation, save; merge is of a process of its own, into 16-bit weights."""
     notes: tuple[str, ...] = ()
     """What the person should know about how this figure came to be."""
 
@@ -88,6 +91,7 @@ class Estimate:
             "free_bytes": self.free_bytes,
             "peak": asdict(self.peak),
             "parts": dict(self.parts),
+            "phases": dict(self.phases),
             "basis": self.basis,
             "time": asdict(self.time) if self.time else None,
             "trainable_parameters": self.trainable_parameters,

@@ -91,6 +91,21 @@ def layer_cost(case: Case) -> LayerCost:
     )
 
 
+def forward_bytes(case: Case) -> int:
+    """Bytes of one layer's forward pass when nothing is kept for a backward pass: evaluation.
+
+    Residual and normed input throughout; then the MLP's three tensors, or attention's with eager attention's scores
+    (product and softmax); a linear layer unpacked for its product.
+    """
+    model, types, tokens = case.model, Dtypes.of(case), case.tokens
+    query, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
+    attention = types.attention * (2 * query + 2 * (query if _expands_keys(case) else keys))
+    if case.config.training.attn_implementation == "eager":
+        attention += model.num_heads * case.length * (types.attention + FP32)
+    each = 2 * model.hidden_size * types.stream + max(attention, _mlp_gradients(case, types))
+    return tokens * each + _mask(case, types) + _unpacked_weight(case)
+
+
 def _norm_count(case: Case) -> int:
     """Norms of hidden width in a layer (2, or 4 in Gemma 2 and 3): by the total, less the final one and the heads'."""
     model = case.model

@@ -17,6 +17,18 @@ def loss_bytes(case: Case) -> int:
     return _full(case)
 
 
+def evaluation_bytes(case: Case) -> int:
+    """Bytes of the loss in an evaluation, where no gradient is made.
+
+    All logits: the logits, their fp32 copy where they are in half, log_softmax's output. The other paths are taken
+    as in training, which they do not exceed.
+    """
+    if case.stack.loss != "full":
+        return loss_bytes(case)
+    logits = FP32 + (case.compute + FP32 if case.compute != FP32 else FP32)
+    return min(loss_bytes(case), case.tokens * case.model.vocab_size * logits)
+
+
 def kept_bytes(case: Case) -> int:
     """What of the loss is still alive in the layers' backward pass."""
     if case.stack.loss == "full" and not case.autocast and case.compute == HALF:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from recommender.memory.case import Case
 from recommender.memory.layer import LayerCost, layer_cost
 from recommender.memory.loss import kept_bytes, loss_bytes
+from recommender.memory.phases import evaluation_phase_bytes, initialisation_bytes, load_bytes, merge_bytes
 from recommender.memory.process import Pools, context_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, gradient_bytes, optimizer_bytes, update_bytes, weights_bytes
 
@@ -23,21 +24,25 @@ class Price:
     process: int
     host: int
     """Paged optimizer states and offloaded checkpoints: host memory beside the worker's own."""
+    phases: dict[str, int]
+    """Bytes allocated at the worst of each phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Bytes that a moment of the step holds beside the residents (weights, adapter, optimizer states)."""
+    """Bytes that a moment holds beside weights, adapter and, once there is a step, optimizer states."""
 
     gradients: int
     activations: int
     loss: int
     optimizer: int = 0
+    initialisation: int = 0
+    """While the model is loaded or the adapter initialised: only where that is the worst of all."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.gradients + self.activations + self.loss + self.optimizer
+        return self.gradients + self.activations + self.loss + self.optimizer + self.initialisation
 
 
 def price(case: Case) -> Price:
@@ -48,24 +53,43 @@ def price(case: Case) -> Price:
     """
     on_device, paged = optimizer_bytes(case)
     cost = layer_cost(case)
-    worst = max(_moments(case, cost), key=lambda moment: moment.total)
+    moments = _moments(case, cost)
+    weights, adapter, workspace = weights_bytes(case), adapter_bytes(case), workspace_bytes(case)
+    loading, beginning = load_bytes(case), initialisation_bytes(case)
+    # No optimizer states yet; while weights are loaded, no adapter and no workspace either.
+    start = Moment(0, 0, 0, -on_device, max(beginning, loading - adapter - workspace))
+    worst = max((*moments, start), key=lambda moment: moment.total)
     parts = {
-        "weights": weights_bytes(case),
-        "adapter": adapter_bytes(case),
+        "weights": weights,
+        "adapter": adapter,
         "gradients": worst.gradients,
         "optimizer": on_device + worst.optimizer,
         "activations": worst.activations,
         "loss": worst.loss,
-        "workspace": workspace_bytes(case),
+        "workspace": workspace,
     }
+    if worst.initialisation:
+        parts["initialisation"] = worst.initialisation
     allocated = sum(parts.values())
     parts["allocator"] = reserved_beyond(case, allocated, pools(case, cost))
     reserved = allocated + parts["allocator"]
     parts["context"] = context_bytes(case)
-    return Price(parts, allocated, reserved, reserved + parts["context"], paged + _offloaded(case, cost))
+    resident = weights + adapter + on_device + workspace
+    loss, last, first, update = (resident + moment.total for moment in moments)
+    phases = {
+        "load": weights + loading,
+        "initialisation": weights + adapter + workspace + beginning,
+        "forward": loss,
+        "backward": max(last, first),
+        "optimizer": update,
+        "evaluation": resident + evaluation_phase_bytes(case),
+        "save": resident,
+        "merge": merge_bytes(case),
+    }
+    return Price(parts, allocated, reserved, reserved + parts["context"], paged + _offloaded(case, cost), phases)
 
 
-def _moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
+def _moments(case: Case, cost: LayerCost) -> tuple[Moment, Moment, Moment, Moment]:
     """The moments that can be the worst.
 
     The loss, with what every layer keeps; the backward pass of the last layer, when the others still keep all; of

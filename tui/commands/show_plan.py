@@ -30,6 +30,8 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     )
     parts = " · ".join(f"{name} {gib(size)}" for name, size in estimate.parts.items() if size)
     console.print(f"parts  {parts}", soft_wrap=True)
+    phases = " · ".join(f"{name} {gib(size)}" for name, size in estimate.phases.items() if size)
+    console.print(f"phases {phases}", soft_wrap=True)
     if device.kind == "cuda":
         console.print(f"nvidia-smi will show about {gib(peak.process_bytes)}")
     console.print(f"adapter {gib(estimate.adapter_bytes)}   {count(estimate.trainable_parameters)} trained parameters")

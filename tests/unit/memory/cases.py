@@ -85,6 +85,7 @@ def configs(draw: st.DrawFn) -> FinetuneConfig:
                 "r": draw(st.integers(1, 512)),
                 "lora_dropout": draw(st.sampled_from((0.0, 0.1))),
                 "use_dora": draw(st.booleans()),
+                "init_lora_weights": draw(st.sampled_from((True, "pissa", "pissa_niter_16", "olora", "loftq"))),
                 "target_modules": draw(st.sampled_from(("all-linear", ["o_proj"], ["o_proj", "q_proj", "v_proj"]))),
                 "bias": draw(st.sampled_from(("none", "all", "lora_only"))),
                 "modules_to_save": draw(st.sampled_from(([], ["embed_tokens", "lm_head"]))),

@@ -41,6 +41,9 @@ def test_every_configuration_has_a_sound_price(
     assert sum(answer.parts.values()) == peak.process_bytes
     assert all(isinstance(part, int) and part >= 0 for part in answer.parts.values())
     assert 0 < peak.allocated_bytes <= peak.reserved_bytes <= peak.process_bytes
+    during = {name: nbytes for name, nbytes in answer.phases.items() if name != "merge"}
+    assert max(during.values()) == peak.allocated_bytes
+    assert min(during.values()) > 0
     assert peak.low_bytes <= peak.process_bytes <= peak.high_bytes
     assert (answer.fits == "yes") == (peak.high_bytes <= device.free_bytes)
     assert (answer.fits == "no") == (peak.process_bytes > device.free_bytes)
