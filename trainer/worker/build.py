@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from bitsandbytes.nn import Linear4bit
-from peft import LoraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from trl import SFTConfig
 
 from presets.errors import InputError
-from recommender.config.schema import FinetuneConfig, Lora, RopeScaling
+from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
@@ -97,24 +96,6 @@ def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBy
         bnb_4bit_quant_type=wanted.quant_type,
         bnb_4bit_use_double_quant=wanted.double_quant,
         bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def adapter_config(lora: Lora) -> LoraConfig:
-    """PEFT's configuration: every key of ours that is PEFT's, under its own name."""
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=int(lora.lora_alpha) if lora.lora_alpha == int(lora.lora_alpha) else lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        target_modules=lora.target_modules,
-        bias=lora.bias,
-        use_rslora=lora.use_rslora,
-        use_dora=lora.use_dora,
-        init_lora_weights=lora.init_lora_weights,
-        modules_to_save=lora.modules_to_save or None,
-        rank_pattern=dict(lora.rank_pattern),
-        alpha_pattern=dict(lora.alpha_pattern),
     )
 
 

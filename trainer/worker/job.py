@@ -20,7 +20,8 @@ from recommender.steps import Steps, count_steps
 from trainer.download import download
 from trainer.launch import complete_checkpoints
 from trainer.runfolder import RunFolder, record
-from trainer.worker.build import adapter_config, load_model, settle_trainable_dtypes, training_arguments
+from trainer.worker.adapter import adapter_config
+from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
 from trainer.worker.memory import MemoryMeter
 from trainer.worker.past import Past, read_past
 from trainer.worker.preflight import preflight
