@@ -36,7 +36,7 @@ def started_and_killed(model: Path, rows: Path, runs: Path) -> Path:
         wizard.wait("disk")
         # Before the list is through: it starts by itself then.
         start(wizard, "lora")
-        wizard.wait("loading", 120)
+        wizard.wait(lambda text: shows(r"○|✗", text) or "training" in text, 120)
         (run,) = runs.iterdir()
         wizard.wait(lambda text: "training" in text and shows(r"\bstep [1-9]", text))
         os.kill(wizard.child.pid, signal.SIGKILL)
