@@ -125,6 +125,9 @@ def _losses(known: Sequence[EvalPoint]) -> Sequence[Row]:
     first, last = known[0], known[-1]
     best = min(known, key=lambda point: point.eval_loss or 0.0)
     when = "before training" if first.step == 0 else f"at step {count(first.step)}"
+    if first is last:
+        # Stopped before a second evaluation: nothing can be said yet of what training did.
+        return [field("eval_loss", (short(first.eval_loss or 0.0, 4), "bright"), (f" {when}", "label"))]
     return [
         field(
             "eval_loss",

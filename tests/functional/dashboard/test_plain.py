@@ -40,6 +40,15 @@ def test_a_run_from_its_first_step_to_its_summary(make: Make) -> None:
     assert "PeftModel.from_pretrained(base" in text
 
 
+def test_one_evaluation_is_not_called_a_change(make: Make) -> None:
+    made = make(total=20)
+    made.begin()
+    code, text = watched(made, lambda: made.train(5), lambda: made.say("end", 1, status="stopped"))
+    assert code == 0
+    assert "before training" in text
+    assert "before training →" not in text
+
+
 def test_each_line_is_printed_once(make: Make) -> None:
     made = make(total=20)
     made.begin()
