@@ -41,7 +41,7 @@ def hoist(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def with_command(rest: Sequence[str], commands: Sequence[str]) -> list[str]:
     """Put the wizard's name before a line that names no command: a command's name wins over a folder's."""
     first = next((item for item in rest if not item.startswith("-")), None)
-    roots_own = {"--help", "--install-completion", "--show-completion"}
+    roots_own = {"-h", "--help", "--install-completion", "--show-completion"}
     if first in commands or (first is None and roots_own & set(rest)):
         return list(rest)
     return [WIZARD, *rest]

@@ -49,7 +49,12 @@ def _root(
 def application() -> typer.Typer:
     """The Typer application with every command."""
     app = typer.Typer(
-        name="lora-wizard", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False, callback=_root
+        name="lora-wizard",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+        callback=_root,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (wizard, facts, planning, training, life):
         module.register(app)

@@ -32,6 +32,7 @@ def test_options_that_hold_everywhere_move_to_the_front(line: list[str], front: 
         (["probe"], ["probe"]),
         (["probe", "--json"], ["probe", "--json"]),
         (["--help"], ["--help"]),
+        (["-h"], ["-h"]),
         (["my-model", "--help"], [WIZARD, "my-model", "--help"]),
     ],
 )
