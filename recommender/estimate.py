@@ -6,8 +6,8 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.case import HALF, Case, make_case
+from recommender.memory.measured import Centred, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
-from recommender.memory.process import spread
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
 from recommender.model.spec import ModelSpec
@@ -37,24 +37,36 @@ def estimate(
     """
     case = make_case(config, model, device, data, find_stack(stack))
     priced = price(case)
-    ends = spread(case)
-    low, high = round(priced.process * ends.low), round(priced.process * ends.high)
+    found = centre(case, priced.process, measured_here(device))
+    parts = priced.parts if found.process == priced.process else moved_parts(priced.parts, found.process)
+    low, high = round(found.process * found.spread.low), round(found.process * found.spread.high)
+    reserved = found.process - parts["context"]
     adapter = _saved_bytes(case)
     checkpoint = adapter + _states_on_disk(case)
     return Estimate(
-        fits=_fits(priced.process, high, device.free_bytes),
+        fits=_fits(found.process, high, device.free_bytes),
         free_bytes=device.free_bytes,
-        peak=Peak(priced.allocated, priced.reserved, priced.process, low, high),
-        parts=priced.parts,
+        peak=Peak(reserved - parts["allocator"], reserved, found.process, low, high),
+        parts=parts,
         phases=priced.phases,
-        basis="formula",
+        basis="measured" if found.same_plan else "formula",
         time=estimate_time(case, data, checkpoint),
         trainable_parameters=trainable_parameters(case),
         adapter_bytes=adapter,
         checkpoint_bytes=checkpoint,
         host_bytes=_host_bytes(case, priced),
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
+        notes=_notes(found),
     )
+
+
+def _notes(found: Centred) -> tuple[str, ...]:
+    if found.same_plan:
+        return ("This plan's worst step was measured on this machine.",)
+    if found.others:
+        steps = "one measured step" if found.others == 1 else f"{found.others} measured steps"
+        return (f"Centred by {steps} of this recipe on this machine.",)
+    return ()
 
 
 def _fits(process: int, high: int, free: int) -> Fits:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from presets.errors import InputError
 from recommender.paths import state_dir
 from recommender.units import gib
-from trainer.checks import Subject, measure_worst_step
 from trainer.runfolder import append_line
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
+    from recommender.data.profile import DataProfile
+    from recommender.machine.facts import Device
+    from recommender.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,9 @@ class Calibration:
     method: str
     predicted_bytes: int
     measured: dict[str, Any]
+    low_bytes: int
+    high_bytes: int
+    """The next estimate's interval, now that this is known."""
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
@@ -40,8 +46,38 @@ class Calibration:
         off = (self.predicted_bytes - peak) / peak if peak else 0.0
         return (
             f"{self.model} ({self.method}) on {self.device}: measured {gib(peak)}, predicted "
-            f"{gib(self.predicted_bytes)} ({off * 100:+.0f} %)"
+            f"{gib(self.predicted_bytes)} ({off * 100:+.0f} %); from now on "
+            f"{gib(self.low_bytes)} to {gib(self.high_bytes)}"
         )
+
+
+def keep(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, measured: Mapping[str, Any]
+) -> None:
+    """Keep a measured worst step in the state folder, where the next estimate finds it.
+
+    A folder that cannot be written costs the next estimate its centre, and nothing else.
+
+    Args:
+        config: What was measured.
+        model: Its model.
+        device: On which device.
+        data: The rows that it was measured with.
+        measured: A 'preflight' event's keys.
+    """
+    from recommender.memory.case import make_case
+    from recommender.memory.measured import FILE, measurement
+    from recommender.memory.price import price
+    from recommender.memory.stacks import find_stack
+
+    peak = int(measured.get("process_bytes") or 0)
+    if device.simulated or peak <= 0:
+        return
+    case = make_case(config, model, device, data, find_stack("trl"))
+    line = {"t": time.time(), **measurement(case, price(case).process, peak), "measured": dict(measured)}
+    with suppress(OSError):
+        state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+        append_line(state_dir() / FILE, line)
 
 
 def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) -> Calibration:
@@ -60,6 +96,7 @@ def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) 
     from recommender.machine.devices import default_device
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
+    from trainer.checks import Subject, measure_worst_step
 
     machine = probe(runs)
     device = default_device(machine)
@@ -71,16 +108,17 @@ def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) 
     dataset = profile_data(config.data, model=spec)
     price = estimate(config, spec, device, dataset.profile)
     note(f"one worst-case step of {spec.name} on {device.name} …")
-    measured = measure_worst_step(Subject(config, device, spec, dataset, price, runs, lambda: False))
-    outcome = Calibration(
+    measured = measure_worst_step(Subject(config, device, spec, dataset, price, runs, lambda: False)) or {}
+    keep(config, spec, device, dataset.profile, measured)
+    after = estimate(config, spec, device, dataset.profile).peak
+    return Calibration(
         device.name,
         machine.software.driver,
         machine.software.versions.get("torch"),
         spec.name,
         config.method,
         price.peak.process_bytes,
-        measured or {},
+        dict(measured),
+        after.low_bytes,
+        after.high_bytes,
     )
-    state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
-    append_line(state_dir() / "calibration.jsonl", {"t": time.time(), **outcome.document()})
-    return outcome

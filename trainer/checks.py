@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import NoError
 from recommender.units import gib
+from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
 from trainer.runfolder import RunFolder, write_atomically
@@ -237,6 +238,7 @@ def check_worst_step(subject: Subject) -> Outcome:
         return "fail", failure.message, failure.remedy
     if measured is None:
         return "skipped", "cancelled", ""
+    keep(subject.config, subject.model, subject.device, subject.dataset.profile, measured)
     predicted = subject.estimate.peak.process_bytes
     peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)
     off = f" ({(predicted - peak) / peak * 100:+.0f} %)" if peak else ""

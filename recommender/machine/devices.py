@@ -50,6 +50,7 @@ def device_for_gpu(gpu: Gpu, machine: Machine) -> Device:
         index=gpu.index,
         flash_attention=_flash_attention(machine.software, capability),
         torch_version=machine.software.versions.get("torch"),
+        driver=machine.software.driver,
     )
 
 

@@ -193,3 +193,5 @@ class Device:
     flash_attention: bool = False
     """Whether the flash-attn package is installed and the card supports it."""
     torch_version: str | None = None
+    driver: str | None = None
+    """Of a real GPU, such as '580.95.05'."""

@@ -60,6 +60,11 @@ class Case:
         return self.rows * self.length
 
     @property
+    def accumulates(self) -> bool:
+        """Whether gradients of earlier micro-batches are there during a pass."""
+        return self.config.training.gradient_accumulation_steps > 1
+
+    @property
     def on_cpu(self) -> bool:
         """Whether it runs on the processor."""
         return self.device.kind == "cpu"

@@ -47,3 +47,14 @@ EXPANDABLE_SHARE = 0.02
 CONTEXT_MIB = {7: 140.875, 8: 450, 9: 520, 10: 600, 12: 600}
 """CUDA context by major compute capability. 7: measured in every T4 row. The others are not measured here: what
 nvidia-smi shows of a process that has only started PyTorch's kernels, to about 100 MiB."""
+
+FORMULA = 1
+"""Version of the formula: raised when a term changes, so that older measurements centre nothing but their own plan."""
+
+REPEATED = Spread(0.97, 1.03)
+"""Interval of a plan that was measured: the T4 rows that were measured twice differ by 1.1 and 1.5 %."""
+
+OWN_GPU, OWN_CPU = 0.03, 0.08
+"""Standard deviation, as a share, that each plan's error has of its own within one recipe on one machine. GPU: of two
+rows of one recipe in the reference the logarithms of truth over estimate differ with 0.042, which is √2 of it. CPU: a
+guess."""

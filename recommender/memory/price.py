@@ -98,7 +98,7 @@ def _moments(case: Case, cost: LayerCost) -> tuple[Moment, Moment, Moment, Momen
     """
     training, layers = case.config.training, case.model.num_layers
     every = gradient_bytes(case)
-    before = every if training.gradient_accumulation_steps > 1 else 0
+    before = every if case.accumulates else 0
     first = max(before, every // layers)
     if not training.gradient_checkpointing:
         kept = cost.saved * layers + cost.mask

@@ -1,0 +1,204 @@
+"""What this machine has measured: it centres the next estimate and narrows its interval.
+
+A line of calibration.jsonl in the state folder is one worst step: what was predicted, what was measured, on which
+machine (device, driver, torch), by which recipe, of which plan. Only lines of the same machine count.
+
+The same plan measured before: its memory is the answer. Another plan of the same recipe: how far off its estimate was
+tells part of how far off this one is. The logarithm of truth over estimate is taken as a part that a recipe on a
+machine has in common (variance τ²) and one that each plan has of its own (σ²). After n measurements with mean m the
+common part is expected at w·m, w = n·τ² / (n·τ² + σ²), with variance τ²·(1 - w): the normal distribution's update. τ²
+is what the interval leaves beside σ².
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from recommender.machine.facts import Device
+from recommender.memory.case import Case
+from recommender.memory.fitted import FORMULA, OWN_CPU, OWN_GPU, REPEATED, Spread
+from recommender.memory.process import spread
+from recommender.paths import state_dir
+
+FILE = "calibration.jsonl"
+ENDS = 1.645
+"""Standard deviations from the middle of a normal distribution to its 5th and 95th percentile."""
+GIVES_WAY = ("allocator", "activations", "loss", "gradients")
+"""Parts that shrink, in this order, when less was measured than was priced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One worst step beside its prediction. Bytes of process memory."""
+
+    machine: str
+    recipe: str
+    plan: str
+    formula: int
+    """Version of the formula that predicted."""
+    predicted_bytes: int
+    measured_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Centred:
+    """An estimate of process memory after what was measured."""
+
+    process: int
+    spread: Spread
+    same_plan: bool
+    """Whether this very plan was measured."""
+    others: int
+    """Measured plans of the same recipe that moved it."""
+
+
+def machine_key(device: Device) -> str:
+    """Device, driver and torch: what memory beside the tensors depends on."""
+    return " | ".join((device.name, device.driver or "no driver", device.torch_version or "unknown torch"))
+
+
+def recipe_key(case: Case) -> str:
+    """How it is trained, without sizes."""
+    config, training = case.config, case.config.training
+    return " | ".join(
+        (
+            case.stack.name,
+            config.method,
+            f"{case.bits or 16} bits",
+            training.precision,
+            training.attn_implementation,
+            training.optim,
+            *(name for name, on in _switches(case) if on),
+        )
+    )
+
+
+def _switches(case: Case) -> tuple[tuple[str, bool], ...]:
+    training, lora = case.config.training, case.config.lora
+    return (
+        ("checkpointing", training.gradient_checkpointing),
+        ("offloading", training.activation_offloading),
+        ("packed", case.packed),
+        ("dropout", lora.lora_dropout > 0),
+        ("dora", lora.use_dora),
+    )
+
+
+def plan_key(case: Case) -> str:
+    """Recipe, model and sizes: all that memory depends on."""
+    lora, model = case.config.lora, case.model
+    sizes = (model.hub_id or model.name, model.total_parameters, case.rows, case.length, bool(case.accumulates))
+    ranks = sorted((target.linear.name, target.r) for target in case.targets)
+    extras = (
+        sorted(lora.modules_to_save),
+        lora.bias,
+        str(lora.init_lora_weights),
+        case.config.quantization.double_quant,
+    )
+    return " | ".join((recipe_key(case), *map(str, sizes), repr(ranks), *map(str, extras)))
+
+
+def measurement(case: Case, predicted: int, measured: int) -> dict[str, Any]:
+    """The line that is kept of a worst step.
+
+    Args:
+        case: What was measured.
+        predicted: The formula's own estimate of process memory, in bytes, not centred.
+        measured: Process memory at the peak, bytes.
+    """
+    return asdict(Measurement(machine_key(case.device), recipe_key(case), plan_key(case), FORMULA, predicted, measured))
+
+
+def measured_here(device: Device) -> tuple[Measurement, ...]:
+    """What was measured on this machine; nothing for a simulated device."""
+    if device.simulated:
+        return ()
+    path = state_dir() / FILE
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return _by_machine(path, status.st_mtime_ns, status.st_size).get(machine_key(device), ())
+
+
+@cache
+def _by_machine(path: Path, _changed: int, _size: int) -> Mapping[str, tuple[Measurement, ...]]:
+    """The file's measurements by machine; torn or foreign lines are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found: dict[str, tuple[Measurement, ...]] = {}
+    for line in lines:
+        if (one := _read(line)) is not None:
+            found[one.machine] = (*found.get(one.machine, ()), one)
+    return found
+
+
+def _read(line: str) -> Measurement | None:
+    try:
+        raw = json.loads(line)
+        one = Measurement(**{name: raw[name] for name in Measurement.__slots__})
+    except (ValueError, KeyError, TypeError):
+        return None
+    sizes = (one.predicted_bytes, one.measured_bytes)
+    return one if all(isinstance(size, int) and size > 0 for size in sizes) and isinstance(one.machine, str) else None
+
+
+def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
+    """Centre and narrow an estimate by what was measured on the same machine.
+
+    Args:
+        case: What is priced.
+        process: The formula's estimate, bytes.
+        known: Measurements of this machine.
+    """
+    prior = spread(case)
+    if not known:
+        return Centred(process, prior, False, 0)
+    plan, recipe = plan_key(case), recipe_key(case)
+    if same := [one.measured_bytes for one in known if one.plan == plan]:
+        return Centred(round(median(same)), REPEATED, True, 0)
+    ratios = [
+        math.log(one.measured_bytes / one.predicted_bytes)
+        for one in known
+        if one.recipe == recipe and one.formula == FORMULA
+    ]
+    if not ratios:
+        return Centred(process, prior, False, 0)
+    low, high = math.log(prior.low), math.log(prior.high)
+    own = (OWN_CPU if case.on_cpu else OWN_GPU) ** 2
+    common = max(0.0, ((high - low) / (2 * ENDS)) ** 2 - own)
+    weight = len(ratios) * common / (len(ratios) * common + own)
+    half = ENDS * math.sqrt(common * (1 - weight) + own)
+    middle = weight * fmean(ratios) + (1 - weight) * (low + high) / 2
+    # The estimate itself stays within its interval's ends, which need not be symmetrical around it.
+    moved = weight * fmean(ratios)
+    ends = Spread(min(1.0, math.exp(middle - half - moved)), max(1.0, math.exp(middle + half - moved)))
+    return Centred(round(process * math.exp(moved)), ends, False, len(ratios))
+
+
+def moved_parts(parts: Mapping[str, int], process: int) -> dict[str, int]:
+    """Parts that add up to `process`: what is more is the allocator's, what is less is taken from what comes and goes.
+
+    Where that is not enough (less was measured than is resident) the weights give way, which a page that was never
+    touched explains on a CPU.
+    """
+    moved = dict(parts)
+    missing = process - sum(parts.values())
+    if missing >= 0:
+        moved["allocator"] = moved.get("allocator", 0) + missing
+        return moved
+    for name in (*GIVES_WAY, "optimizer", "adapter", "context", "workspace", "weights"):
+        taken = min(moved.get(name, 0), -missing)
+        if taken:
+            moved[name] -= taken
+            missing += taken
+    return moved
