@@ -16,7 +16,8 @@ and new ones may appear; a reader ignores what it does not know. Bytes, seconds 
 | device | utilisation, temperature, power_watts, power_limit_watts, memory_used, memory_total, cpu_percent, rss_bytes |
 | command | id, command, accepted, reason |
 | warning | message, remedy |
-| recovery | before, after, why |
+| recovery | before, after, label, why, attempt, most |
+| on_end | command, exit_code (none: it took too long) |
 | end | status, reason, remedy, exit_code, signal, first_eval_loss, last_eval_loss, best_eval_loss, best_step, adapter, steps, tokens, seconds, recording_seconds (spent in the callback), peak_bytes, predicted_bytes |
 """
 
@@ -39,6 +40,7 @@ Kind = Literal[
     "command",
     "warning",
     "recovery",
+    "on_end",
     "end",
 ]
 Status = Literal[
@@ -50,11 +52,12 @@ Status = Literal[
     "evaluating",
     "saving",
     "recovering",
+    "paused",
     "finished",
     "stopped",
     "failed",
 ]
-Command = Literal["stop", "stop_now", "checkpoint", "evaluate"]
+Command = Literal["stop", "stop_now", "checkpoint", "evaluate", "pause", "continue", "stop_after_epoch"]
 
 ENDED: Final[frozenset[str]] = frozenset({"finished", "stopped", "failed"})
 """Statuses after which nothing more happens."""

@@ -77,10 +77,10 @@ def launch(
 
 
 def resume_run(path: Path, *, allow_busy: bool = False) -> Path:
-    """Continue a run from its last complete checkpoint.
+    """Continue a run from its last whole checkpoint, or from the beginning where it had not come to one.
 
     Raises:
-        InputError: It is running, has finished, left no checkpoint, or its device is busy or gone.
+        InputError: It is running, has finished, or its device is busy or gone.
     """
     from trainer.supervisor import read_device
 
@@ -90,27 +90,12 @@ def resume_run(path: Path, *, allow_busy: bool = False) -> Path:
         raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")
     if state.status == "finished":
         raise InputError(f"{folder.id} has finished.", remedy=f"Its adapter is in {folder.adapter}.")
-    if not complete_checkpoints(folder):
-        raise InputError(
-            f"{folder.id} left no checkpoint to continue from.",
-            remedy=f"Start it again: `lora-wizard train {folder.config}`.",
-        )
     device = read_device(folder)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
     write_state(folder, replace(state, status="starting", reason=None, exit_code=None, signal=None))
     _start_supervisor(folder, device, allow_busy=allow_busy, resume=True)
     return path
-
-
-def complete_checkpoints(folder: RunFolder) -> tuple[Path, ...]:
-    """Checkpoints that can be continued from, oldest first: trainer state and weights are there."""
-    found = []
-    for path in folder.checkpoints.glob("checkpoint-*"):
-        weights = any(path.glob("*.safetensors"))
-        if path.name[11:].isdigit() and weights and (path / "trainer_state.json").is_file():
-            found.append(path)
-    return tuple(sorted(found, key=lambda path: int(path.name[11:])))
 
 
 def _require_room(path: Path, plan: Mapping[str, Any]) -> None:

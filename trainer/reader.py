@@ -20,7 +20,7 @@ from trainer.tail import Tail, last_lines
 RECENT_EVENTS: Final = 500
 LOG_LINES: Final = 200
 SHOWN: Final = frozenset(
-    {"status", "start", "preflight", "eval", "checkpoint", "sample", "command", "warning", "recovery", "end"}
+    {"status", "start", "preflight", "eval", "checkpoint", "sample", "command", "warning", "recovery", "on_end", "end"}
 )
 """Kinds that a person reads one by one; steps and device readings are curves."""
 
@@ -172,6 +172,9 @@ class RunReader:
             case "start":
                 self._latest["start"] = event
                 self._go_back(whole(event.get("resumed_from")))
+            case "recovery":
+                # What runs now has changed.
+                self.__dict__.pop("_config", None)
             case "preflight" | "end":
                 self._latest[str(kind)] = event
             case "status" if event.get("status") == "starting":

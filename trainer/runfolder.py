@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 from presets.errors import InputError
 from trainer.events import Kind, event
+from trainer.secrets import mask
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """A run holds a person's data and answers: nobody else may read it."""
@@ -126,15 +128,40 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, document: Mapping[str, Any]) -> None:
-    """Append one JSON line in one write, so that lines of several writers never mix (O_APPEND)."""
+    """Append one JSON line in one write, so that lines of several writers never mix (O_APPEND).
+
+    Raises:
+        OSError: The line was not written, or not whole.
+    """
     line = json.dumps(document, ensure_ascii=False, allow_nan=True, separators=(",", ":"), default=str) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    data = line.encode("utf-8", "replace")
     try:
-        os.write(descriptor, line.encode("utf-8", "replace"))
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
 
+def mend(path: Path) -> None:
+    """End a torn last line, which a killed writer or a full disk left, so that the next line stands alone."""
+    try:
+        with path.open("r+b", buffering=0) as stream:
+            if stream.seek(0, os.SEEK_END) == 0:
+                return
+            stream.seek(-1, os.SEEK_END)
+            torn = stream.read(1) != b"\n"
+    except FileNotFoundError:
+        return
+    if torn:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(descriptor, b"\n")
+        finally:
+            os.close(descriptor)
+
+
 def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
-    """Append one event, now."""
-    append_line(folder.events, event(kind, time.time(), **keys))
+    """Append one event, now; what looks like a secret is masked."""
+    shown = {key: mask(value) if isinstance(value, str) else value for key, value in keys.items()}
+    append_line(folder.events, event(kind, time.time(), **shown))

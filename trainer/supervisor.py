@@ -20,15 +20,21 @@ from pathlib import Path
 from presets.errors import WizardError
 from recommender.machine.facts import Device
 from trainer.device_watch import DeviceWatch
+from trainer.ending import run_on_end, unsaid_end
 from trainer.environment import child_environment, module_command
 from trainer.events import HEARTBEAT_SECONDS, event
 from trainer.lock import acquire, lock_path
 from trainer.processes import Process
-from trainer.runfolder import RunFolder, append_line, record
+from trainer.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
+from trainer.runfolder import RunFolder, append_line, mend, record
 from trainer.state import RunState, fold, read_state, write_state
-from trainer.tail import Tail, last_lines
+from trainer.tail import Tail
 
 POLL_SECONDS = 0.25
+OUT_OF_MEMORY_EXIT = 3
+"""The worker's exit code that asks for a restart with less memory."""
+ROLL_BACK_EXIT = 4
+"""The one that asks for a restart from the last checkpoint at half the rate."""
 
 
 class Supervisor:
@@ -43,12 +49,16 @@ class Supervisor:
         self.watch = DeviceWatch(device)
         self.worker: subprocess.Popen[bytes] | None = None
         self.stops = 0
+        self.recoveries = 0
+        self.kills = kernel_kills()
 
     def run(self) -> int:
         """Supervise until the worker has ended; returns its exit code."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         signal.signal(signal.SIGINT, lambda *_: self._stop())
+        with suppress(OSError):
+            mend(self.folder.events)
         self.tail.documents()
         before = read_state(self.folder)
         state = RunState(
@@ -58,13 +68,53 @@ class Supervisor:
             started=before.started or time.time(),
             heartbeat=time.time(),
         )
-        self.worker = self._start_worker()
-        if self.stops:
-            self.worker.terminate()
-        state = replace(state, worker=Process.of(self.worker.pid))
-        record(self.folder, "status", status="starting")
-        state = self._follow(state)
-        return self._finish(state)
+        status = "starting"
+        while True:
+            self.kills = kernel_kills()
+            self.worker = self._start_worker()
+            if self.stops:
+                self.worker.terminate()
+            state = replace(state, worker=Process.of(self.worker.pid))
+            with suppress(OSError):
+                record(self.folder, "status", status=status)
+            state = self._follow(state)
+            if not self._recover():
+                return self._finish(state)
+            self.resume, status = True, "recovering"
+
+    def _recover(self) -> bool:
+        """Whether the worker can go on with a changed configuration; then the change is made and recorded."""
+        assert self.worker is not None
+        code = self.worker.returncode
+        if self.stops or self.recoveries >= MOST_RECOVERIES:
+            return False
+        killed = code == -signal.SIGKILL and kernel_kills() > self.kills
+        if code == ROLL_BACK_EXIT:
+            found, why = half_the_rate(self.folder), "the loss or the gradient was not a number"
+        elif code == OUT_OF_MEMORY_EXIT or (killed and self.device.kind == "cpu"):
+            # With a GPU, host memory holds what is the same for any batch: a restart would go the same way.
+            found = find_recovery(self.folder, self.device)
+            why = "the kernel killed the worker for memory" if killed else "out of memory"
+        else:
+            return False
+        if found is None:
+            return False
+        try:
+            found.apply(self.folder)
+            record(
+                self.folder,
+                "recovery",
+                before=dict(found.before),
+                after=dict(found.after),
+                label=found.label,
+                why=why,
+                attempt=self.recoveries + 1,
+                most=MOST_RECOVERIES,
+            )
+        except OSError:
+            return False
+        self.recoveries += 1
+        return True
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
         command = module_command("trainer.worker", str(self.folder.path), *(["--resume"] if self.resume else []))
@@ -124,49 +174,30 @@ class Supervisor:
         code = self.worker.returncode
         state = self._fold(state)
         if not state.ended:
-            document = event("end", time.time(), **_unsaid_end(code, self.folder, asked=self.stops > 0))
+            document = event("end", time.time(), **self._unsaid_end(code))
             with suppress(OSError):
                 append_line(self.folder.events, document)
             state = fold(state, document)
         name = signal.Signals(-code).name if code < 0 else None
         self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name))
+        run_on_end(self.folder, state)
         return 0 if state.status in {"finished", "stopped"} else 1
+
+    def _unsaid_end(self, code: int) -> dict[str, object]:
+        if code == OUT_OF_MEMORY_EXIT:
+            remedy = out_of_memory_remedy(self.folder, self.device)
+            return {"status": "failed", "reason": "out of memory", "remedy": remedy, "exit_code": code}
+        if code == ROLL_BACK_EXIT:
+            reason = f"the loss was still not a number after {self.recoveries} times at half the rate"
+            remedy = "Look at the rows of that step (`lora-wizard data`); train in bf16 or fp32, or at a lower rate."
+            return {"status": "failed", "reason": reason, "remedy": remedy, "exit_code": code}
+        return unsaid_end(code, self.folder, asked=self.stops > 0)
 
     def _stop(self) -> None:
         """First: save and stop. Second: stop now."""
         self.stops += 1
         if self.worker is not None and self.worker.poll() is None:
             self.worker.send_signal(signal.SIGTERM if self.stops < 3 else signal.SIGKILL)
-
-
-def _unsaid_end(code: int, folder: RunFolder, *, asked: bool) -> dict[str, object]:
-    """The end event of a worker that could not write its own: it was killed, or died in a library.
-
-    Args:
-        code: Its exit code, negative for a signal.
-        folder: The run.
-        asked: Whether this supervisor had been asked to stop; before it listens, a signal ends a worker at once.
-    """
-    if asked and code in (-signal.SIGTERM, -signal.SIGKILL):
-        return {"status": "stopped", "reason": "stopped at once, as asked", "exit_code": code}
-    log = last_lines(folder.log, 1)
-    last = f"; the log ends with: {log[0].strip()[:200]}" if log else ""
-    if code < 0:
-        name = signal.Signals(-code).name
-        why = f"the worker was killed by {name}"
-        remedy = (
-            "SIGKILL is what the kernel sends when the host's memory is used up. `lora-wizard resume` continues from "
-            "the last checkpoint; leave more host memory free if it happens again."
-            if name == "SIGKILL"
-            else "`lora-wizard resume` continues from the last checkpoint."
-        )
-        return {"status": "failed", "reason": why + last, "remedy": remedy, "signal": name, "exit_code": code}
-    return {
-        "status": "failed",
-        "reason": f"the worker ended with exit code {code}{last}",
-        "remedy": f"{folder.log} has everything that it printed.",
-        "exit_code": code,
-    }
 
 
 def read_device(folder: RunFolder) -> Device:

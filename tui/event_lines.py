@@ -164,9 +164,16 @@ def _warning(event: Event) -> Said:
 
 
 def _recovery(event: Event) -> Said:
-    before, after = event.get("before"), event.get("after")
+    before, after, label = event.get("before"), event.get("after"), word(event, "label")
     change = f": {clean(str(before))} → {clean(str(after))}" if before is not None and after is not None else ""
+    change = f": {label}" if label else change
     return f"recovered{change}{_joined(', because ', word(event, 'why'), '')}", "caution"
+
+
+def _on_end(event: Event) -> Said:
+    code = whole(event, "exit_code")
+    outcome = "took too long" if code is None else "done" if code == 0 else f"exit code {code}"
+    return f"on_end: {word(event, 'command') or ''} · {outcome}", "quiet" if code == 0 else "caution"
 
 
 def _end(event: Event) -> Said:
@@ -184,6 +191,9 @@ COMMAND_WORDS: Final[Mapping[str, str]] = {
     "stop_now": "stop without saving",
     "checkpoint": "checkpoint now",
     "evaluate": "evaluate now",
+    "pause": "pause",
+    "continue": "continue",
+    "stop_after_epoch": "stop after this epoch",
 }
 _SAYINGS: Final[Mapping[str, Callable[[Event], Said]]] = {
     "status": _status,
@@ -197,5 +207,6 @@ _SAYINGS: Final[Mapping[str, Callable[[Event], Said]]] = {
     "command": _command,
     "warning": _warning,
     "recovery": _recovery,
+    "on_end": _on_end,
     "end": _end,
 }

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Method = Literal["qlora", "lora", "full"]
 Precision = Literal["bf16", "fp16", "fp32"]
+Task = Literal["style", "task", "domain"]
 Goal = Literal["balanced", "fastest", "longest-context", "best-quality", "smallest-memory"]
 
 
@@ -101,6 +102,7 @@ class Data(Section):
     max_length: Count = Field(1024, ge=8, description="tokens a row may have; the rest is cut")
     packing: Literal["auto"] | bool = Field("auto", description="several rows in one sequence")
     train_on: Literal["assistant", "all"] = Field("assistant", description="which tokens the loss sees")
+    task: Task = Field("task", description="what the rows teach: a style or format, a task, a new domain or language")
     skip_bad_rows: bool = Field(False, description="leave rows out that cannot be read; their number is recorded")
 
     @property
@@ -150,6 +152,12 @@ class Run(Section):
     save_total_limit: Count = Field(2, ge=1, description="checkpoints kept")
     report_to: list[str] = Field(default_factory=list)
     on_end: str | None = Field(None, description="a command run when the run has ended, well or badly")
+    on_nonfinite: Literal["skip", "rollback"] = Field(
+        "skip", description="NaN or infinity: skip that step, or go back to the last checkpoint at half the rate"
+    )
+    early_stopping: Annotated[Count, Field(ge=1)] | None = Field(
+        None, description="stop after so many evaluations without a better loss, and keep the best"
+    )
 
 
 class FinetuneConfig(Section):

@@ -7,15 +7,17 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO, cast
 
 from presets.errors import WizardError
-from trainer.launch import complete_checkpoints
-from trainer.runfolder import RunFolder, record
+from trainer.adapter import mend_adapter
+from trainer.checkpoints import complete_checkpoints
+from trainer.runfolder import RunFolder, mend
+from trainer.secrets import MaskedStream
+from trainer.supervisor import OUT_OF_MEMORY_EXIT, ROLL_BACK_EXIT
 from trainer.worker.orphan import Orphan
 from trainer.worker.requests import Requests, StopNow
-
-OUT_OF_MEMORY_EXIT = 3
-"""Told apart by the supervisor from other failures."""
+from trainer.worker.room import record
 
 
 def main() -> int:
@@ -28,10 +30,19 @@ def main() -> int:
     folder = RunFolder(chosen.run.absolute())
     if chosen.preflight_only:
         return _guarded(folder, lambda: _measure(folder), print_only=True)
+    # Before any library takes hold of them: what is printed goes to the log, and a log is passed on.
+    sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
+    mend(folder.events)
+    mend_adapter(folder)
     requests = Requests(folder)
     requests.listen_to_signals()
-    with Orphan(folder):
-        return _guarded(folder, lambda: _train(folder, requests, resume=chosen.resume), print_only=False)
+    with Orphan(folder) as orphan:
+        return _guarded(
+            folder,
+            lambda: _train(folder, requests, resume=chosen.resume),
+            print_only=False,
+            supervised=lambda: not orphan.alone,
+        )
 
 
 def _measure(folder: RunFolder) -> int:
@@ -47,7 +58,9 @@ def _train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     return train(folder, requests, resume=resume)
 
 
-def _guarded(folder: RunFolder, work: Callable[[], int], *, print_only: bool) -> int:
+def _guarded(
+    folder: RunFolder, work: Callable[[], int], *, print_only: bool, supervised: Callable[[], bool] = lambda: False
+) -> int:
     """Do the work; whatever ends it is said in one sentence."""
     try:
         return work()
@@ -62,9 +75,10 @@ def _guarded(folder: RunFolder, work: Callable[[], int], *, print_only: bool) ->
     except Exception as error:
         traceback.print_exc()
         if _is_out_of_memory(error):
-            remedy = "Lower the batch size (accumulate more), or turn gradient checkpointing on."
-            return _failed(folder, "out of memory", remedy, OUT_OF_MEMORY_EXIT, print_only=print_only)
+            return _out_of_memory(folder, error, supervised=supervised(), print_only=print_only)
         first = (str(error).splitlines() or [""])[0][:300]
+        if type(error).__name__ == "RollBack":
+            return _roll_back(folder, first, supervised=supervised())
         why = f"{type(error).__name__}: {first}"
         return _failed(folder, why, f"{folder.log.name} has the details.", 1, print_only=print_only)
 
@@ -75,27 +89,27 @@ def _failed(folder: RunFolder, reason: str, remedy: str, code: int, *, print_onl
 
         print(json.dumps({"reason": reason, "remedy": remedy}))
     else:
-        remedy = _priced_remedy(folder) or remedy if code == OUT_OF_MEMORY_EXIT else remedy
         record(folder, "end", status="failed", reason=reason, remedy=remedy, exit_code=code)
     return code
 
 
-def _priced_remedy(folder: RunFolder) -> str:
-    """The least harmful change that the estimator knows, in words; empty when it knows none."""
-    from recommender.config.io import load_config
-    from recommender.estimate import estimate
-    from recommender.model.reader import read_model
-    from recommender.remedies import remedies
-    from recommender.units import gib
-    from trainer.supervisor import read_device
+def _out_of_memory(folder: RunFolder, error: BaseException, *, supervised: bool, print_only: bool) -> int:
+    """Leave with the exit code that asks the supervisor for less memory; it says how the run goes on or ends."""
+    said = (str(error).splitlines() or [""])[0][:300]
+    if supervised and not print_only:
+        record(folder, "warning", message=f"Out of memory: {said}")
+        return OUT_OF_MEMORY_EXIT
+    remedy = "Lower the batch size (accumulate more), or turn gradient checkpointing on."
+    return _failed(folder, "out of memory", remedy, OUT_OF_MEMORY_EXIT, print_only=print_only)
 
-    try:
-        config, device = load_config(folder.effective_config), read_device(folder)
-        spec = read_model(config.model, revision=config.revision)
-        found = remedies(config, spec, device, None, estimate(config, spec, device))
-    except (WizardError, OSError, ValueError, KeyError, TypeError):
-        return ""
-    return f"{found[0].label} saves {gib(found[0].saves_bytes)}; {found[0].costs}" if found else ""
+
+def _roll_back(folder: RunFolder, why: str, *, supervised: bool) -> int:
+    """Leave with the exit code that asks the supervisor for half the rate."""
+    if supervised:
+        record(folder, "warning", message=f"The {why}.")
+        return ROLL_BACK_EXIT
+    remedy = "Lower the learning rate and resume; under fp16 try bf16 or fp32."
+    return _failed(folder, f"the {why}", remedy, ROLL_BACK_EXIT, print_only=False)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,18 +17,21 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, count_steps
+from trainer.checkpoints import newest_whole, step_of
 from trainer.download import download
-from trainer.launch import complete_checkpoints
-from trainer.runfolder import RunFolder, record
+from trainer.runfolder import RunFolder
 from trainer.worker.adapter import adapter_config
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
 from trainer.worker.memory import MemoryMeter
 from trainer.worker.past import Past, read_past
 from trainer.worker.preflight import preflight
+from trainer.worker.recorder import StepRecorder
 from trainer.worker.requests import Requests
+from trainer.worker.result import finish_adapter
+from trainer.worker.room import record
 from trainer.worker.rows import Rows, longest, read_rows
 from trainer.worker.sample import record_sample
-from trainer.worker.watched import StepRecorder, WatchedTrainer
+from trainer.worker.watched import WatchedTrainer, undisturbed
 
 
 @dataclass
@@ -75,7 +78,8 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         callbacks=[recorder],
     )
     settle_trainable_dtypes(trainer.model, config.training.precision)
-    trainer.watch(folder, past)
+    needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
+    trainer.watch(folder, past, requests, config, needed)
     if len(trainer.train_dataset) != len(rows.train):
         # Packed: only now it is known into how many sequences.
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
@@ -142,23 +146,37 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
         InputError: The model or the data cannot be used.
     """
     began = time.monotonic()
-    checkpoints = complete_checkpoints(folder) if resume else ()
-    done = int(checkpoints[-1].name.rpartition("-")[2]) if checkpoints else 0
-    job = build(folder, requests, read_past(folder, done) if checkpoints else Past())
+    checkpoint = _last_checkpoint(folder) if resume else None
+    done = step_of(checkpoint) if checkpoint else 0
+    job = build(folder, requests, read_past(folder, done) if checkpoint else Past())
     plan = _plan(folder)
     _record_start(job, done)
-    if not checkpoints:
+    if checkpoint is None:
         _before(job, plan)
+    else:
+        if folder.effective_config.read_bytes() != folder.config.read_bytes():
+            _preflight(job, plan)
+        evaluates_here = job.steps.eval_every is not None and done % job.steps.eval_every == 0
+        job.recorder.go_on(job.trainer, checkpoint, evaluates_here)
     requests.leave_if_asked()
     record(folder, "status", status="training")
-    job.trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
-    finished = int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
+    job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
     # The adapter first: nothing that comes after may cost it.
-    _save_adapter(job)
+    finish_adapter(job)
     if finished:
         _after(job)
     _record_end(job, "finished" if finished else "stopped", plan, time.monotonic() - began)
     return 0
+
+
+def _last_checkpoint(folder: RunFolder) -> Path | None:
+    """The newest whole checkpoint; says which newer ones are damaged."""
+    found, passed_over = newest_whole(folder)
+    for wrong in passed_over:
+        instead = f"the run goes on from {found.name}" if found else "the run begins anew"
+        record(folder, "warning", message=f"{wrong}: {instead}.")
+    return found
 
 
 def _plan(folder: RunFolder) -> dict[str, Any]:
@@ -176,14 +194,20 @@ def _predicted(plan: dict[str, Any]) -> int | None:
 
 def _before(job: Job, plan: dict[str, Any]) -> None:
     """The worst step, the loss and one answer before anything is trained."""
+    _preflight(job, plan)
+    if job.rows.held_out is not None:
+        job.trainer.evaluate()
+    job.requests.leave_if_asked()
+    with undisturbed():
+        record_sample(job.folder, job.trainer.model, job.rows.sampled_from, job.rows.sampled_row, when="before", step=0)
+
+
+def _preflight(job: Job, plan: dict[str, Any]) -> None:
+    """Measure and record."""
     job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
     record(job.folder, "preflight", predicted_bytes=_predicted(plan), **run_preflight(job))
     job.requests.leave_if_asked()
-    if job.rows.held_out is not None:
-        job.trainer.evaluate()
-    job.requests.leave_if_asked()
-    record_sample(job.folder, job.trainer.model, job.rows.sampled_from, job.rows.sampled_row, when="before", step=0)
 
 
 def _record_start(job: Job, done: int) -> None:
@@ -216,24 +240,13 @@ def _after(job: Job) -> None:
     record_sample(job.folder, trainer.model, job.rows.sampled_from, job.rows.sampled_row, when="after", step=step)
 
 
-def _save_adapter(job: Job) -> None:
-    """Write adapter/ under a temporary name, then rename: it is there whole or not at all."""
-    record(job.folder, "status", status="saving")
-    temporary = job.folder.path / ".adapter.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    model = job.trainer.model
-    options: dict[str, Any] = {}
-    if job.config.method != "full":
-        # The vocabulary is never resized; finding that out by itself, PEFT would ask the hub.
-        options["save_embedding_layers"] = False
-        if job.spec.hub_id:
-            # Loaded from a folder of this machine's cache: another machine knows it by its name.
-            model.peft_config["default"].base_model_name_or_path = job.spec.hub_id
-            model.peft_config["default"].revision = job.config.revision
-    model.save_pretrained(str(temporary), **options)
-    job.trainer.processing_class.save_pretrained(str(temporary))
-    shutil.rmtree(job.folder.adapter, ignore_errors=True)
-    temporary.rename(job.folder.adapter)
+def _why(job: Job, status: str) -> str:
+    if job.trainer.stopped_early and job.trainer.best:
+        loss, step = job.trainer.best
+        return f"stopped early: no better evaluation since step {step} ({loss:.4f}), whose adapter is kept"
+    if job.requests.stop_after_epoch and not job.requests.stop and status == "stopped":
+        return "stopped after the epoch, as asked"
+    return "every step is done" if status == "finished" else "stopped as asked"
 
 
 def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> None:
@@ -243,7 +256,7 @@ def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> 
         job.folder,
         "end",
         status=status,
-        reason="every step is done" if status == "finished" else "stopped as asked",
+        reason=_why(job, status),
         remedy=None if status == "finished" else f"`lora-wizard resume {job.folder.id}` continues it.",
         exit_code=0,
         **{key: value for key, value in losses.items() if value is not None and math.isfinite(value)},

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from trainer.ending import run_on_end
 from trainer.events import HEARTBEAT_SECONDS
 from trainer.runfolder import RunFolder
 from trainer.state import fold, read_state, write_state
@@ -44,17 +45,24 @@ class Orphan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write the last state too, where nobody else does."""
+        """Write the last state too and run the person's command, where nobody else does."""
         self._left.set()
         self._thread.join()
         self._beat()
+        if self.alone and (state := read_state(self._folder)).ended:
+            run_on_end(self._folder, state)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the supervisor is gone."""
+        return self._parent() != self._born_to
 
     def _watch(self) -> None:
         while not self._left.wait(self._every):
             self._beat()
 
     def _beat(self) -> None:
-        if self._parent() == self._born_to:
+        if not self.alone:
             return
         state = read_state(self._folder)
         for document in self._tail.documents():

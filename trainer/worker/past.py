@@ -20,6 +20,9 @@ class Past:
     last_eval: float | None = None
     best: tuple[float, int] | None = None
     """Lowest evaluation loss and its step."""
+    last_eval_step: int | None = None
+    since_best: int = 0
+    """Evaluations after the best one."""
 
 
 def read_past(folder: RunFolder, step: int) -> Past:
@@ -42,9 +45,12 @@ def read_past(folder: RunFolder, step: int) -> Past:
         elif event.get("kind") == "eval" and at is not None and at <= step:
             evals[at] = loss if (loss := number(event.get("eval_loss"))) is not None else math.inf
     finite = [(loss, at) for at, loss in sorted(evals.items()) if math.isfinite(loss)]
+    best = min(finite) if finite else None
     return Past(
         tokens=tokens[max(tokens)] if tokens else 0,
         first_eval=finite[0][0] if finite else None,
         last_eval=finite[-1][0] if finite else None,
-        best=min(finite) if finite else None,
+        best=best,
+        last_eval_step=max(evals) if evals else None,
+        since_best=sum(at > best[1] for at in evals) if best else len(evals),
     )

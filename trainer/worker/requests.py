@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 from dataclasses import dataclass, field
 from typing import get_args
 
 from trainer.events import Command
-from trainer.runfolder import RunFolder, record
+from trainer.runfolder import RunFolder
 from trainer.tail import Tail
+from trainer.worker.room import record
 
 
 class StopNow(BaseException):
@@ -24,6 +27,9 @@ class Requests:
     """Save and stop at the end of this step."""
     checkpoint: bool = False
     evaluate: bool = False
+    pause: bool = False
+    """Rest at the end of this step until told to go on."""
+    stop_after_epoch: bool = False
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,12 +53,14 @@ class Requests:
         Raises:
             StopNow: One asked for that.
         """
-        for document in self._tail.documents():
+        documents = self._tail.documents()
+        mine = bool(documents) and self._from_owner()
+        for document in documents:
             command, identity = document.get("command"), document.get("id")
-            known = command in get_args(Command)
-            why = None if known else "unknown command"
+            known = mine and command in get_args(Command)
+            why = None if known else "unknown command" if mine else "commands.jsonl is somebody else's"
             record(self.folder, "command", id=identity, command=command, accepted=known, reason=why)
-            match command:
+            match command if known else None:
                 case "stop":
                     self.stop = True
                 case "stop_now":
@@ -61,6 +69,20 @@ class Requests:
                     self.checkpoint = True
                 case "evaluate":
                     self.evaluate = True
+                case "pause":
+                    self.pause = True
+                case "continue":
+                    self.pause = False
+                case "stop_after_epoch":
+                    self.stop_after_epoch = True
+
+    def _from_owner(self) -> bool:
+        """Whether nobody but this user can have written the requests."""
+        try:
+            status = self.folder.commands.stat()
+        except OSError:
+            return False
+        return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
     def leave_if_asked(self) -> None:
         """Before and after training any stop is at once: there is nothing of a step to save.

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from recommender.data.dataset import DataSet
-from trainer.runfolder import RunFolder, record
+from trainer.runfolder import RunFolder
+from trainer.worker.room import record
 
 NEW_TOKENS = 64
 

@@ -1,163 +1,220 @@
-"""SFTTrainer with its evaluations and checkpoints told as events, and the callback that tells its steps."""
+"""SFTTrainer whose evaluations, checkpoints and troubles are told as events, and which is continued from exactly."""
 
 from __future__ import annotations
 
+import json
 import math
-import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from trainer.launch import complete_checkpoints
-from trainer.runfolder import RunFolder, record
-from trainer.worker.memory import MemoryMeter
+from recommender.config.schema import FinetuneConfig
+from trainer.checkpoints import drop_old, seal, sync_folder
+from trainer.runfolder import RunFolder
+from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
 from trainer.worker.past import Past
 from trainer.worker.requests import Requests
+from trainer.worker.room import LOOK_SECONDS, record, save_with_room
 
-IMITATE_OOM = "LORA_WIZARD_IMITATE_OOM_TOKENS"
-"""For tests on a CPU: a training batch of more tokens than this raises what CUDA raises."""
+PROGRESS = "progress.json"
+"""What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""
+MOST_SKIPPED = 5
+"""Steps in a row without a finite gradient, after which skipping heals nothing."""
+
+
+class RollBack(Exception):
+    """The run shall go back to its last checkpoint and on from there at half the rate."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Draw no random number that training would have drawn: an evaluation more or less changes no later step."""
+    states = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        if states[1]:
+            torch.cuda.set_rng_state_all(states[1])
 
 
 class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
     """TRL's trainer; what it does is told, and a checkpoint is there whole or not at all."""
 
-    def watch(self, folder: RunFolder, past: Past) -> None:
-        """Tell evaluations and checkpoints to this run's record, going on from what was."""
-        self.folder = folder
+    def watch(self, folder: RunFolder, past: Past, requests: Requests, config: FinetuneConfig, needed: int) -> None:
+        """Tell evaluations and checkpoints to this run's record, going on from what was.
+
+        Args:
+            folder: The run.
+            past: What its earlier lives came to.
+            requests: Obeyed in pauses.
+            config: The run's configuration.
+            needed: Bytes of a checkpoint, as predicted; 0 where nobody did.
+        """
+        self.folder, self.requests, self.config = folder, requests, config
         self.first_eval, self.last_eval, self.best = past.first_eval, past.last_eval, past.best
-        self.evaluated_at: int | None = None
+        self.since_best = past.since_best
+        self.evaluated_at: int | None = past.last_eval_step
         self._total_train_tokens = past.tokens
         self._saving_to: Path | None = None
+        self._needed = needed
+        self._skipped = 0
+        self.stopped_early = False
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Evaluate, and record the loss."""
         record(self.folder, "status", status="evaluating")
         began = time.perf_counter()
-        metrics: dict[str, float] = super().evaluate(*arguments, **options)
-        loss, step = metrics.get("eval_loss"), int(self.state.global_step)
-        if loss is not None:
-            self.first_eval = loss if self.first_eval is None else self.first_eval
-            self.last_eval, self.evaluated_at = loss, step
-            best = math.isfinite(loss) and (self.best is None or loss < self.best[0])
-            if best:
-                self.best = (loss, step)
-            seconds = time.perf_counter() - began
-            record(
-                self.folder, "eval", step=step, eval_loss=loss, rows=len(self.eval_dataset), seconds=seconds, best=best
-            )
+        with undisturbed():
+            metrics: dict[str, float] = super().evaluate(*arguments, **options)
+        if (loss := metrics.get("eval_loss")) is not None:
+            self._take_evaluation(loss, time.perf_counter() - began)
         record(self.folder, "status", status="training")
         return metrics
 
-    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+    def _take_evaluation(self, loss: float, seconds: float) -> None:
+        step = int(self.state.global_step)
+        self.first_eval = loss if self.first_eval is None else self.first_eval
+        self.last_eval, self.evaluated_at = loss, step
+        best = math.isfinite(loss) and (self.best is None or loss < self.best[0])
+        self.best = (loss, step) if best else self.best
+        self.since_best = 0 if best else self.since_best + 1
+        record(self.folder, "eval", step=step, eval_loss=loss, rows=len(self.eval_dataset), seconds=seconds, best=best)
+        if (patience := self.config.run.early_stopping) is None or step == 0:
+            return
+        # The best is what the run leaves: it must have a checkpoint of its own.
+        self.control.should_save |= best
+        if self.since_best >= patience and step < int(self.state.max_steps):
+            self.stopped_early = self.control.should_training_stop = self.control.should_save = True
+
+    def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
+        """Log, evaluate and save as Trainer does; then rest where a person asked for it."""
+        super()._maybe_log_save_evaluate(*arguments, **options)
+        if self._globalstep_last_logged == self.state.global_step and not torch.isfinite(self._tr_loss).all():
+            # Trainer subtracts the logged sum from itself, and NaN - NaN is NaN for ever after.
+            self._tr_loss.zero_()
+        if self.requests.pause and not self.control.should_training_stop:
+            self._rest()
+
+    def _rest(self) -> None:
+        record(self.folder, "status", status="paused", reason="as asked; `lora-wizard continue` goes on")
+        while self.requests.pause and not self.requests.stop:
+            time.sleep(LOOK_SECONDS)
+            self.requests.poll()
+            if self.requests.checkpoint:
+                self.requests.checkpoint = False
+                self._save_checkpoint(self.model, None)
+                record(self.folder, "status", status="paused")
+            if self.requests.evaluate and self.eval_dataset is not None:
+                self.evaluate()
+                record(self.folder, "status", status="paused")
+            self.requests.evaluate = False
+        if self.requests.stop:
+            self._save_checkpoint(self.model, None)
+            self.control.should_training_stop = True
+        record(self.folder, "status", status="training")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save under another name, then rename: a run killed while saving resumes from the checkpoint before."""
         record(self.folder, "status", status="saving")
         began = time.perf_counter()
-        self._saving_to = self.folder.checkpoints / ".saving"
-        shutil.rmtree(self._saving_to, ignore_errors=True)
-        try:
-            super()._save_checkpoint(*arguments, **options)
-        finally:
-            written, self._saving_to = self._saving_to, None
         name = f"checkpoint-{self.state.global_step}"
+        written = self.folder.checkpoints / ".saving" / name
+        size = 0
+
+        def save() -> None:
+            nonlocal size
+            self._saving_to = written.parent
+            shutil.rmtree(written.parent, ignore_errors=True)
+            try:
+                super(WatchedTrainer, self)._save_checkpoint(model, trial)
+                (written / PROGRESS).write_text(json.dumps(self._progress()))
+                size = seal(written)
+            except BaseException:
+                shutil.rmtree(written.parent, ignore_errors=True)
+                raise
+            finally:
+                self._saving_to = None
+
+        with undisturbed():
+            save_with_room(self.folder, self._needed, save, self.requests.poll, "saving")
+        self._needed = size
         path = self.folder.checkpoints / name
         shutil.rmtree(path, ignore_errors=True)
-        (written / name).rename(path)
-        for old in complete_checkpoints(self.folder)[: -self.args.save_total_limit]:
-            shutil.rmtree(old, ignore_errors=True)
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        written.rename(path)
+        sync_folder(self.folder.checkpoints)
         relative = str(path.relative_to(self.folder.path))
         seconds = time.perf_counter() - began
         record(self.folder, "checkpoint", step=int(self.state.global_step), path=relative, bytes=size, seconds=seconds)
+        drop_old(self.folder, int(self.args.save_total_limit), self.best[1] if self.best else None)
         record(self.folder, "status", status="training")
+
+    def _progress(self) -> dict[str, Any]:
+        """The state of the sums between two log lines, which Trainer does not keep."""
+        loss = float(self._tr_loss.item())
+        return {
+            "tokens": int(self._total_train_tokens),
+            "loss_since_log": loss if math.isfinite(loss) else 0.0,
+            "last_logged_step": int(self._globalstep_last_logged),
+        }
+
+    def go_on_from(self, checkpoint: Path) -> None:
+        """Put back what Trainer leaves out, once it has loaded a checkpoint and before its first step."""
+        raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
+        self._total_train_tokens = int(raw["tokens"])
+        self._tr_loss += float(raw["loss_since_log"])
+        self._globalstep_last_logged = int(raw["last_logged_step"])
+        self._obey_rate()
+
+    def _obey_rate(self) -> None:
+        """The configuration's rate holds, also where the checkpoint was trained at another (after going back)."""
+        rate, scheduler = float(self.args.learning_rate), self.lr_scheduler
+        if all(base == rate for base in scheduler.base_lrs):
+            return
+        shares = [
+            now / base if base else 0.0 for now, base in zip(scheduler.get_last_lr(), scheduler.base_lrs, strict=True)
+        ]
+        scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
+        for group, share in zip(self.optimizer.param_groups, shares, strict=True):
+            group["initial_lr"], group["lr"] = rate, rate * share
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._saving_to) if self._saving_to else str(super()._get_output_dir(trial))
 
-    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """The loss of one micro-batch; imitates an out-of-memory where a test asks for it."""
-        limit = os.environ.get(IMITATE_OOM)
-        if limit and model.training and inputs["input_ids"].numel() > int(limit):
-            raise torch.OutOfMemoryError("CUDA out of memory (imitated)")
-        return super().compute_loss(model, inputs, *arguments, **options)
-
-
-class StepRecorder(TrainerCallback):  # type: ignore[misc]
-    """Writes a 'step' event for each logged step and obeys requests at step ends.
-
-    Attributes:
-        tokens: Gone through so far, earlier lives of the run included.
-        seconds: Time spent in here, for the benchmark that holds it to a hundredth of a step.
-    """
-
-    def __init__(self, folder: RunFolder, requests: Requests, meter: MemoryMeter, past: Past) -> None:
-        self.folder, self.requests, self.meter = folder, requests, meter
-        self.tokens = past.tokens
-        self.seconds = 0.0
-        self._began = 0.0
-        self._steps, self._took = 0, 0.0
-        self._finite = True
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the step's clock."""
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Stop the clock, look for requests."""
-        now = time.perf_counter()
-        self._took += now - self._began
-        self._steps += 1
-        requests = self.requests
-        requests.poll()
-        if requests.stop:
-            control.should_training_stop = control.should_save = True
-            control.should_evaluate = False
-        if requests.checkpoint:
-            control.should_save, requests.checkpoint = True, False
-        if requests.evaluate:
-            control.should_evaluate, requests.evaluate = True, False
-        self.seconds += time.perf_counter() - now
-
-    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take in requests between micro-batches: 'stop now' need not wait for the step's end."""
-        self.requests.poll()
-
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The same within an evaluation."""
-        self.requests.poll()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Record what was trained since the last time; TRL counts the tokens."""
-        if not logs or "loss" not in logs or not self._steps:
-            return
-        now = time.perf_counter()
-        tokens, took, steps = int(float(logs.get("num_tokens", self.tokens))), self._took, self._steps
-        fresh, self.tokens = tokens - self.tokens, tokens
-        self._took, self._steps = 0.0, 0
-        loss = float(logs["loss"])
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The gradient's norm; where it is not finite, nothing is learned from this step, or the run goes back."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.config.training.precision == "fp16" or math.isfinite(float(norm)):
+            # Under fp16 the gradient scaler skips such steps by itself, and finds its scale by them.
+            self._skipped = 0
+            return norm
+        self._skipped += 1
+        step = int(self.state.global_step) + 1
+        if self.config.run.on_nonfinite == "rollback" or self._skipped > MOST_SKIPPED:
+            raise RollBack(f"loss or gradient of step {step} is not a number")
+        for parameter in model.parameters():
+            # An optimizer leaves a weight without gradient alone: no update, no decay, no moment.
+            parameter.grad = None
         record(
             self.folder,
-            "step",
-            step=int(state.global_step),
-            epoch=float(logs.get("epoch") or state.epoch or 0.0),
-            loss=loss,
-            learning_rate=float(logs["learning_rate"]) if "learning_rate" in logs else None,
-            grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
-            tokens=tokens,
-            tokens_per_second=fresh / took if took > 0 and fresh > 0 else None,
-            step_seconds=took / steps,
-            memory_bytes=self.meter.peak(),
+            "warning",
+            message=f"Loss or gradient of step {step} is not a number: nothing was learned from it.",
+            remedy="Once is no harm. If it comes again, lower the learning rate, or look at the rows of that step.",
+            step=step,
+            skipped=True,
         )
-        if self._finite and not math.isfinite(loss):
-            record(
-                self.folder,
-                "warning",
-                message=f"The loss of step {state.global_step} is not a number.",
-                remedy="Stop and lower the learning rate; under fp16 try bf16 or fp32.",
-            )
-        self._finite = math.isfinite(loss)
-        self.seconds += time.perf_counter() - now
+        return norm
+
+    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """The loss of one micro-batch; imitates trouble where a test asks for it."""
+        if not model.training:
+            return super().compute_loss(model, inputs, *arguments, **options)
+        imitate_out_of_memory(inputs)
+        loss = super().compute_loss(model, inputs, *arguments, **options)
+        return imitate_nonfinite(loss, int(self.state.global_step) + 1, float(self.args.learning_rate))

@@ -171,6 +171,8 @@ ADVANCED: tuple[Setting, ...] = (
     Setting("seed", ("training.seed",)),
     Setting("name", ("run.name",)),
     Setting("on_end", ("run.on_end",)),
+    Setting("on_nonfinite", ("run.on_nonfinite",)),
+    Setting("early_stopping", ("run.early_stopping",)),
 )
 """What is rarely changed; folded until asked for."""
 

@@ -390,7 +390,7 @@ def model_and_data(path: Path) -> tuple[str, str]:
 
 def saved_step(path: Path) -> int | None:
     """The step of a run's newest complete checkpoint."""
-    from trainer.launch import complete_checkpoints
+    from trainer.checkpoints import complete_checkpoints
     from trainer.runfolder import RunFolder
 
     numbers = [found.name.rsplit("-", 1)[-1] for found in complete_checkpoints(RunFolder(path))]

@@ -1,0 +1,27 @@
+"""Replacing a run's adapter so that there is always one whole adapter, whatever is killed when."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from trainer.checkpoints import sync_folder
+from trainer.runfolder import RunFolder
+
+
+def put_in_place(folder: RunFolder, written: Path) -> None:
+    """Give a whole new adapter its name; the one before stays until then."""
+    before = folder.path / ".adapter.before"
+    shutil.rmtree(before, ignore_errors=True)
+    if folder.adapter.exists():
+        folder.adapter.rename(before)
+    written.rename(folder.adapter)
+    sync_folder(folder.path)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def mend_adapter(folder: RunFolder) -> None:
+    """Bring back the adapter that was being replaced when the worker was killed."""
+    before = folder.path / ".adapter.before"
+    if before.is_dir() and not folder.adapter.exists():
+        before.rename(folder.adapter)

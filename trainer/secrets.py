@@ -1,0 +1,41 @@
+"""Tokens and passwords in texts that others may come to see: the log, the events, the model card."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, TextIO
+
+HIDDEN: Final = "****"
+TOKEN: Final = re.compile(
+    # Hugging Face, OpenAI and Anthropic, GitHub, Weights & Biases and AWS as their documentation shows them.
+    r"\b(hf_|api_org_|sk-|gh[pousr]_|github_pat_|wandb_v1_)[A-Za-z0-9_\-]{16,}|\b(AKIA)[0-9A-Z]{16}\b"
+)
+CREDENTIALS: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]{1,20}://)[^/\s@'\"]+@")
+BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/\-]{16,}=*")
+
+
+def mask(text: str) -> str:
+    """The text with tokens shortened to their kind and URLs without user and password."""
+    text = TOKEN.sub(lambda found: (found.group(1) or found.group(2)) + HIDDEN, text)
+    text = BEARER.sub(lambda found: found.group(1) + HIDDEN, text)
+    return CREDENTIALS.sub(lambda found: f"{found.group('scheme')}{HIDDEN}@", text)
+
+
+class MaskedStream:
+    """A text stream that masks what is written to it; everything else is the stream's own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, masked."""
+        self._stream.write(mask(text))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write each, masked."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,106 @@
+"""The model card: what an adapter is, from what, how, with which result, so that it can be told in a year."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recommender.config.io import dump_config
+from trainer.secrets import mask
+
+if TYPE_CHECKING:
+    from trainer.worker.job import Job
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
+
+
+def model_card(job: Job) -> str:
+    """The card as Markdown with the hub's front matter (huggingface.co/docs/hub/model-cards).
+
+    Args:
+        job: The run as it ended.
+    """
+    base = plain(job.spec.hub_id or job.spec.name)
+    library = "transformers" if job.config.method == "full" else "peft"
+    front = [f"base_model: {base}"] if job.spec.hub_id else []
+    front += [f"library_name: {library}", "pipeline_tag: text-generation", "tags:", "- lora-wizard", "- sft"]
+    front += ["- lora"] if library == "peft" else []
+    parts = [
+        "---\n" + "\n".join(front) + "\n---",
+        f"# {plain(job.folder.id)}",
+        f"{_what(job)} of `{base}`, made by lora-wizard on {time.strftime('%Y-%m-%d')}.",
+        "## Result\n\n" + _table(_results(job)),
+        "## Data\n\n" + _table(_data(job)),
+        "## Use\n\n" + _use(job, base),
+        "## How\n\n" + _table(_versions(job)) + "\n\n```yaml\n" + mask(dump_config(job.config)).rstrip() + "\n```",
+    ]
+    return mask("\n\n".join(parts)) + "\n"
+
+
+def plain(text: str) -> str:
+    """One line without control characters and without what Markdown or HTML would take for its own."""
+    kept = "".join(character for character in text if character.isprintable())
+    return kept.replace("`", "'").replace("<", "‹").replace(">", "›").replace("|", "¦")[:300]
+
+
+def _what(job: Job) -> str:
+    if job.config.method == "full":
+        return "A full fine-tune"
+    held = f" on a {job.config.quantization.bits}-bit base" if job.config.quantization.bits else ""
+    return f"A LoRA adapter (r {job.config.lora.r}, alpha {job.config.lora.lora_alpha:g}{held})"
+
+
+def _results(job: Job) -> list[tuple[str, str]]:
+    trainer = job.trainer
+    found = [
+        ("steps", f"{int(trainer.state.global_step)} of {job.steps.total}"),
+        ("tokens", f"{job.recorder.tokens:,}"),
+    ]
+    if trainer.first_eval is not None and trainer.last_eval is not None:
+        found.append(("evaluation loss", f"{trainer.first_eval:.4f} before, {trainer.last_eval:.4f} at the last look"))
+    if trainer.best:
+        found.append(("best evaluation loss", f"{trainer.best[0]:.4f} at step {trainer.best[1]}"))
+    return found
+
+
+def _data(job: Job) -> list[tuple[str, str]]:
+    rows = [("trained rows", f"{len(job.rows.train):,}")]
+    if job.rows.held_out is not None:
+        rows.append(("held-out rows", f"{len(job.rows.held_out):,}"))
+    files = map(Path, (*job.config.data.train_paths, *(job.config.data.eval or ())))
+    return rows + [(f"`{plain(file.name)}`", f"SHA-256 `{_digest(file)}`") for file in files]
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return "not read"
+
+
+def _use(job: Job, base: str) -> str:
+    if job.config.method == "full":
+        return "```python\nfrom transformers import pipeline\n\npipe = pipeline('text-generation', 'PATH')\n```"
+    return (
+        "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"base = AutoModelForCausalLM.from_pretrained('{base}')\n"
+        "model = PeftModel.from_pretrained(base, 'PATH')\ntokenizer = AutoTokenizer.from_pretrained('PATH')\n```"
+    )
+
+
+def _versions(job: Job) -> list[tuple[str, str]]:
+    found = [("seed", str(job.config.training.seed))]
+    for name in LIBRARIES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)

@@ -1,0 +1,29 @@
+"""Troubles that tests ask for by environment variables, because a CPU and a tiny model have none of their own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+OUT_OF_MEMORY_TOKENS = "LORA_WIZARD_IMITATE_OOM_TOKENS"
+"""A training batch of more tokens than this raises what CUDA raises."""
+NONFINITE_STEPS = "LORA_WIZARD_IMITATE_NONFINITE"
+"""'STEP' or 'STEP:RATE': the loss of that step is not a number, with RATE only where the run's rate is as high."""
+
+
+def imitate_out_of_memory(inputs: Any) -> None:
+    """Raise as an allocator would that has no room for such a batch."""
+    limit = os.environ.get(OUT_OF_MEMORY_TOKENS)
+    if limit and inputs["input_ids"].numel() > int(limit):
+        raise torch.OutOfMemoryError("CUDA out of memory (imitated)")
+
+
+def imitate_nonfinite(loss: torch.Tensor, step: int, rate: float) -> torch.Tensor:
+    """Make a step's loss, and with it its gradient, not a number."""
+    wanted = os.environ.get(NONFINITE_STEPS)
+    if not wanted:
+        return loss
+    at, _, least = wanted.partition(":")
+    return loss * float("nan") if step == int(at) and rate >= float(least or 0.0) else loss

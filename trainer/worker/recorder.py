@@ -1,0 +1,123 @@
+# ruff: noqa: ARG002 - the signatures are TrainerCallback's
+"""The callback that tells a run's steps and obeys what is asked of it at their ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from trainer.runfolder import RunFolder
+from trainer.worker.memory import MemoryMeter
+from trainer.worker.past import Past
+from trainer.worker.requests import Requests
+from trainer.worker.room import record
+
+if TYPE_CHECKING:
+    from trainer.worker.watched import WatchedTrainer
+
+
+class StepRecorder(TrainerCallback):  # type: ignore[misc]
+    """Writes a 'step' event for each logged step and obeys requests at step ends.
+
+    Attributes:
+        tokens: Gone through so far, earlier lives of the run included.
+        seconds: Time spent in here, for the benchmark that holds it to a hundredth of a step.
+    """
+
+    def __init__(self, folder: RunFolder, requests: Requests, meter: MemoryMeter, past: Past) -> None:
+        self.folder, self.requests, self.meter = folder, requests, meter
+        self.tokens = past.tokens
+        self.seconds = 0.0
+        self._began = 0.0
+        self._steps, self._took = 0, 0.0
+        self._finite = True
+        self._restore: tuple[WatchedTrainer, Path, bool] | None = None
+
+    def go_on(self, trainer: WatchedTrainer, checkpoint: Path, evaluates_here: bool) -> None:
+        """Continue exactly from a checkpoint when training begins.
+
+        Args:
+            trainer: Restored from it by then.
+            checkpoint: Its folder.
+            evaluates_here: Whether a run never stopped would have evaluated at this step.
+        """
+        self._restore = (trainer, checkpoint, evaluates_here)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Put back what Transformers does not keep, and make up for an evaluation that a stop cut off."""
+        if self._restore is None:
+            return
+        trainer, checkpoint, evaluates_here = self._restore
+        trainer.go_on_from(checkpoint)
+        self.tokens = int(trainer._total_train_tokens)
+        if evaluates_here and trainer.evaluated_at != int(state.global_step):
+            trainer.evaluate()
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End here where that was asked for."""
+        if self.requests.stop_after_epoch:
+            control.should_training_stop = control.should_save = True
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the step's clock."""
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop the clock, look for requests."""
+        now = time.perf_counter()
+        self._took += now - self._began
+        self._steps += 1
+        requests = self.requests
+        requests.poll()
+        if requests.stop:
+            control.should_training_stop = control.should_save = True
+            control.should_evaluate = False
+        if requests.checkpoint:
+            control.should_save, requests.checkpoint = True, False
+        if requests.evaluate:
+            control.should_evaluate, requests.evaluate = True, False
+        self.seconds += time.perf_counter() - now
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take in requests between micro-batches: 'stop now' need not wait for the step's end."""
+        self.requests.poll()
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The same within an evaluation."""
+        self.requests.poll()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Record what was trained since the last time; TRL counts the tokens."""
+        if not logs or "loss" not in logs or not self._steps:
+            return
+        now = time.perf_counter()
+        tokens, took, steps = int(float(logs.get("num_tokens", self.tokens))), self._took, self._steps
+        fresh, self.tokens = tokens - self.tokens, tokens
+        self._took, self._steps = 0.0, 0
+        loss = float(logs["loss"])
+        record(
+            self.folder,
+            "step",
+            step=int(state.global_step),
+            epoch=float(logs.get("epoch") or state.epoch or 0.0),
+            loss=loss,
+            learning_rate=float(logs["learning_rate"]) if "learning_rate" in logs else None,
+            grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
+            tokens=tokens,
+            tokens_per_second=fresh / took if took > 0 and fresh > 0 else None,
+            step_seconds=took / steps,
+            memory_bytes=self.meter.peak(),
+        )
+        if self._finite and not math.isfinite(loss):
+            record(
+                self.folder,
+                "warning",
+                message=f"The loss of step {state.global_step} is not a number.",
+                remedy="Stop and lower the learning rate; under fp16 try bf16 or fp32.",
+            )
+        self._finite = math.isfinite(loss)
+        self.seconds += time.perf_counter() - now

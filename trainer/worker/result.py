@@ -1,0 +1,62 @@
+"""What training leaves: the adapter with its model card, there whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.adapter import put_in_place
+from trainer.checkpoints import complete_checkpoints, seal, step_of
+from trainer.worker.card import model_card
+from trainer.worker.room import record, save_with_room
+
+if TYPE_CHECKING:
+    from trainer.worker.job import Job
+
+
+def finish_adapter(job: Job) -> None:
+    """Write adapter/ under a temporary name, then rename. After early stopping it is the best checkpoint's."""
+    record(job.folder, "status", status="saving")
+    if job.trainer.stopped_early and (best := _best_checkpoint(job)):
+        job.trainer._load_from_checkpoint(str(best))
+    temporary = job.folder.path / ".adapter.tmp"
+
+    def save() -> None:
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            _write(job, temporary)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    save_with_room(job.folder, _bytes_needed(job), save, job.requests.poll, "saving")
+    put_in_place(job.folder, temporary)
+
+
+def _write(job: Job, path: Path) -> None:
+    model = job.trainer.model
+    options: dict[str, Any] = {}
+    if job.config.method != "full":
+        # The vocabulary is never resized; finding that out by itself, PEFT would ask the hub.
+        options["save_embedding_layers"] = False
+        if job.spec.hub_id:
+            # Loaded from a folder of this machine's cache: another machine knows it by its name.
+            model.peft_config["default"].base_model_name_or_path = job.spec.hub_id
+            model.peft_config["default"].revision = job.config.revision
+    model.save_pretrained(str(path), **options)
+    job.trainer.processing_class.save_pretrained(str(path))
+    (path / "README.md").write_text(model_card(job), encoding="utf-8")
+    seal(path)
+
+
+def _bytes_needed(job: Job) -> int:
+    trained = [p.numel() * p.element_size() for p in job.trainer.model.parameters() if p.requires_grad]
+    return sum(trained)
+
+
+def _best_checkpoint(job: Job) -> Path | None:
+    if not job.trainer.best:
+        return None
+    step = job.trainer.best[1]
+    return next((path for path in complete_checkpoints(job.folder) if step_of(path) == step), None)

@@ -1,0 +1,97 @@
+"""Room on the run's disk: it is looked at before each save, and a full disk makes the run wait, not fail."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from trainer import runfolder
+from trainer.events import Kind
+from trainer.runfolder import RunFolder
+
+LOOK_SECONDS: Final = 0.5
+SPARE_BYTES: Final = 4 * 2**20
+"""Left on the disk beside what is saved, for the events and the log."""
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
+    """Append one event; where the disk is full, wait until it is written."""
+    while True:
+        try:
+            runfolder.record(folder, kind, **keys)
+        except OSError as problem:
+            if problem.errno not in FULL:
+                raise
+            # What was written of the line must not spoil the next one.
+            with suppress(OSError):
+                runfolder.mend(folder.events)
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
+
+
+def free(folder: RunFolder) -> int:
+    """Bytes that the run's disk has left for this user."""
+    return shutil.disk_usage(folder.path).free
+
+
+def wait_for_room(folder: RunFolder, needed: int, look: Callable[[], None], back_to: str) -> bool:
+    """Pause until the disk has room.
+
+    Args:
+        folder: The run.
+        needed: Bytes to be written.
+        look: Called at each look; raises StopNow when the run shall end.
+        back_to: The status after a pause.
+
+    Returns:
+        Whether there was a pause.
+    """
+    if free(folder) >= needed + SPARE_BYTES:
+        return False
+    from recommender.units import gib
+
+    reason = f"the disk of {folder.path} has {gib(free(folder))} free and {gib(needed + SPARE_BYTES)} are needed"
+    remedy = "Free some room: the run goes on by itself. `lora-wizard stop --now` ends it without this save."
+    record(folder, "warning", message=f"Paused: {reason}.", remedy=remedy)
+    record(folder, "status", status="paused", reason=f"{reason}; free some room and it goes on by itself")
+    while free(folder) < needed + SPARE_BYTES:
+        look()
+        time.sleep(LOOK_SECONDS)
+    record(folder, "status", status=back_to, reason="there is room again")
+    return True
+
+
+def save_with_room(
+    folder: RunFolder, needed: int, save: Callable[[], None], look: Callable[[], None], back_to: str
+) -> None:
+    """Save something; where the disk fills up meanwhile, clear what was half written, wait for room, try again.
+
+    Args:
+        folder: The run.
+        needed: Bytes to be written, as far as is known.
+        save: Writes under a temporary name, beginning anew each time, and removes it where it fails.
+        look: As in `wait_for_room`.
+        back_to: The status after a pause.
+    """
+    while True:
+        wait_for_room(folder, needed, look, back_to)
+        try:
+            save()
+        except (OSError, RuntimeError) as problem:
+            # torch and safetensors raise errors of their own for a full disk; `save` has removed its part by now.
+            if not (getattr(problem, "errno", None) in FULL or _speaks_of_room(problem) or free(folder) < needed):
+                raise
+            needed = max(needed, free(folder) + 1)
+        else:
+            return
+
+
+def _speaks_of_room(problem: BaseException) -> bool:
+    said = str(problem)
+    return "No space left" in said or "os error 28" in said or "failed writing file" in said or "quota" in said.lower()
