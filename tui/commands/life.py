@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from presets.errors import InputError
 from tui.commands.facts import JsonFlag
 from tui.commands.settings import Settings, print_json, progress_note
+
+if TYPE_CHECKING:
+    from trainer.events import Command
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, the start of one, its folder, or 'latest'.", metavar="RUN")]
 OptionalRun = Annotated[str | None, typer.Argument(help="Run id or folder; the newest one otherwise.", metavar="[RUN]")]
@@ -24,6 +27,10 @@ def register(app: typer.Typer) -> None:
     app.command("stop")(stop)
     app.command("resume")(resume)
     app.command("rm")(remove)
+    app.command("pause")(pause)
+    app.command("continue")(go_on)
+    app.command("checkpoint")(checkpoint)
+    app.command("evaluate")(evaluate)
 
 
 def follow(run: Path, settings: Settings, *, plain: bool) -> int:
@@ -70,8 +77,42 @@ def stop(
     context: typer.Context,
     run: RunArgument,
     now: Annotated[bool, typer.Option("--now", help="Stop at once, without a checkpoint.")] = False,
+    after_epoch: Annotated[bool, typer.Option("--after-epoch", help="Save and stop when this epoch ends.")] = False,
 ) -> int:
     """Save a checkpoint and stop a run."""
+    if now and after_epoch:
+        raise InputError("--now and --after-epoch were both given.", remedy="Give one of them.")
+    if after_epoch:
+        return _ask(context, run, "stop_after_epoch", "save and stop when this epoch ends")
+    return _ask(context, run, "stop_now" if now else "stop", f"stop{' now' if now else ' after saving'}")
+
+
+def pause(context: typer.Context, run: RunArgument) -> int:
+    """Rest after the present step; the device's memory stays taken."""
+    return _ask(context, run, "pause", "pause; `lora-wizard continue` goes on")
+
+
+def go_on(context: typer.Context, run: RunArgument) -> int:
+    """Go on with a run that was paused."""
+    return _ask(context, run, "continue", "continue")
+
+
+def checkpoint(context: typer.Context, run: RunArgument) -> int:
+    """Save a checkpoint after the present step."""
+    return _ask(context, run, "checkpoint", "save a checkpoint")
+
+
+def evaluate(context: typer.Context, run: RunArgument) -> int:
+    """Evaluate after the present step."""
+    return _ask(context, run, "evaluate", "evaluate")
+
+
+def _ask(context: typer.Context, run: str, command: Command, what: str) -> int:
+    """Send a request to a living run.
+
+    Raises:
+        InputError: It is not running, or another user's.
+    """
     from trainer.control import request
     from trainer.reader import RunReader
     from trainer.runs import find_run
@@ -80,10 +121,8 @@ def stop(
     path = find_run(settings.runs, run)
     if not RunReader(path).poll().alive:
         raise InputError(f"{path.name} is not running.", remedy="`lora-wizard runs` shows the state of every run.")
-    request(path, "stop_now" if now else "stop")
-    progress_note(
-        f"asked {path.name} to stop{' now' if now else ' after saving'}; `lora-wizard watch {path.name}` shows it"
-    )
+    request(path, command)
+    progress_note(f"asked {path.name} to {what}; `lora-wizard watch {path.name}` shows it")
     return 0
 
 

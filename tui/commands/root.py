@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tui.commands import facts, life, planning, training, wizard
+from tui.commands import facts, life, planning, results, training, wizard
 from tui.commands.settings import Settings
 
 
@@ -56,7 +56,7 @@ def application() -> typer.Typer:
         callback=_root,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (wizard, facts, planning, training, life):
+    for module in (wizard, facts, planning, training, life, results):
         module.register(app)
     return app
 

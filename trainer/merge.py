@@ -1,0 +1,74 @@
+"""A run's adapter merged into its base: a folder that any program loads, there whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from presets.errors import InputError, NoError
+from trainer.children import ask
+from trainer.runfolder import RunFolder
+from trainer.supervisor import read_device
+
+
+def merge_run(run: Path, into: Path) -> dict[str, Any]:
+    """Merge a run's adapter into its base in 16 bits.
+
+    Args:
+        run: The run's folder.
+        into: Where to; a new folder, or an empty one.
+
+    Returns:
+        path, shards, bytes, modules, off (see `trainer.worker.merge.verify`), agreement, positions.
+
+    Raises:
+        InputError: No adapter, a full fine-tune, a folder that is not empty, a disk too small, an adapter that cannot
+            be merged this way.
+        NoError: It failed, or the result is not base + adapter.
+    """
+    folder = RunFolder(run)
+    _check(folder, into)
+    written = into.with_name(f".{into.name}.merging")
+    shutil.rmtree(written, ignore_errors=True)
+    try:
+        written.mkdir(parents=True)
+        answer = ask("trainer.worker.merge", str(run), str(written), device=read_device(folder))
+        document = answer.document or {}
+        if answer.code != 0:
+            reason = document.get("reason") or (answer.errors.splitlines() or ["it was killed"])[-1][:300]
+            kind = InputError if answer.code == InputError.exit_code else NoError
+            raise kind(str(reason), remedy=str(document.get("remedy") or "Is there memory enough for one model?"))
+        if into.exists():
+            into.rmdir()
+        written.rename(into)
+    except OSError as problem:
+        raise InputError(f"{into} cannot be written: {problem.strerror}.", remedy="Name another folder.") from None
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
+    return {**document, "path": str(into)}
+
+
+def _check(folder: RunFolder, into: Path) -> None:
+    from recommender.config.io import load_config
+    from recommender.model.reader import read_model
+    from recommender.units import gib
+
+    if not folder.adapter.is_dir():
+        raise InputError(f"{folder.id} has no adapter yet.", remedy="It is written when the run ends or is stopped.")
+    config = load_config(folder.effective_config)
+    if config.method == "full":
+        raise InputError(
+            f"{folder.id} trained every weight: there is nothing to merge.", remedy=f"{folder.adapter} is the model."
+        )
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise InputError(f"{into} is there already.", remedy="Name a new folder.")
+    spec = read_model(config.model, revision=config.revision)
+    needed = 2 * spec.total_parameters
+    place = next(parent for parent in into.absolute().parents if parent.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise InputError(
+            f"The disk of {place} has {gib(free)} free and the merged model needs {gib(needed)}.",
+            remedy="Free some room, or name a folder on another disk.",
+        )

@@ -1,0 +1,125 @@
+"""Base and tuned model of a run in one: the adapter is switched off for the base's turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from presets.errors import InputError
+from recommender.config.io import load_config
+from recommender.model.reader import read_model
+from trainer.runfolder import RunFolder
+from trainer.worker.build import load_model
+
+Side = Literal["base", "tuned"]
+
+
+@dataclass
+class Answerer:
+    """A loaded pair with its tokenizer and the conversation of each side."""
+
+    base: Any
+    tuned: Any
+    """The same object with its adapter, or another model after a full fine-tune."""
+    tokenizer: Any
+    turns: dict[Side, list[dict[str, str]]] = field(default_factory=lambda: {"base": [], "tuned": []})
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Answerer:
+        """Load the pair of a run.
+
+        Raises:
+            InputError: There is no adapter, or no weights of the base.
+        """
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        if not folder.adapter.is_dir():
+            raise InputError(
+                f"{folder.id} has no adapter yet.", remedy="It is written when the run ends or is stopped."
+            )
+        config = load_config(folder.effective_config)
+        spec = read_model(config.model, revision=config.revision)
+        cuda = torch.cuda.is_available()
+        base = load_model(config, spec, cuda=cuda)
+        base.config.use_cache = True
+        tokenizer = AutoTokenizer.from_pretrained(str(folder.adapter))
+        if config.method == "full":
+            options = {"dtype": base.dtype, "device_map": {"": 0 if cuda else "cpu"}, "use_safetensors": True}
+            tuned = AutoModelForCausalLM.from_pretrained(str(folder.adapter), **options)
+        else:
+            base = tuned = PeftModel.from_pretrained(base, str(folder.adapter))
+        return cls(base.eval(), tuned.eval(), tokenizer)
+
+    def forget(self) -> None:
+        """Begin a new conversation."""
+        self.turns = {"base": [], "tuned": []}
+
+    def answers(self, prompt: str, most: int) -> Iterator[tuple[Side, str]]:
+        """Both answers to one prompt, greedy, token by token in turn.
+
+        Args:
+            prompt: What the person typed.
+            most: Tokens of an answer at most.
+
+        Yields:
+            The side and the next piece of its text.
+        """
+        sides: tuple[Side, ...] = ("base", "tuned")
+        running = {side: self._answer(side, prompt, most) for side in sides}
+        while running:
+            for side in [*running]:
+                piece = next(running[side], None)
+                if piece is None:
+                    del running[side]
+                elif piece:
+                    yield side, piece
+
+    def _answer(self, side: Side, prompt: str, most: int) -> Iterator[str]:
+        """One side's pieces; an empty one where a token completes no character."""
+        turns = [*self.turns[side], {"role": "user", "content": prompt}]
+        ids = self._ids(turns, prompt)
+        said: list[int] = []
+        shown, cache, fed = "", None, ids
+        for _ in range(most):
+            with torch.no_grad(), self._as(side):
+                model = self.base if side == "base" else self.tuned
+                out = model(input_ids=fed, past_key_values=cache, use_cache=True)
+            cache, token = out.past_key_values, int(out.logits[0, -1].argmax())
+            if token in self._stops:
+                break
+            said.append(token)
+            fed = torch.tensor([[token]], device=ids.device)
+            text = self.tokenizer.decode(said, skip_special_tokens=True)
+            # A character of several tokens shows as U+FFFD until its last one is there.
+            fresh = "" if text.endswith("\ufffd") else text[len(shown) :]
+            shown += fresh
+            yield fresh
+        self.turns[side] = [*turns, {"role": "assistant", "content": shown}]
+
+    def _ids(self, turns: list[dict[str, str]], prompt: str) -> Any:
+        device = self.tuned.device
+        if self.tokenizer.chat_template is None:
+            return self.tokenizer(prompt, return_tensors="pt").input_ids.to(device)
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return self.tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids.to(device)
+
+    def _as(self, side: Side) -> AbstractContextManager[Any]:
+        switched = side == "base" and self.base is self.tuned
+        return self.tuned.disable_adapter() if switched else nullcontext()
+
+    @property
+    def _stops(self) -> set[int]:
+        configured = self.tuned.generation_config.eos_token_id
+        found = {configured} if isinstance(configured, int) else set(configured or ())
+        found.add(self.tokenizer.eos_token_id)
+        # The end of a turn in the templates of the catalogue's families.
+        for name in ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>"):
+            number = self.tokenizer.convert_tokens_to_ids(name)
+            if isinstance(number, int) and number != self.tokenizer.unk_token_id:
+                found.add(number)
+        return {stop for stop in found if stop is not None}

@@ -1,0 +1,176 @@
+"""Commands about what runs left: merge, chat, compare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from presets.errors import InputError
+from tui.clean import clean, clean_lines
+from tui.commands.facts import JsonFlag
+from tui.commands.life import RunArgument
+from tui.commands.settings import Settings, print_json, progress_note
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trainer.chat import Chat
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("merge")(merge)
+    app.command("chat")(chat)
+    app.command("compare")(compare)
+
+
+def merge(
+    context: typer.Context,
+    run: RunArgument,
+    into: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the merged model.", metavar="DIR")],
+    json: JsonFlag = False,
+) -> int:
+    """Merge a run's adapter into its base, in 16-bit safetensors, and check the result."""
+    from recommender.units import gib
+    from trainer.merge import merge_run
+    from trainer.runs import find_run
+
+    settings: Settings = context.obj
+    path = find_run(settings.runs, run)
+    progress_note(f"merging {path.name} into its base, a shard at a time, then checking the result …")
+    found = merge_run(path, into.expanduser().absolute())
+    if json:
+        print_json(found)
+        return 0
+    print(found["path"])
+    progress_note(
+        f"{found['modules']} modules merged, {found['shards']} shard(s), {gib(found['bytes'])}; against base + adapter "
+        f"the logits are off by {found['off']:.2%} of what the adapter changes, the most likely token agrees at "
+        f"{found['agreement']:.1%} of {found['positions']} positions"
+    )
+    for line in what_next(Path(found["path"])):
+        progress_note(line)
+    return 0
+
+
+def what_next(model: Path) -> list[str]:
+    """What can be done with a merged model, with the exact commands."""
+    return [
+        f"serve it: vllm serve {model}",
+        f"for llama.cpp: python convert_hf_to_gguf.py {model} --outtype bf16 --outfile {model.name}.gguf",
+        f"push it: hf upload YOUR-NAME/{model.name} {model}",
+    ]
+
+
+def chat(
+    context: typer.Context,
+    run: RunArgument,
+    most: Annotated[int, typer.Option("--tokens", help="Tokens of an answer at most.", min=1)] = 256,
+) -> int:
+    """Ask the base and the tuned model the same, side by side; prompts from stdin, one a line."""
+    from trainer.chat import Chat
+    from trainer.runs import find_run
+
+    settings: Settings = context.obj
+    path = find_run(settings.runs, run)
+    progress_note("loading the base and its adapter …")
+    asks = sys.stdin.isatty()
+    with Chat(path) as pair:
+        if asks:
+            progress_note("type a prompt; /new begins a new conversation, an empty line or ctrl+d leaves")
+        forget = False
+        for line in _prompts(asks=asks):
+            if line == "/new":
+                forget = True
+                continue
+            _answer(pair, line, settings, most, forget=forget)
+            forget = False
+    return 0
+
+
+def _prompts(*, asks: bool) -> list[str] | _Typed:
+    return _Typed() if asks else [line.strip() for line in sys.stdin if line.strip()]
+
+
+class _Typed:
+    """Lines that a person types, until an empty one or the end of input."""
+
+    def __iter__(self) -> _Typed:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            line = input("› ").strip()
+        except EOFError:
+            raise StopIteration from None
+        if not line:
+            raise StopIteration
+        return line
+
+
+def _answer(pair: Chat, prompt: str, settings: Settings, most: int, *, forget: bool) -> None:
+    """Both answers as they come, in two columns on a terminal; one after the other elsewhere."""
+    said = {"base": "", "tuned": ""}
+    pieces = pair.ask(prompt, most=most, forget=forget)
+    if not sys.stdout.isatty():
+        for side, text in pieces:
+            said[side] += text
+        for side, text in said.items():
+            print(f"{side}: {_shown(text)}", flush=True)
+        return
+    from rich.live import Live
+
+    with Live(_columns(said), console=settings.console(), refresh_per_second=8, transient=False) as live:
+        for side, text in pieces:
+            said[side] += text
+            live.update(_columns(said))
+
+
+def _shown(text: str) -> str:
+    return "\n".join(clean_lines(text)).strip()
+
+
+def _columns(said: dict[str, str]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(expand=True, padding=(0, 2))
+    table.add_column(ratio=1)
+    table.add_column(ratio=1)
+    table.add_row(Text("base", style="dim"), Text("tuned", style="bold"))
+    table.add_row(*(Text(_shown(text)) for text in said.values()))
+    return table
+
+
+def compare(context: typer.Context, first: RunArgument, second: RunArgument, json: JsonFlag = False) -> int:
+    """Two runs: the settings that differ, and what came of them."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from trainer.compare import compare as compare_runs
+    from trainer.runs import find_run
+
+    settings: Settings = context.obj
+    paths = [find_run(settings.runs, run) for run in (first, second)]
+    if paths[0] == paths[1]:
+        raise InputError(f"{paths[0].name} was named twice.", remedy="`lora-wizard runs` lists them all.")
+    found = compare_runs(*paths)
+    if json:
+        print_json(found.document())
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", *found.runs):
+        table.add_column(Text(clean(heading)), overflow="fold")
+    for name, pair in {**found.results, **found.settings}.items():
+        table.add_row(Text(name), *(Text(_value(value)) for value in pair))
+    settings.console().print(table)
+    return 0
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else clean(str(value))
