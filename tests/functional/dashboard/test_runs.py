@@ -8,7 +8,7 @@ import pytest
 
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import opened
-from tui.screens.runs import model_and_data
+from tui.screens.runs_text import model_and_data
 from tui.screens.train import TrainScreen
 
 Make = Callable[..., MadeRun]

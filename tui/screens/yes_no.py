@@ -1,0 +1,41 @@
+"""A question whose answer costs something: yes or no."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+
+class YesNo(ModalScreen[bool]):
+    """A question with its consequence in one line."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "answer(True)", "yes"),
+        Binding("n,escape", "answer(False)", "no"),
+    ]
+    DEFAULT_CSS = """
+    YesNo { align: center middle; }
+    YesNo > Vertical { width: 76; max-width: 96%; height: auto; padding: 1 2; }
+    YesNo Static { height: auto; }
+    """
+
+    def __init__(self, question: str, does: str) -> None:
+        super().__init__()
+        self._question = question
+        self._does = does
+
+    def compose(self) -> ComposeResult:
+        """The question."""
+        with Vertical(classes="popup") as box:
+            box.border_title = self._does
+            box.border_subtitle = f"y {self._does} · n leave it"
+            yield Static(self._question, markup=False)
+
+    def action_answer(self, yes: bool) -> None:
+        """Close with an answer."""
+        self.dismiss(yes)
