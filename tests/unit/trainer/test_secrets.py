@@ -1,0 +1,56 @@
+"""What never reaches a log, an event or a card."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from trainer.runfolder import RunFolder, mend, record
+from trainer.secrets import MaskedStream, mask
+
+TOKEN = "hf_" + "aBcDeFgHiJ" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"token {TOKEN} was refused", "token hf_**** was refused"),
+        ("https://me:secret@hub.example/x", "https://****@hub.example/x"),
+        ("https://" + TOKEN + "@hub.example/x", "https://****@hub.example/x"),
+        ("Authorization: Bearer abcdefghijklmnop.qrs", "Authorization: Bearer ****"),
+        ("sk-ant-" + "x1" * 12, "sk-****"),
+        ("mail me@example.org, see https://example.org/a@b", "mail me@example.org, see https://example.org/a@b"),
+        ("hf_short and task-like names", "hf_short and task-like names"),
+    ],
+)
+def test_masked(text: str, shown: str) -> None:
+    assert mask(text) == shown
+
+
+def test_a_masked_stream_masks_and_is_otherwise_itself() -> None:
+    under = io.StringIO()
+    stream = MaskedStream(under)
+    assert stream.write(TOKEN) == len(TOKEN)
+    stream.writelines(["a ", TOKEN])
+    stream.flush()
+    assert under.getvalue() == "hf_****a hf_****"
+
+
+def test_events_are_masked(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    record(folder, "warning", message=f"401 for {TOKEN}")
+    assert json.loads(folder.events.read_text())["message"] == "401 for hf_****"
+
+
+def test_a_torn_last_line_is_ended_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    mend(folder.events)
+    assert not folder.events.exists()
+    folder.events.write_bytes(b'{"v":1,"kind":"step"')
+    mend(folder.events)
+    mend(folder.events)
+    record(folder, "warning", message="next")
+    lines = folder.events.read_bytes().split(b"\n")
+    assert len(lines) == 3
+    assert json.loads(lines[1])["message"] == "next"
