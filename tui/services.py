@@ -221,7 +221,7 @@ class RealServices:
         """See `Services`."""
         from recommender.config.io import write_config
 
-        write_config(path, plan.config)
+        write_config(path, plan.config, plan.reasons)
 
     def price_per_hour(self) -> float | None:
         """See `Services`."""

@@ -143,5 +143,15 @@ def test_files_of_our_names_in_the_current_folder_break_nothing(run: Run, model:
     assert json.loads(done.stdout)["config"]["model"] == str(model)
 
 
+def test_a_plan_that_is_written_carries_its_reasons_and_is_read_again(run: Run, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a plan ü.yaml"
+    done = run("recommend", "--model", model, "--gpu-memory", "8GiB", "-o", file, "--json")
+    assert done.returncode == 0, done.stderr
+    why = json.loads(done.stdout)["reasons"]["lora.r"]["why"]
+    assert f"# {' '.join(why.split())}" in file.read_text(encoding="utf-8")
+    priced = run("estimate", file, "--gpu-memory", "8GiB", "--json")
+    assert priced.returncode == 0, priced.stderr
+
+
 def test_estimate_trace_says_that_it_is_not_there_yet(run: Run, tmp_path: Path) -> None:
     assert_bad_input(run("estimate", tmp_path / "any.yaml", "--trace"), "--trace", "not there yet")

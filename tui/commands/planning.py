@@ -118,7 +118,7 @@ def recommend(
     if output:
         from recommender.config.io import write_config
 
-        write_config(output, plan.config)
+        write_config(output, plan.config, plan.reasons)
     if json:
         print_json(document(plan, machine))
     else:
