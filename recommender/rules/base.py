@@ -62,7 +62,7 @@ class Context:
     def steps(self) -> int | None:
         """Optimizer steps of the run; None where neither data nor max_steps says."""
         planned = plan_steps(self.config, self.data)
-        return None if planned is None else planned.total
+        return self.config.training.max_steps if planned is None else planned.total
 
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
         """What the configuration would need with these values instead."""

@@ -5,51 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import sqrt
 
+from presets.rate_law import REFERENCE_RANK, RateLaw, load_rate_law
 from presets.sweep import SweepRow, load_sweep
 from recommender.config.schema import Lora
 from recommender.model.spec import ModelSpec
 from recommender.plan import Confidence, Evidence, Reason
 from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, Rule
-from recommender.rules.families import rate_law, sweep_family
+from recommender.rules.families import sweep_family
 from recommender.units import count, small
 
-FULL_RATE = 5e-5
-"""Rate of full fine-tuning at width 2000 in the published law."""
 LORA_FACTOR = 10
 """LoRA's best rate over full fine-tuning's (LoRA Without Regret: 9.8 on average)."""
-WIDTH = 2000
-SWEPT_WIDTHS = (2048, 8192)
-"""Hidden sizes between which the law was measured."""
-FALLBACK = 3e-4
-"""The one rate that loses least over the sweep's families without a law: those below 100B whose best
-rate was bracketed have it within a factor of 1.7 of this one at rank 16."""
-FALLBACK_LARGE = 2.5e-4
-"""The same from 100B parameters on: a parabola through the sweep puts its largest models (235B and more, ranks 1 to 4)
-between 1.6e-4 and 2.6e-4. The QLoRA paper's halving from 13B to 33B is not seen there."""
-LARGE = 100_000_000_000
+SHORT_RUN = 100
+SHORT_FACTOR = 1.5
+"""In runs of about 100 steps LoRA's best rate is 15 rather than 10 times the full rate (LoRA Without Regret)."""
+SWEPT_BATCH = 128
+BATCH_EXPONENT = 0.25
+"""How the rate follows a batch below the swept one. Noise alone would make it the square root (Malladi et al. 2022, on
+Adam); guides that use 1e-4 to 2e-4 at batches of 8 to 16 were never tuned against it. Halfway, in the logarithm,
+between that and no effect; unmeasured."""
 
 
-def law_rate(model: ModelSpec) -> float | None:
-    """5e-5 × 10 × (2000 / hidden_size)^p, with p by family; None for a family without a published exponent."""
-    law = rate_law(model)
-    return None if law is None else FULL_RATE * LORA_FACTOR * (WIDTH / model.hidden_size) ** law.exponent
-
-
-def base_rate(model: ModelSpec) -> float:
-    """The LoRA rate at lora_alpha 32: the family's law, capped at the highest swept rate that was best; or a fallback.
-
-    The cap is needed for models narrower than any that was swept.
-    """
-    rate = law_rate(model)
-    if rate is None:
-        return FALLBACK_LARGE if model.total_parameters >= LARGE else FALLBACK
-    return min(rate, highest_best_rate())
-
-
-def highest_best_rate() -> float:
-    """The highest rate that was best for any model and rank in the sweep: beyond it everything is a guess."""
-    return max(row.best_rate for row in load_sweep().rows)
+def base_rate(model: ModelSpec, r: int) -> float:
+    """The LoRA rate at lora_alpha 32 for this model and rank: the law of the sweep, or the rate without a law."""
+    return load_rate_law().rate(sweep_family(model), model.total_parameters, r)
 
 
 def scale_factor(lora: Lora) -> float:
@@ -62,26 +42,35 @@ def scale_factor(lora: Lora) -> float:
     return sqrt(ALPHA / effective)
 
 
+def length_factor(steps: int | None) -> float:
+    """1.5 for runs of up to 100 steps, 1 from twice that on, between them along a line."""
+    if steps is None or steps >= 2 * SHORT_RUN:
+        return 1.0
+    return SHORT_FACTOR - (SHORT_FACTOR - 1) * max(0, steps - SHORT_RUN) / SHORT_RUN
+
+
+def batch_factor(effective: int) -> float:
+    """The fourth root of the batch over 128 below it, 1 from there on."""
+    return float(min(1.0, effective / SWEPT_BATCH) ** BATCH_EXPONENT)
+
+
 def two_digits(rate: float) -> float:
     """A rate as people write it: two significant digits."""
     return float(f"{rate:.1e}")
 
 
 def rate(context: Context) -> Mapping[str, Reason]:
-    """By family and width, adjusted to the method and the adapter's scale."""
+    """By family, size and rank, adjusted to the method, the adapter's scale, the run's length and its batch."""
     model, config = context.model, context.config
-    full = config.method == "full"
-    factor = 1 / LORA_FACTOR if full else scale_factor(config.lora)
-    value = two_digits(base_rate(model) * factor)
-    sentences = [_origin(model)]
-    if full:
-        sentences.append(f"Full fine-tuning takes a tenth: {small(value)}.")
-    elif two_digits(factor) != 1:
-        sentences.append(
-            f"Measured at lora_alpha {ALPHA}; yours is {small(config.lora.lora_alpha)}"
-            f"{' with rank-stabilised scaling' if config.lora.use_rslora else ''}, so the rate is multiplied by "
-            f"sqrt({ALPHA} / scale) = {factor:.2f}, to {small(value)}: an extrapolation."
-        )
+    base = base_rate(model, config.lora.r)
+    factors = _factors(context)
+    value = base
+    for factor, _ in factors:
+        value *= factor
+    value = two_digits(min(1.0, value))
+    sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in factors if factor != 1)]
+    if len(sentences) > 1:
+        sentences.append(f"Together {small(value)}.")
     row = load_sweep().nearest(sweep_family(model), model.hidden_size, config.lora.r)
     if row is not None:
         sentences.append(_measured(row, context))
@@ -89,34 +78,75 @@ def rate(context: Context) -> Mapping[str, Reason]:
         "training.learning_rate": Reason(
             value,
             " ".join(sentences),
-            "Thinking Machines, tinker-cookbook hyperparam_utils and chat_sl sweep (2025); LoRA Without Regret",
+            "fitted to Thinking Machines' chat_sl sweep of 18 models (tinker-cookbook); LoRA Without Regret (2025)",
             _confidence(context, row),
             evidence=_evidence(row),
             others="The Unsloth guide starts at 2e-4; LLaMA-Factory's default is 5e-5 and its newcomer recipe 1e-4; "
             "TRL's default is 2e-5; the QLoRA paper 2e-4 up to 13B and 1e-4 from 33B; the LoRA hyperparameter guide "
-            "1e-4 to 5e-5.",
+            "1e-4 to 5e-5; the Tinker formula 5e-5 × 10 × (2000 / width)^p, without the rank.",
             costs="none",
         )
     }
 
 
-def _origin(model: ModelSpec) -> str:
-    law, uncapped = rate_law(model), law_rate(model)
-    if law is None or uncapped is None:
-        size = f"{count(LARGE)} parameters or more" if model.total_parameters >= LARGE else "any width"
-        return (
-            f"No law is calibrated for this family ({model.model_type}): {small(base_rate(model))} is the rate that "
-            f"loses least over the families that were swept, for {size}."
+def _factors(context: Context) -> list[tuple[float, str]]:
+    """What multiplies the law's rate, each with its sentence."""
+    config, steps = context.config, context.steps
+    lora, batch = config.lora, config.training.effective_batch_size
+    scale = scale_factor(lora) if abs(scale_factor(lora) - 1) >= 0.01 else 1.0
+    found = [
+        (
+            scale,
+            f"Measured at lora_alpha {ALPHA}; yours is {small(lora.lora_alpha)}"
+            f"{' with rank-stabilised scaling' if lora.use_rslora else ''}: × sqrt({ALPHA} / "
+            f"{'(lora_alpha × sqrt(r))' if lora.use_rslora else 'lora_alpha'}) = {scale:.2f}, an extrapolation.",
         )
-    text = (
-        f"LoRA wants about {LORA_FACTOR} times the full fine-tuning rate, less for wide models: {small(FULL_RATE)} × "
-        f"{LORA_FACTOR} × ({WIDTH} / {model.hidden_size})^{law.exponent:.2g} = {small(two_digits(uncapped))}."
+    ]
+    if config.method == "full":
+        found = [(1 / LORA_FACTOR, "Full fine-tuning takes a tenth.")]
+    length, noise = length_factor(steps), batch_factor(batch)
+    if steps is not None:
+        found.append((length, f"A run of {count(steps)} steps is short, which wants more: × {length:.2f}."))
+    found.append(
+        (
+            noise,
+            f"Smaller batches are noisier than the {SWEPT_BATCH} of the sweep: × ({batch} / {SWEPT_BATCH})^"
+            f"{BATCH_EXPONENT:g} = {noise:.2f}, between no effect and Adam's square-root rule.",
+        )
     )
-    low, high = SWEPT_WIDTHS
-    if not low <= model.hidden_size <= high:
-        text += f" Width {model.hidden_size} lies outside the {low} to {high} that were measured: an extrapolation."
-    if base_rate(model) < uncapped:
-        text += f" Capped at {small(base_rate(model))}, the highest rate that was best for any swept model."
+    return found
+
+
+def _origin(model: ModelSpec, r: int) -> str:
+    law, family, size = load_rate_law(), sweep_family(model), model.total_parameters
+    raw = law.raw(family, size, r)
+    if raw is None:
+        known = "one model of it was swept" if family else "none of it was swept"
+        return (
+            f"Not calibrated for this family ({model.model_type}; {known}): {small(law.uncalibrated)} is the one rate "
+            "that loses least over all models that were."
+        )
+    factor = law.families[family]
+    low, high = law.ranks
+    rank = min(max(r, low), high)
+    text = (
+        f"Larger models want less and higher ranks a little more: {small(law.base)} × ({count(size)} / 8B)"
+        f"^{law.size:g} × ({rank} / {REFERENCE_RANK})^{law.rank:g} × {factor:g} for the family "
+        f"= {small(two_digits(raw))}."
+    )
+    return text + _beyond(law, model, r, raw)
+
+
+def _beyond(law: RateLaw, model: ModelSpec, r: int, raw: float) -> str:
+    """What of it is an extrapolation."""
+    text, size = "", model.total_parameters
+    least, most = law.parameters
+    if not least <= size <= most:
+        text += f" {count(size)} parameters lie outside the {count(least)} to {count(most)} that were measured."
+    if r > law.ranks[1]:
+        text += f" Ranks beyond {law.ranks[1]} were not measured."
+    if raw > law.highest:
+        text += f" Capped at {small(law.highest)}, the highest rate that was best for any swept model."
     return text
 
 
@@ -142,10 +172,11 @@ def _evidence(row: SweepRow | None) -> tuple[Evidence, ...]:
 
 def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     """Medium at most: no plan repeats the sweep's conditions."""
-    model, config = context.model, context.config
-    inside = SWEPT_WIDTHS[0] <= model.hidden_size <= SWEPT_WIDTHS[1]
+    model, config, law = context.model, context.config, load_rate_law()
+    least, most = law.parameters
+    calibrated = sweep_family(model) in law.families and least <= model.total_parameters <= most
     usual = config.method == "full" or two_digits(scale_factor(config.lora)) == 1
-    return "medium" if row is not None and inside and usual else "low"
+    return "medium" if row is not None and calibrated and usual and config.lora.r <= law.ranks[1] else "low"
 
 
 RULES = (Rule("learning rate", ("training.learning_rate",), rate),)

@@ -101,8 +101,23 @@ def test_the_rank_follows_trained_tokens() -> None:
         return recommend(SMOLLM, H200, rows(count, 200), goal=goal).config.lora.r
 
     assert rank(1_000, "balanced") == 16
-    assert rank(50_000, "balanced") == 32
+    assert rank(10_000, "balanced") == 32
     assert rank(5_000_000, "balanced") == 64
     assert rank(1_000, "best-quality") == 64
     assert rank(5_000_000, "best-quality") == 256
     assert rank(5_000_000, "smallest-memory") == 8
+
+
+def test_the_task_moves_the_rank() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import H200
+
+    def rank(task: str, count: int = 1_000) -> int:
+        plan = recommend(SMOLLM, H200, rows(count, 200), overrides={"data.task": task})
+        assert "data.task" in plan.reasons
+        return plan.config.lora.r
+
+    assert [rank(task) for task in ("style", "task", "domain")] == [8, 16, 32]
+    assert rank("domain", 5_000_000) == 128
+    reason = recommend(SMOLLM, H200, rows(1_000, 200), overrides={"data.task": "domain"}).reasons["lora.r"]
+    assert "a new domain or language" in reason.why
