@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from presets.errors import InputError
 from recommender.config.schema import Data
@@ -19,6 +21,7 @@ from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.readers.base import excerpt
+from recommender.data.registry import INDEX, Entry, explain_index, find_entry
 from recommender.data.shapes import Shape, recognise
 from recommender.data.split import overlap, split
 from recommender.data.synthetic import synthetic_profile
@@ -49,6 +52,7 @@ BATCH = 256
 """Rows that are encoded together."""
 PEEK = 100
 """Rows that the shape is recognised by."""
+_OPTIONAL = ("input", "history", "system", "tools")
 LISTED = 100
 """Bad rows that are listed; all are counted."""
 
@@ -121,16 +125,19 @@ def _open(
     files: list[OpenFile] = []
     weights: list[float] = []
     for name, weight, part in sources:
-        for path in find_files(name, base):
+        entry = find_entry(name, base)
+        for path in find_files(name if entry is None else str(entry.path), base if entry is None else None):
+            if path.name == INDEX:
+                raise explain_index(path)
             reader = open_reader(path, split=part)
-            files.append(OpenFile(reader, _shape(reader, data)))
+            files.append(OpenFile(reader, _shape(reader, data, entry)))
             weights.append(weight)
     if not files:
         raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")
     return files, weights
 
 
-def _shape(reader: Reader, data: Data) -> Shape:
+def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
     first_bad: BadRow | None = None
     usable = []
     for row in reader.rows():
@@ -144,9 +151,22 @@ def _shape(reader: Reader, data: Data) -> Shape:
         raise _nothing_usable(first_bad)
     if not usable:
         raise InputError(f"{reader.path} has no row.", remedy="Give a file with at least one row.")
+    if entry is not None and data.format == "auto" and not data.columns and format_of(reader.path) != "text":
+        return _entry_shape(entry, usable, reader)
     if format_of(reader.path) == "text" and data.format in {"auto", "text"}:
         return Shape("text", {"text": "text"}, "high", "plain text", ("text",))
     return recognise(usable, where=str(reader.path), wanted=data.format, given=data.columns)
+
+
+def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Shape:
+    """As the index says; pairs and marked rows are not taken by an index alone, so that the person says so."""
+    if entry.format in {"preference", "kto"}:
+        return recognise(rows, where=str(reader.path))
+    seen = {column for row in rows for column in row}
+    columns = {role: column for role, column in entry.columns.items() if column in seen or role not in _OPTIONAL}
+    shape = recognise(rows, where=str(reader.path), wanted=entry.format, given=columns)
+    why = f"{shape.name}, as {INDEX} says of '{entry.name}'" if entry.format != "auto" else shape.why
+    return replace(shape, why=why, tags=entry.tags)
 
 
 def _nothing_usable(first: BadRow) -> InputError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text
 from recommender.data.readers.json_rows import kind
-from recommender.data.shapes import Shape
+from recommender.data.shapes import Shape, Tags
 
 _DIALECT = {
     "human": "user",
@@ -43,7 +43,11 @@ def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
     Raises:
         RowProblem: A column is missing or holds something else than text or turns.
     """
+    if shape.flag and row.get(shape.flag) is not True:
+        raise RowProblem(f"is not marked as a good example ('{shape.flag}' is {json.dumps(row.get(shape.flag))[:40]})")
     match shape.name:
+        case "preference":
+            return _chosen(row, shape)
         case "alpaca":
             return _alpaca(row, shape)
         case "text":
@@ -100,6 +104,38 @@ def _pair(row: Mapping[str, Any], shape: Shape) -> Example:
     return Pair(_text(row, prompt), _text(row, completion))
 
 
+def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
+    """The chosen side of a preference pair: what was asked is context, and the answer that was preferred is trained."""
+    column = shape.columns["chosen"]
+    if row.get(column) is None:
+        raise RowProblem(f"lacks the column '{column}'")
+    value = row[column]
+    if isinstance(value, str):
+        answer = [Message("assistant", value)]
+    else:
+        answer = [
+            _message(turn, number) for number, turn in enumerate(value if isinstance(value, list) else [value], 1)
+        ]
+    asked = [] if answer and answer[0].role in {"user", "system"} else _asked(row, shape)
+    if not asked and not any(turn.role == "user" for turn in answer):
+        raise RowProblem(f"has an answer in '{column}' and nothing that it answers")
+    system = _optional(row, shape, "system")
+    if system and (asked or answer)[0].role != "system":
+        asked.insert(0, Message("system", system))
+    return Chat((*asked, *answer), _tools(row, shape))
+
+
+def _asked(row: Mapping[str, Any], shape: Shape) -> list[Message]:
+    column = shape.columns.get("prompt")
+    if column is None:
+        return []
+    value = row.get(column)
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return [Message("user", value)] if value.strip() else []
+    turns = [_message(turn, number) for number, turn in enumerate(_turns(row, column), 1)]
+    return [Message(turn.role, turn.content, turn.extra, train=False) for turn in turns]
+
+
 def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
     if column not in row:
         raise RowProblem(f"lacks the column '{column}'")
@@ -117,13 +153,23 @@ def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
 
 
 def _chat(row: Mapping[str, Any], shape: Shape, turns: list[Any]) -> Chat:
-    messages = [_message(turn, number) for number, turn in enumerate(turns, 1)]
+    messages = [_message(_retagged(turn, shape.tags), number) for number, turn in enumerate(turns, 1)]
     system = _optional(row, shape, "system")
     if system and messages[0].role != "system":
         messages.insert(0, Message("system", system))
     if not any(message.role == "assistant" for message in messages):
         raise RowProblem("has no answer: no turn is the assistant's")
     return Chat(tuple(messages), _tools(row, shape))
+
+
+def _retagged(turn: Any, tags: Tags | None) -> Any:
+    """A turn in the words that are known here, where the file has said what its own mean."""
+    if tags is None or not isinstance(turn, Mapping) or tags.role not in turn:
+        return turn
+    said = turn[tags.role]
+    role = dict(tags.speakers).get(said, said) if isinstance(said, str) else said
+    rest = {key: value for key, value in turn.items() if key not in {tags.role, tags.content}}
+    return {**rest, "role": role, **({"content": turn[tags.content]} if tags.content in turn else {})}
 
 
 def _message(turn: Any, number: int) -> Message:

@@ -20,15 +20,22 @@ ROLES = {
     "messages": ("messages", "system", "tools"),
     "prompt-completion": ("prompt", "completion", "system", "tools"),
     "text": ("text",),
+    "preference": ("prompt", "chosen", "system", "tools"),
+    "kto": ("label",),
 }
-"""Roles of each shape, the names that `data.columns` takes."""
+"""Roles of each shape, the names that `data.columns` takes. The last two are only taken when the person says so."""
 REQUIRED = {
     "alpaca": ("instruction", "output"),
     "sharegpt": ("conversations",),
     "messages": ("messages",),
     "prompt-completion": ("prompt", "completion"),
     "text": ("text",),
+    "preference": ("chosen",),
+    "kto": ("label",),
 }
+_FLAGS = ("kto_tag", "label")
+_ASKED = ("prompt", "conversations", "messages", "question", "instruction", "input")
+"""Where rows with a chosen answer have what it answers."""
 _QUESTION_AND_ANSWER = (
     ("instruction", "output"),
     ("instruction", "response"),
@@ -58,11 +65,23 @@ _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path",
 
 
 @dataclass(frozen=True, slots=True)
+class Tags:
+    """How a file writes its turns, where it says so itself (LLaMA-Factory's tags)."""
+
+    role: str
+    """Key of a turn that says who speaks."""
+    content: str
+    """Key of what is said."""
+    speakers: tuple[tuple[str, str], ...] = ()
+    """The file's word for a speaker, and the role that it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """How the rows of a file are read."""
 
     name: str
-    """'alpaca', 'sharegpt', 'messages', 'prompt-completion' or 'text'."""
+    """'alpaca', 'sharegpt', 'messages', 'prompt-completion', 'text' or 'preference'."""
     columns: Columns
     """Role to column."""
     sure: Sure
@@ -70,6 +89,9 @@ class Shape:
     """One sentence for the screen."""
     seen: tuple[str, ...] = ()
     """Every column of the first rows, for the person to choose from."""
+    flag: str = ""
+    """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
+    tags: Tags | None = None
 
     @property
     def reason(self) -> str:
@@ -96,6 +118,8 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:
     _refuse_media(rows, columns, where)
     _check_given(given, columns, where)
+    if wanted == "kto":
+        return _kto(rows, columns, where, given)
     if wanted != "auto":
         return _as_told(wanted, given, rows, columns, where)
     if given:
@@ -155,6 +179,8 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
     guess = _conversation(rows, columns) or _pairs(columns) or _text(rows, columns)
     if guess is not None and guess.name == wanted:
         found = {**guess.columns}
+    if wanted == "preference" and "prompt" not in found and (asked := [c for c in _ASKED if c in columns]):
+        found["prompt"] = asked[0]
     used = {**found, **given}
     missing = [role for role in REQUIRED[wanted] if role not in used]
     if missing:
@@ -164,6 +190,21 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
         )
     used = {role: column for role, column in used.items() if role in ROLES[wanted]}
     return Shape(wanted, used, "high", f"{wanted}, as data.format says")
+
+
+def _kto(rows: Rows, columns: Sequence[str], where: str, given: Columns) -> Shape:
+    """The shape of rows marked good or bad, read without their mark."""
+    flag = given.get("label") or next((column for column in _FLAGS if column in columns), "")
+    if not flag:
+        raise InputError(
+            f"{where} has no column that marks rows as good or bad. It has: {_listed(columns)}.",
+            remedy="Name it: --set data.columns.label=COLUMN, or choose another data.format.",
+        )
+    rest = {role: column for role, column in given.items() if role != "label"}
+    unmarked = [{column: value for column, value in row.items() if column != flag} for row in rows]
+    found = recognise(unmarked, where=where, given=rest)
+    why = f"{found.why}; rows with '{flag}' false are left out, as data.format kto says"
+    return replace(found, flag=flag, why=why)
 
 
 def _by_roles(given: Columns, rows: Rows, columns: Sequence[str], where: str) -> Shape:
@@ -193,15 +234,16 @@ def _refuse_preference(rows: Rows, columns: Sequence[str], where: str) -> None:
         raise InputError(
             f"{where} holds preference pairs (chosen, rejected), which are for DPO: supervised fine-tuning has no use "
             "for the rejected side.",
-            remedy="Write the chosen answers as rows of their own (prompt and answer, or messages) and give that file.",
+            remedy="To train on the chosen answers alone, say so: --set data.format=preference.",
         )
-    flags = [column for column in ("kto_tag", "label") if column in columns]
+    flags = [column for column in _FLAGS if column in columns]
     answers = {"completion", "messages", "conversations", "response"} & set(columns)
     if flags and answers and all(isinstance(row.get(flags[0]), bool) for row in rows):
         raise InputError(
             f"{where} holds rows marked good or bad ('{flags[0]}'), which are for KTO: supervised fine-tuning would "
             "learn the bad ones too.",
-            remedy=f"Keep the rows whose '{flags[0]}' is true, drop that column, and give that file.",
+            remedy=f"To train on the rows whose '{flags[0]}' is true alone, say so: --set data.format=kto "
+            "--set data.skip_bad_rows=true.",
         )
 
 
