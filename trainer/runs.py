@@ -83,11 +83,20 @@ def _with_last_words(state: RunState, folder: RunFolder) -> RunState:
 
 
 def list_runs(runs: Path) -> tuple[RunSummary, ...]:
-    """Every run, newest first. A folder without a configuration is no run."""
+    """Every run, newest first. A folder without a configuration is no run.
+
+    Raises:
+        InputError: The folder cannot be read, or is no folder.
+    """
     try:
         folders = [path for path in runs.iterdir() if RunFolder(path).config.is_file()]
-    except OSError:
+    except FileNotFoundError:
         return ()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"The folder of runs {runs} cannot be read: {reason}.", remedy="Give another folder with --runs."
+        ) from None
     summaries = [summarise(path) for path in folders]
     return tuple(sorted(summaries, key=lambda run: (run.started or 0.0, run.id), reverse=True))
 

@@ -1,13 +1,15 @@
 """Bad input, as the issue lists it: one clear message, exit 2, nothing on stdout, no traceback."""
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.tiny_model import build_tiny_llama
-from tests.functional.conftest import Run, assert_bad_input
+from tests.functional.conftest import LORA_WIZARD, Run, assert_bad_input
 
 GOOD_ROW = {"instruction": "Say hi.", "input": "", "output": "hi"}
 
@@ -155,3 +157,20 @@ def test_a_plan_that_is_written_carries_its_reasons_and_is_read_again(run: Run, 
 
 def test_estimate_trace_says_that_it_is_not_there_yet(run: Run, tmp_path: Path) -> None:
     assert_bad_input(run("estimate", tmp_path / "any.yaml", "--trace"), "--trace", "not there yet")
+
+
+def test_a_file_in_place_of_the_folder_of_runs(run: Run, tmp_path: Path) -> None:
+    file = write(tmp_path / "runs", "")
+    for command in (["runs"], ["watch", "--plain"], ["stop", "latest"], ["rm", "any"]):
+        assert_bad_input(run("--runs", file, *command), str(file), "--runs")
+
+
+@pytest.mark.parametrize("command", ["schema", "presets"])
+def test_a_reader_that_goes_away_is_no_fault(command: str) -> None:
+    read, write_end = os.pipe()
+    os.close(read)
+    with os.fdopen(write_end, "wb") as pipe:
+        done = subprocess.run(
+            [LORA_WIZARD, command], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")

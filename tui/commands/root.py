@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tui.commands import facts, life, planning, results, training, wizard
+from tui.commands import facts, life, planning, results, training, trying, wizard
 from tui.commands.settings import Settings
 
 
@@ -56,7 +56,7 @@ def application() -> typer.Typer:
         callback=_root,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (wizard, facts, planning, training, life, results):
+    for module in (wizard, facts, planning, training, trying, life, results):
         module.register(app)
     return app
 
@@ -89,4 +89,9 @@ def run(arguments: Sequence[str]) -> int:
         where = context.command_path if context else "lora-wizard"
         print(f"error: {error.format_message()}\n  → `{where} --help` shows what it takes.", file=sys.stderr)
         return 2
+    except SystemExit as left:
+        # Typer leaves with 1, a sound 'no' here, when the reader of a pipe has gone.
+        if isinstance(left.__context__, BrokenPipeError):
+            return 0
+        raise
     return code if isinstance(code, int) else 0

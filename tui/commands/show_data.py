@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.text import Text
 
+from tui.clean import clean
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -70,6 +72,6 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> 
     for warning in profile.warnings_at(max_length):
         line(f"! {warning}")
     for bad in profile.bad_rows:
-        line(f"  {bad.file}:{bad.line}: {bad.reason}")
+        line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))
     line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
     console.print(sample_text(dataset.sample(row, max_length)), soft_wrap=True)

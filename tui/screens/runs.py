@@ -48,10 +48,12 @@ class ShowsRuns(Protocol):
 class Listed(Message):
     """The folder of runs was looked at."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[Line], problem: str = "") -> None:
         super().__init__()
         self.lines = tuple(lines)
         """Newest first."""
+        self.problem = problem
+        """Why it could not be looked at."""
 
     def can_replace(self, message: Message) -> bool:
         """Only the newest look is worth showing."""
@@ -92,6 +94,7 @@ class RunsScreen(Screen[None]):
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._lines: tuple[Line, ...] = ()
+        self._problem = ""
         self._told: dict[Path, tuple[str, str]] = {}
         self._left = Event()
 
@@ -124,12 +127,17 @@ class RunsScreen(Screen[None]):
         from trainer.runs import list_runs
 
         worker = get_current_worker()
-        seen: tuple[Line, ...] | None = None
+        seen: tuple[tuple[Line, ...], str] | None = None
         while not worker.is_cancelled:
-            lines = tuple(Line(run, *self._of_config(run.path)) for run in list_runs(self._runs_dir))
-            if lines != seen:
-                seen = lines
-                self.post_message(Listed(lines))
+            lines: tuple[Line, ...] = ()
+            problem = ""
+            try:
+                lines = tuple(Line(run, *self._of_config(run.path)) for run in list_runs(self._runs_dir))
+            except WizardError as error:
+                problem = error.message
+            if (lines, problem) != seen:
+                seen = (lines, problem)
+                self.post_message(Listed(lines, problem))
             if self._left.wait(self._poll_seconds):
                 return
 
@@ -141,20 +149,15 @@ class RunsScreen(Screen[None]):
 
     @on(Listed)
     def _listed(self, message: Listed) -> None:
-        self._lines = message.lines
+        self._lines, self._problem = message.lines, message.problem
         pane = self.query_one(".pane")
         pane.border_subtitle = escape(f"enter watches · {len(self._lines)} in {clean(str(self._runs_dir))}")
         self.query_one(PickList).show(self._picks)
 
     def _picks(self, width: int) -> Sequence[Pick]:
         if not self._lines:
-            return (
-                Pick(
-                    "",
-                    (row(("no runs yet: `lora-wizard train CONFIG` or the wizard starts one", "quiet")),),
-                    fixed=True,
-                ),
-            )
+            nothing = row(("no runs yet: `lora-wizard train CONFIG` or the wizard starts one", "quiet"))
+            return (Pick("", (row((clean(self._problem), "bad")) if self._problem else nothing,), fixed=True),)
         now = self._clock()
         return [Pick(line.run.id, lines_of(line, width, now)) for line in self._lines]
 
