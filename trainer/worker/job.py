@@ -28,7 +28,7 @@ from trainer.worker.preflight import preflight
 from trainer.worker.recorder import StepRecorder
 from trainer.worker.requests import Requests
 from trainer.worker.result import finish_adapter
-from trainer.worker.room import record
+from trainer.worker.room import give_up_reserve, hold_reserve, record
 from trainer.worker.rows import Rows, longest, read_rows
 from trainer.worker.sample import record_sample
 from trainer.worker.watched import WatchedTrainer, undisturbed
@@ -159,9 +159,11 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
         evaluates_here = job.steps.eval_every is not None and done % job.steps.eval_every == 0
         job.recorder.go_on(job.trainer, checkpoint, evaluates_here)
     requests.leave_if_asked()
+    hold_reserve(folder)
     record(folder, "status", status="training")
     job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
+    give_up_reserve(folder)
     # The adapter first: nothing that comes after may cost it.
     finish_adapter(job)
     if finished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from trainer.runfolder import RunFolder
 LOOK_SECONDS: Final = 0.5
 SPARE_BYTES: Final = 4 * 2**20
 """Left on the disk beside what is saved, for the events and the log."""
+RESERVE: Final = ".reserve"
+RESERVE_BYTES: Final = 2**20
+"""Held while there is room, given up to tell that there is none."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -27,12 +31,33 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
         except OSError as problem:
             if problem.errno not in FULL:
                 raise
+            if not give_up_reserve(folder):
+                time.sleep(LOOK_SECONDS)
             # What was written of the line must not spoil the next one.
             with suppress(OSError):
                 runfolder.mend(folder.events)
-            time.sleep(LOOK_SECONDS)
         else:
             return
+
+
+def hold_reserve(folder: RunFolder) -> None:
+    """Keep some room, so that a pause on a full disk can still be told; none where there is none."""
+    path = folder.path / RESERVE
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+        finally:
+            os.close(descriptor)
+
+
+def give_up_reserve(folder: RunFolder) -> bool:
+    """Let go of it; whether there was any."""
+    try:
+        (folder.path / RESERVE).unlink()
+    except OSError:
+        return False
+    return True
 
 
 def free(folder: RunFolder) -> int:
@@ -58,11 +83,13 @@ def wait_for_room(folder: RunFolder, needed: int, look: Callable[[], None], back
 
     reason = f"the disk of {folder.path} has {gib(free(folder))} free and {gib(needed + SPARE_BYTES)} are needed"
     remedy = "Free some room: the run goes on by itself. `lora-wizard stop --now` ends it without this save."
+    give_up_reserve(folder)
     record(folder, "warning", message=f"Paused: {reason}.", remedy=remedy)
     record(folder, "status", status="paused", reason=f"{reason}; free some room and it goes on by itself")
     while free(folder) < needed + SPARE_BYTES:
         look()
         time.sleep(LOOK_SECONDS)
+    hold_reserve(folder)
     record(folder, "status", status=back_to, reason="there is room again")
     return True
 
