@@ -1,0 +1,70 @@
+"""Short trials, for real: ranked by held-out loss, taken as they are when asked again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from presets.errors import InputError
+from recommender.config.io import dump_config
+from recommender.config.schema import FinetuneConfig
+from trainer.tryout import shown, trials
+
+MakeConfig = Callable[..., FinetuneConfig]
+
+
+def test_every_combination_is_a_trial(make_config: MakeConfig) -> None:
+    found = trials(make_config(), ["learning_rate=1e-4,3e-4", "lora.target_modules=all-linear,[q_proj, v_proj]"], 7)
+    assert [shown(trial.values) for trial in found] == [
+        "learning_rate 1.0e-4, target_modules all-linear",
+        "learning_rate 1.0e-4, target_modules [q_proj, v_proj]",
+        "learning_rate 3.0e-4, target_modules all-linear",
+        "learning_rate 3.0e-4, target_modules [q_proj, v_proj]",
+    ]
+    assert {trial.config.training.max_steps for trial in found} == {7}
+    assert len({trial.config.run.name for trial in found}) == 4
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ([], "nothing to compare"),
+        (["learning_rate=1e-4"], "nothing to compare"),
+        (["learning_rate"], "is not key=value"),
+        (["learning_rat=1,2"], "learning_rat"),
+        (["learning_rate=1e-4,fast"], "learning_rate"),
+        (["max_steps=10,20"], "cannot be tried"),
+        ([f"seed={','.join(map(str, range(40)))}"], "40 trials"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(make_config: MakeConfig, choices: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        trials(make_config(), choices, 5)
+
+
+def test_without_held_out_rows_there_is_no_ranking(make_config: MakeConfig) -> None:
+    with pytest.raises(InputError, match="Nothing is held out"):
+        trials(make_config(data__eval_fraction=0.0), ["learning_rate=1e-4,3e-4"], 5)
+
+
+@pytest.mark.torch
+def test_the_better_rate_wins_and_asking_again_trains_nothing(make_config: MakeConfig, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(dump_config(make_config()))
+    command = [sys.executable, "-m", "tui.cli", "--runs", str(tmp_path / "runs"), "try", str(file)]
+    command += ["--set", "training.learning_rate=1e-7,1e-2", "--steps", "4", "--json"]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ)
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    assert document["best"] == {"training.learning_rate": 0.01}
+    losses = [trial["eval_loss"] for trial in document["trials"]]
+    assert losses == sorted(losses)
+    assert document["trials"][0]["first_eval_loss"] == document["trials"][1]["first_eval_loss"] > losses[0]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    assert again.stderr.count("done already") == 2
+    assert json.loads(again.stdout) == document
+    assert len(list((tmp_path / "runs").glob("*try-*"))) == 2

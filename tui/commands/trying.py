@@ -1,0 +1,93 @@
+"""The command that settles a choice by short trainings: try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from presets.errors import InputError, NoError
+from tui.commands.planning import read_config
+from tui.commands.settings import Settings, print_json, progress_note
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from recommender.config.schema import FinetuneConfig
+    from trainer.tryout import Result
+
+CAUTION = (
+    "Short runs flatter high learning rates, and differences below a percent of the loss may be chance: "
+    "take the winner as a direction."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the application."""
+    app.command("try")(try_values)
+
+
+def try_values(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="Configuration file.")],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE,VALUE", help="Values to compare; may be repeated.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps of each trial.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
+) -> int:
+    """Train briefly with each value on the same rows and rank them by held-out loss.
+
+    Given again, it takes finished trials as they are and resumes interrupted ones.
+    """
+    from recommender.machine.devices import default_device
+    from recommender.machine.probe import probe
+    from recommender.recommend import launch_document
+    from trainer.tryout import run_trials, trials
+    from tui.commands.training import run_check_list
+
+    settings: Settings = context.obj
+    base = read_config(config)
+    if not base.data.train:
+        raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
+    wanted = trials(base, values or [], steps)
+    from recommender.data.load import profile_data
+    from recommender.model.reader import read_model
+
+    spec = read_model(base.model, revision=base.revision)
+    dataset = profile_data(base.data, model=spec)
+    device = default_device(probe(settings.runs))
+    run_check_list(base, device, spec, dataset, settings.runs)
+
+    def plan(of: FinetuneConfig) -> Mapping[str, Any]:
+        return launch_document(of, spec, device, dataset.profile)
+
+    results = run_trials(wanted, runs=settings.runs, device=device, plan=plan, note=progress_note)
+    if json:
+        print_json(_document(results, steps))
+    else:
+        _show(results, steps)
+    if results[0].eval_loss is None:
+        raise NoError("No trial came to its end.", remedy=results[0].reason or "`lora-wizard runs` lists them.")
+    return 0
+
+
+def _document(results: Sequence[Result], steps: int) -> dict[str, Any]:
+    best = results[0]
+    return {
+        "steps": steps,
+        "best": dict(best.values) if best.eval_loss is not None else None,
+        "trials": [result.document() for result in results],
+        "caution": CAUTION,
+    }
+
+
+def _show(results: Sequence[Result], steps: int) -> None:
+    from trainer.tryout import sentence, shown
+
+    width = max(len(shown(result.values)) for result in results)
+    print(f"After {steps} steps on the same rows, best first:")
+    for result in results:
+        print(f"  {shown(result.values):{width}s}  {sentence(result)}  {result.run.name}")
+    print(CAUTION)
