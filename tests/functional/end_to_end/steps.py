@@ -95,8 +95,15 @@ def start(terminal: Terminal, method: str) -> None:
     terminal.press("g")
 
 
-def losses_seen(text: str) -> tuple[float, float]:
-    """First and last evaluation loss of the end panel."""
-    found = re.search(r"eval_loss\s+([\d.]+)\D+([\d.]+)", text)
-    assert found, text
+def summary(terminal: Terminal, *words: str, seconds: float = 60) -> tuple[float, float]:
+    """Wait for the end panel of a run that finished, with these words in it too.
+
+    Returns:
+        First and last evaluation loss as they stand there.
+    """
+    losses = r"eval_loss +(\d+\.\d+)\D+(\d+\.\d+) last"
+    wanted = ("finished", "adapter", *words)
+    text = terminal.wait(lambda text: shows(losses, text) and all(word in text for word in wanted), seconds)
+    found = re.search(losses, text)
+    assert found
     return float(found[1]), float(found[2])

@@ -9,12 +9,12 @@ import yaml
 from presets.errors import WizardError
 from tests.functional.end_to_end.steps import (
     choose_method,
-    losses_seen,
     measured,
     planned,
     set_max_steps,
     shows,
     start,
+    summary,
 )
 from tests.functional.terminal import Terminal
 from tests.functional.trainer.conftest import ended, wait_for
@@ -23,6 +23,8 @@ from trainer.demo_model import ensure_demo_model
 pytestmark = [pytest.mark.torch, pytest.mark.model]
 
 STEPS = 5
+PATIENCE = 300.0
+"""Seconds for what takes seconds on idle cores: beside another torch it takes fifty times as long."""
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +60,19 @@ def test_nf4_from_plan_to_answers(smollm2: Path, few_rows: Path, runs: Path) -> 
         choose_method(wizard, "lora", "qlora")
         set_max_steps(wizard, STEPS)
         wizard.press("g")
-        wizard.wait(measured, 180)
+        wizard.wait(measured, PATIENCE)
         for title in ("torch on this device", "quantisation"):
             assert shows(f"✓ {title}", wizard.text), wizard.text
         start(wizard, "qlora")
-        wizard.wait(lambda text: shows(r"loss +\d\.\d+ .*", text) and shows(rf"step [1-{STEPS}] / {STEPS}", text), 120)
+        wizard.wait(
+            lambda text: shows(r"loss +\d\.\d+ .*", text) and shows(rf"step [1-{STEPS}] / {STEPS}", text), PATIENCE
+        )
         (run,) = runs.iterdir()
-        shot = wait_for(run, ended)
+        shot = wait_for(run, ended, PATIENCE)
         assert shot.status == "finished", (shot.state.reason, shot.log)
-        wizard.wait(lambda text: all(word in text for word in ("finished", "eval_loss", "adapter", "before", "after")))
-        first, last = losses_seen(wizard.text)
         before, after = (str(sample["answer"]) for sample in shot.samples)
-        assert " ".join(before.split()[:3]) in wizard.text
         assert before != after
+        first, last = summary(wizard, "held-out", "after", " ".join(before.split()[:3]))
         assert first == pytest.approx(shot.evals[0].eval_loss, rel=0.01)
         assert last == pytest.approx(shot.evals[-1].eval_loss, rel=0.01)
         assert last < first

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.end_to_end.steps import losses_seen, measured, planned, shows, start
+from tests.functional.end_to_end.steps import measured, planned, shows, start, summary
 from tests.functional.terminal import Terminal
 from tests.functional.trainer.conftest import ended, wait_for
 
@@ -26,10 +26,7 @@ def test_plan_check_train_and_summary(tiny_model: Path, rows: Path, runs: Path) 
         wizard.wait(lambda text: shows(r"\bstep \d+ / \d+", text) and run.name in text)
         shot = wait_for(run, ended)
         assert shot.status == "finished", (shot.state.reason, shot.log)
-        wizard.wait(
-            lambda text: all(word in text for word in ("finished", "eval_loss", "adapter", "held-out", "after"))
-        )
-        first, last = losses_seen(wizard.text)
+        first, last = summary(wizard, "held-out", "after")
         assert first == pytest.approx(shot.evals[0].eval_loss, rel=0.01)
         assert last == pytest.approx(shot.evals[-1].eval_loss, rel=0.01)
         assert last < first
