@@ -52,6 +52,8 @@ class Sample:
     """Trained tokens that are kept."""
     trained_cut: int
     """Trained tokens that the limit cuts."""
+    findings: tuple[str, ...] = ()
+    """What is odd about it, in words."""
 
     @property
     def text(self) -> str:
@@ -60,7 +62,7 @@ class Sample:
 
 
 class RowIndex:
-    """Where each usable row stands: 28 bytes a row instead of the row."""
+    """Where each usable row stands and what is odd about it: 34 bytes a row instead of the row."""
 
     def __init__(self) -> None:
         self.file = array("I")
@@ -68,17 +70,19 @@ class RowIndex:
         self.start = array("Q")
         self.end = array("Q")
         self.digest = array("Q")
+        self.flags = array("H")
 
     def __len__(self) -> int:
         return len(self.file)
 
-    def add(self, file: int, line: int, start: int, end: int, digest: int) -> None:
+    def add(self, file: int, line: int, start: int, end: int, digest: int, flags: int = 0) -> None:
         """Append a row."""
         self.file.append(file)
         self.line.append(line)
         self.start.append(start)
         self.end.append(end)
         self.digest.append(digest)
+        self.flags.append(flags)
 
 
 class DataSet:
@@ -166,14 +170,40 @@ class DataSet:
         first, last = self.profile.span_start[i], self.profile.span_start[i + 1]
         ends = [(self.profile.spans[2 * k], self.profile.spans[2 * k + 1]) for k in range(first, last)]
         trained = sum(end - start for start, end in ends)
-        kept = sum(min(end, max_length) - min(start, max_length) for start, end in ends)
-        return Sample(i, file, line, pieces, self.profile.lengths[i], kept, trained - kept)
+        cut = self._trained_cut(i, max_length)
+        said = (*self.findings(i), *([f"the limit cuts {cut} trained tokens"] if cut else []))
+        return Sample(i, file, line, pieces, self.profile.lengths[i], trained - cut, cut, said)
 
     def longest(self, count: int = 1) -> list[int]:
         """The rows with most tokens, longest first: what the preflight step is run on."""
         from heapq import nlargest
 
         return nlargest(count, range(len(self)), key=self.profile.lengths.__getitem__)
+
+    def findings(self, i: int) -> tuple[str, ...]:
+        """What is odd about row i, in words."""
+        from recommender.data.findings import words
+
+        return words(self.index.flags[i])
+
+    def next_finding(self, i: int, by: int, max_length: int) -> int | None:
+        """The next row after i (before it for by = -1) with a finding or with trained tokens that the limit cuts.
+
+        The search goes round; None when no row has one.
+        """
+        flags, lengths = self.index.flags, self.profile.lengths
+        for step in range(1, len(self) + 1):
+            place = (i + by * step) % len(self)
+            if flags[place] or (lengths[place] > max_length and self._trained_cut(place, max_length)):
+                return place
+        return None
+
+    def _trained_cut(self, i: int, max_length: int) -> int:
+        """Trained tokens of row i that the limit cuts."""
+        profile = self.profile
+        first, last = profile.span_start[i], profile.span_start[i + 1]
+        ends = [(profile.spans[2 * k], profile.spans[2 * k + 1]) for k in range(first, last)]
+        return sum(max(0, end - max(start, max_length)) for start, end in ends)
 
     def training_rows(self, indices: Sequence[int], max_length: int) -> TrainingRows:
         """Rows for the trainer, cut at max_length; see the class's docstring.

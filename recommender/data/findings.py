@@ -2,19 +2,82 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import IntFlag
 from itertools import pairwise
 
 from recommender.config.schema import Data
 from recommender.data.dataset import OpenFile
-from recommender.data.examples import Chat
+from recommender.data.examples import Chat, Example, Pair, Text
 from recommender.data.profile import BadRow
 from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Measured, Tokeniser
 
 FEW_ROWS = 20
 """Below this a warning: LIMA (Zhou et al. 2023) used 1 000 rows; tens of rows are memorised rather than learned."""
+
+
+class Finding(IntFlag):
+    """What may be odd about one row, as bits."""
+
+    DUPLICATE = 1
+    EMPTY = 2
+    UNENDED = 4
+    DOUBLED_START = 8
+    STRADDLES = 16
+    DISORDERED = 32
+    IMITATES = 64
+    CONTROL = 128
+    REPLACEMENT = 256
+    LITERAL = 512
+
+
+SAID = {
+    Finding.DUPLICATE: "an exact copy of an earlier row",
+    Finding.EMPTY: "nothing of it is trained",
+    Finding.UNENDED: "an answer is trained without an end-of-turn token",
+    Finding.DOUBLED_START: "the BOS token stands twice",
+    Finding.STRADDLES: "the first trained token also holds the end of the prompt",
+    Finding.DISORDERED: "turns are out of order",
+    Finding.IMITATES: "the text of a special token stands in a turn",
+    Finding.CONTROL: "it holds control characters",
+    Finding.REPLACEMENT: "it holds replacement characters",
+    Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
+}
+"""What the screen says of a row."""
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LITERAL = frozenset({"nan", "none", "null", "<na>"})
+"""What programs write for a cell that holds nothing."""
+
+
+def words(flags: int) -> tuple[str, ...]:
+    """What is odd about a row, for a person."""
+    return tuple(said for finding, said in SAID.items() if flags & finding)
+
+
+def _texts(example: Example) -> tuple[str, ...]:
+    match example:
+        case Text():
+            return (example.text,)
+        case Pair():
+            return example.prompt, example.completion
+        case Chat():
+            return tuple(turn.content for turn in example.messages)
+
+
+def _oddities(example: Example) -> Finding:
+    """What is odd about the text itself, in whatever language."""
+    found = Finding(0)
+    for text in _texts(example):
+        if "\ufffd" in text:
+            found |= Finding.REPLACEMENT
+        if _CONTROL.search(text):
+            found |= Finding.CONTROL
+        if len(text) < 12 and text.strip().lower() in _LITERAL:
+            found |= Finding.LITERAL
+    return found
 
 
 @dataclass
@@ -33,23 +96,49 @@ class Findings:
     straddles: int = 0
     disordered: int = 0
     imitates: int = 0
+    control: int = 0
+    replacement: int = 0
+    literal: int = 0
     highest_id: int = 0
     nothing_trained: bool = False
     methods: set[str] = field(default_factory=set)
 
-    def see(self, row: Measured, *, duplicate: bool) -> None:
-        """Count a usable row."""
+    def see(self, row: Measured, example: Example, *, duplicate: bool) -> Finding:
+        """Count a usable row, and say what is odd about it."""
         self.rows += 1
         self.answers += row.answers
         self.ended += row.ended
-        self.empty += not row.spans
-        self.duplicates += duplicate
-        self.doubled_start += row.doubled_start
-        self.straddles += row.straddles
-        self.imitates += row.imitates
+        self.chats += isinstance(example, Chat)
+        self.texts += isinstance(example, Text)
         self.highest_id = max(self.highest_id, row.highest_id)
         if row.method and row.spans:
             self.methods.add(row.method)
+        flags = _oddities(example)
+        for finding, holds in (
+            (Finding.DUPLICATE, duplicate),
+            (Finding.EMPTY, not row.spans),
+            (Finding.UNENDED, row.ended < row.answers),
+            (Finding.DOUBLED_START, row.doubled_start),
+            (Finding.STRADDLES, row.straddles),
+            (Finding.DISORDERED, isinstance(example, Chat) and roles_out_of_order(example)),
+            (Finding.IMITATES, row.imitates),
+        ):
+            if holds:
+                flags |= finding
+        if flags:
+            self._count(flags)
+        return flags
+
+    def _count(self, flags: Finding) -> None:
+        self.duplicates += bool(flags & Finding.DUPLICATE)
+        self.empty += bool(flags & Finding.EMPTY)
+        self.doubled_start += bool(flags & Finding.DOUBLED_START)
+        self.straddles += bool(flags & Finding.STRADDLES)
+        self.disordered += bool(flags & Finding.DISORDERED)
+        self.imitates += bool(flags & Finding.IMITATES)
+        self.control += bool(flags & Finding.CONTROL)
+        self.replacement += bool(flags & Finding.REPLACEMENT)
+        self.literal += bool(flags & Finding.LITERAL)
 
     @property
     def trains_end_of_turn(self) -> bool | None:
@@ -129,6 +218,9 @@ def warnings(
         (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
         (found.imitates, "the text of a special token stands in a turn and becomes that token"),
         (found.empty, "the answer is empty: nothing is trained"),
+        (found.control, "there are control characters, which nobody types"),
+        (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
+        (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
     )
     said += [f"In {_rows(count)} {what}." for count, what in counted if count]
     if found.bad and data.skip_bad_rows:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from recommender.data.dataset import DataSet, OpenFile, RowIndex, Sample
+from recommender.data.dataset import DataSet, OpenFile, Sample
 from recommender.data.document import document, histogram
-from recommender.data.estimate import measure_without_tokenizer
-from recommender.data.examples import Chat, Example, RowProblem, Text, digest
 from recommender.data.files import find_files, format_of
-from recommender.data.findings import Findings, roles_out_of_order, stops, warnings
-from recommender.data.normalise import normalise
+from recommender.data.findings import stops, warnings
+from recommender.data.gather import Cancelled, Gathered, Gatherer
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader, open_reader
-from recommender.data.readers.base import excerpt
 from recommender.data.registry import INDEX, Entry, explain_index, find_entry
 from recommender.data.shapes import Shape, recognise
 from recommender.data.split import overlap, split
 from recommender.data.synthetic import synthetic_profile
 from recommender.data.templates import ChatTemplate, choose_template
-from recommender.data.tokenise import Measured, Tokeniser
+from recommender.data.tokenise import Tokeniser
 from recommender.data.turns import TurnFinder
 from recommender.data.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
@@ -48,17 +43,10 @@ __all__ = [
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all; the second is extrapolated from bytes until the end is reached."""
 
-BATCH = 256
-"""Rows that are encoded together."""
 PEEK = 100
 """Rows that the shape is recognised by."""
 _OPTIONAL = ("input", "history", "system", "tools")
-LISTED = 100
-"""Bad rows that are listed; all are counted."""
-
-
-class Cancelled(Exception):
-    """The person stopped the profile; nothing came of it."""
+"""Columns that an index may name and a file may lack."""
 
 
 def profile_data(
@@ -113,9 +101,9 @@ def _profile(
 ) -> DataSet:
     files, weights = _open(sources, data, base)
     tokeniser, template = _tokeniser(data, model, base)
-    builder = _Builder(data, files, weights, tokeniser)
-    builder.run(progress or (lambda _done, _total: None), cancelled or (lambda: False))
-    return builder.dataset(template)
+    gatherer = Gatherer(files, weights, tokeniser, data.train_on)
+    kept = gatherer.run(progress or (lambda _done, _total: None), cancelled or (lambda: False))
+    return _gathered_to_dataset(kept, data, files, tokeniser, template)
 
 
 def _open(
@@ -186,145 +174,52 @@ def _tokeniser(data: Data, model: ModelSpec | None, base: Path | None) -> tuple[
     return Tokeniser(vocabulary, turns, data.train_on, model.vocab_size), template
 
 
-class _Builder:
-    """Collects the profile, batch by batch."""
-
-    def __init__(self, data: Data, files: list[OpenFile], weights: list[float], tokeniser: Tokeniser | None) -> None:
-        self._data = data
-        self._files = files
-        self._weights = weights
-        self._tokeniser = tokeniser
-        self._index = RowIndex()
-        self._lengths = array("I")
-        self._spans = array("I")
-        self._span_start = array("Q", [0])
-        self._bad: list[BadRow] = []
-        self._seen: set[int] = set()
-        self._found = Findings()
-
-    def run(self, progress: Progress, cancelled: Callable[[], bool]) -> None:
-        """Go through every file."""
-        total = sum(file.reader.size for file in self._files)
-        passed = 0
-        done = 0
-        for number, file in enumerate(self._files):
-            for batch in _batches(file.reader.rows()):
-                if cancelled():
-                    raise Cancelled
-                self._take(number, batch)
-                done += len(batch)
-                last = batch[-1]
-                position = passed + (last.end if isinstance(last, Raw) else 0)
-                progress(done, max(done, done * total // position) if position else done)
-            passed += file.reader.size
-        progress(done, done)
-
-    def _take(self, number: int, batch: list[Raw | BadRow]) -> None:
-        path = str(self._files[number].reader.path)
-        rows: list[Raw] = []
-        examples: list[Example] = []
-        digests: list[int] = []
-        for row in batch:
-            if isinstance(row, BadRow):
-                self._reject(row)
-                continue
-            try:
-                example = normalise(row.values, self._files[number].shape)
-                digests.append(digest(example))
-            except RowProblem as problem:
-                self._reject(_bad(path, row, problem))
-                continue
-            rows.append(row)
-            examples.append(example)
-        for row, example, content, measured in zip(rows, examples, digests, self._measure(examples), strict=True):
-            if isinstance(measured, RowProblem):
-                self._reject(_bad(path, row, measured))
-            else:
-                self._add(number, row, example, content, measured)
-
-    def _measure(self, examples: list[Example]) -> list[Measured | RowProblem]:
-        if self._tokeniser is None:
-            return [*measure_without_tokenizer(examples, self._data.train_on)]
-        return self._tokeniser.measure(examples)
-
-    def _reject(self, row: BadRow) -> None:
-        self._found.bad += 1
-        if len(self._bad) < LISTED:
-            self._bad.append(row)
-
-    def _add(self, number: int, row: Raw, example: Example, content: int, measured: Measured) -> None:
-        self._found.see(measured, duplicate=content in self._seen)
-        self._found.chats += isinstance(example, Chat)
-        self._found.texts += isinstance(example, Text)
-        self._found.disordered += isinstance(example, Chat) and roles_out_of_order(example)
-        self._seen.add(content)
-        for _ in range(_copies(self._weights[number], content)):
-            self._index.add(number, row.line, row.start, row.end, content)
-            self._lengths.append(measured.length)
-            self._spans.extend(measured.spans)
-            self._span_start.append(len(self._spans) // 2)
-
-    def dataset(self, template: ChatTemplate | None) -> DataSet:
-        """What was collected."""
-        if not self._lengths:
-            raise (
-                _nothing_usable(self._bad[0])
-                if self._bad
-                else InputError("No row is left of the training data.", remedy="Raise the weights of its sources.")
-            )
-        return DataSet(
-            self._profile(template),
-            self._files,
-            self._index,
-            self._tokeniser,
-            template if self._found.chats else None,
-            self._data.train_on,
+def _gathered_to_dataset(
+    kept: Gathered,
+    data: Data,
+    files: list[OpenFile],
+    tokeniser: Tokeniser | None,
+    template: ChatTemplate | None,
+) -> DataSet:
+    if not kept.lengths:
+        raise (
+            _nothing_usable(kept.bad[0])
+            if kept.bad
+            else InputError("No row is left of the training data.", remedy="Raise the weights of its sources.")
         )
-
-    def _profile(self, template: ChatTemplate | None) -> DataProfile:
-        found = self._found
-        turns = self._tokeniser.turns if self._tokeniser else None
-        used = template if found.chats else None
-        shapes = [file.shape for file in self._files]
-        trained = len(self._spans) > 0
-        found.nothing_trained = not trained
-        return DataProfile(
-            files=tuple(file.reader.path for file in self._files),
-            shape=shapes[0].name if len({shape.name for shape in shapes}) == 1 else "mixed",
-            shape_reason=_reason(self._files),
-            columns=dict(shapes[0].columns),
-            lengths=self._lengths,
-            spans=self._spans,
-            span_start=self._span_start,
-            bad_rows=tuple(self._bad),
-            bad_row_count=found.bad,
-            tokenizer="exact" if self._tokeniser else "bytes",
-            template=used.name if used else "none",
-            trains_end_of_turn=found.trains_end_of_turn if self._tokeniser else None,
-            duplicates=found.duplicates,
-            empty_answers=found.empty,
-            stops=stops(found, self._data, self._bad, self._tokeniser),
-            warnings=warnings(found, self._data, used, self._tokeniser, self._files),
-            columns_seen=tuple(dict.fromkeys(name for file in self._files for name in file.shape.seen)),
-            mask_method=" and ".join(sorted(found.methods)),
-            end_of_turn=turns.end_of_turn[0] if turns and used and turns.end_of_turn else "",
-            skipped_rows=found.bad if self._data.skip_bad_rows else 0,
-        )
+    used = template if kept.found.chats else None
+    return DataSet(_profile_of(kept, data, files, tokeniser, used), files, kept.index, tokeniser, used, data.train_on)
 
 
-def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
-    while batch := list(islice(rows, BATCH)):
-        yield batch
-
-
-def _bad(path: str, row: Raw, problem: RowProblem) -> BadRow:
-    return BadRow(path, row.line, problem.reason, excerpt(str(row.values)))
-
-
-def _copies(weight: float, content: int) -> int:
-    """How often a row of this weight is taken: the whole part, and once more for the fraction's share of contents."""
-    whole = int(weight)
-    return whole + (content / 2**64 < weight - whole)
+def _profile_of(
+    kept: Gathered, data: Data, files: list[OpenFile], tokeniser: Tokeniser | None, used: ChatTemplate | None
+) -> DataProfile:
+    found = kept.found
+    turns = tokeniser.turns if tokeniser else None
+    shapes = [file.shape for file in files]
+    found.nothing_trained = not kept.spans
+    return DataProfile(
+        files=tuple(file.reader.path for file in files),
+        shape=shapes[0].name if len({shape.name for shape in shapes}) == 1 else "mixed",
+        shape_reason=_reason(files),
+        columns=dict(shapes[0].columns),
+        lengths=kept.lengths,
+        spans=kept.spans,
+        span_start=kept.span_start,
+        bad_rows=tuple(kept.bad),
+        bad_row_count=found.bad,
+        tokenizer="exact" if tokeniser else "bytes",
+        template=used.name if used else "none",
+        trains_end_of_turn=found.trains_end_of_turn if tokeniser else None,
+        duplicates=found.duplicates,
+        empty_answers=found.empty,
+        stops=stops(found, data, kept.bad, tokeniser),
+        warnings=warnings(found, data, used, tokeniser, files),
+        columns_seen=tuple(dict.fromkeys(name for file in files for name in file.shape.seen)),
+        mask_method=" and ".join(sorted(found.methods)),
+        end_of_turn=turns.end_of_turn[0] if turns and used and turns.end_of_turn else "",
+        skipped_rows=found.bad if data.skip_bad_rows else 0,
+    )
 
 
 def _reason(files: list[OpenFile]) -> str:

@@ -66,7 +66,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rendered:
+class Rendered:
     """A row as text, before it is encoded."""
 
     text: str
@@ -123,10 +123,20 @@ class Tokeniser:
 
     def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
         """Length and trained spans of each example, or why it cannot be used; encoded in one batch."""
-        rendered = [self._rendered(example) for example in examples]
-        usable = [row for row in rendered if isinstance(row, _Rendered)]
-        encodings = iter(self.vocabulary.encode([row.text for row in usable]))
-        return [row if isinstance(row, RowProblem) else self._measured(row, next(encodings)) for row in rendered]
+        rendered = self.render(examples)
+        encodings = self.vocabulary.encode([row.text for row in rendered if isinstance(row, Rendered)])
+        return self.measured(rendered, encodings)
+
+    def render(self, examples: Sequence[Example]) -> list[Rendered | RowProblem]:
+        """Each example as text with the characters that are trained, or why it cannot be used."""
+        return [self._rendered(example) for example in examples]
+
+    def measured(
+        self, rendered: Sequence[Rendered | RowProblem], encodings: Sequence[Encoding]
+    ) -> list[Measured | RowProblem]:
+        """Length and trained spans of rows whose texts have been encoded, in the same order."""
+        encoded = iter(encodings)
+        return [row if isinstance(row, RowProblem) else self._measured(row, next(encoded)) for row in rendered]
 
     def tokenise(self, examples: Sequence[Example]) -> Iterator[TokenisedRow]:
         """The tokens of each example, encoded in one batch.
@@ -164,7 +174,7 @@ class Tokeniser:
                 text = example.text[: encoding.offsets[kept - 1][1]] if kept else ""
                 return text, [*self.vocabulary.prefix, *encoding.ids[:kept]]
 
-    def _rendered(self, example: Example) -> _Rendered | RowProblem:
+    def _rendered(self, example: Example) -> Rendered | RowProblem:
         try:
             match example:
                 case Chat():
@@ -172,23 +182,23 @@ class Tokeniser:
                 case Pair():
                     text = example.prompt + example.completion
                     if not example.completion.strip():
-                        return _Rendered(text, (), 0, 0, "columns", True)
+                        return Rendered(text, (), 0, 0, "columns", True)
                     start = 0 if self.train_on == "all" else len(example.prompt)
-                    return _Rendered(text, ((start, len(text)),), 1, 1, "columns", True)
+                    return Rendered(text, ((start, len(text)),), 1, 1, "columns", True)
                 case Text():
                     spans = ((0, len(example.text)),) if example.text.strip() else ()
-                    return _Rendered(example.text, spans, len(spans), len(spans), "all", True)
+                    return Rendered(example.text, spans, len(spans), len(spans), "all", True)
         except RowProblem as problem:
             return problem
 
-    def _chat(self, chat: Chat) -> _Rendered:
+    def _chat(self, chat: Chat) -> Rendered:
         found = self.turns.render(chat)
         spans = ((0, len(found.text)),) if self.train_on == "all" and found.spans else found.spans
         ended = _ends_anywhere(found, self.turns.end_of_turn) if self.train_on == "all" else found.ended
         imitates = any(self._special_text.search(turn.content) for turn in chat.messages)
-        return _Rendered(found.text, spans, found.answers, ended, found.method, False, imitates)
+        return Rendered(found.text, spans, found.answers, ended, found.method, False, imitates)
 
-    def _around(self, row: _Rendered, first: int | None, last: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _around(self, row: Rendered, first: int | None, last: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids before and behind plain text, left out where the text has them itself."""
         if not row.plain:
             return (), ()
@@ -196,7 +206,7 @@ class Tokeniser:
         eos = self.vocabulary.eos
         return prefix, () if eos is None or last == eos else (eos,)
 
-    def _measured(self, row: _Rendered, encoding: Encoding) -> Measured:
+    def _measured(self, row: Rendered, encoding: Encoding) -> Measured:
         ids = encoding.ids
         prefix, suffix = self._around(row, ids[0] if ids else None, ids[-1] if ids else None)
         spans, straddles = _token_spans(encoding, row.spans)
@@ -214,7 +224,7 @@ class Tokeniser:
             imitates=row.imitates,
         )
 
-    def _row(self, row: _Rendered, encoding: Encoding) -> TokenisedRow:
+    def _row(self, row: Rendered, encoding: Encoding) -> TokenisedRow:
         ids = encoding.ids
         prefix, suffix = self._around(row, ids[0] if ids else None, ids[-1] if ids else None)
         spans, _ = _token_spans(encoding, row.spans)
@@ -229,7 +239,7 @@ class Tokeniser:
         )
 
     def _shifted(
-        self, row: _Rendered, spans: list[int], length: int, prefix: tuple[int, ...], suffix: tuple[int, ...]
+        self, row: Rendered, spans: list[int], length: int, prefix: tuple[int, ...], suffix: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Token spans moved behind the prefix, the last one over the suffix, the first over the prefix of text."""
         moved = [position + len(prefix) for position in spans]

@@ -1,0 +1,177 @@
+"""What is kept of every row while a data set is read: numbers in arrays, never the rows."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from recommender.data.dataset import OpenFile, RowIndex
+from recommender.data.estimate import measure_without_tokenizer
+from recommender.data.examples import Example, RowProblem, digest
+from recommender.data.findings import Findings
+from recommender.data.normalise import normalise
+from recommender.data.profile import BadRow
+from recommender.data.readers import Raw
+from recommender.data.readers.base import excerpt
+from recommender.data.tokenise import Measured, Rendered, Tokeniser, TrainOn
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+BATCH = 256
+"""Rows that are encoded together."""
+LISTED = 100
+"""Bad rows that are listed; all are counted."""
+
+
+class Cancelled(Exception):
+    """The person stopped the profile; nothing came of it."""
+
+
+@dataclass
+class Gathered:
+    """All rows of a data set in numbers: 30 bytes a row and its spans."""
+
+    index: RowIndex = field(default_factory=RowIndex)
+    lengths: array[int] = field(default_factory=lambda: array("I"))
+    spans: array[int] = field(default_factory=lambda: array("I"))
+    span_start: array[int] = field(default_factory=lambda: array("Q", [0]))
+    bad: list[BadRow] = field(default_factory=list)
+    found: Findings = field(default_factory=Findings)
+
+    def reject(self, row: BadRow) -> None:
+        """Count a bad row, and list it if there are not too many yet."""
+        self.found.bad += 1
+        if len(self.bad) < LISTED:
+            self.bad.append(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows on their way: read and rendered, being encoded."""
+
+    file: int
+    rows: list[Raw]
+    examples: list[Example]
+    digests: list[int]
+    rendered: list[Rendered | RowProblem]
+    encoded: Future[list[Encoding]] | None
+
+
+class Gatherer:
+    """Goes through files once. While one batch is encoded, which needs no Python, the next is read and rendered.
+
+    Args:
+        files: What is read.
+        weights: How often each file's rows are taken.
+        tokeniser: None estimates lengths from the text.
+        train_on: Which tokens the loss sees.
+    """
+
+    def __init__(
+        self, files: list[OpenFile], weights: list[float], tokeniser: Tokeniser | None, train_on: TrainOn
+    ) -> None:
+        self.gathered = Gathered()
+        self._files = files
+        self._weights = weights
+        self._tokeniser = tokeniser
+        self._train_on = train_on
+        self._seen: set[int] = set()
+
+    def run(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Gathered:
+        """Go through every file.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+            InputError: A file as a whole cannot be read.
+        """
+        total = sum(file.reader.size for file in self._files)
+        passed = done = 0
+        with ThreadPoolExecutor(1, "encode") as encoder:
+            waiting: _Batch | None = None
+            for number, file in enumerate(self._files):
+                for raw in _batches(file.reader.rows()):
+                    if cancelled():
+                        raise Cancelled
+                    following = self._begin(number, raw, encoder)
+                    self._finish(waiting)
+                    waiting = following
+                    done += len(raw)
+                    position = passed + (raw[-1].end if isinstance(raw[-1], Raw) else 0)
+                    progress(done, max(done, done * total // position) if position else done)
+                passed += file.reader.size
+            self._finish(waiting)
+        progress(done, done)
+        return self.gathered
+
+    def _begin(self, number: int, raw: list[Raw | BadRow], encoder: ThreadPoolExecutor) -> _Batch:
+        """Normalise and render a batch, and let it be encoded."""
+        path = str(self._files[number].reader.path)
+        rows: list[Raw] = []
+        examples: list[Example] = []
+        digests: list[int] = []
+        for row in raw:
+            if isinstance(row, BadRow):
+                self.gathered.reject(row)
+                continue
+            try:
+                example = normalise(row.values, self._files[number].shape)
+                digests.append(digest(example))
+            except RowProblem as problem:
+                self.gathered.reject(_bad(path, row, problem))
+                continue
+            rows.append(row)
+            examples.append(example)
+        if self._tokeniser is None:
+            return _Batch(number, rows, examples, digests, [], None)
+        rendered = self._tokeniser.render(examples)
+        texts = [row.text for row in rendered if isinstance(row, Rendered)]
+        encoded = encoder.submit(self._tokeniser.vocabulary.encode, texts)
+        return _Batch(number, rows, examples, digests, rendered, encoded)
+
+    def _finish(self, batch: _Batch | None) -> None:
+        """Keep the numbers of a batch."""
+        if batch is None:
+            return
+        path = str(self._files[batch.file].reader.path)
+        for row, example, content, measured in zip(
+            batch.rows, batch.examples, batch.digests, self._measured(batch), strict=True
+        ):
+            if isinstance(measured, RowProblem):
+                self.gathered.reject(_bad(path, row, measured))
+            else:
+                self._add(batch.file, row, example, content, measured)
+
+    def _measured(self, batch: _Batch) -> list[Measured | RowProblem]:
+        if self._tokeniser is None or batch.encoded is None:
+            return [*measure_without_tokenizer(batch.examples, self._train_on)]
+        return self._tokeniser.measured(batch.rendered, batch.encoded.result())
+
+    def _add(self, number: int, row: Raw, example: Example, content: int, measured: Measured) -> None:
+        kept = self.gathered
+        flags = kept.found.see(measured, example, duplicate=content in self._seen)
+        self._seen.add(content)
+        for _ in range(copies(self._weights[number], content)):
+            kept.index.add(number, row.line, row.start, row.end, content, flags)
+            kept.lengths.append(measured.length)
+            kept.spans.extend(measured.spans)
+            kept.span_start.append(len(kept.spans) // 2)
+
+
+def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def _bad(path: str, row: Raw, problem: RowProblem) -> BadRow:
+    return BadRow(path, row.line, problem.reason, excerpt(str(row.values)))
+
+
+def copies(weight: float, content: int) -> int:
+    """How often a row of this weight is taken: the whole part, and once more for the fraction's share of contents."""
+    whole = int(weight)
+    return whole + (content / 2**64 < weight - whole)

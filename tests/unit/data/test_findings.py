@@ -1,0 +1,40 @@
+"""What is odd about single rows: counted, named, and found from any row on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.data.conftest import Profile
+
+CLEAN = [{"instruction": f"Question {i}?", "output": f"Answer {i}."} for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("row", "says", "warns"),
+    [
+        ({"instruction": "Q \x07?", "output": "A"}, "control characters", "control characters"),
+        ({"instruction": "Q", "output": "caf\ufffd"}, "replacement characters", "decoded wrongly"),
+        ({"instruction": "Q", "output": "NaN"}, "nothing but 'nan'", "most likely it was empty"),
+        ({"instruction": "Q", "output": ""}, "nothing of it is trained", "the answer is empty"),
+        (CLEAN[3], "exact copy", ""),
+    ],
+)
+def test_an_odd_row_is_counted_named_and_found(profile: Profile, row: dict[str, str], says: str, warns: str) -> None:
+    dataset = profile([*CLEAN, row])
+    assert any(says in said for said in dataset.sample(20, 1000).findings)
+    assert any(warns in warning for warning in dataset.profile.warnings) or not warns
+    assert (dataset.next_finding(0, 1, 1000), dataset.next_finding(0, -1, 1000)) == (20, 20)
+    assert dataset.sample(1, 1000).findings == ()
+
+
+def test_words_that_hold_nan_are_not_odd(profile: Profile) -> None:
+    rows = [{"instruction": "Is nan a number?\tNo line\r\nends", "output": "None of these is."}]
+    assert profile(rows).findings(0) == ()
+    assert profile(rows).next_finding(0, 1, 1000) is None
+
+
+def test_a_row_whose_answer_the_limit_cuts_is_found(profile: Profile) -> None:
+    dataset = profile([*CLEAN, {"instruction": "Q", "output": "word " * 90}])
+    assert dataset.next_finding(5, 1, 1000) is None
+    assert dataset.next_finding(5, 1, 60) == 20
+    assert "the limit cuts" in dataset.sample(20, 60).findings[0]
