@@ -84,9 +84,15 @@ def rate(context: Context) -> Mapping[str, Reason]:
             others="The Unsloth guide starts at 2e-4; LLaMA-Factory's default is 5e-5 and its newcomer recipe 1e-4; "
             "TRL's default is 2e-5; the QLoRA paper 2e-4 up to 13B and 1e-4 from 33B; the LoRA hyperparameter guide "
             "1e-4 to 5e-5; the Tinker formula 5e-5 × 10 × (2000 / width)^p, without the rank.",
-            costs="none",
+            costs=f"none. Settle it on your own rows: lora-wizard try CONFIG --set training.learning_rate="
+            f"{','.join(small(each) for each in to_try(value))} --steps 50",
         )
     }
+
+
+def to_try(rate: float) -> tuple[float, float, float]:
+    """Rates worth comparing with this one: half a decade around it, as a quarter to each side."""
+    return two_digits(rate / 10**0.25), rate, two_digits(min(1.0, rate * 10**0.25))
 
 
 def _factors(context: Context) -> list[tuple[float, str]]:
