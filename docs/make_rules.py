@@ -58,8 +58,8 @@ def _head() -> Iterator[str]:
     yield ""
     yield "To change a rule, edit its function; to add one, write a function from `Context` to reasons in the module of"
     yield "its subject, list it in that module's `RULES`, and run this program. Confidence: *high* where the sources"
-    yield "agree or it is arithmetic, *medium* where one measurement supports it under other conditions, *low* where it is"
-    yield "a guess."
+    yield "agree or it is arithmetic, *medium* where one measurement supports it under other conditions, *low* where"
+    yield "it is a guess."
     yield ""
 
 
