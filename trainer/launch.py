@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import subprocess
@@ -111,12 +112,27 @@ def _require_room(path: Path, plan: Mapping[str, Any]) -> None:
         )
 
 
+def logout_scope(root: Path = Path("/")) -> list[str]:
+    """What stands before a command that shall outlive a logout; nothing where a session of its own is enough.
+
+    Where logind ends a user's processes, a scope of the user's manager is spared if that manager lingers
+    (logind.conf(5), KillUserProcesses); `--scope` executes the command in systemd-run's own process. Without lingering
+    the Machine screen tells the person, with the remedy.
+    """
+    from recommender.machine.logind import kills_at_logout
+
+    if not kills_at_logout(root) or shutil.which("systemd-run") is None:
+        return []
+    lingers = (root / "var/lib/systemd/linger" / getpass.getuser()).exists()
+    return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"] if lingers else []
+
+
 def _start_supervisor(folder: RunFolder, device: Device, *, allow_busy: bool, resume: bool = False) -> None:
     """Start it in a session of its own, without a terminal, and wait until it has written its state."""
     options = [*(["--resume"] if resume else []), *(["--allow-busy"] if allow_busy else [])]
     with folder.log.open("ab") as log:
         process = subprocess.Popen(
-            module_command("trainer.supervisor", str(folder.path), *options),
+            [*logout_scope(), *module_command("trainer.supervisor", str(folder.path), *options)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -17,9 +17,11 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, count_steps
+from trainer.calibrate import keep
 from trainer.checkpoints import newest_whole, step_of
 from trainer.download import download
 from trainer.runfolder import RunFolder
+from trainer.supervisor import read_device
 from trainer.worker.adapter import adapter_config
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
 from trainer.worker.memory import MemoryMeter
@@ -208,7 +210,10 @@ def _preflight(job: Job, plan: dict[str, Any]) -> None:
     """Measure and record."""
     job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
-    record(job.folder, "preflight", predicted_bytes=_predicted(plan), **run_preflight(job))
+    reading = run_preflight(job)
+    record(job.folder, "preflight", predicted_bytes=_predicted(plan), **reading)
+    # After a recovery too: the next estimate on this machine knows what this one did not.
+    keep(job.config, job.spec, read_device(job.folder), job.rows.source.profile, reading)
     job.requests.leave_if_asked()
 
 

@@ -183,6 +183,8 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
         for group, share in zip(self.optimizer.param_groups, shares, strict=True):
             group["initial_lr"], group["lr"] = rate, rate * share
+        # What `get_last_lr` tells, and the log with it.
+        scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._saving_to) if self._saving_to else str(super()._get_output_dir(trial))
