@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from tui.widgets.series import Series, Smoothed, slope_per_100, span_for
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RECENT_STEPS = 50
 """How many steps the present speed is measured over."""
+HICCUP = 5.0
+"""Times the median that a step's time counts at most."""
 
 
 @dataclass
@@ -83,8 +85,10 @@ class History:
 def seconds_left(snapshot: Snapshot) -> float | None:
     """Estimate how long the run still takes.
 
-    The median of the latest step times, times the steps that are left, plus the share of time that evaluating and
-    saving have taken between the steps so far (the evaluation before the first step does not count).
+    The mean of the latest step times, times the steps that are left, plus the share of time that evaluating and
+    saving have taken between the steps so far (the evaluation before the first step does not count). The mean, because
+    rows of unequal length make step times skewed and the rest of the run adds them all up; a hiccup, such as a
+    suspended machine, counts as five times the median.
 
     Returns:
         Seconds; None while there are too few steps, or the total is unknown, or the run has ended.
@@ -96,7 +100,8 @@ def seconds_left(snapshot: Snapshot) -> float | None:
     if not recent:
         return None
     left = max(0, total - steps[-1].step)
-    return _rounded(left * median(recent) * _overhead(steps))
+    most = HICCUP * median(recent)
+    return _rounded(left * fmean(min(seconds, most) for seconds in recent) * _overhead(steps))
 
 
 def _rounded(seconds: float) -> float:
