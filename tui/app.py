@@ -71,7 +71,10 @@ class WizardApp(Shell[int]):
         "check": _check,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(step.value), f"go({step.value})", f"go to {step.title}", show=False) for step in Step),
+        *(
+            Binding(str(step.value), f"go({step.value})", f"go to {step.value} {step.title}", show=False)
+            for step in Step
+        ),
         Binding("escape", "back", "back", show=False),
         Binding("f5", "look_again", "look at the machine again", show=False),
         Binding("R", "runs", "runs", show=False),

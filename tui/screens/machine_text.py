@@ -107,9 +107,7 @@ def _process(process: GpuProcess) -> str:
 
 def _no_gpu(machine: Machine) -> Iterator[Row]:
     yield row(("! ", "caution"), (clean(machine.nvml.message) or "No NVIDIA GPU is listed.", "plain"))
-    yield row(
-        ("  plans are for this CPU; what to do about it stands under software, w plans for another card", "quiet")
-    )
+    yield row(("  plans are for this CPU · the remedy is under software · w plans for a card", "quiet"))
 
 
 def _cpu(machine: Machine, device: Device | None, width: int) -> Pick:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -12,15 +11,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Offset
-from textual.reactive import reactive
 
 from presets.errors import WizardError
 from recommender.units import gib
 from tui.clean import clean
-from tui.screens.base import StepScreen
+from tui.screens.plan_edits import PlanEdits
+from tui.screens.plan_lists import RemedyList, SettingsList
 from tui.screens.plan_meter import meter_lines
 from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
-from tui.screens.plan_text import model_rows, remedy_picks, settings_picks, value_at, waiting_rows, why_rows
+from tui.screens.plan_text import model_rows, remedy_picks, settings_picks, waiting_rows, why_rows
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
@@ -35,42 +34,8 @@ if TYPE_CHECKING:
     from recommender.plan import Plan
     from tui.state import WizardState
 
-SAME_THREAD_SECONDS = 0.02
-"""An edit that took longer than this is worked out in a thread the next time, the newest winning."""
-READ_AGAIN = {"data.train_on": "train_on", "data.template": "template", "data.format": "format"}
-"""Keys that change the tokens themselves: the data is read again."""
-UNDO_DEPTH = 100
 
-
-class SettingsList(PickList):
-    """The form: up and down between rows, left and right between the values of a row."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "edit", key_display="enter"),
-        Binding("left", "cell(-1)", show=False),
-        Binding("right", "cell(1)", show=False),
-        Binding("backspace", "screen.recommended", "recommended", key_display="backspace"),
-    ]
-
-    at: reactive[int] = reactive(0, repaint=False)
-
-    class CellMoved(PickList.Moved):
-        """Another value of the same row."""
-
-    def action_cell(self, by: int) -> None:
-        """Move to the next value of the row."""
-        self.at += by
-        if self.current is not None:
-            self.post_message(self.CellMoved(self, self.current))
-
-
-class RemedyList(PickList):
-    """What would make the plan fit."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "apply", key_display="enter")]
-
-
-class PlanScreen(StepScreen):
+class PlanScreen(PlanEdits):
     """Goal, settings, why, memory and time."""
 
     STEP = Step.PLAN
@@ -95,9 +60,9 @@ class PlanScreen(StepScreen):
     DEFAULT_CSS = """
     #goal { height: 3; }
     #plan-panes { height: 1fr; }
-    #settings { width: 11fr; height: 1fr; }
+    #settings { width: 12fr; height: 1fr; }
     #settings-list { height: 1fr; }
-    #why { width: 9fr; height: 1fr; }
+    #why { width: 8fr; height: 1fr; }
     #why-rows { height: 1fr; }
     #memory { height: auto; }
     #remedies { height: auto; max-height: 6; display: none; }
@@ -112,9 +77,7 @@ class PlanScreen(StepScreen):
     def __init__(self) -> None:
         super().__init__()
         self._advanced = False
-        self._undo: list[Plan] = []
         self._shown: Plan | None = None
-        self._replan_seconds = 0.0
         self._descriptions: Callable[[str], str] | None = None
 
     def body(self) -> ComposeResult:
@@ -337,66 +300,6 @@ class PlanScreen(StepScreen):
     def _take(self, key: str, value: Any) -> None:
         self.change({key: value})
 
-    def change_or_tell(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
-        """Edit the plan, or say why that cannot be."""
-        try:
-            self.change(changes, without)
-        except WizardError as error:
-            self.tell(error)
-
-    def tell(self, error: WizardError) -> None:
-        """Say what went wrong without leaving the form."""
-        self.notify(clean(f"{error.message} {error.remedy}"), severity="error", timeout=8, markup=False)
-
-    def change(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Any) -> None:
-        """Edit the plan and show what it needs now.
-
-        Args:
-            changes: Dotted key to value.
-            without: Keys that go back to what is recommended.
-            **state: What else of the wizard's state changes with it.
-
-        Raises:
-            InputError: a value that its key cannot take.
-        """
-        plan = self.state.plan
-        if plan is None:
-            return
-        if self._replan_seconds > SAME_THREAD_SECONDS:
-            self._change_in_thread(plan, changes, without, state)
-            return
-        began = time.perf_counter()
-        edited = self.wizard.services.replan(plan, changes, without)
-        self._replan_seconds = time.perf_counter() - began
-        self.accept(plan, edited, state)
-
-    def _change_in_thread(
-        self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: Mapping[str, Any]
-    ) -> None:
-        self._remember(plan)
-        services = self.wizard.services
-        self.wizard.flow.start(
-            Step.PLAN, "working it out", lambda _job: {"plan": services.replan(plan, changes, without), **state}
-        )
-        # The next edit is tried in place again: one slow answer may have been the machine's, not the plan's.
-        self._replan_seconds = 0.0
-
-    def accept(self, before: Plan, edited: Plan, state: Mapping[str, Any]) -> None:
-        """Show an edited plan; the edit can be undone. Data is read again where its tokens changed."""
-        self._remember(before)
-        self.wizard.flow.take_plan(edited, **state)
-        reread = {
-            leaf: edited.overrides.get(key)
-            for key, leaf in READ_AGAIN.items()
-            if _differs(before, edited, key) and edited.data is not None and self.state.data.get("train")
-        }
-        if reread:
-            self.wizard.flow.open_data(**reread)
-
-    def _remember(self, plan: Plan) -> None:
-        self._undo = [*self._undo[-UNDO_DEPTH:], plan]
-        self.refresh_bindings()
-
     def action_recommended(self) -> None:
         """Bring the recommended value back."""
         plan = self.state.plan
@@ -407,13 +310,6 @@ class PlanScreen(StepScreen):
             self.change_or_tell({}, [key])
         else:
             self.notify("This is the recommended value already.", timeout=2)
-
-    def action_undo(self) -> None:
-        """Take the last edit back."""
-        if self._undo:
-            plan = self._undo.pop()
-            self.wizard.flow.take_plan(plan)
-            self.refresh_bindings()
 
     @on(PickList.Chosen, "#remedies")
     def _remedy(self, event: PickList.Chosen) -> None:
@@ -482,7 +378,3 @@ class PlanScreen(StepScreen):
             self.notify("There is no data to train on yet: 3.", severity="warning", timeout=4)
         else:
             await self.wizard.action_go(int(Step.CHECK))
-
-
-def _differs(before: Plan, after: Plan, key: str) -> bool:
-    return bool(value_at(before.config, key) != value_at(after.config, key))

@@ -18,7 +18,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.markup import escape
-from textual.message import Message
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
@@ -36,6 +35,7 @@ from tui.run.history import History
 from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.stop import StopScreen
 from tui.screens.train_commands import RunCommands
+from tui.screens.train_look import Polled, fingerprint
 from tui.shell import Shell
 from tui.widgets.deck import Deck
 from tui.widgets.key_bar import KeyBar
@@ -56,19 +56,6 @@ ENDED_FACTOR = 4
 """How much less often one that has ended is looked at: it may be resumed from elsewhere."""
 NARROW = (100, 30)
 """Columns and rows below which the panes beside and below the loss become pages of one pane."""
-
-
-class Polled(Message):
-    """The run was looked at."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self.snapshot = snapshot
-        """The run at that moment."""
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the newest look is worth showing."""
-        return isinstance(message, Polled)
 
 
 class TrainScreen(Screen[None]):
@@ -214,7 +201,7 @@ class TrainScreen(Screen[None]):
         seen: tuple[object, ...] = ()
         while not worker.is_cancelled:
             snapshot = self._reader.poll()
-            now_seen = _fingerprint(snapshot)
+            now_seen = fingerprint(snapshot)
             if now_seen != seen:
                 seen = now_seen
                 self.post_message(Polled(snapshot))
@@ -391,19 +378,3 @@ def farewell(run_id: str, *, ended: bool) -> str:
     if ended:
         return f"{run_id} has ended; `lora-wizard watch {run_id}` shows its summary"
     return f"{run_id} goes on; `lora-wizard watch {run_id}` comes back to it"
-
-
-def _fingerprint(snapshot: Snapshot) -> tuple[object, ...]:
-    """What tells two looks apart; the time that passes is shown by the second, not by the look."""
-    return (
-        snapshot.state,
-        snapshot.alive,
-        snapshot.died,
-        len(snapshot.steps),
-        len(snapshot.evals),
-        snapshot.events[-1] if snapshot.events else None,
-        len(snapshot.samples),
-        snapshot.devices[-1] if snapshot.devices else None,
-        snapshot.log,
-        int(snapshot.now),
-    )

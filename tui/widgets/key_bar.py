@@ -24,7 +24,15 @@ LAST = ("app.next_step", "app.help", "help", "app.quit", "quit")
 """Actions that are everywhere; they stand behind those of the screen."""
 
 
-TEXTUALS_OWN = ("page_left", "page_right", "scroll_", "screen.copy_text", "app.help_quit", "command_palette")
+TEXTUALS_OWN = (
+    "app.focus_",
+    "page_left",
+    "page_right",
+    "scroll_",
+    "screen.copy_text",
+    "app.help_quit",
+    "command_palette",
+)
 """Beginnings of actions that Textual binds by itself: they are not what somebody asks about."""
 
 

@@ -1,0 +1,102 @@
+"""How the plan is edited: at once where that is quick, in a thread where it is not, and back again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from presets.errors import WizardError
+from tui.clean import clean
+from tui.screens.base import StepScreen
+from tui.screens.plan_text import value_at
+from tui.widgets.top_bar import Step
+
+if TYPE_CHECKING:
+    from recommender.plan import Plan
+
+SAME_THREAD_SECONDS = 0.02
+"""An edit that took longer than this is worked out in a thread the next time, the newest winning."""
+READ_AGAIN = {"data.train_on": "train_on", "data.template": "template", "data.format": "format"}
+"""Keys that change the tokens themselves: the data is read again."""
+UNDO_DEPTH = 100
+
+
+class PlanEdits(StepScreen):
+    """A screen that edits the wizard's plan and can take each edit back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._undo: list[Plan] = []
+        self._replan_seconds = 0.0
+
+    def change_or_tell(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+        """Edit the plan, or say why that cannot be."""
+        try:
+            self.change(changes, without)
+        except WizardError as error:
+            self.tell(error)
+
+    def tell(self, error: WizardError) -> None:
+        """Say what went wrong without leaving the form."""
+        self.notify(clean(f"{error.message} {error.remedy}"), severity="error", timeout=8, markup=False)
+
+    def change(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Any) -> None:
+        """Edit the plan and show what it needs now.
+
+        Args:
+            changes: Dotted key to value.
+            without: Keys that go back to what is recommended.
+            **state: What else of the wizard's state changes with it.
+
+        Raises:
+            InputError: a value that its key cannot take.
+        """
+        plan = self.state.plan
+        if plan is None:
+            return
+        if self._replan_seconds > SAME_THREAD_SECONDS:
+            self._change_in_thread(plan, changes, without, state)
+            return
+        began = time.perf_counter()
+        edited = self.wizard.services.replan(plan, changes, without)
+        self._replan_seconds = time.perf_counter() - began
+        self.accept(plan, edited, state)
+
+    def _change_in_thread(
+        self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: Mapping[str, Any]
+    ) -> None:
+        self._remember(plan)
+        services = self.wizard.services
+        self.wizard.flow.start(
+            Step.PLAN, "working it out", lambda _job: {"plan": services.replan(plan, changes, without), **state}
+        )
+        # The next edit is tried in place again: one slow answer may have been the machine's, not the plan's.
+        self._replan_seconds = 0.0
+
+    def accept(self, before: Plan, edited: Plan, state: Mapping[str, Any]) -> None:
+        """Show an edited plan; the edit can be undone. Data is read again where its tokens changed."""
+        self._remember(before)
+        self.wizard.flow.take_plan(edited, **state)
+        reread = {
+            leaf: edited.overrides.get(key)
+            for key, leaf in READ_AGAIN.items()
+            if _differs(before, edited, key) and edited.data is not None and self.state.data.get("train")
+        }
+        if reread:
+            self.wizard.flow.open_data(**reread)
+
+    def _remember(self, plan: Plan) -> None:
+        self._undo = [*self._undo[-UNDO_DEPTH:], plan]
+        self.refresh_bindings()
+
+    def action_undo(self) -> None:
+        """Take the last edit back."""
+        if self._undo:
+            plan = self._undo.pop()
+            self.wizard.flow.take_plan(plan)
+            self.refresh_bindings()
+
+
+def _differs(before: Plan, after: Plan, key: str) -> bool:
+    return bool(value_at(before.config, key) != value_at(after.config, key))
