@@ -155,8 +155,14 @@ def test_a_plan_that_is_written_carries_its_reasons_and_is_read_again(run: Run, 
     assert priced.returncode == 0, priced.stderr
 
 
-def test_estimate_trace_says_that_it_is_not_there_yet(run: Run, tmp_path: Path) -> None:
-    assert_bad_input(run("estimate", tmp_path / "any.yaml", "--trace"), "--trace", "not there yet")
+def test_estimate_trace_refuses_what_does_not_trace_with_the_reason(run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "mixture"
+    model.mkdir()
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 512}
+    mixture = {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 4}
+    write(model / "config.json", json.dumps({**sizes, **mixture, "num_attention_heads": 4, "num_key_value_heads": 4}))
+    file = write(tmp_path / "plan.yaml", f"model: {model}\nmethod: lora\nquantization: {{bits: null}}\n")
+    assert_bad_input(run("estimate", file, "--gpu-memory", "24GiB", "--trace"), "experts", "formula")
 
 
 def test_a_file_in_place_of_the_folder_of_runs(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,9 @@ from tui.commands.settings import Settings, print_json, progress_note, target_de
 if TYPE_CHECKING:
     from recommender.config.schema import Data, FinetuneConfig
     from recommender.data.profile import DataProfile
+    from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
+    from recommender.plan import Estimate
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
 RowsOption = Annotated[int | None, typer.Option("--rows", min=1, help="Rows, when the data is not at hand.")]
@@ -160,8 +163,6 @@ def estimate(
     from tui.commands.show_plan import show_estimate, show_limits
 
     settings: Settings = context.obj
-    if trace:
-        raise InputError("--trace is not there yet.", remedy="Leave it out: the formula's estimate needs no trace.")
     wanted = read_config(config, values)
     machine = probe(settings.runs)
     device = target_device(machine, gpu, gpu_memory)
@@ -169,7 +170,10 @@ def estimate(
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)
-    answer = price(wanted, spec, device, profile, stack=stack)
+    if trace:
+        answer = traced(wanted, spec, device, profile, stack)
+    else:
+        answer = price(wanted, spec, device, profile, stack=stack)
     limits = find_limits(wanted, spec, device, profile, stack=stack)
     if json:
         print_json({**answer.document(), "limits": limits.document()})
@@ -179,19 +183,31 @@ def estimate(
     return 1 if answer.fits == "no" else 0
 
 
+def traced(
+    config: FinetuneConfig, model: ModelSpec, device: Device, profile: DataProfile | None, stack: str
+) -> Estimate:
+    """The trace's answer, with a line on stderr that says how far it is; ctrl+c ends its process."""
+    from trainer.trace.ask import trace
+    from tui.commands.progress import share_line
+
+    with share_line(sys.stderr) as progress:
+        return trace(config, model, device, profile, stack=stack, progress=progress)
+
+
 def data(
     context: typer.Context,
     files: Annotated[list[str], typer.Argument(help="Data files or folders.", metavar="DATA...")],
     model: ModelOption,
     values: SetOption = None,
-    row: Annotated[int, typer.Option(min=1, help="Show this row as the model will see it.")] = 1,
+    row: Annotated[str, typer.Option(help="Row to show: its number from 1, longest, random or finding.")] = "1",
+    ids: Annotated[bool, typer.Option("--ids", help="Show that row's token ids too.")] = False,
     json: JsonFlag = False,
 ) -> int:
     """Show what a model will learn from the data: shape, lengths, cuts, and which tokens are trained."""
     from recommender.data.document import document
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
-    from tui.commands.show_data import show_data
+    from tui.commands.show_data import chosen_row, show_data
 
     settings: Settings = context.obj
     spec = read_model(model)
@@ -201,5 +217,6 @@ def data(
     if json:
         print_json(document(dataset.profile, section.max_length))
     else:
-        show_data(dataset, section.max_length, row - 1, settings.console())
+        chosen = chosen_row(dataset, row, section.max_length)
+        show_data(dataset, section.max_length, chosen, settings.console(), ids=ids)
     return 1 if dataset.profile.stops_at(section.max_length) else 0

@@ -34,3 +34,24 @@ def download_line(stream: TextIO, clock: Callable[[], float] = time.monotonic) -
     yield progress
     if live and stage:
         stream.write("\n")
+
+
+@contextmanager
+def share_line(stream: TextIO) -> Iterator[Progress]:
+    """Give a progress function for work that is counted in steps: one line that is rewritten, or a line a stage."""
+    live = stream.isatty()
+    stage = ""
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal stage
+        if what == stage and not live:
+            return
+        stage = what
+        share = f"  {done / total * 100:.0f} %" if total > 1 else ""
+        stream.write(f"\r\x1b[Ktracing: {what}{share}" if live else f"tracing: {what} …\n")
+        stream.flush()
+
+    yield progress
+    if live and stage:
+        stream.write("\r\x1b[K")
+        stream.flush()

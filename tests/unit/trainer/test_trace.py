@@ -1,0 +1,182 @@
+"""The trace: what it refuses, what it answers for small models, and how it ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.estimate import estimate
+from recommender.machine.devices import device_from_catalogue
+from recommender.machine.facts import Device
+from recommender.memory.allocator import block_size
+from recommender.model.families import spec_from_config
+from recommender.model.spec import ModelSpec
+from trainer.trace.ask import TraceCancelled, trace
+from trainer.trace.order import Order
+from trainer.trace.replay import replay
+
+SMALL = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "num_hidden_layers": 2,
+    "intermediate_size": 1536,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+
+
+def small(**changes: object) -> ModelSpec:
+    """A model of two layers."""
+    return spec_from_config({**SMALL, **changes}, "small")
+
+
+def config(method: str = "qlora", bits: int | None = 4, **training: object) -> FinetuneConfig:
+    """Two rows of 512 tokens."""
+    return FinetuneConfig.model_validate(
+        {
+            "model": "small",
+            "method": method,
+            "quantization": {"bits": bits},
+            "data": {"max_length": 512, "packing": False},
+            "training": {"per_device_train_batch_size": 2, **training},
+        }
+    )
+
+
+@pytest.fixture
+def device() -> Device:
+    """An A100."""
+    return device_from_catalogue("A100 PCIe 80GB")
+
+
+def test_what_the_formula_refuses_the_trace_refuses_with_the_same_words(device: Device) -> None:
+    """GPT-2's Conv1D and hybrids, before any process is started."""
+    for raw in (
+        {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_head": 4, "n_layer": 2},
+        {"model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"], "hidden_size": 64},
+    ):
+        spec = spec_from_config(raw, "odd")
+        said = []
+        for tier in (estimate, trace):
+            with pytest.raises(InputError) as refused:
+                tier(config(), spec, device)
+            said.append(refused.value.message)
+        assert said[0] == said[1] == spec.unsupported
+
+
+def test_what_would_trace_wrong_is_refused_with_the_reason(device: Device) -> None:
+    """Experts whose products depend on data, and activations in host memory."""
+    mixture = small(model_type="mixtral", num_local_experts=4, num_experts_per_tok=2)
+    with pytest.raises(InputError, match="experts"):
+        trace(config(), mixture, device)
+    with pytest.raises(InputError, match="host memory"):
+        trace(config(activation_offloading=True), small(), device)
+
+
+def test_a_replay_counts_by_category_at_the_first_moment_of_the_peak() -> None:
+    """Storage 0 stays, 1 goes before 2 comes; what lies in host memory takes nothing."""
+    sizes, categories = [1000, 5000, 7000, 10**9], ["weights", "loss", "activations", "host"]
+    levels = replay([1, 0, 2, -2, 4, 3], sizes, categories, expandable=True, empties_cache=False, ignored="host")
+    assert levels.parts == {"weights": block_size(1000), "activations": block_size(7000)}
+    assert sum(levels.parts.values()) == levels.allocated
+
+
+@pytest.mark.torch
+def test_a_cancelled_trace_says_so(device: Device) -> None:
+    """Its process is ended."""
+    with pytest.raises(TraceCancelled, match="cancelled"):
+        trace(config(), small(), device, cancelled=lambda: True)
+
+
+@pytest.mark.torch
+def test_a_trace_answers_like_the_formula_with_parts_that_add_up(device: Device) -> None:
+    """In a process of its own, saying how far it is."""
+    seen: list[tuple[str, int, int]] = []
+    answer = trace(config(), small(), device, progress=lambda *step: seen.append(step))
+    assert answer.basis == "trace"
+    assert sum(answer.parts.values()) == answer.peak.process_bytes
+    known = answer.peak.allocated_bytes
+    assert sum(v for k, v in answer.parts.items() if k not in {"allocator", "context"}) == known
+    formula = estimate(config(), small(), device)
+    assert known == pytest.approx(formula.peak.allocated_bytes, rel=0.05)
+    assert seen[0][0] == "building"
+    assert seen[-1][1] <= seen[-1][2]
+
+
+def _order(configuration: FinetuneConfig, spec: ModelSpec, device: Device, stack: str = "trl") -> Order:
+    from recommender.memory.case import make_case
+    from recommender.memory.stacks import find_stack
+    from trainer.trace.architecture import architecture_of
+    from trainer.trace.order import make_order
+
+    order = make_order(make_case(configuration, spec, device, None, find_stack(stack)), architecture_of(spec))
+    assert Order.loads(order.dumps()) == order
+    return order
+
+
+def _levels(order: Order) -> dict[str, int]:
+    from trainer.trace.__main__ import Speaker, trace_order
+
+    document = trace_order(order, Speaker())
+    assert sum(document["parts"].values()) == document["allocated"] <= document["reserved"]
+    return {**document["parts"], "allocated": document["allocated"], "host": document["host"]}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("stack", ["trl", "hf-trainer", "hf-trainer-noupcast", "hf-trainer+liger"])
+def test_every_stack_traces(device: Device, stack: str) -> None:
+    """With its own loss: only full logits hold three fp32 copies of them."""
+    levels = _levels(_order(config(), small(), device, stack))
+    logits = 2 * 512 * 32000 * 4
+    assert (levels.get("loss", 0) > 2 * logits) == (stack in {"hf-trainer", "hf-trainer-noupcast"})
+
+
+@pytest.mark.torch
+def test_methods_and_optimizers_hold_what_they_must(device: Device) -> None:
+    """Weights shrink with the bits, and paged states leave the device."""
+    whole = _levels(_order(config("lora", None), small(), device))
+    eight = _levels(_order(config("qlora", 8), small(), device))
+    four = _levels(_order(config("qlora", 4), small(), device))
+    assert four["weights"] < eight["weights"] < whole["weights"]
+    full = _levels(_order(config("full", None, optim="paged_adamw_32bit"), small(), device))
+    assert full.get("optimizer", 0) < full["host"]
+    assert full["host"] > 2 * 4 * small().total_parameters * 0.9
+
+
+@pytest.mark.torch
+def test_another_model_than_the_priced_one_is_refused(device: Device) -> None:
+    """Transformers' class must have as many parameters as were counted."""
+    from dataclasses import replace
+
+    from trainer.trace.model import build_model
+
+    order = replace(_order(config(), small(), device), total_parameters=5)
+    with pytest.raises(InputError, match="another model"):
+        build_model(order)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"model_type": "qwen2"},
+        {"model_type": "qwen3", "head_dim": 64},
+        {"model_type": "mistral"},
+        {"model_type": "gemma2", "head_dim": 64, "tie_word_embeddings": True},
+        {"model_type": "gemma3_text", "head_dim": 64, "tie_word_embeddings": True},
+        {"model_type": "phi3"},
+        {"model_type": "olmo2"},
+        {"model_type": "granite"},
+    ],
+    ids=lambda raw: str(raw["model_type"]),
+)
+def test_dense_families_trace_close_to_the_formula(device: Device, raw: dict[str, object]) -> None:
+    """The two tiers are independent of each other; two layers leave nothing to average out."""
+    # Gemma 2 caps its scores, which SDPA cannot.
+    plan = config(attn_implementation="eager" if raw["model_type"] == "gemma2" else "sdpa")
+    levels = _levels(_order(plan, small(**raw), device))
+    formula = estimate(plan, small(**raw), device).peak.allocated_bytes
+    assert levels["allocated"] == pytest.approx(formula, rel=0.08)

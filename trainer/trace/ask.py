@@ -1,0 +1,142 @@
+"""The trace tier's answer: an estimate whose memory was followed through the real model, in a child process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from presets.errors import InputError, NoError
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.estimate import estimate
+from recommender.machine.facts import Device
+from recommender.memory.case import Case, make_case
+from recommender.memory.price import PARTS
+from recommender.memory.process import context_bytes, spread
+from recommender.memory.stacks import find_stack
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate, Fits, Peak
+from trainer.children import Cancelled, ChildAnswer, follow
+from trainer.trace.architecture import architecture_of
+from trainer.trace.order import make_order
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase ('building', 'layers'), and how many of how many passes through a layer are over."""
+
+
+class TraceCancelled(NoError):
+    """The person cancelled the trace."""
+
+
+def trace(
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None = None,
+    *,
+    stack: str = "trl",
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Estimate:
+    """Price a configuration by running its real model, adapter, loss and optimizer on tensors without data.
+
+    Takes seconds. Time, disk and phases are the formula's; the peak, its parts and the basis are the trace's.
+
+    Args:
+        config: What would be trained.
+        model: The architecture; its weights need not be here.
+        device: Where.
+        data: Token lengths, where they are known.
+        stack: What runs it: see `recommender.memory.stacks`.
+        progress: Told a few times a second how far it is.
+        cancelled: Asked a few times a second; ends the trace when true.
+
+    Raises:
+        InputError: What the formula refuses, and what does not trace, with the reason.
+        TraceCancelled: `cancelled` said so.
+    """
+    case = make_case(config, model, device, data, find_stack(stack))
+    refuse(case)
+    formula = estimate(config, model, device, data, stack=stack)
+    order = make_order(case, architecture_of(model))
+    with tempfile.TemporaryDirectory(prefix="lora-wizard-trace-") as scratch:
+        path = Path(scratch) / "order.json"
+        path.write_text(order.dumps(), encoding="utf-8")
+        answer = _follow(path, progress, cancelled)
+    return _estimate(case, formula, _document(answer))
+
+
+def refuse(case: Case) -> None:
+    """Refuse what the trace would get wrong.
+
+    Raises:
+        InputError: Why, and what answers instead.
+    """
+    remedy = "The formula's estimate covers it; `lora-wizard calibrate` measures it."
+    if case.config.training.activation_offloading and not case.on_cpu:
+        raise InputError("A trace does not follow activations to host memory.", remedy=remedy)
+    if case.config.lora.use_dora and case.bits:
+        raise InputError("A trace does not unpack quantised weights for DoRA's norms.", remedy=remedy)
+    if case.model.num_experts:
+        raise InputError(
+            f"{case.model.architecture} sends each token to experts of its own choice, whose products have sizes that "
+            "only real data decides: it does not trace.",
+            remedy=remedy,
+        )
+
+
+def _follow(path: Path, progress: Progress | None, cancelled: Cancelled | None) -> ChildAnswer:
+    child = follow("trainer.trace", str(path), device=None, cancelled=cancelled or (lambda: False))
+    while True:
+        try:
+            come = next(child)
+        except StopIteration as end:
+            answer: ChildAnswer = end.value
+            return answer
+        if progress is not None and "phase" in come:
+            progress(str(come["phase"]), int(come["done"]), int(come["total"]))
+
+
+def _document(answer: ChildAnswer) -> dict[str, Any]:
+    if answer.cancelled:
+        raise TraceCancelled("The trace was cancelled.")
+    document = answer.document or {}
+    if "allocated" in document:
+        return document
+    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+    reason = str(document.get("error") or f"the tracing process ended: {last[0][:200]}")
+    raise InputError(
+        reason[0].upper() + reason[1:], remedy=str(document.get("remedy") or "The formula's estimate needs no trace.")
+    )
+
+
+def _estimate(case: Case, formula: Estimate, document: dict[str, Any]) -> Estimate:
+    allocated = int(document["allocated"])
+    reserved = allocated if case.on_cpu else int(document["reserved"])
+    parts = dict.fromkeys(PARTS, 0) | {name: int(size) for name, size in document["parts"].items()}
+    parts["allocator"], parts["context"] = reserved - allocated, context_bytes(case)
+    process, ends = reserved + parts["context"], spread(case)
+    high = round(process * ends.high)
+    free = formula.free_bytes
+    fits: Fits = "yes" if high <= free else "tight" if process <= free else "no"
+    return replace(
+        formula,
+        fits=fits,
+        peak=Peak(allocated, reserved, process, round(process * ends.low), high),
+        parts=parts,
+        basis="trace",
+        notes=(*notes_of(case), *(note for note in formula.notes if "measured" not in note)),
+    )
+
+
+def notes_of(case: Case) -> tuple[str, ...]:
+    """What is modelled because no trace can see it, and what nobody has checked yet."""
+    if case.on_cpu:
+        return ("Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own.",)
+    notes = ["Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."]
+    if case.stack.loss == "fused":
+        notes.append("TRL's fused loss on CUDA is traced by a stand-in, with every token trained.")
+    return tuple(notes)

@@ -1,0 +1,138 @@
+"""The model as it is trained: Transformers' class with PEFT's layers in it, built on meta, then given fake tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from presets.errors import InputError
+from trainer.trace.kernels import flash_attention
+from trainer.trace.order import Order
+from trainer.trace.quantised import Linear4bit, Linear8bitLt
+from trainer.trace.record import Recorder
+from trainer.worker.adapter import adapter_config
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def half(order: Order) -> torch.dtype:
+    """The dtype that the precision names."""
+    return HALVES[order.finetune.training.precision]
+
+
+def dtype_of(order: Order, size: int) -> torch.dtype:
+    """The floating dtype of so many bytes under this precision."""
+    return torch.float32 if size == 4 else half(order)
+
+
+def build_model(order: Order) -> Any:
+    """The model on meta, quantised and adapted as ordered.
+
+    Raises:
+        InputError: Transformers builds another model than the one that was priced, or cannot build it.
+    """
+    architecture = {k: v for k, v in order.architecture.items() if k not in {"quantization_config", "auto_map"}}
+    kind = architecture.pop("model_type")
+    try:
+        config = AutoConfig.for_model(kind, **architecture)
+        text = config.get_text_config()
+        # A padding token beyond a small vocabulary would stop the embedding from being built.
+        if text.pad_token_id is not None and text.pad_token_id >= text.vocab_size:
+            text.pad_token_id = None
+        attention = order.finetune.training.attn_implementation
+        # Flash is put in its place below: building with it would ask for the flash-attn package.
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=half(order), attn_implementation="sdpa" if attention == "sdpa" else "eager"
+            )
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
+        raise InputError(f"Transformers cannot build this model: {_first_sentence(problem)}") from problem
+    if attention.startswith("flash"):
+        ALL_ATTENTION_FUNCTIONS.register("flash_attention_2", flash_attention)
+        config.get_text_config()._attn_implementation = "flash_attention_2"
+        config._attn_implementation = "flash_attention_2"
+    _check(model, order)
+    model.config.use_cache = False
+    if order.bits:
+        _quantise(model, order)
+    if order.finetune.method == "full":
+        return model
+    lora = order.finetune.lora
+    return get_peft_model(model, adapter_config(lora.model_copy(update={"init_lora_weights": True})))
+
+
+def _first_sentence(problem: Exception) -> str:
+    return str(problem).strip().split(". ")[0].rstrip(".") + "."
+
+
+def _check(model: Any, order: Order) -> None:
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if count != order.total_parameters:
+        raise InputError(
+            f"Transformers builds this model with {count:,} parameters, but {order.total_parameters:,} are expected: "
+            "the trace would be of another model.",
+            remedy="Use the formula's answer, or measure with `lora-wizard calibrate`.",
+        )
+
+
+def _quantise(model: Any, order: Order) -> None:
+    """Replace what bitsandbytes replaces: every nn.Linear but the head (and the routers, which are none)."""
+    wanted = order.finetune.quantization
+    head = model.get_output_embeddings()
+    with torch.device("meta"):
+        for parent in list(model.modules()):
+            for name, layer in list(parent.named_children()):
+                if type(layer) is not nn.Linear or layer is head:
+                    continue
+                if order.bits == 4:
+                    stand_in: nn.Module = Linear4bit(
+                        layer, half(order), nested=wanted.double_quant, quant_type=wanted.quant_type
+                    )
+                else:
+                    stand_in = Linear8bitLt(layer)
+                setattr(parent, name, stand_in)
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit = order.bits == 4, order.bits == 8
+
+
+def give_tensors(model: Any, order: Order, recorder: Recorder) -> list[nn.Parameter]:
+    """Swap every parameter and buffer on meta for one of the fake device, in the dtype that it is trained in.
+
+    The base comes first, then the adapter, as they are loaded. A parameter that two modules share stays shared.
+
+    Returns:
+        What is trained.
+    """
+    made: dict[int, nn.Parameter] = {}
+    trains_all = order.finetune.method == "full"
+    places = [(module, name, p) for module in model.modules() for name, p in module._parameters.items()]
+    for trained in (False, True):
+        for module, name, old in places:
+            if old is None or (old.requires_grad and not trains_all) != trained:
+                continue
+            if id(old) not in made:
+                size = order.adapter if old.requires_grad else order.norms if _is_norm(module) else order.plain
+                dtype = dtype_of(order, size) if old.is_floating_point() and not _is_scale(name) else old.dtype
+                with recorder.within("adapter" if trained else "weights"):
+                    made[id(old)] = nn.Parameter(torch.empty(old.shape, dtype=dtype), requires_grad=old.requires_grad)
+            new = made[id(old)]
+            vars(new).update(vars(old))
+            module._parameters[name] = new
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                with recorder.within("weights"):
+                    module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+    return [p for p in made.values() if p.requires_grad]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "Norm" in type(module).__name__
+
+
+def _is_scale(name: str) -> bool:
+    return name in {"scales", "scale_scales", "nested_code", "offset", "code", "row_scales"}

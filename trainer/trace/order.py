@@ -1,0 +1,107 @@
+"""What the tracing process is asked to run: plain values that cross between processes as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from recommender.config.schema import FinetuneConfig
+from recommender.memory.case import FP32, Case
+from recommender.memory.loss import kept_bytes
+from recommender.memory.process import capability
+
+Shifted = Literal["no", "beside", "instead"]
+"""How the loss shifts: its labels; or, in older Transformers, an fp32 copy of the logits, while the logits in half
+live on beside both in the caller (4.46 to 4.48) or were replaced by their fp32 copy (before)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A resolved configuration: see `recommender.memory.case.Case` for how it is resolved."""
+
+    config: dict[str, Any]
+    """The `FinetuneConfig` as a document."""
+    architecture: dict[str, Any]
+    """The model's config.json."""
+    total_parameters: int
+    """Parameters that the base model must have."""
+    stack: str
+    rows: int
+    length: int
+    """Tokens of a row, padding included."""
+    packed: bool
+    masked: bool
+    """Whether SDPA gets a mask of length² a row."""
+    trained_tokens: int
+    """Tokens of the micro-batch whose loss counts, at most those that have a successor."""
+    bits: int | None
+    compute: int
+    """Bytes of an element that autocast computes in."""
+    autocast: bool
+    plain: int
+    """Bytes of an element of what is not quantised."""
+    norms: int
+    """Bytes of an element of the norms' weights; more than `plain` where only they are upcast."""
+    adapter: int
+    """Bytes of an element of a trained parameter."""
+    loss: str
+    shifted: Shifted
+    keeps_logits: bool
+    """Whether the logits live on through the backward pass, in a loop that holds the model's whole output."""
+    empties_cache: bool
+    """Whether the cache is emptied between loading and training (`prepare_model_for_kbit_training` does)."""
+    expandable: bool
+    on_cpu: bool
+    capability: tuple[int, int]
+
+    def dumps(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> Order:
+        """From JSON."""
+        document = json.loads(text)
+        return cls(**{**document, "capability": tuple(document["capability"])})
+
+    @property
+    def finetune(self) -> FinetuneConfig:
+        """The configuration."""
+        return FinetuneConfig.model_validate(self.config)
+
+
+def make_order(case: Case, architecture: dict[str, Any], trained_tokens: int | None = None) -> Order:
+    """An order for a case.
+
+    Args:
+        case: What is priced.
+        architecture: The model's config.json.
+        trained_tokens: Of the worst micro-batch; all where it is not known.
+    """
+    predicted = case.rows * (case.length - 1)
+    attention = case.config.training.attn_implementation
+    return Order(
+        config=case.config.model_dump(mode="json"),
+        architecture=architecture,
+        total_parameters=case.model.total_parameters,
+        stack=case.stack.name,
+        rows=case.rows,
+        length=case.length,
+        packed=case.packed,
+        masked=attention == "sdpa" and case.stack.loss == "fused" and (case.packed or case.rows > 1),
+        trained_tokens=max(1, predicted if trained_tokens is None else min(predicted, trained_tokens)),
+        bits=case.bits,
+        compute=case.compute,
+        autocast=case.autocast,
+        plain=case.plain,
+        norms=case.plain,
+        adapter=case.adapter,
+        loss=case.stack.loss,
+        shifted="beside" if case.stack.shifted_copy else "no",
+        keeps_logits=kept_bytes(case) > 0,
+        empties_cache=case.stack.upcast and case.bits is not None and case.plain == FP32,
+        expandable=case.stack.expandable_segments and not case.on_cpu,
+        on_cpu=case.on_cpu,
+        capability=capability(case),
+    )

@@ -1,0 +1,158 @@
+"""Two optimizer steps on fake tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from trainer.trace.kernels import HIDDEN, cublas_workspace, dropout, scaled_dot_product_attention
+from trainer.trace.loss import loss_of
+from trainer.trace.model import build_model, dtype_of, give_tensors, half
+from trainer.trace.optimizer import make_optimizer
+from trainer.trace.order import Order
+from trainer.trace.record import Recorder, Recording
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, and how many of how many layers' passes are over."""
+
+
+def record_steps(order: Order, progress: Progress) -> Recording:
+    """Follow every storage of a step without optimizer states, and of one with them.
+
+    The second has two micro-batches where gradients are accumulated: those of the first are there in the second.
+
+    Raises:
+        InputError: The model cannot be built as it was priced.
+    """
+    progress("building", 0, 1)
+    model = build_model(order)
+    recorder = Recorder(HIDDEN)
+    with FakeTensorMode(allow_non_fake_inputs=True), ExitStack() as stack:
+        stack.enter_context(recorder)
+        attend = scaled_dot_product_attention(order.capability, order.on_cpu)
+        stack.enter_context(patch.object(nn.functional, "scaled_dot_product_attention", attend))
+        stack.enter_context(patch.object(nn.functional, "dropout", dropout))
+        trained = give_tensors(model, order, recorder)
+        _prepare(model, order)
+        recorder.mark()
+        run = _Run(model, trained, order, recorder, progress)
+        run.step(1)
+        run.step(min(2, order.finetune.training.gradient_accumulation_steps))
+        recording = recorder.recording
+        # What dies from here on is no part of the run.
+        events = list(recording.events)
+        del run, model, trained
+    return Recording(events, recording.sizes, recording.categories)
+
+
+def _prepare(model: Any, order: Order) -> None:
+    model.train()
+    if order.finetune.training.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+class _Run:
+    """The state between steps: model, optimizer, and how far it is."""
+
+    def __init__(
+        self, model: Any, trained: list[nn.Parameter], order: Order, recorder: Recorder, progress: Progress
+    ) -> None:
+        self.model, self.trained, self.order, self.recorder, self.progress = model, trained, order, recorder, progress
+        self.optimizer = make_optimizer(trained, order)
+        self.done = 0
+        self.layers = _layers(model)
+        passes = 1 + min(2, order.finetune.training.gradient_accumulation_steps)
+        again = 2 if order.finetune.training.gradient_checkpointing else 1
+        self.total = len(self.layers) * passes * again
+        for layer in self.layers:
+            layer.register_forward_pre_hook(self._passed)
+
+    def _passed(self, *_: Any) -> None:
+        self.done += 1
+        self.progress("layers", min(self.done, self.total), self.total)
+
+    def step(self, micro_batches: int) -> None:
+        """One optimizer step."""
+        for _ in range(micro_batches):
+            self._forward_and_backward()
+        if limit := self.order.finetune.training.max_grad_norm:
+            with self.recorder.within("optimizer"):
+                nn.utils.clip_grad_norm_(self.trained, limit, foreach=True)
+        with self.recorder.within("optimizer"):
+            self.optimizer.step()
+        self.optimizer.label(self.recorder)
+        for parameter in self.trained:
+            parameter.grad = None
+
+    def _forward_and_backward(self) -> None:
+        recorder, order = self.recorder, self.order
+        first = self.done == 0
+        if first and not order.on_cpu:
+            recorder.staying(cublas_workspace(order.capability), "workspace")
+        inputs, labels = self._batch()
+        with self._autocast():
+            loss, kept = self._loss(inputs, labels)
+        if first and not order.on_cpu:
+            # Autograd's thread has a handle, and so a workspace, of its own.
+            recorder.staying(cublas_workspace(order.capability), "workspace")
+        with recorder.within("loss"):
+            gradient = torch.ones_like(loss)
+        # Hooks turn the category back to activations once the gradient leaves the head.
+        recorder.category = "loss"
+        torch.autograd.backward(loss, gradient)
+        recorder.category = "activations"
+        del kept
+        for parameter in self.trained:
+            if parameter.grad is not None:
+                recorder.label(parameter.grad, "gradients")
+
+    def _loss(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor | None]:
+        recorder = self.recorder
+
+        def leaves(_module: nn.Module, _: Any, out: Any) -> None:
+            recorder.category = "loss"
+            hidden = out if isinstance(out, Tensor) else out[0]
+            if hidden.requires_grad:
+                hidden.register_hook(lambda _: setattr(recorder, "category", "activations"))
+
+        handle = _final_norm(self.model).register_forward_hook(leaves)
+        try:
+            return loss_of(self.model, inputs, labels, self.order)
+        finally:
+            handle.remove()
+            recorder.category = "activations"
+
+    def _batch(self) -> tuple[dict[str, Tensor], Tensor]:
+        order = self.order
+        ids = torch.zeros(order.rows, order.length, dtype=torch.int64)
+        labels = torch.zeros(order.rows, order.length, dtype=torch.int64)
+        inputs = {"input_ids": ids}
+        if order.masked:
+            inputs["attention_mask"] = torch.ones(order.rows, 1, order.length, order.length, dtype=torch.bool)
+        return inputs, labels
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not self.order.autocast:
+            return nullcontext()
+        dtype = half(self.order) if self.order.compute != 4 else dtype_of(self.order, 4)
+        return torch.autocast("cpu", dtype=dtype)
+
+
+def _base(model: Any) -> Any:
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.base_model
+
+
+def _layers(model: Any) -> list[nn.Module]:
+    return list(_base(model).layers)
+
+
+def _final_norm(model: Any) -> nn.Module:
+    norm: nn.Module = _base(model).norm
+    return norm
