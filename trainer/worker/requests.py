@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
+
+import psutil
 
 from trainer.events import Command
 from trainer.runfolder import RunFolder
+from trainer.state import number
 from trainer.tail import Tail
 from trainer.worker.room import record
 
@@ -20,7 +25,10 @@ class StopNow(BaseException):
 
 @dataclass
 class Requests:
-    """Requests since the worker started; older ones were for an earlier life of the run."""
+    """Requests since the supervisor started; older ones were for an earlier life of the run.
+
+    A worker that starts again after an out-of-memory takes up what nobody has acknowledged meanwhile.
+    """
 
     folder: RunFolder
     stop: bool = False
@@ -32,9 +40,18 @@ class Requests:
     stop_after_epoch: bool = False
     _tail: Tail = field(init=False)
 
+    _waiting: list[dict[str, Any]] = field(init=False)
+
     def __post_init__(self) -> None:
         self._tail = Tail(self.folder.commands)
-        self._tail.lines()
+        asked = self._tail.documents()
+        began = psutil.Process(os.getppid()).create_time()
+        answered = _acknowledged(self.folder) if asked else set()
+        self._waiting = [
+            document
+            for document in asked
+            if (number(document.get("t")) or 0.0) >= began and document.get("id") not in answered
+        ]
 
     def listen_to_signals(self) -> None:
         """SIGTERM: save and stop; a second one: stop now. SIGHUP and SIGINT are not for us."""
@@ -53,7 +70,7 @@ class Requests:
         Raises:
             StopNow: One asked for that.
         """
-        documents = self._tail.documents()
+        documents, self._waiting = [*self._waiting, *self._tail.documents()], []
         mine = bool(documents) and self._from_owner()
         for document in documents:
             command, identity = document.get("command"), document.get("id")
@@ -93,3 +110,13 @@ class Requests:
         self.poll()
         if self.stop:
             raise StopNow
+
+
+def _acknowledged(folder: RunFolder) -> set[str]:
+    """The ids of requests that some worker of this run has answered."""
+    found = set()
+    for line in Tail(folder.events).lines():
+        if b'"kind":"command"' in line:
+            with suppress(ValueError):
+                found.add(str(json.loads(line).get("id")))
+    return found
