@@ -276,9 +276,10 @@ def main() -> int:
             outcomes.append(try_seed(ground, seed, reference))
             print(outcomes[-1], file=sys.stderr, flush=True)
             warm.reap()
-    if chosen.output:
-        command = f"python -m benchmarks.chaos --runs {chosen.runs} --first-seed {chosen.first_seed}"
-        chosen.output.write_text(f"# Chaos\n\n`{command}`\n\n{table(outcomes)}\n")
+            if chosen.output:
+                # After each run: an hour's outcomes are not lost with the last of them.
+                command = f"python -m benchmarks.chaos --runs {len(outcomes)} --first-seed {chosen.first_seed}"
+                chosen.output.write_text(f"# Chaos\n\n`{command}`\n\n{table(outcomes)}\n")
     print(table(outcomes))
     return 1 if any(outcome.losses for outcome in outcomes) else 0
 

@@ -126,7 +126,8 @@ def main() -> int:
             print(f"{point.signal} at {point.phase}: {_word(outcome.exact)}", file=sys.stderr, flush=True)
             reap()
     if chosen.output:
-        chosen.output.write_text(f"# Exactness\n\n`python -m benchmarks.exactness`: {table(outcomes)}\n")
+        command = f"python -m benchmarks.exactness --points {chosen.points} --seed {chosen.seed}"
+        chosen.output.write_text(f"# Exactness\n\n`{command}`\n\n{table(outcomes)}\n")
     print(table(outcomes))
     return 0 if all(outcome.exact for outcome in outcomes) else 1
 
