@@ -19,19 +19,19 @@ ROLES = {
     "sharegpt": ("conversations", "system", "tools"),
     "messages": ("messages", "system", "tools"),
     "prompt-completion": ("prompt", "completion", "system", "tools"),
-    "text": ("text",),
     "preference": ("prompt", "chosen", "system", "tools"),
     "kto": ("label",),
+    "text": ("text",),
 }
-"""Roles of each shape, the names that `data.columns` takes. The last two are only taken when the person says so."""
+"""Roles of each shape, the names that `data.columns` takes. Preference and kto are only taken when the person says so."""
 REQUIRED = {
     "alpaca": ("instruction", "output"),
     "sharegpt": ("conversations",),
     "messages": ("messages",),
     "prompt-completion": ("prompt", "completion"),
-    "text": ("text",),
     "preference": ("chosen",),
     "kto": ("label",),
+    "text": ("text",),
 }
 _FLAGS = ("kto_tag", "label")
 _ASKED = ("prompt", "conversations", "messages", "question", "instruction", "input")
