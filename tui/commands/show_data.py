@@ -34,8 +34,36 @@ def sample_text(sample: Sample) -> Text:
     return text
 
 
-def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> None:
-    """Print the profile, what is wrong, and one row.
+def chosen_row(dataset: DataSet, which: str, max_length: int) -> int:
+    """The row that --row means: its number from 1, or longest, random, finding.
+
+    Raises:
+        InputError: it is none of these, or no row has a finding.
+    """
+    import random
+
+    from presets.errors import InputError
+
+    match which:
+        case "longest":
+            return dataset.longest(1)[0]
+        case "random":
+            return random.randrange(len(dataset))
+        case "finding":
+            found = dataset.next_finding(len(dataset) - 1, 1, max_length)
+            if found is None:
+                raise InputError("No row has a finding.", remedy="Show any row: --row random.")
+            return found
+    if not which.isdecimal() or not 1 <= int(which) <= len(dataset):
+        raise InputError(
+            f"There is no row '{which}': the data has {len(dataset)}.",
+            remedy="Give a number from 1, or longest, random or finding.",
+        )
+    return int(which) - 1
+
+
+def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, ids: bool = False) -> None:
+    """Print the profile, what is wrong, and one row, with its token ids where asked for.
 
     Raises:
         InputError: there is no such row.
@@ -74,4 +102,9 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console) -> 
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))
     line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
-    console.print(sample_text(dataset.sample(row, max_length)), soft_wrap=True)
+    sample = dataset.sample(row, max_length)
+    for finding in sample.findings:
+        line(f"! this row: {finding}")
+    console.print(sample_text(sample), soft_wrap=True)
+    if ids:
+        line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))

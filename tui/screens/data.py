@@ -108,6 +108,8 @@ class DataScreen(StepScreen):
         Binding("b", "bad_rows", "bad rows"),
         Binding("z", "random", "random row"),
         Binding("L", "longest", "longest row"),
+        Binding("n", "finding(1)", "next finding"),
+        Binding("N", "finding(-1)", "previous finding", show=False),
         Binding("i", "ids", "token ids"),
         Binding("ctrl+o", "browse", "browse files", show=False),
     ]
@@ -183,7 +185,10 @@ class DataScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs rows is offered when there are some."""
         profile = self.state.dataset.profile if self.state.dataset else None
-        if action in {"sample", "length", "type_length", "random", "longest", "ids", "format"} and profile is None:
+        if (
+            action in {"sample", "length", "type_length", "random", "longest", "finding", "ids", "format"}
+            and profile is None
+        ):
             return False
         if action == "bad_rows" and (profile is None or not profile.bad_row_count):
             return False
@@ -225,7 +230,9 @@ class DataScreen(StepScreen):
             f"sample {count(sample.row + 1)} of {total}, line {sample.line}, {count(sample.length)} tokens"
         )
         cut = sample.length - self.state.length
-        box.border_subtitle = "highlighted: the loss sees it" + (f" · struck: cut ({count(cut)})" if cut > 0 else "")
+        odd = dataset.findings(sample.row) if dataset else ()
+        legend = clean(f"! {odd[0]}") if odd else "highlighted: the loss sees it"
+        box.border_subtitle = legend + (f" · struck: cut ({count(cut)})" if cut > 0 else "")
         text = sample_content(sample.pieces, ids=self._ids, colour=not self.app.no_color and self.wizard.unicode)
         self.query_one("#sample-text", Static).update(text)
         self.query_one("#sample-scroll").scroll_home(animate=False)
@@ -248,6 +255,17 @@ class DataScreen(StepScreen):
         """Show the row with most tokens."""
         if self.state.dataset is not None:
             self._go_to_row(self.state.dataset.longest(1)[0])
+
+    def action_finding(self, by: int) -> None:
+        """Show the next row that something is odd about, or the one before."""
+        dataset = self.state.dataset
+        if dataset is None:
+            return
+        found = dataset.next_finding(self._row, by, self.state.length)
+        if found is None:
+            self.notify("No row has a finding: nothing odd, nothing trained is cut.")
+        else:
+            self._go_to_row(found)
 
     def action_ids(self) -> None:
         """Show each token's id, or stop to."""

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,17 @@ async def test_without_colour_what_is_trained_stands_between_marks(
     async with wizard(services, start=Step.DATA, state=opened(rows)) as seen:
         await until_profiled(seen)
         await seen.sees("▓word word")
+
+
+async def test_the_next_row_with_a_finding_is_shown(services: MadeServices, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    lines = [{"instruction": f"Ask {i}", "output": "nan" if i in {7, 30} else f"Say {i}"} for i in range(40)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    async with wizard(services, start=Step.DATA, state=opened(str(path))) as seen:
+        await until_profiled(seen)
+        await seen.press("n")
+        await seen.sees("sample 8 of 40", "nothing but 'nan'")
+        await seen.press("n")
+        await seen.sees("sample 31 of 40")
+        await seen.press("N")
+        await seen.sees("sample 8 of 40")
