@@ -85,6 +85,9 @@ class Services(Protocol):
     def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
         """What a plan would need with these values."""
 
+    def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
+        """What the plan needs, by running the real model on tensors without data."""
+
     def recipes(self) -> Sequence[Recipe]:
         """Presets that ship with the program."""
 
@@ -210,6 +213,15 @@ class RealServices:
         from recommender.estimate import estimate
 
         return estimate(apply(plan.config, changes), plan.model, plan.device, plan.data)
+
+    def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
+        """See `Services`."""
+        from trainer.trace.ask import trace
+
+        def progress(_phase: str, done: int, total: int) -> None:
+            told(done, total)
+
+        return trace(plan.config, plan.model, plan.device, plan.data, progress=progress, cancelled=stopped)
 
     def recipes(self) -> Sequence[Recipe]:
         """See `Services`."""

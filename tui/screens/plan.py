@@ -15,11 +15,11 @@ from textual.geometry import Offset
 from presets.errors import WizardError
 from recommender.units import gib
 from tui.clean import clean
-from tui.screens.plan_edits import PlanEdits
 from tui.screens.plan_lists import RemedyList, SettingsList
 from tui.screens.plan_meter import meter_lines
 from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
 from tui.screens.plan_text import model_rows, remedy_picks, settings_picks, waiting_rows, why_rows
+from tui.screens.plan_trace import MEMORY_TITLE, PlanTrace
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tui.state import WizardState
 
 
-class PlanScreen(PlanEdits):
+class PlanScreen(PlanTrace):
     """Goal, settings, why, memory and time."""
 
     STEP = Step.PLAN
@@ -94,7 +94,7 @@ class PlanScreen(PlanEdits):
                 why.border_title = "why"
                 yield Rows(id="why-rows")
         with Vertical(id="memory", classes="pane") as memory:
-            memory.border_title = "memory at the worst step, and time"
+            memory.border_title = MEMORY_TITLE
             yield Lines(id="meter")
             yield RemedyList(id="remedies", cursor_when_blurred=False)
 
@@ -353,14 +353,6 @@ class PlanScreen(PlanEdits):
         from tui.screens.plan_popups import open_price
 
         open_price(self)
-
-    def action_trace(self) -> None:
-        """Say plainly that there is no trace yet."""
-        self.notify(
-            "Tracing the real model is not there yet: these figures are the formula's. "
-            "The check measures one real step.",
-            timeout=6,
-        )
 
     async def action_check(self) -> None:
         """Go on to the checks."""

@@ -1,10 +1,14 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from time import perf_counter
 
 import pytest
 import yaml
 
+from presets.errors import InputError, NoError
+from recommender.plan import Estimate, Plan
 from recommender.units import gib, gib_number
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
@@ -198,10 +202,47 @@ async def test_the_configuration_is_saved_and_never_overwritten_unasked(
         await seen.sees("cannot be written")
 
 
-async def test_trace_says_plainly_that_it_is_not_there(services: MadeServices, rows: str) -> None:
-    async with planned(services, [rows]) as seen:
+class Tracing(MadeServices):
+    """Its trace takes until it is cancelled, or gives the formula's figures as its own."""
+
+    def trace(self, plan: Plan, told: Callable[[int, int], None], stopped: Callable[[], bool]) -> Estimate:
+        told(43, 100)
+        if plan.config.training.seed == 1:
+            while not stopped():
+                Event().wait(0.01)
+            raise NoError("The trace was cancelled.")
+        if plan.config.lora.use_dora:
+            raise InputError("A trace does not unpack quantised weights.")
+        return replace(plan.estimate, basis="trace")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_a_trace_takes_the_place_of_the_formula(tmp_path: Path, rows: str, size: tuple[int, int]) -> None:
+    async with planned(Tracing(tmp_path), [rows], size=size) as seen:
+        assert seen.plan.estimate.basis == "formula"
         await seen.press("t")
-        await seen.sees("not there yet")
+        await seen.until(lambda: seen.plan.estimate.basis == "trace")
+        await seen.sees("(trace)")
+        assert "tracing" not in seen.text
+
+
+async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows: str) -> None:
+    services = Tracing(tmp_path)
+    async with planned(services, [rows]) as seen:
+        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 1}))
+        await seen.press("t")
+        await seen.sees("tracing 43 %", "t cancels")
+        await seen.press("t")
+        await seen.sees("cancelled")
+        assert seen.plan.estimate.basis == "formula"
+
+
+async def test_a_trace_that_is_refused_says_why(tmp_path: Path, rows: str) -> None:
+    services = Tracing(tmp_path)
+    async with planned(services, [rows]) as seen:
+        seen.app.flow.take_plan(services.replan(seen.plan, {"lora.use_dora": True}))
+        await seen.press("t")
+        await seen.sees("does not unpack quantised weights")
 
 
 async def test_a_price_an_hour_makes_plans_say_what_they_cost(services: MadeServices, rows: str) -> None:

@@ -1,0 +1,69 @@
+"""The plan's memory traced through the real model: started, followed, cancelled with one key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING
+
+from presets.errors import NoError, WizardError
+from tui.screens.plan_edits import PlanEdits
+
+if TYPE_CHECKING:
+    from recommender.plan import Estimate, Plan
+
+MEMORY_TITLE = "memory at the worst step, and time"
+
+
+class PlanTrace(PlanEdits):
+    """A screen whose plan can be traced; an edit meanwhile makes the answer void."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tracing: Event | None = None
+
+    def action_trace(self) -> None:
+        """Trace the plan, or cancel the trace that runs."""
+        plan = self.state.plan
+        if self._tracing is not None:
+            self._tracing.set()
+        elif plan is not None:
+            self._tracing = Event()
+            self._say("tracing: starting · t cancels")
+            self.run_worker(lambda: self._trace(plan), thread=True, group="trace", exit_on_error=False)
+
+    def on_unmount(self) -> None:
+        """Leave no process behind."""
+        if self._tracing is not None:
+            self._tracing.set()
+
+    def _trace(self, plan: Plan) -> None:
+        """In a thread: wait for the tracing process."""
+        cancelled = self._tracing
+        if cancelled is None:
+            return
+        try:
+            answer: Estimate | WizardError = self.wizard.services.trace(plan, self._told, cancelled.is_set)
+        except WizardError as error:
+            answer = error
+        if self.is_attached:
+            self.app.call_from_thread(self._traced, plan, answer)
+
+    def _told(self, done: int, total: int) -> None:
+        if self.is_attached and self._tracing is not None and not self._tracing.is_set():
+            self.app.call_from_thread(self._say, f"tracing {done / max(1, total) * 100:.0f} % · t cancels")
+
+    def _traced(self, plan: Plan, answer: Estimate | WizardError) -> None:
+        self._tracing = None
+        self._say("")
+        if isinstance(answer, NoError):
+            self.notify("The trace was cancelled: the figures are the formula's.", timeout=4)
+        elif isinstance(answer, WizardError):
+            self.tell(answer)
+        elif self.state.plan is plan:
+            self.wizard.flow.take_plan(replace(plan, estimate=answer))
+        else:
+            self.notify("The plan has changed meanwhile: t traces it as it is now.", timeout=4)
+
+    def _say(self, how_far: str) -> None:
+        self.query_one("#memory").border_title = f"{MEMORY_TITLE} · {how_far}" if how_far else MEMORY_TITLE
