@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +26,7 @@ def model_card(job: Job) -> str:
     """
     base = plain(job.spec.hub_id or job.spec.name)
     library = "transformers" if job.config.method == "full" else "peft"
-    front = [f"base_model: {base}"] if job.spec.hub_id else []
+    front = [f"base_model: {json.dumps(base, ensure_ascii=False)}"] if job.spec.hub_id else []
     front += [f"library_name: {library}", "pipeline_tag: text-generation", "tags:", "- lora-wizard", "- sft"]
     front += ["- lora"] if library == "peft" else []
     parts = [

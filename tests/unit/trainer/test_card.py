@@ -1,0 +1,67 @@
+"""What a model card says of names that others chose, and of a run."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from recommender.config.schema import Data, FinetuneConfig, Quantization
+from trainer.runfolder import RunFolder
+from trainer.worker.card import model_card, plain
+
+HOSTILE = "evil\x1b[2J`<script>`|\n---\nlicense: mine\u202e"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Any:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    config = FinetuneConfig(
+        model="m", method="lora", quantization=Quantization(bits=None), data=Data(train=[str(rows)])
+    )
+    return SimpleNamespace(
+        config=config,
+        folder=RunFolder(tmp_path / "20261121-0312-m"),
+        spec=SimpleNamespace(hub_id="org/m", name="m"),
+        trainer=SimpleNamespace(
+            state=SimpleNamespace(global_step=7), first_eval=2.0, last_eval=1.25, best=(1.2, 5), stopped_early=False
+        ),
+        steps=SimpleNamespace(total=9),
+        recorder=SimpleNamespace(tokens=1234),
+        rows=SimpleNamespace(train=range(40), held_out=range(8)),
+    )
+
+
+def test_it_says_what_from_what_how_and_with_which_result(job: Any) -> None:
+    card = model_card(job)
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["base_model"] == "org/m"
+    assert front["library_name"] == "peft"
+    for said in ("7 of 9", "1,234", "2.0000 before, 1.2500", "1.2000 at step 5", "| seed | 42 |", "torch", "r 16"):
+        assert said in card
+    # SHA-256 of "{}\n", as sha256sum gives it.
+    assert "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356" in card
+    configured = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    assert configured["lora"]["r"] == 16
+
+
+def test_hostile_names_stay_words(job: Any) -> None:
+    job.spec.hub_id = HOSTILE
+    card = model_card(job)
+    assert "license" not in yaml.safe_load(card.split("---\n")[1])
+    assert "\x1b" not in card
+    assert "<script>" not in card
+
+
+def test_secrets_are_masked(job: Any) -> None:
+    job.config = job.config.model_copy(
+        update={"run": job.config.run.model_copy(update={"on_end": "curl https://me:pw@example.org"})}
+    )
+    assert "pw@" not in model_card(job)
+
+
+def test_plain_keeps_ordinary_text() -> None:
+    assert plain("Qwen/Qwen2.5-7B (ä)") == "Qwen/Qwen2.5-7B (ä)"
+    assert "\n" not in plain(HOSTILE)
