@@ -9,6 +9,7 @@ from presets.models import find_model
 from recommender.config.schema import FinetuneConfig
 from recommender.model.families import spec_from_config
 from recommender.model.spec import ModelSpec
+from recommender.rules.precision import needs_eager
 
 SMALL = ("smollm2-135m-instruct", "qwen2.5-1.5b-instruct", "gemma-2-2b-it")
 LARGE = ("phi-3.5-mini-instruct", "llama-3.1-8b-instruct", "qwen3-14b")
@@ -88,8 +89,8 @@ DEFAULTS: dict[str, Any] = {
 
 
 def attention(model: str) -> str:
-    """SDPA; eager for Gemma 2, whose soft-capped scores SDPA cannot do (Transformers refuses it)."""
-    return "eager" if model.startswith("gemma-2-") else "sdpa"
+    """SDPA; eager where Transformers refuses it (soft-capped scores)."""
+    return "eager" if needs_eager(Step(model).spec()) else "sdpa"
 
 
 def matrix(*, tiny: bool = False) -> list[Step]:

@@ -1,11 +1,12 @@
 """Measure worst steps on the GPU that is here, beside the estimates: `python -m benchmarks.memory_gpu`.
 
-usage: python -m benchmarks.memory_gpu [--minutes 8] [--cpu] [--only N] [--results DIR]
+usage: python -m benchmarks.memory_gpu [--minutes 8] [--trace] [--cpu] [--only N] [--results DIR]
 
 Every configuration runs in a process of its own, the most telling first. What is measured is kept at once in
 results/<gpu>.json, and is not measured again: the next call goes on from there. Then some plans are asked about on
 imitated smaller cards (the process may take only a share of the memory): where the answer was 'yes' it must run, where
-it was 'no' it must not. `--cpu` proves the program on tiny models without a GPU.
+it was 'no' it must not. `--trace` adds the trace's answer to every row that ran, also to one that an earlier call
+measured. `--cpu` proves the program on tiny models without a GPU.
 
 Exit 1 when a 'yes' did not run.
 """
@@ -25,6 +26,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.gpu_matrix import Step, matrix
+from presets.errors import WizardError
 from recommender.estimate import estimate
 from recommender.machine.devices import default_device, device_for_cpu
 from recommender.machine.facts import Device
@@ -138,6 +140,19 @@ def imitate(session: Session, step: Step) -> None:
     session.keep(step.key, row)
 
 
+def add_trace(session: Session, step: Step) -> None:
+    """The trace's levels, or why it refuses, beside a row."""
+    from trainer.trace.ask import trace
+
+    row = session.rows[step.key]
+    device = replace(session.device, simulated=True)
+    try:
+        row["trace"] = asdict(trace(step.config(precision=precision(device)), step.spec(), device).peak)
+    except WizardError as refused:
+        row["trace"] = {"refused": refused.message}
+    session.keep(step.key, row)
+
+
 def line(key: str, row: Mapping[str, Any]) -> str:
     """A row as printed."""
     measured, formula = row["measured"], row["formula"]
@@ -184,10 +199,11 @@ def summary(session: Session) -> list[str]:
     ran = [row for row in session.rows.values() if row["measured"]["status"] == "ran"]
     told = [f"{len(ran)} of {len(session.rows)} configurations ran."]
     for name in ("allocated_bytes", "process_bytes"):
-        pairs = [(row["measured"].get(name), row["formula"][name]) for row in ran]
-        errors = [abs(mine / truth - 1) for truth, mine in pairs if truth]
-        if errors:
-            told.append(f"{name.removesuffix('_bytes')}: mean error {mean(errors):.1%}, worst {max(errors):.1%}.")
+        for tier in ("formula", "trace"):
+            pairs = [(row["measured"].get(name), row.get(tier, {}).get(name)) for row in ran]
+            if errors := [abs(mine / truth - 1) for truth, mine in pairs if truth and mine]:
+                level = name.removesuffix("_bytes")
+                told.append(f"{level}, {tier}: mean error {mean(errors):.1%}, worst {max(errors):.1%}.")
     for verdict in IMITATED:
         tried = [row["imitated"][verdict]["status"] for row in ran if verdict in row.get("imitated", {})]
         if tried:
@@ -208,6 +224,7 @@ def main() -> int:
     """Measure what is missing until the time is up, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8.0, help="start nothing new after this")
+    parser.add_argument("--trace", action="store_true", help="add the trace's answers to what ran")
     parser.add_argument("--cpu", action="store_true", help="tiny models on the CPU")
     parser.add_argument("--only", type=int, default=None, metavar="N", help="the first N of the matrix")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -227,6 +244,8 @@ def main() -> int:
         wanted = number % 4 == 0 and row["measured"]["status"] == "ran" and not row.get("imitated")
         if wanted and device.kind == "cuda" and not session.over:
             imitate(session, step)
+        if chosen.trace and row["measured"]["status"] == "ran" and "trace" not in row and not session.over:
+            add_trace(session, step)
     write_atomically(session.path.with_suffix(".md"), table(session))
     print("\n".join(summary(session)))
     return int(broken_promises(session) > 0)
