@@ -64,6 +64,10 @@ class Context:
         planned = plan_steps(self.config, self.data)
         return self.config.training.max_steps if planned is None else planned.total
 
+    def needed(self, changes: Mapping[str, Any]) -> bool:
+        """Whether the plan would no longer fit with these values instead."""
+        return self.priced(changes).fits != "yes"
+
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
         """What the configuration would need with these values instead."""
         return self.price(replace(self.config, changes))

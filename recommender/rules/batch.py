@@ -177,10 +177,10 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
 
 
 def offloading(context: Context) -> Mapping[str, Reason]:
-    """Only where nothing cheaper makes the plan fit."""
+    """Only where nothing cheaper makes the plan fit, or where it makes room for a plan that is faster."""
     value = bool(context.searched.get("training.activation_offloading", False))
     why = (
-        "Checkpoints go to host memory and come back: without it the plan would not fit at this length."
+        "Checkpoints go to host memory and come back: without it the plan would not fit at this length and micro-batch."
         if value
         else "Off: the plan fits without sending checkpoints to host memory."
         if context.device.kind == "cuda"

@@ -122,8 +122,10 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
     """AdamW, with 8-bit or paged states where memory needs it."""
     value = str(context.searched.get("training.optim", "adamw_torch_fused"))
     eight = value in ("adamw_8bit", "paged_adamw_8bit")
+    spared = context.estimate is not None and not context.needed({"training.optim": "adamw_torch_fused"})
     why = (
-        "Two states a trained weight in 8 bits, paged to host memory when the card is full: needed to fit."
+        "Two states a trained weight in 8 bits, paged to host memory when the card is full: "
+        + ("the room it leaves makes a faster plan fit." if spared else "needed to fit.")
         if eight
         else "AdamW in one fused kernel; two states for each trained weight, and LoRA trains few."
     )

@@ -7,12 +7,14 @@ from typing import Any, get_args
 
 import pytest
 
+from benchmarks.pairs import every, obeys
 from presets.errors import InputError
 from recommender.config.edit import flatten, value_of
 from recommender.config.schema import Data, Goal
 from recommender.machine.facts import Device
 from recommender.plan import Plan
 from recommender.recommend import GOALS, as_goal, recommend
+from recommender.search import Candidate
 from tests.unit.plan.facts import (
     CARDS,
     CPU,
@@ -286,3 +288,13 @@ def test_same_question_same_plan() -> None:
     first, second = (recommend(LLAMA_8B, RTX_4090, EXAMPLE) for _ in range(2))
     assert first == second
     assert value_of(first.config, "training.seed") == 42
+
+
+@pytest.mark.parametrize("device", [RTX_3090, T4, LAPTOP], ids=lambda device: device.name)
+@pytest.mark.parametrize("goal", ["balanced", "fastest"])
+def test_no_faster_plan_that_obeys_the_rules_is_left_unused(device: Device, goal: Goal) -> None:
+    plan = recommend(LLAMA_8B, device, EXAMPLE, goal=goal)
+    ours = Candidate(plan.config, plan.estimate)
+    others = [one for one in every(plan) if obeys(one, plan)]
+    assert others
+    assert ours.cost <= 1.05 * min(one.cost for one in others)

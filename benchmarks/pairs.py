@@ -1,0 +1,81 @@
+"""Whether a better plan was left unused: `python -m benchmarks.pairs`, 30 pairs of card and model of the catalogues.
+
+For each pair and goal every split, checkpointing, optimizer and offloading is priced at the recommended length and
+rank, for 16-bit LoRA and NF4; those that fit and obey the rules (16-bit LoRA, and activations kept, within 70 % of
+free memory where the goal asks for it) are compared with the plan by time a row. Exit 1 when a plan does not fit its
+card although another would, or when one is left unused that is more than 5 % faster.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+
+from recommender.config.edit import replace
+from recommender.config.schema import Goal
+from recommender.data.synthetic import synthetic_profile
+from recommender.machine.devices import device_from_catalogue
+from recommender.model.reader import read_model
+from recommender.plan import Plan
+from recommender.pricing import pricer
+from recommender.recommend import recommend
+from recommender.rules.base import COMFORT
+from recommender.search import ACCUMULATION, CHECKPOINTING, MICRO, OFFLOADING, OPTIM, Candidate, of_method
+
+CARDS = ("T4", "RTX 3060", "RTX 3090", "RTX 4060 Laptop", "RTX 4090", "RTX 5090", "L4", "A100 80GB", "H100", "V100")
+MODELS = ("smollm2-1.7b-instruct", "llama-3.1-8b-instruct", "qwen2.5-32b-instruct")
+GOALS: tuple[Goal, ...] = ("balanced", "fastest", "best-quality")
+NEAR = 1.05
+
+
+def every(plan: Plan) -> Iterator[Candidate]:
+    """All candidates at the plan's length and rank."""
+    price = pricer(plan.model, plan.device, plan.data)
+    rows = plan.config.training.effective_batch_size
+    splits = [micro for micro in (1, 2, 4, 8, 16, 32) if rows % micro == 0]
+    savers = (("adamw_torch_fused", False), ("paged_adamw_8bit", False), ("paged_adamw_8bit", True))
+    for method, micro, checkpointing, (optim, offloading) in itertools.product(
+        ("lora", "qlora"), splits, (True, False), savers
+    ):
+        if offloading and not checkpointing:
+            continue
+        changes = {MICRO: micro, ACCUMULATION: rows // micro, CHECKPOINTING: checkpointing}
+        config = replace(plan.config, {**of_method(method), **changes, OPTIM: optim, OFFLOADING: offloading})
+        yield Candidate(config, price(config))
+
+
+def obeys(one: Candidate, plan: Plan) -> bool:
+    """Whether the rules allow it for the plan's goal."""
+    training = one.config.training
+    kept = not training.gradient_checkpointing
+    if plan.goal == "fastest":
+        return one.within(1)
+    sixteen = one.config.method == "lora" and plan.goal == "balanced"
+    return one.within(COMFORT if sixteen or kept else 1) and one.config.method == plan.config.method
+
+
+def main() -> int:
+    """Check all pairs and print what is wrong."""
+    data = synthetic_profile(50_000, 200)
+    wrong = plans = fitting = 0
+    for card, name, goal in itertools.product(CARDS, MODELS, GOALS):
+        plan = recommend(read_model(name, offline=True), device_from_catalogue(card), data, goal=goal)
+        candidates = [one for one in every(plan) if obeys(one, plan)]
+        plans += 1
+        ours = Candidate(plan.config, plan.estimate)
+        if plan.estimate.fits != "yes":
+            wrong += bool(candidates)
+            print(f"{card}, {name}, {goal}: {plan.estimate.fits}; {len(candidates)} candidates would fit")
+            continue
+        fitting += 1
+        fastest = min(candidates, key=lambda one: one.cost)
+        if ours.cost > NEAR * fastest.cost:
+            wrong += 1
+            print(f"{card}, {name}, {goal}: {ours.cost / fastest.cost - 1:.1%} slower than {fastest.config.training}")
+    print(f"{plans} plans, {fitting} fit; {wrong} wrong")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
