@@ -50,6 +50,7 @@ class Counter:
         self.asked = 0
 
     def __call__(self, model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer:
+        """As `recommender.pricing.pricer`."""
         price = pricer(model, device, data)
 
         def counted(config: FinetuneConfig) -> Estimate:
