@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
 from recommender.config.schema import Data
+from recommender.data import cache
 from recommender.data.dataset import DataSet, OpenFile, Sample
 from recommender.data.document import document, histogram
+from recommender.data.examples import RowProblem, digest
 from recommender.data.files import find_files, format_of
 from recommender.data.findings import stops, warnings
 from recommender.data.gather import Cancelled, Gathered, Gatherer
+from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.registry import INDEX, Entry, explain_index, find_entry
@@ -74,7 +78,25 @@ def profile_data(
     sources = [
         (item, 1.0, None) if isinstance(item, str) else (item.path, item.weight, item.split) for item in data.train
     ]
-    return _profile(sources, data, model, base, progress, cancelled)
+    dataset = _profile(sources, data, model, base, progress, cancelled)
+    return _with_overlap(dataset, data, base) if data.eval else dataset
+
+
+def _with_overlap(dataset: DataSet, data: Data, base: Path | None) -> DataSet:
+    """The same with a warning where rows of the held-out files are trained on too: evaluation would flatter."""
+    files, _ = _open([(path, 1.0, None) for path in data.eval or []], data, base)
+    trained = set(dataset.index.digest)
+    rows = shared = 0
+    for file in files:
+        for row in file.reader.rows():
+            if isinstance(row, Raw):
+                with suppress(RowProblem):
+                    shared += digest(normalise(row.values, file.shape)) in trained
+                    rows += 1
+    if shared:
+        said = f"{shared} of {rows} held-out rows are also trained on: eval_loss would look better than it is."
+        dataset.profile = replace(dataset.profile, warnings=(*dataset.profile.warnings, said))
+    return dataset
 
 
 def profile_eval(
@@ -101,8 +123,13 @@ def _profile(
 ) -> DataSet:
     files, weights = _open(sources, data, base)
     tokeniser, template = _tokeniser(data, model, base)
-    gatherer = Gatherer(files, weights, tokeniser, data.train_on)
-    kept = gatherer.run(progress or (lambda _done, _total: None), cancelled or (lambda: False))
+    key = cache.key_of(files, weights, tokeniser, template, data.train_on)
+    kept = cache.load(key, tokeniser) if key else None
+    if kept is None:
+        gatherer = Gatherer(files, weights, tokeniser, data.train_on)
+        kept = gatherer.run(progress or (lambda _done, _total: None), cancelled or (lambda: False))
+        if key:
+            cache.save(key, kept, tokeniser)
     return _gathered_to_dataset(kept, data, files, tokeniser, template)
 
 

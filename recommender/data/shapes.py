@@ -23,7 +23,9 @@ ROLES = {
     "kto": ("label",),
     "text": ("text",),
 }
-"""Roles of each shape, the names that `data.columns` takes. Preference and kto are only taken when the person says so."""
+"""Roles of each shape, the names that `data.columns` takes.
+
+Preference and kto are only taken when the person says so."""
 REQUIRED = {
     "alpaca": ("instruction", "output"),
     "sharegpt": ("conversations",),

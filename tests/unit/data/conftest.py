@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from recommender.config.schema import Data
+from recommender.data import cache
 from recommender.data.dataset import DataSet
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
@@ -19,6 +20,14 @@ Profile = Callable[..., DataSet]
 @pytest.fixture(scope="session")
 def chatml(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
     return spec_for(write_vocabulary(tmp_path_factory.mktemp("chatml"), stops=[2]))
+
+
+@pytest.fixture(autouse=True)
+def own_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's profiles are kept: nothing of the person's own cache is read or written."""
+    folder = tmp_path / "kept" / "profiles"
+    monkeypatch.setattr(cache, "_folder", lambda: folder)
+    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""A data set that was opened before is there at once, and only while nothing of it has changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recommender.config.schema import Data, Source
+from recommender.data import load
+from recommender.data.dataset import DataSet
+from recommender.data.document import document
+from recommender.data.gather import Gatherer
+from recommender.model.spec import ModelSpec
+
+ROWS = [{"instruction": f"Ask {i}", "output": f"Say {i % 5}\x07"} for i in range(40)]
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that rows were really gone through."""
+    seen: list[int] = []
+    run = Gatherer.run
+
+    def counted(self: Gatherer, *arguments: Any) -> Any:
+        seen.append(1)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(Gatherer, "run", counted)
+    return seen
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n", encoding="utf-8")
+    return str(path)
+
+
+def all_of(dataset: DataSet) -> list[Any]:
+    rows = [(dataset.tokens(i), dataset.findings(i), dataset.where(i)) for i in range(len(dataset))]
+    return [document(dataset.profile, 20), rows]
+
+
+def test_the_second_opening_reads_no_row_and_says_the_same(
+    tmp_path: Path, chatml: ModelSpec, passes: list[int]
+) -> None:
+    data = Data(train=[write(tmp_path / "a.jsonl", ROWS)])
+    first, second = (load.profile_data(data, model=chatml) for _ in range(2))
+    assert all_of(first) == all_of(second)
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_on": "all"},
+        {"template": "alpaca"},
+        {"columns": {"instruction": "output", "output": "instruction"}},
+        {"weight": 2.0},
+        {"rows": [*ROWS[:-1], {"instruction": "Ask 39", "output": "Say other"}]},
+    ],
+)
+def test_what_changes_the_tokens_is_read_again(
+    tmp_path: Path, chatml: ModelSpec, passes: list[int], change: dict[str, Any]
+) -> None:
+    path = write(tmp_path / "a.jsonl", ROWS)
+    before = all_of(load.profile_data(Data(train=[path]), model=chatml))
+    write(tmp_path / "a.jsonl", change.pop("rows", ROWS))
+    source = Source(path=path, weight=change.pop("weight", 1.0))
+    after = all_of(load.profile_data(Data(train=[source], **change), model=chatml))
+    assert (len(passes), before == after) == (2, False)
+
+
+def test_a_damaged_or_forbidden_cache_is_no_trouble(
+    tmp_path: Path, chatml: ModelSpec, passes: list[int], own_profiles: Path
+) -> None:
+    data = Data(train=[write(tmp_path / "a.jsonl", ROWS)])
+    expected = all_of(load.profile_data(data, model=chatml))
+    (kept,) = own_profiles.iterdir()
+    kept.write_bytes(kept.read_bytes()[:-9])
+    assert all_of(load.profile_data(data, model=chatml)) == expected
+    kept.unlink()
+    own_profiles.rmdir()
+    own_profiles.write_text("in the way")
+    assert all_of(load.profile_data(data, model=chatml)) == expected
+    assert len(passes) == 3
+
+
+def test_held_out_rows_that_are_trained_on_are_warned_of(tmp_path: Path, chatml: ModelSpec) -> None:
+    train = write(tmp_path / "a.jsonl", ROWS)
+    held = write(tmp_path / "b.jsonl", [*ROWS[:3], {"instruction": "New", "output": "One"}])
+    found = load.profile_data(Data(train=[train], eval=[held]), model=chatml).profile
+    assert any("3 of 4 held-out rows are also trained on" in warning for warning in found.warnings)
+    apart = load.profile_data(Data(train=[train], eval=[write(tmp_path / "c.jsonl", [{"text": "x"}])]), model=chatml)
+    assert not any("held-out" in warning for warning in apart.profile.warnings)
