@@ -163,7 +163,12 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     requests.leave_if_asked()
     hold_reserve(folder)
     record(folder, "status", status="training")
-    job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint is not None and job.trainer.has_come_to_its_end(done, job.steps.total):
+        # Killed after its last checkpoint: Trainer would train one step more.
+        job.trainer.restore(checkpoint)
+        job.recorder.tokens = int(job.trainer._total_train_tokens)
+    else:
+        job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
     give_up_reserve(folder)
     # The adapter first: nothing that comes after may cost it.

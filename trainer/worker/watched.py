@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerState
 from trl import SFTTrainer
 
 from recommender.config.schema import FinetuneConfig
@@ -163,6 +164,19 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
             "loss_since_log": loss if math.isfinite(loss) else 0.0,
             "last_logged_step": int(self._globalstep_last_logged),
         }
+
+    def has_come_to_its_end(self, done: int, total: int) -> bool:
+        """Whether a resumed run has nothing left to train: every step is done, or it had stopped early."""
+        patience = self.config.run.early_stopping
+        self.stopped_early = patience is not None and self.since_best >= patience and done < total
+        return self.stopped_early or done >= total
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take a checkpoint's weights and counts without training."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
+        self._total_train_tokens = int(raw["tokens"])
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Put back what Trainer leaves out, once it has loaded a checkpoint and before its first step."""

@@ -1,6 +1,7 @@
 """Runs that meet trouble and go on: no memory, no room, not a number; and those told what to do meanwhile."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -144,6 +145,25 @@ def test_a_torn_checkpoint_is_passed_over_and_said(make_config: MakeConfig, tmp_
     assert f"the run goes on from {before.name}" in str(of_kind(again, "warning")[0]["message"])
     request(run, "stop_now")
     wait_for(run, ended)
+
+
+def test_a_run_killed_after_its_last_checkpoint_trains_no_step_more(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = start(make_config(), tmp_path / "runs")
+    done = wait_for(run, ended)
+    weights = (run / "adapter" / "adapter_model.safetensors").read_bytes()
+    # As if it had been killed before it could say that it had finished.
+    events = run / "events.jsonl"
+    lines = events.read_bytes().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if b'"kind":"checkpoint"' in line)
+    events.write_bytes(b"".join(lines[: last + 1]))
+    (run / "state.json").unlink()
+    shutil.rmtree(run / "adapter")
+    resume_run(run)
+    again = wait_for(run, ended)
+    assert again.status == "finished", (again.state.reason, again.log)
+    assert [point.step for point in again.steps] == [point.step for point in done.steps]
+    assert again.end["tokens"] == done.end["tokens"]
+    assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == weights
 
 
 @pytest.fixture
