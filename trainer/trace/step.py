@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 def record_steps(order: Order, progress: Progress) -> Recording:
     """Follow every storage of a step without optimizer states, and of one with them.
 
-    The second has two micro-batches where gradients are accumulated: those of the first are there in the second.
+    Where gradients are accumulated, the second is a later micro-batch: those of the one before it are there.
 
     Raises:
         InputError: The model cannot be built as it was priced.
@@ -42,8 +42,9 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         _prepare(model, order)
         recorder.mark()
         run = _Run(model, trained, order, recorder, progress)
-        run.step(1)
-        run.step(min(2, order.finetune.training.gradient_accumulation_steps))
+        accumulates = order.finetune.training.gradient_accumulation_steps > 1
+        run.step(keeps_gradients=accumulates)
+        run.step(keeps_gradients=False)
         recording = recorder.recording
         # What dies from here on is no part of the run.
         events = list(recording.events)
@@ -67,9 +68,8 @@ class _Run:
         self.optimizer = make_optimizer(trained, order)
         self.done = 0
         self.layers = _layers(model)
-        passes = 1 + min(2, order.finetune.training.gradient_accumulation_steps)
         again = 2 if order.finetune.training.gradient_checkpointing else 1
-        self.total = len(self.layers) * passes * again
+        self.total = 2 * len(self.layers) * again
         for layer in self.layers:
             layer.register_forward_pre_hook(self._passed)
 
@@ -77,18 +77,18 @@ class _Run:
         self.done += 1
         self.progress("layers", min(self.done, self.total), self.total)
 
-    def step(self, micro_batches: int) -> None:
-        """One optimizer step."""
-        for _ in range(micro_batches):
-            self._forward_and_backward()
+    def step(self, *, keeps_gradients: bool) -> None:
+        """One micro-batch and one optimizer step, after which the gradients go unless they stand for the next's."""
+        self._forward_and_backward()
         if limit := self.order.finetune.training.max_grad_norm:
             with self.recorder.within("optimizer"):
                 nn.utils.clip_grad_norm_(self.trained, limit, foreach=True)
         with self.recorder.within("optimizer"):
             self.optimizer.step()
         self.optimizer.label(self.recorder)
-        for parameter in self.trained:
-            parameter.grad = None
+        if not keeps_gradients:
+            for parameter in self.trained:
+                parameter.grad = None
 
     def _forward_and_backward(self) -> None:
         recorder, order = self.recorder, self.order

@@ -180,3 +180,24 @@ def test_dense_families_trace_close_to_the_formula(device: Device, raw: dict[str
     levels = _levels(_order(plan, small(**raw), device))
     formula = estimate(plan, small(**raw), device).peak.allocated_bytes
     assert levels["allocated"] == pytest.approx(formula, rel=0.08)
+
+
+@pytest.mark.torch
+def test_a_public_row_is_met_within_half_a_percent() -> None:
+    """SmolLM2-135M on a T4, eager attention, two rows of 512: allocated memory as others measured it."""
+    from benchmarks.memory_trace import allocated
+    from benchmarks.reference_rows import load_rows
+
+    row = next(row for row in load_rows() if row.label == "SmolLM2-135M 16-bit eager 2x512 hf-trainer")
+    assert allocated(row) == pytest.approx(row.allocated, rel=0.005)
+
+
+@pytest.mark.torch
+def test_gradients_of_an_earlier_micro_batch_are_there_in_the_next(device: Device) -> None:
+    """Accumulation makes the peak larger by no less than the gradients of what is trained in full."""
+    one, more = (
+        _levels(_order(config("full", None, gradient_accumulation_steps=steps, optim="sgd"), small(), device))
+        for steps in (1, 8)
+    )
+    assert more["allocated"] > one["allocated"]
+    assert more["gradients"] >= one.get("gradients", 0)

@@ -1,0 +1,155 @@
+"""Hold the formula against the trace: `python -m benchmarks.formula_vs_trace [N] [--rows] [--full]`.
+
+N random configurations (150 where none is given) over eight architectures of 2 to 4 layers; with --full, ten catalogue
+models at full depth too. The two tiers share no arithmetic, so what they agree on is not one tier's mistake. Exit 1
+when a limit is missed. Runs in this process, with torch.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from presets.errors import InputError
+from presets.models import load_models
+from recommender.config.schema import FinetuneConfig
+from recommender.machine.devices import device_from_catalogue
+from recommender.machine.facts import Device
+from recommender.memory.case import Case, make_case
+from recommender.memory.price import price
+from recommender.memory.stacks import STACKS
+from recommender.model.families import spec_from_config
+from recommender.model.spec import ModelSpec
+
+SEED = 20261121
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "olmo2", "granite")
+MEDIAN, TAIL = 0.01, 0.04
+FULL_DEPTH = 10
+
+
+def random_model(pick: random.Random) -> ModelSpec:
+    """A model of 2 to 4 layers with a real model's proportions."""
+    heads, family = pick.choice((8, 16, 32)), pick.choice(FAMILIES)
+    hidden = heads * pick.choice((64, 128))
+    return spec_from_config(
+        {
+            "model_type": family,
+            "hidden_size": hidden,
+            "num_hidden_layers": pick.randint(2, 4),
+            "intermediate_size": hidden * pick.choice((3, 4)),
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads // pick.choice((1, 2, 4)),
+            "head_dim": hidden // heads,
+            "vocab_size": pick.choice((32000, 49152, 128256, 151936)),
+            "tie_word_embeddings": pick.random() < 0.5,
+        },
+        family,
+    )
+
+
+def random_config(pick: random.Random) -> FinetuneConfig:
+    """What people vary."""
+    method, bits = pick.choice((("qlora", 4), ("qlora", 4), ("qlora", 8), ("lora", None), ("full", None)))
+    lora: dict[str, Any] = {
+        "r": pick.choice((8, 16, 64, 128)),
+        "lora_dropout": pick.choice((0.0, 0.0, 0.1)),
+        "target_modules": pick.choice(("all-linear", ["o_proj"])),
+    }
+    training = {
+        "per_device_train_batch_size": pick.choice((1, 2, 4)),
+        "gradient_accumulation_steps": pick.choice((1, 8)),
+        "gradient_checkpointing": pick.random() < 0.75,
+        "attn_implementation": pick.choice(("sdpa", "flash_attention_2", "eager")),
+        "optim": pick.choice(("adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "sgd")),
+        "precision": pick.choice(("bf16", "bf16", "fp16")),
+    }
+    return FinetuneConfig.model_validate(
+        {
+            "model": "random",
+            "method": method,
+            "quantization": {"bits": bits},
+            "lora": lora,
+            "data": {"max_length": pick.choice((512, 1024, 2048, 4096)), "packing": False},
+            "training": training,
+        }
+    )
+
+
+def random_cases(count: int) -> Iterator[Case]:
+    """So many cases, the same every time."""
+    pick = random.Random(SEED)
+    cards = [device_from_catalogue(name) for name in ("RTX 4090", "A100 PCIe 80GB", "H100 SXM 80GB")]
+    for _ in range(count):
+        stack = STACKS[pick.choice(tuple(STACKS))]
+        yield make_case(random_config(pick), random_model(pick), pick.choice(cards), None, stack)
+
+
+def deep_cases() -> Iterator[Case]:
+    """Dense catalogue models at full depth, QLoRA with this project's own trainer."""
+    from recommender.model.reader import read_model
+
+    device: Device = device_from_catalogue("A100 PCIe 80GB")
+    names = [known.name for known in load_models()]
+    found = 0
+    for name in names:
+        spec = read_model(name)
+        if found < FULL_DEPTH and not spec.unsupported and not spec.num_experts:
+            found += 1
+            config = FinetuneConfig.model_validate(
+                {"model": name, "quantization": {"bits": 4}, "training": {"attn_implementation": "flash_attention_2"}}
+            )
+            yield make_case(config, spec, device, None, STACKS["trl"])
+
+
+def compare(case: Case) -> float:
+    """The formula's allocated bytes over the trace's, less one.
+
+    Raises:
+        InputError: It does not trace.
+    """
+    from trainer.trace.__main__ import Speaker, trace_order
+    from trainer.trace.architecture import architecture_of
+    from trainer.trace.order import make_order
+
+    class Silent(Speaker):
+        def progress(self, phase: str, done: int, total: int) -> None:
+            """Nothing."""
+
+    traced = trace_order(make_order(case, architecture_of(case.model)), Silent())
+    return float(price(case).allocated / traced["allocated"] - 1)
+
+
+def label(case: Case) -> str:
+    """What it is, in a line."""
+    training, model = case.config.training, case.model
+    return (
+        f"{model.model_type:11s} {model.num_layers:2d}×{model.hidden_size:4d} {case.config.method} {case.bits} "
+        f"{case.rows}x{case.length} {training.attn_implementation} {training.precision} {training.optim} "
+        f"ckpt={training.gradient_checkpointing} drop={case.config.lora.lora_dropout} {case.stack.name}"
+    )
+
+
+def main() -> int:
+    """Print the table; 1 when a limit is missed."""
+    count = next((int(word) for word in sys.argv[1:] if word.isdigit()), 150)
+    cases = [*random_cases(count), *(deep_cases() if "--full" in sys.argv else ())]
+    errors: list[float] = []
+    for case in cases:
+        try:
+            error = compare(case)
+        except InputError as refused:
+            print(f"{label(case):120s} refused: {refused.message}", flush=True)
+            continue
+        errors.append(abs(error))
+        if "--rows" in sys.argv:
+            print(f"{label(case):120s} {error:+7.2%}", flush=True)
+    errors.sort()
+    median, tail = errors[len(errors) // 2], errors[min(len(errors) - 1, int(0.95 * len(errors)))]
+    print(f"formula against trace, {len(errors)} configurations: median {median:.2%}, 95th percentile {tail:.2%}")
+    return int(median > MEDIAN or tail > TAIL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
