@@ -98,7 +98,8 @@ def _about_fit(estimate: Estimate, device: Device) -> Iterator[str]:
 
 def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     if data.rows < VERY_FEW_ROWS:
-        yield f"{count(data.rows)} rows: too few to learn from and to judge by; expect a repetition of them."
+        noun = "row" if data.rows == 1 else "rows"
+        yield f"{count(data.rows)} {noun}: too few to learn from and to judge by; expect a repetition of them."
     elif data.rows < FEW_ROWS:
         yield (
             f"{count(data.rows)} rows are few: expect style to be learnt, not knowledge, and watch the evaluation loss."
@@ -107,6 +108,6 @@ def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     lost = lost_share(data, length)
     if lost > 1 - KEEP + 1e-9:
         yield (
-            f"max_length {count(length)} cuts {count(data.rows_cut(length))} rows and {percent(lost)} of trained "
-            "tokens."
+            f"max_length {count(length)} cuts {count(data.rows_cut(length))} of {count(data.rows)} rows and "
+            f"{percent(lost)} of trained tokens."
         )

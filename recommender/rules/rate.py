@@ -12,6 +12,7 @@ from recommender.model.spec import ModelSpec
 from recommender.plan import Confidence, Evidence, Reason
 from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, Rule
+from recommender.rules.batch import rows_in_a_sequence
 from recommender.rules.families import sweep_family
 from recommender.units import count, small
 
@@ -98,7 +99,7 @@ def to_try(rate: float) -> tuple[float, float, float]:
 def _factors(context: Context) -> list[tuple[float, str]]:
     """What multiplies the law's rate, each with its sentence."""
     config, steps = context.config, context.steps
-    lora, batch = config.lora, config.training.effective_batch_size
+    lora, batch = config.lora, _rows_a_step(context)
     scale = scale_factor(lora) if abs(scale_factor(lora) - 1) >= 0.01 else 1.0
     found = [
         (
@@ -121,6 +122,11 @@ def _factors(context: Context) -> list[tuple[float, str]]:
         )
     )
     return found
+
+
+def _rows_a_step(context: Context) -> int:
+    """Rows of an optimizer step: a packed sequence holds several."""
+    return max(1, round(context.config.training.effective_batch_size * rows_in_a_sequence(context)))
 
 
 def _origin(model: ModelSpec, r: int) -> str:
@@ -160,7 +166,7 @@ def _measured(row: SweepRow, context: Context) -> str:
     sweep = load_sweep()
     ordered = sorted(row.test_nll, key=lambda swept: row.test_nll[swept])[:3]
     losses = ", ".join(f"{row.test_nll[swept]:.3f} at {small(swept)}" for swept in ordered)
-    yours = context.config.training.effective_batch_size
+    yours = _rows_a_step(context)
     batch = "" if yours == sweep.batch else f" Your batch is {yours}."
     return f"Measured ({row.model}, r {row.r}, batch {sweep.batch}): test loss {losses}.{batch}"
 

@@ -38,11 +38,15 @@ def assignments(given: list[str] | None) -> dict[str, Any]:
     """`--set key=value` options as changes.
 
     Raises:
-        InputError: one is not key=value, or its key does not exist.
+        InputError: one is not key=value, its key does not exist, or two give the same key different values.
     """
     from recommender.config.edit import parse_assignment
 
-    return dict(parse_assignment(item) for item in given or [])
+    changes: dict[str, Any] = {}
+    for key, value in map(parse_assignment, given or []):
+        if changes.setdefault(key, value) != value:
+            raise InputError(f"--set gives {key} twice, with different values.", remedy="Give it once.")
+    return changes
 
 
 def stand_in(rows: int | None, tokens: float | None) -> DataProfile | None:

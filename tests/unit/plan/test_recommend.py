@@ -237,7 +237,7 @@ def test_length_gives_way_before_the_plan_does() -> None:
 @pytest.mark.parametrize("count", [1, 3, 50])
 def test_few_rows_are_warned_about(count: int) -> None:
     plan = recommend(SMOLLM, CPU, rows(count, 100))
-    assert any("rows" in warning for warning in plan.warnings)
+    assert any(f"{count} row" in warning for warning in plan.warnings)
     assert plan.config.training.effective_batch_size <= max(4, count)
 
 

@@ -15,7 +15,7 @@ from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Reason
 from recommender.rules.base import Context
 from recommender.rules.rate import base_rate, rate, two_digits
-from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model
+from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows
 
 LLAMA_70B = model("llama-3.3-70b-instruct")
 
@@ -103,3 +103,13 @@ def test_full_fine_tuning_takes_a_tenth() -> None:
 @pytest.mark.parametrize(("alpha", "factor"), [(32.0, 1.0), (128.0, 0.5), (8.0, 2.0)])
 def test_the_rate_follows_alpha(alpha: float, factor: float) -> None:
     assert advise(LLAMA_8B, lora__lora_alpha=alpha).value == pytest.approx(advise(LLAMA_8B).value * factor, rel=0.05)
+
+
+def test_the_batch_counts_rows_where_sequences_are_packed() -> None:
+    config = FinetuneConfig(model="m", method="qlora", quantization=Quantization(bits=4))
+    config = with_values(config, {"data.max_length": 2048, "data.packing": True})
+    packed = Context(LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", config, never)
+    loose = Context(
+        LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", with_values(config, {"data.packing": False}), never
+    )
+    assert rate(packed)["training.learning_rate"].value > 1.5 * rate(loose)["training.learning_rate"].value
