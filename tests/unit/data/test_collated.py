@@ -92,26 +92,29 @@ def collated(batch: dict[str, list[list[int]]], packing: bool) -> list[tuple[lis
 
 
 def test_every_format_and_template_is_trained_on_as_it_was_shown(tmp_path: Path) -> None:
-    cases, shown, names = [], [], []
+    cases: list[dict[str, Any]] = []
+    shown: list[list[tuple[list[int], list[int]]]] = []
+    names: list[tuple[str, str, bool]] = []
     for template, source in TEMPLATES.items():
         folder = build_tiny_llama(tmp_path / template)
         (folder / "chat_template.jinja").write_text(source, encoding="utf-8")
         for name, rows in FORMATS.items():
             path = tmp_path / f"{name}.jsonl"
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-            data = {"train": [str(path)], "max_length": LIMIT, "eval_fraction": 0.0}
+            data: dict[str, Any] = {"train": [str(path)], "max_length": LIMIT, "eval_fraction": 0.0}
             data |= {"format": name} if name == "preference" else {}
             for packing in (False, True):
-                case = {"model": str(folder), "method": "full", "quantization": {"bits": None}}
+                case: dict[str, Any] = {"model": str(folder), "method": "full", "quantization": {"bits": None}}
                 case |= {"data": {**data, "packing": packing}, "training": {"precision": "fp32", "max_steps": 1}}
                 cases.append(case)
                 shown.append(previewed(Data.model_validate(data), folder))
                 names.append((template, name, packing))
     (tmp_path / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     batches = run_python(COLLATED, str(tmp_path / "cases.json"), str(tmp_path / "out"))
-    for name, rows, batch in zip(names, shown, batches, strict=True):
-        got = collated(batch, name[2])
+    for case_name, expected, batch in zip(names, shown, batches, strict=True):
+        packing = case_name[2]
+        got = collated(batch, packing)
         # TRL masks the first token of a packed document, which has nothing before it to be predicted from.
-        expected = [(ids, [-100, *labels[1:]]) for ids, labels in rows] if name[2] else rows
-        assert sorted(got) == sorted(expected), name
-    assert any(len(ids) == LIMIT for rows in shown for ids, _ in rows)
+        seen = [(ids, [-100, *labels[1:]]) for ids, labels in expected] if packing else expected
+        assert sorted(got) == sorted(seen), case_name
+    assert any(len(ids) == LIMIT for previews in shown for ids, _ in previews)
