@@ -259,8 +259,15 @@ class Flow:
 
 
 def absolute(paths: Sequence[str]) -> list[str]:
-    """Paths that hold wherever the configuration file is saved; what is no file here stays as it is."""
-    return [str(Path(path).expanduser().absolute()) if Path(path).expanduser().exists() else path for path in paths]
+    """Paths that hold wherever the configuration file is saved; what is no file here stays as it is.
+
+    FOLDER/NAME stands for a data set that the folder's dataset_info.json names, so it counts as a file.
+    """
+
+    def here(path: Path) -> bool:
+        return path.exists() or (path.parent / "dataset_info.json").is_file()
+
+    return [str(Path(path).expanduser().absolute()) if here(Path(path).expanduser()) else path for path in paths]
 
 
 def _free(gpus: Sequence[Gpu], device: Device | None) -> int | None:
