@@ -16,6 +16,8 @@ from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
+CPU_LENGTH_MULTIPLE = 32
+"""Batches on a CPU are padded to a multiple of this many tokens."""
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -138,6 +140,8 @@ def training_arguments(config: FinetuneConfig, output: Path, steps: Steps, *, ev
         max_length=config.data.max_length if packing else None,
         packing=packing,
         eval_packing=False,
+        # oneDNN compiles and keeps a kernel for each new shape: few lengths keep its cache, and so memory, small.
+        pad_to_multiple_of=None if cuda or packing else CPU_LENGTH_MULTIPLE,
         dataset_kwargs=None if packing else {"skip_prepare_dataset": True},
     )
 
