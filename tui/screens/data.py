@@ -108,8 +108,8 @@ class DataScreen(StepScreen):
         Binding("b", "bad_rows", "bad rows"),
         Binding("z", "random", "random row"),
         Binding("L", "longest", "longest row"),
-        Binding("n", "finding(1)", "next finding"),
-        Binding("N", "finding(-1)", "previous finding", show=False),
+        Binding("x", "finding(1)", "next finding"),
+        Binding("X", "finding(-1)", "previous finding", show=False),
         Binding("i", "ids", "token ids"),
         Binding("ctrl+o", "browse", "browse files", show=False),
     ]

@@ -138,9 +138,9 @@ async def test_the_next_row_with_a_finding_is_shown(services: MadeServices, tmp_
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     async with wizard(services, start=Step.DATA, state=opened(str(path))) as seen:
         await until_profiled(seen)
-        await seen.press("n")
+        await seen.press("x")
         await seen.sees("sample 8 of 40", "nothing but 'nan'")
-        await seen.press("n")
+        await seen.press("x")
         await seen.sees("sample 31 of 40")
-        await seen.press("N")
+        await seen.press("X")
         await seen.sees("sample 8 of 40")
