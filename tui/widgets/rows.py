@@ -91,6 +91,7 @@ class Rows(ScrollView, can_focus=True):
         self._lines: list[Text] = []
         self._width = 0
         self._at_end = follow
+        self._recolour = False
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -132,12 +133,14 @@ class Rows(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         """Colours may have changed."""
         super().notify_style_update()
-        if self._width:
-            self._lines = self._wrapped()
-            self.refresh()
+        # A new theme tells of itself before the styles of the tones follow: they are only right when it is drawn.
+        self._recolour = bool(self._width)
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Draw one line of the view."""
+        if self._recolour:
+            self._recolour, self._lines = False, self._wrapped()
         scroll_x, scroll_y = self.scroll_offset
         index, width = scroll_y + y, self.size.width
         base = self.rich_style

@@ -6,6 +6,7 @@ from textual.widgets import Input
 
 from tests.functional.screens.made import LLAMA, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, wizard
+from tui.widgets.rows import Rows
 from tui.widgets.top_bar import Step
 
 
@@ -144,3 +145,17 @@ async def test_the_next_row_with_a_finding_is_shown(services: MadeServices, tmp_
         await seen.sees("sample 31 of 40")
         await seen.press("X")
         await seen.sees("sample 8 of 40")
+
+
+async def test_the_summary_takes_the_colours_of_a_new_theme(services: MadeServices, rows: str) -> None:
+    async with wizard(services, start=Step.DATA, state=opened(rows)) as seen:
+        await until_profiled(seen)
+        summary = seen.app.screen.query_one("#profile-rows", Rows)
+
+        def colours() -> set[str]:
+            strips = [summary.render_line(y) for y in range(6)]
+            return {str(part.style.color) for strip in strips for part in strip if part.text.strip() and part.style}
+
+        dark = colours()
+        seen.app.theme = "light"
+        await seen.until(lambda: not dark & colours())
