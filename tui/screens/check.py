@@ -109,6 +109,7 @@ class CheckScreen(StepScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "start", "start"),
+        Binding("g", "mend", show=False),
         Binding("f5", "again", "check again"),
         Binding("escape", "cancel", "cancel", key_display="esc"),
     ]
@@ -166,6 +167,8 @@ class CheckScreen(StepScreen):
             self._checking is None or self._starting or (action == "again" and running)
         ):
             return False
+        if action in {"start", "mend"} and self._failed is (action == "start"):
+            return False
         return super().check_action(action, parameters)
 
     def _say_what_lacks(self, state: WizardState) -> None:
@@ -200,6 +203,7 @@ class CheckScreen(StepScreen):
             self._checking.lines[message.line.key] = message.line
             if message.line.status == "fail":
                 self._wanted = self._asking = False
+                self.refresh_bindings()
             self._show_lines()
 
     @on(CheckingEnded)
@@ -215,6 +219,10 @@ class CheckScreen(StepScreen):
             self.wizard.flow.set(errors={**self.state.errors, Step.CHECK: message.error})
         elif self._wanted:
             self._launch()
+
+    @property
+    def _failed(self) -> bool:
+        return any(line.status == "fail" for line in self._lines())
 
     def _lines(self) -> list[CheckLine]:
         return list(self._checking.lines.values()) if self._checking else []
@@ -248,9 +256,7 @@ class CheckScreen(StepScreen):
         checking = self._checking
         if checking is None or self._starting:
             return
-        if any(line.status == "fail" for line in self._lines()):
-            self.notify("Something is ✗: mend it first, then f5 checks again.", severity="warning", timeout=4)
-        elif not checking.running and any(line.status == "skipped" for line in self._lines()):
+        if not checking.running and any(line.status == "skipped" for line in self._lines()):
             self.notify("Not all was checked: f5 checks again.", severity="warning", timeout=4)
         elif not self._asking:
             self._asking = True
@@ -258,6 +264,10 @@ class CheckScreen(StepScreen):
             self._confirmed()
         self.refresh_bindings()
         self._show_verdict()
+
+    def action_mend(self) -> None:
+        """Say why nothing starts."""
+        self.notify("Something is ✗: mend it first, then f5 checks again.", severity="warning", timeout=4)
 
     def _confirmed(self) -> None:
         self._asking = False

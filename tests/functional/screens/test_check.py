@@ -67,6 +67,7 @@ async def test_nothing_starts_while_something_fails(tmp_path: Path, rows: str) -
         await seen.sees("✗ disk", "→ Free some room", "must be mended", "– one worst-case step")
         await seen.press("g")
         await seen.sees("mend it first")
+        await seen.until(lambda: "g start" not in seen.lines[-1] and "f5 check again" in seen.lines[-1])
         assert not services.started
 
 
