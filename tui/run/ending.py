@@ -38,6 +38,7 @@ def ending_rows(snapshot: Snapshot, *, keys: bool = False) -> tuple[Row, ...]:
     groups: Sequence[Sequence[Row]] = (
         _headline(snapshot),
         _trouble(snapshot) if snapshot.status == "failed" else (),
+        _resuming(snapshot),
         _figures(snapshot),
         _before_and_after(snapshot),
         _loading(snapshot),
@@ -187,15 +188,19 @@ def _loading(snapshot: Snapshot) -> Sequence[Row]:
     return [row(("load it with", "label"))] + [row((f"  {line}", "extra"), indent=6) for line in lines] if lines else ()
 
 
+def _resuming(snapshot: Snapshot) -> Sequence[Row]:
+    """How a run that did not finish goes on: said first, for it is what a person looks for then."""
+    if snapshot.status == "finished" or not snapshot.checkpoints:
+        return ()
+    saved = max((number(saved, "step") or 0 for saved in snapshot.checkpoints), default=0)
+    command = f"lora-wizard resume {clean(snapshot.run_id)}"
+    return [row("  ", (command, "accent"), (f"  goes on from step {count(saved)}", "label"), indent=2)]
+
+
 def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
     rows = [row(("next", "label"))]
-    name = clean(snapshot.run_id)
-    if snapshot.status != "finished" and snapshot.checkpoints:
-        saved = max((number(saved, "step") or 0 for saved in snapshot.checkpoints), default=0)
-        said = f"  goes on from step {count(saved)}"
-        rows.append(row("  ", (f"lora-wizard resume {name}", "accent"), (said, "label"), indent=2))
     if keys and adapter_path(snapshot) is not None:
-        rows.append(row("  ", ("ctrl+p", "accent"), ("  copies the adapter's path", "label"), indent=2))
+        rows.append(row("  ", ("ctrl+p", "accent"), ("  then: Copy the adapter's path", "label"), indent=2))
     rows.append(row("  ", ("lora-wizard runs", "accent"), ("  lists every run", "label"), indent=2))
     if snapshot.status == "finished" and (change := _advice(snapshot)):
         rows.append(row("  ", (change, "plain"), indent=2))
