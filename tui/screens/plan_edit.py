@@ -132,7 +132,7 @@ class ValueEditor:
         return PickPopup(key, build, current=index, at=at, width=64, height=min(count + 2, 16))
 
     def _choice(self, key: str, value: Any, width: int) -> Row:
-        shown = (cell(value_text(key, value), width), "bright")
+        shown = (cell(value_text(key, value), width - 2) + "  ", "bright")
         is_recommended = key in self.plan.recommended and self.plan.recommended[key] == value
         try:
             verdict = short_verdict(self.services.price(self.plan, {key: value}))
