@@ -46,7 +46,7 @@ def meter_lines(
     if estimate.fits == "no":
         return tuple(lines)
     lines.append(legend(estimate, width, colour=colour, cuda=plan.device.kind == "cuda"))
-    lines.append(content(time_row(plan, state.price)))
+    lines.append(content(time_row(plan, state.price, width)))
     if not short:
         lines.append(content(room_row(plan, runs, width)))
         lines += [content(line) for line in warning_rows(plan)[:WARNINGS]]

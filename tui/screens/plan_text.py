@@ -205,8 +205,16 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
     ]
 
 
-def time_row(plan: Plan, price: float | None) -> Row:
-    """How long, how much, how fast."""
+def time_row(plan: Plan, price: float | None, width: int) -> Row:
+    """How long, how much, how fast; what says least is left out until it fits a width in cells."""
+    parts = _time_parts(plan, price)
+    for least in (" with evaluation", " tokens"):
+        if sum(cell_len(text) for text, _ in parts) > width:
+            parts = [part for part in parts if not part[0].endswith(least)]
+    return Row(tuple(parts))
+
+
+def _time_parts(plan: Plan, price: float | None) -> list[Part]:
     estimate = plan.estimate
     time = estimate.time
     steps = steps_of(plan)
@@ -220,7 +228,7 @@ def time_row(plan: Plan, price: float | None) -> Row:
         if price is not None and time.total_seconds is not None:
             parts.append((f"   about ${price * time.total_seconds / 3600:.2f}", "label"))
     parts.append((f"   adapter {gib(estimate.adapter_bytes)}", "label"))
-    return Row(tuple(parts))
+    return parts
 
 
 def _total(time: TimeEstimate | None) -> list[Part]:
@@ -259,7 +267,8 @@ def remedy_picks(plan: Plan, width: int) -> list[Pick]:
     wide = max((cell_len(clean(remedy.label)) for remedy in plan.remedies), default=0)
     label = min(max(20, width * 4 // 10), wide)
     picks = []
-    for index, remedy in enumerate(plan.remedies):
+    # What is enough stands first; among equals the recommender's order holds.
+    for index, remedy in sorted(enumerate(plan.remedies), key=lambda numbered: numbered[1].fits == "no"):
         word, tone = VERDICTS[remedy.fits]
         parts: list[Part] = [
             (cell(clean(remedy.label), label), "bright"),
