@@ -46,6 +46,14 @@ class WatchApp(Shell[int]):
         if len(self.screen_stack) > 1:
             self.pop_screen()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The list of runs is not offered on itself."""
+        from tui.screens.runs import RunsScreen
+
+        if action == "runs" and self.screen_stack and isinstance(self.screen, RunsScreen):
+            return False
+        return super().check_action(action, parameters)
+
     def action_runs(self) -> None:
         """List all runs."""
         from tui.screens.runs import RunsScreen
