@@ -47,12 +47,18 @@ class Process:
         return asdict(self)
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Whether this very process still runs.
+
+        A zombie does not; but one that was killed lives on until its last thread has ended: only then are its lock and
+        its device's memory free.
+        """
         if self.boot != boot_id():
             return False
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.start) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+            if abs(process.create_time() - self.start) >= 0.05:
+                return False
+            return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
         except psutil.Error:
             return False
 
