@@ -15,17 +15,6 @@ from trainer.reader import RunReader
 __all__ = ["own_locks", "rows", "tiny_model"]
 
 
-@pytest.fixture(autouse=True)
-def patient_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let torch's threads give their cores away while they wait for each other, instead of spinning.
-
-    Terminals, dashboards and other tests share the cores with the worker. libgomp takes this count itself where it has
-    more threads than cores (https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html); beside another torch on
-    two cores, small products ran 25 times as fast with it.
-    """
-    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
-
-
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Path]:
     """Folder of the test's runs; whatever still lives in it when the test is over is ended."""
