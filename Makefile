@@ -17,11 +17,11 @@ dev: ## install it with what the tests need
 demo: setup ## the main job, for real: wizard in a terminal, plain run without one
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/lora-wizard demo; else $(BIN)/lora-wizard demo --plain; fi
 
+# Three workers on two cores: half of what tests do is waiting for a real process.
 test: dev ## all tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
-check: dev lint ## format, lint, types, import contracts, tests
-	@$(BIN)/python -m pytest -n 2
+check: lint test ## format, lint, types, import contracts, tests
 
 lint: dev ## everything of check but the tests
 	@$(BIN)/ruff format --check .

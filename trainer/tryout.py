@@ -78,7 +78,8 @@ def trials(config: FinetuneConfig, choices: Sequence[str], steps: int) -> tuple[
 
     Args:
         config: What would be trained.
-        choices: Such as 'training.learning_rate=1e-4,3e-4'; with several, every combination.
+        choices: Such as 'training.learning_rate=1e-4,3e-4'; with several, every combination. Empty: the configuration's
+            learning rate, and one to each side of it.
         steps: Optimizer steps of each trial.
 
     Raises:
@@ -90,7 +91,10 @@ def trials(config: FinetuneConfig, choices: Sequence[str], steps: int) -> tuple[
         raise InputError(
             "Nothing is held out, so trials cannot be ranked.", remedy="Set data.eval_fraction, or data.eval."
         )
-    lists = dict(_choice(text) for text in choices)
+    from recommender.rules.rate import to_try
+
+    rates = to_try(config.training.learning_rate)
+    lists = dict(_choice(text) for text in choices) or {"training.learning_rate": list(rates)}
     found = tuple(dict(zip(lists, values, strict=True)) for values in product(*lists.values()))
     if len(found) < 2:
         raise InputError(

@@ -96,7 +96,9 @@ class Data(Section):
     train: list[str | Source] = Field(default_factory=list, description="files, relative to this configuration file")
     eval: list[str] | None = Field(None, description="held-out files; null takes eval_fraction of the training rows")
     eval_fraction: Number = Field(0.05, ge=0.0, lt=1.0, description="share of rows held out when eval is null")
-    format: str = Field("auto", description="row shape: auto, alpaca, sharegpt, messages, prompt-completion, text")
+    format: str = Field(
+        "auto", description="row shape: auto, alpaca, sharegpt, messages, prompt-completion, text, preference, kto"
+    )
     template: str = Field("auto", description="chat template: auto is the model's own, else a name or a Jinja file")
     columns: dict[str, str] = Field(default_factory=dict, description="role to column, where recognition is corrected")
     max_length: Count = Field(1024, ge=8, description="tokens a row may have; the rest is cut")

@@ -32,7 +32,10 @@ def try_values(
     context: typer.Context,
     config: Annotated[Path, typer.Argument(help="Configuration file.")],
     values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE,VALUE", help="Values to compare; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE,VALUE", help="Values to compare; may be repeated. Without: three rates."
+        ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps of each trial.")] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,

@@ -47,6 +47,8 @@ class Seen:
         while not condition():
             assert monotonic() < end, f"this did not come to be seen:\n{self.text}"
             await self.pilot.pause(0.02)
+        # What was seen may be the first part of a screen whose rest is still being laid out.
+        await self.pilot.pause()
 
     async def sees(self, *texts: str) -> None:
         await self.until(lambda: all(text in self.text for text in texts))

@@ -29,10 +29,16 @@ def test_every_combination_is_a_trial(make_config: MakeConfig) -> None:
     assert len({trial.config.run.name for trial in found}) == 4
 
 
+def test_without_values_three_learning_rates_are_compared(make_config: MakeConfig) -> None:
+    found = trials(make_config(training__learning_rate=2e-4), [], 7)
+    assert [dict(trial.values) for trial in found] == [
+        {"training.learning_rate": rate} for rate in (1.1e-4, 2e-4, 3.6e-4)
+    ]
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        ([], "nothing to compare"),
         (["learning_rate=1e-4"], "nothing to compare"),
         (["learning_rate"], "is not key=value"),
         (["learning_rat=1,2"], "learning_rat"),
