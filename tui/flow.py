@@ -5,6 +5,7 @@ All of it is done in threads (`tui.work`), so no key waits.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,9 @@ class Flow:
         working = {at: progress for at, progress in self.state.working.items() if at != step}
         errors = dict(self.state.errors) | ({step: message.error} if message.error else {})
         self.set(working=working, errors=errors, **message.changes)
+        # Rows, vocabularies and modules stay: going through them again and again held a key up for 60 ms now and then.
+        gc.collect()
+        gc.freeze()
         self.advance()
 
     def set(self, **changes: Any) -> None:

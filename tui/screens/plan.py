@@ -126,8 +126,8 @@ class PlanScreen(PlanTrace):
             self._show_waiting(state)
             return
         first = self._shown is None
-        if plan is not self._shown:
-            self._shown = plan
+        self._shown = plan
+        if first:
             self.refresh_bindings()
         goal = self.query_one(GoalRow)
         goal.goal, goal.preset = plan.goal, state.preset
@@ -139,6 +139,9 @@ class PlanScreen(PlanTrace):
         self._show_remedies(plan)
 
     def _show_waiting(self, state: WizardState) -> None:
+        if self._shown is not None:
+            self._shown = None
+            self.refresh_bindings()
         waiting = waiting_rows(state)
         self.query_one(SettingsList).show(lambda _width: [Pick("waiting", (line,), fixed=True) for line in waiting])
         self.query_one("#why-rows", Rows).show([])

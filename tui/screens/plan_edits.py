@@ -87,15 +87,18 @@ class PlanEdits(StepScreen):
             self.wizard.flow.open_data(**reread)
 
     def _remember(self, plan: Plan) -> None:
+        first = not self._undo
         self._undo = [*self._undo[-UNDO_DEPTH:], plan]
-        self.refresh_bindings()
+        if first:
+            self.refresh_bindings()
 
     def action_undo(self) -> None:
         """Take the last edit back."""
         if self._undo:
             plan = self._undo.pop()
             self.wizard.flow.take_plan(plan)
-            self.refresh_bindings()
+            if not self._undo:
+                self.refresh_bindings()
 
 
 def _differs(before: Plan, after: Plan, key: str) -> bool:

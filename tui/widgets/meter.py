@@ -106,7 +106,12 @@ class Lines(Widget):
     Lines { height: auto; width: 1fr; }
     """
 
-    lines: reactive[tuple[Content, ...]] = reactive((), layout=True)
+    lines: reactive[tuple[Content, ...]] = reactive(())
+
+    def watch_lines(self, old: tuple[Content, ...], new: tuple[Content, ...]) -> None:
+        """Lay the screen out again only when the height changes: that takes longer than to price a plan."""
+        if len(old) != len(new):
+            self.refresh(layout=True)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:  # noqa: ARG002
         """As many lines as there are."""
