@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from presets.errors import WizardError
+from presets.errors import InputError, WizardError
 from recommender.machine.facts import Device
 from trainer.device_watch import DeviceWatch
 from trainer.ending import run_on_end, unsaid_end
@@ -201,11 +201,21 @@ class Supervisor:
 
 
 def read_device(folder: RunFolder) -> Device:
-    """The device that the run was launched for, from plan.json."""
-    raw = json.loads(folder.plan.read_text(encoding="utf-8"))["device"]
-    if capability := raw.get("compute_capability"):
-        raw["compute_capability"] = tuple(capability)
-    return Device(**raw)
+    """The device that the run was launched for, from plan.json.
+
+    Raises:
+        InputError: plan.json is missing, or is not what was written.
+    """
+    try:
+        raw = json.loads(folder.plan.read_text(encoding="utf-8"))["device"]
+        if capability := raw.get("compute_capability"):
+            raw["compute_capability"] = tuple(capability)
+        return Device(**raw)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise InputError(
+            f"{folder.plan} does not say which device {folder.id} is for: {problem}.",
+            remedy=f"Train {folder.config} anew.",
+        ) from None
 
 
 def main() -> int:

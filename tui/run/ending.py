@@ -68,14 +68,18 @@ def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
     if snapshot.config.get("method") == "full":
         return (
             "from transformers import AutoModelForCausalLM",
-            f"model = AutoModelForCausalLM.from_pretrained({str(adapter)!r})",
+            f"tuned = {str(adapter)!r}",
+            'model = AutoModelForCausalLM.from_pretrained(tuned, dtype="auto")',
         )
     base = clean(str(snapshot.config.get("model") or snapshot.start.get("model") or "the base model"))
     return (
         "from peft import PeftModel",
         "from transformers import AutoModelForCausalLM",
-        f'base = AutoModelForCausalLM.from_pretrained({base!r}, dtype="auto")',
-        f"model = PeftModel.from_pretrained(base, {str(adapter)!r})",
+        # Paths are long: on lines of their own the rest stays readable where these are wrapped.
+        f"base = {base!r}",
+        f"adapter = {str(adapter)!r}",
+        'model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")',
+        "model = PeftModel.from_pretrained(model, adapter)",
     )
 
 
@@ -193,18 +197,27 @@ def _resuming(snapshot: Snapshot) -> Sequence[Row]:
     if snapshot.status == "finished" or not snapshot.checkpoints:
         return ()
     saved = max((number(saved, "step") or 0 for saved in snapshot.checkpoints), default=0)
-    command = f"lora-wizard resume {clean(snapshot.run_id)}"
-    return [row("  ", (command, "accent"), (f"  goes on from step {count(saved)}", "label"), indent=2)]
+    return [_command(f"lora-wizard resume {clean(snapshot.run_id)}", f"goes on from step {count(saved)}")]
 
 
 def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
     rows = [row(("next", "label"))]
     if keys and adapter_path(snapshot) is not None:
-        rows.append(row("  ", ("ctrl+p", "accent"), ("  then: Copy the adapter's path", "label"), indent=2))
-    rows.append(row("  ", ("lora-wizard runs", "accent"), ("  lists every run", "label"), indent=2))
+        rows.append(
+            row("  ", ("ctrl+p", "accent"), ("  then: Copy the adapter's path, or these lines", "label"), indent=2)
+        )
+    run = clean(snapshot.run_id)
+    if adapter_path(snapshot) is not None and snapshot.config.get("method") != "full":
+        rows.append(_command(f"lora-wizard chat {run}", "asks base and tuned model the same"))
+        rows.append(_command(f"lora-wizard merge {run} -o DIR", "makes one model of both"))
+    rows.append(_command("lora-wizard runs", "lists every run"))
     if snapshot.status == "finished" and (change := _advice(snapshot)):
         rows.append(row("  ", (change, "plain"), indent=2))
     return rows
+
+
+def _command(command: str, does: str) -> Row:
+    return row("  ", (command, "accent"), (f"  {does}", "label"), indent=2)
 
 
 def _advice(snapshot: Snapshot) -> str:

@@ -32,6 +32,7 @@ from tui.widgets.top_bar import TopBar
 if TYPE_CHECKING:
     from textual import events
 
+    from trainer.events import Command
     from trainer.runs import RunSummary
 
 POLL_SECONDS = 2.0
@@ -60,11 +61,16 @@ class Listed(Message):
         return isinstance(message, Listed)
 
 
+class RunList(PickList):
+    """The runs; enter watches one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "watch")]
+
+
 class RunsScreen(Screen[None]):
     """The list of runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "watch", "watch"),
         Binding("r", "resume", "resume"),
         Binding("s", "stop", "stop"),
         Binding("delete,backspace", "remove", "remove", key_display="del"),
@@ -104,7 +110,7 @@ class RunsScreen(Screen[None]):
         with Vertical(classes="pane") as pane:
             pane.border_title = "runs"
             yield Static(id="columns", markup=False)
-            yield PickList(self._picks, id="runs")
+            yield RunList(self._picks, id="runs")
         yield KeyBar()
         yield TooSmall()
 
@@ -153,6 +159,20 @@ class RunsScreen(Screen[None]):
         pane = self.query_one(".pane")
         pane.border_subtitle = escape(f"enter watches · {len(self._lines)} in {clean(str(self._runs_dir))}")
         self.query_one(PickList).show(self._picks)
+        self.refresh_bindings()
+
+    @on(PickList.Moved)
+    def _moved(self) -> None:
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """A run that goes can be stopped; one that rests can be removed, and resumed unless it has finished."""
+        if action not in ("resume", "stop", "remove"):
+            return True
+        run = self._chosen if self.is_mounted else None
+        if run is None:
+            return False
+        return run.alive if action == "stop" else not run.alive and (action == "remove" or run.status != "finished")
 
     def _picks(self, width: int) -> Sequence[Pick]:
         if not self._lines:
@@ -167,7 +187,7 @@ class RunsScreen(Screen[None]):
         return next((line.run for line in self._lines if current and line.run.id == current.key), None)
 
     @on(PickList.Chosen)
-    def action_watch(self) -> None:
+    def _watch(self) -> None:
         """Go to the dashboard of the run."""
         app = self.app
         if self._chosen and isinstance(app, ShowsRuns):
@@ -178,9 +198,6 @@ class RunsScreen(Screen[None]):
         """Go on from the last checkpoint, after asking."""
         run = self._chosen
         if run is None:
-            return
-        if run.alive:
-            self.notify(f"{clean(run.id)} is running.", markup=False)
             return
         question = f"Resume {clean(run.id)} from its last checkpoint?"
         self.app.push_screen(YesNo(question, "resume"), lambda yes: self._do(yes, self._resume, run.path))
@@ -198,19 +215,18 @@ class RunsScreen(Screen[None]):
     def action_stop(self) -> None:
         """Save and stop, stop, or keep going."""
         run = self._chosen
-        if run is None or not run.alive:
-            self.notify("This run is not running.")
+        if run is None:
             return
         question = StopScreen(clean(run.id), run.step, saved_step(run.path))
         self.app.push_screen(question, lambda answer: self._ask(run.path, answer))
 
-    def _ask(self, path: Path, answer: str | None) -> None:
+    def _ask(self, path: Path, answer: Command | None) -> None:
         from trainer.control import request
 
-        if answer not in ("stop", "stop_now"):
+        if answer is None:
             return
         try:
-            request(path, "stop" if answer == "stop" else "stop_now")
+            request(path, answer)
         except WizardError as error:
             self._notify(str(error), bad=True)
 
@@ -218,9 +234,6 @@ class RunsScreen(Screen[None]):
         """Remove the run's folder, after asking."""
         run = self._chosen
         if run is None:
-            return
-        if run.alive:
-            self.notify("It is running: stop it first (s).", severity="warning")
             return
         question = f"Remove {clean(run.id)} with its checkpoints and its adapter? This cannot be undone."
         self.app.push_screen(YesNo(question, "remove"), lambda yes: self._do(yes, self._remove, run.path))

@@ -28,9 +28,9 @@ from trainer.diagnose import diagnose
 from trainer.events import Command
 from trainer.reader import RunReader
 from trainer.state import whole
-from tui.clean import clean
+from tui.clean import clean, clean_lines
 from tui.event_lines import COMMAND_WORDS
-from tui.run.ending import adapter_path, ending_rows, has_ended
+from tui.run.ending import adapter_path, ending_rows, has_ended, loading_lines
 from tui.run.history import History
 from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.stop import StopScreen
@@ -355,11 +355,18 @@ class TrainScreen(Screen[None]):
     def action_copy_adapter(self) -> None:
         """Copy the adapter's path to the terminal's clipboard (OSC 52) and show it."""
         path = adapter_path(self.snapshot) if self.snapshot else None
-        if path is None:
+        self._copy(str(path) if path is not None else "")
+
+    def action_copy_lines(self) -> None:
+        """Copy the Python that loads the result, and show it."""
+        self._copy("\n".join(loading_lines(self.snapshot)) if self.snapshot else "")
+
+    def _copy(self, text: str) -> None:
+        if not text:
             self.notify("There is no adapter yet: it is written when the run ends.", timeout=4)
             return
-        self.app.copy_to_clipboard(str(path))
-        self.notify(clean(str(path)), title="copied", timeout=8, markup=False)
+        self.app.copy_to_clipboard(text)
+        self.notify("\n".join(clean_lines(text)), title="copied", timeout=8, markup=False)
 
     def action_help(self) -> None:
         """Explain the screen and its keys."""

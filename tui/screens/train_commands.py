@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RunCommands(Provider):
-    """Copy the adapter's path."""
+    """Copy the adapter's path, or the Python that loads it."""
 
     def _offers(self) -> tuple[tuple[str, str, Callable[[], None]], ...]:
         screen = cast("TrainScreen", self.screen)
@@ -21,6 +21,11 @@ class RunCommands(Provider):
                 "Copy the adapter's path",
                 "to the terminal's clipboard (OSC 52), and show it",
                 screen.action_copy_adapter,
+            ),
+            (
+                "Copy the lines that load it",
+                "Python, to the terminal's clipboard",
+                screen.action_copy_lines,
             ),
         )
 

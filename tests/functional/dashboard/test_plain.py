@@ -37,7 +37,7 @@ def test_a_run_from_its_first_step_to_its_summary(make: Make) -> None:
     assert str(made.path / "adapter") in text
     assert "LoRA is a radio technology." in text
     assert "Short answer: LoRA trains two small matrices." in text
-    assert "PeftModel.from_pretrained(base" in text
+    assert "PeftModel.from_pretrained(model, adapter)" in text
 
 
 def test_one_evaluation_is_not_called_a_change(make: Make) -> None:

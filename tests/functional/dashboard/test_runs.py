@@ -56,9 +56,7 @@ async def test_removing_asks(three: tuple[MadeRun, ...], tmp_path: Path) -> None
     old, _, live = three
     async with opened(None, runs=tmp_path / "runs") as seen:
         await seen.sees("live-one")
-        await seen.press("delete")
-        await seen.sees("stop it first")
-        await seen.press("down", "down", "delete")
+        await seen.press("delete", "down", "down", "delete")
         await seen.sees("y remove · n leave it")
         await seen.press("n")
         assert old.path.exists()
@@ -79,15 +77,25 @@ async def test_stopping_asks(three: tuple[MadeRun, ...], tmp_path: Path) -> None
     assert json.loads(live.folder.commands.read_text())["command"] == "stop"
 
 
+async def test_the_keys_are_those_of_the_run_under_the_cursor(three: tuple[MadeRun, ...], tmp_path: Path) -> None:
+    async with opened(None, runs=tmp_path / "runs") as seen:
+        await seen.sees("live-one", "⏎ watch  s stop  esc back")
+        await seen.press("down")
+        await seen.sees("⏎ watch  r resume  del remove  esc back")
+        await seen.press("down")
+        await seen.sees("⏎ watch  del remove  esc back")
+
+
 async def test_what_cannot_be_resumed_says_why(three: tuple[MadeRun, ...], tmp_path: Path) -> None:
     async with opened(None, runs=tmp_path / "runs") as seen:
         await seen.sees("live-one")
+        await seen.press("down")
+        await seen.sees("r resume")
         await seen.press("r")
-        await seen.sees("is running")
-        await seen.press("down", "down", "r")
         await seen.sees("y resume · n leave it")
+        (three[1].path / "plan.json").write_text("{")
         await seen.press("y")
-        await seen.sees("has finished")
+        await seen.sees("plan.json")
 
 
 async def test_a_new_run_appears(make: Make, tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ async def test_the_end_is_a_summary(make: Make, size: tuple[int, int]) -> None:
         assert page.is_on_screen
     assert "measured" in told and "predicted" in told
     assert str(made.path / "adapter") in told
-    assert "PeftModel.from_pretrained(base, " in told
+    assert "model = PeftModel.from_pretrained(model, adapter)" in told
+    assert f"lora-wizard merge {made.path.name} -o DIR" in told
     assert "LoRA is a radio technology." in told
     assert "Short answer: LoRA trains two small matrices." in told
     assert "lora-wizard runs" in told
@@ -257,11 +258,26 @@ async def test_the_palette_copies_the_adapters_path(make: Make) -> None:
         await seen.sees("load it with")
         await seen.press("ctrl+p")
         await seen.sees("Search for commands")
-        await seen.press(*"copy the ad")
+        await seen.press(*"copy the adapt")
         await seen.sees("Copy the adapter's path")
         await seen.press("down", "enter")
         await seen.until(lambda: seen.app.clipboard == str(made.path / "adapter"))
         await seen.sees("copied")
+
+
+async def test_the_palette_copies_the_lines_that_load_the_adapter(make: Make) -> None:
+    made = trained(make, 400)
+    made.finish()
+    async with opened(made) as seen:
+        await seen.sees("load it with")
+        await seen.press("ctrl+p")
+        await seen.sees("Search for commands")
+        await seen.press(*"copy the lines")
+        await seen.sees("Copy the lines that load it")
+        await seen.press("down", "enter")
+        await seen.sees("copied")
+        assert compile(seen.app.clipboard, "pasted", "exec")
+        assert f"adapter = {str(made.path / 'adapter')!r}\n" in seen.app.clipboard
 
 
 async def test_help_lists_the_keys(make: Make) -> None:
