@@ -36,6 +36,7 @@ SPREAD: Mapping[str, Spread] = {
     "ampere": Spread(0.93, 1.07),
     "expandable": Spread(0.95, 1.08),
     "cpu": Spread(0.75, 1.3),
+    "cpu 4-bit fp32": Spread(0.75, 1.65),
 }
 """By where the estimate comes from. 'ampere' has rows of two models only, so it takes the wider of the two. No public
 row was measured with expandable segments: that interval joins the formula's own error (1.4 %, worst 3 %) and what is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import Case
+from recommender.memory.case import FP32, Case
 from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE_SHARE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
 
 HOPPER = (9, 0)
@@ -80,7 +80,7 @@ def context_bytes(case: Case) -> int:
 def spread(case: Case) -> Spread:
     """The interval's ends as shares of the estimate."""
     if case.on_cpu:
-        return SPREAD["cpu"]
+        return SPREAD["cpu 4-bit fp32" if case.bits and case.compute == FP32 else "cpu"]
     if case.stack.expandable_segments:
         return SPREAD["expandable"]
     return SPREAD["turing" if capability(case) < FIRST_FLASH else "ampere"]

@@ -80,6 +80,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         callbacks=[recorder],
     )
     settle_trainable_dtypes(trainer.model, config.training.precision)
+    meter.loaded(trainer.model)
     needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
     trainer.watch(folder, past, requests, config, needed)
     if len(trainer.train_dataset) != len(rows.train):

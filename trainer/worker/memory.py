@@ -8,35 +8,52 @@ from typing import Any
 import torch
 
 STATUS = Path("/proc/self/status")
+MAPS = Path("/proc/self/maps")
 
 
 class MemoryMeter:
     """Knows the peak since it was made, without watching: the allocator and the kernel both keep a high-water mark.
 
+    On a CPU pages of files that no weight stands in are not counted: a checkpoint stays mapped as a whole while one
+    tensor of it is used, and after quantisation most of it is not. The kernel takes such pages back when it wants to.
+
     Args:
         cuda: Whether the run is on a GPU.
         status: The kernel's account of this process; another one in tests.
+        maps: The kernel's list of what is mapped where; another one in tests.
     """
 
-    def __init__(self, *, cuda: bool, status: Path = STATUS) -> None:
+    def __init__(self, *, cuda: bool, status: Path = STATUS, maps: Path = MAPS) -> None:
         self.cuda = cuda
-        self._status = status
+        self._status, self._maps = status, maps
         self._base = self._resident("VmRSS")
+        self._files = self._resident("RssFile")
+        self._in_use = 0
         if cuda:
             torch.cuda.reset_peak_memory_stats()
 
     def _resident(self, key: str) -> int:
-        """Bytes of VmRSS (now) or VmHWM (the most since the process began)."""
+        """Bytes of VmRSS (now), RssFile (its pages of files) or VmHWM (the most since the process began)."""
         for line in self._status.read_text().splitlines():
             if line.startswith(key + ":"):
                 return int(line.split()[1]) * 1024
         return 0
 
+    def loaded(self, model: torch.nn.Module) -> None:
+        """Look which weights stand in a mapped file: those are in use."""
+        mapped = _mapped_weights(self._maps)
+        self._in_use = sum(
+            weight.nbytes
+            for weight in model.parameters()
+            if any(start <= weight.data_ptr() < end for start, end in mapped)
+        )
+
     def peak(self) -> int:
         """Bytes at the worst moment so far: allocated on CUDA, resident growth since this meter was made on a CPU."""
         if self.cuda:
             return int(torch.cuda.max_memory_allocated())
-        return max(0, self._resident("VmHWM") - self._base)
+        idle = max(0, self._resident("RssFile") - self._files - self._in_use)
+        return max(0, self._resident("VmHWM") - self._base - idle)
 
     def reading(self) -> dict[str, Any]:
         """The keys of a 'preflight' event."""
@@ -53,3 +70,14 @@ class MemoryMeter:
             "process_bytes": reserved + beyond,
             "basis": "allocator and driver",
         }
+
+
+def _mapped_weights(maps: Path) -> list[tuple[int, int]]:
+    """Address ranges (first, one after the last) in which safetensors files are mapped; see proc_pid_maps(5)."""
+    found = []
+    for line in maps.read_text().splitlines():
+        addresses, *_, name = line.split()
+        if name.endswith(".safetensors"):
+            start, _, end = addresses.partition("-")
+            found.append((int(start, 16), int(end, 16)))
+    return found
