@@ -94,8 +94,10 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         self._x_formatter, self._y_formatter = _Ticks(), _Ticks()
 
     def on_mount(self) -> None:
-        """Use every row for data."""
+        """Use every row for data, and follow the theme."""
         self.margin_top, self.margin_bottom, self.margin_left = 0, 1, 8
+        # The signal comes before the styles of the tones have followed.
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.call_after_refresh(self.redraw))
 
     @property
     def log_scale(self) -> bool:
@@ -165,7 +167,7 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
             self._x_min = 0.0
         if self._auto_x_max:
             # A little air on the right, in rough steps: otherwise each new step would move every column.
-            self._x_max = rounded_up(max(last, 10.0), 50)
+            self._x_max = rounded_up(max(last, 2.0), 50)
 
     def _window(self, track: Track, columns: int) -> Window:
         per_column = 2 if self._unicode else 1

@@ -35,6 +35,16 @@ class OneCurve(Shell[None]):
         strips: list[Strip] = self.screen._compositor.render_strips()
         return [strip.text.rstrip() for strip in strips]
 
+    def colours(self) -> set[object]:
+        """Of the dots that draw the line."""
+        strips: list[Strip] = self.screen._compositor.render_strips()
+        return {
+            segment.style.color
+            for strip in strips
+            for segment in strip
+            if segment.style and any("\u2801" <= cell <= "\u28ff" for cell in segment.text)
+        }
+
 
 async def test_a_falling_curve_goes_down_and_is_labelled() -> None:
     app = OneCurve([2.0 - step / 100 for step in range(100)])
@@ -93,6 +103,27 @@ async def test_zoom_pan_and_reset() -> None:
         app.curve.reset()
         await pilot.pause()
         assert app.picture() == whole
+
+
+async def test_a_new_theme_recolours_what_is_drawn() -> None:
+    app = OneCurve([2.0 - step / 100 for step in range(100)])
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        drawn = {"dark": app.colours()}
+        for theme in ("light", "dark"):
+            app.theme = theme
+            for _ in range(3):
+                await pilot.pause()
+            drawn[f"{theme} again"] = app.colours()
+    assert len(drawn["dark"]) == 1
+    assert drawn["dark again"] == drawn["dark"] != drawn["light again"]
+
+
+async def test_a_short_run_fills_the_pane() -> None:
+    app = OneCurve([2.0, 1.5, 1.2, 1.1, 1.0])
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        assert app.picture()[-1].split()[-1] == "5"
 
 
 async def test_one_more_step_repaints_a_few_cells_only() -> None:
