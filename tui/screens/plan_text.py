@@ -206,12 +206,19 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
 
 
 def time_row(plan: Plan, price: float | None, width: int) -> Row:
-    """How long, how much, how fast; what says least is left out until it fits a width in cells."""
+    """How long, how much, how fast; what says least, and blanks, are left out until it fits a width in cells."""
     parts = _time_parts(plan, price)
-    for least in (" with evaluation", " tokens"):
-        if sum(cell_len(text) for text, _ in parts) > width:
-            parts = [part for part in parts if not part[0].endswith(least)]
+    for least in (" with evaluation", " tokens", " steps"):
+        if _cells(parts) <= width:
+            break
+        parts = [part for part in parts if not part[0].endswith(least)]
+        close = [(text.replace("   ", "  "), tone) for text, tone in parts]
+        parts = close if _cells(close) <= width < _cells(parts) else parts
     return Row(tuple(parts))
+
+
+def _cells(parts: Sequence[Part]) -> int:
+    return sum(cell_len(text) for text, _ in parts)
 
 
 def _time_parts(plan: Plan, price: float | None) -> list[Part]:

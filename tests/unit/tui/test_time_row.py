@@ -1,0 +1,20 @@
+"""The plan's row of time in every width: whole parts or none, the speed and the adapter kept longest."""
+
+from __future__ import annotations
+
+from recommender.recommend import recommend
+from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
+from tui.screens.plan_text import time_row
+
+
+def test_parts_are_left_out_whole_and_speed_and_adapter_stay() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    wide = time_row(plan, None, 200).plain
+    assert all(word in wide for word in (" with evaluation", " steps", " tokens", " tok/s", "   adapter "))
+    before = len(wide)
+    for width in range(len(wide), 68, -1):
+        told = time_row(plan, None, width).plain
+        assert len(told) <= min(width, before)
+        assert " tok/s" in told
+        assert "MiB" in told
+        before = len(told)
