@@ -57,16 +57,24 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
         train_indices, held_indices = split(source, config.data.eval_fraction, config.training.seed)
         held = source
     train, share = _dataset(source, train_indices, config.data.max_length)
-    held_out = _dataset(held, held_indices, config.data.max_length)[0] if held_indices else None
-    asked = (held, held_indices[0]) if held_indices else (source, train_indices[0])
-    return Rows(source, train, held_out, asked[0], asked[1], share)
+    if not held_indices:
+        return Rows(source, train, None, source, train_indices[_typical(train)], share)
+    held_out, _ = _dataset(held, held_indices, config.data.max_length)
+    return Rows(source, train, held_out, held, held_indices[_typical(held_out)], share)
 
 
 def longest(rows: Any, count: int) -> list[dict[str, Any]]:
     """The longest of a data set's rows, longest first: the batch that needs most memory."""
-    lengths = pc.list_value_length(rows.data.column("input_ids")).to_numpy()
-    order = lengths.argsort(kind="stable")[::-1]
-    return [rows[int(i)] for i in order[:count]]
+    return [rows[int(i)] for i in _by_length(rows)[::-1][:count]]
+
+
+def _typical(rows: Any) -> int:
+    """The row in the middle by length: what is asked of the model before and after is neither a greeting nor a book."""
+    return int(_by_length(rows)[len(rows) // 2])
+
+
+def _by_length(rows: Any) -> Any:
+    return pc.list_value_length(rows.data.column("input_ids")).to_numpy().argsort(kind="stable")
 
 
 def _dataset(source: DataSet, indices: Sequence[int], max_length: int) -> tuple[Any, float]:

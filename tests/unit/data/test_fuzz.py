@@ -92,7 +92,9 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path, chatml: ModelSpec, ki
         judge(path, chatml)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     rows=st.lists(st.dictionaries(KEYS, VALUES, min_size=1, max_size=4), min_size=1, max_size=4),
     data_format=st.sampled_from(["auto", "auto", "alpaca", "messages", "preference", "kto", "text"]),

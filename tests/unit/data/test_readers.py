@@ -282,7 +282,9 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.dictionaries(st.text(max_size=8), JSON, max_size=4), min_size=1, max_size=6), st.booleans())
 def test_any_objects_come_back(tmp_path: Path, rows: list[dict[str, Any]], pretty: bool) -> None:
     text = json.dumps(rows, indent=2 if pretty else None)
@@ -291,7 +293,9 @@ def test_any_objects_come_back(tmp_path: Path, rows: list[dict[str, Any]], prett
     assert values(put(tmp_path, "h.jsonl", "\n".join(json.dumps(row) for row in rows))) == rows
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_a_damaged_file_is_read_or_explained(tmp_path: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["d.json", "d.jsonl", "d.csv", "d.txt", "d.jsonl.gz", "d.parquet"]))

@@ -51,7 +51,9 @@ def test_the_trained_tokens_are_the_answers_with_their_end(profile: Profile) -> 
     assert dataset.profile.trains_end_of_turn is True
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), min_size=1, max_size=3))
 def test_any_text_is_masked_to_the_character(profile: Profile, turns: list[tuple[str, str]]) -> None:
     messages = [
