@@ -44,11 +44,12 @@ async def plan_picture(model: Path) -> None:
         await _save(app, pilot, "plan.svg")
 
 
-async def dashboard_picture(run: Path) -> None:
+async def dashboard_picture(run: Path, model: Path) -> None:
     """Open a run's dashboard and save what is on the screen.
 
     Args:
         run: The run's folder.
+        model: Folder of the demo model; it is named without its parents.
     """
     with TemporaryDirectory() as folder:
         # Where the run lies is the builder's own: it is shown as runs/NAME, where a person's would be.
@@ -56,8 +57,9 @@ async def dashboard_picture(run: Path) -> None:
         shown = Path("runs") / run.name
         shown.mkdir(parents=True)
         for path in run.iterdir():
-            if path.name == "events.jsonl":
-                told = path.read_text(encoding="utf-8").replace(str(run.parent), "runs")
+            if path.suffix in (".jsonl", ".yaml"):
+                told = path.read_text(encoding="utf-8").replace(f"{model.parent}/", "")
+                told = told.replace(f'"{run}/', '"').replace(str(run.parent), "runs")
                 (shown / path.name).write_text(told, encoding="utf-8")
             else:
                 (shown / path.name).symlink_to(path)
@@ -86,7 +88,7 @@ def main() -> int:
         return 1
     asyncio.run(plan_picture(Path(model)))
     for run in runs[:1]:
-        asyncio.run(dashboard_picture(run))
+        asyncio.run(dashboard_picture(run, Path(model)))
     return 0
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002 - the signatures are TrainerCallback's
 """The callback that tells a run's steps and obeys what is asked of it at their ends."""
 
 from __future__ import annotations

@@ -106,6 +106,10 @@ def _precision(plan: Plan) -> str:
     return f"compute {device.compute_capability[0]}.{device.compute_capability[1]}"
 
 
+def _task(plan: Plan) -> str:
+    return "sets r" if plan.config.method != "full" else ""
+
+
 def _kept(plan: Plan) -> str:
     return f"keeps {plan.config.run.save_total_limit}"
 
@@ -151,6 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("optim", ("training.optim",)),
     Setting("eval / save every", ("run.eval_steps", "run.save_steps"), note=_kept),
     Setting("template · trained on", ("data.template", "data.train_on"), " · ", _trained_on),
+    Setting("rows teach a", ("data.task",), note=_task),
 )
 """What people look at first."""
 

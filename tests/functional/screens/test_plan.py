@@ -137,10 +137,22 @@ async def test_when_it_does_not_fit_remedies_are_chosen_with_arrows_and_enter(
 
 async def test_advanced_settings_unfold(services: MadeServices, rows: str) -> None:
     async with planned(services, [rows]) as seen:
-        assert "weight_decay  " not in seen.text
+        assert "modules_to_save  " not in seen.text
         await go_to(seen, "advanced")
         await seen.press("enter")
-        await seen.sees("weight_decay  ", "lora_dropout")
+        await seen.sees("modules_to_save  ", "lora_dropout")
+
+
+async def test_what_the_rows_teach_sets_the_rank(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        before = seen.plan.config.lora.r
+        await go_to(seen, "rows teach a")
+        await seen.sees("why task", "Nothing in the rows says")
+        await seen.press("enter")
+        await seen.sees("style", "domain")
+        await seen.press("end", "enter")
+        await seen.until(lambda: seen.plan.config.data.task == "domain")
+    assert seen.plan.config.lora.r > before
 
 
 async def test_another_goal_gives_another_plan_and_keeps_what_is_yours(services: MadeServices, rows: str) -> None:
