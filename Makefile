@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup dev demo test check lint format bench screenshots clean
+.PHONY: help setup dev demo test check lint format screenshots clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,8 +34,8 @@ format: dev ## format and sort imports
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-screenshots: dev ## make the README's pictures from the real program
-	@$(BIN)/python docs/make_screenshots.py
+screenshots: dev ## make the README's pictures; RUN=folder of a run for the dashboard's
+	@$(BIN)/python docs/make_screenshots.py $(RUN)
 
 clean: ## remove what was built here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

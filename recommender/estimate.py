@@ -15,9 +15,9 @@ from recommender.plan import Estimate, Fits, Peak
 from recommender.time.clock import estimate_time
 
 GIB = 2**30
-WORKER_RAM = 3 * GIB
-"""What a worker with torch, Transformers and TRL takes of host memory by itself (measured: about 1 GiB on a CPU-only
-torch; CUDA libraries add about 2)."""
+WORKER_RAM = {"cpu": GIB, "cuda": 3 * GIB}
+"""What a worker with torch, Transformers and TRL takes of host memory by itself, by kind of device (measured: up to
+1 GiB with a CPU-only torch; CUDA's libraries add about 2)."""
 
 
 def estimate(
@@ -91,6 +91,6 @@ def _states_on_disk(case: Case) -> int:
 def _host_bytes(case: Case, priced: Price) -> int:
     """The worker's own memory, what is offloaded to it, and the largest tensor while it is loaded."""
     if case.on_cpu:
-        return priced.process + WORKER_RAM
+        return priced.process + WORKER_RAM["cpu"]
     largest = max(case.model.embedding_parameters, *(x.in_features * x.out_features for x in case.model.linears))
-    return WORKER_RAM + priced.host + 2 * HALF * largest
+    return WORKER_RAM["cuda"] + priced.host + 2 * HALF * largest

@@ -135,7 +135,7 @@ def check_memory(subject: Subject) -> Outcome:
     free = min(psutil.virtual_memory().available, read_host(subject.runs).ram_available)
     if free < needed:
         return "warn", f"loading needs about {gib(needed)}, {gib(free)} are free", "Close something that uses memory."
-    return "ok", f"about {gib(needed)} needed, {gib(free)} free", ""
+    return "ok", f"about {gib(needed)} needed, torch and its libraries included, {gib(free)} free", ""
 
 
 def check_model(subject: Subject) -> Outcome:
