@@ -251,33 +251,25 @@ async def test_curves_zoom_pan_change_scale_and_metric(make: Make) -> None:
         await seen.until(lambda: seen.text.count("learning_rate") == 3)
 
 
-async def test_the_palette_copies_the_adapters_path(make: Make) -> None:
+@pytest.mark.parametrize(
+    ("typed", "offer", "copied"),
+    [
+        ("copy the adapt", "Copy the adapter's path", "{adapter}"),
+        ("copy the lines", "Copy the lines that load it", "adapter = '{adapter}'\n"),
+    ],
+)
+async def test_the_palette_copies_what_loads_the_result(make: Make, typed: str, offer: str, copied: str) -> None:
     made = trained(make, 400)
     made.finish()
     async with opened(made) as seen:
         await seen.sees("load it with")
         await seen.press("ctrl+p")
         await seen.sees("Search for commands")
-        await seen.press(*"copy the adapt")
-        await seen.sees("Copy the adapter's path")
-        await seen.press("down", "enter")
-        await seen.until(lambda: seen.app.clipboard == str(made.path / "adapter"))
-        await seen.sees("copied")
-
-
-async def test_the_palette_copies_the_lines_that_load_the_adapter(make: Make) -> None:
-    made = trained(make, 400)
-    made.finish()
-    async with opened(made) as seen:
-        await seen.sees("load it with")
-        await seen.press("ctrl+p")
-        await seen.sees("Search for commands")
-        await seen.press(*"copy the lines")
-        await seen.sees("Copy the lines that load it")
+        await seen.press(*typed)
+        await seen.sees(offer)
         await seen.press("down", "enter")
         await seen.sees("copied")
-        assert compile(seen.app.clipboard, "pasted", "exec")
-        assert f"adapter = {str(made.path / 'adapter')!r}\n" in seen.app.clipboard
+        assert copied.format(adapter=made.path / "adapter") in seen.app.clipboard
 
 
 async def test_help_lists_the_keys(make: Make) -> None:
