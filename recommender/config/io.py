@@ -203,18 +203,30 @@ def write_config(path: Path, config: FinetuneConfig, reasons: Mapping[str, Reaso
         InputError: it cannot be written there.
     """
     text = dump_config(config, reasons)
+    # A link stays a link: what it points to is replaced.
+    target = path.resolve()
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".tmp")
+        if target.exists() and not target.is_file():
+            # A pipe, a terminal or a device is written into: a rename would put a file in its place.
+            target.write_text(text, encoding="utf-8")
+        else:
+            _replace(target, text)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}.", remedy="Name another file.") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a text in a file's place at once, with the mode that a new file would have, or that it had."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.", remedy="Name another file.") from None
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:

@@ -166,3 +166,19 @@ def test_the_schema_describes_the_file() -> None:
     assert schema["required"] == ["model"]
     assert "learning_rate" in schema["$defs"]["Training"]["properties"]
     assert schema["additionalProperties"] is False
+
+
+def test_what_is_no_file_is_written_into_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    write_config(Path("/dev/null"), QLORA)
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(InputError, match="/dev/full cannot be written: No space left"):
+        write_config(Path("/dev/full"), QLORA)
+    assert Path("/dev/full").is_char_device()
+    real, link = tmp_path / "real.yaml", tmp_path / "link.yaml"
+    real.write_text("")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    write_config(link, QLORA)
+    assert link.is_symlink()
+    assert load_config(real) == QLORA
+    assert real.stat().st_mode & 0o777 == 0o600
