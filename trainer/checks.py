@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presets.errors import NoError
+from presets.errors import InputError, NoError
 from recommender.units import gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
-from trainer.runfolder import RunFolder, write_atomically
+from trainer.runfolder import SPARE_BYTES, RunFolder, nearest_folder, require_place, write_atomically
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -100,22 +100,21 @@ def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, 
             return outcome
 
 
-def _nearest_folder(path: Path) -> Path:
-    """The folder itself or the nearest one above it that exists."""
-    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
-
-
 def check_disk(subject: Subject) -> Outcome:
     """Room for checkpoints, the one being written, and the adapter; for the download where there is one."""
     from recommender.paths import model_cache_dir
 
-    needed = subject.estimate.disk_bytes
-    free = shutil.disk_usage(_nearest_folder(subject.runs)).free
+    try:
+        require_place(subject.runs)
+    except InputError as problem:
+        return "fail", problem.message, problem.remedy
+    needed = subject.estimate.disk_bytes + SPARE_BYTES
+    free = shutil.disk_usage(nearest_folder(subject.runs)).free
     if free < needed:
         return "fail", f"{gib(free)} free in {subject.runs}, {gib(needed)} needed", "Free some room, or use --runs."
     if not subject.model.has_weights and (download := subject.model.weights_bytes):
         cache = model_cache_dir()
-        cache_free = shutil.disk_usage(_nearest_folder(cache)).free
+        cache_free = shutil.disk_usage(nearest_folder(cache)).free
         if cache_free < download:
             return (
                 "fail",
@@ -159,6 +158,9 @@ def check_data(subject: Subject) -> Outcome:
     stops = profile.stops_at(subject.config.data.max_length)
     if stops:
         return "fail", stops[0], "`lora-wizard data` shows the rows as the model sees them."
+    if profile.tokenizer != "exact" and subject.model.has_weights:
+        name = subject.model.path or subject.model.name
+        return "fail", f"{name} has no tokenizer, so no row can be turned into tokens", "Put its tokenizer.json there."
     return "ok", f"{profile.rows} rows, {profile.trained_share:.0%} of tokens trained".replace("%", " %"), ""
 
 
@@ -273,11 +275,11 @@ def step_failure(answer: ChildAnswer) -> NoError:
     """Why the worst step has failed, with a remedy only for what it is known to help against."""
     document = answer.document or {}
     last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
-    why = str(document.get("reason") or f"the step failed: {last[0]}")[:300]
+    why = str(document.get("reason") or f"its process ended: {last[0]}")[:300]
     if answer.code == -signal.SIGKILL:
         # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
         return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
-    if answer.code in FORESEEN_EXITS:
+    if answer.code in FORESEEN_EXITS or document.get("remedy"):
         return NoError(why, remedy=str(document.get("remedy") or ""))
     return NoError(why, remedy="`lora-wizard doctor` checks torch and the libraries beside it.")
 
@@ -289,7 +291,7 @@ CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] 
     ("data", "data", check_data, False),
     ("torch", "torch on this device", check_torch, False),
     ("quantisation", "quantisation", check_quantisation, False),
-    ("free", "device is free", check_gpu_free, False),
+    ("free", "device", check_gpu_free, False),
     ("download", "download", check_download, True),
     ("worst_step", "one worst-case step", check_worst_step, True),
 )

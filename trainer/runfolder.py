@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from trainer.secrets import mask
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """A run holds a person's data and answers: nobody else may read it."""
+SPARE_BYTES = 4 * 2**20
+"""Left on the disk beside what is saved, for the events and the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,30 @@ def run_id(model: str, data: str | None, *, name: str | None = None, now: float 
     return f"{stamp}-{tail}"
 
 
+def nearest_folder(path: Path) -> Path:
+    """The folder itself or the nearest one above it that exists."""
+    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+
+
+def require_place(runs: Path) -> None:
+    """See that run folders can be made, and leave nothing behind.
+
+    Raises:
+        InputError: The folder of runs, or the nearest one above it, cannot be written.
+    """
+    try:
+        Path(tempfile.mkdtemp(prefix=".lora-wizard-", dir=nearest_folder(runs.absolute()))).rmdir()
+    except OSError as problem:
+        raise _no_place(runs, problem) from None
+
+
+def _no_place(runs: Path, problem: OSError) -> InputError:
+    return InputError(
+        f"A run folder cannot be made in {runs}: {problem.strerror}.",
+        remedy="Choose another folder with --runs or LORA_WIZARD_RUNS.",
+    )
+
+
 def create(runs: Path, wanted: str) -> RunFolder:
     """Make a new run folder; a number is added where the id is taken.
 
@@ -107,10 +134,7 @@ def create(runs: Path, wanted: str) -> RunFolder:
                 continue
             return RunFolder(path)
     except OSError as problem:
-        raise InputError(
-            f"A run folder cannot be made in {runs}: {problem.strerror}.",
-            remedy="Choose another folder with --runs or LORA_WIZARD_RUNS.",
-        ) from None
+        raise _no_place(runs, problem) from None
     raise InputError(f"{runs} holds a thousand runs named {wanted}.", remedy="Remove some with `lora-wizard rm`.")
 
 

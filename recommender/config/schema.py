@@ -12,6 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Method = Literal["qlora", "lora", "full"]
 Precision = Literal["bf16", "fp16", "fp32"]
 Task = Literal["style", "task", "domain"]
+Tracker = Literal[
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
+    "swanlab", "tensorboard", "trackio", "wandb",
+]  # fmt: skip
 Goal = Literal["balanced", "fastest", "longest-context", "best-quality", "smallest-memory"]
 
 
@@ -152,7 +156,9 @@ class Run(Section):
         "auto", description="auto, or a number of steps"
     )
     save_total_limit: Count = Field(2, ge=1, description="checkpoints kept")
-    report_to: list[str] = Field(default_factory=list)
+    report_to: list[Tracker] = Field(
+        default_factory=list, description="experiment trackers; their package must be there"
+    )
     on_end: str | None = Field(None, description="a command run when the run has ended, well or badly")
     on_nonfinite: Literal["skip", "rollback"] = Field(
         "skip", description="NaN or infinity: skip that step, or go back to the last checkpoint at half the rate"

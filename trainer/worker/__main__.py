@@ -19,6 +19,8 @@ from trainer.worker.orphan import Orphan
 from trainer.worker.requests import Requests, StopNow
 from trainer.worker.room import record
 
+UNFORESEEN = "Change the setting that it names. Where it names none, `lora-wizard doctor` checks the libraries."
+
 
 def main() -> int:
     """Run as a process of its own; every way out has recorded why."""
@@ -80,14 +82,16 @@ def _guarded(
         if type(error).__name__ == "RollBack":
             return _roll_back(folder, first, supervised=supervised())
         why = f"{type(error).__name__}: {first}"
-        return _failed(folder, why, f"{folder.log.name} has the details.", 1, print_only=print_only)
+        remedy = UNFORESEEN if print_only else f"{folder.log.name} has the details."
+        return _failed(folder, why, remedy, 1, print_only=print_only)
 
 
 def _failed(folder: RunFolder, reason: str, remedy: str, code: int, *, print_only: bool) -> int:
     if print_only:
         import json
 
-        print(json.dumps({"reason": reason, "remedy": remedy}))
+        # Its own stdout: the libraries' words have been sent to stderr.
+        print(json.dumps({"reason": reason, "remedy": remedy}), file=sys.__stdout__, flush=True)
     else:
         record(folder, "end", status="failed", reason=reason, remedy=remedy, exit_code=code)
     return code

@@ -51,6 +51,11 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
         model = AutoModelForCausalLM.from_pretrained(str(spec.path), use_safetensors=True, **options)
     except OSError as problem:
         raise InputError(f"The weights of {spec.name} cannot be loaded: {problem}") from problem
+    except ImportError as problem:
+        raise InputError(
+            f"{spec.name} cannot be loaded with attention {config.training.attn_implementation}: {problem}",
+            remedy="Install the package it names into this environment, or set training.attn_implementation to sdpa.",
+        ) from problem
     model.config.use_cache = False
     if spec.quantization == "bnb-4bit":
         # Quantised on disk, with the compute dtype of whoever did it: bf16 is emulated on a T4.

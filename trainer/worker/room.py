@@ -12,11 +12,9 @@ from typing import Any, Final
 
 from trainer import runfolder
 from trainer.events import Kind
-from trainer.runfolder import RunFolder
+from trainer.runfolder import SPARE_BYTES, RunFolder
 
 LOOK_SECONDS: Final = 0.5
-SPARE_BYTES: Final = 4 * 2**20
-"""Left on the disk beside what is saved, for the events and the log."""
 RESERVE: Final = ".reserve"
 RESERVE_BYTES: Final = 2**20
 """Held while there is room, given up to tell that there is none."""

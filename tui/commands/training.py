@@ -34,10 +34,13 @@ def run_check_list(config: FinetuneConfig, device: Device, model: ModelSpec, dat
 
     Raises:
         NoError: a check failed, so training would fail too; carries its remedy.
+        InputError: no run folder can be made there.
     """
     from trainer.checks import run_checks
+    from trainer.runfolder import require_place
     from tui.commands.show_machine import MARKS
 
+    require_place(runs)
     failed = None
     for line in run_checks(config, device, model=model, dataset=dataset, runs=runs):
         if line.status in MARKS:

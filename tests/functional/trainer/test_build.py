@@ -1,12 +1,20 @@
 """What the worker builds, held in a child process because it needs torch."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from recommender.config.io import dump_config
+from recommender.config.schema import FinetuneConfig
 from tests.fixtures.child import run_python
+from trainer.children import ask
+from trainer.runfolder import RunFolder
 
 pytestmark = pytest.mark.torch
+
+MakeConfig = Callable[..., FinetuneConfig]
 
 LAYERS = """
 import json, sys
@@ -43,3 +51,17 @@ def test_fp16_and_fp32_train_fp32_weights_and_leave_frozen_ones_alone() -> None:
         "fp16": [frozen, "torch.float32"],
         "fp32": [frozen, "torch.float32"],
     }
+
+
+def test_a_package_that_is_not_there_is_named_with_what_to_do(make_config: MakeConfig, tmp_path: Path) -> None:
+    if find_spec("flash_attn"):
+        pytest.skip("flash-attn is installed")
+    folder = RunFolder(tmp_path)
+    text = dump_config(make_config(training__attn_implementation="flash_attention_2"))
+    for path in (folder.config, folder.effective_config):
+        path.write_text(text)
+    answer = ask("trainer.worker", str(tmp_path), "--preflight-only", device=None)
+    assert answer.code == 2
+    assert answer.document is not None
+    assert "flash_attention_2" in answer.document["reason"]
+    assert "training.attn_implementation to sdpa" in answer.document["remedy"]

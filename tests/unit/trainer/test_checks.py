@@ -1,11 +1,14 @@
 """What is said when the worst step fails."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
+from presets.errors import InputError
 from trainer.checks import step_failure
 from trainer.children import ChildAnswer
+from trainer.runfolder import require_place
 
 
 @pytest.mark.parametrize("code", [2, 3])
@@ -15,8 +18,7 @@ def test_a_foreseen_failure_keeps_its_own_remedy(code: int) -> None:
 
 
 def test_a_broken_library_is_not_blamed_on_the_batch_size() -> None:
-    answer = ChildAnswer(1, {"reason": "ImportError: no such name", "remedy": "worker.log has the details."}, "")
-    failure = step_failure(answer)
+    failure = step_failure(ChildAnswer(1, {"reason": "ImportError: no such name"}, ""))
     assert failure.message == "ImportError: no such name"
     assert "doctor" in failure.remedy
     assert "batch" not in failure.remedy
@@ -24,7 +26,7 @@ def test_a_broken_library_is_not_blamed_on_the_batch_size() -> None:
 
 def test_a_worker_that_could_not_speak_is_quoted() -> None:
     failure = step_failure(ChildAnswer(-signal.SIGSEGV, None, "first\nSegmentation fault"))
-    assert failure.message == "the step failed: Segmentation fault"
+    assert failure.message == "its process ended: Segmentation fault"
     assert "doctor" in failure.remedy
 
 
@@ -32,3 +34,13 @@ def test_a_worker_that_the_kernel_killed_used_too_much_memory() -> None:
     failure = step_failure(ChildAnswer(-signal.SIGKILL, None, ""))
     assert "SIGKILL" in failure.message
     assert "memory" in failure.remedy
+
+
+def test_a_place_for_runs_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    require_place(tmp_path / "new" / "runs")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "runs", Path("/proc/runs")):
+        with pytest.raises(InputError, match=f"A run folder cannot be made in {place}: .* Choose another folder"):
+            require_place(place)
+    assert (tmp_path / "file").read_text() == "mine"
