@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from presets.errors import InputError
-from recommender.config.keys import fields, full_name, nearest
+from recommender.config.keys import fields, full_name, nearest, sections
 from recommender.config.schema import FinetuneConfig, Section
 
 if TYPE_CHECKING:
@@ -61,12 +61,18 @@ def known_key(key: str) -> str:
     """
     name = full_name(key)
     if name is None:
+        if key in sections():
+            raise InputError(f"{key} is a section; set a key of it, such as {_first_key(key)}.")
         near = nearest(key)
         raise InputError(
             f"{key} is not a key of the configuration.",
             remedy=f"Did you mean {near}?" if near else "`lora-wizard schema` prints all keys.",
         )
     return name
+
+
+def _first_key(section: str) -> str:
+    return next(name for name in fields() if name.startswith(f"{section}."))
 
 
 def owner(key: str) -> str:
@@ -97,9 +103,16 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     name = known_key(key.strip())
     try:
         value = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        raise InputError(f"The value of {name} cannot be read: '{raw}'.", remedy="Quote it if it is text.") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError):
+        # Beside its own errors, PyYAML lets those of a number with too many digits or an impossible date through.
+        raise InputError(
+            f"The value of {name} cannot be read: '{_start(raw)}'.", remedy="Quote it if it is text."
+        ) from None
     return name, _as_field(fields().get(name), value, raw.strip())
+
+
+def _start(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:

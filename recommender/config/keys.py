@@ -94,7 +94,7 @@ def _mapping_parent(key: str) -> str | None:
 
 
 def nearest(key: str, within: str = "") -> str | None:
-    """The valid key most like this one: by its whole name, else by its last part in any section.
+    """The valid key most like this one, and not itself: by its whole name, else by its last part in any section.
 
     Args:
         key: What the person wrote, dotted or short.
@@ -107,7 +107,7 @@ def nearest(key: str, within: str = "") -> str | None:
     inside = {name.rpartition(".")[2]: name for name in names if within and name.startswith(f"{within}.")}
     by_leaf = {name.rpartition(".")[2]: name for name in names}
     for candidates, wanted in ((inside, leaf), ({name: name for name in names}, key), (by_leaf, leaf)):
-        found = get_close_matches(wanted, candidates, n=1, cutoff=0.6)
-        if found:
-            return candidates[found[0]]
+        for found in get_close_matches(wanted, candidates, n=2, cutoff=0.6):
+            if candidates[found] != key:
+                return candidates[found]
     return None

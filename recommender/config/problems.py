@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError
 from recommender.config.keys import fields, nearest, sections
+from recommender.config.schema import Source
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -57,9 +58,16 @@ def input_error(error: ValidationError, *, where: str = "", lines: Mapping[str, 
 def sentences_of(error: ValidationError, *, where: str, lines: Mapping[str, int]) -> list[str]:
     """One sentence for each key that is wrong; a value that fits none of several kinds is one problem, not several."""
     grouped: dict[str, list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    # An unknown key comes first: it is most often the misspelt one that another problem says is missing.
+    for detail in sorted(_meant(error.errors(include_url=False)), key=lambda one: one["type"] != "extra_forbidden"):
         grouped.setdefault(_key(detail), []).append(detail)
     return [_place(where, key, lines) + _sentence(key, details) for key, details in grouped.items()]
+
+
+def _meant(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without the kinds that were not meant: keys with values, where text could stand too, are wrong in their keys."""
+    deeper = {detail["loc"][:-2] for detail in details if detail["loc"][-2:-1] == (Source.__name__,)}
+    return [one for one in details if not (one["type"] == "string_type" and one["loc"][:-1] in deeper)]
 
 
 def _key(detail: ErrorDetails) -> str:
@@ -70,14 +78,15 @@ def _key(detail: ErrorDetails) -> str:
         known = name in fields() or name in sections() or (detail["type"] == "extra_forbidden" and not _inside(parts))
         if isinstance(part, int) and parts:
             parts[-1] = f"{parts[-1]}[{part}]"
-        elif known:
+        elif known or (detail["type"] != "extra_forbidden" and str(part) in Source.model_fields and "[" in parts[-1]):
             parts.append(str(part))
     return ".".join(parts)
 
 
 def _inside(parts: Sequence[str]) -> bool:
     """Whether these parts already lead to a value, so that what follows names a union member."""
-    return ".".join(parts).partition("[")[0] in fields()
+    name = ".".join(parts).partition("[")[0]
+    return name in fields() and name not in sections()
 
 
 def _place(where: str, key: str, lines: Mapping[str, int]) -> str:

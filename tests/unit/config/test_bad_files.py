@@ -31,6 +31,22 @@ BAD = {
     "a section that is not one": ("lora: 5", "lora must be a section of keys", "not 5"),
     "list item": ("data: {train: [5]}", "data.train[0] must be text", "5"),
     "key in a list item": ("data: {train: [{path: a, wight: 2}]}", "data.train[0] has a key", "wight"),
+    "value in a list item": (
+        "data: {train: [{path: x, weight: -1}]}",
+        "data.train[0].weight must be greater than 0, not -1",
+        "line 3",
+    ),
+    "list item without its path": ("data: {train: [{weight: 1}]}", "data.train[0].path is missing", "line 3"),
+    "the old name of a key in a section": (
+        "rope_scaling: {type: yarn}",
+        "rope_scaling.type is not a key",
+        "did you mean rope_scaling.rope_type?",
+    ),
+    "a word that a key does not take": (
+        "rope_scaling: {rope_type: foo, factor: 2}",
+        "rope_scaling.rope_type must be linear, dynamic or yarn",
+        "'foo'",
+    ),
     "inside a mapping": ("lora: {rank_pattern: {q_proj: x}}", "lora.rank_pattern must be a whole number", "'x'"),
     "old and new name": (
         "training: {warmup_ratio: 0.1, warmup_steps: 3}",
