@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from presets.errors import InputError
 from recommender.config.keys import fields, full_name, nearest, sections
 from recommender.config.schema import FinetuneConfig, Section
+from recommender.config.syntax import Loader
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -102,9 +103,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise InputError(f"'{text}' is not key=value.", remedy="Write it as training.learning_rate=1e-4.")
     name = known_key(key.strip())
     try:
-        value = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError):
-        # Beside its own errors, PyYAML lets those of a number with too many digits or an impossible date through.
+        value = yaml.load(raw, Loader)
+    except (yaml.YAMLError, RecursionError):
         raise InputError(
             f"The value of {name} cannot be read: '{_start(raw)}'.", remedy="Quote it if it is text."
         ) from None

@@ -13,6 +13,7 @@ import yaml
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Section, Source
+from recommender.config.syntax import Loader, syntax_error
 
 if TYPE_CHECKING:
     from recommender.plan import Reason
@@ -24,7 +25,7 @@ def load_config(path: Path) -> FinetuneConfig:
     Raises:
         InputError: the file is missing, is not UTF-8 or YAML, or holds what a configuration cannot.
     """
-    return parse_config(_read(path), path.name)
+    return parse_config(_read(path), str(path))
 
 
 def parse_config(text: str, name: str) -> FinetuneConfig:
@@ -45,6 +46,9 @@ def parse_config(text: str, name: str) -> FinetuneConfig:
 
 
 def _read(path: Path) -> str:
+    if path == Path():
+        # An empty name becomes this path too.
+        raise InputError("No configuration file was given.", remedy="`recommend -o FILE` writes one.")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -53,7 +57,7 @@ def _read(path: Path) -> str:
         raise InputError(f"{path} is a folder.", remedy="Name the configuration file in it.") from None
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path.name} is not UTF-8 text (byte {error.start}).", remedy="Save it as UTF-8, or check the file's name."
+            f"{path} is not UTF-8 text (byte {error.start}).", remedy="Save it as UTF-8, or check the file's name."
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -61,8 +65,8 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the document and the line of each dotted key."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise InputError(f"{name} is empty.", remedy="It needs at least `model:`; `recommend -o FILE` writes one.")
@@ -72,15 +76,12 @@ def _parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
             )
         lines = dict(_lines(node, "", name))
         return loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{name}{line} is not YAML: {error.problem}.", detail=str(error.context or "")) from None
     except yaml.YAMLError as error:
-        raise InputError(f"{name} is not YAML: {str(error).splitlines()[0]}.") from None
+        raise syntax_error(error, text, name) from None
     except RecursionError:
-        raise InputError(f"{name} is nested too deeply to be a configuration.") from None
-    finally:
-        loader.dispose()
+        raise InputError(
+            f"{name} is nested too deeply to be a configuration.", remedy="A section's keys hold plain values."
+        ) from None
 
 
 def _lines(node: yaml.MappingNode, prefix: str, name: str) -> Iterator[tuple[str, int]]:
