@@ -123,8 +123,10 @@ def find_run(runs: Path, wanted: str | None) -> Path:
     if len(matching) == 1:
         return matching[0]
     names = ", ".join(path.name for path in matching[:5]) or ", ".join(run.id for run in found[:5])
-    what = "Several runs match" if matching else "No run matches"
-    raise InputError(f"{what} '{wanted}'.", remedy=f"{'They are' if matching else 'The newest are'}: {names}.")
+    what = f"{'Several runs match' if matching else 'No run matches'} '{wanted}'"
+    if not matching and Path(str(wanted)).expanduser().is_dir():
+        what = f"{wanted} is a folder, but not a run's: it holds no config.yaml"
+    raise InputError(f"{what}.", remedy=f"{'They are' if matching else 'The newest are'}: {names}.")
 
 
 def remove_run(path: Path) -> None:

@@ -192,6 +192,15 @@ class FinetuneConfig(Section):
             return {**raw, "training": renamed}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _four_bits(cls, raw: Any) -> Any:
+        """QLoRA holds the base in 4 bits where nothing is said of them."""
+        if not isinstance(raw, dict) or raw.get("method", "qlora") != "qlora":
+            return raw
+        given = raw.get("quantization", {})
+        return {**raw, "quantization": {"bits": 4, **given}} if isinstance(given, dict) else raw
+
     @model_validator(mode="after")
     def _method_and_bits_agree(self) -> Self:
         bits = self.quantization.bits

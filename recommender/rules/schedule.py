@@ -37,6 +37,11 @@ def epochs(context: Context) -> Mapping[str, Reason]:
             f"{count(rows)} rows are few: {small(value)} passes give {count(rows * value)} examples. Watch the "
             "evaluation loss for the turn."
         )
+    epochs_decide = f"Epochs decide: {count(context.steps)} steps." if context.steps else "Epochs decide."
+    if ends := context.config.training.max_steps:
+        examples = count(ends * context.config.training.effective_batch_size)
+        why = f"max_steps decides here: the run ends after {examples} examples."
+        epochs_decide = f"The run ends after {count(ends)} steps, {examples} examples, whatever the epochs."
     return {
         "training.num_train_epochs": Reason(
             value,
@@ -48,7 +53,7 @@ def epochs(context: Context) -> Mapping[str, Reason]:
         ),
         "training.max_steps": Reason(
             None,
-            f"Epochs decide: {count(context.steps)} steps." if context.steps else "Epochs decide.",
+            epochs_decide,
             "Transformers, TrainingArguments",
             "high",
             others="Unsloth's notebooks stop after 60 steps, to show that it runs; the QLoRA paper took 1 875.",

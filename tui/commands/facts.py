@@ -61,7 +61,10 @@ def presets(
 
 
 def schema() -> int:
-    """Print the JSON schema of the configuration file, for editors that complete and check it."""
+    """Print the JSON schema of the configuration file.
+
+    For editors that complete and check it.
+    """
     from recommender.config.io import json_schema
 
     print_json(json_schema())
@@ -69,7 +72,10 @@ def schema() -> int:
 
 
 def doctor(context: typer.Context, json: JsonFlag = False) -> int:
-    """Check that this machine can train: driver, torch, quantisation, disk, terminal."""
+    """Check driver, torch, quantisation, disk and terminal.
+
+    Says whether this machine can train, with a remedy for whatever is in the way.
+    """
     from trainer.doctor import examine
     from tui.commands.show_machine import MARKS
 

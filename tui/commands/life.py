@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from trainer.events import Command
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, the start of one, its folder, or 'latest'.", metavar="RUN")]
-OptionalRun = Annotated[str | None, typer.Argument(help="Run id or folder; the newest one otherwise.", metavar="[RUN]")]
+OptionalRun = Annotated[
+    str | None, typer.Argument(help="Run id, the start of one, or its folder; the newest otherwise.", metavar="[RUN]")
+]
 PlainFlag = Annotated[bool, typer.Option("--plain", help="One line a step, no screens.")]
 
 

@@ -102,7 +102,10 @@ def recommend(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write config.yaml.")] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Recommend a configuration for a model and data on this machine, with the reason for every value."""
+    """Recommend a configuration for a model and data.
+
+    For this machine or for the card of --gpu, with the reason for every value.
+    """
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
     from recommender.recommend import as_goal, document
@@ -207,7 +210,10 @@ def data(
     ids: Annotated[bool, typer.Option("--ids", help="Show that row's token ids too.")] = False,
     json: JsonFlag = False,
 ) -> int:
-    """Show what a model will learn from the data: shape, lengths, cuts, and which tokens are trained."""
+    """Show what a model will learn from the data.
+
+    Its shape, its lengths, what is cut, and which tokens are trained.
+    """
     from recommender.data.document import document
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model

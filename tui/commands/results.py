@@ -33,7 +33,10 @@ def merge(
     into: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the merged model.", metavar="DIR")],
     json: JsonFlag = False,
 ) -> int:
-    """Merge a run's adapter into its base, in 16-bit safetensors, and check the result."""
+    """Merge a run's adapter into its base.
+
+    Writes 16-bit safetensors into a new folder, and checks that the result answers as base and adapter do.
+    """
     from recommender.units import gib
     from trainer.merge import merge_run
     from trainer.runs import find_run
@@ -70,7 +73,10 @@ def chat(
     run: RunArgument,
     most: Annotated[int, typer.Option("--tokens", help="Tokens of an answer at most.", min=1)] = 256,
 ) -> int:
-    """Ask the base and the tuned model the same, side by side; prompts from stdin, one a line."""
+    """Ask the base and the tuned model the same.
+
+    Their answers stand side by side; prompts come from stdin, one a line.
+    """
     from trainer.chat import Chat
     from trainer.runs import find_run
 

@@ -40,6 +40,11 @@ def _root(
     del version
     from recommender.paths import runs_dir
 
+    if theme:
+        from tui.theme import theme_named
+
+        theme_named(theme)
+
     context.obj = Settings(
         runs=(runs or runs_dir()).expanduser().absolute(), unicode=not no_unicode, theme=theme, verbose=verbose
     )

@@ -82,7 +82,10 @@ def train(
     detach: DetachFlag = False,
     plain: PlainFlag = False,
 ) -> int:
-    """Check a configuration, then train it in a process of its own and watch it."""
+    """Check a configuration, then train it and watch.
+
+    It trains in a process of its own, which outlives this terminal.
+    """
     from recommender.machine.devices import default_device
     from recommender.machine.probe import probe
 
@@ -98,7 +101,10 @@ def train(
 
 
 def demo(context: typer.Context, plain: PlainFlag = False) -> int:
-    """The main job on a small real model and the data set that ships with the program."""
+    """Do the main job on a small real model and shipped data.
+
+    In a terminal the wizard opens at the plan; without one, or with --plain, it trains and prints how it goes.
+    """
     from presets.demo import demo_data_path
     from recommender.machine.devices import default_device
     from recommender.machine.probe import probe
@@ -153,7 +159,10 @@ def calibrate(
     config: Annotated[Path | None, typer.Argument(help="Configuration to measure; the demo otherwise.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
 ) -> int:
-    """Measure one worst step of a configuration on this machine and keep it beside the prediction."""
+    """Measure one worst step of a configuration here.
+
+    Kept beside its prediction, it centres later estimates of the same setting on this machine.
+    """
     from trainer.calibrate import measure
     from tui.commands.settings import print_json
 

@@ -40,7 +40,9 @@ def try_values(
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps of each trial.")] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
 ) -> int:
-    """Train briefly with each value on the same rows and rank them by held-out loss.
+    """Train briefly with several values and rank them.
+
+    On the same rows, by held-out loss.
 
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """

@@ -184,3 +184,15 @@ def test_what_is_no_file_is_written_into_and_a_link_stays_a_link(tmp_path: Path)
     assert link.is_symlink()
     assert load_config(real) == QLORA
     assert real.stat().st_mode & 0o777 == 0o600
+
+
+def test_qlora_means_four_bits_where_nothing_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for text in ("model: m", "model: m\nmethod: qlora\nquantization: {double_quant: false}"):
+        path.write_text(text)
+        assert load_config(path).quantization.bits == 4
+    path.write_text("model: m\nmethod: lora")
+    assert load_config(path).quantization.bits is None
+    path.write_text("model: m\nquantization: {bits: null}")
+    with pytest.raises(InputError, match="needs quantization.bits 4 or 8"):
+        load_config(path)
