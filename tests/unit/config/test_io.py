@@ -194,5 +194,5 @@ def test_qlora_means_four_bits_where_nothing_is_said(tmp_path: Path) -> None:
     path.write_text("model: m\nmethod: lora")
     assert load_config(path).quantization.bits is None
     path.write_text("model: m\nquantization: {bits: null}")
-    with pytest.raises(InputError, match="needs quantization.bits 4 or 8"):
+    with pytest.raises(InputError, match=r"needs quantization\.bits 4 or 8"):
         load_config(path)
