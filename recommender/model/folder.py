@@ -10,6 +10,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
 from recommender.model.headers import INDEX, Weights, read_index, read_weights, weight_files
+from recommender.model.quantised import BNB_4BIT
 from recommender.model.spec import ModelSpec, Source
 
 _PICKLES = ("pytorch_model*.bin", "pytorch_model*.bin.index.json", "*.pth", "*.pt", "*.ckpt")
@@ -59,8 +60,14 @@ def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
     Weights that are quantised are packed, so their shapes do not count parameters and the computed total stays.
 
     Raises:
-        InputError: The files hold another model than the configuration describes.
+        InputError: The files hold another model than the configuration describes, or hold it otherwise.
     """
+    if spec.quantization == BNB_4BIT and not weights.packed:
+        raise InputError(
+            f"{origin} says {BNB_4BIT}, but its weights are not packed: no tensor is of 4-bit values.",
+            remedy="Remove quantization_config from it if these are the 16-bit weights (qlora quantises them itself), "
+            "or download the model again.",
+        )
     spec = replace(spec, has_weights=True, weights_bytes=weights.nbytes)
     if spec.quantization is not None:
         return spec

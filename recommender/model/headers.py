@@ -21,6 +21,10 @@ _DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float
 _BUFFERS = ("rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
 """Ends of tensor names that old checkpoints store and that are no parameters."""
 
+_LFS_POINTER = b"version https://git-lfs"
+"""How the text begins that stands in for a large file in a clone made without Git LFS (its specification)."""
+_AGAIN = "Delete it and download the model again."
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -32,6 +36,8 @@ class Weights:
     """The type that most of the parameters are stored in."""
     nbytes: int
     """Size of the files."""
+    packed: bool = False
+    """Whether any tensor is of bytes: that is how bitsandbytes stores 4-bit weights, two in a byte."""
 
     def parameters(self, *, tied: bool) -> int:
         """Parameters in the files; a stored copy of a tied head does not count."""
@@ -60,7 +66,8 @@ def read_weights(folder: Path) -> Weights | None:
                 shapes[name] = shape
                 stored[dtype] += math.prod(shape)
     common = stored.most_common(1)[0][0] if stored else ""
-    return Weights(shapes, _DTYPES.get(common, common.lower() or None), sum(path.stat().st_size for path in files))
+    nbytes = sum(path.stat().st_size for path in files)
+    return Weights(shapes, _DTYPES.get(common, common.lower() or None), nbytes, packed="U8" in stored)
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -103,7 +110,16 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            if not size:
+                raise InputError(f"{path} is empty.", remedy=_AGAIN)
+            start = file.read(len(_LFS_POINTER))
+            if start == _LFS_POINTER:
+                raise InputError(
+                    f"{path} is a Git LFS pointer, not the weights.",
+                    remedy="Run `git lfs pull` in its folder, or download the model again.",
+                )
+            file.seek(8)
+            length = int.from_bytes(start[:8], "little")
             if size < 8 or not 2 <= length <= min(_LARGEST_HEADER, size - 8):
                 raise _torn(path, f"the header should be {length} bytes and the file is {size}")
             header = json.loads(file.read(length))
@@ -124,6 +140,6 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 def _torn(path: Path, how: str, detail: str = "") -> InputError:
     return InputError(
         f"{path} is torn or is no safetensors file: {how}.",
-        remedy="Delete it and download the model again.",
+        remedy=_AGAIN,
         detail=detail,
     )

@@ -84,6 +84,14 @@ def test_quantised_weights_keep_the_computed_count(tmp_path: Path) -> None:
     assert "GPTQ" in spec.unsupported
 
 
+def test_packed_weights_are_read_as_such(tmp_path: Path) -> None:
+    folder = build_tiny_llama(tmp_path)
+    _packed_only_in_name(folder)
+    header = json.dumps({"a.weight": {"dtype": "U8", "shape": [4, 1], "data_offsets": [0, 4]}}).encode()
+    (folder / SINGLE).write_bytes(struct.pack("<Q", len(header)) + header + b"1234")
+    assert read_model(str(folder)).quantization == "bnb-4bit"
+
+
 def _no_config(folder: Path) -> None:
     (folder / "config.json").unlink()
 
@@ -126,6 +134,14 @@ def _empty(folder: Path) -> None:
     (folder / SINGLE).write_bytes(b"")
 
 
+def _lfs_pointer(folder: Path) -> None:
+    (folder / SINGLE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 269060552\n")
+
+
+def _packed_only_in_name(folder: Path) -> None:
+    _edit(folder, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
 def _huge_header(folder: Path) -> None:
     (folder / SINGLE).write_bytes(struct.pack("<Q", 2**62) + b"{}")
 
@@ -159,7 +175,9 @@ def _index_points_outside(folder: Path) -> None:
         (_pickle, "only as a pickle"),
         (_cut, "100 bytes are missing at its end"),
         (_cut_in_the_header, "torn"),
-        (_empty, "torn"),
+        (_empty, "is empty"),
+        (_lfs_pointer, "is a Git LFS pointer, not the weights"),
+        (_packed_only_in_name, "says bnb-4bit, but its weights are not packed"),
         (_huge_header, "torn"),
         (_header_without_types, "torn"),
         (_lost_shard, "is named in model.safetensors.index.json but is not there"),
