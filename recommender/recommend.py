@@ -91,8 +91,7 @@ def recommend(
         InputError: a model that cannot be priced or trained; an override that its key cannot take, or that
             contradicts another or the device.
     """
-    if model.unsupported:
-        raise InputError(model.unsupported, remedy="Choose another model.")
+    model.require_supported()
     price = pricer(model, device, data)
     given = {known_key(key): value for key, value in (overrides or {}).items()}
     bare = FinetuneConfig(

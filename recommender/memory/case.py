@@ -76,8 +76,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
     Raises:
         InputError: The model cannot be priced, or none of `lora.target_modules` is in it.
     """
-    if model.unsupported:
-        raise InputError(model.unsupported)
+    model.require_supported()
     training = config.training
     bits = 4 if model.quantization == "bnb-4bit" and config.method == "qlora" else config.quantization.bits
     half = HALF if training.precision != "fp32" else FP32

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from presets.errors import InputError
+
 Source = Literal["folder", "cache", "hub", "catalogue"]
 
 
@@ -105,3 +107,12 @@ class ModelSpec:
     def linear_parameters(self) -> int:
         """Parameters of the linear layers inside the decoder layers."""
         return sum(linear.parameters for linear in self.linears)
+
+    def require_supported(self) -> None:
+        """Refuse a model that cannot be planned or trained.
+
+        Raises:
+            InputError: Its name and the reason.
+        """
+        if self.unsupported:
+            raise InputError(f"{self.name} cannot be used: {self.unsupported}", remedy="Choose another model.")

@@ -180,3 +180,13 @@ def test_a_reader_that_goes_away_is_no_fault(command: str) -> None:
             [LORA_WIZARD, command], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_quantised_model_is_refused_by_name_before_its_data_is_read(run: Run, tmp_path: Path) -> None:
+    folder = build_tiny_llama(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    write(folder / "config.json", json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
+    file = write(tmp_path / "rows.jsonl", json.dumps(GOOD_ROW) + "\n")
+    done = run("recommend", "--model", folder, "--data", file)
+    assert_bad_input(done, str(folder), "already quantised (AWQ)")
+    assert "reading" not in done.stderr

@@ -68,6 +68,7 @@ def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfil
     """Read and tokenise the data of a configuration, saying on stderr how far it is."""
     from recommender.data.load import profile_data
 
+    model.require_supported()
     progress_note(f"reading {', '.join(section.train_paths)} …")
     return profile_data(section, model=model, base=base).profile
 

@@ -133,7 +133,7 @@ def test_an_unsupported_model_is_refused_with_its_reason() -> None:
     model = spec_from_config({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 768}, "gpt2")
     with pytest.raises(InputError) as error:
         estimate(qlora(), model, A100)
-    assert error.value.message == model.unsupported
+    assert error.value.message == f"gpt2 cannot be used: {model.unsupported}"
 
 
 def test_targets_that_the_model_lacks_are_refused() -> None:
