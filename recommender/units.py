@@ -75,6 +75,11 @@ def count(n: float | None) -> str:
     return f"{_grouped(round(n / 1e12))} T"
 
 
+def counted(n: int, noun: str) -> str:
+    """How many of something: '1 row', '2 rows', '12 400 rows'."""
+    return f"{count(n)} {noun}" if n == 1 else f"{count(n)} {noun}s"
+
+
 def rate(value: float | None, unit: str = "tok/s") -> str:
     """Show a rate: '1 214 tok/s', '38.2 tok/s', '0.41 tok/s'."""
     if value is None or not math.isfinite(value):

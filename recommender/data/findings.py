@@ -230,9 +230,8 @@ def warnings(
             f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token."
         )
     if found.rows < FEW_ROWS:
-        said.append(
-            f"Only {_rows(found.rows)}: the model will learn them by heart rather than what they have in common."
-        )
+        what = "it by heart" if found.rows == 1 else "them by heart rather than what they have in common"
+        said.append(f"Only {_rows(found.rows)}: the model will learn {what}.")
     return tuple(said)
 
 

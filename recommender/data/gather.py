@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,17 +17,21 @@ from recommender.data.examples import Example, RowProblem, digest
 from recommender.data.findings import Findings
 from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow
-from recommender.data.readers import Raw
+from recommender.data.readers import Raw, Reader
 from recommender.data.readers.base import excerpt
 from recommender.data.tokenise import Measured, Rendered, Tokeniser, TrainOn
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
+    from recommender.data.readers.bytefile import ByteFile
+
 BATCH = 256
 """Rows that are encoded together."""
 LISTED = 100
 """Bad rows that are listed; all are counted."""
+_HEAD = 1000
+"""Bytes of a bad row that are looked at to show how it begins."""
 
 
 class Cancelled(Exception):
@@ -110,7 +116,7 @@ class Gatherer:
 
     def _begin(self, number: int, raw: list[Raw | BadRow], encoder: ThreadPoolExecutor) -> _Batch:
         """Normalise and render a batch, and let it be encoded."""
-        path = str(self._files[number].reader.path)
+        reader = self._files[number].reader
         rows: list[Raw] = []
         examples: list[Example] = []
         digests: list[int] = []
@@ -122,7 +128,7 @@ class Gatherer:
                 example = normalise(row.values, self._files[number].shape)
                 digests.append(digest(example))
             except RowProblem as problem:
-                self.gathered.reject(_bad(path, row, problem))
+                self.gathered.reject(_bad(reader, row, problem))
                 continue
             rows.append(row)
             examples.append(example)
@@ -137,12 +143,12 @@ class Gatherer:
         """Keep the numbers of a batch."""
         if batch is None:
             return
-        path = str(self._files[batch.file].reader.path)
+        reader = self._files[batch.file].reader
         for row, example, content, measured in zip(
             batch.rows, batch.examples, batch.digests, self._measured(batch), strict=True
         ):
             if isinstance(measured, RowProblem):
-                self.gathered.reject(_bad(path, row, measured))
+                self.gathered.reject(_bad(reader, row, measured))
             else:
                 self._add(batch.file, row, example, content, measured)
 
@@ -167,8 +173,17 @@ def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
         yield batch
 
 
-def _bad(path: str, row: Raw, problem: RowProblem) -> BadRow:
-    return BadRow(path, row.line, problem.reason, excerpt(str(row.values)))
+def _bad(reader: Reader, row: Raw, problem: RowProblem) -> BadRow:
+    return BadRow(str(reader.path), row.line, problem.reason, excerpt(_standing(reader, row)))
+
+
+def _standing(reader: Reader, row: Raw) -> str:
+    """How the row begins in its file, on one line; in Parquet, where it is no text, as JSON."""
+    source: ByteFile | None = getattr(reader, "source", None)
+    if source is None:
+        return json.dumps(row.values, ensure_ascii=False, default=str)
+    text = source.at(row.start, min(row.end, row.start + _HEAD)).decode("utf-8", "ignore")
+    return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
 def copies(weight: float, content: int) -> int:

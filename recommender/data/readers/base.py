@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -48,6 +50,16 @@ class Reader(Protocol):
             InputError: The file has changed since.
         """
         ...
+
+
+def explain(error: ValueError | RecursionError) -> str:
+    """What is wrong with JSON: its reader's own words with the column, ours where those are about Python."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    # Python's limit on converting text to whole numbers is all that its JSON reader lets through.
+    return f"it holds a whole number of more than {sys.get_int_max_str_digits()} digits"
 
 
 def excerpt(text: str, limit: int = 80) -> str:

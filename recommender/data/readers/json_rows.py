@@ -9,7 +9,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.data.files import format_of
 from recommender.data.profile import BadRow
-from recommender.data.readers.base import Raw, Reader, excerpt
+from recommender.data.readers.base import Raw, Reader, excerpt, explain
 from recommender.data.readers.bytefile import ByteFile
 from recommender.data.readers.json_stream import JsonStream
 
@@ -156,13 +156,6 @@ def _read_object(source: ByteFile, start: int, end: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{source.path} was changed while it was being read.", remedy="Open it again.")
     return value
-
-
-def explain(error: ValueError | RecursionError) -> str:
-    """Json's own words, with the column."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def kind(value: Any) -> str:

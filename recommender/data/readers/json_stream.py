@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from presets.errors import InputError
-from recommender.data.readers.base import excerpt
+from recommender.data.readers.base import excerpt, explain
 from recommender.data.readers.bytefile import ByteFile
 
 _BLANK = " \t\r\n"
@@ -92,7 +92,7 @@ class JsonStream:
                 if not self._more():
                     self._fail(error.msg, error.pos)
             except (ValueError, RecursionError) as error:
-                self._fail("nested too deeply" if isinstance(error, RecursionError) else str(error), self._position)
+                self._fail(explain(error), self._position)
             else:
                 # A number at the end of the window may go on behind it.
                 if end < len(self._text) or not self._more():

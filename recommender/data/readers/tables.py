@@ -11,6 +11,7 @@ from presets.errors import InputError
 from recommender.data.profile import BadRow
 from recommender.data.readers.base import Raw, excerpt
 from recommender.data.readers.bytefile import ByteFile
+from recommender.units import counted
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_FIELD = 2**31 - 1
@@ -97,7 +98,11 @@ class TableReader:
 
     def _row(self, record: list[str], start: int, end: int, line: int) -> Raw | BadRow:
         if len(record) != len(self.columns):
-            reason = f"has {len(record)} cells, the table has {len(self.columns)} columns"
+            reason = f"has {counted(len(record), 'cell')}, the table has {counted(len(self.columns), 'column')}"
+            return BadRow(str(self.path), line, reason, excerpt(self.delimiter.join(record)))
+        if any("\0" in cell for cell in record):
+            # Nobody types it, and no program writes it into text: the file is damaged, or no text at all.
+            reason = "holds a NUL character"
             return BadRow(str(self.path), line, reason, excerpt(self.delimiter.join(record)))
         return Raw(dict(zip(self.columns, record, strict=True)), start, end, line)
 

@@ -52,6 +52,40 @@ def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) 
     assert left.warnings == ("Left out because they cannot be used: 2 rows.",)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "shown"),
+    [
+        ("rows.jsonl", '{"question": "é", "answer": null}\n', '{"question": "é", "answer": null}'),
+        (
+            "rows.json",
+            '[\n  {\n    "question": "é",\n    "answer": true\n  }\n]',
+            '{ "question": "é", "answer": true }',
+        ),
+    ],
+)
+def test_a_bad_row_is_shown_as_it_stands_in_its_file(tmp_path: Path, name: str, content: str, shown: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    data = Data(train=[name], columns={"instruction": "question", "output": "answer"}, format="alpaca")
+    with pytest.raises(InputError) as caught:
+        profile_data(data, model=None, base=tmp_path)
+    assert caught.value.message.endswith(f"It starts: {shown}")
+
+
+def test_a_bad_row_of_a_parquet_file_is_shown_as_json(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"question": ["é"], "answer": pa.array([None], pa.string())}), tmp_path / "rows.parquet")
+    data = Data(train=["rows.parquet"], columns={"instruction": "question", "output": "answer"}, format="alpaca")
+    with pytest.raises(InputError) as caught:
+        profile_data(data, model=None, base=tmp_path)
+    assert caught.value.message.endswith('It starts: {"question": "é", "answer": null}')
+
+
+def test_one_row_is_learnt_by_heart(profile: Profile) -> None:
+    assert "Only 1 row: the model will learn it by heart." in profile(GOOD[:1]).profile.warnings
+
+
 def test_only_bad_rows_are_an_error_that_names_the_first(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("first\nsecond\n", encoding="utf-8")

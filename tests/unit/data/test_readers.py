@@ -179,7 +179,21 @@ def test_tables_with_quotes_line_ends_and_other_separators(tmp_path: Path) -> No
 
 def test_a_record_with_another_number_of_cells_is_a_bad_row(tmp_path: Path) -> None:
     path = put(tmp_path, "t.csv", 'q,a\n"x\ny",2\n3\n4,5\n')
-    assert read(path)[1] == BadRow(str(path), 4, "has 1 cells, the table has 2 columns", "3")
+    assert read(path)[1] == BadRow(str(path), 4, "has 1 cell, the table has 2 columns", "3")
+
+
+def test_a_nul_character_is_a_bad_row(tmp_path: Path) -> None:
+    path = put(tmp_path, "t.csv", 'q,a\n1,2\n"x\0",2\n')
+    assert read(path)[1] == BadRow(str(path), 3, "holds a NUL character", "x·,2")
+
+
+def test_a_number_of_more_digits_than_python_reads(tmp_path: Path) -> None:
+    row = '{"a": ' + "9" * 5000 + "}"
+    (bad,) = read(put(tmp_path, "t.jsonl", row + "\n"))
+    assert isinstance(bad, BadRow)
+    assert bad.reason == "is not valid JSON: it holds a whole number of more than 4300 digits"
+    with pytest.raises(InputError, match=r"line 2: it holds a whole number of more than 4300 digits\."):
+        read(put(tmp_path, "t.json", f"[\n{row}\n]"))
 
 
 @pytest.mark.parametrize(
