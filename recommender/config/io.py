@@ -107,7 +107,8 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
     """
 
     def absolute(path: str) -> str:
-        return str((base / Path(path).expanduser()).absolute())
+        # An empty name stays one, to be refused where it is read: as a path it would be this folder.
+        return path if not path.strip() else str((base / Path(path).expanduser()).absolute())
 
     def source(item: str | Source) -> str | Source:
         return absolute(item) if isinstance(item, str) else item.model_copy(update={"path": absolute(item.path)})

@@ -40,8 +40,11 @@ def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
         base: Where relative names start; the current folder when None.
 
     Raises:
-        InputError: Nothing is there, or nothing in it is data.
+        InputError: No name, nothing is there, or nothing in it is data.
     """
+    if not name.strip():
+        # As a path it would be the current folder, and everything in it.
+        raise InputError("No data file was given.", remedy=_KNOWN)
     path = (base or Path()) / Path(name).expanduser()
     try:
         if path.is_file():

@@ -76,8 +76,10 @@ def device_from_catalogue(name: str, machine: Machine | None = None) -> Device:
         machine: Where given, its torch and flash-attn are assumed to be there too.
 
     Raises:
-        InputError: If the catalogue has no such card; offers the nearest.
+        InputError: If there is no name, or the catalogue has no such card; offers the nearest.
     """
+    if not name.strip():
+        raise InputError("No GPU was given.", remedy="Names look like 'RTX 4090', 'A100 80GB' or 'L4'.")
     facts = find_gpu(name)
     software = machine.software if machine else None
     return Device(

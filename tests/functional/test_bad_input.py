@@ -182,6 +182,28 @@ def test_a_reader_that_goes_away_is_no_fault(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("recommend", "--model", "MODEL", "--data", ""), "No data file was given."),
+        (("recommend", "--model", "MODEL", "--gpu", ""), "No GPU was given."),
+        (("recommend", "--model", "MODEL", "--gpu-memory", ""), "is not a size"),
+        (("recommend", "--model", ""), "No model was given."),
+        (("estimate", ""), "No configuration file was given."),
+        (("data", "", "--model", "MODEL"), "No data file was given."),
+    ],
+)
+def test_an_empty_name_is_no_name(run: Run, model: Path, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    write(tmp_path / "rows.jsonl", json.dumps(GOOD_ROW) + "\n")
+    assert_bad_input(run(*(str(model) if word == "MODEL" else word for word in arguments)), says)
+
+
+def test_an_empty_name_in_a_configuration_is_no_folder(run: Run, model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", json.dumps(GOOD_ROW) + "\n")
+    file = write(tmp_path / "c.yaml", f"model: {model}\nmethod: lora\ndata: {{train: ['']}}\n")
+    assert_bad_input(run("estimate", file), "No data file was given.")
+
+
 def test_a_quantised_model_is_refused_by_name_before_its_data_is_read(run: Run, tmp_path: Path) -> None:
     folder = build_tiny_llama(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())

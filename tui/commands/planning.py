@@ -122,7 +122,7 @@ def recommend(
     device = target_device(machine, gpu, gpu_memory, gpus)
     spec = read_model(model)
     section = data_section(
-        [str(Path(path).absolute()) if Path(path).exists() else path for path in data or []], changes
+        [str(Path(path).absolute()) if path.strip() and Path(path).exists() else path for path in data or []], changes
     )
     profile = profile_of(section, spec, None) if data else stand_in(rows, tokens)
     plan = make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)

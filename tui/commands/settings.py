@@ -66,7 +66,7 @@ def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpu
     """
     from recommender.machine.devices import default_device, device_from_catalogue, device_from_memory, parse_bytes
 
-    if gpu and gpu_memory:
+    if gpu is not None and gpu_memory is not None:
         raise InputError(
             "--gpu and --gpu-memory were both given.", remedy="Give the card's name or its size, not both."
         )
@@ -75,8 +75,8 @@ def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpu
             f"--gpus {gpus}: plans for more than one GPU are not priced yet.",
             remedy="Plan for one GPU (leave --gpus out); training uses one GPU as well.",
         )
-    if gpu:
+    if gpu is not None:
         return device_from_catalogue(gpu, machine)
-    if gpu_memory:
+    if gpu_memory is not None:
         return device_from_memory(parse_bytes(gpu_memory))
     return default_device(machine)
