@@ -14,7 +14,7 @@ from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate
 from recommender.rules.length import KEEP, lost_share
 from recommender.rules.precision import capability
-from recommender.units import count, gib, percent
+from recommender.units import count, counted, gib, percent, small
 
 FEW_ROWS = 100
 VERY_FEW_ROWS = 10
@@ -103,6 +103,12 @@ def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     elif data.rows < FEW_ROWS:
         yield (
             f"{count(data.rows)} rows are few: expect style to be learnt, not knowledge, and watch the evaluation loss."
+        )
+    left = max(1, data.rows - round(data.rows * config.data.eval_fraction))
+    if config.data.eval is None and left < VERY_FEW_ROWS <= data.rows and left < data.rows / 2:
+        yield (
+            f"eval_fraction {small(config.data.eval_fraction)} holds out {count(data.rows - left)} of "
+            f"{count(data.rows)} rows: {counted(left, 'row')} to train on, too few to learn from."
         )
     length = config.data.max_length
     lost = lost_share(data, length)

@@ -117,7 +117,7 @@ def _start(text: str, limit: int = 60) -> str:
 
 def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:
     """Text stays text where text is wanted, and `a,b` is a list where a list is wanted."""
-    if field is None or value is None:
+    if field is None or value is None or get_origin(field.annotation) is dict:
         return value
     options = get_args(field.annotation) or (field.annotation,)
     if field.annotation is str or (str in options and not isinstance(value, bool)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from presets.errors import InputError
 from recommender.config.keys import fields, nearest, sections
@@ -78,9 +78,18 @@ def _key(detail: ErrorDetails) -> str:
         known = name in fields() or name in sections() or (detail["type"] == "extra_forbidden" and not _inside(parts))
         if isinstance(part, int) and parts:
             parts[-1] = f"{parts[-1]}[{part}]"
-        elif known or (detail["type"] != "extra_forbidden" and str(part) in Source.model_fields and "[" in parts[-1]):
+        elif (
+            known
+            or _is_mapping(".".join(parts))
+            or (detail["type"] != "extra_forbidden" and str(part) in Source.model_fields and "[" in parts[-1])
+        ):
             parts.append(str(part))
     return ".".join(parts)
+
+
+def _is_mapping(name: str) -> bool:
+    """Whether a key's value is a mapping whose keys are the person's own, such as `lora.rank_pattern`."""
+    return name in fields() and get_origin(fields()[name].annotation) is dict
 
 
 def _inside(parts: Sequence[str]) -> bool:
@@ -109,7 +118,7 @@ def _sentence(key: str, details: Sequence[ErrorDetails]) -> str:
         return f"{key} is missing."
     if kind in ("value_error", "assertion_error"):
         said = str(details[0].get("ctx", {}).get("error", details[0]["msg"]))
-        return f"{key} {said}." if key in fields() else f"{said}."
+        return f"{key} {said}." if said.startswith("must ") else f"{said}."
     wanted = " or ".join(dict.fromkeys(_wanted(detail) for detail in details))
     return f"{key or 'The file'} must be {wanted}{_not_given(details[0])}."
 

@@ -73,8 +73,10 @@ class Lora(Section):
         Field(True, description="true: B starts at zero, so training starts from the base model")
     )
     modules_to_save: list[str] = Field(default_factory=list, description="modules trained in full beside the adapter")
-    rank_pattern: dict[str, int] = Field(default_factory=dict, description="rank by layer name or regular expression")
-    alpha_pattern: dict[str, float] = Field(
+    rank_pattern: dict[str, Annotated[Count, Field(ge=1, le=4096)]] = Field(
+        default_factory=dict, description="rank by layer name or regular expression"
+    )
+    alpha_pattern: dict[str, Annotated[Number, Field(gt=0)]] = Field(
         default_factory=dict, description="alpha by layer name or regular expression"
     )
 

@@ -8,6 +8,7 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
+from recommender.memory.modules import refuse_unknown_modules
 from recommender.memory.stacks import Stack
 from recommender.model.spec import Linear, ModelSpec
 from recommender.steps import packs
@@ -77,6 +78,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         InputError: The model cannot be priced, or none of `lora.target_modules` is in it.
     """
     model.require_supported()
+    refuse_unknown_modules(config, model)
     training = config.training
     bits = 4 if model.quantization == "bnb-4bit" and config.method == "qlora" else config.quantization.bits
     half = HALF if training.precision != "fp32" else FP32

@@ -47,7 +47,14 @@ BAD = {
         "rope_scaling.rope_type must be linear, dynamic or yarn",
         "'foo'",
     ),
-    "inside a mapping": ("lora: {rank_pattern: {q_proj: x}}", "lora.rank_pattern must be a whole number", "'x'"),
+    "inside a mapping": ("lora: {rank_pattern: {q_proj: x}}", "lora.rank_pattern.q_proj must be a whole number", "'x'"),
+    "rank 0 of a layer": ("lora: {rank_pattern: {q_proj: 0}}", "lora.rank_pattern.q_proj must be at least 1", "not 0"),
+    "alpha 0 of a layer": (
+        "lora: {alpha_pattern: {q_proj: 0}}",
+        "alpha_pattern.q_proj must be greater than 0",
+        "not 0",
+    ),
+    "true for a rank": ("lora: {rank_pattern: {q_proj: yes}}", "lora.rank_pattern.q_proj must be a number", "true"),
     "old and new name": (
         "training: {warmup_ratio: 0.1, warmup_steps: 3}",
         "training.warmup_ratio is the old name of training.warmup_steps",

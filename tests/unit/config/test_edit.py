@@ -24,6 +24,7 @@ QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
         ("target_modules=all-linear", "lora.target_modules", "all-linear"),
         ("data.train=a.jsonl", "data.train", ["a.jsonl"]),
         ("data.columns.output=answer", "data.columns.output", "answer"),
+        ("rank_pattern={q_proj: 8}", "lora.rank_pattern", {"q_proj": 8}),
         ("model=123", "model", "123"),
         ("run.name=2026", "run.name", "2026"),
     ],

@@ -51,7 +51,7 @@ def random_config(dice: random.Random) -> FinetuneConfig:
                 "use_dora": dice.random() < 0.3,
                 "use_rslora": dice.random() < 0.3,
                 "init_lora_weights": dice.choice((True, False, "gaussian", "pissa", "olora", "loftq", "orthogonal")),
-                "modules_to_save": dice.choice(([], ["lm_head"], ["embed_tokens", "lm_head"], ["nothing_like_it"])),
+                "modules_to_save": dice.choice(([], ["lm_head"], ["embed_tokens", "lm_head"], ["norm"])),
             },
             "data": {
                 "max_length": dice.choice(LOGARITHMIC_LENGTHS) + dice.randint(0, 7),

@@ -241,6 +241,20 @@ def test_few_rows_are_warned_about(count: int) -> None:
     assert plan.config.training.effective_batch_size <= max(4, count)
 
 
+def test_too_much_held_out_is_warned_about() -> None:
+    def said(fraction: float) -> list[str]:
+        plan = recommend(SMOLLM, CPU, rows(500, 100), overrides={"data.eval_fraction": fraction})
+        return [warning for warning in plan.warnings if "eval_fraction" in warning]
+
+    assert said(0.999) == ["eval_fraction 0.999 holds out 499 of 500 rows: 1 row to train on, too few to learn from."]
+    assert not said(0.9)
+
+
+def test_names_of_modules_that_there_are() -> None:
+    named = {"modules_to_save": ["embed_tokens", "norm"], "rank_pattern": {"q_proj": 8, r".*\.[01]\..*": 4}}
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=named).config.lora.rank_pattern["q_proj"] == 8
+
+
 def test_a_simulated_card_is_said_to_be_one() -> None:
     assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
 
@@ -253,6 +267,9 @@ def test_a_simulated_card_is_said_to_be_one() -> None:
         ({"method": "lora", "quantization.bits": 4}, "bits must be null"),
         ({"target_modules": ["q_prj"]}, "no layer called 'q_prj'"),
         ({"target_modules": []}, "target_modules is empty"),
+        ({"modules_to_save": ["nope"]}, "lora.modules_to_save: llama-3.1-8b-instruct has no module called 'nope'"),
+        ({"rank_pattern": {"nope": 4}}, "lora.rank_pattern: llama-3.1-8b-instruct has no module called 'nope'"),
+        ({"alpha_pattern": {"layers.0.q_prj": 4}}, "has no module called 'layers.0.q_prj'"),
     ],
 )
 def test_values_that_cannot_be(overrides: dict[str, Any], says: str) -> None:
