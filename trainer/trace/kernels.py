@@ -119,6 +119,16 @@ def scaled_dot_product_attention(capability: tuple[int, int], on_cpu: bool) -> C
     return attend
 
 
+def softmax(x: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
+    """PyTorch's function of that name as CUDA runs it: fp16 into fp32 in one kernel, and back, without a copy.
+
+    Only fp16: bf16 is converted first (`at::softmax`, SoftMax.cpp).
+    """
+    if x.dtype == torch.float16 and dtype == torch.float32:
+        return torch._softmax(x, dim, True)
+    return torch.softmax(x, dim, dtype=dtype)
+
+
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, *_: Any) -> Tensor:
     """Dropout as CUDA does it: one kernel that saves a mask of one byte a value (a CPU saves its noise in full)."""
     if not training or not 0.0 < p < 1.0:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from trainer.trace.kernels import HIDDEN, cublas_workspace, dropout, scaled_dot_product_attention
+from trainer.trace.kernels import HIDDEN, cublas_workspace, dropout, scaled_dot_product_attention, softmax
 from trainer.trace.loss import loss_of
 from trainer.trace.model import build_model, dtype_of, give_tensors, half
 from trainer.trace.optimizer import make_optimizer
@@ -38,6 +38,8 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         attend = scaled_dot_product_attention(order.capability, order.on_cpu)
         stack.enter_context(patch.object(nn.functional, "scaled_dot_product_attention", attend))
         stack.enter_context(patch.object(nn.functional, "dropout", dropout))
+        if not order.on_cpu:
+            stack.enter_context(patch.object(nn.functional, "softmax", softmax))
         trained = give_tensors(model, order, recorder)
         _prepare(model, order)
         recorder.mark()
