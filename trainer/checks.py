@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError, NoError
-from recommender.units import gib
+from recommender.units import counted, gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
@@ -161,7 +161,7 @@ def check_data(subject: Subject) -> Outcome:
     if profile.tokenizer != "exact" and subject.model.has_weights:
         name = subject.model.path or subject.model.name
         return "fail", f"{name} has no tokenizer, so no row can be turned into tokens", "Put its tokenizer.json there."
-    return "ok", f"{profile.rows} rows, {profile.trained_share:.0%} of tokens trained".replace("%", " %"), ""
+    return "ok", f"{counted(profile.rows, 'row')}, {profile.trained_share:.0%} of tokens trained".replace("%", " %"), ""
 
 
 def check_torch(subject: Subject) -> Outcome:

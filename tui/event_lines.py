@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from recommender.units import count, duration, gib, rate
+from recommender.units import count, counted, duration, gib, rate
 from tui.clean import clean
 from tui.widgets.ticks import short
 
@@ -89,7 +89,7 @@ def _start(event: Event) -> Said:
         word(event, "method") or "",
         f"on {device}" if (device := word(event, "device")) else "",
         f"· {count(steps)} steps" if (steps := whole(event, "total_steps")) else "",
-        f"· {count(rows)} rows" if (rows := whole(event, "train_rows")) else "",
+        f"· {counted(rows, 'row')}" if (rows := whole(event, "train_rows")) else "",
         f"· {count(trained)} trainable parameters" if (trained := whole(event, "trainable_parameters")) else "",
         f"· continued from {resumed}" if (resumed := word(event, "resumed_from")) else "",
     ]
@@ -130,7 +130,7 @@ def _eval(event: Event) -> Said:
         return None
     rows, seconds = whole(event, "rows"), number(event, "seconds")
     text = f"eval_loss {short(loss, 4)}"
-    text += f" on {count(rows)} rows" if rows else ""
+    text += f" on {counted(rows, 'row')}" if rows else ""
     text += f" in {duration(seconds)}" if seconds else ""
     text += f" at step {count(whole(event, 'step'))}" if whole(event, "step") is not None else ""
     return text + ("   best so far" if event.get("best") is True else ""), "good"

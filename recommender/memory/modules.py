@@ -26,7 +26,7 @@ def refuse_unknown_modules(config: FinetuneConfig, model: ModelSpec) -> None:
     layers = tuple(dict.fromkeys(linear.name for linear in model.linears))
     for key, name, leaf, known in _named(config.lora, (*layers, *_OUTSIDE_LAYERS)):
         if leaf not in known:
-            near = get_close_matches(leaf, known, n=1, cutoff=0.4)
+            near = get_close_matches(leaf, known, n=1, cutoff=0.6)
             raise InputError(
                 f"lora.{key}: {model.name} has no module called '{name}'.",
                 remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",

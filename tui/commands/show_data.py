@@ -70,7 +70,7 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
     """
     from presets.errors import InputError
     from recommender.data.document import histogram
-    from recommender.units import count, percent
+    from recommender.units import count, counted, percent
 
     profile = dataset.profile
     if not 0 <= row < profile.rows:
@@ -79,13 +79,13 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
     def line(text: str) -> None:
         console.print(escape(text), soft_wrap=True)
 
-    line(f"{profile.shape}: {count(profile.rows)} rows   {profile.shape_reason}")
+    line(f"{profile.shape}: {counted(profile.rows, 'row')}   {profile.shape_reason}")
     marks = "  ".join(f"p{int(q * 100)} {profile.quantile(q)}" for q in (0.5, 0.9, 0.95, 0.99))
     guessed = " (estimated from bytes: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
     line(f"tokens  {marks}  max {profile.longest}  total {count(profile.total_tokens)}{guessed}")
     line(f"        {bars(histogram(profile, 40))}")
     cut_share = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
-    line(f"cut at {max_length}: {profile.rows_cut(max_length)} rows, {percent(cut_share)} of tokens")
+    line(f"cut at {max_length}: {counted(profile.rows_cut(max_length), 'row')}, {percent(cut_share)} of tokens")
     line(f"trained on: {percent(profile.trained_share)} of tokens   template: {profile.template}")
     if profile.trains_end_of_turn is not None:
         line(

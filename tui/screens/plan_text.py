@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from recommender.units import count, duration, gib, gib_number, rate
+from recommender.units import count, counted, duration, gib, gib_number, rate
 from tui.clean import clean
 from tui.screens.plan_rows import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
 from tui.widgets.pick_list import Pick
@@ -165,7 +165,10 @@ def _data(data: DataProfile | None) -> list[Part]:
     if data is None:
         return [("none yet: time and length are not known", "quiet")]
     name = clean(data.files[0].name) if data.files else data.shape
-    return [(name, "bright"), (f"  {count(data.rows)} rows, {count(data.total_tokens)} tokens, {data.shape}", "label")]
+    return [
+        (name, "bright"),
+        (f"  {counted(data.rows, 'row')}, {count(data.total_tokens)} tokens, {data.shape}", "label"),
+    ]
 
 
 def _evidence(reason: Reason) -> list[Row]:

@@ -117,3 +117,7 @@ def test_percent(share: float, text: str) -> None:
 )
 def test_small(value: float, text: str) -> None:
     assert units.small(value) == text
+
+
+def test_one_is_not_many() -> None:
+    assert [units.counted(n, "row") for n in (0, 1, 2, 12_400)] == ["0 rows", "1 row", "2 rows", "12 400 rows"]
