@@ -236,14 +236,15 @@ def _attention_gradients(case: Case, types: Dtypes) -> int:
 
     SDPA: gradients of output, queries, keys and values, and an fp32 sum for the queries. Eager: the softmax keeps
     its output in fp32, gets its gradient in fp32, multiplies the two into a third (`softmax_backward` in SoftMax.cu)
-    and gives the scores' gradient.
+    and gives the scores' gradient: in fp16 at once, of bf16 in fp32 first, because CUDA's kernel only converts fp16.
     """
     model = case.model
     query = model.num_heads * model.head_dim
     keys = query if _expands_keys(case) else model.num_kv_heads * model.head_dim
     if case.config.training.attn_implementation == "eager":
         half = types.attention if types.attention != FP32 else 0
-        return model.num_heads * case.length * (2 * FP32 + types.attention - half) + query * types.attention
+        scores = half if half and case.config.training.precision == "fp16" else FP32
+        return model.num_heads * case.length * (2 * FP32 + scores - half) + query * types.attention
     return types.attention * (2 * query + 2 * keys) + FP32 * query
 
 
