@@ -1,0 +1,112 @@
+"""The contest's results: read, held against the limits, and printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+"""Rates at our other settings, half a decade apart: beyond both ends the loss is known to rise."""
+OTHERS = ("LLaMA-Factory", "Unsloth", "TRL")
+NEAR = 0.01
+"""How far above the grid's best our plan may be, as a share of its loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finished run."""
+
+    data: str
+    seed: int
+    who: str
+    """'ours', a tool, or 'rate 0.001'."""
+    loss: float
+    """Held-out loss after the run, nats a token, a mean over rows."""
+    first_loss: float
+    """The same before training."""
+    seconds: float
+    steps: int
+    rows: int
+    held_out_rows: int
+    trained_tokens: int
+    rules: str
+    """Commit of the rules."""
+    settings: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Which run of the contest it is."""
+        return self.data, self.seed, self.who
+
+
+def load(path: Path) -> list[Row]:
+    """The finished runs, in the order in which they ended; a torn last line is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [Row(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+def losses(rows: Sequence[Row], data: str, who: str) -> list[float]:
+    """By seed."""
+    return [row.loss for row in sorted(rows, key=lambda row: row.seed) if row.data == data and row.who == who]
+
+
+def grid_names() -> tuple[str, ...]:
+    """The grid's contestants."""
+    return tuple(f"rate {rate:g}" for rate in GRID)
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Mean and spread over seeds for every contestant and data set, and what ours is against it."""
+    for data in dict.fromkeys(row.data for row in rows):
+        first = next(row for row in rows if row.data == data)
+        print(
+            f"{data}: {first.held_out_rows} held-out rows, loss {first.first_loss:.4f} before training; "
+            f"{first.trained_tokens:,} trained tokens in {first.rows} rows (seed {first.seed})"
+        )
+        ours = losses(rows, data, "ours")
+        for who in ("ours", *OTHERS, *grid_names()):
+            found = losses(rows, data, who)
+            if not found:
+                print(f"  {who:14s} not run yet")
+                continue
+            settings = next(row.settings for row in rows if row.data == data and row.who == who)
+            steps = next(row.steps for row in rows if row.data == data and row.who == who)
+            against = f"{fmean(found) / fmean(ours) - 1:+8.2%}" if ours and len(ours) == len(found) else ""
+            print(
+                f"  {who:14s} {fmean(found):.4f}  ({', '.join(f'{loss:.4f}' for loss in found)})  spread "
+                f"{max(found) - min(found):.4f} {against}   rate {settings['training.learning_rate']:g}, r "
+                f"{settings['lora.r']}, {steps} steps of {settings['training.gradient_accumulation_steps']} rows"
+            )
+    rules = sorted({row.rules for row in rows})
+    if rules:
+        print(f"Rules as of commit {', '.join(rules)}. The percentage is a contestant's mean above ours.")
+
+
+def check(rows: Sequence[Row]) -> bool:
+    """Whether every run is there, and ours is at or below each default and within 1 % of the grid's best."""
+    sets, seeds = {row.data for row in rows}, {row.seed for row in rows}
+    wanted = len(sets) * len(seeds) * (1 + len(OTHERS) + len(GRID))
+    if not rows or len({row.key for row in rows}) < wanted:
+        print(f"{len(rows)} of {wanted or 'all'} runs are there; give the same command again.")
+        return False
+    held = True
+    for data in sorted(sets):
+        ours = fmean(losses(rows, data, "ours"))
+        for who in OTHERS:
+            if ours > fmean(losses(rows, data, who)):
+                held = False
+                print(f"MISSED on {data}: {who} is below ours.")
+        best = min(grid_names(), key=lambda who: fmean(losses(rows, data, who)))
+        above = ours / fmean(losses(rows, data, best)) - 1
+        held &= above <= NEAR
+        print(
+            f"{data}: {above:+.2%} from the grid's best, {best}; limit {NEAR:.0%}{'' if above <= NEAR else ' MISSED'}"
+        )
+    print("Limits hold." if held else "A limit was MISSED.")
+    return held
