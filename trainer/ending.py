@@ -70,18 +70,28 @@ def _shell(command: str, folder: RunFolder, told: dict[str, str]) -> int | None:
             return None
 
 
-def unsaid_end(code: int, folder: RunFolder, *, asked: bool) -> dict[str, object]:
+def unsaid_end(code: int, folder: RunFolder, *, asked: bool, by_kernel: bool = False) -> dict[str, object]:
     """The end event of a worker that could not write its own: it was killed, or died in a library.
 
     Args:
         code: Its exit code, negative for a signal.
         folder: The run.
         asked: Whether this supervisor had been asked to stop; before it listens, a signal ends a worker at once.
+        by_kernel: Whether the kernel has killed something for memory since the worker began.
     """
     if asked and code in (-signal.SIGTERM, -signal.SIGKILL):
         return {"status": "stopped", "reason": "stopped at once, as asked", "exit_code": code}
     log = last_lines(folder.log, 1)
     last = f"; the log ends with: {log[0].strip()[:200]}" if log else ""
+    if code == -signal.SIGKILL and by_kernel:
+        return {
+            "status": "failed",
+            "reason": "the kernel killed the worker: the host's memory (not the card's) was used up" + last,
+            "remedy": f"Close what else uses memory, or give this container more of it; then `lora-wizard resume "
+            f"{folder.id}` continues from the last checkpoint.",
+            "signal": "SIGKILL",
+            "exit_code": code,
+        }
     if code < 0:
         name = signal.Signals(-code).name
         why = f"the worker was killed by {name}"

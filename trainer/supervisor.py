@@ -191,7 +191,7 @@ class Supervisor:
             reason = f"the loss was still not a number after {self.recoveries} times at half the rate"
             remedy = "Look at the rows of that step (`lora-wizard data`); train in bf16 or fp32, or at a lower rate."
             return {"status": "failed", "reason": reason, "remedy": remedy, "exit_code": code}
-        return unsaid_end(code, self.folder, asked=self.stops > 0)
+        return unsaid_end(code, self.folder, asked=self.stops > 0, by_kernel=kernel_kills() > self.kills)
 
     def _stop(self) -> None:
         """First: save and stop. Second: stop now."""

@@ -32,7 +32,6 @@ from trainer.worker.requests import Requests
 from trainer.worker.result import finish_adapter
 from trainer.worker.room import give_up_reserve, hold_reserve, record
 from trainer.worker.rows import Rows, longest, read_rows
-from trainer.worker.sample import record_sample
 from trainer.worker.watched import WatchedTrainer, undisturbed
 
 
@@ -82,7 +81,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     settle_trainable_dtypes(trainer.model, config.training.precision)
     meter.loaded(trainer.model)
     needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
-    trainer.watch(folder, past, requests, config, needed)
+    trainer.watch(folder, past, requests, config, needed, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
         # Packed: only now it is known into how many sequences.
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
@@ -117,18 +116,19 @@ def _tokenizer(spec: ModelSpec, rows: Rows) -> Any:
     return tokenizer
 
 
-def run_preflight(job: Job) -> dict[str, Any]:
-    """Measure the worst step of a built job."""
+def run_preflight(job: Job, *, saves: bool) -> dict[str, Any]:
+    """Measure the worst step of a built job, and a checkpoint where the run's own disk is at hand."""
     size = job.config.training.per_device_train_batch_size
     held = longest(job.rows.held_out, size) if job.rows.held_out is not None else []
-    return preflight(job.trainer, longest(job.trainer.train_dataset, size), held, job.meter)
+    save = job.trainer.rehearse_saving if saves else None
+    return preflight(job.trainer, longest(job.trainer.train_dataset, size), held, job.meter, save)
 
 
 def measure_only(folder: RunFolder) -> int:
     """Build, measure, print one JSON line, train nothing."""
     quiet, sys.stdout = sys.stdout, sys.stderr
     job = build(folder, Requests(folder), Past())
-    reading = run_preflight(job)
+    reading = run_preflight(job, saves=False)
     print(json.dumps(reading), file=quiet, flush=True)
     return 0
 
@@ -209,14 +209,14 @@ def _before(job: Job, plan: dict[str, Any]) -> None:
         job.trainer.evaluate()
     job.requests.leave_if_asked()
     with undisturbed():
-        record_sample(job.folder, job.trainer.model, job.rows.sampled_from, job.rows.sampled_row, when="before", step=0)
+        _ask(job, "before", 0)
 
 
 def _preflight(job: Job, plan: dict[str, Any]) -> None:
     """Measure and record."""
     job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
-    reading = run_preflight(job)
+    reading = run_preflight(job, saves=True)
     record(job.folder, "preflight", predicted_bytes=_predicted(plan), **reading)
     # After a recovery too: the next estimate on this machine knows what this one did not.
     keep(job.config, job.spec, read_device(job.folder), job.rows.source.profile, reading)
@@ -250,7 +250,11 @@ def _after(job: Job) -> None:
     step = int(trainer.state.global_step)
     if job.rows.held_out is not None and trainer.evaluated_at != step:
         trainer.evaluate()
-    record_sample(job.folder, trainer.model, job.rows.sampled_from, job.rows.sampled_row, when="after", step=step)
+    _ask(job, "after", step)
+
+
+def _ask(job: Job, when: str, step: int) -> None:
+    job.rows.questions.record(job.folder, job.trainer.model, when=when, step=step, look=job.requests.poll)
 
 
 def _why(job: Job, status: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -12,32 +12,45 @@ import torch
 
 from trainer.worker.memory import MemoryMeter
 
+Saves = Callable[[torch.optim.Optimizer], dict[str, Any]]
+"""Writes a checkpoint with this optimizer, removes it, and says what it took."""
+
 
 def preflight(
-    trainer: Any, rows: list[dict[str, Any]], held_out: list[dict[str, Any]], meter: MemoryMeter
+    trainer: Any,
+    rows: list[dict[str, Any]],
+    held_out: list[dict[str, Any]],
+    meter: MemoryMeter,
+    save: Saves | None = None,
 ) -> dict[str, Any]:
     """Measure the worst moment of training: a micro-batch of the longest rows while optimizer states exist.
 
     In order: forward and backward, an optimizer step (which makes its states), forward and backward again, one
-    evaluation batch. The optimizer sees zero gradients at rate zero, so no weight changes, not even where a
-    gradient overflowed; random states and TRL's counters are put back.
+    evaluation batch, a checkpoint. The optimizer sees zero gradients at rate zero, so no weight changes, not even
+    where a gradient overflowed; random states and TRL's counters are put back.
 
     Args:
         trainer: A built SFTTrainer whose optimizer does not exist yet.
         rows: The longest training rows, one micro-batch.
         held_out: The longest held-out rows, or empty.
         meter: Watching since before the model was loaded.
+        save: Tries a checkpoint; none is tried without it.
 
     Returns:
         The keys of a 'preflight' event; step_seconds is of one whole optimizer step of such micro-batches.
     """
     with _as_before(trainer, meter):
-        seconds = _one_step(trainer, rows, meter)
+        seconds, optimizer = _one_step(trainer, rows, meter)
         if held_out:
+            # As in training: no gradients then, but the optimizer's states.
+            trainer.model.zero_grad(set_to_none=True)
             trainer.model.eval()
             with torch.no_grad(), trainer.accelerator.autocast():
                 trainer.compute_loss(trainer.model, _batch(trainer, held_out))
         reading = meter.reading()
+        if save is not None:
+            reading |= save(optimizer)
+        del optimizer
     length = max(len(row["input_ids"]) for row in rows)
     return {**reading, "step_seconds": seconds, "rows": len(rows), "length": length}
 
@@ -58,8 +71,12 @@ def _as_before(trainer: Any, meter: MemoryMeter) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> float:
-    """Go through a step as far as memory needs it; returns what one whole optimizer step takes, in seconds."""
+def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> tuple[float, torch.optim.Optimizer]:
+    """Go through a step as far as memory needs it.
+
+    Returns:
+        What one whole optimizer step takes, in seconds; and the optimizer with its states.
+    """
     model, args = trainer.model, trainer.args
     if args.gradient_checkpointing:
         # Trainer turns it on at the start of train(), which comes later.
@@ -75,8 +92,7 @@ def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> f
     began = _now(meter)
     _forward_and_backward(trainer, rows)
     passed = _now(meter) - began
-    del optimizer
-    return passed * int(args.gradient_accumulation_steps) + stepped
+    return passed * int(args.gradient_accumulation_steps) + stepped, optimizer
 
 
 def _forward_and_backward(trainer: Any, rows: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from recommender.data.dataset import DataSet, TrainingRow
 from recommender.data.load import profile_data, profile_eval
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
+from trainer.worker.sample import Questions
 
 BATCH: Final = 1000
 """Rows that are Python lists at a time; as Arrow a token takes 8 bytes with its label, as a list 100."""
@@ -33,9 +34,8 @@ class Rows:
     """datasets.Dataset of input_ids and labels."""
     held_out: Any | None
     """The same, or None when nothing is held out."""
-    sampled_from: DataSet
-    sampled_row: int
-    """The row whose question is asked before and after."""
+    questions: Questions
+    """What is asked before, at evaluations and after."""
     trained_share: float
     """Of the tokens handed over, those that the loss sees."""
 
@@ -58,9 +58,11 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
         held = source
     train, share = _dataset(source, train_indices, config.data.max_length)
     if not held_indices:
-        return Rows(source, train, None, source, train_indices[_typical(train)], share)
+        asked = Questions(source, [train_indices[row] for row in _typical(train)[:1]])
+        return Rows(source, train, None, asked, share)
     held_out, _ = _dataset(held, held_indices, config.data.max_length)
-    return Rows(source, train, held_out, held, held_indices[_typical(held_out)], share)
+    asked = Questions(held, [held_indices[row] for row in _typical(held_out)])
+    return Rows(source, train, held_out, asked, share)
 
 
 def longest(rows: Any, count: int) -> list[dict[str, Any]]:
@@ -68,9 +70,10 @@ def longest(rows: Any, count: int) -> list[dict[str, Any]]:
     return [rows[int(i)] for i in _by_length(rows)[::-1][:count]]
 
 
-def _typical(rows: Any) -> int:
-    """The row in the middle by length: what is asked of the model before and after is neither a greeting nor a book."""
-    return int(_by_length(rows)[len(rows) // 2])
+def _typical(rows: Any) -> list[int]:
+    """The rows at the middle and the quarters by length, the middle first: neither a greeting nor a book is asked."""
+    order = _by_length(rows)
+    return list(dict.fromkeys(int(order[int(len(rows) * share)]) for share in (0.5, 0.25, 0.75)))
 
 
 def _by_length(rows: Any) -> Any:

@@ -22,11 +22,15 @@ from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
 from trainer.worker.past import Past
 from trainer.worker.requests import Requests
 from trainer.worker.room import LOOK_SECONDS, record, save_with_room
+from trainer.worker.sample import Questions
 
 PROGRESS = "progress.json"
 """What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""
 MOST_SKIPPED = 5
 """Steps in a row without a finite gradient, after which skipping heals nothing."""
+
+LEAST_ANSWERING = 5.0
+"""Seconds that the fixed questions may take at an evaluation that is quicker than they are."""
 
 
 class RollBack(Exception):
@@ -48,7 +52,15 @@ def undisturbed() -> Iterator[None]:
 class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
     """TRL's trainer; what it does is told, and a checkpoint is there whole or not at all."""
 
-    def watch(self, folder: RunFolder, past: Past, requests: Requests, config: FinetuneConfig, needed: int) -> None:
+    def watch(
+        self,
+        folder: RunFolder,
+        past: Past,
+        requests: Requests,
+        config: FinetuneConfig,
+        needed: int,
+        questions: Questions,
+    ) -> None:
         """Tell evaluations and checkpoints to this run's record, going on from what was.
 
         Args:
@@ -57,8 +69,10 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
             requests: Obeyed in pauses.
             config: The run's configuration.
             needed: Bytes of a checkpoint, as predicted; 0 where nobody did.
+            questions: Asked at each evaluation between the first step and the last.
         """
         self.folder, self.requests, self.config = folder, requests, config
+        self._questions = questions
         self.first_eval, self.last_eval, self.best = past.first_eval, past.last_eval, past.best
         self.since_best = past.since_best
         self.evaluated_at: int | None = past.last_eval_step
@@ -74,10 +88,19 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         began = time.perf_counter()
         with undisturbed():
             metrics: dict[str, float] = super().evaluate(*arguments, **options)
-        if (loss := metrics.get("eval_loss")) is not None:
-            self._take_evaluation(loss, time.perf_counter() - began)
+            took = time.perf_counter() - began
+            if (loss := metrics.get("eval_loss")) is not None:
+                self._take_evaluation(loss, took)
+            self._ask(took)
         record(self.folder, "status", status="training")
         return metrics
+
+    def _ask(self, took: float) -> None:
+        """The fixed questions, between the first step and the last; they take no longer than the evaluation did."""
+        step, seconds = int(self.state.global_step), max(LEAST_ANSWERING, took)
+        if 0 < step < int(self.state.max_steps):
+            look = self.requests.poll
+            self._questions.record(self.folder, self.model, when="during", step=step, seconds=seconds, look=look)
 
     def _take_evaluation(self, loss: float, seconds: float) -> None:
         step = int(self.state.global_step)
@@ -155,6 +178,33 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         record(self.folder, "checkpoint", step=int(self.state.global_step), path=relative, bytes=size, seconds=seconds)
         drop_old(self.folder, int(self.args.save_total_limit), self.best[1] if self.best else None)
         record(self.folder, "status", status="training")
+
+    def rehearse_saving(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Write what a checkpoint holds most of, and remove it: what could not be saved fails before the first step.
+
+        Args:
+            optimizer: One of the run's kind, with its states.
+
+        Returns:
+            checkpoint_bytes and checkpoint_seconds.
+        """
+        began = time.perf_counter()
+        written = self.folder.checkpoints / ".saving"
+        size = 0
+
+        def save() -> None:
+            nonlocal size
+            shutil.rmtree(written, ignore_errors=True)
+            try:
+                self._save(str(written))
+                torch.save(optimizer.state_dict(), written / "optimizer.pt")
+                size = seal(written)
+            finally:
+                shutil.rmtree(written, ignore_errors=True)
+
+        save_with_room(self.folder, self._needed, save, self.requests.poll, "preflight")
+        self._needed = size
+        return {"checkpoint_bytes": size, "checkpoint_seconds": time.perf_counter() - began}
 
     def _progress(self) -> dict[str, Any]:
         """The state of the sums between two log lines, which Trainer does not keep."""

@@ -54,8 +54,17 @@ def test_a_run_trains_and_its_adapter_loads(
     assert first is not None
     assert last is not None
     assert last < first
-    assert [sample["when"] for sample in shot.samples] == ["before", "after"]
+    asked = [sample["prompt"] for sample in shot.samples[:3]]
+    assert len(set(asked)) == 3
+    assert [(sample["when"], sample["step"]) for sample in shot.samples[::3]] == [
+        ("before", 0),
+        ("during", 3),
+        ("after", 6),
+    ]
+    assert [sample["prompt"] for sample in shot.samples] == asked * 3
     assert shot.preflight["process_bytes"] > 0
+    assert shot.preflight["checkpoint_bytes"] > 10_000
+    assert not list((run / "checkpoints" / ".saving").iterdir())
     assert shot.steps[-1].tokens is not None
     assert shot.steps[-1].tokens > shot.steps[0].tokens  # type: ignore[operator]
     assert stat.S_IMODE(run.stat().st_mode) == 0o700

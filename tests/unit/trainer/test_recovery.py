@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from recommender.config.io import dump_config, load_config
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.ending import run_on_end
+from trainer.ending import run_on_end, unsaid_end
 from trainer.recovery import HARMLESS, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.runfolder import RunFolder
 from trainer.state import RunState
@@ -108,3 +109,13 @@ def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pyt
             os.waitpid(pid, 0)
         except ChildProcessError:
             break
+
+
+def test_a_worker_that_the_kernel_killed_is_explained(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    known = unsaid_end(-signal.SIGKILL, folder, asked=False, by_kernel=True)
+    assert "the host's memory" in str(known["reason"])
+    assert f"lora-wizard resume {folder.id}" in str(known["remedy"])
+    guessed = unsaid_end(-signal.SIGKILL, folder, asked=False)
+    assert guessed["reason"] == "the worker was killed by SIGKILL"
+    assert unsaid_end(-signal.SIGKILL, folder, asked=True, by_kernel=True)["status"] == "stopped"
