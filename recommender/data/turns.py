@@ -11,7 +11,7 @@ Three ways, each proven on the row itself before it is used:
 An answer is trained with the end-of-turn token behind it, and not with the line end that some templates write after
 that token: generation has stopped by then. Generation marks are taken as they stand (some enclose that line end, as
 Transformers' own mask then does); only a missing end-of-turn token is added. When no way is exact, the row is refused
-with its reason.
+with its reason. For conversations of plain turns the places are learnt once for each order of roles (`skeleton`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 from recommender.data.examples import Chat, Message, RowProblem
 from recommender.data.jinja import ChatRenderer, TemplateProblem
+from recommender.data.skeleton import Found, Skeletons
 from recommender.data.templates import ChatTemplate
 from recommender.data.vocabulary import Vocabulary
 
@@ -63,6 +64,7 @@ class TurnFinder:
         self._vocabulary = vocabulary
         self.notes: set[str] = set()
         self.end_of_turn = self._probe_end_of_turn()
+        self._skeletons = Skeletons(self._found)
 
     # What the template can do, found by trying it.
 
@@ -138,6 +140,31 @@ class TurnFinder:
         wanted = [
             index for index, turn in enumerate(messages) if turn.role == "assistant" and turn.train and not turn.empty
         ]
+        plain = not chat.tools and not any(turn.extra for turn in messages)
+        skeleton = self._skeletons.of(messages) if plain else None
+        if skeleton is None:
+            return self._by_rendering(chat, messages, wanted)
+        text = self._render(chat, messages)
+        spans = skeleton.spans(text, messages, wanted)
+        if spans and not self._all_hold(text, spans, messages, wanted):
+            spans = None
+        if spans is None or not skeleton.proven:
+            exact = self._by_rendering(chat, messages, wanted)
+            if spans is not None:
+                skeleton.compare(spans, exact.spans)
+            return exact
+        return RenderedChat(text, spans, len(spans), self._ended(text, spans), skeleton.method)
+
+    def _found(self, messages: Sequence[Message]) -> Found | None:
+        """A conversation of plain turns with all its answers, for the skeleton of its roles."""
+        wanted = [index for index, turn in enumerate(messages) if turn.role == "assistant"]
+        try:
+            found = self._by_rendering(Chat(tuple(messages)), messages, wanted)
+        except RowProblem:
+            return None
+        return found.text, found.spans, found.method
+
+    def _by_rendering(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> RenderedChat:
         if self._renderer(chat).has_marks and (marked := self._by_marks(chat, messages, wanted)):
             return marked
         text = self._render(chat, messages)
@@ -211,7 +238,7 @@ class TurnFinder:
             return None
         found = dict(zip(answers, marked.spans, strict=True))
         spans = [(found[index][0], self._with_end(marked.text, found[index][1])) for index in wanted]
-        if not all(self._holds(marked.text, span, messages[index]) for span, index in zip(spans, wanted, strict=True)):
+        if not self._all_hold(marked.text, spans, messages, wanted):
             return None
         return RenderedChat(marked.text, tuple(spans), len(spans), self._ended(marked.text, spans), "generation marks")
 
@@ -273,6 +300,11 @@ class TurnFinder:
         blanks = len(rest) - len(rest.lstrip())
         token = next((token for token in self.end_of_turn if rest.startswith(token, blanks)), None)
         return stop if token is None else stop + blanks + len(token)
+
+    def _all_hold(
+        self, text: str, spans: Sequence[tuple[int, int]], messages: Sequence[Message], wanted: Sequence[int]
+    ) -> bool:
+        return all(self._holds(text, span, messages[index]) for span, index in zip(spans, wanted, strict=True))
 
     def _holds(self, text: str, span: tuple[int, int], turn: Message) -> bool:
         """Whether the span is this answer, whole or without what the template drops of it (its reasoning)."""
