@@ -173,7 +173,7 @@ def settings(config: FinetuneConfig) -> dict[str, Any]:
 
 
 def unchanged(heats: Sequence[Heat], rows: Sequence[Row]) -> None:
-    """Refuse to mix runs of different plans or of different rows.
+    """Refuse to mix runs of different plans or of different rows. A setting that the line does not know is a new one.
 
     Raises:
         InputError: A line that is there was made with other settings.
@@ -183,10 +183,10 @@ def unchanged(heats: Sequence[Heat], rows: Sequence[Row]) -> None:
         if row.key not in known:
             continue
         one, config = known[row.key]
-        if row.settings == settings(config) and row.rows == one.rows:
-            continue
         now = settings(config)
-        changed = [key for key in now if row.settings.get(key) != now[key]]
+        changed = [key for key, value in row.settings.items() if key not in now or now[key] != value]
+        if not changed and row.rows == one.rows:
+            continue
         what = ", ".join(changed) or "rows"
         raise InputError(
             f"{row.who} on {row.data}, seed {row.seed}, ran with other settings than it would now: {what}.",

@@ -78,7 +78,8 @@ def _warnings(
     if config.data.max_length > model.max_position_embeddings and config.rope_scaling is None:
         yield (
             f"max_length {count(config.data.max_length)} is beyond the model's own context of "
-            f"{count(model.max_position_embeddings)} tokens: shorten it, or set rope_scaling."
+            f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it, or leave "
+            "rope_scaling to the plan."
         )
     if device.simulated:
         yield f"{device.name} is simulated: this plan can be exported, not trained here."

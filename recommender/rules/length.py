@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.config.schema import Goal
+from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile import DataProfile
 from recommender.model.spec import ModelSpec
 from recommender.plan import Reason
@@ -17,19 +17,40 @@ KEEP = 0.995
 """Share of trained tokens that the limit keeps."""
 ASSUMED = 1024
 """Length where no data is known: what the walk-through guide starts with."""
+STRETCH = 4.0
+"""How far a model's context is stretched at most without being asked: what Qwen 2.5's model cards give YaRN."""
+STRETCHED_ALREADY = 100_000
+"""Contexts from which a model was most likely stretched by its makers: it is not stretched again."""
+
+LONG_ROWS = 0.005
+"""Share of rows beyond a model's context from which it is stretched: for fewer, all others would be read less well."""
+
+
+def reach(model: ModelSpec) -> int:
+    """Tokens that the model's positions can be brought to reach: its own context, up to four times that by YaRN."""
+    own = model.max_position_embeddings
+    return own if own >= STRETCHED_ALREADY else int(STRETCH * own)
+
+
+def worth_stretching(data: DataProfile, model: ModelSpec) -> bool:
+    """Whether enough rows are longer than the model's own context."""
+    own = model.max_position_embeddings
+    return reach(model) > own and data.rows_cut(own) >= LONG_ROWS * data.rows
 
 
 def recommended_length(data: DataProfile | None, model: ModelSpec, goal: Goal) -> int:
-    """The smallest multiple of 64 that keeps the wanted share of trained tokens, within the model's own context.
+    """The smallest multiple of 64 that keeps the wanted share of trained tokens, as far as positions reach.
 
     Args:
         data: Token lengths, or None.
-        model: For its context.
+        model: For its context, which is stretched where that share needs it.
         goal: 'best-quality' and 'longest-context' keep every token.
     """
     limit = max(MULTIPLE, model.max_position_embeddings // MULTIPLE * MULTIPLE)
     if data is None or not data.rows:
         return min(limit, ASSUMED)
+    if worth_stretching(data, model):
+        limit = max(limit, reach(model) // MULTIPLE * MULTIPLE)
     if goal in ("best-quality", "longest-context") or not data.trained_tokens:
         return min(limit, _up(data.longest))
     low, high = 1, max(1, _up(data.longest) // MULTIPLE)
@@ -74,7 +95,9 @@ def length(context: Context) -> Mapping[str, Reason]:
                 f"{percent(1 - lost_share(data, wanted))} of trained tokens: {cut}."
             )
         elif lost > 1 - KEEP:
-            why = f"The model's own context ends at {count(model.max_position_embeddings)} tokens: {cut}."
+            own = model.max_position_embeddings
+            stretched = f", and can be stretched to {count(reach(model))}" if value > own else ""
+            why = f"The model's own context ends at {count(own)} tokens{stretched}: {cut}."
         else:
             why = (
                 f"The smallest multiple of {MULTIPLE} that keeps at least "
@@ -140,24 +163,40 @@ def train_on(context: Context) -> Mapping[str, Reason]:
 
 
 def context_extension(context: Context) -> Mapping[str, Reason]:
-    """None: the model's own positions, unless the person stretches them."""
+    """None within the model's own context, YaRN beyond it."""
     length, own = context.config.data.max_length, context.model.max_position_embeddings
-    why = (
-        f"max_length {count(length)} is within the model's own context of {count(own)} tokens."
-        if length <= own
-        else f"max_length {count(length)} is beyond the model's own context of {count(own)} tokens: yarn with factor "
-        f"{-(-length * 10 // own) / 10:g} would cover it, and needs data of that length to learn from."
-    )
+    value: RopeScaling | None = None
+    if length <= own:
+        why = f"max_length {count(length)} is within the model's own context of {count(own)} tokens."
+    elif length > reach(context.model):
+        why = (
+            f"max_length {count(length)} is beyond the model's own context of {count(own)} tokens, and "
+            f"{'it was most likely stretched before' if own >= STRETCHED_ALREADY else 'too far to stretch it'}: "
+            "shorten the rows."
+        )
+    else:
+        value = RopeScaling(rope_type="yarn", factor=stretch_to(length, own))
+        why = (
+            f"max_length {count(length)} is beyond the model's own context of {count(own)} tokens: YaRN stretches its "
+            f"positions {value.factor:g} times. Of the three kinds it loses least and needs least training at the new "
+            "length; short rows are read a little less exactly."
+        )
     return {
         "rope_scaling": Reason(
-            None,
+            value,
             why,
-            "Transformers, rope utilities; Peng et al. 2023 (YaRN)",
-            "high",
-            others="The walk-through guide: leave it off unless rows are longer than the model's context.",
-            costs="none",
+            "Peng et al. 2023 (YaRN), tables 1 and 2; Transformers, rope utilities",
+            "high" if value is None else "medium",
+            others="The walk-through guide: leave it off unless rows are longer than the model's context. Qwen's model "
+            "cards: add YaRN only where long texts are needed, since its factor holds for short ones too.",
+            costs="none" if value is None else "No memory by itself: the length does.",
         )
     }
+
+
+def stretch_to(length: int, own: int) -> float:
+    """The factor that covers a length, in halves: 1.5, 2, 2.5 and so on."""
+    return -(-2 * length // own) / 2
 
 
 RULES = (

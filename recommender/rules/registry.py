@@ -57,12 +57,11 @@ def explain(context: Context, given: Mapping[str, Any]) -> tuple[dict[str, Reaso
 
 def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
     value = value_of(config, key)
-    value = value.model_dump() if isinstance(value, Section) else value
     if value == reason.value:
         return with_fields(reason, why=f"You set this, as is recommended. {reason.why}")
     return with_fields(
         reason,
-        value=value,
+        value=value.model_dump() if isinstance(value, Section) else value,
         why=f"You set this; recommended was {shown(reason.value)}. {reason.why}",
         source=f"you (against: {reason.source})",
     )
@@ -72,4 +71,6 @@ def shown(value: Any) -> str:
     """A value as it stands in the configuration file."""
     from recommender.config.io import value_text
 
+    if isinstance(value, Section):
+        return ", ".join(f"{key} {shown(each)}" for key, each in value.model_dump().items())
     return value_text(value)

@@ -34,6 +34,8 @@ def choices(key: str, plan: Plan) -> list[Any]:
         return _targets(plan)
     if key == "data.template":
         return _templates(plan)
+    if key == "rope_scaling":
+        return _stretches(plan)
     from recommender.config.keys import fields
 
     values: list[Any] = []
@@ -70,6 +72,16 @@ def _templates(plan: Plan) -> list[Any]:
     names: list[Any] = ["auto", *load_templates()]
     current = plan.config.data.template
     return names if current in names else [*names, current]
+
+
+def _stretches(plan: Plan) -> list[Any]:
+    from recommender.config.schema import RopeScaling
+    from recommender.rules.length import stretch_to
+
+    factor = max(2.0, stretch_to(plan.config.data.max_length, plan.model.max_position_embeddings))
+    values: list[Any] = [None, *(RopeScaling(rope_type=kind, factor=factor) for kind in ("yarn", "dynamic", "linear"))]
+    current = plan.config.rope_scaling
+    return values if current in values else [*values, current]
 
 
 def description(key: str) -> str:

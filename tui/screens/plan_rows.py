@@ -29,10 +29,14 @@ class Setting:
     """Short text beside it, derived from the plan."""
     adapter: bool = False
     """Whether it only means something when an adapter is trained."""
+    only: Callable[[Plan], bool] = field(default=lambda _plan: True)
+    """Whether it means something for this plan."""
 
 
 def value_text(key: str, value: Any) -> str:
     """A value as the form shows it."""
+    from recommender.config.schema import RopeScaling
+
     if key == "model":
         return clean(str(value).rstrip("/").rpartition("/")[2])
     if isinstance(value, bool) or value is None:
@@ -41,6 +45,8 @@ def value_text(key: str, value: Any) -> str:
         return small(value)
     if isinstance(value, list):
         return ", ".join(clean(str(item)) for item in value) or "none"
+    if isinstance(value, RopeScaling):
+        return f"{value.rope_type} × {value.factor:g}"
     if isinstance(value, dict):
         return ", ".join(f"{clean(str(k))}: {v}" for k, v in value.items()) or "none"
     return clean(str(value))
@@ -90,6 +96,16 @@ def _covers(plan: Plan) -> str:
     if data is None or not data.trained_tokens:
         return ""
     return f"covers {percent(data.trained_at(length) / data.trained_tokens)}"
+
+
+def _is_long(plan: Plan) -> bool:
+    """Whether rows go beyond the model's own context, or its positions are stretched."""
+    return plan.config.rope_scaling is not None or plan.config.data.max_length > plan.model.max_position_embeddings
+
+
+def _reach(plan: Plan) -> str:
+    rope, own = plan.config.rope_scaling, plan.model.max_position_embeddings
+    return f"own context {count(own)}" if rope is None else f"{count(own)} → {count(int(own * rope.factor))}"
 
 
 def _steps(plan: Plan) -> str:
@@ -147,6 +163,7 @@ SETTINGS: tuple[Setting, ...] = (
         _batch,
     ),
     Setting("max_length", ("data.max_length",), note=_covers),
+    Setting("rope_scaling", ("rope_scaling",), note=_reach, only=_is_long),
     Setting("packing", ("data.packing",), note=_packing),
     Setting("epochs", ("training.num_train_epochs",), note=_steps),
     Setting("precision", ("training.precision",), note=_precision),
@@ -187,4 +204,4 @@ ADVANCED_KEY = "advanced"
 def shown_settings(plan: Plan, *, advanced: bool) -> list[Setting]:
     """The rows that mean something for this plan."""
     rows = [*SETTINGS, *(ADVANCED if advanced else ())]
-    return [row for row in rows if plan.config.method != "full" or not row.adapter]
+    return [row for row in rows if row.only(plan) and (plan.config.method != "full" or not row.adapter)]

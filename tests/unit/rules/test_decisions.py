@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.config.schema import Goal
+from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile import DataProfile
 from recommender.rules.batch import effective_batch, micro_batches
-from recommender.rules.length import recommended_length
+from recommender.rules.length import reach, recommended_length
 from recommender.rules.precision import needs_eager
 from recommender.rules.registry import RULES
 from recommender.rules.running import recommended_eval_fraction
@@ -39,9 +39,35 @@ def test_the_length_is_the_smallest_multiple_of_64_that_keeps_enough(lengths: li
     assert recommended_length(data, LLAMA_8B, "best-quality") >= data.longest
 
 
-def test_the_length_ends_where_the_model_does() -> None:
-    assert recommended_length(profile([100_000]), SMOLLM, "balanced") == SMOLLM.max_position_embeddings
+def test_the_length_ends_where_positions_do() -> None:
+    own = SMOLLM.max_position_embeddings
+    assert recommended_length(profile([100_000]), SMOLLM, "balanced") == reach(SMOLLM) == 4 * own
+    assert recommended_length(profile([100_000] + 300 * [100]), SMOLLM, "balanced") == own, "one row in 301 is few"
+    assert recommended_length(profile([1_000_000]), LLAMA_8B, "balanced") == LLAMA_8B.max_position_embeddings
     assert recommended_length(None, SMOLLM, "balanced") == 1024
+
+
+def test_positions_are_stretched_beyond_the_models_own_context_only() -> None:
+    from recommender.recommend import recommend, replan
+    from tests.unit.plan.facts import EXAMPLE, H200
+
+    assert recommend(SMOLLM, H200, EXAMPLE).config.rope_scaling is None
+    long = recommend(SMOLLM, H200, rows(2_000, 3_000))
+    assert long.config.data.max_length > SMOLLM.max_position_embeddings
+    assert long.config.rope_scaling == RopeScaling(rope_type="yarn", factor=2)
+    assert "stretches its positions 2 times" in long.reasons["rope_scaling"].why
+
+    edited = replan(recommend(SMOLLM, H200, EXAMPLE), {"data.max_length": 20_000})
+    assert edited.config.rope_scaling == RopeScaling(rope_type="yarn", factor=2.5)
+    refused = replan(edited, {"rope_scaling": None})
+    assert refused.config.rope_scaling is None
+    assert any("own context" in warning for warning in refused.warnings)
+    assert "recommended was rope_type yarn, factor 2.5" in refused.reasons["rope_scaling"].why
+    assert replan(refused, {}, ["rope_scaling"]).config.rope_scaling == edited.config.rope_scaling
+
+    beyond = recommend(LLAMA_8B, H200, EXAMPLE, overrides={"data.max_length": 200_000})
+    assert beyond.config.rope_scaling is None
+    assert "stretched before" in beyond.reasons["rope_scaling"].why
 
 
 @pytest.mark.parametrize(
