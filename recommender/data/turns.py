@@ -140,7 +140,7 @@ class TurnFinder:
         wanted = [
             index for index, turn in enumerate(messages) if turn.role == "assistant" and turn.train and not turn.empty
         ]
-        plain = not chat.tools and not any(turn.extra for turn in messages)
+        plain = not chat.tools and not any(turn.extra or self._ends_in(turn.content) for turn in messages)
         skeleton = self._skeletons.of(messages) if plain else None
         if skeleton is None:
             return self._by_rendering(chat, messages, wanted)
@@ -154,6 +154,10 @@ class TurnFinder:
                 skeleton.compare(spans, exact.spans)
             return exact
         return RenderedChat(text, spans, len(spans), self._ended(text, spans), skeleton.method)
+
+    def _ends_in(self, content: str) -> bool:
+        """Whether a turn itself holds the token that ends one, which makes its end a question."""
+        return any(token in content for token in self.end_of_turn)
 
     def _found(self, messages: Sequence[Message]) -> Found | None:
         """A conversation of plain turns with all its answers, for the skeleton of its roles."""
