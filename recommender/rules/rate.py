@@ -18,14 +18,18 @@ from recommender.units import count, small
 
 LORA_FACTOR = 10
 """LoRA's best rate over full fine-tuning's (LoRA Without Regret: 9.8 on average)."""
-SHORT_RUN = 100
-SHORT_FACTOR = 1.5
-"""In runs of about 100 steps LoRA's best rate is 15 rather than 10 times the full rate (LoRA Without Regret)."""
+SWEPT_STEPS = 780
+SHORT_EXPONENT = 0.2
+"""How the rate rises in runs shorter than the sweep's: in runs of about 100 steps LoRA's best rate is 15 rather than 10
+times the full rate (LoRA Without Regret), and 1.5 = (780 / 100)^0.2. Shorter ones are extrapolated, to 10 steps; that
+longer horizons want less is also what Bjorck et al. 2024 measured in pre-training."""
+FEWEST_STEPS = 10
 SWEPT_BATCH = 128
 BATCH_EXPONENT = 0.25
-"""How the rate follows a batch below the swept one. Noise alone would make it the square root (Malladi et al. 2022, on
-Adam); guides that use 1e-4 to 2e-4 at batches of 8 to 16 were never tuned against it. Halfway, in the logarithm,
-between that and no effect; unmeasured."""
+"""How the rate follows a batch below the swept one in a run as long as the sweep's. Noise alone would make it the
+square root (Malladi et al. 2022, on Adam); Marek et al. 2025 keep the rate down to batches of one. Halfway, in the
+logarithm, between the two. Noise adds up over steps as a random walk does, and the square root is a rule for runs that
+it dominates: shorter ones take the exponent times sqrt(steps / 780). Unmeasured for LoRA."""
 
 
 def base_rate(model: ModelSpec, r: int) -> float:
@@ -44,15 +48,20 @@ def scale_factor(lora: Lora) -> float:
 
 
 def length_factor(steps: int | None) -> float:
-    """1.5 for runs of up to 100 steps, 1 from twice that on, between them along a line."""
-    if steps is None or steps >= 2 * SHORT_RUN:
+    """More in runs shorter than the sweep's: 1.5 times at 100 steps, 1.9 at 30."""
+    if steps is None or steps >= SWEPT_STEPS:
         return 1.0
-    return SHORT_FACTOR - (SHORT_FACTOR - 1) * max(0, steps - SHORT_RUN) / SHORT_RUN
+    return float((SWEPT_STEPS / max(FEWEST_STEPS, steps)) ** SHORT_EXPONENT)
 
 
-def batch_factor(effective: int) -> float:
-    """The fourth root of the batch over 128 below it, 1 from there on."""
-    return float(min(1.0, effective / SWEPT_BATCH) ** BATCH_EXPONENT)
+def batch_exponent(steps: int | None) -> float:
+    """How strongly the rate follows the batch: less in short runs."""
+    return BATCH_EXPONENT * sqrt(min(1.0, (SWEPT_STEPS if steps is None else steps) / SWEPT_STEPS))
+
+
+def batch_factor(effective: int, steps: int | None) -> float:
+    """The batch over 128 to that exponent below it, 1 from there on."""
+    return float(min(1.0, effective / SWEPT_BATCH) ** batch_exponent(steps))
 
 
 def two_digits(rate: float) -> float:
@@ -79,7 +88,8 @@ def rate(context: Context) -> Mapping[str, Reason]:
         "training.learning_rate": Reason(
             value,
             " ".join(sentences),
-            "fitted to Thinking Machines' chat_sl sweep of 18 models (tinker-cookbook); LoRA Without Regret (2025)",
+            "fitted to Thinking Machines' chat_sl sweep of 18 models (tinker-cookbook); LoRA Without Regret (2025) on "
+            "short runs; Malladi et al. 2022 and Marek et al. 2025 on batches",
             _confidence(context, row),
             evidence=_evidence(row),
             others="The Unsloth guide starts at 2e-4; LLaMA-Factory's default is 5e-5 and its newcomer recipe 1e-4; "
@@ -111,14 +121,21 @@ def _factors(context: Context) -> list[tuple[float, str]]:
     ]
     if config.method == "full":
         found = [(1 / LORA_FACTOR, "Full fine-tuning takes a tenth.")]
-    length, noise = length_factor(steps), batch_factor(batch)
+    length, noise = length_factor(steps), batch_factor(batch, steps)
     if steps is not None:
-        found.append((length, f"A run of {count(steps)} steps is short, which wants more: × {length:.2f}."))
+        found.append(
+            (
+                length,
+                f"A run of {count(steps)} steps is shorter than the {SWEPT_STEPS} of the sweep, which wants more: × "
+                f"({SWEPT_STEPS} / {max(FEWEST_STEPS, steps)})^{SHORT_EXPONENT:g} = {length:.2f}.",
+            )
+        )
+    less = "" if length == 1 else ", and matters less in a short run"
     found.append(
         (
             noise,
-            f"Smaller batches are noisier than the {SWEPT_BATCH} of the sweep: × ({batch} / {SWEPT_BATCH})^"
-            f"{BATCH_EXPONENT:g} = {noise:.2f}, between no effect and Adam's square-root rule.",
+            f"A batch of {batch} is noisier than the {SWEPT_BATCH} of the sweep{less}: × ({batch} / {SWEPT_BATCH})^"
+            f"{batch_exponent(steps):.2g} = {noise:.2f}, between no effect and Adam's square-root rule.",
         )
     )
     return found

@@ -14,7 +14,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Reason
 from recommender.rules.base import Context
-from recommender.rules.rate import base_rate, rate, two_digits
+from recommender.rules.rate import base_rate, batch_factor, length_factor, rate, two_digits
 from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows
 
 LLAMA_70B = model("llama-3.3-70b-instruct")
@@ -83,10 +83,19 @@ def test_a_smaller_batch_takes_less_and_a_short_run_more() -> None:
     large = advise(LLAMA_8B, training__gradient_accumulation_steps=128).value
     assert advise(LLAMA_8B, training__gradient_accumulation_steps=256).value == large
     assert advise(LLAMA_8B).value == pytest.approx(large * (16 / 128) ** 0.25, rel=0.03)
-    short = advise(LLAMA_8B, training__max_steps=60)
-    assert short.value == pytest.approx(advise(LLAMA_8B).value * 1.5, rel=0.03)
-    assert "60 steps is short" in short.why
+    assert advise(LLAMA_8B, training__max_steps=1000).value == advise(LLAMA_8B).value
     assert "short" not in advise(LLAMA_8B, training__max_steps=1000).why
+    short = advise(LLAMA_8B, training__max_steps=100, training__gradient_accumulation_steps=128)
+    assert short.value == pytest.approx(large * 1.5, rel=0.03)
+    assert "100 steps is shorter than the 780" in short.why
+
+
+def test_the_batch_matters_less_the_shorter_the_run() -> None:
+    factors = [batch_factor(4, steps) for steps in (10, 30, 100, 780, 10_000, None)]
+    assert factors == sorted(factors, reverse=True)
+    assert factors[3] == factors[4] == factors[5] == pytest.approx((4 / 128) ** 0.25)
+    assert batch_factor(4, 195) == pytest.approx((4 / 128) ** 0.125)
+    assert [length_factor(steps) for steps in (1, 10, 780, None)] == pytest.approx([78**0.2, 78**0.2, 1, 1])
 
 
 def test_the_regret_of_the_sweep_is_within_its_limits() -> None:
