@@ -43,7 +43,7 @@ from trainer.tryout import Result, Trial, run_trials
 SEEDS = (1, 2)
 TRAINED_TOKENS = 20_000
 HELD_OUT = 48
-LONGEST = 512
+LONGEST = 768
 """Rows of more tokens are left out, so that no contestant's length limit cuts any."""
 RESULTS = Path(__file__).parent / "results" / "contest.jsonl"
 RULES = ("recommender/rules", "recommender/search.py", "presets/evidence")
