@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, NoError
 from trainer.children import ask
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
+
+if TYPE_CHECKING:
+    from recommender.model.spec import ModelSpec
 
 
 def merge_run(run: Path, into: Path) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def _check(folder: RunFolder, into: Path) -> None:
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is there already.", remedy="Name a new folder.")
     spec = read_model(config.model, revision=config.revision)
+    _require_memory(spec)
     needed = 2 * spec.total_parameters
     place = next(parent for parent in into.absolute().parents if parent.exists())
     free = shutil.disk_usage(place).free
@@ -71,4 +75,22 @@ def _check(folder: RunFolder, into: Path) -> None:
         raise InputError(
             f"The disk of {place} has {gib(free)} free and the merged model needs {gib(needed)}.",
             remedy="Free some room, or name a folder on another disk.",
+        )
+
+
+def _require_memory(spec: ModelSpec) -> None:
+    """One file of the base and what becomes of it are in memory at once; in fp32 the weight that is being merged."""
+    import psutil
+
+    from recommender.machine.host import read_host
+    from recommender.units import gib
+
+    files = [path.stat().st_size for path in spec.path.glob("*.safetensors")] if spec.path else []
+    packed = 4 if spec.quantization else 1
+    needed = (1 + packed) * max(files, default=0)
+    free = min(psutil.virtual_memory().available, read_host(Path.home()).ram_available)
+    if free < needed:
+        raise InputError(
+            f"{gib(free)} of memory are free and merging one file of {spec.name} needs {gib(needed)}.",
+            remedy="Close something that uses memory, or merge on a larger machine.",
         )

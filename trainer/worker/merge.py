@@ -1,135 +1,123 @@
 """`python -m trainer.worker.merge RUN FOLDER`: base and adapter into one 16-bit model, shard by shard, then verified.
 
-For each weight with an adapter W + s·B·A is computed in fp32 and rounded once (LoRA, arXiv:2106.09685, section 4.1;
-s = alpha / r, or alpha / √r with rank-stabilised LoRA, arXiv:2312.03732). Only one shard of the base is in memory at a
-time; the verification afterwards loads one model after the other. Prints one JSON line.
+Each weight is merged in fp32 and rounded once, with only one file of the base in memory at a time; a base that is
+packed in 4 bits on disk is unpacked. The verification afterwards loads one model after the other: on the GPU where it
+fits there, in fp32 where the host has room, else in the files' own dtype, whose pages the kernel may drop and read
+again. Prints one JSON line.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import math
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import torch
-from peft import LoraConfig
-from peft.utils.other import get_pattern_key
+from bitsandbytes.nn import Linear4bit
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.model.reader import read_model
 from trainer.runfolder import RunFolder
+from trainer.worker.merged_weights import Adapter, off_and_agreement, unpacked
 
-PREFIX: Final = "base_model.model."
 PROMPTS: Final = ("The capital of France is", "def add(a, b):\n    return", "Dear customer, thank you for")
 MOST_OFF: Final = 0.25
 """Of the distance that the adapter moves the logits, how far the merged model may be off: 16-bit rounding stays well
 below, a wrong scale or a missed module does not."""
 DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.bfloat16}
 COPIED: Final = ("*.json", "*.model", "*.jinja", "*.txt", "LICENSE*", "NOTICE*")
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def merge(run: RunFolder, into: Path) -> dict[str, Any]:
     """Merge a run's adapter.
 
     Args:
-        run: The run; its adapter must be plain LoRA.
+        run: The run.
         into: A folder that exists and is empty.
 
     Returns:
         What was written and how far the result is off.
 
     Raises:
-        InputError: An adapter or a base that cannot be merged this way. NoError: The result is not base + adapter.
+        InputError: A base that cannot be merged into. NoError: The result is not base + adapter.
     """
     config = load_config(run.effective_config)
     spec = read_model(config.model, revision=config.revision)
     if spec.path is None or not spec.has_weights:
         raise InputError(f"{spec.name} has no weights here.", remedy="Download the base model first.")
-    if spec.quantization is not None:
-        raise InputError(
-            f"{spec.name} is quantised on disk ({spec.quantization}); a 16-bit model cannot be made from it exactly.",
-            remedy="Set `model` in the run's config.effective.yaml to the 16-bit original and merge again.",
-        )
-    lora = LoraConfig.from_pretrained(str(run.adapter))
-    deltas = _Deltas(run.adapter, lora)
+    adapter = Adapter(run.adapter)
     dtype = DTYPES[config.training.precision]
-    written = _write_shards(Path(spec.path), into, deltas, dtype)
-    if deltas.unused:
+    written = _write_shards(Path(spec.path), into, adapter, dtype)
+    if adapter.unused:
         raise InputError(
-            f"The base's files have no weights named like {sorted(deltas.unused)[0]}.",
+            f"The base's files have no weights named like {sorted(adapter.unused)[0]}.",
             remedy="This model is stored in another form than it is trained in: use PEFT's merge_and_unload on it.",
         )
-    _copy_rest(Path(spec.path), run.adapter, into, dtype)
-    return {**written, "modules": deltas.count, **verify(Path(spec.path), run.adapter, into, dtype)}
+    _copy_rest(Path(spec.path), run.adapter, into, dtype, untied=HEAD in written.pop("names"))
+    return {**written, "modules": adapter.count, **verify(Path(spec.path), run.adapter, into, dtype)}
 
 
-class _Deltas:
-    """What the adapter adds to each weight."""
-
-    def __init__(self, adapter: Path, lora: LoraConfig) -> None:
-        odd = {"use_dora": lora.use_dora, "modules_to_save": lora.modules_to_save, "bias": lora.bias != "none"}
-        if wrong := [name for name, there in odd.items() if there]:
-            raise InputError(
-                f"An adapter with {', '.join(wrong)} cannot be merged shard by shard.",
-                remedy="Use PEFT: PeftModel.from_pretrained(base, adapter).merge_and_unload(), with the whole in RAM.",
-            )
-        self._lora = lora
-        self._weights = load_file(str(adapter / "adapter_model.safetensors"))
-        names = [key.removesuffix(".lora_A.weight") for key in self._weights if key.endswith(".lora_A.weight")]
-        self.count = len(names)
-        self.unused = {name.removeprefix(PREFIX) for name in names}
-
-    def of(self, module: str) -> torch.Tensor | None:
-        """(out, in) in fp32; None for a module without an adapter."""
-        if module not in self.unused:
-            return None
-        self.unused.discard(module)
-        a = self._weights[f"{PREFIX}{module}.lora_A.weight"].float()
-        b = self._weights[f"{PREFIX}{module}.lora_B.weight"].float()
-        delta: torch.Tensor = (b @ a) * self._scale(module)
-        return delta
-
-    def _scale(self, module: str) -> float:
-        lora = self._lora
-        rank = lora.rank_pattern.get(get_pattern_key(list(lora.rank_pattern), module), lora.r)
-        alpha = lora.alpha_pattern.get(get_pattern_key(list(lora.alpha_pattern), module), lora.lora_alpha)
-        return float(alpha / math.sqrt(rank) if lora.use_rslora else alpha / rank)
-
-
-def _write_shards(base: Path, into: Path, deltas: _Deltas, dtype: torch.dtype) -> dict[str, Any]:
+def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str, Any]:
     """One file of the base at a time, under its own name."""
     index: dict[str, str] = {}
     total = 0
-    for shard in sorted(base.glob("*.safetensors")):
-        tensors = {}
-        with safe_open(str(shard), framework="pt") as stream:
-            for name in stream.keys():  # noqa: SIM118 - it is no mapping
-                tensor = stream.get_tensor(name)
-                delta = deltas.of(name.removesuffix(".weight")) if name.endswith(".weight") else None
-                if delta is not None:
-                    tensor = tensor.float() + (delta.T if deltas._lora.fan_in_fan_out else delta)
-                tensors[name] = tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor
-                index[name] = shard.name
-                total += tensors[name].numel() * tensors[name].element_size()
-        save_file(tensors, str(into / shard.name), metadata={"format": "pt"})
-        print(f"wrote {shard.name}", file=sys.stderr, flush=True)
-        del tensors
+
+    def write(tensors: dict[str, torch.Tensor], file: str) -> None:
+        nonlocal total
+        save_file(tensors, str(into / file), metadata={"format": "pt"})
+        index.update(dict.fromkeys(tensors, file))
+        total += sum(tensor.nbytes for tensor in tensors.values())
+        print(f"wrote {file}", file=sys.stderr, flush=True)
+
+    files = sorted(base.glob("*.safetensors"))
+    extra = _extra(files, adapter, dtype)
+    for shard in files:
+        # Into the first file: where there is one only, loaders look into no other.
+        write(_merged_shard(shard, adapter, dtype) | extra, shard.name)
+        extra = {}
         gc.collect()
     shards = sorted(set(index.values()))
     if len(shards) > 1:
         document = {"metadata": {"total_size": total}, "weight_map": index}
         (into / "model.safetensors.index.json").write_text(json.dumps(document, indent=2))
-    return {"path": str(into), "shards": len(shards), "bytes": total}
+    return {"path": str(into), "shards": len(shards), "bytes": total, "names": frozenset(index)}
 
 
-def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype) -> None:
+def _merged_shard(shard: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    tensors = {}
+    with safe_open(str(shard), framework="pt") as stream:
+        raw = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - it is no mapping
+    for name in list(raw):
+        plain = unpacked(name, raw)
+        if plain is not None:
+            merged = adapter.merged(name, plain)
+            tensors[name] = merged.to(dtype).contiguous() if merged.is_floating_point() else merged
+    return tensors
+
+
+def _extra(files: Sequence[Path], adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Trained weights that the base has none of; and its embedding as a head, where only one of the two was trained."""
+    place: dict[str, Path] = {}
+    for file in files:
+        with safe_open(str(file), framework="pt") as stream:
+            place |= dict.fromkeys(stream.keys(), file)
+    found = {name: tensor.to(dtype).contiguous() for name, tensor in adapter.beyond(place)}
+    if EMBEDDING in adapter.whole and EMBEDDING in place and HEAD not in place.keys() | found.keys():
+        with safe_open(str(place[EMBEDDING]), framework="pt") as stream:
+            found[HEAD] = stream.get_tensor(EMBEDDING).to(dtype).contiguous()
+    return found
+
+
+def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, untied: bool) -> None:
     """Configuration and tokenizer; the adapter's tokenizer files win, for it was trained with those."""
     skipped = {"adapter_config.json", "model.safetensors.index.json", "sealed.json"}
     for source in (base, adapter):
@@ -141,6 +129,8 @@ def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype) -> Non
     config.pop("quantization_config", None)
     config.pop("torch_dtype", None)
     config["dtype"] = str(dtype).removeprefix("torch.")
+    if untied:
+        config["tie_word_embeddings"] = False
     (into / "config.json").write_text(json.dumps(config, indent=2))
 
 
@@ -156,18 +146,26 @@ def verify(base: Path, adapter: Path, merged: Path, dtype: torch.dtype) -> dict[
     """
     plain, tuned = _logits(base, adapter, dtype)
     (result,) = _logits(merged, None, dtype)
-    moved = float((tuned - plain).norm())
-    off = float((result - tuned).norm())
-    agreement = float((result.argmax(-1) == tuned.argmax(-1)).float().mean())
+    off, moved, agreement = off_and_agreement(plain, tuned, result)
     share = off / moved if moved > 0 else off
     # An adapter that moves next to nothing is lost in the rounding to 16 bits of the logits themselves.
     noise = float(tuned.norm()) * torch.finfo(dtype).eps
-    if not math.isfinite(off) or off > max(MOST_OFF * moved, 4 * noise):
+    if off > max(MOST_OFF * moved, 4 * noise):
         raise NoError(
             f"The merged model is not base + adapter: its logits are off by {share:.0%} of what the adapter changes.",
             remedy="Keep the adapter and report this; PEFT's merge_and_unload may do.",
         )
     return {"off": share, "agreement": agreement, "positions": int(tuned.shape[0])}
+
+
+def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """Where a model of this folder is loaded to, and in which dtype; see the module's first words."""
+    size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+    if torch.cuda.is_available() and 1.3 * size < torch.cuda.mem_get_info()[0]:
+        return {"dtype": dtype, "device_map": {"": 0}}
+    # Products in fp32 on a CPU: what is compared are the weights, not a processor's 16-bit sums.
+    roomy = 2.6 * size < psutil.virtual_memory().available
+    return {"dtype": torch.float32 if roomy else dtype, "device_map": {"": "cpu"}}
 
 
 def _logits(path: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
@@ -176,11 +174,12 @@ def _logits(path: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(path))
-    cuda = torch.cuda.is_available()
-    # Products in fp32 on a CPU: what is compared are the weights, not a processor's 16-bit sums.
-    model = AutoModelForCausalLM.from_pretrained(
-        str(path), dtype=dtype if cuda else torch.float32, device_map={"": 0 if cuda else "cpu"}, use_safetensors=True
-    )
+    place = _place(path, dtype)
+    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **place)
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # Packed by somebody who computes in another dtype.
+            module.compute_dtype = place["dtype"]
     found = [_of(model, tokenizer)]
     if adapter is not None:
         model = PeftModel.from_pretrained(model, str(adapter))

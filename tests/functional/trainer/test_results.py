@@ -87,16 +87,3 @@ def test_merge_chat_and_compare(make_config: MakeConfig, tmp_path: Path, tiny_mo
     shown = cli("--runs", runs, "compare", run.name, other.name)
     assert shown.returncode == 0, shown.stderr
     assert "training.learning_rate" in shown.stdout
-
-
-def test_an_adapter_of_another_kind_is_refused(tmp_path: Path, make_config: MakeConfig) -> None:
-    run = launch(make_config(), plan_document={"estimate": {}}, device=CPU, runs=tmp_path / "runs")
-    wait_for(run, ended)
-    weights = run / "adapter" / "adapter_config.json"
-    document = json.loads(weights.read_text())
-    document["use_dora"] = True
-    weights.write_text(json.dumps(document))
-    with pytest.raises(InputError, match="cannot be merged shard by shard"):
-        merge_run(run, tmp_path / "merged")
-    assert not (tmp_path / "merged").exists()
-    assert not list(tmp_path.glob(".merged*"))
