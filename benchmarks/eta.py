@@ -20,6 +20,7 @@ from pathlib import Path
 from recommender.config.schema import Data, FinetuneConfig, Quantization, Run, Training
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
+from trainer.columns import Steps
 from trainer.launch import launch
 from trainer.reader import RunReader, Snapshot
 from tui.run.history import seconds_left
@@ -63,7 +64,7 @@ def run_to_its_end(here: Path, steps: int) -> Snapshot:
 
 def as_it_was(shot: Snapshot, step: int) -> Snapshot:
     """The run as the dashboard saw it when this step had just been taken."""
-    known = [point for point in shot.steps if point.step <= step]
+    known = Steps.of(point for point in shot.steps if point.step <= step)
     return replace(shot, steps=known, state=replace(shot.state, status="training"), died="")
 
 

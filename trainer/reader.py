@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,36 +13,22 @@ from typing import Any, Final
 
 import yaml
 
+from trainer.columns import Readings, StepPoint, Steps, device_table, device_values, step_table, step_values
 from trainer.events import SILENCE_SECONDS
 from trainer.runfolder import RunFolder
 from trainer.state import RunState, number, read_state, whole
 from trainer.tail import Tail, last_lines
 
+__all__ = ["EvalPoint", "RunReader", "Snapshot", "StepPoint"]
+
 RECENT_EVENTS: Final = 500
+CHUNK_BYTES: Final = 2 * 2**20
+"""Read at once: what is parsed of a long run is in memory in parts only."""
 LOG_LINES: Final = 200
 SHOWN: Final = frozenset(
     {"status", "start", "preflight", "eval", "checkpoint", "sample", "command", "warning", "recovery", "on_end", "end"}
 )
 """Kinds that a person reads one by one; steps and device readings are curves."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepPoint:
-    """One optimizer step. None where the worker did not say (or said NaN)."""
-
-    step: int
-    t: float
-    epoch: float | None
-    loss: float | None
-    learning_rate: float | None
-    grad_norm: float | None
-    tokens: int | None
-    """Tokens so far."""
-    tokens_per_second: float | None
-    step_seconds: float | None
-    memory_bytes: int | None
-    finite: bool = True
-    """False when the loss was NaN or infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +53,7 @@ class Snapshot:
     """Whether its supervisor or worker still runs."""
     died: str
     """What happened when it ended without saying so; empty otherwise."""
-    steps: Sequence[StepPoint]
+    steps: Steps
     evals: Sequence[EvalPoint]
     events: Sequence[Mapping[str, Any]]
     """The latest events that a person reads one by one."""
@@ -77,10 +64,14 @@ class Snapshot:
     preflight: Mapping[str, Any]
     end: Mapping[str, Any]
     devices: Sequence[Mapping[str, Any]]
-    """Device readings, oldest first."""
+    """The latest device readings, oldest first."""
     log: tuple[str, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
     """config.effective.yaml as it stands."""
+    readings: Readings = field(default_factory=lambda: Readings(device_table(), 0))
+    """All device readings, as columns."""
+    behind: bool = False
+    """Whether more is in the folder than was read yet."""
 
     @property
     def status(self) -> str:
@@ -105,7 +96,8 @@ class RunReader:
         self.folder = RunFolder(path)
         self.clock = clock
         self._tail = Tail(self.folder.events)
-        self._steps: list[StepPoint] = []
+        self._steps = step_table()
+        self._readings = device_table()
         self._evals: list[EvalPoint] = []
         self._samples: list[Mapping[str, Any]] = []
         self._checkpoints: list[Mapping[str, Any]] = []
@@ -113,10 +105,22 @@ class RunReader:
         self._events: deque[Mapping[str, Any]] = deque(maxlen=RECENT_EVENTS)
         self._latest: dict[str, Mapping[str, Any]] = {}
 
-    def poll(self) -> Snapshot:
-        """Take in what is new and return the run as it is now."""
-        for document in self._tail.documents():
-            self._take(document)
+    def poll(self, seconds: float | None = None) -> Snapshot:
+        """Take in what is new and return the run as it is now.
+
+        Args:
+            seconds: After which the rest is left to the next call; all is read when None.
+        """
+        until = time.monotonic() + (math.inf if seconds is None else seconds)
+        behind = True
+        while behind and time.monotonic() < until:
+            before = self._tail.offset
+            for document in self._tail.documents(CHUNK_BYTES):
+                self._take(document)
+            behind = self._tail.offset - before >= CHUNK_BYTES
+        return self._snapshot(behind)
+
+    def _snapshot(self, behind: bool) -> Snapshot:
         now = self.clock()
         state = read_state(self.folder)
         if (end := self._latest.get("end")) and not state.ended:
@@ -130,7 +134,7 @@ class RunReader:
             state=state,
             alive=alive,
             died="" if alive or state.ended else _death(state, now, log),
-            steps=tuple(self._steps),
+            steps=Steps(self._steps),
             evals=tuple(self._evals),
             events=tuple(self._events),
             samples=tuple(self._samples),
@@ -139,8 +143,10 @@ class RunReader:
             preflight=self._latest.get("preflight", {}),
             end=self._latest.get("end", {}),
             devices=tuple(self._devices),
+            readings=Readings(self._readings, len(self._readings)),
             log=log,
             config=self._config,
+            behind=behind,
         )
 
     @cached_property
@@ -156,11 +162,13 @@ class RunReader:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("kind")
+        if kind == "step":
+            # Almost every line is one.
+            self._take_step(event)
+            return
         if kind in SHOWN:
             self._events.append(event)
         match kind:
-            case "step":
-                self._take_step(event)
             case "eval":
                 self._take_eval(event)
             case "sample":
@@ -169,6 +177,7 @@ class RunReader:
                 self._checkpoints.append(event)
             case "device":
                 self._devices.append(event)
+                self._readings.append(device_values(event, self._at(number(event.get("t")))))
             case "start":
                 self._latest["start"] = event
                 self._go_back(whole(event.get("resumed_from")))
@@ -184,7 +193,8 @@ class RunReader:
     def _go_back(self, step: int | None) -> None:
         """A resumed run counts from its checkpoint: what was trained after it is trained again."""
         kept = step or 0
-        self._steps = [point for point in self._steps if point.step <= kept]
+        self._steps = self._steps.up_to("step", kept)
+        self._readings = self._readings.up_to("at", kept)
         self._evals = [point for point in self._evals if point.step <= kept]
         self._samples = [sample for sample in self._samples if (whole(sample.get("step")) or 0) <= kept]
         self._checkpoints = [saved for saved in self._checkpoints if (whole(saved.get("step")) or 0) <= kept]
@@ -192,22 +202,18 @@ class RunReader:
     def _take_step(self, event: Mapping[str, Any]) -> None:
         if (step := whole(event.get("step"))) is None:
             return
-        loss = number(event.get("loss"))
-        self._steps.append(
-            StepPoint(
-                step=step,
-                t=number(event.get("t")) or 0.0,
-                epoch=number(event.get("epoch")),
-                loss=loss,
-                learning_rate=number(event.get("learning_rate")),
-                grad_norm=number(event.get("grad_norm")),
-                tokens=whole(event.get("tokens")),
-                tokens_per_second=number(event.get("tokens_per_second")),
-                step_seconds=number(event.get("step_seconds")),
-                memory_bytes=whole(event.get("memory_bytes")),
-                finite=loss is not None or event.get("loss") is None,
-            )
-        )
+        if self._steps and step <= self._steps.value("step", -1):
+            # A step that comes again without a start that said so: only a damaged record has that.
+            self._steps = self._steps.up_to("step", step - 1)
+        self._steps.append(step_values(event, step))
+
+    def _at(self, t: float | None) -> float:
+        """The step that a moment belongs to, with the part of the next one that had passed."""
+        if not self._steps:
+            return 0.0
+        step, began, took = (self._steps.value(name, -1) for name in ("step", "t", "step_seconds"))
+        share = (t - began) / took if t is not None and took > 0 and not math.isnan(began) else 0.0
+        return step + min(0.99, max(0.0, share))
 
     def _take_eval(self, event: Mapping[str, Any]) -> None:
         if (step := whole(event.get("step"))) is None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+MANY: Final = 1000
+"""Lines from which another parser is worth its import."""
 
 
 @dataclass
@@ -16,32 +20,47 @@ class Tail:
     offset: int = 0
     _rest: bytes = field(default=b"", repr=False)
 
-    def lines(self) -> list[bytes]:
-        """What has been appended since the last call, whole lines only; the file may not exist yet."""
+    def lines(self, most: int = -1) -> list[bytes]:
+        """What has been appended since the last call, whole lines only; the file may not exist yet.
+
+        Args:
+            most: Bytes that are read at once; all of them when negative.
+        """
         try:
             with self.path.open("rb") as stream:
                 if stream.seek(0, 2) < self.offset:
                     # Replaced by a shorter file: start over.
                     self.offset, self._rest = 0, b""
                 stream.seek(self.offset)
-                fresh = stream.read()
+                fresh = stream.read(most)
         except OSError:
             return []
         self.offset += len(fresh)
         *whole, self._rest = (self._rest + fresh).split(b"\n")
         return whole
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self, most: int = -1) -> list[dict[str, Any]]:
         """The objects among the new lines."""
+        lines = self.lines(most)
+        read = _reader(len(lines))
         found = []
-        for line in self.lines():
+        for line in lines:
             try:
-                document = json.loads(line)
+                document = read(line)
             except ValueError:
                 continue
             if isinstance(document, dict):
                 found.append(document)
         return found
+
+
+def _reader(lines: int) -> Callable[[bytes], Any]:
+    """What reads a JSON line. For many of them pydantic's is imported, which is four times as fast."""
+    if lines < MANY:
+        return json.loads
+    from pydantic_core import from_json
+
+    return from_json
 
 
 def last_lines(path: Path, count: int, most_bytes: int = 65_536) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from tui.run.history import seconds_left
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot, StepPoint
+    from trainer.columns import StepPoint, Steps
+    from trainer.reader import Snapshot
 
 POLL_SECONDS = 0.5
 
@@ -63,18 +64,19 @@ class _Lines:
     def __init__(self, reader: RunReader, out: TextIO) -> None:
         self._reader = reader
         self._out = out
-        self._steps = 0
+        self._steps: Steps | None = None
         self._events: list[Event] = []
 
     def look(self) -> Snapshot:
         """Read what is new and print it in the order in which it happened."""
         snapshot = self._reader.poll()
-        if len(snapshot.steps) < self._steps:
-            self._steps = 0
-        lines = [(point.t, step_line(point, snapshot)) for point in snapshot.steps[self._steps :]]
+        if not snapshot.steps.continues(self._steps):
+            self._steps = None
+        known = len(self._steps) if self._steps is not None else 0
+        lines = [(point.t, step_line(point, snapshot)) for point in snapshot.steps[known:]]
         said = filter(None, map(event_line, _after(self._events, list(snapshot.events))))
         lines += [(line.t or snapshot.now, f"{line.clock}  {line.text}") for line in said]
-        self._steps, self._events = len(snapshot.steps), list(snapshot.events)
+        self._steps, self._events = snapshot.steps, list(snapshot.events)
         for _, text in sorted(lines, key=lambda line: line[0]):
             print(text, file=self._out)
         if lines:
@@ -95,7 +97,7 @@ def step_line(point: StepPoint, snapshot: Snapshot) -> str:
         f"learning_rate {short(point.learning_rate) if point.learning_rate is not None else '':<8}",
         f"{rate(point.tokens_per_second) if point.tokens_per_second else '':>12}",
     ]
-    if point is snapshot.steps[-1] and (left := seconds_left(snapshot)) is not None:
+    if point == snapshot.steps[-1] and (left := seconds_left(snapshot)) is not None:
         parts.append(f"{duration(left)} left")
     return "  ".join(parts).rstrip()
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
+from recommender.units import GIB
 from tui.widgets.series import Series, Smoothed, slope_per_100, span_for
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot, StepPoint
+    from trainer.columns import Readings, StepPoint, Steps
+    from trainer.reader import Snapshot
 
 RECENT_STEPS = 50
 """How many steps the present speed is measured over."""
@@ -30,6 +34,11 @@ class History:
         learning_rate: Of each step.
         grad_norm: Of each step, before clipping.
         speed: Tokens a second.
+        busy: Use of the device, percent: the GPU's as NVML counts it, or this process's on a CPU.
+        memory: Of the card, or of this process on a CPU, in GiB.
+        power: In watts.
+        heat: In degrees Celsius.
+        smoothing: How many times as far as usual the smoothing looks back.
     """
 
     loss: Series = field(default_factory=Series)
@@ -38,9 +47,15 @@ class History:
     learning_rate: Series = field(default_factory=Series)
     grad_norm: Series = field(default_factory=Series)
     speed: Series = field(default_factory=Series)
-    _seen: int = 0
-    _last: StepPoint | None = None
-    _evals_seen: int = 0
+    busy: Series = field(default_factory=Series)
+    memory: Series = field(default_factory=Series)
+    power: Series = field(default_factory=Series)
+    heat: Series = field(default_factory=Series)
+    smoothing: float = 1.0
+    _total: int | None = None
+    _steps: Steps | None = None
+    _readings: Readings | None = None
+    _evals_seen: tuple[int, float | None] = (0, None)
 
     def absorb(self, snapshot: Snapshot) -> bool:
         """Take in what a snapshot has that the one before had not.
@@ -48,38 +63,74 @@ class History:
         Returns:
             Whether any curve changed.
         """
-        span = span_for(snapshot.state.total_steps)
-        if self._went_back(snapshot.steps) or span != self.smooth.span:
-            self._start_again(span)
-        fresh = snapshot.steps[self._seen :]
-        if not fresh and len(snapshot.evals) == self._evals_seen:
-            return False
-        losses = [(float(point.step), point.loss) for point in fresh]
-        self.loss.extend(losses)
-        self.smooth.extend(losses)
-        self.learning_rate.extend((point.step, point.learning_rate) for point in fresh)
-        self.grad_norm.extend((point.step, point.grad_norm) for point in fresh)
-        self.speed.extend((point.step, point.tokens_per_second) for point in fresh)
-        self.evals.clear()
-        self.evals.extend((point.step, point.eval_loss) for point in snapshot.evals)
-        self._seen, self._evals_seen = len(snapshot.steps), len(snapshot.evals)
-        self._last = snapshot.steps[-1] if snapshot.steps else None
-        return True
+        changed = self._absorb_steps(snapshot.steps, snapshot.state.total_steps)
+        changed |= self._absorb_readings(snapshot.readings)
+        seen = len(snapshot.evals), snapshot.evals[-1].eval_loss if snapshot.evals else None
+        if changed or seen != self._evals_seen:
+            self.evals.clear()
+            self.evals.extend((point.step, point.eval_loss) for point in snapshot.evals)
+            changed, self._evals_seen = True, seen
+        return changed
+
+    def smoothen(self, factor: float) -> None:
+        """Look back that many times as far as usual, from the first step on."""
+        self.smoothing = factor
+        self._smooth_again(span_for(self._total) * factor)
 
     @property
     def trend(self) -> float | None:
         """Change of the smoothed loss per 100 steps, None while it is too early to say."""
         return slope_per_100(self.smooth.series)
 
-    def _went_back(self, steps: Sequence[StepPoint]) -> bool:
-        """Whether steps that were drawn are gone: the run was resumed from an earlier checkpoint."""
-        return self._seen > 0 and (len(steps) < self._seen or steps[self._seen - 1] is not self._last)
+    def _absorb_steps(self, steps: Steps, total: int | None) -> bool:
+        self._total = total
+        if not steps.continues(self._steps):
+            # The run was resumed from an earlier checkpoint: what was drawn is no longer so.
+            for series in (self.loss, self.learning_rate, self.grad_norm, self.speed):
+                series.clear()
+            self._smooth_again(self.smooth.span)
+            self._steps = None
+        known = len(self._steps) if self._steps is not None else 0
+        span, self._steps = span_for(total) * self.smoothing, steps
+        if span != self.smooth.span:
+            self._smooth_again(span)
+        if len(steps) == known:
+            return False
+        xs, losses = steps.column("step", known), steps.column("loss", known)
+        self.loss.extend_columns(xs, losses)
+        self.smooth.extend_columns(xs, losses)
+        self.learning_rate.extend_columns(xs, steps.column("learning_rate", known))
+        self.grad_norm.extend_columns(xs, steps.column("grad_norm", known))
+        self.speed.extend_columns(xs, steps.column("tokens_per_second", known))
+        return True
 
-    def _start_again(self, span: float) -> None:
-        for series in (self.loss, self.evals, self.learning_rate, self.grad_norm, self.speed):
-            series.clear()
-        self.smooth.respan(span, ())
-        self._seen, self._evals_seen, self._last = 0, 0, None
+    def _absorb_readings(self, readings: Readings) -> bool:
+        if not readings.continues(self._readings):
+            for series in (self.busy, self.memory, self.power, self.heat):
+                series.clear()
+            self._readings = None
+        known = self._readings.count if self._readings is not None else 0
+        self._readings = readings
+        if readings.count == known:
+            return False
+        xs = readings.column("at", known)
+        self.busy.extend_columns(xs, _first_known(readings, known, "utilisation", "cpu_percent"))
+        memory = _first_known(readings, known, "memory_used", "rss_bytes")
+        self.memory.extend_columns(xs, array("d", (value / GIB for value in memory)))
+        self.power.extend_columns(xs, readings.column("power_watts", known))
+        self.heat.extend_columns(xs, readings.column("temperature", known))
+        return True
+
+    def _smooth_again(self, span: float) -> None:
+        self.smooth.respan(span, self.loss.x, self.loss.y)
+
+
+def _first_known(readings: Readings, start: int, *names: str) -> array[float]:
+    """For each reading the first of some figures that it has."""
+    first, *others = (readings.column(name, start) for name in names)
+    for other in others:
+        first = array("d", (b if math.isnan(a) else a for a, b in zip(first, other, strict=True)))
+    return first
 
 
 def seconds_left(snapshot: Snapshot) -> float | None:

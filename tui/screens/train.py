@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 """Between two looks at a run that goes on."""
+LOOK_SECONDS = 0.2
+"""Of reading, after which what is known already is shown."""
 ENDED_FACTOR = 4
 """How much less often one that has ended is looked at: it may be resumed from elsewhere."""
 NARROW = (100, 30)
@@ -200,12 +202,14 @@ class TrainScreen(Screen[None]):
         worker: Worker[None] = get_current_worker()
         seen: tuple[object, ...] = ()
         while not worker.is_cancelled:
-            snapshot = self._reader.poll()
+            snapshot = self._reader.poll(LOOK_SECONDS)
             now_seen = fingerprint(snapshot)
             if now_seen != seen:
                 seen = now_seen
                 self.post_message(Polled(snapshot))
             rest = self._poll_seconds * (ENDED_FACTOR if has_ended(snapshot) else 1)
+            # A long run is shown as far as it was read, and read on at once.
+            rest = 0.0 if snapshot.behind else rest
             if self._left.wait(rest):
                 return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,6 +59,33 @@ class Series:
             self.x.append(x)
             self.y.append(y)
 
+    def extend_columns(self, xs: array[float], ys: array[float]) -> None:
+        """Append many points at once; an absent value is NaN here and left out.
+
+        Args:
+            xs: Steps, rising.
+            ys: As many values.
+        """
+        if not xs:
+            return
+        import numpy as np
+
+        if self.x and xs[0] <= self.x[-1]:
+            kept = int(np.searchsorted(np.array(self.x), xs[0], "left"))
+            del self.x[kept:], self.y[kept:]
+        there = np.isfinite(np.array(ys))
+        self.x.frombytes(np.array(xs)[there].tobytes())
+        self.y.frombytes(np.array(ys)[there].tobytes())
+
+    def nearest(self, x: float) -> tuple[float, float] | None:
+        """The point whose step is nearest, None where there is none."""
+        if not self.x:
+            return None
+        after = min(bisect_left(self.x, x), len(self.x) - 1)
+        before = max(0, after - 1)
+        index = before if x - self.x[before] <= self.x[after] - x else after
+        return self.x[index], self.y[index]
+
     def clear(self) -> None:
         """Forget every point."""
         self.x, self.y, self.skipped = array("d"), array("d"), 0
@@ -103,21 +131,25 @@ class Smoothed:
         """About how many steps the average looks back."""
         return self._span
 
-    def extend(self, points: Iterable[tuple[float, float | None]]) -> None:
-        """Take new points in, in order."""
+    def extend_columns(self, xs: array[float], ys: array[float]) -> None:
+        """Take new points in, in order of their steps; an absent value is NaN and left out."""
         keep = 1.0 - 2.0 / (self._span + 1.0)
-        for x, y in points:
-            if y is None or not math.isfinite(y):
-                continue
-            self._sum = keep * self._sum + (1 - keep) * y
-            self._weights = keep * self._weights + (1 - keep)
-            self.series.extend([(x, self._sum / self._weights)])
+        fresh, total, weights = array("d"), self._sum, self._weights
+        for y in ys:
+            if y - y == 0.0:
+                total = keep * total + (1 - keep) * y
+                weights = keep * weights + (1 - keep)
+                fresh.append(total / weights)
+            else:
+                fresh.append(math.nan)
+        self._sum, self._weights = total, weights
+        self.series.extend_columns(xs, fresh)
 
-    def respan(self, span: float, points: Iterable[tuple[float, float | None]]) -> None:
+    def respan(self, span: float, xs: array[float], ys: array[float]) -> None:
         """Start again with another span over all points."""
         self._span, self._sum, self._weights = span, 0.0, 0.0
         self.series.clear()
-        self.extend(points)
+        self.extend_columns(xs, ys)
 
 
 def span_for(total_steps: int | None) -> float:

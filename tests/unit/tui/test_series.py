@@ -1,6 +1,7 @@
 """A curve of any length becomes as many points as there are columns, without losing a spike."""
 
 import math
+from array import array
 
 import pytest
 
@@ -53,26 +54,39 @@ def test_an_empty_window_is_empty() -> None:
     assert series([(1, 1.0)]).window(5, 9, 10).x == ()
 
 
+def test_columns_are_taken_in_as_points_are() -> None:
+    made = series([(step, 1.0) for step in range(1, 11)])
+    made.extend_columns(array("d", [6, 7, 8]), array("d", [0.5, math.nan, 0.4]))
+    assert list(made.x) == [1, 2, 3, 4, 5, 6, 8]
+    assert list(made.y[-2:]) == [0.5, 0.4]
+
+
+def test_the_nearest_point_is_found() -> None:
+    made = series([(10, 1.0), (20, 2.0), (30, 3.0)])
+    assert [made.nearest(x) for x in (0, 14, 16, 99)] == [(10, 1.0), (10, 1.0), (20, 2.0), (30, 3.0)]
+    assert Series().nearest(3) is None
+
+
 def test_smoothing_begins_at_the_first_value_and_not_at_zero() -> None:
     smooth = Smoothed(span=50)
-    smooth.extend([(step, 2.0) for step in range(1, 30)])
+    smooth.extend_columns(array("d", range(1, 30)), array("d", [2.0] * 29))
     assert smooth.series.y[0] == pytest.approx(2.0)
     assert smooth.series.y[-1] == pytest.approx(2.0)
 
 
 def test_smoothing_follows_with_a_lag() -> None:
     smooth = Smoothed(span=9)
-    smooth.extend([(1, 1.0), (2, 0.0)])
+    smooth.extend_columns(array("d", [1, 2]), array("d", [1.0, 0.0]))
     keep = 0.8
     assert smooth.series.y[1] == pytest.approx(keep / (1 + keep))
 
 
 def test_another_span_smooths_all_points_again() -> None:
-    points = [(float(step), float(step % 2)) for step in range(100)]
+    xs, ys = array("d", range(100)), array("d", (step % 2 for step in range(100)))
     coarse, fine = Smoothed(span=50), Smoothed(span=5)
-    coarse.extend(points)
-    fine.extend(points)
-    fine.respan(50, points)
+    coarse.extend_columns(xs, ys)
+    fine.extend_columns(xs, ys)
+    fine.respan(50, xs, ys)
     assert list(fine.series.y) == list(coarse.series.y)
 
 

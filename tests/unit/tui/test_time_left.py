@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from trainer.columns import Steps
 from trainer.reader import Snapshot, StepPoint
 from trainer.state import RunState
 from tui.run.history import seconds_left
@@ -27,7 +28,7 @@ def timeline(seed: int, *, hiccup_at: int | None = None) -> list[StepPoint]:
 
 def snapshot(steps: list[StepPoint]) -> Snapshot:
     state = RunState(status="training", total_steps=STEPS)
-    return Snapshot("run", Path("run"), 0.0, state, True, "", steps, (), (), (), (), {}, {}, {}, (), ())
+    return Snapshot("run", Path("run"), 0.0, state, True, "", Steps.of(steps), (), (), (), (), {}, {}, {}, (), ())
 
 
 def off(seed: int, after: int = AFTER, hiccup_at: int | None = None) -> float:
