@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from presets.errors import InputError
 from recommender.config.schema import Data
@@ -16,10 +16,12 @@ from recommender.data.document import document, histogram
 from recommender.data.examples import RowProblem, digest
 from recommender.data.files import find_files, format_of
 from recommender.data.findings import stops, warnings
+from recommender.data.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.gather import Cancelled, Gathered, Gatherer
 from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader, open_reader
+from recommender.data.readers.bytefile import PACKED
 from recommender.data.registry import INDEX, Entry, explain_index, find_entry
 from recommender.data.shapes import Shape, recognise
 from recommender.data.split import overlap, split
@@ -33,6 +35,7 @@ from recommender.model.spec import ModelSpec
 __all__ = [
     "Cancelled",
     "DataSet",
+    "FirstLook",
     "Progress",
     "Sample",
     "document",
@@ -44,11 +47,18 @@ __all__ = [
     "synthetic_profile",
 ]
 
+Where = tuple[str, float, str | None]
+"""A source: its name, how often its rows are taken, and its split."""
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all; the second is extrapolated from bytes until the end is reached."""
 
 PEEK = 100
 """Rows that the shape is recognised by."""
+PACKED_WORTH_IT = 1024 * 1024
+"""Bytes of packed files; less is unpacked and read as quickly as a part of it."""
+UNPACKED_AT_FIRST = 8 * 1024 * 1024
+HASHED_QUICKLY = 256 * 1024 * 1024
+"""Bytes of data that are compared with what is kept before anything else is done."""
 _OPTIONAL = ("input", "history", "system", "tools")
 """Columns that an index may name and a file may lack."""
 
@@ -60,6 +70,7 @@ def profile_data(
     base: Path | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    first: Callable[[FirstLook], None] | None = None,
 ) -> DataSet:
     """Read, recognise and tokenise the training rows of a configuration.
 
@@ -70,6 +81,7 @@ def profile_data(
         base: Where relative paths start; the current folder when None.
         progress: Told rows done and rows in all, once a batch.
         cancelled: Asked once a batch.
+        first: Told what some rows say of all, within a second or two, where reading all takes longer.
 
     Raises:
         InputError: A file cannot be read, is not recognised, or has no usable row.
@@ -78,7 +90,7 @@ def profile_data(
     sources = [
         (item, 1.0, None) if isinstance(item, str) else (item.path, item.weight, item.split) for item in data.train
     ]
-    dataset = _profile(sources, data, model, base, progress, cancelled)
+    dataset = _profile(sources, data, model, base, progress, cancelled, first)
     return _with_overlap(dataset, data, base) if data.eval else dataset
 
 
@@ -114,37 +126,95 @@ def profile_eval(
 
 
 def _profile(
-    sources: Iterable[tuple[str, float, str | None]],
+    sources: Sequence[Where],
     data: Data,
     model: ModelSpec | None,
     base: Path | None,
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
+    first: Callable[[FirstLook], None] | None = None,
 ) -> DataSet:
-    files, weights = _open(sources, data, base)
+    stopped = cancelled or (lambda: False)
+
+    def tick() -> None:
+        if stopped():
+            raise Cancelled
+
     tokeniser, template = _tokeniser(data, model, base)
+
+    def build(some: Gathered, of: list[OpenFile]) -> DataSet:
+        return _gathered_to_dataset(some, data, of, tokeniser, template)
+
+    def look(upto: int | None = None) -> None:
+        """Tell what some rows say; of packed files, before they are unpacked."""
+        if first is None:
+            return
+        some, their_weights = _open(sources, data, base, tick, upto) if upto else (files, weights)
+        found = first_look(some, their_weights, tokeniser, data.train_on, build, cancelled=stopped)
+        if found is not None:
+            first(found)
+
+    on_disk = _bytes_on_disk(sources, base)
+    looked = on_disk.packed > PACKED_WORTH_IT
+    if looked:
+        look(UNPACKED_AT_FIRST)
+    files, weights = _open(sources, data, base, tick)
+    # To read a file only to know whether it is the same takes a second a gigabyte.
+    if not looked and on_disk.total > HASHED_QUICKLY:
+        looked = True
+        look()
     key = cache.key_of(files, weights, tokeniser, template, data.train_on)
     kept = cache.load(key, tokeniser) if key else None
     if kept is None:
+        if not looked and on_disk.total > WORTH_IT:
+            look()
         gatherer = Gatherer(files, weights, tokeniser, data.train_on)
-        kept = gatherer.run(progress or (lambda _done, _total: None), cancelled or (lambda: False))
+        kept = gatherer.run(progress or (lambda _done, _total: None), stopped)
         if key:
             cache.save(key, kept, tokeniser)
     return _gathered_to_dataset(kept, data, files, tokeniser, template)
 
 
+class _OnDisk(NamedTuple):
+    """Bytes of the files as they lie there."""
+
+    total: int
+    packed: int
+    """Of those that have to be unpacked."""
+
+
+def _bytes_on_disk(sources: Sequence[Where], base: Path | None) -> _OnDisk:
+    sizes = [
+        (path.stat().st_size, path.suffix.lower() in PACKED)
+        for name, _, _ in sources
+        for path, _ in _paths(name, base)
+        if path.is_file()
+    ]
+    return _OnDisk(sum(size for size, _ in sizes), sum(size for size, packed in sizes if packed))
+
+
+def _paths(name: str, base: Path | None) -> list[tuple[Path, Entry | None]]:
+    """The files of a source, each with what an index says of it."""
+    entry = find_entry(name, base)
+    found = find_files(name if entry is None else str(entry.path), base if entry is None else None)
+    return [(path, entry) for path in found]
+
+
 def _open(
-    sources: Iterable[tuple[str, float, str | None]], data: Data, base: Path | None
+    sources: Iterable[Where],
+    data: Data,
+    base: Path | None,
+    tick: Callable[[], None] | None = None,
+    upto: int | None = None,
 ) -> tuple[list[OpenFile], list[float]]:
     """Every file of every source with its reader, shape and weight."""
     files: list[OpenFile] = []
     weights: list[float] = []
     for name, weight, part in sources:
-        entry = find_entry(name, base)
-        for path in find_files(name if entry is None else str(entry.path), base if entry is None else None):
+        for path, entry in _paths(name, base):
             if path.name == INDEX:
                 raise explain_index(path)
-            reader = open_reader(path, split=part)
+            reader = open_reader(path, split=part, upto=upto, tick=tick)
             files.append(OpenFile(reader, _shape(reader, data, entry)))
             weights.append(weight)
     if not files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from presets.errors import InputError
@@ -11,12 +12,16 @@ from recommender.data.readers.base import Raw, Reader
 __all__ = ["Raw", "Reader", "open_reader"]
 
 
-def open_reader(path: Path, *, split: str | None = None) -> Reader:
+def open_reader(
+    path: Path, *, split: str | None = None, upto: int | None = None, tick: Callable[[], None] | None = None
+) -> Reader:
     """The reader for a file, by its suffix and its first character.
 
     Args:
         path: A data file.
         split: Which list of a JSON object of several lists holds the rows.
+        upto: Unpack no more bytes than these of a packed file, for a first look.
+        tick: Called between blocks while a packed file is unpacked; raises to end that.
 
     Raises:
         InputError: Unknown kind of file, unreadable or empty.
@@ -35,7 +40,7 @@ def open_reader(path: Path, *, split: str | None = None) -> Reader:
         return ParquetReader(path)
     from recommender.data.readers.bytefile import ByteFile
 
-    source = ByteFile(path)
+    source = ByteFile(path, upto=upto, tick=tick)
     if kind == "csv":
         from recommender.data.readers.tables import TableReader
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from presets.errors import InputError
 from recommender.data.readers.base import excerpt
@@ -20,21 +20,35 @@ _SPARE = 512 * 1024 * 1024
 _BYTE_ORDER_MARKS = ((b"\xff\xfe\x00\x00", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
+PACKED = (".gz", ".zst")
+Tick = Callable[[], None]
+"""Called between blocks of long work; raises to end it."""
+
+
 class ByteFile:
     """An open file, unpacked into an unnamed temporary file when it is compressed.
+
+    Args:
+        path: The file.
+        upto: Unpack no more than so many bytes, to the last whole line; `size` is then what all would likely be.
+        tick: Called while it is unpacked.
 
     Raises:
         InputError: It cannot be opened or unpacked, is empty, or is not a regular file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, upto: int | None = None, tick: Tick | None = None) -> None:
         self.path = path
         try:
             if not path.is_file():
                 raise InputError(f"{path} is not a regular file.", remedy="Give a file of rows.")
-            packed = path.suffix.lower() in {".gz", ".zst"}
-            self._file: BinaryIO = _unpacked(path) if packed else path.open("rb")
-            self.size = os.fstat(self._file.fileno()).st_size
+            if path.suffix.lower() in PACKED:
+                self._file, part = _unpacked(path, upto, tick or (lambda: None))
+            else:
+                self._file, part = path.open("rb"), 1.0
+            self._held = os.fstat(self._file.fileno()).st_size
+            self.size = round(self._held / part)
+            self.whole = part == 1.0
         except OSError as error:
             raise _unreadable(path, error) from error
         self._modified = os.fstat(self._file.fileno()).st_mtime_ns
@@ -51,20 +65,27 @@ class ByteFile:
         """
         try:
             now = os.fstat(self._file.fileno())
-            if now.st_size != self.size or now.st_mtime_ns != self._modified:
+            if now.st_size != self._held or now.st_mtime_ns != self._modified:
                 raise InputError(f"{self.path} was changed while it was being read.", remedy="Open it again.")
             return os.pread(self._file.fileno(), end - start, start)
         except OSError as error:
             raise _unreadable(self.path, error) from error
 
-    def blocks(self, start: int) -> Iterator[bytes]:
+    def blocks(self, start: int, size: int = _BLOCK) -> Iterator[bytes]:
         """The file from start, a mebibyte at a time."""
-        while block := self.at(start, start + _BLOCK):
+        while block := self.at(start, start + size):
             yield block
             start += len(block)
 
-    def lines(self, start: int | None = None, line: int = 1) -> Iterator[tuple[int, int, bytes]]:
+    def lines(
+        self, start: int | None = None, line: int = 1, block_size: int = _BLOCK
+    ) -> Iterator[tuple[int, int, bytes]]:
         """Line number (from 1), byte where it starts and its bytes with the line end.
+
+        Args:
+            start: Where to begin; the start of the text when None.
+            line: Number of the line there.
+            block_size: Bytes that are read at a time.
 
         Raises:
             InputError: A line is longer than LONGEST_LINE.
@@ -72,7 +93,7 @@ class ByteFile:
         position = self.first if start is None else start
         pieces: list[bytes] = []
         held = 0
-        for block in self.blocks(position):
+        for block in self.blocks(position, block_size):
             *whole, rest = block.split(b"\n")
             for part in whole:
                 content = b"".join([*pieces, part, b"\n"])
@@ -127,15 +148,21 @@ def _unreadable(path: Path, error: OSError) -> InputError:
     )
 
 
-def _unpacked(path: Path) -> BinaryIO:
-    """Unpack into a temporary file that has no name, so that nothing stays behind."""
+def _unpacked(path: Path, upto: int | None, tick: Tick) -> tuple[BinaryIO, float]:
+    """Unpack into a temporary file that has no name, so that nothing stays behind.
+
+    Returns:
+        The file, and about what part of the whole it is.
+    """
     import gzip
     import zlib
 
     target = tempfile.TemporaryFile()  # noqa: SIM115
+    part = 1.0
     try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else _zstandard(path) as source:
-            while block := source.read(_BLOCK):
+        with path.open("rb") as packed, _opened(packed, path) as source:
+            while block := source.read(min(_BLOCK, upto or _BLOCK)):
+                tick()
                 if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE:
                     target.close()
                     raise InputError(
@@ -143,16 +170,24 @@ def _unpacked(path: Path) -> BinaryIO:
                         remedy="Set TMPDIR to a larger disk, or unpack it there yourself and give the file.",
                     )
                 target.write(block)
+                if upto is not None and target.tell() >= upto:
+                    target.truncate(target.tell() - len(block) + block.rfind(b"\n") + 1)
+                    part = min(1.0, packed.tell() / path.stat().st_size)
+                    break
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             f"{path} cannot be unpacked: {error}.", remedy="It is damaged or not finished: copy it again."
         ) from error
     target.flush()
-    return target
+    return target, part
 
 
-def _zstandard(path: Path) -> BinaryIO:
+def _opened(packed: BinaryIO, path: Path) -> BinaryIO:
+    if path.suffix.lower() == ".gz":
+        import gzip
+
+        return cast("BinaryIO", gzip.GzipFile(fileobj=packed))
     import pyarrow as pa
 
-    stream: BinaryIO = pa.input_stream(str(path), compression="zstd")
+    stream: BinaryIO = pa.CompressedInputStream(pa.PythonFile(packed, "r"), "zstd")
     return stream

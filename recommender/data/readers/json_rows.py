@@ -66,7 +66,12 @@ def _holds_rows(held: Any) -> bool:
 def _wrapped(source: ByteFile, split: str | None) -> Reader:
     """An object over several lines: find the array of rows in it."""
     stream = JsonStream(source)
-    keys = [key for key, holds_rows in stream.object_keys(_holds_rows) if holds_rows]
+    keys: list[str] = []
+    for key, holds_rows in stream.object_keys(_holds_rows):
+        keys += [key] if holds_rows else []
+        if keys and key == (split or SPLIT_NAMES[0]):
+            # What stands behind it, perhaps gigabytes, changes nothing.
+            break
     if split is not None and split in keys:
         return JsonArray(source, key=split)
     if split is not None:
@@ -101,18 +106,19 @@ class JsonLines:
     def rows(self) -> Iterator[Raw | BadRow]:
         """Every line that is not blank."""
         for line, start, content in self.source.lines():
-            if content.isspace():
-                continue
-            text = self.source.text(content, start)
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                yield BadRow(str(self.path), line, f"is not valid JSON: {explain(error)}", excerpt(text))
-                continue
-            if isinstance(value, dict):
-                yield Raw(value, start, start + len(content), line)
-            else:
-                yield BadRow(str(self.path), line, f"is {kind(value)}, not an object", excerpt(text))
+            if not content.isspace():
+                yield self.row(line, start, content)
+
+    def row(self, line: int, start: int, content: bytes) -> Raw | BadRow:
+        """The row of one line that is not blank."""
+        text = self.source.text(content, start)
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return BadRow(str(self.path), line, f"is not valid JSON: {explain(error)}", excerpt(text))
+        if isinstance(value, dict):
+            return Raw(value, start, start + len(content), line)
+        return BadRow(str(self.path), line, f"is {kind(value)}, not an object", excerpt(text))
 
     def read(self, start: int, end: int) -> dict[str, Any]:
         """The object that stands there."""

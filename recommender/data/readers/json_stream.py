@@ -60,14 +60,17 @@ class JsonStream:
             self._only_blanks()
 
     def object_keys(self, judge: Callable[[Any], bool]) -> Iterator[tuple[str, bool]]:
-        """Keys of the outer object, each with the judgement of its value."""
+        """Keys of the outer object, each with the judgement of its value; of a list that of its first element alone.
+
+        Lists are gone through element by element: one of them may be the rows.
+        """
         self._expect("{")
         if self._peek() == "}":
             return
         while True:
             name = self._value()[0]
             self._expect(":")
-            yield str(name), judge(self._value()[0])
+            yield str(name), judge(self._list_of_first() if self._peek() == "[" else self._value()[0])
             if self._peek() != ",":
                 break
             self._position += 1
@@ -77,9 +80,27 @@ class JsonStream:
         self._expect("{")
         while self._value()[0] != key:
             self._expect(":")
-            self._value()
+            if self._peek() == "[":
+                self._list_of_first()
+            else:
+                self._value()
             self._expect(",")
         self._expect(":")
+
+    def _list_of_first(self) -> list[Any]:
+        """Go behind a list, and keep its first element."""
+        self._expect("[")
+        kept: list[Any] = []
+        if self._peek() == "]":
+            self._position += 1
+            return kept
+        while True:
+            value = self._value()[0]
+            kept = kept or [value]
+            if self._peek() == "]":
+                self._position += 1
+                return kept
+            self._expect(",")
 
     def _value(self) -> tuple[Any, int, int, int]:
         self._peek()
@@ -169,6 +190,16 @@ class JsonStream:
             f"The line starts: {excerpt(self._text[start : start + 200])}",
             remedy="Repair that line; `python -m json.tool FILE` shows the same place.",
         )
+
+
+def value_at(data: bytes) -> tuple[Any, int] | None:
+    """The value that bytes begin with, and how many of them it takes; None where they end within it or are no JSON."""
+    text = data.decode("utf-8", "ignore")
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value, _bytes(text[:end])
 
 
 def _bytes(text: str) -> int:

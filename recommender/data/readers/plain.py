@@ -9,6 +9,9 @@ from recommender.data.profile import BadRow
 from recommender.data.readers.base import Raw
 from recommender.data.readers.bytefile import ByteFile
 
+_LOOKED_AT = 32 * 1024 * 1024
+"""Bytes in which a file of paragraphs has a blank line."""
+
 
 class PlainReader:
     """A .txt file: each block between blank lines is a row; in a file without blank lines, each line is.
@@ -24,9 +27,11 @@ class PlainReader:
         self.note = "each block between blank lines is a row" if self.blocks else "each line is a row"
 
     def _until_blank(self) -> Iterator[tuple[int, int, bytes]]:
-        """The lines up to the first blank one that text follows."""
+        """The first lines, up to the first blank one that text follows."""
         blank: tuple[int, int, bytes] | None = None
         for line in self.source.lines():
+            if line[1] > _LOOKED_AT:
+                return
             if blank is not None and line[2].strip():
                 yield blank
                 return
@@ -51,6 +56,10 @@ class PlainReader:
                 end = position + len(content)
         if end:
             yield Raw(self.read(start, end), start, end, first)
+
+    def row(self, line: int, start: int, content: bytes) -> Raw:
+        """The row of one line that is not blank, where each line is one."""
+        return Raw(self.read(start, start + len(content)), start, start + len(content), line)
 
     def read(self, start: int, end: int) -> dict[str, Any]:
         """The text between two bytes, without its last line end."""

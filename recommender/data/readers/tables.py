@@ -47,7 +47,7 @@ class TableReader:
         self.source = source
         self.path = source.path
         self.delimiter = self._delimiter()
-        self.columns = self._header()
+        self.columns, self.body = self._header()
         self.note = {"\t": "separated by tabs"}.get(self.delimiter, f"separated by '{self.delimiter}'")
 
     @property
@@ -62,7 +62,8 @@ class TableReader:
         first = next(iter(_Lines(self.source)), "")
         return max(_DELIMITERS, key=first.count)
 
-    def _header(self) -> list[str]:
+    def _header(self) -> tuple[list[str], int]:
+        """The column names, and the byte behind them."""
         lines = _Lines(self.source)
         try:
             columns = [name.strip() for name in next(csv.reader(lines, delimiter=self.delimiter, strict=True), [])]
@@ -75,7 +76,7 @@ class TableReader:
                 f"The first line of {self.path} {what}.",
                 remedy="Give each column its own name in the first line, such as instruction,input,output.",
             )
-        return columns
+        return columns, lines.end
 
     def _broken(self, line: int, error: csv.Error) -> InputError:
         return InputError(
@@ -91,12 +92,21 @@ class TableReader:
         try:
             for record in records:
                 if start and record:
-                    yield self._row(record, start, lines.end, line)
+                    yield self._cells(record, start, lines.end, line)
                 start, line = lines.end, lines.line + 1
         except csv.Error as error:
             raise self._broken(line, error) from error
 
-    def _row(self, record: list[str], start: int, end: int, line: int) -> Raw | BadRow:
+    def row(self, line: int, start: int, content: bytes) -> Raw | BadRow:
+        """The record of one line, where it is a whole one."""
+        text = self.source.text(content, start)
+        try:
+            record = next(csv.reader([text], delimiter=self.delimiter, strict=True))
+        except csv.Error as error:
+            return BadRow(str(self.path), line, f"cannot be read: {error}", excerpt(text))
+        return self._cells(record, start, start + len(content), line)
+
+    def _cells(self, record: list[str], start: int, end: int, line: int) -> Raw | BadRow:
         if len(record) != len(self.columns):
             reason = f"has {counted(len(record), 'cell')}, the table has {counted(len(self.columns), 'column')}"
             return BadRow(str(self.path), line, reason, excerpt(self.delimiter.join(record)))
