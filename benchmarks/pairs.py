@@ -1,9 +1,10 @@
 """Whether a better plan was left unused: `python -m benchmarks.pairs`, 30 pairs of card and model of the catalogues.
 
 For each pair and goal every split, checkpointing, optimizer and offloading is priced at the recommended length and
-rank, for 16-bit LoRA and NF4; those that fit and obey the rules (16-bit LoRA, and activations kept, within 70 % of
-free memory where the goal asks for it) are compared with the plan by time a row. Exit 1 when a plan does not fit its
-card although another would, or when one is left unused that is more than 5 % faster.
+rank, for 16-bit LoRA, 8 bits and NF4. Those that fit and obey the rules are compared with the plan by time a row:
+16-bit LoRA, and activations kept, within 70 % of free memory where the goal asks for it; for quality the base rounded
+no more than it must be. Exit 1 when a plan does not fit its card although another would, or when one is left unused
+that is more than 5 % faster.
 """
 
 from __future__ import annotations
@@ -21,11 +22,21 @@ from recommender.plan import Plan
 from recommender.pricing import pricer
 from recommender.recommend import recommend
 from recommender.rules.base import COMFORT
-from recommender.search import ACCUMULATION, CHECKPOINTING, MICRO, OFFLOADING, OPTIM, Candidate, of_method
+from recommender.search import (
+    ACCUMULATION,
+    CHECKPOINTING,
+    EIGHT_BITS,
+    FOUR_BITS,
+    MICRO,
+    OFFLOADING,
+    OPTIM,
+    SIXTEEN_BITS,
+    Candidate,
+)
 
 CARDS = ("T4", "RTX 3060", "RTX 3090", "RTX 4060 Laptop", "RTX 4090", "RTX 5090", "L4", "A100 80GB", "H100", "V100")
 MODELS = ("smollm2-1.7b-instruct", "llama-3.1-8b-instruct", "qwen2.5-32b-instruct")
-GOALS: tuple[Goal, ...] = ("balanced", "fastest", "best-quality")
+GOALS: tuple[Goal, ...] = ("balanced", "fastest", "longest-context", "best-quality")
 NEAR = 1.05
 
 
@@ -35,13 +46,13 @@ def every(plan: Plan) -> Iterator[Candidate]:
     rows = plan.config.training.effective_batch_size
     splits = [micro for micro in (1, 2, 4, 8, 16, 32) if rows % micro == 0]
     savers = (("adamw_torch_fused", False), ("paged_adamw_8bit", False), ("paged_adamw_8bit", True))
-    for method, micro, checkpointing, (optim, offloading) in itertools.product(
-        ("lora", "qlora"), splits, (True, False), savers
+    for base, micro, checkpointing, (optim, offloading) in itertools.product(
+        (SIXTEEN_BITS, EIGHT_BITS, FOUR_BITS), splits, (True, False), savers
     ):
         if offloading and not checkpointing:
             continue
         changes = {MICRO: micro, ACCUMULATION: rows // micro, CHECKPOINTING: checkpointing}
-        config = replace(plan.config, {**of_method(method), **changes, OPTIM: optim, OFFLOADING: offloading})
+        config = replace(plan.config, {**base, **changes, OPTIM: optim, OFFLOADING: offloading})
         yield Candidate(config, price(config))
 
 
@@ -51,8 +62,9 @@ def obeys(one: Candidate, plan: Plan) -> bool:
     kept = not training.gradient_checkpointing
     if plan.goal == "fastest":
         return one.within(1)
-    sixteen = one.config.method == "lora" and plan.goal == "balanced"
-    return one.within(COMFORT if sixteen or kept else 1) and one.config.method == plan.config.method
+    sixteen = one.config.method == "lora" and plan.goal != "best-quality"
+    rounded = one.config.quantization.bits == plan.config.quantization.bits
+    return one.within(COMFORT if sixteen or kept else 1) and (rounded or sixteen)
 
 
 def main() -> int:

@@ -1,8 +1,10 @@
 """Time of `recommend` over the whole space for one GPU: `python -m benchmarks.search_speed`. Limit: 100 ms.
 
-Facts are loaded before. The space is every combination of method, bits, length (multiples of 64 up to the model's
-context), split of the batch, checkpointing, optimizer states and offloading, and rank; what is priced of it is counted.
-Prints one line for each card and model, and exits 1 when the worst time is over the limit or a space is too small.
+What counts is the processor time that it takes, which other programs on the machine do not lengthen; the time by the
+clock stands beside it. Facts are loaded before. The space is every combination of method, bits, length (multiples of
+64 up to the model's context), split of the batch, checkpointing, optimizer states and offloading, and rank; what is
+priced of it is counted. Prints one line for each card and model, and exits 1 when the median time is over the limit or
+a space is too small.
 """
 
 from __future__ import annotations
@@ -38,9 +40,9 @@ CASES = (
 
 
 def space(model: ModelSpec) -> int:
-    """Candidates: 16 or 4 bits, lengths, splits of 16 rows, checkpointing, 3 savers, 6 ranks from 8 to 256."""
+    """Candidates: 16, 8 or 4 bits, lengths, splits of 16 rows, checkpointing, 3 savers, 6 ranks from 8 to 256."""
     lengths = model.max_position_embeddings // MULTIPLE
-    return 2 * lengths * len(micro_batches(16)) * 2 * 3 * 6
+    return 3 * lengths * len(micro_batches(16)) * 2 * 3 * 6
 
 
 class Counter:
@@ -64,20 +66,21 @@ def main() -> int:
     """Measure after one round that is counted, print, and say whether the limits hold."""
     data = synthetic_profile(50_000, 200)
     held = True
-    print(f"{'card':10s} {'model':24s} {'candidates':>11s} {'asked':>6s} {'median':>8s} {'worst':>8s}")
+    print(f"{'card':10s} {'model':24s} {'candidates':>11s} {'asked':>6s} {'median':>8s} {'worst':>8s} {'by clock':>9s}")
     for card, name in CASES:
         model, device = read_model(name, offline=True), device_from_catalogue(card)
         counter = Counter()
         with patch("recommender.recommend.pricer", counter):
             recommend(model, device, data)
-        times = []
+        times, clock = [], []
         for _ in range(9):
-            began = time.perf_counter()
+            began, at = time.process_time(), time.perf_counter()
             recommend(model, device, data)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
+            clock.append(time.perf_counter() - at)
         median, worst = statistics.median(times), max(times)
         held &= median <= LIMIT and space(model) >= LEAST
-        times_shown = f"{median * 1000:5.0f} ms {worst * 1000:5.0f} ms"
+        times_shown = f"{median * 1000:5.0f} ms {worst * 1000:5.0f} ms {statistics.median(clock) * 1000:6.0f} ms"
         print(f"{card:10s} {name:24s} {space(model):11,d} {counter.asked:6d} {times_shown}")
     print("All five goals, alternatives and reasons each time.")
     print(f"Limits: {LIMIT * 1000:.0f} ms in the median, {LEAST:,} candidates.")

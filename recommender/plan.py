@@ -157,12 +157,14 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The best plan for another goal, and what is given up for it."""
+    """The best plan for another goal, what is given up for it, and what is gained."""
 
     goal: Goal
     config: FinetuneConfig
     estimate: Estimate
     gives_up: str
+    gains: str
+    """Empty when nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

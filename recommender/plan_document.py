@@ -39,6 +39,7 @@ def _alternative(one: Alternative) -> dict[str, Any]:
         "config": one.config.model_dump(mode="json"),
         "estimate": one.estimate.document(),
         "gives_up": one.gives_up,
+        "gains": one.gains,
     }
 
 

@@ -23,7 +23,7 @@ from recommender.rules.base import Context, Pricer
 from recommender.rules.batch import target_batch
 from recommender.rules.registry import decide, explain
 from recommender.search import RANK, SEARCHED, Candidate, Space, search
-from recommender.trade import gives_up
+from recommender.trade import gains, gives_up
 
 if TYPE_CHECKING:
     from recommender.machine.facts import Machine
@@ -108,12 +108,14 @@ def recommend(
     if any(key in SEARCHED for key in question.given):
         free = {key: value for key, value in given.items() if key not in SEARCHED}
         unbound = answer(_ask(model, device, data, goal, bare, free, price))
-    alternatives = tuple(
-        Alternative(other, one.candidate.config, one.candidate.estimate, gives_up(best.candidate, one.candidate, data))
-        for other, one in others.items()
-    )
+    alternatives = tuple(_alternative(other, best.candidate, one.candidate, data) for other, one in others.items())
     searched = {**best.searched, **{key: value for key, value in unbound.searched.items() if key in question.given}}
     return _plan(question, best.candidate, searched, alternatives, flatten(bare))
+
+
+def _alternative(goal: Goal, best: Candidate, other: Candidate, data: DataProfile | None) -> Alternative:
+    lost, gained = gives_up(best, other, data), gains(best, other, data)
+    return Alternative(goal, other.config, other.estimate, lost, gained)
 
 
 def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:

@@ -43,6 +43,12 @@ RANK = "lora.r"
 """A rule's, but the search lowers it before it cuts rows."""
 LOWEST_RANK = 8
 
+SIXTEEN_BITS: Mapping[str, Any] = {"method": "lora", "quantization.bits": None}
+EIGHT_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 8}
+FOUR_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 4}
+EIGHT_BITS_FROM = (7, 5)
+"""Compute capability from which bitsandbytes recommends LLM.int8() (its README, table of hardware)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -112,11 +118,17 @@ class Space:
             return [{MICRO: micro, ACCUMULATION: accumulation_for(self.effective, micro)}]
         return [{MICRO: micro, ACCUMULATION: self.effective // micro} for micro in micro_batches(self.effective)]
 
-    def methods(self) -> tuple[str, ...]:
-        """Methods that may be chosen, in order of preference: 16 bits first."""
+    def bases(self) -> tuple[Mapping[str, Any], ...]:
+        """How the base may be held, in order of preference: 16 bits, then 4; in between 8 where quality comes first.
+
+        Empty changes where the person said it.
+        """
         if "method" in self.given or "quantization.bits" in self.given:
-            return (self.base.method,)
-        return ("qlora",) if self.model.quantization is not None else ("lora", "qlora")
+            return ({},)
+        if self.model.quantization is not None:
+            return (FOUR_BITS,)
+        eight = self.goal == "best-quality" and (self.device.compute_capability or (0, 0)) >= EIGHT_BITS_FROM
+        return (SIXTEEN_BITS, EIGHT_BITS, FOUR_BITS) if eight else (SIXTEEN_BITS, FOUR_BITS)
 
     def savers(self) -> Iterator[dict[str, Any]]:
         """Ways to need less memory at the same length, least harm first."""
@@ -132,11 +144,6 @@ class Space:
         while RANK not in self.given and self.base.method != "full" and rank > LOWEST_RANK:
             rank = max(LOWEST_RANK, rank // 2)
             yield {RANK: rank}
-
-
-def of_method(method: str) -> dict[str, Any]:
-    """The two keys that say it."""
-    return {"method": method, "quantization.bits": 4 if method == "qlora" else None}
 
 
 def feasible(space: Space, changes: Mapping[str, Any], *, share: float, bare_share: float) -> list[Candidate]:
@@ -193,31 +200,33 @@ def search(space: Space) -> Candidate:
     if space.goal == "fastest":
         found = [
             one
-            for method in space.methods()
+            for base in space.bases()
             for saver in space.savers()
-            for one in feasible(space, {**length, **of_method(method), **saver}, share=1, bare_share=1)
+            for one in feasible(space, {**length, **base, **saver}, share=1, bare_share=1)
         ]
         if found:
             return min(found, key=lambda one: (one.cost, one.estimate.peak.process_bytes))
-    elif (roomy := _sixteen_bit(space, length)) is not None:
+    elif (roomy := _roomy(space, length)) is not None:
         return roomy
     return _ladder(space, wanted)
 
 
-def _sixteen_bit(space: Space, length: Mapping[str, Any]) -> Candidate | None:
-    """16-bit LoRA where it leaves room: 70 % of free memory for a balanced plan, all of it for quality or on a CPU."""
-    if space.methods()[0] != "lora" or len(space.methods()) == 1:
-        return None
+def _roomy(space: Space, length: Mapping[str, Any]) -> Candidate | None:
+    """The least rounded base that leaves room: 70 % of free memory at most for a balanced plan, all of it for quality.
+
+    On a CPU all of it too: quantised products have no fast kernels there.
+    """
     share = 1.0 if space.goal == "best-quality" or space.device.kind == "cpu" else COMFORT
-    sixteen, bare = {**length, **of_method("lora")}, min(share, COMFORT)
-    if not feasible(space, {**sixteen, **next(space.savers())}, share=share, bare_share=bare):
-        return None
-    return best_saver(space, sixteen, share=share, bare_share=bare)
+    bare = min(share, COMFORT)
+    for base in space.bases()[:-1]:
+        if feasible(space, {**length, **base, **next(space.savers())}, share=share, bare_share=bare):
+            return best_saver(space, {**length, **base}, share=share, bare_share=bare)
+    return None
 
 
 def _ladder(space: Space, wanted: int) -> Candidate:
     """The method that needs least, with more and more savers, a lower rank, then shorter rows, until it fits."""
-    method = of_method(space.methods()[-1]) if "method" not in space.given else {}
+    method = space.bases()[-1]
     best = best_saver(space, {LENGTH: wanted, **method}, share=1, bare_share=COMFORT)
     if best is not None:
         return best
@@ -258,7 +267,7 @@ def longest_that_fits(space: Space, changes: Mapping[str, Any], low: int, high: 
 def _longest(space: Space, wanted: int) -> Candidate:
     """As much length as the data has, or the model, with whatever saver that takes."""
     goal = wanted if space.data is not None else space.model.max_position_embeddings // MULTIPLE * MULTIPLE
-    method = of_method(space.methods()[-1]) if "method" not in space.given else {}
+    method = space.bases()[-1]
     best: tuple[int, dict[str, Any]] | None = None
     stages = [*space.savers()]
     for stage in (*stages, *({**stages[-1], **rank} for rank in space.lower_ranks())):
@@ -269,12 +278,15 @@ def _longest(space: Space, wanted: int) -> Candidate:
     if best is None or LENGTH in space.given:
         return _ladder(space, wanted)
     length, changes = best
-    return smallest_near_fastest(feasible(space, {LENGTH: length, **changes}, share=1, bare_share=COMFORT))
+    if (roomy := _roomy(space, {LENGTH: length})) is not None:
+        return roomy
+    found = best_saver(space, {LENGTH: length, **method}, share=1, bare_share=COMFORT)
+    return found or smallest_near_fastest(feasible(space, {LENGTH: length, **changes}, share=1, bare_share=COMFORT))
 
 
 def _smallest(space: Space, wanted: int) -> Candidate:
     """Least memory at the wanted length, or at the longest that fits."""
-    method = of_method(space.methods()[-1]) if "method" not in space.given else {}
+    method = space.bases()[-1]
     ways = [{**method, **savers, **space.splits()[0], CHECKPOINTING: True} for savers in space.savers()]
     least = min(
         (space.candidate({LENGTH: wanted, **way}) for way in ways), key=lambda one: one.estimate.peak.process_bytes

@@ -1,7 +1,8 @@
-"""What one plan gives up against another, in words."""
+"""What one plan gives up against another, and gains, in words."""
 
 from __future__ import annotations
 
+from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.plan import Estimate
 from recommender.rules.base import by_how_much, slower
@@ -24,6 +25,32 @@ def gives_up(chosen: Candidate, other: Candidate, data: DataProfile | None) -> s
     return ", ".join(losses) if losses else "nothing"
 
 
+def gains(chosen: Candidate, other: Candidate, data: DataProfile | None) -> str:
+    """What is gained by taking `other` instead of `chosen`; empty when nothing is.
+
+    Args:
+        chosen: The plan that is recommended.
+        other: The best plan for another goal.
+        data: For what a longer length keeps.
+    """
+    before, after = chosen.config, other.config
+    less = chosen.estimate.peak.process_bytes - other.estimate.peak.process_bytes
+    faster = _longer(other.estimate, chosen.estimate)
+    kept = lost_share(data, before.data.max_length) - lost_share(data, after.data.max_length)
+    found = (
+        "fits" if other.estimate.fits != "no" and chosen.estimate.fits == "no" else "",
+        f"{percent(1 - 1 / (1 + faster))} less time" if faster is not None and faster >= 0.005 else "",
+        f"{gib(less)} less memory" if less > GIB // 20 else "",
+        f"{after.quantization.bits or 16}-bit base" if _coarser(after, before) else "",
+        f"rank {after.lora.r} instead of {before.lora.r}" if after.lora.r > before.lora.r else "",
+        f"keeps {percent(kept)} more of the trained tokens" if kept > 0.0005 else "",
+        f"rows of {count(after.data.max_length)} tokens"
+        if data is None and after.data.max_length > before.data.max_length
+        else "",
+    )
+    return ", ".join(gain for gain in found if gain)
+
+
 def _losses(chosen: Candidate, other: Candidate, data: DataProfile | None) -> list[str]:
     before, after = chosen.config, other.config
     more = other.estimate.peak.process_bytes - chosen.estimate.peak.process_bytes
@@ -33,13 +60,18 @@ def _losses(chosen: Candidate, other: Candidate, data: DataProfile | None) -> li
         "" if other.estimate.fits != "no" or chosen.estimate.fits == "no" else "does not fit",
         by_how_much(longer) if longer is not None and longer >= 0.005 else "",
         f"{gib(more)} more memory" if more > GIB // 20 else "",
-        "4-bit base" if after.quantization.bits and not before.quantization.bits else "",
+        f"{after.quantization.bits}-bit base" if _coarser(before, after) else "",
         f"rank {after.lora.r} instead of {before.lora.r}" if after.lora.r < before.lora.r else "",
         f"cuts {percent(lost)} of trained tokens" if lost > 0.0005 else "",
         f"rows end at {count(after.data.max_length)} tokens"
         if data is None and after.data.max_length < before.data.max_length
         else "",
     ]
+
+
+def _coarser(before: FinetuneConfig, after: FinetuneConfig) -> bool:
+    """Whether the frozen base is rounded more."""
+    return (after.quantization.bits or 16) < (before.quantization.bits or 16)
 
 
 def _longer(before: Estimate, after: Estimate) -> float | None:

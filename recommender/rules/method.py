@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.plan import Estimate, Reason
+from recommender.plan import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, slower
-from recommender.units import gib, percent
+from recommender.units import duration, gib, percent
 
 PUBLISHED_COST = (
     "Published cost of NF4 in time: +39 % (Llama 2 7B, A10G), +51 % (A100, Raschka's timings), up to twice; none with "
@@ -34,13 +34,15 @@ def method(context: Context) -> Mapping[str, Reason]:
             "16-bit weights: nothing is quantised." if bits is None else _why_bits(context),
             "Dettmers et al. 2023 (QLoRA), table 3: NF4 reaches 16-bit LoRA's scores",
             "high",
-            others="8 bits lose less in rounding, take twice the memory of 4, and are slower in bitsandbytes.",
+            evidence=_widths(context),
+            others="8 bits (Dettmers et al. 2022, LLM.int8()) round less and take about twice the memory of 4; scores "
+            "after training were no better in the QLoRA paper. The best-quality goal takes them where 16 do not fit.",
             costs=_costs(context),
         ),
         "quantization.quant_type": Reason(
             "nf4",
             "NF4's levels are quantiles of a normal distribution, which trained weights follow."
-            + ("" if bits else " Without effect in 16 bits."),
+            + ("" if bits == 4 else f" Without effect in {bits or 16} bits."),
             "Dettmers et al. 2023 (QLoRA), section 3 and table 2: NF4 above FP4",
             "high",
             costs="none",
@@ -49,7 +51,7 @@ def method(context: Context) -> Mapping[str, Reason]:
             True,
             "The block scales are quantised too: 0.37 bit a parameter less, "
             f"{gib(context.model.linear_parameters * 0.373 / 8)} here, at no loss that was measured."
-            + ("" if bits else " Without effect in 16 bits."),
+            + ("" if bits == 4 else f" Without effect in {bits or 16} bits."),
             "Dettmers et al. 2023 (QLoRA), section 3",
             "high",
             costs="none",
@@ -57,8 +59,20 @@ def method(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def _as(context: Context, value: str) -> Estimate:
-    return context.priced({"method": value, "quantization.bits": 4 if value == "qlora" else None})
+def _as(context: Context, bits: int | None) -> Estimate:
+    return context.priced({"method": "qlora" if bits else "lora", "quantization.bits": bits})
+
+
+def _widths(context: Context) -> tuple[Evidence, ...]:
+    """Memory and step time with the base in 16, 8 and 4 bits, everything else as it is."""
+    if context.estimate is None or context.config.method == "full" or context.model.quantization is not None:
+        return ()
+    lines = []
+    for bits in (None, 8, 4):
+        price = _as(context, bits)
+        step = f", {duration(price.time.step_seconds)} a step" if price.time else ""
+        lines.append(Evidence(f"{bits or 16} bits", f"{gib(price.peak.process_bytes)}{step}", f"fits: {price.fits}"))
+    return tuple(lines)
 
 
 def _least_of_16_bits(context: Context, value: str) -> Estimate:
@@ -85,28 +99,30 @@ def _why(context: Context, value: str) -> str:
     if context.estimate is None:
         return ""
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
-    least = "" if value == "lora" else "at best "
+    held = f"The frozen base is held in {context.config.quantization.bits or 4} bits"
+    bare = "" if value == "lora" and context.config.method == "lora" else ", one row at a time with checkpointing,"
     share = f"{percent(lora.peak.high_bytes / free)} of " if free > 0 else "with "
-    need = f"16-bit LoRA needs {least}up to {gib(lora.peak.high_bytes)}, {share}{gib(free)} free"
+    need = f"16-bit LoRA{bare} needs up to {gib(lora.peak.high_bytes)}, {share}{gib(free)} free"
     if context.device.kind == "cpu":
         if value == "lora":
             return f"{need}: it fits, and quantised products have no fast kernels on a CPU."
-        return f"{need}: the frozen base is held in 4 bits instead."
+        return f"{need}. {held} instead."
     if value == "lora" and lora.peak.high_bytes <= COMFORT * free:
         return f"{need}: within the {percent(COMFORT)} that leave room, so quantising would only cost time."
     if value == "lora":
         return f"{need}: more than the {percent(COMFORT)} that leave room, but it fits."
     if lora.fits != "yes":
-        return f"{need}: it does not fit. The frozen base is held in 4 bits, the adapter is trained in 16 or 32."
+        return f"{need}: it does not fit. {held}, the adapter is trained in 16 or 32."
     if lora.peak.high_bytes <= COMFORT * free:
-        return f"The frozen base is held in 4 bits to save memory for the goal {context.goal}; {need}."
-    return f"{need}: beyond the {percent(COMFORT)} that leave room. The frozen base is held in 4 bits."
+        return f"{held} to save memory for the goal {context.goal}; {need}."
+    return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}."
 
 
 def _why_bits(context: Context) -> str:
-    model = context.model
+    model, bits = context.model, context.config.quantization.bits or 4
+    least = "The most that fit here: " if bits == 8 and context.goal == "best-quality" else ""
     return (
-        f"Four bits a weight in the linear layers, {gib(model.linear_parameters / 2)} instead of "
+        f"{least}{bits} bits a weight in the linear layers, {gib(model.linear_parameters * bits / 8)} instead of "
         f"{gib(model.linear_parameters * 2)}; embedding, head and norms stay as they are."
     )
 
@@ -115,7 +131,7 @@ def _costs(context: Context) -> str:
     """The trade in this machine's own figures: less memory against more time."""
     if context.estimate is None or context.config.method == "full" or context.model.quantization is not None:
         return ""
-    lora, qlora = _as(context, "lora"), _as(context, "qlora")
+    lora, qlora = _as(context, None), _as(context, 4)
     saved = 1 - qlora.peak.process_bytes / max(1, lora.peak.process_bytes)
     time = by_how_much(slower(lora, qlora))
     ours = f"4 bits against 16 here: {saved:.0%} less memory".replace("%", " %") + (f", {time}." if time else ".")

@@ -21,7 +21,7 @@ from tui.widgets.text import cell
 if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import FinetuneConfig, Goal
-    from recommender.plan import Estimate, Plan
+    from recommender.plan import Alternative, Estimate, Plan
     from tui.screens.plan import PlanScreen
     from tui.services import Services
 
@@ -30,15 +30,15 @@ def alternatives_popup(plan: Plan) -> PickPopup:
     """The best plan for each goal, with memory, time and what is given up; answers with the goal."""
 
     def build(_width: int, _wanted: str) -> list[Pick]:
-        yours = _alternative(plan.goal, plan.config, plan.estimate, "this plan", current=True)
-        return [yours, *(_alternative(one.goal, one.config, one.estimate, one.gives_up) for one in plan.alternatives)]
+        yours = _alternative(plan.goal, plan.config, plan.estimate, [("this plan", "quiet")], current=True)
+        return [yours, *(_alternative(one.goal, one.config, one.estimate, _trade(one)) for one in plan.alternatives)]
 
     height = 2 * (1 + len(plan.alternatives)) + 2
     return PickPopup("alternatives: the best plan for each goal", build, current=plan.goal, width=100, height=height)
 
 
 def _alternative(
-    goal: str, config: FinetuneConfig, estimate: Estimate, gives_up: str, *, current: bool = False
+    goal: str, config: FinetuneConfig, estimate: Estimate, trade: list[Part], *, current: bool = False
 ) -> Pick:
     training = config.training
     seconds = estimate.time.total_seconds if estimate.time else None
@@ -52,8 +52,12 @@ def _alternative(
         (cell(duration(seconds) if seconds is not None else "time unknown", 14, "right"), "label"),
         (f"   {values}", "label"),
     ]
-    given = "" if current else "gives up: "
-    return Pick(goal, (Row(tuple(first)), row((f"    {given}", "quiet"), (clean(gives_up), "quiet"))))
+    return Pick(goal, (Row(tuple(first)), row(("    ", "quiet"), *trade)))
+
+
+def _trade(one: Alternative) -> list[Part]:
+    lost: list[Part] = [("gives up ", "quiet"), (clean(one.gives_up), "label")]
+    return [("gains ", "quiet"), (clean(one.gains), "bright"), ("; ", "quiet"), *lost] if one.gains else lost
 
 
 def presets_popup(plan: Plan, services: Services) -> PickPopup:

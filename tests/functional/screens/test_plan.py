@@ -161,7 +161,7 @@ async def test_another_goal_gives_another_plan_and_keeps_what_is_yours(services:
         assert isinstance(screen, PlanScreen)
         screen.change({"training.seed": 7})
         await seen.press("a")
-        await seen.sees("alternatives: the best plan for each goal", "gives up:", "smallest memory")
+        await seen.sees("alternatives: the best plan for each goal", "gains", "gives up", "smallest memory")
         await seen.press("end", "enter")
         await seen.until(lambda: seen.plan.goal == "smallest-memory")
         await seen.sees("◉ smallest memory")

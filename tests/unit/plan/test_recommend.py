@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.plan.facts import (
     CARDS,
     CPU,
     EXAMPLE,
+    GIB,
     LAPTOP,
     LLAMA_8B,
     RTX_3090,
@@ -156,8 +158,30 @@ def test_alternatives_are_the_plans_of_the_other_goals(device: Device) -> None:
         assert one.gives_up
 
 
+def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
+    plan = recommend(LLAMA_8B, RTX_3090, EXAMPLE)
+    assert plan.config.method == "qlora"
+    lora = [one for one in plan.alternatives if one.config.method == "lora"]
+    assert {one.goal for one in lora} == {"fastest", "best-quality"}
+    for one in lora:
+        assert "less time" in one.gains
+        assert "16-bit base" in one.gains
+        assert "more memory" in one.gives_up
+
+
+def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
+    card = replace(RTX_3090, free_bytes=int(15.5 * GIB), total_bytes=16 * GIB)
+    plan = recommend(LLAMA_8B, card, EXAMPLE, goal="best-quality")
+    assert (plan.config.method, plan.config.quantization.bits) == ("qlora", 8)
+    assert "The most that fit here: 8 bits" in plan.reasons["quantization.bits"].why
+    assert [line.label for line in plan.reasons["quantization.bits"].evidence] == ["16 bits", "8 bits", "4 bits"]
+    assert recommend(LLAMA_8B, card, EXAMPLE).config.quantization.bits == 4
+    volta = replace(card, compute_capability=(7, 0), bf16=False)
+    assert recommend(LLAMA_8B, volta, EXAMPLE, goal="best-quality").config.quantization.bits == 4
+
+
 def test_no_faster_split_is_left_unused() -> None:
-    from recommender.config.edit import replace
+    from recommender.config.edit import replace as with_values
     from recommender.pricing import pricer
     from recommender.rules.base import COMFORT
 
@@ -167,7 +191,7 @@ def test_no_faster_split_is_left_unused() -> None:
     for micro in (1, 2, 4, 8, 16):
         for checkpointing in (True, False):
             other = price(
-                replace(
+                with_values(
                     plan.config,
                     {
                         "training.per_device_train_batch_size": micro,
@@ -279,8 +303,6 @@ def test_values_that_cannot_be(overrides: dict[str, Any], says: str) -> None:
 
 
 def test_a_model_stored_in_4_bits_stays_qlora() -> None:
-    from dataclasses import replace
-
     stored = replace(LLAMA_8B, quantization="bnb-4bit")
     assert recommend(stored, RTX_5090, EXAMPLE).config.method == "qlora"
     with pytest.raises(InputError, match="stored in 4 bits"):
