@@ -41,7 +41,8 @@ def gains(chosen: Candidate, other: Candidate, data: DataProfile | None) -> str:
         "fits" if other.estimate.fits != "no" and chosen.estimate.fits == "no" else "",
         f"{percent(1 - 1 / (1 + faster))} less time" if faster is not None and faster >= 0.005 else "",
         f"{gib(less)} less memory" if less > GIB // 20 else "",
-        f"{after.quantization.bits or 16}-bit base" if _coarser(after, before) else "",
+        "base not quantised" if _coarser(after, before) and not after.quantization.bits else "",
+        f"{after.quantization.bits}-bit base" if _coarser(after, before) and after.quantization.bits else "",
         f"rank {after.lora.r} instead of {before.lora.r}" if after.lora.r > before.lora.r else "",
         f"keeps {percent(kept)} more of the trained tokens" if kept > 0.0005 else "",
         f"rows of {count(after.data.max_length)} tokens"

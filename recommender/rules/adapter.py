@@ -11,7 +11,7 @@ from recommender.model.spec import ModelSpec
 from recommender.plan import Evidence, Reason
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.rules.families import sweep_family
-from recommender.units import count, gib, small
+from recommender.units import count, gib, percent, small
 
 ALPHA = 32
 """lora_alpha of the runs that the learning-rate rule was measured with."""
@@ -119,6 +119,8 @@ def _why_rank(context: Context, value: int, wanted: int) -> str:
     tokens, adapter = context.trained_tokens, value * each
     low, high = rank_range(context)
     distance = DISTANT[context.config.data.task]
+    if value < wanted and context.estimate is not None and context.estimate.fits == "no":
+        return f"Nothing fits here; r {value} instead of the {wanted} wanted comes nearest."
     if value < wanted:
         return f"Memory allows r {value}, not the {wanted} wanted here; {count(adapter)} trained parameters."
     if tokens is None:
@@ -174,7 +176,7 @@ def alpha(context: Context) -> Mapping[str, Reason]:
     how = "lora_alpha / sqrt(r)" if lora.use_rslora else "lora_alpha / r"
     why = (
         f"The update is scaled by {how} = {small(scale)}. The learning rate was measured at lora_alpha {ALPHA} over r, "
-        "for every rank from 1 to 128: keeping it keeps that rate valid."
+        "for ranks from 1 to 128: keeping it keeps that rate valid."
     )
     return {
         "lora.lora_alpha": Reason(
@@ -205,16 +207,28 @@ def targets(context: Context) -> Mapping[str, Reason]:
     return {
         "lora.target_modules": Reason(
             "all-linear",
-            f"All of {names}: adapters on every layer learn as full fine-tuning does, on attention alone they do not, "
-            "even at equal parameter count.",
+            _why_experts(context.model, names)
+            if context.model.num_experts
+            else f"All of {names}: adapters on every layer learn as full fine-tuning does, on attention alone they do "
+            "not, even at equal parameter count.",
             "Dettmers et al. 2023 (QLoRA), figure 2; Thinking Machines, LoRA Without Regret (2025)",
-            "high",
+            "medium" if context.model.num_experts else "high",
             others="LLaMA-Factory's form suggests q_proj and v_proj, or all; Raschka gained by adding all layers; "
             "Unsloth "
             "advises against dropping any.",
             costs=costs,
         )
     }
+
+
+def _why_experts(model: ModelSpec, names: str) -> str:
+    """What of a mixture of experts the adapter reaches."""
+    share = percent(model.other_parameters / model.total_parameters)
+    return (
+        f"All of {names}. {share} of this model's parameters are experts and routers in fused tensors, which adapters "
+        "on linear layers do not reach and bitsandbytes does not quantise: they stay frozen as they are. With fewer "
+        "layers reached, expect less than of a dense model."
+    )
 
 
 def dropout(context: Context) -> Mapping[str, Reason]:

@@ -105,8 +105,10 @@ def _why_effective(context: Context, effective: int) -> str:
         return f"{effective} is where most published LoRA runs are."
     if effective == EFFECTIVE:
         return f"{effective} is where most published LoRA runs are; {count(rows)} rows give {count(steps)} steps."
+    passes = context.config.training.num_train_epochs
+    times = "" if passes == 1 else f" in {small(passes)} passes"
     return (
-        f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {count(rows)} rows; "
+        f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {count(rows)} rows{times}; "
         f"{effective} gives {count(steps)}."
     )
 
@@ -179,18 +181,28 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
 def offloading(context: Context) -> Mapping[str, Reason]:
     """Only where nothing cheaper makes the plan fit, or where it makes room for a plan that is faster."""
     value = bool(context.searched.get("training.activation_offloading", False))
-    why = (
-        "Checkpoints go to host memory and come back: without it the plan would not fit at this length and micro-batch."
-        if value
-        else "Off: the plan fits without sending checkpoints to host memory."
-        if context.device.kind == "cuda"
-        else "Off: on a CPU there is no other memory to send them to."
-    )
+    why = _why_offloading(context) if value else _why_not_offloading(context)
     return {
         "training.activation_offloading": Reason(
             value, why, "TRL, reducing memory usage", "high", costs="Time on the bus to host memory, and host memory."
         )
     }
+
+
+def _why_offloading(context: Context) -> str:
+    if context.estimate is not None and context.estimate.fits == "no":
+        return "Checkpoints go to host memory and come back: nothing fits here, and this comes nearest."
+    return (
+        "Checkpoints go to host memory and come back: without it the plan would not fit at this length and micro-batch."
+    )
+
+
+def _why_not_offloading(context: Context) -> str:
+    if context.device.kind != "cuda":
+        return "Off: on a CPU there is no other memory to send them to."
+    if context.device.unified_memory:
+        return f"Off: {context.device.name}'s memory is the host's, so nothing would be saved."
+    return "Off: the plan fits without sending checkpoints to host memory."
 
 
 RULES = (

@@ -143,7 +143,9 @@ def packing(context: Context) -> Mapping[str, Reason]:
 def train_on(context: Context) -> Mapping[str, Reason]:
     """Which tokens the loss sees: as the data was read."""
     value, data = context.config.data.train_on, context.data
-    if data is not None and data.shape == "text":
+    if data is not None and data.shape == "synthetic":
+        why = "Nothing is known of the rows but their lengths: every token is taken to be trained."
+    elif data is not None and data.shape == "text":
         why = "Plain text has no answers: every token is trained."
     elif value == "assistant":
         share = f" ({percent(data.trained_share)} of tokens)" if data is not None else ""

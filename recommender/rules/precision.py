@@ -12,6 +12,11 @@ from recommender.rules.base import Context, Rule
 NO_SDPA = frozenset({"gemma2", "gpt_oss", "vaultgemma"})
 """Model types whose attention Transformers 5.23 cannot run by SDPA (`_supports_sdpa = False`): soft-capped scores or
 attention sinks."""
+NO_FLASH_2 = frozenset({"gpt_oss"})
+"""Model types that flash-attn 2 cannot run: attention sinks."""
+FP16_OVERFLOWS = frozenset({"gemma3", "gemma3_text", "gemma3n_text"})
+"""Model types whose activations leave fp16's range (huggingface/transformers issue 36822: NaN on cards without bf16;
+unslothai/unsloth pull 4014: they reach 800 000, fp16 ends at 65 504)."""
 
 
 def capability(device: Device) -> str:
@@ -20,18 +25,24 @@ def capability(device: Device) -> str:
 
 
 def precision(context: Context) -> Mapping[str, Reason]:
-    """Bf16 where the device multiplies it; else fp16 on a GPU and fp32 on a CPU."""
-    device = context.device
+    """Bf16 where the device multiplies it; else fp16 on a GPU, if the model stays in its range, and fp32 on a CPU."""
+    device, model = context.device, context.model
     if device.bf16:
         value = "bf16"
         why = f"{device.name} multiplies bfloat16 itself, which has fp32's range: no loss scaling is needed."
         if device.kind == "cuda":
             why = f"Compute capability {capability(device)} is at least 8.0. {why}"
+    elif device.kind == "cuda" and model.model_type in FP16_OVERFLOWS:
+        value = "fp32"
+        why = (
+            f"{device.name} has compute capability {capability(device)}; bfloat16 begins at 8.0. The activations of "
+            f"{model.architecture} leave fp16's range and would become NaN: fp32 is left, slow and of twice the memory."
+        )
     elif device.kind == "cuda":
         value = "fp16"
         why = (
-            f"{device.name} has compute capability {capability(device)}; bfloat16 begins at 8.0. fp16 runs on its "
-            "tensor cores, with loss scaling and the adapter held in fp32."
+            f"{device.name} has compute capability {capability(device)}; bfloat16 begins at 8.0. fp16 is its half "
+            "precision, with loss scaling and the adapter held in fp32."
         )
     else:
         value = "fp32"
@@ -45,7 +56,7 @@ def precision(context: Context) -> Mapping[str, Reason]:
         "NVIDIA, CUDA programming guide, arithmetic by compute capability; PyTorch, torch.amp",
         "high",
         others="The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16.",
-        costs="fp32 on a CPU takes twice the memory of bf16." if value == "fp32" else "Half the memory of fp32.",
+        costs="Twice the memory of 16 bits." if value == "fp32" else "Half the memory of fp32.",
     )
     return {"training.precision": reason}
 
@@ -54,7 +65,7 @@ def attention(context: Context) -> Mapping[str, Reason]:
     """Flash attention where it is installed and the card has it, eager where the model demands it, else SDPA."""
     model, device = context.model, context.device
     others = ""
-    if device.flash_attention:
+    if device.flash_attention and model.model_type not in NO_FLASH_2:
         value = "flash_attention_2"
         why = f"flash-attn is installed and {device.name} supports it: memory linear in length, and rows can be packed."
     elif needs_eager(model):

@@ -160,7 +160,7 @@ def _origin(model: ModelSpec, r: int) -> str:
     rank = min(max(r, low), high)
     text = (
         f"Larger models want less and higher ranks a little more: {small(law.base)} × ({count(size)} / 8B)"
-        f"^{law.size:g} × ({rank} / {REFERENCE_RANK})^{law.rank:g} × {factor:g} for the family "
+        f"^{law.size:g} × ({rank} / {REFERENCE_RANK})^{law.rank:g} × {factor:g} for {family} "
         f"= {small(two_digits(raw))}."
     )
     return text + _beyond(law, model, r, raw)

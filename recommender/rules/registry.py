@@ -51,8 +51,15 @@ def explain(context: Context, given: Mapping[str, Any]) -> tuple[dict[str, Reaso
     for rule in RULES:
         for key, reason in rule.advise(context).items():
             recommended[key] = reason.value
-            reasons[key] = _yours(context.config, key, reason) if key in given else reason
+            reasons[key] = _yours(context.config, key, reason) if key in given else _in_effect(context, key, reason)
     return reasons, recommended
+
+
+def _in_effect(context: Context, key: str, reason: Reason) -> Reason:
+    """The reason, or that a value of the adapter does nothing where none is trained."""
+    if context.config.method != "full" or not (key.startswith("lora.") or key == "data.task"):
+        return reason
+    return Reason(reason.value, "Without effect: every weight is trained, there is no adapter.", "PEFT", "high")
 
 
 def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:

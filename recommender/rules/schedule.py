@@ -102,7 +102,7 @@ def regularisation(context: Context) -> Mapping[str, Reason]:
         ),
         "training.max_grad_norm": Reason(
             QLORA_CLIP if quantised else 1.0,
-            "Clipped as the QLoRA paper does: a quantised base gives noisier gradients."
+            "Clipped as the QLoRA paper does over its 4-bit base: the one value that was published for it."
             if quantised
             else "The usual clip: it acts only on outliers.",
             "Dettmers et al. 2023 (QLoRA), appendix B.2"
@@ -128,9 +128,16 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
     value = str(context.searched.get("training.optim", "adamw_torch_fused"))
     eight = value in ("adamw_8bit", "paged_adamw_8bit")
     spared = context.estimate is not None and not context.needed({"training.optim": "adamw_torch_fused"})
+    unfit = context.estimate is not None and context.estimate.fits == "no"
     why = (
         "Two states a trained weight in 8 bits, paged to host memory when the card is full: "
-        + ("the room it leaves makes a faster plan fit." if spared else "needed to fit.")
+        + (
+            "the room it leaves makes a faster plan fit."
+            if spared
+            else "it comes nearest to fitting."
+            if unfit
+            else "needed to fit."
+        )
         if eight
         else "AdamW in one fused kernel; two states for each trained weight, and LoRA trains few."
     )

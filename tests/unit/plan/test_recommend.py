@@ -165,7 +165,7 @@ def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
     assert {one.goal for one in lora} == {"fastest", "best-quality"}
     for one in lora:
         assert "less time" in one.gains
-        assert "16-bit base" in one.gains
+        assert "base not quantised" in one.gains
         assert "more memory" in one.gives_up
 
 

@@ -147,3 +147,55 @@ def test_the_task_moves_the_rank() -> None:
     assert rank("domain", 5_000_000) == 128
     reason = recommend(SMOLLM, H200, rows(1_000, 200), overrides={"data.task": "domain"}).reasons["lora.r"]
     assert "a new domain or language" in reason.why
+
+
+def test_gemma_3_is_not_trained_in_fp16() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, RTX_4090, T4
+
+    gemma = model("gemma-3-1b-it")
+    plan = recommend(gemma, T4, EXAMPLE)
+    assert plan.config.training.precision == "fp32"
+    assert "leave fp16's range" in plan.reasons["training.precision"].why
+    assert "32-bit" in plan.reasons["method"].why
+    assert recommend(gemma, RTX_4090, EXAMPLE).config.training.precision == "bf16"
+
+
+def test_flash_attention_2_only_where_the_model_can() -> None:
+    from dataclasses import replace
+
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, H200
+
+    card = replace(H200, flash_attention=True)
+    sinks = replace(LLAMA_8B, model_type="gpt_oss", architecture="GptOssForCausalLM")
+    assert recommend(LLAMA_8B, card, EXAMPLE).config.training.attn_implementation == "flash_attention_2"
+    assert recommend(sinks, card, EXAMPLE).config.training.attn_implementation == "eager"
+
+
+def test_experts_are_said_to_have_no_adapter() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, H200
+
+    reason = recommend(model("qwen3-30b-a3b"), H200, EXAMPLE).reasons["lora.target_modules"]
+    assert "95 % of this model's parameters are experts" in reason.why
+    assert reason.confidence == "medium"
+
+
+def test_nothing_is_said_to_fit_where_nothing_does() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, TINY_CARD
+
+    plan = recommend(LLAMA_8B, TINY_CARD, EXAMPLE)
+    assert plan.estimate.fits == "no"
+    for key in ("lora.r", "training.optim", "training.activation_offloading"):
+        assert "nearest" in plan.reasons[key].why
+
+
+def test_an_adapters_values_are_without_effect_where_there_is_none() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, H200
+
+    reasons = recommend(SMOLLM, H200, EXAMPLE, overrides={"method": "full"}).reasons
+    for key in ("lora.r", "lora.lora_alpha", "lora.target_modules", "data.task"):
+        assert reasons[key].why.startswith("Without effect")

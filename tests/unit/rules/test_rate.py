@@ -41,9 +41,7 @@ def test_the_law_is_the_fit_of_the_committed_sweep() -> None:
 
 def test_the_sum_in_the_reason_is_the_sum_of_the_value() -> None:
     reason = advise(LLAMA_8B, training__gradient_accumulation_steps=128)
-    shown = re.search(
-        r"(\S+) × \(8.03 B / 8B\)\^(\S+) × \(16 / 64\)\^(\S+) × (\S+) for the family = (\S+)\. ", reason.why
-    )
+    shown = re.search(r"(\S+) × \(8.03 B / 8B\)\^(\S+) × \(16 / 64\)\^(\S+) × (\S+) for llama = (\S+)\. ", reason.why)
     assert shown is not None, reason.why
     base, size, rank, factor, value = map(float, shown.groups())
     assert two_digits(base * 1.00375**size * 0.25**rank * factor) == value == reason.value
