@@ -17,7 +17,7 @@ from tui.services import RealServices, Services
 from tui.shell import Shell
 from tui.state import WizardState
 from tui.widgets.top_bar import Step, TopBar
-from tui.work import Done, Told
+from tui.work import Done, Learnt, Told
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -123,6 +123,10 @@ class WizardApp(Shell[int]):
     def on_told(self, message: Told) -> None:
         """Pass on how far a piece of work is."""
         self.flow.told(message)
+
+    def on_learnt(self, message: Learnt) -> None:
+        """Pass on what a piece of work knows already."""
+        self.flow.learnt(message)
 
     def on_done(self, message: Done) -> None:
         """Pass on what a piece of work found out."""

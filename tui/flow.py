@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from presets.errors import InputError, WizardError
 from tui.state import Progress
 from tui.widgets.top_bar import Step
-from tui.work import Done, Job, Told
+from tui.work import Done, Job, Learnt, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,11 @@ class Flow:
         step = message.job.step
         if self._jobs.get(step) is message.job:
             self.set(working={**self.state.working, step: message.progress})
+
+    def learnt(self, message: Learnt) -> None:
+        """Show what a job knows already."""
+        if self._jobs.get(message.job.step) is message.job:
+            self.set(**message.changes)
 
     def done(self, message: Done) -> None:
         """Take over what a job found out, and go on from there."""
@@ -176,7 +181,7 @@ class Flow:
             model = self.app.services.read_model(name)
             if model.unsupported:
                 raise InputError(f"{name} cannot be used: {model.unsupported}", remedy="Choose another model.")
-            return {"model": model, "model_name": name, "dataset": None, "plan": None, "preset": ""}
+            return {"model": model, "model_name": name, "dataset": None, "first_look": None, "plan": None, "preset": ""}
 
         self.stop(Step.DATA)
         self.start(Step.MODEL, f"reading {name}", work)
@@ -188,7 +193,7 @@ class Flow:
             **changes: Keys of the `data` section; None drops one.
         """
         data = {key: value for key, value in {**self.state.data, **changes}.items() if value is not None}
-        self.set(data=data, dataset=None)
+        self.set(data=data, dataset=None, first_look=None)
         self.profile()
 
     def profile(self) -> None:
@@ -196,7 +201,10 @@ class Flow:
         data, model = self.state.data, self.state.model
 
         def work(job: Job) -> Mapping[str, Any]:
-            return {"dataset": self.app.services.profile(data, model, job.told, job.stopped)}
+            dataset = self.app.services.profile(
+                data, model, job.told, job.stopped, lambda look: job.learnt(first_look=look)
+            )
+            return {"dataset": dataset, "first_look": None}
 
         self.start(Step.DATA, "reading the rows", work)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import Goal
     from recommender.data.dataset import DataSet
+    from recommender.data.first_look import FirstLook
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
     from recommender.model.local import LocalModel
     from recommender.model.spec import ModelSpec
@@ -64,8 +65,15 @@ class Services(Protocol):
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """Price of a method at the default length."""
 
-    def profile(self, data: Mapping[str, Any], model: ModelSpec | None, told: Told, stopped: Stopped) -> DataSet:
-        """Read, recognise and tokenise the data."""
+    def profile(
+        self,
+        data: Mapping[str, Any],
+        model: ModelSpec | None,
+        told: Told,
+        stopped: Stopped,
+        first: Callable[[FirstLook], None],
+    ) -> DataSet:
+        """Read, recognise and tokenise the data; tell before what some rows say, where it takes long."""
 
     def recommend(
         self,
@@ -177,12 +185,19 @@ class RealServices:
         )
         return estimate(config, model, device)
 
-    def profile(self, data: Mapping[str, Any], model: ModelSpec | None, told: Told, stopped: Stopped) -> DataSet:
+    def profile(
+        self,
+        data: Mapping[str, Any],
+        model: ModelSpec | None,
+        told: Told,
+        stopped: Stopped,
+        first: Callable[[FirstLook], None],
+    ) -> DataSet:
         """See `Services`."""
         from recommender.config.schema import Data
         from recommender.data.load import profile_data
 
-        return profile_data(Data.model_validate(data), model=model, progress=told, cancelled=stopped)
+        return profile_data(Data.model_validate(data), model=model, progress=told, cancelled=stopped, first=first)
 
     def recommend(
         self,

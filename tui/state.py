@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from presets.errors import WizardError
     from recommender.config.schema import Goal
     from recommender.data.dataset import DataSet
+    from recommender.data.first_look import FirstLook
     from recommender.machine.facts import Device, Gpu, Machine
     from recommender.model.spec import ModelSpec
     from recommender.plan import Plan
@@ -53,6 +54,8 @@ class WizardState:
     data: Mapping[str, Any] = field(default_factory=dict)
     """The `data` section as the person made it: train, format, columns, train_on, skip_bad_rows …"""
     dataset: DataSet | None = None
+    first_look: FirstLook | None = None
+    """What some rows say of all, until all have been read."""
     max_length: int | None = None
     """The length limit that the person chose on the Data screen; None leaves it to the plan."""
     goal: Goal = "balanced"

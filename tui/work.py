@@ -35,6 +35,17 @@ class Told(Message):
         return isinstance(message, Told) and message.job is self.job
 
 
+class Learnt(Message):
+    """What a piece of work knows already, before it has ended."""
+
+    def __init__(self, job: Job, changes: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.job = job
+        """Whose work."""
+        self.changes = changes
+        """Fields of the state and their new values."""
+
+
 class Done(Message):
     """The work for a step has ended."""
 
@@ -81,6 +92,11 @@ class Job:
         self._reported = now
         left = (now - self._began) * (total - done) / done if done and total > done else None
         self._app.post_message(Told(self, Progress(self.what, done, total, left)))
+
+    def learnt(self, **changes: Any) -> None:
+        """Say what is known already; called from the thread."""
+        if not self._stopped:
+            self._app.post_message(Learnt(self, changes))
 
     def run(self, work: Callable[[Job], Mapping[str, Any]]) -> None:
         """Do it, in a thread, and post how it ended."""

@@ -89,11 +89,14 @@ class RopeScaling(Section):
 
 
 class Source(Section):
-    """One training source with its share and split."""
+    """One of several data sets, with its weight."""
 
-    path: str
-    weight: Number = Field(1.0, gt=0)
-    split: str | None = None
+    path: str = Field(description="file, folder, glob, or the id of a data set on the hub")
+    weight: Number = Field(1.0, gt=0, description="how often its rows are taken: 2 twice, 0.5 every second one")
+    name: str | None = Field(None, description="configuration of a data set on the hub")
+    split: str | None = Field(None, description="split of a data set on the hub, or list of rows in a JSON object")
+    format: str | None = Field(None, description="row shape of this one; null takes data.format")
+    columns: dict[str, str] | None = Field(None, description="columns of this one; null takes data.columns")
 
 
 class Data(Section):
@@ -112,6 +115,11 @@ class Data(Section):
     train_on: Literal["assistant", "all"] = Field("assistant", description="which tokens the loss sees")
     task: Task = Field("task", description="what the rows teach: a style or format, a task, a new domain or language")
     skip_bad_rows: bool = Field(False, description="leave rows out that cannot be read; their number is recorded")
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The training data sets, also those that are only named."""
+        return tuple(Source(path=item) if isinstance(item, str) else item for item in self.train)
 
     @property
     def train_paths(self) -> tuple[str, ...]:

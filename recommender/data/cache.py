@@ -119,7 +119,7 @@ def save(key: str, kept: Gathered, tokeniser: Tokeniser | None) -> None:
 
 
 def _arrays(kept: Gathered) -> list[array[int]]:
-    return [*(getattr(kept.index, name) for name in _INDEX), kept.lengths, kept.spans, kept.span_start]
+    return [*(getattr(kept.index, name) for name in _INDEX), kept.lengths, kept.turns, kept.spans, kept.span_start]
 
 
 def _folder() -> Path:

@@ -34,6 +34,8 @@ class OpenFile:
 
     reader: Reader
     shape: Shape
+    source: int = 0
+    """Which of the data sets it belongs to, in the order in which they were given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from recommender.data.dataset import OpenFile, RowIndex
 from recommender.data.estimate import measure_without_tokenizer
-from recommender.data.examples import Example, RowProblem, digest
+from recommender.data.examples import Chat, Example, RowProblem, digest
 from recommender.data.findings import Findings
 from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow
@@ -40,12 +40,14 @@ class Cancelled(Exception):
 
 @dataclass
 class Gathered:
-    """All rows of a data set in numbers: 30 bytes a row and its spans."""
+    """All rows of a data set in numbers: 32 bytes a row and its spans."""
 
     index: RowIndex = field(default_factory=RowIndex)
     lengths: array[int] = field(default_factory=lambda: array("I"))
     spans: array[int] = field(default_factory=lambda: array("I"))
     span_start: array[int] = field(default_factory=lambda: array("Q", [0]))
+    turns: array[int] = field(default_factory=lambda: array("H"))
+    """Turns of each conversation; 0 for text and pairs."""
     bad: list[BadRow] = field(default_factory=list)
     found: Findings = field(default_factory=Findings)
 
@@ -161,9 +163,11 @@ class Gatherer:
         kept = self.gathered
         flags = kept.found.see(measured, example, duplicate=content in self._seen)
         self._seen.add(content)
+        turns = min(len(example.messages), 65535) if isinstance(example, Chat) else 0
         for _ in range(copies(self._weights[number], content)):
             kept.index.add(number, row.line, row.start, row.end, content, flags)
             kept.lengths.append(measured.length)
+            kept.turns.append(turns)
             kept.spans.extend(measured.spans)
             kept.span_start.append(len(kept.spans) // 2)
 

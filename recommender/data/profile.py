@@ -23,6 +23,19 @@ class BadRow:
     """The first characters of the line."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One of several data sets that are trained on together."""
+
+    name: str
+    """As the person gave it."""
+    shape: str
+    rows: int
+    """Usable rows as they are taken: twice as many for a weight of 2."""
+    weight: float
+    tokens: int
+
+
 @dataclass(frozen=True)
 class DataProfile:
     """Rows and token lengths of a data set under one tokenizer, template and `train_on`.
@@ -65,6 +78,12 @@ class DataProfile:
     """The token that ends an answer, as text; empty where there is none."""
     skipped_rows: int = 0
     """Bad rows that are left out because `data.skip_bad_rows` says so."""
+    turns: Sequence[int] = ()
+    """Turns of each row that is a conversation, 0 of others."""
+    sources: tuple[SourceFacts, ...] = ()
+    """The data sets, in the order in which they were given."""
+    unconfirmed: bool = False
+    """Whether `columns` were taken for question and answer by their names, and nobody has confirmed it."""
 
     @property
     def rows(self) -> int:
@@ -72,38 +91,53 @@ class DataProfile:
         return len(self.lengths)
 
     @cached_property
-    def _lengths(self) -> Tally:
+    def length_tally(self) -> Tally:
+        """Rows by length."""
         return Tally.of(self.lengths)
 
     @cached_property
     def _span_bounds(self) -> tuple[Tally, Tally]:
         if isinstance(self.spans, WholeRows):
-            return Tally.of(Runs((0,), (self.rows,))), self._lengths
+            return Tally.of(Runs((0,), (self.rows,))), self.length_tally
         return Tally.of(self.spans[0::2]), Tally.of(self.spans[1::2])
+
+    @cached_property
+    def _turns(self) -> Tally:
+        return Tally.of(self.turns)
+
+    @property
+    def turns_median(self) -> int:
+        """Turns of the conversation in the middle; 0 without conversations."""
+        return self._turns.ranked((len(self.turns) + 1) // 2) if self.turns else 0
+
+    @property
+    def turns_most(self) -> int:
+        """Turns of the longest conversation."""
+        return self._turns.values[-1] if self.turns else 0
 
     @property
     def total_tokens(self) -> int:
         """Tokens of all rows, uncut."""
-        return self._lengths.total
+        return self.length_tally.total
 
     @property
     def longest(self) -> int:
         """Tokens of the longest row; 0 without rows."""
-        return self._lengths.values[-1] if self.rows else 0
+        return self.length_tally.values[-1] if self.rows else 0
 
     def quantile(self, q: float) -> int:
         """Length in tokens that a share q of rows (0 to 1) does not exceed: the nearest rank, ceil(q × rows)."""
         if not self.rows:
             return 0
-        return self._lengths.ranked(min(self.rows, max(1, ceil(round(q * self.rows, 6)))))
+        return self.length_tally.ranked(min(self.rows, max(1, ceil(round(q * self.rows, 6)))))
 
     def tokens_at(self, max_length: int) -> int:
         """Tokens that remain when every row is cut at max_length."""
-        return self._lengths.clipped(max_length)
+        return self.length_tally.clipped(max_length)
 
     def rows_cut(self, max_length: int) -> int:
         """Rows longer than max_length."""
-        return self._lengths.above(max_length)
+        return self.length_tally.above(max_length)
 
     def trained_at(self, max_length: int) -> int:
         """Trained tokens that remain when every row is cut: the sum of min(end, L) - min(start, L) over the spans."""

@@ -94,6 +94,8 @@ class Shape:
     flag: str = ""
     """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
     tags: Tags | None = None
+    guessed: bool = False
+    """Whether columns were taken for question and answer by names that only sound like it."""
 
     @property
     def reason(self) -> str:
@@ -304,7 +306,9 @@ def _pairs(columns: Sequence[str]) -> Shape | None:
         used |= {role: lower[role] for role in ("history", "system") if role in lower}
         plain = question == "instruction" and answer == "output"
         why = f"columns {', '.join(used.values())}"
-        return Shape("alpaca", used, "high" if plain else "medium", why if plain else f"{why}: question and answer")
+        if plain:
+            return Shape("alpaca", used, "high", why)
+        return Shape("alpaca", used, "medium", f"{why}: question and answer", guessed=True)
     return None
 
 

@@ -16,7 +16,7 @@ from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
 
-GOOD = [{"question": f"What is {n}?", "answer": f"It is {n}."} for n in range(40)]
+GOOD = [{"instruction": f"What is {n}?", "output": f"It is {n}."} for n in range(40)]
 
 
 def jsonl(path: Path, rows: list[Any]) -> str:
@@ -34,18 +34,47 @@ def test_a_sound_data_set_has_nothing_to_say(profile: Profile) -> None:
         "prefix",
         "<|im_end|>",
     )
-    assert found.columns == {"instruction": "question", "output": "answer"}
+    assert (found.turns_median, found.turns_most, found.unconfirmed) == (2, 2, False)
+
+
+def test_columns_that_only_sound_like_it_are_to_be_confirmed(profile: Profile) -> None:
+    rows = [{"question": f"What is {n}?", "context": "Here.", "response": f"It is {n}."} for n in range(40)]
+    found = profile(rows).profile
+    assert found.columns == {"instruction": "question", "input": "context", "output": "response"}
+    assert found.unconfirmed
+    assert "To confirm: data.columns: {instruction: question, output: response, input: context}" in found.warnings[0]
+    confirmed = profile(rows, columns=found.columns).profile
+    assert (confirmed.unconfirmed, confirmed.warnings, confirmed.columns) == (False, (), found.columns)
+
+
+def test_several_data_sets_have_a_line_each(tmp_path: Path, chatml: ModelSpec) -> None:
+    (tmp_path / "more").mkdir()
+    paths = [jsonl(tmp_path / name, GOOD) for name in ("a.jsonl", "more/b.jsonl", "more/c.jsonl")]
+    texts = jsonl(tmp_path / "t.jsonl", [{"body": "Some words.", "id": n} for n in range(5)])
+    train = [
+        paths[0],
+        {"path": str(tmp_path / "more"), "weight": 2},
+        {"path": texts, "format": "text", "columns": {"text": "body"}},
+    ]
+    found = profile_data(Data.model_validate({"train": train}), model=chatml).profile
+    assert [(one.shape, one.rows, one.weight) for one in found.sources] == [
+        ("alpaca", 40, 1),
+        ("alpaca", 160, 2),
+        ("text", 5, 1),
+    ]
+    assert sum(one.tokens for one in found.sources) == found.total_tokens
+    assert found.shape == "mixed"
 
 
 def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) -> None:
-    rows = [*GOOD, {"question": "x"}, {"question": "y", "answer": None}]
+    rows = [*GOOD, {"instruction": "x"}, {"instruction": "y", "output": None}]
     found = profile(rows).profile
     assert (found.rows, found.bad_row_count, found.skipped_rows) == (40, 2, 0)
     assert [(row.line, row.reason) for row in found.bad_rows] == [
-        (41, "lacks the column 'answer'"),
-        (42, "column 'answer' is null, not text"),
+        (41, "lacks the column 'output'"),
+        (42, "column 'output' is null, not text"),
     ]
-    assert "rows.jsonl line 41, lacks the column 'answer'" in found.stops[0]
+    assert "rows.jsonl line 41, lacks the column 'output'" in found.stops[0]
     assert "skip_bad_rows" in found.stops[0]
     left = profile(rows, skip_bad_rows=True).profile
     assert (left.stops, left.skipped_rows) == ((), 2)
@@ -55,17 +84,17 @@ def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) 
 @pytest.mark.parametrize(
     ("name", "content", "shown"),
     [
-        ("rows.jsonl", '{"question": "é", "answer": null}\n', '{"question": "é", "answer": null}'),
+        ("rows.jsonl", '{"instruction": "é", "output": null}\n', '{"instruction": "é", "output": null}'),
         (
             "rows.json",
-            '[\n  {\n    "question": "é",\n    "answer": true\n  }\n]',
-            '{ "question": "é", "answer": true }',
+            '[\n  {\n    "instruction": "é",\n    "output": true\n  }\n]',
+            '{ "instruction": "é", "output": true }',
         ),
     ],
 )
 def test_a_bad_row_is_shown_as_it_stands_in_its_file(tmp_path: Path, name: str, content: str, shown: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    data = Data(train=[name], columns={"instruction": "question", "output": "answer"}, format="alpaca")
+    data = Data(train=[name], columns={"instruction": "instruction", "output": "output"}, format="alpaca")
     with pytest.raises(InputError) as caught:
         profile_data(data, model=None, base=tmp_path)
     assert caught.value.message.endswith(f"It starts: {shown}")
@@ -75,11 +104,11 @@ def test_a_bad_row_of_a_parquet_file_is_shown_as_json(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({"question": ["é"], "answer": pa.array([None], pa.string())}), tmp_path / "rows.parquet")
-    data = Data(train=["rows.parquet"], columns={"instruction": "question", "output": "answer"}, format="alpaca")
+    pq.write_table(pa.table({"instruction": ["é"], "output": pa.array([None], pa.string())}), tmp_path / "rows.parquet")
+    data = Data(train=["rows.parquet"], columns={"instruction": "instruction", "output": "output"}, format="alpaca")
     with pytest.raises(InputError) as caught:
         profile_data(data, model=None, base=tmp_path)
-    assert caught.value.message.endswith('It starts: {"question": "é", "answer": null}')
+    assert caught.value.message.endswith('It starts: {"instruction": "é", "output": null}')
 
 
 def test_one_row_is_learnt_by_heart(profile: Profile) -> None:
@@ -107,7 +136,7 @@ def test_no_data_is_said(chatml: ModelSpec) -> None:
 
 
 def test_nothing_trained_is_a_stop(profile: Profile) -> None:
-    found = profile([{"question": "x", "answer": ""}] * 30).profile
+    found = profile([{"instruction": "x", "output": ""}] * 30).profile
     assert "Nothing would be trained" in found.stops[0]
     assert found.empty_answers == 30
     assert found.trained_tokens == 0
@@ -145,7 +174,7 @@ def test_turns_out_of_order_are_counted(profile: Profile) -> None:
 def test_duplicates_are_counted_across_files_and_shapes(tmp_path: Path, chatml: ModelSpec) -> None:
     one = jsonl(tmp_path / "a.jsonl", GOOD[:30])
     chats = [
-        {"messages": [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]}]}
+        {"messages": [{"role": "user", "content": row["instruction"]}, {"role": "assistant", "content": row["output"]}]}
         for row in GOOD[20:]
     ]
     two = jsonl(tmp_path / "b.jsonl", chats)
@@ -155,7 +184,7 @@ def test_duplicates_are_counted_across_files_and_shapes(tmp_path: Path, chatml: 
 
 
 def test_strings_as_pairs_beside_a_chat_template_are_pointed_out(profile: Profile) -> None:
-    found = profile([{"prompt": row["question"], "completion": row["answer"]} for row in GOOD]).profile
+    found = profile([{"prompt": row["instruction"], "completion": row["output"]} for row in GOOD]).profile
     assert found.template == "none"
     assert any("without the model's chat template" in said for said in found.warnings)
 
@@ -169,7 +198,7 @@ def test_a_base_model_gets_a_family_template_and_it_is_said(profile: Profile, tm
 
 
 def test_the_text_of_a_special_token_in_a_row_is_pointed_out(profile: Profile) -> None:
-    found = profile([*GOOD, {"question": "What is <|im_end|>?", "answer": "A token."}]).profile
+    found = profile([*GOOD, {"instruction": "What is <|im_end|>?", "output": "A token."}]).profile
     assert found.warnings == ("In 1 row the text of a special token stands in a turn and becomes that token.",)
 
 
@@ -231,9 +260,9 @@ def test_the_split_is_by_content_and_seed(profile: Profile) -> None:
     assert sorted(train + held) == list(range(40))
     assert split(dataset, 0.25, 42) == (train, held)
     assert split(dataset, 0.25, 43) != (train, held)
-    questions = {dataset.row(i)["question"] for i in held}
+    questions = {dataset.row(i)["instruction"] for i in held}
     turned = profile(GOOD[::-1])
-    assert {turned.row(i)["question"] for i in split(turned, 0.25, 42)[1]} == questions
+    assert {turned.row(i)["instruction"] for i in split(turned, 0.25, 42)[1]} == questions
 
 
 def test_copies_stay_on_one_side(profile: Profile) -> None:

@@ -1,0 +1,134 @@
+"""From the data sets that a configuration names to open files with the shape of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from presets.errors import InputError
+from recommender.config.schema import Data, Source
+from recommender.data.dataset import OpenFile
+from recommender.data.files import find_files, format_of
+from recommender.data.profile import BadRow
+from recommender.data.readers import Raw, Reader, open_reader
+from recommender.data.readers.bytefile import PACKED
+from recommender.data.registry import INDEX, Entry, explain_index, find_entry
+from recommender.data.shapes import Shape, recognise
+
+PEEK = 100
+"""Rows that the shape is recognised by."""
+_OPTIONAL = ("input", "history", "system", "tools")
+"""Columns that an index may name and a file may lack."""
+
+
+class OnDisk(NamedTuple):
+    """Bytes of the files as they lie there."""
+
+    total: int
+    packed: int
+    """Of those that have to be unpacked."""
+
+
+def bytes_on_disk(sources: Sequence[Source], base: Path | None) -> OnDisk:
+    """How large the files of some data sets are.
+
+    Raises:
+        InputError: One is not there.
+    """
+    sizes = [
+        (path.stat().st_size, path.suffix.lower() in PACKED)
+        for source in sources
+        for path, _ in _paths(source, base)
+        if path.is_file()
+    ]
+    return OnDisk(sum(size for size, _ in sizes), sum(size for size, packed in sizes if packed))
+
+
+def _paths(source: Source, base: Path | None) -> list[tuple[Path, Entry | None]]:
+    """The files of a source, each with what an index says of it."""
+    name = source.path
+    entry = find_entry(name, base)
+    found = find_files(name if entry is None else str(entry.path), base if entry is None else None)
+    return [(path, entry) for path in found]
+
+
+def open_sources(
+    sources: Sequence[Source],
+    data: Data,
+    base: Path | None,
+    tick: Callable[[], None] | None = None,
+    upto: int | None = None,
+) -> tuple[list[OpenFile], list[float]]:
+    """Every file of every data set with its reader, shape and weight.
+
+    Args:
+        sources: The data sets.
+        data: How their rows are read.
+        base: Where relative paths start; the current folder when None.
+        tick: Called while packed files are unpacked; raises to end that.
+        upto: Unpack no more bytes than these of a file, for a first look.
+
+    Raises:
+        InputError: A file is not there, cannot be read, or its rows are not recognised.
+    """
+    files: list[OpenFile] = []
+    weights: list[float] = []
+    for number, source in enumerate(sources):
+        for path, entry in _paths(source, base):
+            if path.name == INDEX:
+                raise explain_index(path)
+            reader = open_reader(path, split=source.split, upto=upto, tick=tick)
+            files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
+            weights.append(source.weight)
+    if not files:
+        raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")
+    return files, weights
+
+
+def _as_told(source: Source, data: Data) -> Data:
+    """How the rows of one data set are read: what it says itself goes before what is said of all."""
+    told = {"format": source.format, "columns": source.columns}
+    return data.model_copy(update={key: value for key, value in told.items() if value is not None})
+
+
+def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
+    first_bad: BadRow | None = None
+    usable = []
+    for row in reader.rows():
+        if isinstance(row, Raw):
+            usable.append(row.values)
+        else:
+            first_bad = first_bad or row
+        if len(usable) == PEEK:
+            break
+    if not usable and first_bad is not None:
+        raise nothing_usable(first_bad)
+    if not usable:
+        raise InputError(f"{reader.path} has no row.", remedy="Give a file with at least one row.")
+    if entry is not None and data.format == "auto" and not data.columns and format_of(reader.path) != "text":
+        return _entry_shape(entry, usable, reader)
+    if format_of(reader.path) == "text" and data.format in {"auto", "text"}:
+        return Shape("text", {"text": "text"}, "high", "plain text", ("text",))
+    return recognise(usable, where=str(reader.path), wanted=data.format, given=data.columns)
+
+
+def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Shape:
+    """As the index says; pairs and marked rows are not taken by an index alone, so that the person says so."""
+    if entry.format in {"preference", "kto"}:
+        return recognise(rows, where=str(reader.path))
+    seen = {column for row in rows for column in row}
+    columns = {role: column for role, column in entry.columns.items() if column in seen or role not in _OPTIONAL}
+    shape = recognise(rows, where=str(reader.path), wanted=entry.format, given=columns)
+    why = f"{shape.name}, as {INDEX} says of '{entry.name}'" if entry.format != "auto" else shape.why
+    return replace(shape, why=why, tags=entry.tags)
+
+
+def nothing_usable(first: BadRow) -> InputError:
+    """No row of a file can be used: the first one's reason."""
+    shown = f" It starts: {first.start}" if first.start else ""
+    return InputError(
+        f"No row of {first.file} can be used. Line {first.line} {first.reason}.{shown}",
+        remedy="Repair the file, or say with data.format and data.columns how it is to be read.",
+    )

@@ -1,0 +1,106 @@
+"""What packing would do to a data set: padding saved, sequences made, and the strategy that loses nothing.
+
+TRL's strategies (1.16, `trl.data_utils.pack_dataset`): 'bfd' packs whole rows, longest first, each where it fits best,
+and cuts what is longer than a sequence; 'bfd_split' splits those and packs the parts; 'wrapped' fills every sequence
+and lets rows run across its ends. Rows with answers stay whole, and plain text is split: nothing of it is lost, and no
+row runs into another.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from recommender.data.profile import DataProfile
+
+Strategy = Literal["bfd", "bfd_split"]
+TOGETHER = 1000
+"""Rows that TRL packs at a time (the batch size of `datasets.Dataset.map`)."""
+_TRIED = 5
+"""Such batches that are packed here to know how full sequences become."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Padded batches against packed ones."""
+
+    strategy: Strategy
+    padding_share: float
+    """Padding among the tokens of padded batches, as expected of shuffled rows."""
+    sequences: int
+    """Packed sequences of `max_length` tokens, about."""
+    empty_share: float
+    """What stays empty in them."""
+    rows_in_sequence: float
+    """Rows in one on average."""
+
+
+def strategy_for(profile: DataProfile) -> Strategy:
+    """How this data is packed: text is split where it is too long, rows with answers are kept whole."""
+    return "bfd_split" if profile.shape == "text" else "bfd"
+
+
+def packed_tokens(profile: DataProfile, max_length: int) -> int:
+    """Tokens that are trained on or read when rows are packed: all of plain text, of others what the limit leaves."""
+    return profile.total_tokens if strategy_for(profile) == "bfd_split" else profile.tokens_at(max_length)
+
+
+def packing(profile: DataProfile, max_length: int, batch: int) -> Packing:
+    """What packing changes.
+
+    Args:
+        profile: The data, at least one row.
+        max_length: Tokens of a row at most, and of a packed sequence.
+        batch: Rows, or sequences, of one forward pass.
+    """
+    strategy = strategy_for(profile)
+    full = _fullness(profile.lengths, max_length, strategy)
+    sequences = max(1, ceil(packed_tokens(profile, max_length) / (max_length * full)))
+    return Packing(strategy, padding_share(profile, max_length, batch), sequences, 1 - full, profile.rows / sequences)
+
+
+def padding_share(profile: DataProfile, max_length: int, batch: int) -> float:
+    """Expected padding among the tokens of batches of shuffled rows, each padded to its longest.
+
+    The longest of b rows is at most v with chance F(v)^b, F being the share of rows of length v or less.
+    """
+    tally = profile.length_tally
+    rows = tally.counts[-1]
+    longest = below = 0.0
+    for value, count in zip(tally.values, tally.counts[1:], strict=True):
+        upto = (count / rows) ** batch
+        longest += min(value, max_length) * (upto - below)
+        below = upto
+    mean = tally.clipped(max_length) / rows
+    return 1 - mean / longest if longest else 0.0
+
+
+def _fullness(lengths: Sequence[int], max_length: int, strategy: Strategy) -> float:
+    """The share of packed sequences that is not empty, by packing some batches of rows."""
+    batches = max(1, len(lengths) // TOGETHER)
+    tokens = sequences = 0
+    for number in range(0, batches, max(1, batches // _TRIED)):
+        some = _pieces(lengths[number * TOGETHER : (number + 1) * TOGETHER], max_length, strategy)
+        tokens += sum(some)
+        sequences += best_fit_decreasing(some, max_length)
+    return tokens / (sequences * max_length) if sequences else 1.0
+
+
+def _pieces(lengths: Sequence[int], max_length: int, strategy: Strategy) -> list[int]:
+    """Rows as they are packed: cut at max_length, or in parts of it."""
+    if strategy == "bfd":
+        return [min(length, max_length) for length in lengths if length]
+    whole = [max_length for length in lengths for _ in range(length // max_length)]
+    return whole + [length % max_length for length in lengths if length % max_length]
+
+
+def best_fit_decreasing(lengths: Sequence[int], size: int) -> int:
+    """Bins of a size that items need when each goes, longest first, where it leaves the least room."""
+    room: list[int] = []
+    for length in sorted(lengths, reverse=True):
+        place = bisect_left(room, length)
+        insort(room, (room.pop(place) if place < len(room) else size) - length)
+    return len(room)
