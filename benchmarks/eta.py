@@ -23,7 +23,7 @@ from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.columns import Steps
 from trainer.launch import launch
 from trainer.reader import RunReader, Snapshot
-from tui.run.history import seconds_left
+from tui.run.time_left import seconds_left
 
 LIMIT = 0.08
 AFTER = 20

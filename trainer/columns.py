@@ -12,7 +12,7 @@ from typing import Any, Final, Self, overload
 from trainer.state import number
 
 NOTHING: Final = math.nan
-"""Stands in a column where the event said nothing, or something that is not a finite number."""
+"""Stands in a column where the event said nothing, or something that is no number."""
 
 
 class Table:
@@ -29,10 +29,10 @@ class Table:
     def __len__(self) -> int:
         return len(self._first)
 
-    def append(self, values: Iterable[float]) -> None:
-        """Add one value to each column, in their order."""
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(value)
+    def extend(self, parts: Iterable[array[float]]) -> None:
+        """Lengthen each column, in their order, by as many values as the others."""
+        for column, part in zip(self._columns.values(), parts, strict=True):
+            column.extend(part)
 
     def column(self, name: str, start: int = 0, stop: int | None = None) -> array[float]:
         """A part of a column, as a copy."""
@@ -89,11 +89,20 @@ def step_table() -> Table:
     return Table(("step", "finite", *STEP_NUMBERS))
 
 
-def step_values(event: Mapping[str, Any], step: int) -> list[float]:
-    """A 'step' event as a row of that table."""
-    loss = event.get("loss")
-    finite = 1.0 if loss is None or number(loss) is not None else 0.0
-    return [float(step), finite, *(_number(event.get(name)) for name in STEP_NUMBERS)]
+def step_columns(events: Sequence[Mapping[str, Any]], steps: Iterable[int]) -> list[array[float]]:
+    """'step' events as parts for that table.
+
+    Args:
+        events: In order.
+        steps: Their numbers, rising.
+    """
+    losses = _figures(events, "loss")
+    # Most runs have a number at every step; a NaN or an infinity shows in the sum.
+    finite = array("d", [1.0]) * len(events)
+    if not math.isfinite(sum(losses)):
+        finite = array("d", (event.get("loss") is None or number(event["loss"]) is not None for event in events))
+    others = {name: _figures(events, name) for name in STEP_NUMBERS if name != "loss"} | {"loss": losses}
+    return [array("d", steps), finite, *(others[name] for name in STEP_NUMBERS)]
 
 
 def device_table() -> Table:
@@ -101,16 +110,18 @@ def device_table() -> Table:
     return Table(("at", *DEVICE_NUMBERS))
 
 
-def device_values(event: Mapping[str, Any], at: float) -> list[float]:
-    """A 'device' event as a row of that table."""
-    return [at, *(_number(event.get(name)) for name in DEVICE_NUMBERS)]
+def device_columns(events: Sequence[Mapping[str, Any]], at: Iterable[float]) -> list[array[float]]:
+    """'device' events as parts for that table."""
+    return [array("d", at), *(_figures(events, name) for name in DEVICE_NUMBERS)]
 
 
-def _number(value: object) -> float:
-    if type(value) is float and math.isfinite(value):
-        return value
-    found = number(value)
-    return NOTHING if found is None else found
+def _figures(events: Sequence[Mapping[str, Any]], name: str) -> array[float]:
+    """One figure of many events; events are what others wrote, so that anything may stand there."""
+    values = [event.get(name, NOTHING) for event in events]
+    try:
+        return array("d", values)
+    except (TypeError, OverflowError):
+        return array("d", (NOTHING if (found := number(value)) is None else found for value in values))
 
 
 class Steps(Sequence[StepPoint]):
@@ -133,9 +144,8 @@ class Steps(Sequence[StepPoint]):
         table = step_table()
         for point in points:
             known = {name: getattr(point, name) for name in STEP_NUMBERS}
-            row = step_values(known, point.step)
-            row[1] = float(point.finite)
-            table.append(row)
+            known["loss"] = point.loss if point.finite else math.nan
+            table.extend(step_columns([known], [point.step]))
         return cls(table)
 
     def __len__(self) -> int:
@@ -144,13 +154,13 @@ class Steps(Sequence[StepPoint]):
     @overload
     def __getitem__(self, index: int) -> StepPoint: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[StepPoint]: ...
-    def __getitem__(self, index: int | slice) -> StepPoint | Sequence[StepPoint]:
+    def __getitem__(self, index: slice) -> Steps: ...
+    def __getitem__(self, index: int | slice) -> StepPoint | Steps:
         """A step, or some of them without copying anything."""
         if isinstance(index, slice):
             first, last, stride = index.indices(len(self))
             if stride != 1:
-                return [self[i] for i in range(first, last, stride)]
+                return Steps.of(self[i] for i in range(first, last, stride))
             return Steps(self._table, self._start + first, self._start + max(first, last))
         at = index + len(self) if index < 0 else index
         if not 0 <= at < len(self):
@@ -189,7 +199,7 @@ class Steps(Sequence[StepPoint]):
 
 
 def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _whole(value: float | None) -> int | None:

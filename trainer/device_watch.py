@@ -59,4 +59,5 @@ class DeviceWatch:
             "power_limit_watts": gpu.power_limit_watts,
             "memory_used": gpu.memory_used,
             "memory_total": gpu.memory_total,
+            "slowdown": gpu.slowdown or None,
         }

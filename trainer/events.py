@@ -13,7 +13,7 @@ and new ones may appear; a reader ignores what it does not know. Bytes, seconds 
 | eval | step, eval_loss, rows, seconds, best |
 | checkpoint | step, path (relative), bytes, seconds |
 | sample | step, when ('before', 'during', 'after'), prompt, answer, expected |
-| device | utilisation, temperature, power_watts, power_limit_watts, memory_used, memory_total, cpu_percent, rss_bytes |
+| device | utilisation, temperature, power_watts, power_limit_watts, memory_used, memory_total, cpu_percent, rss_bytes, slowdown ('heat', 'power brake') |
 | command | id, command, accepted, reason |
 | warning | message, remedy |
 | recovery | before, after, label, why, attempt, most |

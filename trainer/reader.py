@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from trainer.columns import Readings, StepPoint, Steps, device_table, device_values, step_table, step_values
+from trainer.columns import Readings, StepPoint, Steps, device_columns, device_table, step_columns, step_table
 from trainer.events import SILENCE_SECONDS
 from trainer.runfolder import RunFolder
 from trainer.state import RunState, number, read_state, whole
@@ -97,6 +97,8 @@ class RunReader:
         self.clock = clock
         self._tail = Tail(self.folder.events)
         self._steps = step_table()
+        self._fresh: list[Mapping[str, Any]] = []
+        self._fresh_readings: list[tuple[Mapping[str, Any], float]] = []
         self._readings = device_table()
         self._evals: list[EvalPoint] = []
         self._samples: list[Mapping[str, Any]] = []
@@ -117,6 +119,7 @@ class RunReader:
             before = self._tail.offset
             for document in self._tail.documents(CHUNK_BYTES):
                 self._take(document)
+            self._file_all()
             behind = self._tail.offset - before >= CHUNK_BYTES
         return self._snapshot(behind)
 
@@ -163,8 +166,8 @@ class RunReader:
     def _take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("kind")
         if kind == "step":
-            # Almost every line is one.
-            self._take_step(event)
+            # Almost every line is one: they are filed together.
+            self._fresh.append(event)
             return
         if kind in SHOWN:
             self._events.append(event)
@@ -177,7 +180,7 @@ class RunReader:
                 self._checkpoints.append(event)
             case "device":
                 self._devices.append(event)
-                self._readings.append(device_values(event, self._at(number(event.get("t")))))
+                self._fresh_readings.append((event, self._at(number(event.get("t")))))
             case "start":
                 self._latest["start"] = event
                 self._go_back(whole(event.get("resumed_from")))
@@ -193,26 +196,48 @@ class RunReader:
     def _go_back(self, step: int | None) -> None:
         """A resumed run counts from its checkpoint: what was trained after it is trained again."""
         kept = step or 0
+        self._file_all()
         self._steps = self._steps.up_to("step", kept)
         self._readings = self._readings.up_to("at", kept)
         self._evals = [point for point in self._evals if point.step <= kept]
         self._samples = [sample for sample in self._samples if (whole(sample.get("step")) or 0) <= kept]
         self._checkpoints = [saved for saved in self._checkpoints if (whole(saved.get("step")) or 0) <= kept]
 
-    def _take_step(self, event: Mapping[str, Any]) -> None:
-        if (step := whole(event.get("step"))) is None:
-            return
-        if self._steps and step <= self._steps.value("step", -1):
-            # A step that comes again without a start that said so: only a damaged record has that.
-            self._steps = self._steps.up_to("step", step - 1)
-        self._steps.append(step_values(event, step))
+    def _file_all(self) -> None:
+        """Put the steps and readings that came since the last time into their tables."""
+        numbered = [(step, event) for event in self._fresh if (step := _step_of(event)) is not None]
+        self._fresh.clear()
+        first, before = 0, self._last_step
+        for index, (step, _) in enumerate(numbered):
+            if step <= before:
+                # A step that comes again without a start that said so: only a damaged record has that.
+                self._file(numbered[first:index])
+                self._steps, first = self._steps.up_to("step", step - 1), index
+            before = step
+        self._file(numbered[first:])
+        readings = self._fresh_readings
+        self._readings.extend(device_columns([event for event, _ in readings], [at for _, at in readings]))
+        readings.clear()
+
+    def _file(self, numbered: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        if numbered:
+            self._steps.extend(step_columns([event for _, event in numbered], [step for step, _ in numbered]))
+
+    @property
+    def _last_step(self) -> int:
+        return int(self._steps.value("step", -1)) if self._steps else -1
 
     def _at(self, t: float | None) -> float:
         """The step that a moment belongs to, with the part of the next one that had passed."""
-        if not self._steps:
+        if self._fresh:
+            latest = self._fresh[-1]
+            known = [number(latest.get(name)) or 0.0 for name in ("step", "t", "step_seconds")]
+        elif self._steps:
+            known = [self._steps.value(name, -1) for name in ("step", "t", "step_seconds")]
+        else:
             return 0.0
-        step, began, took = (self._steps.value(name, -1) for name in ("step", "t", "step_seconds"))
-        share = (t - began) / took if t is not None and took > 0 and not math.isnan(began) else 0.0
+        step, began, took = known
+        share = (t - began) / took if t is not None and took > 0 and began > 0 else 0.0
         return step + min(0.99, max(0.0, share))
 
     def _take_eval(self, event: Mapping[str, Any]) -> None:
@@ -224,6 +249,11 @@ class RunReader:
         self._evals.append(
             EvalPoint(step, number(event.get("t")) or 0.0, number(event.get("eval_loss")), event.get("best") is True)
         )
+
+
+def _step_of(event: Mapping[str, Any]) -> int | None:
+    step = event.get("step")
+    return step if type(step) is int else whole(step)
 
 
 def _death(state: RunState, now: float, log: tuple[str, ...]) -> str:

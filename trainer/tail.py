@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -42,25 +43,26 @@ class Tail:
     def documents(self, most: int = -1) -> list[dict[str, Any]]:
         """The objects among the new lines."""
         lines = self.lines(most)
-        read = _reader(len(lines))
-        found = []
-        for line in lines:
-            try:
-                document = read(line)
-            except ValueError:
-                continue
-            if isinstance(document, dict):
-                found.append(document)
-        return found
+        found = _all_at_once(lines) if len(lines) >= MANY else None
+        return [document for document in (_each(lines) if found is None else found) if isinstance(document, dict)]
 
 
-def _reader(lines: int) -> Callable[[bytes], Any]:
-    """What reads a JSON line. For many of them pydantic's is imported, which is four times as fast."""
-    if lines < MANY:
-        return json.loads
+def _all_at_once(lines: list[bytes]) -> list[Any] | None:
+    """Many lines as one JSON array, by pydantic's reader, at a quarter of the time; None where a line is damaged."""
     from pydantic_core import from_json
 
-    return from_json
+    try:
+        found: list[Any] = from_json(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        return None
+    # A line that holds a comma between two values would be two.
+    return found if len(found) == len(lines) else None
+
+
+def _each(lines: list[bytes]) -> Iterator[Any]:
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def last_lines(path: Path, count: int, most_bytes: int = 65_536) -> tuple[str, ...]:

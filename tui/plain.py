@@ -12,7 +12,7 @@ from recommender.units import count, duration, rate
 from trainer.reader import RunReader
 from tui.event_lines import Event, event_line, time_of_day
 from tui.run.ending import ending_rows, has_ended
-from tui.run.history import seconds_left
+from tui.run.time_left import seconds_left
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:

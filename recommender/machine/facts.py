@@ -76,6 +76,8 @@ class Gpu:
     processes: tuple[GpuProcess, ...] = ()
     problem: str = ""
     """Why this GPU cannot be read any more ('GPU is lost'), or empty."""
+    slowdown: str = ""
+    """What holds its clocks down now: 'heat', 'power brake' (the supply asks for it), or empty."""
 
     @property
     def bf16(self) -> bool:

@@ -167,6 +167,7 @@ class Nvml:
             power_limit_watts=_watts(nvml.nvmlDeviceGetEnforcedPowerLimit, handle),
             mig=bool(mig[0]) if mig is not None else None,
             processes=self._processes(handle),
+            slowdown=_slowdown(_value(nvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0),
         )
 
     def _instances(self, handle: Any, card: Gpu) -> Iterator[Gpu]:
@@ -241,6 +242,14 @@ def _binding() -> Any:
     import pynvml
 
     return pynvml
+
+
+def _slowdown(reasons: int) -> str:
+    """What holds the clocks down beyond the card's own power limit, which a busy card is always at."""
+    nvml = _binding()
+    if reasons & (nvml.nvmlClocksEventReasonSwThermalSlowdown | nvml.nvmlClocksEventReasonHwThermalSlowdown):
+        return "heat"
+    return "power brake" if reasons & nvml.nvmlClocksEventReasonHwPowerBrakeSlowdown else ""
 
 
 def _value(call: Callable[..., T], *args: Any) -> T | None:

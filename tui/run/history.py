@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from recommender.units import GIB
 from tui.widgets.series import Series, Smoothed, slope_per_100, span_for
 
 if TYPE_CHECKING:
-    from trainer.columns import Readings, StepPoint, Steps
+    from trainer.columns import Readings, Steps
     from trainer.reader import Snapshot
-
-RECENT_STEPS = 50
-"""How many steps the present speed is measured over."""
-HICCUP = 5.0
-"""Times the median that a step's time counts at most."""
 
 
 @dataclass
@@ -131,42 +123,3 @@ def _first_known(readings: Readings, start: int, *names: str) -> array[float]:
     for other in others:
         first = array("d", (b if math.isnan(a) else a for a, b in zip(first, other, strict=True)))
     return first
-
-
-def seconds_left(snapshot: Snapshot) -> float | None:
-    """Estimate how long the run still takes.
-
-    The mean of the latest step times, times the steps that are left, plus the share of time that evaluating and
-    saving have taken between the steps so far (the evaluation before the first step does not count). The mean, because
-    rows of unequal length make step times skewed and the rest of the run adds them all up; a hiccup, such as a
-    suspended machine, counts as five times the median.
-
-    Returns:
-        Seconds; None while there are too few steps, or the total is unknown, or the run has ended.
-    """
-    total, steps = snapshot.state.total_steps, snapshot.steps
-    if not total or len(steps) < 3 or snapshot.state.ended or snapshot.died:
-        return None
-    recent = [point.step_seconds for point in steps[-RECENT_STEPS:] if point.step_seconds]
-    if not recent:
-        return None
-    left = max(0, total - steps[-1].step)
-    most = HICCUP * median(recent)
-    return _rounded(left * fmean(min(seconds, most) for seconds in recent) * _overhead(steps))
-
-
-def _rounded(seconds: float) -> float:
-    """To the minute above 20 minutes, to ten seconds above two: more digits would only flicker."""
-    grain = 60.0 if seconds > 1200 else 10.0 if seconds > 120 else 1.0
-    return round(seconds / grain) * grain
-
-
-def _overhead(steps: Sequence[StepPoint]) -> float:
-    """Wall time over time within steps, over the latest thousand of them; at least 1, at most 3."""
-    looked_at = steps[-1000:]
-    # Not every step is logged: a point stands for all steps since the one before it.
-    inside = sum(
-        (point.step_seconds or 0.0) * max(1, point.step - before.step) for before, point in pairwise(looked_at)
-    )
-    wall = looked_at[-1].t - looked_at[0].t
-    return min(3.0, max(1.0, wall / inside)) if inside > 0 else 1.0

@@ -11,7 +11,8 @@ from recommender.units import count, duration, gib, gib_number, percent, rate
 from trainer.diagnose import Finding
 from trainer.state import number, whole
 from tui.clean import clean
-from tui.run.history import History, seconds_left
+from tui.run.history import History
+from tui.run.time_left import seconds_left
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cut_parts
 from tui.widgets.ticks import short

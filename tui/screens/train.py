@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from trainer.reader import Snapshot
     from tui.widgets.curve import Curve
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 """Between two looks at a run that goes on."""
 LOOK_SECONDS = 0.2
 """Of reading, after which what is known already is shown."""

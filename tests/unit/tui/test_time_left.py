@@ -8,7 +8,7 @@ from pathlib import Path
 from trainer.columns import Steps
 from trainer.reader import Snapshot, StepPoint
 from trainer.state import RunState
-from tui.run.history import seconds_left
+from tui.run.time_left import seconds_left, time_left
 
 STEPS = 400
 AFTER = 20
@@ -50,3 +50,14 @@ def test_one_hiccup_does_not_spoil_it() -> None:
 
 def test_it_is_not_told_after_two_steps() -> None:
     assert seconds_left(snapshot(timeline(0)[:2])) is None
+
+
+def test_the_range_holds_what_comes_nine_times_in_ten() -> None:
+    inside = 0
+    for seed in range(200):
+        steps = timeline(seed)
+        told = time_left(snapshot(steps[:AFTER]))
+        assert told is not None
+        assert told.low < told.seconds < told.high
+        inside += told.low <= steps[-1].t - steps[AFTER - 1].t <= told.high
+    assert 170 <= inside <= 199

@@ -1,0 +1,21 @@
+"""What the doctor says about a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "caution", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the doctor says."""
+
+    level: Level
+    title: str
+    """What is so, in one short sentence."""
+    evidence: str = ""
+    """The figures that it was seen by."""
+    change: str = ""
+    """What would help."""

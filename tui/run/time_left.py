@@ -1,0 +1,90 @@
+"""How long a run still takes, from what its steps, evaluations and saves took so far."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median, pstdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.columns import Steps
+    from trainer.reader import Snapshot
+
+RECENT_STEPS = 50
+"""How many steps the present speed is measured over."""
+HICCUP = 5.0
+"""Times the median that a step's time counts at most."""
+NINETY = 1.645
+"""Standard deviations to either side within which nine of ten values of a normal distribution lie."""
+UNSEEN = 0.03
+"""What no step so far can tell: the machine's own drift, as a share."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """Seconds that a run still takes; nine times in ten between low and high."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+def seconds_left(snapshot: Snapshot) -> float | None:
+    """The middle of `time_left`, None where that is not known."""
+    found = time_left(snapshot)
+    return found.seconds if found else None
+
+
+def time_left(snapshot: Snapshot) -> TimeLeft | None:
+    """Estimate how long the run still takes.
+
+    The mean of the latest step times, times the steps that are left, plus the share of time that evaluating and
+    saving have taken between the steps so far (the evaluation before the first step does not count). The mean, because
+    rows of unequal length make step times skewed and the rest of the run adds them all up; a hiccup, such as a
+    suspended machine, counts as five times the median. The range is that of a mean of as many steps as are left,
+    foretold from a mean of as many as were seen.
+
+    Returns:
+        None while there are too few steps, or the total is unknown, or the run has ended.
+    """
+    total, steps = snapshot.state.total_steps, snapshot.steps
+    if not total or len(steps) < 3 or snapshot.state.ended or snapshot.died:
+        return None
+    recent = [seconds for seconds in steps[-RECENT_STEPS:].column("step_seconds") if seconds > 0]
+    if not recent:
+        return None
+    left = max(0, total - steps[-1].step)
+    most = HICCUP * median(recent)
+    counted = [min(seconds, most) for seconds in recent]
+    mean = fmean(counted)
+    middle = left * mean * _overhead(steps)
+    spread = pstdev(counted) / mean * math.sqrt(1 / len(counted) + 1 / max(1, left))
+    share = math.hypot(NINETY * spread, UNSEEN)
+    return TimeLeft(_rounded(middle), _rounded(middle * (1 - min(0.9, share))), _rounded(middle * (1 + share)))
+
+
+def _rounded(seconds: float) -> float:
+    """To the minute above 20 minutes, to ten seconds above two: more digits would only flicker."""
+    grain = 60.0 if seconds > 1200 else 10.0 if seconds > 120 else 1.0
+    return round(seconds / grain) * grain
+
+
+def _overhead(steps: Steps) -> float:
+    """Wall time over time within steps, over the latest thousand of them; at least 1, at most 3."""
+    looked_at = steps[-1000:]
+    took = (0.0 if math.isnan(seconds) else seconds for seconds in looked_at.column("step_seconds", 1))
+    # Not every step is logged: a point stands for all steps since the one before it.
+    inside = sum(map(_product, took, _strides(looked_at.column("step"))))
+    wall = looked_at[-1].t - looked_at[0].t
+    return min(3.0, max(1.0, wall / inside)) if inside > 0 else 1.0
+
+
+def _strides(numbers: array[float]) -> list[float]:
+    return [max(1.0, after - before) for before, after in pairwise(numbers)]
+
+
+def _product(seconds: float, steps: float) -> float:
+    return seconds * steps
