@@ -32,6 +32,16 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
             f"{device.name} has no bf16 (compute capability {capability(device)}; it begins at 8.0).",
             remedy="Leave training.precision to the plan, or set it to fp16.",
         )
+    if given.get("training.tf32") and (device.kind != "cuda" or (device.compute_capability or (8, 0)) < (8, 0)):
+        raise InputError(
+            f"{device.name} has no TF32; it begins at compute capability 8.0.",
+            remedy="Leave training.tf32 to the plan, or set it to false.",
+        )
+    if config.training.loraplus_lr_ratio is not None and config.method == "full":
+        raise InputError(
+            "training.loraplus_lr_ratio is about an adapter's two matrices, and method full trains none.",
+            remedy="Set it to null, or choose method lora or qlora.",
+        )
     if model.quantization == "bnb-4bit" and config.quantization.bits != 4:
         raise InputError(
             f"{model.name} is stored in 4 bits: it can only be trained with method qlora and quantization.bits 4.",

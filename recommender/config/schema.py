@@ -141,8 +141,12 @@ class Training(Section):
     optim: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "sgd"] = (
         Field("adamw_torch_fused")
     )
+    loraplus_lr_ratio: Annotated[Number, Field(ge=1.0, le=1000)] | None = Field(
+        None, description="LoRA+: the B matrices' rate over the A matrices'; null is one rate for both"
+    )
     max_grad_norm: Number = Field(1.0, ge=0.0, description="clip the gradient's norm; 0 does not clip")
     precision: Precision = Field("bf16", description="compute precision")
+    tf32: bool = Field(False, description="multiply what is left in fp32 as TF32, on cards from Ampere on")
     gradient_checkpointing: bool = Field(True, description="recompute activations in the backward pass")
     activation_offloading: bool = Field(False, description="keep checkpoints in host memory")
     attn_implementation: Literal["sdpa", "flash_attention_2", "flash_attention_3", "eager"] = Field("sdpa")

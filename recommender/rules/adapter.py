@@ -33,6 +33,9 @@ DISTANT: Mapping[Task, str] = {
     "task": "a task",
     "domain": "a new domain or language, which needs more",
 }
+RS_FROM = 512
+"""Highest rank that was published to train well with alpha / r (LoRA Without Regret). Beyond it the update would vanish
+with the rank (Kalajdzievski 2023), so that the scale falls with its root from there on."""
 CAPACITY = 4
 """Adapter parameters for each trained token. Theory asks for one or more (LoRA Without Regret); in the sweep, whose
 runs saw some 10^7.5 trained tokens, the loss still falls by 0.4 % on 8B models from r 16, about one parameter a
@@ -170,7 +173,7 @@ def _rank_costs(context: Context, value: int) -> str:
 def alpha(context: Context) -> Mapping[str, Reason]:
     """The update's scale stays as in the runs behind the learning-rate rule."""
     lora = context.config.lora
-    value = ALPHA / sqrt(lora.r) if lora.use_rslora else float(ALPHA)
+    value = ALPHA / sqrt(min(lora.r, RS_FROM)) if lora.use_rslora else float(ALPHA)
     value = float(f"{value:.3g}")
     scale = value / (sqrt(lora.r) if lora.use_rslora else lora.r)
     how = "lora_alpha / sqrt(r)" if lora.use_rslora else "lora_alpha / r"
@@ -259,9 +262,11 @@ def variants(context: Context) -> Mapping[str, Reason]:
         dora = f"On, it would take {gib(max(0, extra))} more."
     return {
         "lora.use_rslora": Reason(
-            False,
-            "With lora_alpha / r the best learning rate moves little with the rank, and it was measured so; "
-            "rank-stabilised scaling would need another.",
+            context.config.lora.r > RS_FROM,
+            f"Beyond rank {RS_FROM} the update would vanish under lora_alpha / r: it is divided by the rank's root."
+            if context.config.lora.r > RS_FROM
+            else "With lora_alpha / r the best learning rate moves little with the rank, and it was measured so, up to "
+            f"rank {RS_FROM}; rank-stabilised scaling would need another.",
             "Thinking Machines, LoRA Without Regret (2025); Kalajdzievski 2023 (rsLoRA)",
             "medium",
             others="Unsloth advises it for continued pre-training at high rank.",

@@ -61,6 +61,31 @@ def precision(context: Context) -> Mapping[str, Reason]:
     return {"training.precision": reason}
 
 
+def tf32(context: Context) -> Mapping[str, Reason]:
+    """From compute capability 8.0 on, for what is left in fp32."""
+    device = context.device
+    value = device.kind == "cuda" and device.compute_capability is not None and device.compute_capability >= (8, 0)
+    if value and context.config.training.precision == "fp32":
+        why = f"{device.name} multiplies fp32 as TF32 about eight times as fast, with ten bits after the point."
+    elif value:
+        why = (
+            f"What is left in fp32 runs as TF32 on {device.name}; layers multiply in "
+            f"{context.config.training.precision}, so it changes little."
+        )
+    else:
+        why = f"{device.name} has none: it begins at compute capability 8.0."
+    return {
+        "training.tf32": Reason(
+            value,
+            why,
+            "NVIDIA, Ampere architecture whitepaper; PyTorch, numerical accuracy notes",
+            "high",
+            others="PyTorch leaves it off for matrix products by default.",
+            costs="none",
+        )
+    }
+
+
 def attention(context: Context) -> Mapping[str, Reason]:
     """Flash attention where it is installed and the card has it, eager where the model demands it, else SDPA."""
     model, device = context.model, context.device
@@ -98,5 +123,6 @@ def needs_eager(model: ModelSpec) -> bool:
 
 RULES = (
     Rule("precision", ("training.precision",), precision),
+    Rule("tf32", ("training.tf32",), tf32),
     Rule("attention", ("training.attn_implementation",), attention),
 )

@@ -115,6 +115,7 @@ def training_arguments(config: FinetuneConfig, output: Path, steps: Steps, *, ev
         use_cpu=not cuda,
         bf16=training.precision == "bf16",
         fp16=training.precision == "fp16",
+        tf32=training.tf32 if cuda else None,
         learning_rate=training.learning_rate,
         num_train_epochs=training.num_train_epochs,
         max_steps=training.max_steps or -1,

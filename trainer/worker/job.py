@@ -24,6 +24,7 @@ from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
 from trainer.worker.adapter import adapter_config
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
+from trainer.worker.loraplus import loraplus_optimizer
 from trainer.worker.memory import MemoryMeter
 from trainer.worker.past import Past, read_past
 from trainer.worker.preflight import preflight
@@ -79,6 +80,8 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         callbacks=[recorder],
     )
     settle_trainable_dtypes(trainer.model, config.training.precision)
+    if config.training.loraplus_lr_ratio is not None:
+        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
     meter.loaded(trainer.model)
     needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
     trainer.watch(folder, past, requests, config, needed, rows.questions)

@@ -46,7 +46,7 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_config(tiny_model: Path, rows: Path) -> Callable[..., FinetuneConfig]:
     def make(**changes: Any) -> FinetuneConfig:
         base = FinetuneConfig(

@@ -199,3 +199,41 @@ def test_an_adapters_values_are_without_effect_where_there_is_none() -> None:
     reasons = recommend(SMOLLM, H200, EXAMPLE, overrides={"method": "full"}).reasons
     for key in ("lora.r", "lora.lora_alpha", "lora.target_modules", "data.task"):
         assert reasons[key].why.startswith("Without effect")
+
+
+def test_rank_stabilised_scaling_from_the_rank_where_the_update_would_vanish() -> None:
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, H200
+
+    def scale(r: int, **more: object) -> tuple[bool, float]:
+        lora = recommend(SMOLLM, H200, EXAMPLE, overrides={"lora.r": r, **more}).config.lora
+        return lora.use_rslora, lora.lora_alpha / (lora.r**0.5 if lora.use_rslora else lora.r)
+
+    assert scale(512) == (False, 32 / 512)
+    assert scale(1024)[0]
+    assert scale(1024)[1] == pytest.approx(32 / 512 / 2**0.5, rel=0.01)
+    assert scale(64, **{"lora.use_rslora": True})[1] == pytest.approx(scale(64)[1])
+
+
+def test_tf32_from_ampere_on() -> None:
+    from presets.errors import InputError
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import CPU, EXAMPLE, H200, T4
+
+    assert [recommend(SMOLLM, device, EXAMPLE).config.training.tf32 for device in (H200, T4, CPU)] == [
+        True, False, False,
+    ]  # fmt: skip
+    for device in (T4, CPU):
+        with pytest.raises(InputError, match="has no TF32"):
+            recommend(SMOLLM, device, EXAMPLE, overrides={"tf32": True})
+
+
+def test_lora_plus_needs_an_adapter() -> None:
+    from presets.errors import InputError
+    from recommender.recommend import recommend
+    from tests.unit.plan.facts import EXAMPLE, H200
+
+    plan = recommend(SMOLLM, H200, EXAMPLE, overrides={"loraplus_lr_ratio": 16})
+    assert "With 16, B learns that many times as fast" in plan.reasons["training.loraplus_lr_ratio"].why
+    with pytest.raises(InputError, match="method full trains none"):
+        recommend(SMOLLM, H200, EXAMPLE, overrides={"loraplus_lr_ratio": 16, "method": "full"})
