@@ -62,7 +62,7 @@ def spiking(snapshot: Snapshot) -> Finding | None:
         return None
     losses, numbers = _finite(snapshot.steps[-(LOOKED_BACK + BEFORE) :])
     least = JUMP_TIMES * min(losses, default=0.0)
-    for index in range(len(losses) - JUMP_STEPS, BEFORE - 1, -1):
+    for index in range(BEFORE, len(losses) - JUMP_STEPS + 1):
         if losses[index] <= least:
             continue
         before = losses[index - BEFORE : index]
@@ -218,10 +218,11 @@ def _level_at(snapshot: Snapshot, step: int) -> float | None:
 
 
 def _warm(snapshot: Snapshot) -> bool:
-    """Whether the rate has been at its full height for a while."""
-    stride = 1 + len(snapshot.steps) // MOST
-    rates = [rate for rate in snapshot.steps.column("learning_rate")[::stride] if math.isfinite(rate)]
-    return not rates or sum(rate > 0.5 * max(rates) for rate in rates) >= FEWEST // 2
+    """Whether the rate reached its full height a while ago."""
+    rates = snapshot.steps.column("learning_rate")
+    peak = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
+    reached = next((index for index, rate in enumerate(rates) if rate >= 0.99 * peak), 0)
+    return len(rates) - reached >= FEWEST // 2
 
 
 def _standard_error(values: Sequence[float]) -> float:

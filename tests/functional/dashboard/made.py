@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ class MadeRun:
     alive: bool = True
     state: RunState = field(default_factory=RunState)
     seed: int = 0
+    shape: Callable[[int], float] | None = None
+    """Loss level by step; one that falls well when None."""
+    noise: float = 0.07
 
     def __post_init__(self) -> None:
         self.path.mkdir(mode=0o700, parents=True)
@@ -98,13 +102,13 @@ class MadeRun:
         self.say("device", cpu_percent=97.0, rss_bytes=1_610_612_736, memory_used=6 * 2**30, memory_total=16 * 2**30)
 
     def level(self, step: int) -> float:
-        return 0.9 + 1.4 * math.exp(-step / (self.total / 5))
+        return self.shape(step) if self.shape else 0.9 + 1.4 * math.exp(-step / (self.total / 5))
 
     def figures(self, step: int, seconds: float) -> dict[str, Any]:
         return {
             "step": step,
             "epoch": round(step / self.total * 2, 3),
-            "loss": round(self.level(step) + self._random.gauss(0, 0.07), 4),
+            "loss": round(self.level(step) + self._random.gauss(0, self.noise), 4),
             "learning_rate": 2.9e-4 * 0.5 * (1 + math.cos(math.pi * step / self.total)),
             "grad_norm": round(0.4 + 0.5 * math.exp(-step / 40) + abs(self._random.gauss(0, 0.05)), 4),
             "tokens": step * 210,
