@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from recommender.config.schema import FinetuneConfig
+from recommender.data.packing import packed_tokens
 from recommender.data.profile import DataProfile
 
 LOOKS = 10
@@ -76,7 +77,7 @@ def plan_steps(config: FinetuneConfig, data: DataProfile | None) -> Steps | None
         train = data.rows - held
     if packs(config):
         length = config.data.max_length
-        train = max(1, ceil(data.tokens_at(length) * train / data.rows / length))
+        train = max(1, ceil(packed_tokens(data, length) * train / data.rows / length))
     return count_steps(config, train, held)
 
 

@@ -293,6 +293,7 @@ class TrainingRows:
     Attributes:
         left_out: Rows of which nothing is trained (after the cut), counted by the last pass.
         cut: Rows that were longer than max_length, counted by the last pass.
+        read: Tokens that the last pass read, after the cut, also of rows that it left out.
         tokens: Tokens handed over by the last pass.
         trained: Tokens that the loss sees, of these.
     """
@@ -304,7 +305,7 @@ class TrainingRows:
         self._reset()
 
     def _reset(self) -> None:
-        self.left_out = self.cut = self.tokens = self.trained = 0
+        self.left_out = self.cut = self.read = self.tokens = self.trained = 0
 
     def __iter__(self) -> Iterator[TrainingRow]:
         """Give each row in which something is trained.
@@ -319,6 +320,7 @@ class TrainingRows:
                 labels = row.labels(self._max_length)
                 trained = len(labels) - labels.count(-100)
                 self.cut += len(row) > self._max_length
+                self.read += len(labels)
                 if not trained:
                     self.left_out += 1
                     continue

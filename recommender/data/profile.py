@@ -165,10 +165,15 @@ class DataProfile:
             )
         return self.stops
 
-    def warnings_at(self, max_length: int) -> tuple[str, ...]:
-        """`warnings`, and what the limit costs when it cuts more than 1 % of the trained tokens."""
+    def warnings_at(self, max_length: int, *, split: bool = False) -> tuple[str, ...]:
+        """`warnings`, and what the limit costs when it cuts more than 1 % of the trained tokens.
+
+        Args:
+            max_length: Tokens of a row at most.
+            split: Rows are packed and split where they are too long: nothing is cut.
+        """
         kept = self.trained_at(max_length)
-        if self.trained_tokens and 0 < kept < 0.99 * self.trained_tokens:
+        if not split and self.trained_tokens and 0 < kept < 0.99 * self.trained_tokens:
             share = 1 - kept / self.trained_tokens
             return (
                 *self.warnings,

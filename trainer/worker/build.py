@@ -13,6 +13,7 @@ from trl import SFTConfig
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, RopeScaling
+from recommender.data.packing import Strategy
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
@@ -106,7 +107,15 @@ def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBy
     )
 
 
-def training_arguments(config: FinetuneConfig, output: Path, steps: Steps, *, evaluates: bool, cuda: bool) -> SFTConfig:
+def training_arguments(
+    config: FinetuneConfig,
+    output: Path,
+    steps: Steps,
+    *,
+    evaluates: bool,
+    cuda: bool,
+    packing_strategy: Strategy = "bfd",
+) -> SFTConfig:
     """TRL's arguments. The rows come ready-made, so its preparation is skipped unless they are to be packed."""
     training, run = config.training, config.run
     packing = packs(config)
@@ -145,6 +154,7 @@ def training_arguments(config: FinetuneConfig, output: Path, steps: Steps, *, ev
         remove_unused_columns=False,
         max_length=config.data.max_length if packing else None,
         packing=packing,
+        packing_strategy=packing_strategy,
         eval_packing=False,
         # oneDNN compiles and keeps a kernel for each new shape: few lengths keep its cache, and so memory, small.
         pad_to_multiple_of=None if cuda or packing else CPU_LENGTH_MULTIPLE,

@@ -72,7 +72,14 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     recorder = StepRecorder(folder, requests, meter, past)
     trainer = WatchedTrainer(
         model=load_model(config, spec, cuda=cuda),
-        args=training_arguments(config, folder.checkpoints, steps, evaluates=rows.held_out is not None, cuda=cuda),
+        args=training_arguments(
+            config,
+            folder.checkpoints,
+            steps,
+            evaluates=rows.held_out is not None,
+            cuda=cuda,
+            packing_strategy=rows.packing_strategy,
+        ),
         train_dataset=rows.train,
         eval_dataset=rows.held_out,
         processing_class=_tokenizer(spec, rows),

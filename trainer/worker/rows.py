@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,10 +15,12 @@ from datasets.table import InMemoryTable
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
-from recommender.data.dataset import DataSet, TrainingRow
+from recommender.data.dataset import DataSet, TrainingRow, TrainingRows
 from recommender.data.load import profile_data, profile_eval
+from recommender.data.packing import Strategy, strategy_for
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
+from recommender.steps import packs
 from trainer.worker.sample import Questions
 
 BATCH: Final = 1000
@@ -37,7 +40,9 @@ class Rows:
     questions: Questions
     """What is asked before, at evaluations and after."""
     trained_share: float
-    """Of the tokens handed over, those that the loss sees."""
+    """Of all tokens that were read of the training data, held-out rows included, those that the loss sees."""
+    packing_strategy: Strategy
+    """How TRL packs them, where rows are packed."""
 
 
 def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
@@ -56,13 +61,17 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     else:
         train_indices, held_indices = split(source, config.data.eval_fraction, config.training.seed)
         held = source
-    train, share = _dataset(source, train_indices, config.data.max_length)
+    strategy = strategy_for(source.profile)
+    # Text that is packed is split where it is too long, by TRL: nothing of it is cut off here.
+    limit = sys.maxsize if packs(config) and strategy == "bfd_split" else config.data.max_length
+    train, counts = _dataset(source, train_indices, limit)
     if not held_indices:
         asked = Questions(source, [train_indices[row] for row in _typical(train)[:1]])
-        return Rows(source, train, None, asked, share)
-    held_out, _ = _dataset(held, held_indices, config.data.max_length)
+        return Rows(source, train, None, asked, _share(counts), strategy)
+    held_out, held_counts = _dataset(held, held_indices, config.data.max_length)
     asked = Questions(held, [held_indices[row] for row in _typical(held_out)])
-    return Rows(source, train, held_out, asked, share)
+    share = _share(counts, *([held_counts] if held is source else []))
+    return Rows(source, train, held_out, asked, share, strategy)
 
 
 def longest(rows: Any, count: int) -> list[dict[str, Any]]:
@@ -80,11 +89,17 @@ def _by_length(rows: Any) -> Any:
     return pc.list_value_length(rows.data.column("input_ids")).to_numpy().argsort(kind="stable")
 
 
-def _dataset(source: DataSet, indices: Sequence[int], max_length: int) -> tuple[Any, float]:
-    """Rows for SFTTrainer, and the share of their tokens that is trained."""
+def _share(*counts: TrainingRows) -> float:
+    """Trained tokens among all that were read, as the Data screen says it; rows without any are read too."""
+    read = sum(rows.read for rows in counts)
+    return sum(rows.trained for rows in counts) / read if read else 0.0
+
+
+def _dataset(source: DataSet, indices: Sequence[int], max_length: int) -> tuple[Any, TrainingRows]:
+    """Rows for SFTTrainer, and the counts of reading them."""
     rows = source.training_rows(indices, max_length)
     table = pa.Table.from_batches(list(_batches(iter(rows))), schema=ROW)
-    return Dataset(InMemoryTable(table)), rows.trained / rows.tokens if rows.tokens else 0.0
+    return Dataset(InMemoryTable(table)), rows
 
 
 def _batches(rows: Iterator[TrainingRow]) -> Iterator[pa.RecordBatch]:
