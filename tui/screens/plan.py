@@ -44,7 +44,8 @@ class PlanScreen(PlanTrace):
         "enter edits a value in place, backspace brings the recommended one back, u undoes. ● is recommended, ✎ "
         "yours. Memory and time are worked out again at each edit. When it does not fit, the remedies below say what "
         "to change, what that saves and what it costs: enter applies one. a compares the goals, p lists presets that "
-        "others published, ctrl+s saves the configuration as YAML, g goes on to the checks."
+        "others published, T compares learning rates by short trainings, ctrl+s saves the configuration as YAML, g "
+        "goes on to the checks."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "check", "check and start"),
@@ -53,6 +54,7 @@ class PlanScreen(PlanTrace):
         Binding("p", "presets", "presets"),
         Binding("ctrl+s", "save", "save", key_display="^s"),
         Binding("t", "trace", "trace"),
+        Binding("T", "try", "try rates", show=False),
         Binding("dollar_sign", "price", "price an hour", key_display="$", show=False),
         Binding("tab", "next_pane(1)", "next pane", show=False),
         Binding("shift+tab", "next_pane(-1)", "previous pane", show=False),
@@ -110,7 +112,7 @@ class PlanScreen(PlanTrace):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a plan is offered when there is one."""
-        needs_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "recommended"}
+        needs_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "try", "recommended"}
         if action in needs_plan and self.state.plan is None:
             return False
         if action == "undo" and not self._undo:
@@ -350,6 +352,12 @@ class PlanScreen(PlanTrace):
         from tui.screens.plan_popups import open_save
 
         open_save(self)
+
+    def action_try(self) -> None:
+        """Compare learning rates by short trainings."""
+        from tui.screens.plan_try import open_try
+
+        open_try(self)
 
     def action_price(self) -> None:
         """Ask what an hour costs, and keep it."""

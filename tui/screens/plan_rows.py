@@ -73,6 +73,15 @@ def _targets(plan: Plan) -> str:
     return f"{len(kinds) if chosen == 'all-linear' else len(chosen)} of {len(kinds)} kinds"
 
 
+def _sure(plan: Plan) -> str:
+    """How sure the rate is, and the key that settles it where it is not."""
+    key = "training.learning_rate"
+    reason = plan.reasons.get(key)
+    if reason is None or key in plan.overrides:
+        return "T tries others"
+    return "sure" if reason.confidence == "high" else f"{reason.confidence}: T tries"
+
+
 def _warmup(plan: Plan) -> str:
     steps, warmup = steps_of(plan), plan.config.training.warmup_steps
     if steps is None:
@@ -154,7 +163,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("method", ("method",), note=_method),
     Setting("r / lora_alpha", ("lora.r", "lora.lora_alpha"), note=_trainable, adapter=True),
     Setting("target_modules", ("lora.target_modules",), note=_targets, adapter=True),
-    Setting("learning_rate", ("training.learning_rate",)),
+    Setting("learning_rate", ("training.learning_rate",), note=_sure),
     Setting("lr_scheduler / warmup", ("training.lr_scheduler_type", "training.warmup_steps"), note=_warmup),
     Setting(
         "batch × accumulation",

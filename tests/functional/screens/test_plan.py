@@ -323,3 +323,24 @@ async def test_another_gpu_makes_the_plan_anew(tmp_path: Path, rows: str) -> Non
         await seen.press("1", "down", "space", "4")
         await seen.until(lambda: seen.plan.device.index == 1)
         await seen.until(lambda: seen.plan.config.training.precision == "fp16")
+
+
+async def test_the_rate_is_offered_to_be_tried_where_it_is_not_sure(
+    services: MadeServices, rows: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "to try.yaml"
+    async with planned(services, [rows]) as seen:
+        sure = seen.plan.reasons["training.learning_rate"].confidence
+        assert f"{sure}: T tries" in seen.line(" learning_rate  ")
+        await seen.press("T")
+        await seen.sees("try learning rates", "50 steps on the same rows", "lora-wizard try FILE --set")
+        await seen.press("escape")
+        assert not target.exists()
+        await seen.press("T", "enter")
+        await seen.sees("save the configuration as")
+        await seen.fill("#value", str(target))
+        await seen.sees("Saved, and copied: lora-wizard try")
+        assert (
+            yaml.safe_load(target.read_text())["training"]["learning_rate"] == seen.plan.config.training.learning_rate
+        )
+        assert seen.app.clipboard.startswith(f"lora-wizard try '{target}' --set training.learning_rate=")

@@ -1,0 +1,84 @@
+"""The offer to settle the learning rate: what would be tried, how long it takes, and the command that does it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recommender.units import duration, small
+from tui.clean import clean
+from tui.screens.plan_popups import save_popup
+from tui.screens.popup import ConfirmPopup
+from tui.widgets.rows import Row, row
+
+if TYPE_CHECKING:
+    from recommender.plan import Plan
+    from tui.screens.plan import PlanScreen
+
+STEPS = 50
+RATE = "training.learning_rate"
+
+
+def command(plan: Plan, path: str) -> str:
+    """What trains each rate briefly, as a shell takes it."""
+    from recommender.rules.rate import to_try
+
+    rates = ",".join(small(rate) for rate in to_try(plan.config.training.learning_rate))
+    return f"lora-wizard try {shlex.quote(path)} --set {RATE}={rates} --steps {STEPS}"
+
+
+def try_rows(plan: Plan) -> list[Row]:
+    """What it does, with what, and for how long."""
+    from recommender.rules.rate import to_try
+
+    rates = to_try(plan.config.training.learning_rate)
+    reason = plan.reasons.get(RATE)
+    sure = reason.confidence if reason is not None else "low"
+    rows = [
+        row((f"The rate's confidence is {sure}: ", "plain"), ("your own rows can settle it.", "plain")),
+        row(),
+        row(("rates ", "label"), (" · ".join(small(rate) for rate in rates), "bright"), indent=6),
+        row(("each ", "label"), (f"{STEPS} steps on the same rows, ranked by held-out loss", "plain"), indent=6),
+    ]
+    time = plan.estimate.time
+    if time is not None:
+        took = duration(len(rates) * STEPS * time.step_seconds)
+        rows.append(row(("time ", "label"), (f"about {took} in all, and loading", "plain"), indent=6))
+    return [
+        *rows,
+        row(),
+        row(("Give this, here or in another terminal:", "label")),
+        row((command(plan, "FILE"), "accent"), indent=2),
+        row(),
+        row(("Short runs flatter high rates: take the winner as a direction.", "quiet")),
+    ]
+
+
+def open_try(screen: PlanScreen) -> None:
+    """Show what would be tried; then save the configuration for it and copy the command."""
+    plan = screen.state.plan
+    if plan is None:
+        return
+    if plan.device.simulated:
+        name = clean(plan.device.name)
+        screen.notify(f"{name} is simulated: nothing can be trained on it here.", severity="warning", markup=False)
+        return
+    if screen.state.dataset is None:
+        screen.notify("There is no data to try it on yet: 3.", severity="warning", timeout=4)
+        return
+
+    def save(answer: str | None) -> None:
+        if answer == "yes":
+            screen.app.push_screen(save_popup(plan, write), told)
+
+    def write(path: Path) -> None:
+        screen.wizard.services.write_config(plan, path)
+
+    def told(name: str | None) -> None:
+        if name is not None:
+            line = command(plan, name.strip())
+            screen.app.copy_to_clipboard(line)
+            screen.notify(f"Saved, and copied: {clean(line)}", timeout=20, markup=False)
+
+    screen.app.push_screen(ConfirmPopup("try learning rates", try_rows(plan), yes="save the configuration"), save)
