@@ -14,11 +14,13 @@ from pathlib import Path
 
 import yaml
 
+from recommender.config.edit import apply
 from recommender.data.synthetic import synthetic_profile
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.plan import Plan, Reason
 from recommender.recommend import recommend
+from recommender.rules.fitting import against_overfitting, against_underfitting
 from recommender.rules.registry import RULES, shown
 
 HERE = Path(__file__).parent
@@ -46,7 +48,7 @@ def example() -> Plan:
 
 def page(plan: Plan) -> str:
     """The whole page."""
-    return "\n".join((*_head(), *_rules(plan), *_guides(plan))) + "\n"
+    return "\n".join((*_head(), *_rules(plan), *_fitting(plan), *_guides(plan))) + "\n"
 
 
 def _head() -> Iterator[str]:
@@ -82,6 +84,22 @@ def _reason(key: str, reason: Reason) -> Iterator[str]:
         yield f"  - Others: {reason.others}"
     if reason.costs and reason.costs != "none":
         yield f"  - Cost: {reason.costs}"
+    yield ""
+
+
+def _fitting(plan: Plan) -> Iterator[str]:
+    yield "## Overfitting and underfitting"
+    yield ""
+    yield "What to change first, for the run's doctor. In `recommender/rules/fitting.py`."
+    long = apply(plan.config, {"training.num_train_epochs": 3, "lora.target_modules": ["q_proj", "v_proj"]})
+    for title, advice in (
+        ("Held-out loss rises while training loss falls", against_overfitting(plan.config)),
+        ("The same after three epochs", against_overfitting(long)[:1]),
+        ("Both losses stay high", against_underfitting(long)),
+    ):
+        yield from ("", f"{title}:", "")
+        for number, one in enumerate(advice, 1):
+            yield f"{number}. {one.change}: {one.why[0].lower()}{one.why[1:]} ({one.source})"
     yield ""
 
 

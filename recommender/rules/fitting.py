@@ -1,0 +1,153 @@
+"""What to change first when a run overfits or underfits: for the run's doctor, and for the page of rules.
+
+An order, not a list: the first advice is what the sources agree on and what costs least, and each has its figure from
+the configuration that it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recommender.config.schema import FinetuneConfig
+from recommender.units import small
+
+SMALLEST_RANK = 4
+LARGEST_RANK = 256
+DROPOUT = 0.1
+DECAY = 0.1
+PATIENCE = 2
+"""Evaluations without a better loss after which early stopping ends a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One change, in its place among others."""
+
+    change: str
+    """What to do, a phrase with its figures."""
+    changes: Mapping[str, Any]
+    """The same as dotted key to value; empty where it is about data."""
+    why: str
+    source: str
+
+
+def against_overfitting(config: FinetuneConfig, *, best_epoch: float | None = None) -> tuple[Advice, ...]:
+    """What to change when held-out loss rises while training loss falls, in order.
+
+    Args:
+        config: The run's configuration.
+        best_epoch: How many passes over the rows had been made at the least held-out loss, where it is known.
+    """
+    return tuple(_less(config, best_epoch))
+
+
+def against_underfitting(config: FinetuneConfig) -> tuple[Advice, ...]:
+    """What to change when both losses stay high and flat, in order.
+
+    Args:
+        config: The run's configuration.
+    """
+    return tuple(_more(config))
+
+
+def _less(config: FinetuneConfig, best_epoch: float | None) -> Iterator[Advice]:
+    training, lora, adapter = config.training, config.lora, config.method != "full"
+    fewer = _fewer_epochs(training.num_train_epochs, best_epoch)
+    if training.max_steps is None and fewer < training.num_train_epochs:
+        yield Advice(
+            f"num_train_epochs {small(training.num_train_epochs)} → {small(fewer)}",
+            {"training.num_train_epochs": fewer},
+            "Repeated rows are what is learnt by heart; a shorter schedule also settles earlier.",
+            "Raschka 2023, point 5; LoRA hyperparameter guide",
+        )
+    if config.run.early_stopping is None:
+        yield Advice(
+            f"early_stopping {PATIENCE}",
+            {"run.early_stopping": PATIENCE},
+            "The best checkpoint is kept and the rest not trained.",
+            "Transformers, EarlyStoppingCallback",
+        )
+    yield Advice(
+        "more rows, or a general data set mixed in",
+        {},
+        "More to learn leaves less to learn by heart.",
+        "Raschka 2023, question 5; LoRA hyperparameter guide",
+    )
+    if adapter and lora.r > SMALLEST_RANK:
+        lower = max(SMALLEST_RANK, lora.r // 2)
+        yield Advice(
+            f"r {lora.r} → {lower}",
+            {"lora.r": lower},
+            "A smaller adapter holds less.",
+            "Raschka 2023, question 5",
+        )
+    half = float(f"{training.learning_rate / 2:.1e}")
+    yield Advice(
+        f"learning_rate {small(training.learning_rate)} → {small(half)}",
+        {"training.learning_rate": half},
+        "It moves less far from the base model in the same steps.",
+        "LoRA hyperparameter guide, for short runs; it says the contrary for long ones",
+    )
+    if adapter and lora.lora_dropout < DROPOUT:
+        yield Advice(
+            f"lora_dropout {small(lora.lora_dropout)} → {DROPOUT:g}",
+            {"lora.lora_dropout": DROPOUT},
+            "A different part of the input is left out at every step.",
+            "Dettmers et al. 2023 (QLoRA), appendix A.2, up to 13B; LoRA hyperparameter guide",
+        )
+    if training.weight_decay < DECAY:
+        yield Advice(
+            f"weight_decay {small(training.weight_decay)} → {DECAY:g}",
+            {"training.weight_decay": DECAY},
+            "It pulls towards the base model; last, because low rank does so already.",
+            "LoRA hyperparameter guide, which goes to 0.3 and 1.0",
+        )
+
+
+def _fewer_epochs(epochs: float, best_epoch: float | None) -> float:
+    """The passes at the least held-out loss, in halves; one less where that is not known."""
+    if best_epoch is not None:
+        return max(0.5, min(epochs, round(2 * best_epoch) / 2))
+    return max(1.0, epochs - 1) if epochs > 1 else epochs
+
+
+def _more(config: FinetuneConfig) -> Iterator[Advice]:
+    training, lora, adapter = config.training, config.lora, config.method != "full"
+    double = min(1.0, float(f"{2 * training.learning_rate:.1e}"))
+    yield Advice(
+        f"learning_rate {small(training.learning_rate)} → {small(double)}",
+        {"training.learning_rate": double},
+        "A rate that is too low is the usual cause; `lora-wizard try` compares.",
+        "LoRA Without Regret (2025); LoRA hyperparameter guide, for short runs",
+    )
+    if training.max_steps is None:
+        more = training.num_train_epochs + 1
+        yield Advice(
+            f"num_train_epochs {small(training.num_train_epochs)} → {small(more)}",
+            {"training.num_train_epochs": more},
+            "More steps over the same rows, while held-out loss still falls.",
+            "LoRA hyperparameter guide",
+        )
+    if adapter and lora.target_modules != "all-linear":
+        yield Advice(
+            "target_modules → all-linear",
+            {"lora.target_modules": "all-linear"},
+            "Adapters on attention alone learn less at equal parameter count.",
+            "LoRA Without Regret (2025); Raschka 2023, point 6",
+        )
+    if adapter and lora.r < LARGEST_RANK:
+        higher = min(LARGEST_RANK, 2 * lora.r)
+        yield Advice(
+            f"r {lora.r} → {higher}",
+            {"lora.r": higher},
+            "More room for what the rows hold; lora_alpha stays, so that the rate does.",
+            "LoRA Without Regret (2025); LoRA hyperparameter guide, which raises alpha too",
+        )
+    yield Advice(
+        "rows nearer to the task",
+        {},
+        "What is not in the rows cannot be learnt from them.",
+        "LoRA hyperparameter guide",
+    )
