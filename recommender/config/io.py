@@ -14,6 +14,7 @@ import yaml
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Section, Source
 from recommender.config.syntax import Loader, syntax_error
+from recommender.data.files import names_hub_dataset
 
 if TYPE_CHECKING:
     from recommender.plan import Reason
@@ -108,7 +109,9 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
 
     def absolute(path: str) -> str:
         # An empty name stays one, to be refused where it is read: as a path it would be this folder.
-        return path if not path.strip() else str((base / Path(path).expanduser()).absolute())
+        if not path.strip() or names_hub_dataset(path, base):
+            return path
+        return str((base / Path(path).expanduser()).absolute())
 
     def source(item: str | Source) -> str | Source:
         return absolute(item) if isinstance(item, str) else item.model_copy(update={"path": absolute(item.path)})

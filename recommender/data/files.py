@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from glob import glob, has_magic
@@ -22,6 +23,18 @@ FORMATS = {
 COMPRESSED = (".gz", ".zst")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
 """Files that describe a folder of data (LLaMA-Factory, `datasets`): never rows."""
+
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]*){0,2}")
+
+
+def names_hub_dataset(name: str, base: Path | None = None) -> bool:
+    """Whether a name can only be the id of a data set on the hub (ORG/NAME, with :CONFIGURATION:SPLIT or without).
+
+    It has the form of one, and neither a file nor a folder that it could be in is here.
+    """
+    path = (base or Path()) / name
+    return bool(_HUB_ID.fullmatch(name)) and format_of(path) is None and not path.parent.exists()
 
 
 def format_of(path: Path) -> str | None:
@@ -57,7 +70,7 @@ def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
             raise InputError(f"{path} is neither a file nor a folder.", remedy="Give a file of rows.")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", remedy=_ACCESS) from error
-    raise _missing(path, name)
+    raise _missing(path)
 
 
 def _in_folder(folder: Path) -> tuple[Path, ...]:
@@ -84,12 +97,10 @@ def _matching(pattern: Path, name: str) -> tuple[Path, ...]:
     return usable
 
 
-def _missing(path: Path, name: str) -> InputError:
+def _missing(path: Path) -> InputError:
     near = nearest(path.name, _siblings(path))
     if near:
         remedy = f"Did you mean {path.parent / near}?"
-    elif name.count("/") == 1 and not path.suffix and not path.parent.exists():
-        remedy = f"A data set on the hub is fetched first: hf download --repo-type dataset {name} --local-dir data."
     else:
         remedy = "Check the path; relative paths start at the configuration file's folder, or where you are."
     return InputError(f"There is no file {path}.", remedy=remedy)

@@ -139,7 +139,7 @@ def _profile(
         if found is not None:
             first(found)
 
-    on_disk = bytes_on_disk(sources, base)
+    on_disk = bytes_on_disk(sources, base, tick)
     looked = on_disk.packed > PACKED_WORTH_IT
     if looked:
         look(UNPACKED_AT_FIRST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import OpenFile
-from recommender.data.files import find_files, format_of
+from recommender.data.files import find_files, format_of, names_hub_dataset
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
-from recommender.data.readers.bytefile import PACKED
+from recommender.data.readers.bytefile import PACKED, Tick
 from recommender.data.registry import INDEX, Entry, explain_index, find_entry
 from recommender.data.shapes import Shape, recognise
 
@@ -31,7 +31,7 @@ class OnDisk(NamedTuple):
     """Of those that have to be unpacked."""
 
 
-def bytes_on_disk(sources: Sequence[Source], base: Path | None) -> OnDisk:
+def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | None = None) -> OnDisk:
     """How large the files of some data sets are.
 
     Raises:
@@ -40,15 +40,19 @@ def bytes_on_disk(sources: Sequence[Source], base: Path | None) -> OnDisk:
     sizes = [
         (path.stat().st_size, path.suffix.lower() in PACKED)
         for source in sources
-        for path, _ in _paths(source, base)
+        for path, _ in _paths(source, base, tick)
         if path.is_file()
     ]
     return OnDisk(sum(size for size, _ in sizes), sum(size for size, packed in sizes if packed))
 
 
-def _paths(source: Source, base: Path | None) -> list[tuple[Path, Entry | None]]:
-    """The files of a source, each with what an index says of it."""
+def _paths(source: Source, base: Path | None, tick: Tick | None = None) -> list[tuple[Path, Entry | None]]:
+    """The files of a source, each with what an index says of it; those of the hub are fetched."""
     name = source.path
+    if names_hub_dataset(name, base):
+        from recommender.data.hub import hub_files
+
+        return [(path, None) for path in hub_files(source, tick)]
     entry = find_entry(name, base)
     found = find_files(name if entry is None else str(entry.path), base if entry is None else None)
     return [(path, entry) for path in found]
@@ -58,7 +62,7 @@ def open_sources(
     sources: Sequence[Source],
     data: Data,
     base: Path | None,
-    tick: Callable[[], None] | None = None,
+    tick: Tick | None = None,
     upto: int | None = None,
 ) -> tuple[list[OpenFile], list[float]]:
     """Every file of every data set with its reader, shape and weight.
@@ -76,10 +80,11 @@ def open_sources(
     files: list[OpenFile] = []
     weights: list[float] = []
     for number, source in enumerate(sources):
-        for path, entry in _paths(source, base):
+        on_hub = names_hub_dataset(source.path, base)
+        for path, entry in _paths(source, base, tick):
             if path.name == INDEX:
                 raise explain_index(path)
-            reader = open_reader(path, split=source.split, upto=upto, tick=tick)
+            reader = open_reader(path, split=None if on_hub else source.split, upto=upto, tick=tick)
             files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
             weights.append(source.weight)
     if not files:

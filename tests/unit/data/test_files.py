@@ -37,7 +37,6 @@ def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("trian.jsonl", "There is no file", "Did you mean .*train.jsonl"),
         ("nothing/like/it.json", "There is no file", "Check the path"),
-        ("tatsu-lab/alpaca", "There is no file", "hf download --repo-type dataset tatsu-lab/alpaca"),
         ("more/*.txt", "No data file matches", "are read from"),
         ("empty", "holds no data file", "are read from"),
     ],
