@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,12 +11,15 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate
-from recommender.rules.length import KEEP, lost_share
+from recommender.plan import Estimate, Remedy
+from recommender.rules.length import KEEP, MULTIPLE, lost_share
 from recommender.rules.precision import capability
 from recommender.units import count, counted, gib, percent, small
 
 FEW_ROWS = 100
+FEW_LONG = 0.005
+MUCH_LONGER = 4
+"""A length limit this many times above what all but 0.5 % of rows need is said to come from a few rows."""
 VERY_FEW_ROWS = 10
 _OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
 
@@ -67,16 +70,28 @@ def _refuse_unknown_targets(config: FinetuneConfig, model: ModelSpec) -> None:
 
 
 def warnings_of(
-    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None,
+    estimate: Estimate,
+    remedies: Sequence[Remedy] = (),
 ) -> tuple[str, ...]:
     """Sentences, the gravest first."""
-    return tuple(_warnings(config, model, device, data, estimate))
+    return tuple(_warnings(config, model, device, data, estimate, remedies))
 
 
 def _warnings(
-    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None,
+    estimate: Estimate,
+    remedies: Sequence[Remedy],
 ) -> Iterator[str]:
     yield from _about_fit(estimate, device)
+    if estimate.fits == "no" and all(remedy.fits == "no" for remedy in remedies):
+        yield what_would_fit(config, model, device, data, estimate)
     if model.unsupported:
         yield model.unsupported
     if model.access:
@@ -107,6 +122,28 @@ def _about_fit(estimate: Estimate, device: Device) -> Iterator[str]:
         yield f"Tight: it may take up to {gib(high)} of {gib(free)} free."
 
 
+def what_would_fit(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
+) -> str:
+    """What would hold a plan that nothing makes fit: this device with nothing else on it, another, or another model."""
+    from recommender.inverses import biggest_model, smallest_card
+
+    if estimate.peak.high_bytes <= device.total_bytes:
+        used = gib(device.total_bytes - device.free_bytes)
+        return f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits."
+    card = smallest_card(config, model, data) if device.kind == "cuda" else None
+    smaller = biggest_model(config, device, data)
+    needed = f"the least card of the catalogue that holds it is {card[0]} ({gib(card[1])})" if card else ""
+    if not needed:
+        needed = "no card of the catalogue holds it" if device.kind == "cuda" else "it needs a machine with more memory"
+    here = (
+        f"the largest model of the catalogue that fits here with these settings is {smaller[0]} ({count(smaller[1])})"
+        if smaller
+        else "no model of the catalogue fits here"
+    )
+    return f"None of the changes below makes it fit: {needed}; {here}."
+
+
 def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     if data.rows < VERY_FEW_ROWS:
         noun = "row" if data.rows == 1 else "rows"
@@ -123,6 +160,13 @@ def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
         )
     length = config.data.max_length
     lost = lost_share(data, length)
+    usual = -(-data.quantile(1 - FEW_LONG) // MULTIPLE) * MULTIPLE
+    long = data.rows_cut(usual)
+    if data.rows >= VERY_FEW_ROWS and long and length >= MUCH_LONGER * usual:
+        yield (
+            f"{counted(long, 'row')} of {count(data.rows)} {'is' if long == 1 else 'are'} longer than {count(usual)} "
+            f"tokens: that max_length would keep all others whole, and need far less memory than {count(length)}."
+        )
     if lost > 1 - KEEP + 1e-9:
         yield (
             f"max_length {count(length)} cuts {count(data.rows_cut(length))} of {count(data.rows)} rows and "

@@ -209,16 +209,19 @@ def _plan(
     config, estimate = best.config, best.estimate
     context = with_fields(question.context(searched), config=config, estimate=estimate)
     reasons, recommended = explain(context, question.given)
+    offered = (
+        ()
+        if estimate.fits == "yes"
+        else remedies(config, question.model, question.device, question.data, estimate, price=question.price)
+    )
     return Plan(
         goal=question.goal,
         config=config,
         estimate=estimate,
         reasons=reasons,
         alternatives=alternatives,
-        remedies=()
-        if estimate.fits == "yes"
-        else remedies(config, question.model, question.device, question.data, estimate, price=question.price),
-        warnings=warnings_of(config, question.model, question.device, question.data, estimate),
+        remedies=offered,
+        warnings=warnings_of(config, question.model, question.device, question.data, estimate, offered),
         device=question.device,
         model=question.model,
         data=question.data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from typing import Any, get_args
@@ -337,3 +338,39 @@ def test_no_faster_plan_that_obeys_the_rules_is_left_unused(device: Device, goal
     others = [one for one in every(plan) if obeys(one, plan)]
     assert others
     assert ours.cost <= 1.05 * min(one.cost for one in others)
+
+
+def test_what_fits_nowhere_says_what_would() -> None:
+    from tests.unit.plan.facts import model
+
+    warnings = recommend(model("llama-3.3-70b-instruct"), RTX_3090, EXAMPLE).warnings
+    assert warnings[0].startswith("Does not fit")
+    assert re.search(r"the least card of the catalogue that holds it is .* \(48.0 GiB\)", warnings[1])
+    assert "the largest model of the catalogue that fits here with these settings is" in warnings[1]
+    nowhere = replace(LAPTOP, free_bytes=1, total_bytes=1)
+    assert "no model of the catalogue fits here" in recommend(SMOLLM, nowhere, None).warnings[1]
+
+
+@pytest.mark.parametrize("device", [RTX_3090, T4, CPU], ids=lambda device: device.name)
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_device_with_nothing_free(device: Device, goal: Goal) -> None:
+    plan = recommend(LLAMA_8B, replace(device, free_bytes=0), rows(3, 100), goal=goal)
+    assert plan.estimate.fits == "no"
+    assert plan.warnings[1].endswith("end what uses them, and it fits.")
+    for reason in plan.reasons.values():
+        assert not re.search(r"\b(inf|nan)\b", reason.why)
+
+
+def test_one_endless_row_is_named() -> None:
+    lengths = [100] * 300 + [60_000]
+    data = replace(
+        rows(301, 100), lengths=lengths, spans=[x for n in lengths for x in (0, n)], span_start=[*range(302)]
+    )
+    plan = recommend(LLAMA_8B, RTX_5090, data)
+    assert any(
+        warning.startswith("1 row of 301 is longer than 128 tokens: that max_length would keep all others whole")
+        for warning in plan.warnings
+    )
+    assert not any(
+        "would keep all others whole" in warning for warning in recommend(LLAMA_8B, RTX_5090, EXAMPLE).warnings
+    )
