@@ -121,7 +121,7 @@ def measure(step: Step, limit: int | None) -> dict[str, Any]:
             args=training_arguments(config, Path(scratch) / "out", counts, evaluates=False, cuda=cuda),
             train_dataset=rows,
             processing_class=tokenizer,
-            peft_config=adapter_config(config.lora) if config.method != "full" else None,
+            peft_config=adapter_config(config.lora, model) if config.method != "full" else None,
         )
         settle_trainable_dtypes(trainer.model, config.training.precision)
         batch = [trainer.train_dataset[index] for index in range(min(step.rows, len(trainer.train_dataset)))]

@@ -54,6 +54,8 @@ class Case:
     adapter: int
     """Bytes of a trained parameter, and of its gradient."""
     targets: tuple[Target, ...]
+    adapter_parameters: int
+    """LoRA's A and B of all layers, without DoRA's magnitudes."""
 
     @property
     def tokens(self) -> int:
@@ -89,6 +91,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
     if packed:
         rows, length = 1, rows * config.data.max_length
     trains_all = config.method == "full"
+    targets = () if trains_all else find_targets(config, model)
     return Case(
         config=config,
         model=model,
@@ -102,7 +105,8 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         autocast=half == HALF and not (stack.loss == "full" and training.precision == "fp16"),
         plain=FP32 if kept_half or (trains_all and training.precision == "fp16") else half,
         adapter=_trained_bytes(config, stack),
-        targets=() if trains_all else find_targets(config, model),
+        targets=targets,
+        adapter_parameters=sum([target.parameters for target in targets]),
     )
 
 

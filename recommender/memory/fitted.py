@@ -28,7 +28,7 @@ ResidueKind = Literal["plain", "scores", "varied"]
 """Without expandable segments: steps of one length, without and with a score matrix (eager attention); and batches of
 varied length."""
 
-RESIDUE: Mapping[ResidueKind, float] = {"plain": 1.0, "scores": 0.72, "varied": 0.52}
+RESIDUE: Mapping[ResidueKind, float] = {"plain": 1.0, "scores": 0.76, "varied": 0.52}
 """Share of a pool of blocks that stays cached and unused: see `recommender.memory.process.residue_pool`."""
 
 SPREAD: Mapping[str, Spread] = {
@@ -49,7 +49,7 @@ CONTEXT_MIB = {7: 140.875, 8: 450, 9: 520, 10: 600, 12: 600}
 """CUDA context by major compute capability. 7: measured in every T4 row. The others are not measured here: what
 nvidia-smi shows of a process that has only started PyTorch's kernels, to about 100 MiB."""
 
-FORMULA = 2
+FORMULA = 3
 """Version of the formula: raised when a term changes, so that older measurements centre nothing but their own plan."""
 
 REPEATED = Spread(0.97, 1.03)

@@ -6,6 +6,7 @@ from recommender.memory.case import FP32, HALF, Case
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """TRL 1.16's tiles (`TOKEN_CHUNK_SIZE`, `_CHUNKED_LOGPROB_CHUNK_SIZE`)."""
+AMPERE = (8, 0)
 
 
 def loss_bytes(case: Case) -> int:
@@ -36,17 +37,40 @@ def kept_bytes(case: Case) -> int:
     return 0
 
 
+def head_gradient_bytes(case: Case) -> int:
+    """The gradient of a trained head, which comes first and stays for the whole backward pass."""
+    return case.adapter * _head(case) if _trains_head(case) else 0
+
+
+def _head(case: Case) -> int:
+    return case.model.vocab_size * case.model.hidden_size
+
+
+def _trains_head(case: Case) -> bool:
+    return case.config.method == "full" or "lm_head" in (case.config.lora.modules_to_save or ())
+
+
+def _head_cast(case: Case) -> int:
+    """The head in half, for products under autocast, where its weights are fp32."""
+    return case.compute * _head(case) if case.autocast and case.plain > case.compute else 0
+
+
 def _full(case: Case) -> int:
     """All logits.
 
     Backward: log_softmax's output, the gradient in it and its own, all fp32, and the logits where they are kept.
     Forward, in older Transformers: logits, their fp32 copy, its shifted copy, log_softmax. Beside them the final
-    norm keeps its input in fp32, and the head's fp32 weight a copy in half under autocast.
+    norm keeps its input in fp32, and the head's fp32 weight a copy in half under autocast. A trained head's gradient
+    is made when only the logits' gradient is left, in the compute dtype, then cast to its own.
     """
     model, tokens = case.model, case.tokens
     logits = 3 * FP32 + (case.compute if case.stack.shifted_copy else 0)
-    head = case.compute * model.vocab_size * model.hidden_size if case.autocast and case.plain > case.compute else 0
-    return tokens * (logits * model.vocab_size + FP32 * model.hidden_size) + kept_bytes(case) + head
+    beside = tokens * FP32 * model.hidden_size + kept_bytes(case) + _head_cast(case)
+    worst = tokens * logits * model.vocab_size
+    if _trains_head(case):
+        cast = case.adapter if case.adapter != case.compute else 0
+        worst = max(worst, tokens * case.compute * model.vocab_size + (case.compute + cast) * _head(case))
+    return worst + beside
 
 
 def _fused(case: Case) -> int:
@@ -54,7 +78,8 @@ def _fused(case: Case) -> int:
 
     One tile of logits; the trained hidden states gathered, their fp32 gradient, and the final norm's fp32 input;
     seven fp32 statistics a token. Triton works in the tile itself; without it (CPU) eight fp32 temporaries of a
-    tile are alive at once (`_backward_tile`: y, z, log p, p, gradient, target, difference, product).
+    tile are alive at once (`_backward_tile`: y, z, log p, p, gradient, target, difference, product). A trained head's
+    gradient is summed in fp32, then cast.
     """
     model, tokens = case.model, case.tokens
     rows = min(tokens, TILE_TOKENS)
@@ -64,17 +89,26 @@ def _fused(case: Case) -> int:
         tile += rows * width * (8 * FP32 + 1)
         if case.compute != FP32:
             tile += FP32 * width * (rows + model.hidden_size)
+    if _trains_head(case):
+        tile += _head(case) * (FP32 + (case.adapter if case.adapter != FP32 else 0))
+    if case.plain > case.compute and case.autocast:
+        tile += min(model.vocab_size, TILE_VOCABULARY) * model.hidden_size * case.compute
     return tile + tokens * model.hidden_size * (2 * FP32 + case.plain) + tokens * 7 * FP32
 
 
 def _liger(case: Case) -> int:
     """Chunks of tokens so few that one chunk of logits is no larger than the hidden states, worked on in place.
 
-    `fused_linear_cross_entropy.py` of Liger: the number of chunks is vocabulary over width, a chunk's tokens rounded
-    up to a power of two. The gradient of all hidden states is made in the forward pass.
+    `fused_linear_cross_entropy.py` of Liger 0.8: the number of chunks is vocabulary over width, a chunk's tokens
+    rounded up to a power of two. The hidden states, their gradient, and the final norm's fp32 input; each product
+    casts the head under autocast. A trained head's gradient is made here; before Ampere a chunk's part of it beside.
     """
     model, tokens = case.model, case.tokens
     chunks = max(1, -(-model.vocab_size // model.hidden_size))
-    chunk = 1 << max(0, (-(-tokens // chunks) - 1).bit_length())
-    logits = min(chunk, tokens) * model.vocab_size * case.compute
-    return logits + tokens * model.hidden_size * (FP32 + 2 * case.compute)
+    chunk = min(tokens, 1 << max(0, (-(-tokens // chunks) - 1).bit_length()))
+    logits = chunk * (model.vocab_size + model.hidden_size) * case.compute
+    normed = FP32 * (2 if case.plain == FP32 else 1) + case.plain * (1 if case.plain == FP32 else 2)
+    head = _head(case) * case.adapter if _trains_head(case) else 0
+    if head and (case.device.compute_capability or AMPERE) < AMPERE:
+        head += _head(case) * (case.compute + FP32)
+    return logits + tokens * model.hidden_size * normed + head + _head_cast(case)

@@ -18,7 +18,7 @@ def load_bytes(case: Case) -> int:
     that stay as they are go straight to their place.
     """
     model = case.model
-    quantised = HALF * max((x.in_features * x.out_features for x in model.linears), default=0) if case.bits else 0
+    quantised = HALF * max([x.in_features * x.out_features for x in model.linears], default=0) if case.bits else 0
     upcast = HALF * model.embedding_parameters if case.bits and case.plain == FP32 else 0
     return max(quantised, upcast)
 
@@ -62,6 +62,6 @@ def merge_bytes(case: Case) -> int:
     """All of a merge into a 16-bit base, in a process of its own: the base, the adapter, one layer's update and sum."""
     if case.config.method == "full":
         return 0
-    adapter = case.adapter * sum(target.parameters for target in case.targets)
-    update = max((x.linear.in_features * x.linear.out_features for x in case.targets), default=0)
+    adapter = case.adapter * case.adapter_parameters
+    update = max([x.linear.in_features * x.linear.out_features for x in case.targets], default=0)
     return HALF * case.model.total_parameters + adapter + (FP32 + HALF) * update

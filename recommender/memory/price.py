@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from recommender.memory.case import Case
 from recommender.memory.layer import LayerCost, layer_cost
-from recommender.memory.loss import kept_bytes, loss_bytes
+from recommender.memory.loss import head_gradient_bytes, kept_bytes, loss_bytes
 from recommender.memory.phases import evaluation_phase_bytes, initialisation_bytes, load_bytes, merge_bytes
 from recommender.memory.process import Pools, context_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, gradient_bytes, optimizer_bytes, update_bytes, weights_bytes
@@ -75,12 +75,12 @@ def price(case: Case) -> Price:
     reserved = allocated + parts["allocator"]
     parts["context"] = context_bytes(case)
     resident = weights + adapter + on_device + workspace
-    loss, last, first, update = (resident + moment.total for moment in moments)
+    loss, *layers, update = (resident + moment.total for moment in moments)
     phases = {
         "load": weights + loading,
         "initialisation": weights + adapter + workspace + beginning,
         "forward": loss,
-        "backward": max(last, first),
+        "backward": max(layers),
         "optimizer": update,
         "evaluation": resident + evaluation_phase_bytes(case),
         "save": resident,
@@ -89,39 +89,54 @@ def price(case: Case) -> Price:
     return Price(parts, allocated, reserved, reserved + parts["context"], paged + _offloaded(case, cost), phases)
 
 
-def _moments(case: Case, cost: LayerCost) -> tuple[Moment, Moment, Moment, Moment]:
+def _moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
     """The moments that can be the worst.
 
     The loss, with what every layer keeps; the backward pass of the last layer, when the others still keep all; of
-    the first, when every gradient is there; the optimizer's step. Gradients of earlier micro-batches are there
-    throughout.
+    the first, when every gradient is there; of a trained embedding; the optimizer's step. Gradients of earlier
+    micro-batches are there throughout.
     """
     training, layers = case.config.training, case.model.num_layers
     every = gradient_bytes(case)
     before = every if case.accumulates else 0
-    first = max(before, every // layers)
+    # A tied head's gradient waits for the embedding's, another one is added to that of the micro-batch before.
+    head = before + (head_gradient_bytes(case) if case.model.tied or not before else 0)
     if not training.gradient_checkpointing:
-        kept = cost.saved * layers + cost.mask
-        one = cost.saved + cost.mask
-        last, final = kept + cost.backward, one + cost.backward
+        others = cost.saved * (layers - 1) - cost.unsaved_first if layers > 1 else 0
+        kept, last, final = others + cost.saved, others + cost.peak, cost.peak
+        if layers > 1:
+            final -= cost.unsaved_first - cost.held * (layers - 1)
     else:
         on_device = min(2, layers) if _offloads(case) else layers
-        kept = cost.checkpoint * on_device + cost.mask
-        last = kept + cost.recomputed + cost.backward
-        final = cost.checkpoint + cost.mask + cost.recomputed + cost.backward
+        kept = cost.checkpoint * on_device + cost.held * layers
+        last = kept + cost.recomputed_peak
+        final = cost.checkpoint + cost.held * layers + cost.recomputed_peak
+    kept, last, final = (bytes_ + cost.mask for bytes_ in (kept, last, final))
     rest = kept_bytes(case)
     return (
         Moment(before, kept, loss_bytes(case)),
-        Moment(first, max(0, last), rest),
-        Moment(every, max(0, final), rest),
+        Moment(head, last, rest),
+        Moment(max(head, every - cost.gradient), final, rest),
+        Moment(every, _embedding_bytes(case, cost), rest),
         Moment(every, 0, rest, update_bytes(case)),
     )
 
 
+def _embedding_bytes(case: Case, cost: LayerCost) -> int:
+    """A trained embedding's backward pass: its output's gradient, and its own where that is added to another.
+
+    Where the head is the same weight, the head's gradient has waited, and the sum of the two is a third.
+    """
+    if case.config.method != "full":
+        return 0
+    others = (2 if case.model.tied else 0) + (1 if case.accumulates else 0)
+    return cost.checkpoint + others * case.adapter * case.model.embedding_parameters
+
+
 def pools(case: Case, cost: LayerCost) -> Pools:
     """What the loss and one layer's backward pass take and give back."""
-    again = cost.recomputed if case.config.training.gradient_checkpointing else 0
-    return Pools(loss_bytes(case), max(0, again + cost.backward))
+    layer = cost.recomputed_peak if case.config.training.gradient_checkpointing else cost.peak - cost.saved
+    return Pools(loss_bytes(case), max(0, layer))
 
 
 def _offloads(case: Case) -> bool:

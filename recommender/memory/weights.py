@@ -52,7 +52,7 @@ def trainable_parameters(case: Case) -> int:
 
 def adapter_parameters(case: Case) -> int:
     """LoRA's A and B, and DoRA's magnitudes (one a row of the adapted weight)."""
-    low_rank = sum(target.parameters for target in case.targets)
+    low_rank = case.adapter_parameters
     if not case.config.lora.use_dora:
         return low_rank
     return low_rank + sum(target.linear.count * target.linear.out_features for target in case.targets)

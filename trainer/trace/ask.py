@@ -80,12 +80,6 @@ def refuse(case: Case) -> None:
         raise InputError("A trace does not follow activations to host memory.", remedy=remedy)
     if case.config.lora.use_dora and case.bits:
         raise InputError("A trace does not unpack quantised weights for DoRA's norms.", remedy=remedy)
-    if case.model.num_experts:
-        raise InputError(
-            f"{case.model.architecture} sends each token to experts of its own choice, whose products have sizes that "
-            "only real data decides: it does not trace.",
-            remedy=remedy,
-        )
 
 
 def _follow(path: Path, progress: Progress | None, cancelled: Cancelled | None) -> ChildAnswer:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recommender.memory.loss import TILE_TOKENS, TILE_VOCABULARY
-from trainer.trace.kernels import in_autocast
+from trainer.trace.kernels import AMPERE
 from trainer.trace.order import Order
 
 
@@ -28,7 +28,7 @@ def loss_of(model: Any, inputs: dict[str, Tensor], labels: Tensor, order: Order)
     if order.loss == "full":
         return _full(model, hidden, head, labels, order)
     if order.loss == "liger":
-        return _liger(hidden, head, labels), None
+        return _liger(hidden, head, labels, order), None
     return _fused(hidden, head, order), None
 
 
@@ -130,35 +130,41 @@ def _fused(hidden: Tensor, head: nn.Module, order: Order) -> Tensor:
 class LigerLoss(torch.autograd.Function):
     """Liger's fused linear cross entropy: the hidden states' gradient is made in the forward pass, chunk by chunk.
 
-    A chunk has so few tokens that its logits are no larger than the hidden states (`fused_linear_cross_entropy.py`).
+    A chunk has so few tokens that its logits are no larger than the hidden states (Liger 0.8,
+    `fused_linear_cross_entropy.py`). Gradients have their tensors' dtypes; each product casts the whole head under
+    autocast. On Turing and older a trained head's gradient of a chunk is made beside the sum, in fp32 too.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, adds_in_place: bool) -> Tensor:
         """Give the mean loss of (tokens, width)."""
         tokens, width = hidden.shape
         chunks = max(1, -(-weight.shape[0] // width))
-        size = 1 << (max(1, -(-tokens // chunks)) - 1).bit_length()
+        size = min(tokens, 1 << (max(1, -(-tokens // chunks)) - 1).bit_length())
         gradient = torch.zeros_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         losses = torch.zeros(tokens, dtype=torch.float32)
-        logits = hidden[: min(size, tokens)] @ weight.t()
-        logits = logits.contiguous()
+        logits = hidden[:size] @ weight.t()
         product = logits @ weight
-        del logits, product
+        del product
+        if grad_weight is not None and not adds_in_place:
+            whole = torch.mm(logits.t(), hidden[:size].to(logits.dtype)).float()
+            del whole
+        del logits
         ctx.save_for_backward(gradient, grad_weight)
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
         """Give what the forward pass made."""
         gradient, grad_weight = ctx.saved_tensors
-        return gradient, grad_weight
+        return gradient, grad_weight, None
 
 
-def _liger(hidden: Tensor, head: nn.Module, labels: Tensor) -> Tensor:
+def _liger(hidden: Tensor, head: nn.Module, labels: Tensor, order: Order) -> Tensor:
     shifted = labels[..., 1:].contiguous()
-    flat, weight = in_autocast(hidden.reshape(-1, hidden.shape[-1])), in_autocast(cast("Tensor", head.weight))
-    out: Tensor = LigerLoss.apply(flat, weight)  # type: ignore[no-untyped-call]
+    flat = hidden.reshape(-1, hidden.shape[-1])
+    in_place = order.capability >= AMPERE
+    out: Tensor = LigerLoss.apply(flat, head.weight, in_place)  # type: ignore[no-untyped-call]
     del shifted
     return out

@@ -63,7 +63,7 @@ def build_model(order: Order) -> Any:
     if order.finetune.method == "full":
         return model
     lora = order.finetune.lora
-    return get_peft_model(model, adapter_config(lora.model_copy(update={"init_lora_weights": True})))
+    return get_peft_model(model, adapter_config(lora.model_copy(update={"init_lora_weights": True}), model))
 
 
 def _first_sentence(problem: Exception) -> str:

@@ -77,23 +77,29 @@ class Linear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]
 
 
 class MatMul8bitLt(torch.autograd.Function):
-    """`MatMul8bitLt` with outliers kept in half (threshold 6): saves its input, in its dtype."""
+    """`MatMul8bitLt` with outliers kept in half (threshold 6): keeps its input, in its dtype, in the context itself.
+
+    What a context holds as attributes, gradient checkpointing cannot leave out, and it lives as long as the graph.
+    The CUDA kernels' wrappers (`backends/cuda/ops.py`) hold the input in fp16, its absolute values and what exceeds
+    the threshold at once; and the int32 product until it has been cast to the input's dtype.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, _weight: Tensor, _bias: Tensor | None, layer: Linear8bitLt) -> Tensor:
         """Give (…, out) for (…, in)."""
         flat = x.reshape(-1, x.shape[-1])
         half = flat.to(torch.float16)
-        quantised = torch.empty(half.shape, dtype=torch.int8)
         row_scales = torch.empty(half.shape[0], dtype=torch.float32)
-        del half
+        quantised = torch.empty(half.shape, dtype=torch.int8)
+        outliers = half.abs() >= layer.state.threshold
+        del half, outliers
         whole = torch.empty(flat.shape[0], layer.out_features, dtype=torch.int32)
-        out = torch.empty(flat.shape[0], layer.out_features, dtype=torch.float16)
+        out = torch.empty(flat.shape[0], layer.out_features, dtype=torch.float16).to(x.dtype)
         del whole
         ctx.saved = (flat, row_scales)
         ctx.layer, ctx.shape, ctx.dtype = layer, x.shape, x.dtype
         del quantised
-        return out.to(x.dtype).reshape(*x.shape[:-1], layer.out_features)
+        return out.reshape(*x.shape[:-1], layer.out_features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import masking_utils
 
 from trainer.trace.kernels import HIDDEN, cublas_workspace, dropout, scaled_dot_product_attention, softmax
 from trainer.trace.loss import loss_of
@@ -38,6 +39,8 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         attend = scaled_dot_product_attention(order.capability, order.on_cpu)
         stack.enter_context(patch.object(nn.functional, "scaled_dot_product_attention", attend))
         stack.enter_context(patch.object(nn.functional, "dropout", dropout))
+        # Positions that cannot be read are taken for packed rows, and get a mask that real ones do not.
+        stack.enter_context(patch.object(masking_utils, "find_packed_sequence_indices", lambda _positions: None))
         if not order.on_cpu:
             stack.enter_context(patch.object(nn.functional, "softmax", softmax))
         trained = give_tensors(model, order, recorder)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from peft import LoraConfig
+from torch import nn
 
 from recommender.config.schema import Lora
 
+ALL_LINEAR = "all-linear"
 
-def adapter_config(lora: Lora) -> LoraConfig:
-    """PEFT's configuration: every key of ours that is PEFT's, under its own name."""
+
+def adapter_config(lora: Lora, model: Any) -> LoraConfig:
+    """PEFT's configuration: every key of ours that is PEFT's, under its own name.
+
+    all-linear means every `nn.Linear` but the head. Of Mixtral and its like PEFT 0.21 would adapt the fused experts
+    too, with the rank times the experts and a whole adapted copy of a layer's experts at every pass
+    (`_convert_peft_config_moe`); naming the layers keeps it from that.
+
+    Args:
+        lora: Ours.
+        model: What is adapted, a Transformers model.
+    """
+    targets = lora.target_modules
+    if targets == ALL_LINEAR and has_experts(model):
+        targets = sorted(linear_names(model))
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
         lora_alpha=int(lora.lora_alpha) if lora.lora_alpha == int(lora.lora_alpha) else lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
-        target_modules=lora.target_modules,
+        target_modules=targets,
         bias=lora.bias,
         use_rslora=lora.use_rslora,
         use_dora=lora.use_dora,
@@ -23,3 +40,15 @@ def adapter_config(lora: Lora) -> LoraConfig:
         rank_pattern=dict(lora.rank_pattern),
         alpha_pattern=dict(lora.alpha_pattern),
     )
+
+
+def has_experts(model: Any) -> bool:
+    """Whether it is a mixture of experts."""
+    config = model.config.get_text_config()
+    return any(getattr(config, key, None) for key in ("num_local_experts", "num_experts"))
+
+
+def linear_names(model: Any) -> set[str]:
+    """Names of the linear layers, without the head."""
+    head = model.get_output_embeddings()
+    return {name.rsplit(".", 1)[-1] for name, x in model.named_modules() if isinstance(x, nn.Linear) and x is not head}

@@ -70,8 +70,9 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda)
     recorder = StepRecorder(folder, requests, meter, past)
+    model = load_model(config, spec, cuda=cuda)
     trainer = WatchedTrainer(
-        model=load_model(config, spec, cuda=cuda),
+        model=model,
         args=training_arguments(
             config,
             folder.checkpoints,
@@ -83,7 +84,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         train_dataset=rows.train,
         eval_dataset=rows.held_out,
         processing_class=_tokenizer(spec, rows),
-        peft_config=adapter_config(config.lora) if config.method != "full" else None,
+        peft_config=adapter_config(config.lora, model) if config.method != "full" else None,
         callbacks=[recorder],
     )
     settle_trainable_dtypes(trainer.model, config.training.precision)

@@ -70,12 +70,27 @@ def test_what_the_formula_refuses_the_trace_refuses_with_the_same_words(device: 
 
 
 def test_what_would_trace_wrong_is_refused_with_the_reason(device: Device) -> None:
-    """Experts whose products depend on data, and activations in host memory."""
-    mixture = small(model_type="mixtral", num_local_experts=4, num_experts_per_tok=2)
-    with pytest.raises(InputError, match="experts"):
-        trace(config(), mixture, device)
+    """Activations in host memory, and DoRA on quantised weights."""
     with pytest.raises(InputError, match="host memory"):
         trace(config(activation_offloading=True), small(), device)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+        ("qwen3_moe", {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 256}),
+        ("gpt_oss", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    ],
+)
+def test_experts_trace_frozen_and_in_sixteen_bits(device: Device, kind: str, keys: dict[str, int]) -> None:
+    """Their grouped products have as many rows as tokens times chosen experts, and PEFT leaves them alone."""
+    model, plan = small(model_type=kind, **keys), config(attn_implementation="eager")
+    traced, formula = trace(plan, model, device), estimate(plan, model, device)
+    assert traced.parts["adapter"] == pytest.approx(formula.parts["adapter"], rel=0.01)
+    assert traced.parts["weights"] == pytest.approx(formula.parts["weights"], rel=0.01)
+    assert traced.peak.allocated_bytes == pytest.approx(formula.peak.allocated_bytes, rel=0.05)
 
 
 def test_a_replay_counts_by_category_at_the_first_moment_of_the_peak() -> None:

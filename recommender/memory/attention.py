@@ -1,0 +1,167 @@
+"""Self-attention of a decoder layer as operations of a tape."""
+
+from __future__ import annotations
+
+from recommender.memory.case import FP32, Case
+from recommender.memory.dtypes import Dtypes
+from recommender.memory.linear import Input, Linears
+from recommender.memory.tape import Op
+from recommender.model.family_table import FAMILIES
+
+AMPERE = (8, 0)
+
+
+def attention_ops(case: Case, types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:
+    """The operations from the normed hidden states to the output projection.
+
+    Args:
+        case: What is priced.
+        types: Its dtypes.
+        linears: Writes the linear layers.
+        x: The normed hidden states.
+        stream: Bytes of the hidden states: the residual in the forward pass, its gradient in the backward pass.
+    """
+    model, tokens = case.model, case.tokens
+    query, keys = tokens * model.num_heads * model.head_dim, tokens * model.num_kv_heads * model.head_dim
+    gives = linears.result(x.dtype)
+    gradients = stream + gives * (query + 2 * keys)
+    given = tokens * model.hidden_size * x.dtype
+    eager = case.config.training.attn_implementation == "eager"
+    out = Input(model.num_heads * model.head_dim, types.attention, kept=not eager)
+    core = _eager(case, types, query, keys, stream) if eager else [_fused(case, types, gives, query, keys, stream)]
+    return [
+        *_projections(linears, x, gradients),
+        *_head_norms(case, gives, query, keys, gradients),
+        Op("rotary", forward=given + gives * (3 * query + 3 * keys), backward=gradients + gives * 2 * query),
+        *core,
+        *linears.ops("o_proj", out, stream, stream),
+    ]
+
+
+def _projections(linears: Linears, x: Input, gradients: int) -> list[Op]:
+    """Queries, keys and values; slices of one product in Phi-3."""
+    if "qkv_proj" in linears.by_name:
+        return linears.ops("qkv_proj", x, 0, gradients)
+    return [
+        *linears.ops("q_proj", x, 0, gradients, again=True),
+        *linears.ops("k_proj", x, 0, gradients, again=True),
+        *linears.ops("v_proj", x, 0, gradients),
+    ]
+
+
+def _head_norms(case: Case, gives: int, query: int, keys: int, gradients: int) -> list[Op]:
+    """Norms of queries and keys keep them in fp32."""
+    if not case.model.qk_norm:
+        return []
+    kept = FP32 * (query + keys)
+    if case.config.method == "full":
+        kept += gives * (query + keys)
+    return [Op("head norms", kept=kept, forward=2 * FP32 * query, backward=gradients + 3 * FP32 * query)]
+
+
+def _fused(case: Case, types: Dtypes, gives: int, query: int, keys: int, stream: int) -> Op:
+    """FlashAttention-2 (algorithm 1) and SDPA's kernels: queries, keys, values, output, the log of the sums.
+
+    Backward: the gradients of all four, an fp32 sum of the queries', and, where flash has fewer heads for keys than
+    for queries, gradients of keys and values for every query head. A mask is a bias in the queries' dtype. Where
+    values are a slice of one product (Phi-3), all of it stays alive for their sake.
+    """
+    model, half = case.model, types.attention
+    expanded = expands_keys(case)
+    values = query if expanded else keys
+    kept = half * (2 * query + 2 * values) + FP32 * model.num_heads * case.tokens
+    kept += case.tokens * own_mask_bytes(case, types)
+    cast = gives != half
+    if not expanded and not cast and any(linear.name == "qkv_proj" for linear in model.linears):
+        kept += half * (query + keys)
+    work = FP32 * query if half != FP32 or _flash(case) else 0
+    if not expanded and keys != query:
+        work += 2 * half * query
+    inputs = gives * (query + 2 * keys) if cast or expanded else 0
+    backward = stream + half * (2 * query + 2 * values) + work
+    return Op("attention", kept=kept, forward=stream + inputs, backward=backward)
+
+
+def _eager(case: Case, types: Dtypes, query: int, keys: int, stream: int) -> list[Op]:
+    """Score matrices: queries times keys, softmax in fp32, its copy in half, times values.
+
+    The softmax's backward pass multiplies its output and gradient into a third matrix (`softmax_backward` in
+    SoftMax.cu) and gives the scores' gradient: in fp16 at once, of bf16 in fp32 first, because CUDA's kernel only
+    converts fp16, and in fp32 where the mask, which is in the hidden states' dtype, is.
+    """
+    model, half = case.model, types.attention
+    scores = case.tokens * model.num_heads * case.length
+    halved = half if half != FP32 else 0
+    at_once = halved if halved and types.stream != FP32 and case.config.training.precision == "fp16" else FP32
+    if FAMILIES[model.model_type].attention_sinks:
+        return _with_sinks(scores * half, half, query, stream)
+    caps = scores * half if model.attn_logit_softcapping else 0
+    slices = any(linear.name == "qkv_proj" for linear in model.linears)
+    alive = stream + half * query
+    return [
+        Op(
+            "scores",
+            kept=half * 2 * query + caps,
+            forward=2 * scores * half,
+            backward=alive + scores * 2 * half + half * query,
+        ),
+        Op(
+            "softmax",
+            kept=scores * FP32,
+            forward=scores * (half + (FP32 if halved and at_once == FP32 else 0)),
+            backward=alive + scores * (2 * FP32 + at_once),
+        ),
+        Op(
+            "attention",
+            kept=scores * halved + half * query + (half * (query + keys) if slices and query == keys else 0),
+            forward=2 * half * query,
+            backward=alive + half * query + scores * (halved + FP32 if halved else FP32),
+        ),
+    ]
+
+
+def _with_sinks(scores: int, half: int, query: int, stream: int) -> list[Op]:
+    """Eager attention with a learned logit a head (gpt-oss): the softmax is in half, and is all that is kept."""
+    alive = stream + half * query
+    return [
+        Op("scores", kept=half * 2 * query, forward=2 * scores, backward=alive + 2 * scores),
+        Op("softmax", kept=scores, forward=2 * scores, backward=alive + 3 * scores),
+        Op("attention", kept=half * query, forward=2 * half * query, backward=alive + scores + half * query),
+    ]
+
+
+def _flash(case: Case) -> bool:
+    return case.config.training.attn_implementation.startswith("flash")
+
+
+def expands_keys(case: Case) -> bool:
+    """Whether keys and values are repeated for every query head.
+
+    Eager always does; SDPA under a mask, and where the only kernel is the memory-efficient one (before Ampere, and
+    in fp32), which knows no grouped queries.
+    """
+    implementation = case.config.training.attn_implementation
+    if implementation == "eager":
+        return True
+    if implementation != "sdpa" or case.on_cpu:
+        return False
+    return masked(case) or (case.device.compute_capability or AMPERE) < AMPERE
+
+
+def masked(case: Case) -> bool:
+    """Whether SDPA gets a mask: for rows of unequal length, and for rows packed into one."""
+    if case.config.training.attn_implementation != "sdpa" or case.stack.loss != "fused":
+        return False
+    return case.packed or case.rows > 1
+
+
+def own_mask_bytes(case: Case, types: Dtypes) -> int:
+    """Bytes a token of the bias that each layer makes of a mask."""
+    return case.length * types.attention if masked(case) else 0
+
+
+def mask_bytes(case: Case, types: Dtypes) -> int:
+    """A mask of length² a row: booleans for SDPA, in the hidden states' dtype for eager attention."""
+    if case.config.training.attn_implementation == "eager":
+        return case.tokens * case.length * types.stream
+    return case.tokens * case.length if masked(case) else 0

@@ -1,0 +1,66 @@
+"""The MLP of a decoder layer, dense or of experts, as operations of a tape."""
+
+from __future__ import annotations
+
+from recommender.memory.case import Case
+from recommender.memory.dtypes import Dtypes
+from recommender.memory.linear import Input, Linears
+from recommender.memory.tape import Op
+from recommender.model.family_table import FAMILIES
+
+
+def mlp_ops(case: Case, _types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:
+    """The operations of down(activation(gate(x)) · up(x)).
+
+    Args:
+        case: What is priced.
+        _types: Its dtypes; the linear layers know them.
+        linears: Writes the linear layers.
+        x: The normed hidden states.
+        stream: Bytes of the hidden states: the residual in the forward pass, its gradient in the backward pass.
+    """
+    if case.model.num_experts:
+        return _experts(case, stream)
+    gives = linears.result(x.dtype)
+    wide = case.tokens * case.model.intermediate_size * gives
+    down = linears.ops("down_proj", Input(case.model.intermediate_size, gives), stream, stream)
+    # The gradients of the product, of the activation and of up, while all three of their inputs are kept.
+    if "gate_up_proj" in linears.by_name:
+        return [
+            *linears.ops("gate_up_proj", x, stream, stream + 2 * wide),
+            Op("activation", kept=2 * wide, forward=stream + wide, backward=stream + 4 * wide),
+            Op("product", kept=wide, forward=stream + wide, backward=stream + 3 * wide),
+            *down,
+        ]
+    return [
+        *linears.ops("gate_proj", x, stream, stream + wide, again=True),
+        Op("activation", kept=wide, forward=stream + wide, backward=stream + 2 * wide),
+        *linears.ops("up_proj", x, stream + wide, stream + 2 * wide),
+        Op("product", kept=2 * wide, forward=stream + wide, backward=stream + 3 * wide),
+        *down,
+    ]
+
+
+def _experts(case: Case, stream: int) -> list[Op]:
+    """Fused experts, frozen and in 16 bits, by grouped products over all tokens sorted by expert (`grouped_mm`).
+
+    As many rows as tokens times chosen experts, whatever the router says. Kept: gate and up, the activation, and the
+    outputs, which the router's weights are multiplied with. gpt-oss clamps gate and up and keeps six inner widths;
+    its biases are gathered for every row.
+    """
+    model = case.model
+    rows = case.tokens * model.experts_per_token * case.compute
+    wide, out = rows * model.moe_intermediate_size, rows * model.hidden_size
+    clamps = FAMILIES[model.model_type].experts is not None and FAMILIES[model.model_type].attention_sinks
+    biases = 2 * wide if clamps else 0
+    return [
+        Op("experts.gate_up", forward=stream + out + 2 * wide + biases, backward=stream + 2 * wide + 2 * out),
+        Op("activation", kept=2 * wide, forward=stream + wide, backward=stream + 4 * wide),
+        Op(
+            "product",
+            kept=(4 if clamps else 1) * wide,
+            forward=stream + wide,
+            backward=stream + (5 if clamps else 3) * wide,
+        ),
+        Op("experts.down", kept=out, forward=stream + out + wide, backward=stream + 2 * out + wide),
+    ]
