@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from recommender.units import count, duration
 from trainer.events import ENDED
 from tui.clean import clean
 from tui.run.now import status_part
+from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 from tui.widgets.ticks import short
@@ -136,3 +138,26 @@ def _age(summary: RunSummary, now: float) -> str:
         return ""
     shown = duration(max(60.0, now - summary.started)).split(" ")
     return " ".join(shown[:2])
+
+
+def picks_of_runs(but: Path) -> Callable[[int, str], Sequence[Pick]]:
+    """The other runs of a run's folder, newest first, for a list to choose from; a key is a run's path."""
+    from trainer.runs import list_runs
+
+    runs = [run for run in list_runs(but.parent) if run.path != but and run.step]
+
+    def build(width: int, wanted: str) -> Sequence[Pick]:
+        found = [run for run in runs if wanted.casefold() in run.id.casefold()]
+        if not found:
+            return (Pick("", (row(("no other run with steps here", "quiet")),), fixed=True),)
+        return [Pick(str(run.path), (_named(run, width),)) for run in found]
+
+    return build
+
+
+def _named(run: RunSummary, width: int) -> Row:
+    status, tone = status_part(run.status)
+    evaluated = f"  eval {_loss(run.eval_loss)}" if run.eval_loss is not None else ""
+    steps = f"  {cell(_steps(run), STEP, 'right')}"
+    name = cell(clean(run.id), max(10, width - STATE - STEP - 18))
+    return row((cell(status, STATE), tone), (f"  {name}", "bright"), steps, evaluated)

@@ -17,25 +17,20 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.markup import escape
-from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from presets.errors import WizardError
 from recommender.units import gib_number
-from trainer.control import request
 from trainer.diagnose import diagnose
-from trainer.events import Command
 from trainer.reader import RunReader
 from trainer.state import whole
-from tui.clean import clean, clean_lines
-from tui.event_lines import COMMAND_WORDS
-from tui.run.ending import adapter_path, ending_rows, has_ended, loading_lines
-from tui.run.history import History
+from tui.clean import clean
+from tui.run.ending import ending_rows, has_ended
 from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
-from tui.screens.stop import StopScreen
+from tui.screens.popup import ValuePopup
 from tui.screens.train_commands import RunCommands
+from tui.screens.train_curves import CurveKeys
 from tui.screens.train_look import Polled, fingerprint
+from tui.screens.train_requests import RequestKeys
 from tui.shell import Shell
 from tui.widgets.deck import Deck
 from tui.widgets.key_bar import KeyBar
@@ -48,42 +43,33 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
     from trainer.reader import Snapshot
-    from tui.widgets.curve import Curve
 
 POLL_SECONDS = 1.0
 """Between two looks at a run that goes on."""
 LOOK_SECONDS = 0.2
 """Of reading, after which what is known already is shown."""
+DRAW_SECONDS, FEW_POINTS = 3.0, 100
+"""Between two drawings of curves that have more points than that."""
 ENDED_FACTOR = 4
 """How much less often one that has ended is looked at: it may be resumed from elsewhere."""
 NARROW = (100, 30)
 """Columns and rows below which the panes beside and below the loss become pages of one pane."""
 
 
-class TrainScreen(Screen[None]):
+class TrainScreen(CurveKeys, RequestKeys):
     """The dashboard of one run."""
 
     HELP: ClassVar[str] = (
         "The run is a process of its own: leaving this screen, closing the terminal or losing the connection does not "
         "touch it, and `lora-wizard watch` comes back to it.\n\n"
         "In the curves grey is each step, bright the smoothed value, and a dot an evaluation. `m` changes what the "
-        "large curve shows, `y` its scale; `+` and `-` zoom, the arrows move, `0` goes back to everything."
+        "large curve shows, `F` gives it the whole screen, `y` changes its scale; `+` and `-` zoom, the arrows move, "
+        "`0` goes back to everything. `k` or the mouse says the values at a step."
     )
     COMMANDS: ClassVar[set[type[RunCommands]]] = {RunCommands}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "stop", "stop"),
-        Binding("c", "ask('checkpoint')", "checkpoint"),
-        Binding("v", "ask('evaluate')", "evaluate"),
         Binding("l", "turn", "log/events"),
-        Binding("m", "next_metric", "curve"),
-        Binding("y", "log_scale", "log-y"),
-        Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+ -"),
-        Binding("minus", "zoom(-1)", "zoom out", show=False),
-        Binding("left", "pan('left')", "move left", show=False),
-        Binding("right", "pan('right')", "move right", show=False),
-        Binding("up", "pan('up')", "move up", show=False),
-        Binding("down", "pan('down')", "move down", show=False),
-        Binding("0,r", "reset_view", "whole curve", show=False),
+        Binding("slash", "filter", "filter", key_display="/", show=False),
         Binding("ctrl+d", "detach", "detach"),
         Binding("question_mark", "help", "help", key_display="?"),
     ]
@@ -107,6 +93,8 @@ class TrainScreen(Screen[None]):
     TrainScreen.-ended #right { width: 1fr; }
     TrainScreen.-ended #now, TrainScreen.-ended #doctor, TrainScreen.-ended #minor { display: none; }
     TrainScreen.-ended #ending { display: block; }
+    TrainScreen.-full #right, TrainScreen.-full #minor, TrainScreen.-full Deck { display: none; }
+    TrainScreen.-full #body { height: 1fr; }
     TrainScreen.-narrow #right, TrainScreen.-narrow #minor { display: none; }
     TrainScreen.-narrow Deck { height: 9; }
     TrainScreen.-narrow.-trouble #trouble { display: block; }
@@ -137,21 +125,20 @@ class TrainScreen(Screen[None]):
         self._reader = RunReader(run_path, clock)
         self._unicode = unicode
         self._poll_seconds = poll_seconds
-        self._history = History()
-        self._metric = 0
         self._left = Event()
+        self._grown, self._drawn = False, 0.0
 
     def compose(self) -> ComposeResult:
         """Lay the panes out."""
         # textual-plot and numpy are imported here, when the screen opens, and not with the wizard.
         from tui.widgets.run_curves import main_curves, minor_curves
 
-        unicode = self._draws_unicode
+        unicode = self.draws_unicode
         yield TopBar(Step.TRAIN)
         yield Rows(id="status")
         yield Rows(id="trouble")
         with Horizontal(id="body"):
-            yield from main_curves(self._history, unicode=unicode)
+            yield from main_curves(self.history, unicode=unicode)
             with Vertical(id="right"):
                 with Vertical(id="now", classes="pane") as now:
                     now.border_title = "now"
@@ -163,13 +150,14 @@ class TrainScreen(Screen[None]):
                     ending.border_title = "summary"
                     yield Rows(id="ending-rows")
         with Horizontal(id="minor"):
-            yield from minor_curves(self._history, unicode=unicode)
+            yield from minor_curves(self.history, unicode=unicode)
         yield Deck()
         yield KeyBar()
         yield TooSmall()
 
     @property
-    def _draws_unicode(self) -> bool:
+    def draws_unicode(self) -> bool:
+        """Whether more than ASCII may be drawn."""
         return self._unicode if self._unicode is not None else isinstance(self.app, Shell) and self.app.unicode
 
     def on_mount(self) -> None:
@@ -188,14 +176,9 @@ class TrainScreen(Screen[None]):
         self.set_class(is_too_small(*event.size), "-tiny")
         self.set_class(narrow, "-narrow")
         self.query_one(Deck).narrow = narrow
-        self._show_metric()
+        self.show_metric()
         if self.snapshot:
             self._show(self.snapshot, resized=True)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the run has ended."""
-        return self.snapshot is not None and has_ended(self.snapshot)
 
     @work(thread=True, exclusive=True, group="look")
     def _look(self) -> None:
@@ -219,26 +202,34 @@ class TrainScreen(Screen[None]):
 
     def _show(self, snapshot: Snapshot, *, resized: bool = False) -> None:
         was_ended, self.snapshot = self.ended, snapshot
-        grown = self._history.absorb(snapshot)
+        grown = self.history.absorb(snapshot)
         findings = diagnose(snapshot)
         trouble = trouble_row(findings)
         self.set_class(trouble is not None, "-trouble")
-        self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2, unicode=self._draws_unicode)])
+        self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2, unicode=self.draws_unicode)])
         self.query_one("#trouble", Rows).show([trouble] if trouble else [])
-        now, doctor = now_rows(snapshot, self._history), doctor_rows(findings)
+        now, doctor = now_rows(snapshot, self.history), doctor_rows(findings)
         self.query_one("#now-rows", Rows).show(now)
         self.query_one("#doctor-rows", Rows).show(doctor)
         ending = ending_rows(snapshot, keys=True) if self.ended else ()
         self.query_one("#ending-rows", Rows).show(ending)
         self.query_one(Deck).show(snapshot, two_columns(now, self.size.width - 5), doctor, ending)
         self._show_device(snapshot)
-        if grown and not resized:
-            for curve in self._curves():
+        if grown:
+            self._grown = True
+        if self._grown and not resized and (self.ended or self._time_to_draw(snapshot)):
+            self._grown, self._drawn = False, time.monotonic()
+            for curve in self.curves():
                 if curve.is_on_screen:
                     curve.redraw()
+            self.say_view()
         if was_ended != self.ended:
             self.set_class(self.ended, "-ended")
             self.refresh_bindings()
+
+    def _time_to_draw(self, snapshot: Snapshot) -> bool:
+        """Figures follow each look; a curve of many points is not seen to move by one more."""
+        return len(snapshot.steps) < FEW_POINTS or time.monotonic() - self._drawn >= DRAW_SECONDS or snapshot.behind
 
     def _show_device(self, snapshot: Snapshot) -> None:
         latest = snapshot.devices[-1] if snapshot.devices else {}
@@ -249,128 +240,24 @@ class TrainScreen(Screen[None]):
             line = DeviceLine(name, gib_number(free), gib_number(total), low=free < 0.02 * total)
             self.query_one(TopBar).device = line
 
-    # Curves
-
-    def _curves(self) -> list[Curve]:
-        from tui.widgets.curve import Curve
-
-        return list(self.query(Curve))
-
-    def _aimed_at(self) -> Curve:
-        """The curve that keys act on: the one with the focus, else the large one."""
-        from tui.widgets.curve import Curve
-        from tui.widgets.run_curves import METRICS
-
-        focused = self.focused
-        return focused if isinstance(focused, Curve) else self.query_one(f"#curve-{METRICS[self._metric].key}", Curve)
-
-    def _show_metric(self) -> None:
-        from tui.widgets.run_curves import METRICS
-
-        pane = self.query_one("#main")
-        for index, metric in enumerate(METRICS):
-            self.query_one(f"#curve-{metric.key}").display = index == self._metric
-        title = METRICS[self._metric].title
-        # The status line has no room for the run's name then.
-        pane.border_title = escape(f"{title} · {clean(self.run_path.name)}" if self.has_class("-narrow") else title)
-        self._say_view()
-
-    def _say_view(self) -> None:
-        from tui.widgets.run_curves import METRICS
-
-        curve = self.query_one(f"#curve-{METRICS[self._metric].key}")
-        log, zoomed = curve.log_scale, curve.zoomed  # type: ignore[attr-defined]
-        legend = METRICS[self._metric].legend
-        legend = legend if self._draws_unicode else legend.replace("●", "o")
-        parts = ["log-y" if log else "", "zoomed, 0 shows all" if zoomed else "", legend]
-        self.query_one("#main").border_subtitle = " · ".join(part for part in parts if part)
-
-    def action_next_metric(self) -> None:
-        """Show another curve in the large pane."""
-        from tui.widgets.run_curves import METRICS
-
-        self._metric = (self._metric + 1) % len(METRICS)
-        self._show_metric()
-        self.call_after_refresh(self._aimed_at().redraw)
-
-    def action_log_scale(self) -> None:
-        """Switch the scale between linear and logarithmic."""
-        curve = self._aimed_at()
-        curve.set_log(not curve.log_scale)
-        self._say_view()
-
-    def action_zoom(self, direction: int) -> None:
-        """Zoom in or out around the middle, along the steps."""
-        curve = self._aimed_at()
-        curve.action_zoom_x_in() if direction > 0 else curve.action_zoom_x_out()
-        self._say_view()
-
-    def action_pan(self, direction: str) -> None:
-        """Move the window over the curve."""
-        curve = self._aimed_at()
-        moves = {
-            "left": curve.action_pan_left,
-            "right": curve.action_pan_right,
-            "up": curve.action_pan_up,
-            "down": curve.action_pan_down,
-        }
-        moves[direction]()
-        self._say_view()
-
-    def action_reset_view(self) -> None:
-        """Show everything and follow the run again."""
-        self._aimed_at().reset()
-        self._say_view()
-
     # Pages
 
     def action_turn(self) -> None:
         """Turn to the next page of events, log and samples."""
         self.query_one(Deck).turn()
 
-    # Requests
+    def action_filter(self) -> None:
+        """Show only events and lines of the log that hold some text."""
+        deck = self.query_one(Deck)
+        hint = "empty shows everything again"
+        popup = ValuePopup("show lines that hold", deck.filter, lambda _: None, hint=hint)
+        self.app.push_screen(popup, lambda typed: deck.show_only(typed) if typed is not None else None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """A run that has ended cannot be asked for anything; a covered screen takes no keys."""
         if self.has_class("-tiny"):
             return action in {"app.quit", "quit", "detach"}
-        return not (self.ended and action in {"stop", "ask"})
-
-    def action_stop(self) -> None:
-        """Ask whether to save and stop, stop, or keep going."""
-        if self.snapshot is None or self.ended:
-            return
-        steps = [whole(saved.get("step")) for saved in self.snapshot.checkpoints]
-        saved = max((step for step in steps if step is not None), default=None)
-        self.app.push_screen(
-            StopScreen(clean(self.snapshot.run_id), self.snapshot.state.step, saved),
-            lambda answer: self.action_ask(answer) if answer else None,
-        )
-
-    def action_ask(self, command: Command) -> None:
-        """Send the run a request; its event answers."""
-        try:
-            request(self.run_path, command)
-        except WizardError as error:
-            self.notify(clean(str(error)), title="not sent", severity="error", markup=False)
-            return
-        self.notify(f"asked for: {COMMAND_WORDS[command]}", timeout=3, markup=False)
-
-    def action_copy_adapter(self) -> None:
-        """Copy the adapter's path to the terminal's clipboard (OSC 52) and show it."""
-        path = adapter_path(self.snapshot) if self.snapshot else None
-        self._copy(str(path) if path is not None else "")
-
-    def action_copy_lines(self) -> None:
-        """Copy the Python that loads the result, and show it."""
-        self._copy("\n".join(loading_lines(self.snapshot)) if self.snapshot else "")
-
-    def _copy(self, text: str) -> None:
-        if not text:
-            self.notify("There is no adapter yet: it is written when the run ends.", timeout=4)
-            return
-        self.app.copy_to_clipboard(text)
-        self.notify("\n".join(clean_lines(text)), title="copied", timeout=8, markup=False)
+        return not (self.ended and action in self.REQUESTS)
 
     def action_help(self) -> None:
         """Explain the screen and its keys."""

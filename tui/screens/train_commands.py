@@ -1,8 +1,9 @@
-"""What the palette offers for a run beyond the screen's keys."""
+"""What the palette offers for a run: everything that has a key, and what can be copied."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -10,24 +11,58 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 if TYPE_CHECKING:
     from tui.screens.train import TrainScreen
 
+Offer = tuple[str, str, Callable[[], object]]
+"""Title, help, and what it does."""
+
+
+def steering(screen: TrainScreen) -> tuple[Offer, ...]:
+    """What a living run can be asked for."""
+    paused = screen.snapshot is not None and screen.snapshot.status == "paused"
+    return (
+        ("Run: stop", "asks how", screen.action_stop),
+        ("Run: save a checkpoint now", "after the present step", partial(screen.action_ask, "checkpoint")),
+        ("Run: evaluate now", "after the present step", partial(screen.action_ask, "evaluate")),
+        ("Run: continue" if paused else "Run: pause", "after the present step", screen.action_pause),
+        ("Run: end after this epoch", "saves and stops then", partial(screen.action_ask, "stop_after_epoch")),
+    )
+
+
+def looking(screen: TrainScreen) -> tuple[Offer, ...]:
+    """What is shown, and how."""
+    return (
+        (
+            "Curve: show the next one",
+            "loss, rate, norm, speed; the GPU's use and memory",
+            screen.action_next_metric,
+        ),
+        ("Curve: full screen", "or back", screen.action_full_screen),
+        ("Curve: logarithmic scale", "or back", screen.action_log_scale),
+        ("Curve: values at a cursor", "the arrows move it", screen.action_cursor),
+        ("Curve: hide raw or evaluations", "one after the other", screen.action_hide),
+        ("Curve: smooth more", "over twice as many steps", partial(screen.action_smooth, 1)),
+        ("Curve: smooth less", "over half as many steps", partial(screen.action_smooth, -1)),
+        ("Curve: lay another run behind", "or take it away", screen.action_older),
+        ("Log and events: filter", "only lines that hold some text", screen.action_filter),
+    )
+
+
+def copying(screen: TrainScreen) -> tuple[Offer, ...]:
+    """What goes to the terminal's clipboard (OSC 52)."""
+    return (
+        ("Copy the adapter's path", "to the terminal's clipboard (OSC 52), and show it", screen.action_copy_adapter),
+        ("Copy the lines that load it", "Python, to the terminal's clipboard", screen.action_copy_lines),
+        ("Copy what the doctor says", "to the terminal's clipboard", screen.action_copy_doctor),
+        ("Copy the events", "to the terminal's clipboard", screen.action_copy_events),
+        ("Copy the log", "to the terminal's clipboard", screen.action_copy_log),
+    )
+
 
 class RunCommands(Provider):
-    """Copy the adapter's path, or the Python that loads it."""
+    """Steer the run, look at its curves, copy from it."""
 
-    def _offers(self) -> tuple[tuple[str, str, Callable[[], None]], ...]:
+    def _offers(self) -> tuple[Offer, ...]:
         screen = cast("TrainScreen", self.screen)
-        return (
-            (
-                "Copy the adapter's path",
-                "to the terminal's clipboard (OSC 52), and show it",
-                screen.action_copy_adapter,
-            ),
-            (
-                "Copy the lines that load it",
-                "Python, to the terminal's clipboard",
-                screen.action_copy_lines,
-            ),
-        )
+        return (*(() if screen.ended else steering(screen)), *looking(screen), *copying(screen))
 
     async def discover(self) -> Hits:
         """List everything before anything is typed."""

@@ -9,16 +9,17 @@ module is imported when the Train screen opens and not before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from textual.geometry import Region
+from textual.events import MouseMove
+from textual.message import Message
 from textual_hires_canvas import Canvas
 from textual_plot import HiResMode, PlotWidget
 from textual_plot.axis_formatter import AxisFormatter
 
+from tui.widgets.curve_cells import cells_of, changed_rows, held
 from tui.widgets.series import Series, Window
 from tui.widgets.ticks import Tick, linear_ticks, log_ticks
 
@@ -37,6 +38,8 @@ class Track:
     look: Look
     tone: str
     """Component class that gives its colour, such as 'curve--raw'."""
+    name: str = ""
+    """What it is called beside a value, and when it is hidden."""
 
 
 class _Ticks(AxisFormatter):  # type: ignore[misc]
@@ -65,6 +68,7 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         "curve--second",
         "curve--third",
         "curve--fourth",
+        "curve--other",
     }
     DEFAULT_CSS = """
     Curve {
@@ -78,9 +82,22 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         & > .curve--second { color: $extra; }
         & > .curve--third { color: $extra2; }
         & > .curve--fourth { color: $success; }
+        & > .curve--other { color: $extra; }
         Canvas { background: transparent; }
     }
     """
+
+    class Pointed(Message):
+        """The mouse or the keyboard points at another step of a curve, or at none."""
+
+        def __init__(self, curve: Curve) -> None:
+            super().__init__()
+            self.curve = curve
+
+        @property
+        def control(self) -> Curve:
+            """The curve."""
+            return self.curve
 
     def __init__(
         self, tracks: Sequence[Track], *, unicode: bool = True, from_zero: bool = False, id: str | None = None
@@ -91,6 +108,8 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         self._unicode = unicode
         self._log = False
         self._painting = False
+        self._cursor: float | None = None
+        self._hidden: frozenset[str] = frozenset()
         self._x_formatter, self._y_formatter = _Ticks(), _Ticks()
 
     def on_mount(self) -> None:
@@ -120,6 +139,63 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         self._auto_x_min = self._auto_x_max = self._auto_y_min = self._auto_y_max = True
         self.redraw()
 
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What is drawn, hidden tracks left out."""
+        return tuple(track for track in self._tracks if track.name not in self._hidden)
+
+    def set_tracks(self, tracks: Sequence[Track]) -> None:
+        """Draw others from now on."""
+        self._tracks = tuple(tracks)
+        self.redraw()
+
+    def hide(self, names: frozenset[str]) -> None:
+        """Leave the tracks of these names out."""
+        self._hidden = names
+        self.redraw()
+
+    @property
+    def cursor(self) -> float | None:
+        """The step that is pointed at."""
+        return self._cursor
+
+    def point_at(self, step: float | None) -> None:
+        """Point at a step, or at none; a line shows where."""
+        if step != self._cursor:
+            self._cursor = step
+            self.redraw()
+            self.post_message(self.Pointed(self))
+
+    def move_cursor(self, columns: int) -> None:
+        """Point so many columns further; from the middle where nothing is pointed at."""
+        width = self._plot_width()
+        at = (self._x_min + self._x_max) / 2 if self._cursor is None else self._cursor
+        if width > 2:
+            at += columns * (self._x_max - self._x_min) / (width - 2)
+        self.point_at(min(self._x_max, max(self._x_min, at)))
+
+    def values(self) -> tuple[tuple[str, float, float], ...]:
+        """Name, step and value of each track's point that is nearest to the cursor."""
+        if self._cursor is None:
+            return ()
+        found = ((track.name, track.series.nearest(self._cursor)) for track in self.tracks)
+        return tuple((name, *point) for name, point in found if point is not None)
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        """Point at the step under the mouse."""
+        width = self._plot_width()
+        column = event.screen_x - self.region.x - self.margin_left - 1
+        if width > 2 and 0 <= column < width - 2:
+            self.point_at(self._x_min + column / (width - 2) * (self._x_max - self._x_min))
+
+    def on_leave(self) -> None:
+        """Point at nothing when the mouse has gone."""
+        self.point_at(None)
+
+    def _plot_width(self) -> int:
+        plot = next(iter(self.query("#plot").results(Canvas)), None)
+        return plot.size.width if plot is not None else 0
+
     def redraw(self) -> None:
         """Draw the series as they are now, sending only the cells that changed."""
         if self.is_mounted and self.size:
@@ -136,11 +212,11 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _paint(self) -> None:
         canvases = list(self.query(Canvas))
-        before = [_cells(canvas) for canvas in canvases]
-        with _held(canvases):
+        before = [cells_of(canvas) for canvas in canvases]
+        with held(canvases):
             self._draw()
         for canvas, old in zip(canvases, before, strict=True):
-            regions = changed_rows(old, _cells(canvas))
+            regions = changed_rows(old, cells_of(canvas))
             if regions:
                 canvas.refresh(*regions)
 
@@ -152,17 +228,18 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         self._painting = True
         try:
             self._fit_x()
-            windows = [self._window(track, plot.size.width) for track in self._tracks]
+            windows = [self._window(track, plot.size.width) for track in self.tracks]
             self._fit_y(windows)
             self._fill(windows)
             self._choose_ticks(plot)
             self._draw_with_fixed_limits()
             self._thin_axes(plot)
+            self._draw_cursor(plot)
         finally:
             self._painting = False
 
     def _fit_x(self) -> None:
-        last = max((track.series.x[-1] for track in self._tracks if len(track.series)), default=1.0)
+        last = max((track.series.x[-1] for track in self.tracks if len(track.series)), default=1.0)
         if self._auto_x_min:
             self._x_min = 0.0
         if self._auto_x_max:
@@ -192,7 +269,7 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _fill(self, windows: Sequence[Window]) -> None:
         self.clear()
-        for track, window in zip(self._tracks, windows, strict=True):
+        for track, window in zip(self.tracks, windows, strict=True):
             if not window.x:
                 continue
             style = str(self.get_component_rich_style(track.tone))
@@ -222,7 +299,7 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
             (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, self._x_min, self._x_max)
         )
         rows = max(2, height // 2)
-        if not any(len(track.series) for track in self._tracks):
+        if not any(len(track.series) for track in self.tracks):
             # There is nothing to measure yet, and a scale would look as if there were.
             self._x_formatter.ticks = self._y_formatter.ticks = ()
         elif self._log:
@@ -273,6 +350,18 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         base = [cell.translate(_THIN) for cell in buffer[bottom]]
         buffer[bottom] = [cell.translate(_ASCII) for cell in base] if not self._unicode else base
 
+    def _draw_cursor(self, plot: Canvas) -> None:
+        """A dotted line through the cells that the curves leave free."""
+        buffer = plot._buffer
+        if self._cursor is None or not buffer or not self._x_min <= self._cursor <= self._x_max:
+            return
+        width = len(buffer[0])
+        column = 1 + round((self._cursor - self._x_min) / (self._x_max - self._x_min) * (width - 3))
+        style, mark = str(self.get_component_rich_style("plot--tick")), "┊" if self._unicode else ":"
+        for row, styles in zip(buffer[:-1], plot._styles, strict=False):
+            if row[column] in " \u2800":
+                row[column], styles[column] = mark, style
+
 
 def rounded_up(value: float, parts: int) -> float:
     """Round up to a multiple of a round step of which about `parts` make up the value."""
@@ -300,51 +389,3 @@ def limits(low: float, high: float) -> tuple[float, float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= span / 20 * (1 - 1e-9))
     floor = math.floor(low / step) * step
     return (0.0 if low >= 0 > floor else floor), math.ceil(high / step + 1e-9) * step
-
-
-Cells = tuple[list[list[str]], list[list[str]]]
-
-
-def changed_rows(before: Cells, after: Cells) -> list[Region]:
-    """Return for each row that differs the span from its first to its last differing cell.
-
-    Args:
-        before: Characters and styles by row and column.
-        after: The same, later; another size means that everything changed.
-    """
-    (old_text, old_style), (text, style) = before, after
-    if len(old_text) != len(text) or (text and len(old_text[0]) != len(text[0])):
-        return [Region(0, 0, len(text[0]), len(text))] if text else []
-    found = []
-    for y, row in enumerate(text):
-        if row == old_text[y] and style[y] == old_style[y]:
-            continue
-        columns = [x for x in range(len(row)) if _differs(old_text[y][x], old_style[y][x], row[x], style[y][x])]
-        if columns:
-            found.append(Region(columns[0], y, columns[-1] - columns[0] + 1, 1))
-    return found
-
-
-def _differs(old_cell: str, old_style: str, cell: str, style: str) -> bool:
-    """Whether a cell looks different; the colour of a blank does not show."""
-    return cell != old_cell or (cell != " " and style != old_style)
-
-
-def _cells(canvas: Any) -> Cells:
-    """A canvas's characters and styles; it starts new lists at each reset, so these are never drawn on again.
-
-    textual-hires-canvas has no public reader of whole rows.
-    """
-    return canvas._buffer, canvas._styles
-
-
-@contextmanager
-def _held(canvases: Sequence[Any]) -> Iterator[None]:
-    """Keep canvases from asking for a repaint of all their cells while they are drawn on."""
-    for canvas in canvases:
-        canvas._refreshes_pending += 1
-    try:
-        yield
-    finally:
-        for canvas in canvases:
-            canvas._refreshes_pending -= 1

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.markup import escape
 from textual.reactive import reactive
 from textual.widgets import ContentSwitcher
 
 from tui.clean import clean
-from tui.event_lines import event_line, word
-from tui.widgets.rows import Row, Rows, Tone, row
+from tui.event_lines import event_line
+from tui.run.samples import sample_rows
+from tui.widgets.rows import Row, Rows, row
 
 if TYPE_CHECKING:
     from trainer.reader import Snapshot
@@ -39,6 +41,8 @@ class Deck(Vertical):
     def __init__(self) -> None:
         super().__init__(classes="pane")
         self._made_of: dict[str, tuple[object, ...]] = {}
+        self.filter = ""
+        self._snapshot: Snapshot | None = None
 
     def compose(self) -> ComposeResult:
         """Make every page; one is seen."""
@@ -65,16 +69,31 @@ class Deck(Vertical):
     def show(self, snapshot: Snapshot, now: Sequence[Row], doctor: Sequence[Row], summary: Sequence[Row]) -> None:
         """Fill the pages from a snapshot."""
         self.ended = bool(summary)
+        self._snapshot = snapshot
         self._page("now").show(now)
         self._page("doctor").show(doctor)
         self._page("summary").show(summary)
-        # A snapshot holds hundreds of events and lines, of which seldom any is new.
-        if self._changed("events", snapshot.events[-1:]):
-            self._page("events").show([shown for event in snapshot.events for shown in _event(event)])
-        if self._changed("log", snapshot.log):
-            self._page("log").show([row((clean(line), "label"), indent=2) for line in snapshot.log])
+        self._show_lines(snapshot)
         if self._changed("samples", snapshot.samples[-1:], len(snapshot.samples)):
-            self._page("samples").show(_samples(snapshot))
+            self._page("samples").show(sample_rows(snapshot.samples))
+
+    def show_only(self, wanted: str) -> None:
+        """Leave out events and lines of the log that do not hold this text, upper case or lower; empty: none."""
+        self.filter = wanted.strip()
+        self._say_pages()
+        if self._snapshot is not None:
+            self._show_lines(self._snapshot)
+
+    def _show_lines(self, snapshot: Snapshot) -> None:
+        # A snapshot holds hundreds of events and lines, of which seldom any is new.
+        if self._changed("events", snapshot.events[-1:], self.filter):
+            self._page("events").show(self._matching([shown for event in snapshot.events for shown in _event(event)]))
+        if self._changed("log", snapshot.log, self.filter):
+            self._page("log").show(self._matching([row((clean(line), "label"), indent=2) for line in snapshot.log]))
+
+    def _matching(self, rows: Sequence[Row]) -> Sequence[Row]:
+        wanted = self.filter.casefold()
+        return [shown for shown in rows if wanted in shown.plain.casefold()]
 
     def _changed(self, page: str, *made_of: object) -> bool:
         """Whether a page would be made of something else than before."""
@@ -104,7 +123,7 @@ class Deck(Vertical):
             parts += [(" · ", "$quiet")] if parts else []
             parts.append((name, "bold $primary" if name == self.page else "$quiet"))
         self.border_title = Content.assemble(*parts)
-        self.border_subtitle = "l turns"
+        self.border_subtitle = escape(f"only: {self.filter} · / changes · l turns" if self.filter else "l turns")
 
     def _page(self, name: str) -> Rows:
         return self.query_one(f"#page-{name}", Rows)
@@ -115,20 +134,3 @@ def _event(event: object) -> list[Row]:
     if said is None:
         return []
     return [row((f"{said.clock}  ", "quiet"), (said.text, said.tone), indent=10)]
-
-
-def _samples(snapshot: Snapshot) -> list[Row]:
-    """Each answer under its prompt, oldest first."""
-    rows: list[Row] = []
-    for sample in snapshot.samples:
-        when = {"before": "before training", "after": "after training"}.get(word(sample, "when") or "", "")
-        step = sample.get("step")
-        where = when or (f"step {step}" if isinstance(step, int) else "")
-        if rows:
-            rows.append(row())
-        rows.append(row((f"{where}  ", "quiet"), (word(sample, "prompt") or "", "plain"), indent=2))
-        tone: Tone = "good" if when == "after training" else "extra"
-        rows.append(row("  ", (word(sample, "answer") or "(nothing)", tone), indent=2))
-        if expected := word(sample, "expected"):
-            rows.append(row(("  expected  ", "quiet"), (expected, "label"), indent=2))
-    return rows or [row(("no samples yet", "quiet"))]

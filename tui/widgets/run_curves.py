@@ -11,6 +11,16 @@ from textual.containers import Vertical
 from tui.run.history import History
 from tui.widgets.curve import Curve, Track
 
+RAW, SMOOTH, EVALUATION, OLDER = "each step", "smoothed", "evaluation", "older run"
+"""Names of the loss's tracks."""
+HIDINGS: tuple[frozenset[str], ...] = (
+    frozenset(),
+    frozenset({RAW}),
+    frozenset({RAW, EVALUATION}),
+    frozenset({SMOOTH, EVALUATION}),
+)
+"""What `h` hides, one after the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -20,25 +30,43 @@ class Metric:
     title: str
     legend: str
     tracks: Callable[[History], tuple[Track, ...]]
+    unit: str = ""
     from_zero: bool = False
     """Whether the scale begins at zero, so that small changes do not look large."""
 
 
 def _loss(history: History) -> tuple[Track, ...]:
     return (
-        Track(history.loss, "raw", "curve--raw"),
-        Track(history.smooth.series, "line", "curve--smooth"),
-        Track(history.evals, "dots", "curve--eval"),
+        Track(history.loss, "raw", "curve--raw", RAW),
+        Track(history.smooth.series, "line", "curve--smooth", SMOOTH),
+        Track(history.evals, "dots", "curve--eval", EVALUATION),
     )
+
+
+def _one(series: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
+    """A curve of one line."""
+    return lambda history: (Track(getattr(history, series), "line", tone),)
 
 
 METRICS = (
     Metric("loss", "loss", "grey each step · bright smoothed · ● evaluation", _loss),
-    Metric("rate", "learning_rate", "each step", lambda h: (Track(h.learning_rate, "line", "curve--second"),), True),
-    Metric("norm", "grad_norm", "before clipping", lambda h: (Track(h.grad_norm, "line", "curve--third"),), True),
-    Metric("speed", "tokens / s", "each step", lambda h: (Track(h.speed, "line", "curve--fourth"),)),
+    Metric("rate", "learning_rate", "each step", _one("learning_rate", "curve--second"), from_zero=True),
+    Metric("norm", "grad_norm", "before clipping", _one("grad_norm", "curve--third"), from_zero=True),
+    Metric("speed", "tokens / s", "each step", _one("speed", "curve--fourth"), "tok/s"),
+    Metric("busy", "in use, %", "GPU, or this process on a CPU", _one("busy", "curve--fourth"), "%", from_zero=True),
+    Metric("memory", "memory, GiB", "of the card, or of this process", _one("memory", "curve--third"), "GiB", True),
+    Metric("power", "power, W", "of the card", _one("power", "curve--second"), "W", from_zero=True),
+    Metric("heat", "temperature, °C", "of the card", _one("heat", "curve--eval"), "°C"),
 )
-"""What the large pane can show; the first is shown at the start, the others also have small panes."""
+"""What the large pane can show; the first is shown at the start."""
+SMALL = 3
+"""How many of those after the first have small panes too."""
+
+
+def older(history: History, metric: Metric) -> Track:
+    """Another run's curve, drawn behind this one's: its smoothed loss, or the whole of it."""
+    series = history.smooth.series if metric.key == "loss" else metric.tracks(history)[0].series
+    return Track(series, "line", "curve--other", OLDER)
 
 
 def main_curves(history: History, *, unicode: bool) -> ComposeResult:
@@ -50,7 +78,7 @@ def main_curves(history: History, *, unicode: bool) -> ComposeResult:
 
 def minor_curves(history: History, *, unicode: bool) -> ComposeResult:
     """The small panes."""
-    for metric in METRICS[1:]:
+    for metric in METRICS[1 : 1 + SMALL]:
         with Vertical(classes="pane") as pane:
             pane.border_title = metric.title
             yield Curve(metric.tracks(history), unicode=unicode, from_zero=metric.from_zero, id=f"small-{metric.key}")

@@ -8,7 +8,8 @@ from textual.strip import Strip
 
 from tui.shell import Shell
 from tui.theme import variable_defaults
-from tui.widgets.curve import Curve, Track, changed_rows, limits, rounded_up
+from tui.widgets.curve import Curve, Track, limits, rounded_up
+from tui.widgets.curve_cells import changed_rows
 from tui.widgets.series import Series
 
 

@@ -212,7 +212,7 @@ async def test_pages_turn(make: Make) -> None:
         await seen.press("l")
         await seen.sees("this is the log")
         await seen.press("l")
-        await seen.sees("before training  What is LoRA?", "LoRA is a radio technology.")
+        await seen.sees("? What is LoRA?", "before training  LoRA is a radio technology.")
         await seen.press("l")
         await seen.sees("checkpoint-100 saved")
 

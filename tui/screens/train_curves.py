@@ -1,0 +1,263 @@
+"""What the dashboard's keys do to its curves: which is large, its scale, window, smoothing, cursor, and another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.markup import escape
+from textual.message import Message
+from textual.screen import Screen
+
+from trainer.reader import RunReader
+from tui.clean import clean
+from tui.run.history import History
+from tui.widgets.ticks import short
+
+if TYPE_CHECKING:
+    from trainer.reader import Snapshot
+    from tui.widgets.curve import Curve
+    from tui.widgets.run_curves import Metric
+
+SMOOTHINGS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Times the usual look back that `<` and `>` go through."""
+
+
+class OlderRead(Message):
+    """Another run was read."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+
+class CurveKeys(Screen[None]):
+    """The part of the Train screen that handles curves; needs `main_curves` in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "next_metric", "curve"),
+        Binding("y", "log_scale", "log-y"),
+        Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+ -"),
+        Binding("minus", "zoom(-1)", "zoom out", show=False),
+        Binding("F", "full_screen", "full screen"),
+        Binding("k", "cursor", "values at a cursor", show=False),
+        Binding("h", "hide", "hide raw or evaluations", show=False),
+        Binding("less_than_sign,comma", "smooth(-1)", "smooth less", show=False, key_display="<"),
+        Binding("greater_than_sign,full_stop", "smooth(1)", "smooth more", show=False, key_display=">"),
+        Binding("O", "older", "lay another run behind", show=False),
+        Binding("left", "pan('left')", "move left", show=False),
+        Binding("right", "pan('right')", "move right", show=False),
+        Binding("up", "pan('up')", "move up", show=False),
+        Binding("down", "pan('down')", "move down", show=False),
+        Binding("0", "reset_view", "whole curve", show=False),
+    ]
+
+    run_path: Path
+    snapshot: Snapshot | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History()
+        self._metric = 0
+        self._hiding = 0
+        self._older: tuple[str, History] | None = None
+
+    @property
+    def draws_unicode(self) -> bool:
+        """Whether more than ASCII may be drawn."""
+        return True
+
+    @property
+    def metric(self) -> Metric:
+        """What the large pane shows."""
+        from tui.widgets.run_curves import METRICS
+
+        return METRICS[self._metric]
+
+    def curves(self) -> list[Curve]:
+        """Every curve, seen or not."""
+        from tui.widgets.curve import Curve
+
+        return list(self.query(Curve))
+
+    @property
+    def large(self) -> Curve:
+        """The curve of the large pane."""
+        from tui.widgets.curve import Curve
+
+        return self.query_one(f"#curve-{self.metric.key}", Curve)
+
+    def _aimed_at(self) -> Curve:
+        """The curve that keys act on: the one with the focus, else the large one."""
+        from tui.widgets.curve import Curve
+
+        return self.focused if isinstance(self.focused, Curve) else self.large
+
+    # What is shown
+
+    def show_metric(self) -> None:
+        """Show the chosen curve in the large pane, and say which it is."""
+        from tui.widgets.run_curves import METRICS
+
+        for index, metric in enumerate(METRICS):
+            self.query_one(f"#curve-{metric.key}").display = index == self._metric
+        title = self.metric.title
+        # The status line has no room for the run's name on a narrow screen.
+        named = f"{title} · {clean(self.run_path.name)}" if self.has_class("-narrow") else title
+        self.query_one("#main").border_title = escape(named)
+        self.say_view()
+
+    def say_view(self) -> None:
+        """What is seen of the large curve: its values at the cursor, else how it is drawn."""
+        from tui.widgets.run_curves import HIDINGS
+
+        curve = self.large
+        legend = self.metric.legend if self.draws_unicode else self.metric.legend.replace("●", "o")
+        hidden = sorted(HIDINGS[self._hiding]) if self.metric.key == "loss" else []
+        parts = [
+            "log-y" if curve.log_scale else "",
+            "zoomed, 0 shows all" if curve.zoomed else "",
+            f"hidden: {', '.join(hidden)}" if hidden else "",
+            f"smoothed over {self.history.smooth.span:.0f} steps" if self.history.smoothing != 1.0 else "",
+            f"behind: {self._older[0]}" if self._older else "",
+            legend,
+        ]
+        said = self._values() or " · ".join(part for part in parts if part)
+        self.query_one("#main").border_subtitle = escape(said)
+
+    def _values(self) -> str:
+        found = self.large.values()
+        if not found:
+            return ""
+        unit = f" {self.metric.unit}" if self.metric.unit else ""
+        # Evaluations are few: theirs may be of another step, which is then said.
+        first = found[0][1]
+        said = [
+            f"{name} {short(value, 4)}{unit}{f' (step {step:.0f})' if abs(step - first) >= 1 else ''}".strip()
+            for name, step, value in found
+        ]
+        return f"step {first:.0f} · {' · '.join(said)}"
+
+    def on_curve_pointed(self) -> None:
+        """Say the values at the cursor."""
+        self.say_view()
+
+    def action_next_metric(self) -> None:
+        """Show another curve in the large pane; those that the run has nothing for are passed over."""
+        from tui.widgets.run_curves import METRICS
+
+        for _ in METRICS:
+            self._metric = (self._metric + 1) % len(METRICS)
+            if any(len(track.series) for track in self.metric.tracks(self.history)):
+                break
+        self.show_metric()
+        self.call_after_refresh(self.large.redraw)
+
+    def action_full_screen(self) -> None:
+        """Give the large curve the whole screen, or take it back."""
+        self.toggle_class("-full")
+
+    def action_log_scale(self) -> None:
+        """Switch the scale between linear and logarithmic."""
+        curve = self._aimed_at()
+        curve.set_log(not curve.log_scale)
+        self.say_view()
+
+    def action_hide(self) -> None:
+        """Hide the raw line, then the evaluations too, then all but the raw line, then nothing."""
+        from tui.widgets.run_curves import HIDINGS
+
+        self._hiding = (self._hiding + 1) % len(HIDINGS)
+        for curve in self.query("#curve-loss").results(self._curve_type):
+            curve.hide(HIDINGS[self._hiding])
+        self.say_view()
+
+    @property
+    def _curve_type(self) -> type[Curve]:
+        from tui.widgets.curve import Curve
+
+        return Curve
+
+    def action_smooth(self, direction: int) -> None:
+        """Smooth over more or fewer steps."""
+        index = SMOOTHINGS.index(self.history.smoothing) + direction
+        self.history.smoothen(SMOOTHINGS[max(0, min(len(SMOOTHINGS) - 1, index))])
+        self.large.redraw()
+        self.say_view()
+
+    # The window
+
+    def action_zoom(self, direction: int) -> None:
+        """Zoom in or out around the middle, along the steps."""
+        curve = self._aimed_at()
+        curve.action_zoom_x_in() if direction > 0 else curve.action_zoom_x_out()
+        self.say_view()
+
+    def action_pan(self, direction: str) -> None:
+        """Move the window over the curve; left and right move the cursor while there is one."""
+        curve = self._aimed_at()
+        if curve.cursor is not None and direction in ("left", "right"):
+            curve.move_cursor(1 if direction == "right" else -1)
+            return
+        moves = {
+            "left": curve.action_pan_left,
+            "right": curve.action_pan_right,
+            "up": curve.action_pan_up,
+            "down": curve.action_pan_down,
+        }
+        moves[direction]()
+        self.say_view()
+
+    def action_reset_view(self) -> None:
+        """Show everything and follow the run again."""
+        curve = self._aimed_at()
+        curve.point_at(None)
+        curve.reset()
+        self.say_view()
+
+    def action_cursor(self) -> None:
+        """Point at the middle and say the values there, or stop pointing; the arrows move it."""
+        curve = self._aimed_at()
+        curve.move_cursor(0) if curve.cursor is None else curve.point_at(None)
+
+    # Another run
+
+    def action_older(self) -> None:
+        """Choose a run whose curves are laid behind these; once more takes them away."""
+        if self._older is not None:
+            self._older = None
+            self._lay_behind()
+            return
+        from tui.screens.popup import PickPopup
+        from tui.screens.runs_text import picks_of_runs
+
+        build = picks_of_runs(self.run_path)
+        popup = PickPopup("lay which run behind?", build, filtered=True)
+        self.app.push_screen(popup, self._older_chosen)
+
+    def _older_chosen(self, chosen: str | None) -> None:
+        if chosen:
+            self._read_older(Path(chosen))
+
+    @work(thread=True, exclusive=True, group="older")
+    def _read_older(self, run: Path) -> None:
+        self.post_message(OlderRead(RunReader(run).poll()))
+
+    @on(OlderRead)
+    def _older_read(self, message: OlderRead) -> None:
+        history = History()
+        history.absorb(message.snapshot)
+        self._older = clean(message.snapshot.run_id), history
+        self._lay_behind()
+
+    def _lay_behind(self) -> None:
+        from tui.widgets.run_curves import METRICS, older
+
+        for metric in METRICS:
+            own = metric.tracks(self.history)
+            behind = (older(self._older[1], metric),) if self._older else ()
+            for curve in self.query(f"#curve-{metric.key}").results(self._curve_type):
+                curve.set_tracks((*behind, *own))
+        self.say_view()

@@ -1,0 +1,103 @@
+"""What the dashboard's keys ask of the run, and what they copy from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from presets.errors import WizardError
+from trainer.control import request
+from trainer.diagnose import diagnose
+from trainer.events import Command
+from trainer.state import whole
+from tui.clean import clean, clean_lines
+from tui.event_lines import COMMAND_WORDS, event_line
+from tui.run.ending import adapter_path, has_ended, loading_lines
+from tui.screens.stop import StopScreen
+
+if TYPE_CHECKING:
+    from trainer.reader import Snapshot
+
+
+class RequestKeys(Screen[None]):
+    """The part of the Train screen that speaks to the run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "stop"),
+        Binding("c", "ask('checkpoint')", "checkpoint"),
+        Binding("v", "ask('evaluate')", "evaluate"),
+        Binding("space", "pause", "pause", key_display="space"),
+        Binding("E", "ask('stop_after_epoch')", "end after this epoch", show=False),
+    ]
+    REQUESTS: ClassVar[frozenset[str]] = frozenset({"stop", "ask", "pause"})
+    """Actions that only a living run can be asked for."""
+
+    run_path: Path
+    snapshot: Snapshot | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.snapshot is not None and has_ended(self.snapshot)
+
+    def action_stop(self) -> None:
+        """Ask whether to save and stop, stop, or keep going."""
+        if self.snapshot is None or self.ended:
+            return
+        steps = [whole(saved.get("step")) for saved in self.snapshot.checkpoints]
+        saved = max((step for step in steps if step is not None), default=None)
+        self.app.push_screen(
+            StopScreen(clean(self.snapshot.run_id), self.snapshot.state.step, saved),
+            lambda answer: self.action_ask(answer) if answer else None,
+        )
+
+    def action_pause(self) -> None:
+        """Pause the run after its present step, or let one that was paused go on."""
+        if self.snapshot is not None:
+            self.action_ask("continue" if self.snapshot.status == "paused" else "pause")
+
+    def action_ask(self, command: Command) -> None:
+        """Send the run a request; its event answers."""
+        if self.snapshot is None or self.ended:
+            return
+        try:
+            request(self.run_path, command)
+        except WizardError as error:
+            self.notify(clean(str(error)), title="not sent", severity="error", markup=False)
+            return
+        self.notify(f"asked for: {COMMAND_WORDS[command]}", timeout=3, markup=False)
+
+    def action_copy_adapter(self) -> None:
+        """Copy the adapter's path to the terminal's clipboard (OSC 52) and show it."""
+        path = adapter_path(self.snapshot) if self.snapshot else None
+        self._copy(str(path) if path is not None else "")
+
+    def action_copy_lines(self) -> None:
+        """Copy the Python that loads the result, and show it."""
+        self._copy("\n".join(loading_lines(self.snapshot)) if self.snapshot else "")
+
+    def action_copy_doctor(self) -> None:
+        """Copy what the doctor says."""
+        found = diagnose(self.snapshot) if self.snapshot else ()
+        said = [" ".join(filter(None, (f"{each.title}.", each.evidence, each.change))) for each in found]
+        self._copy("\n".join(said))
+
+    def action_copy_events(self) -> None:
+        """Copy the events."""
+        said = [event_line(event) for event in self.snapshot.events] if self.snapshot else []
+        self._copy("\n".join(f"{line.clock}  {line.text}" for line in said if line), shown="the events")
+
+    def action_copy_log(self) -> None:
+        """Copy the log's last lines."""
+        self._copy("\n".join(clean(line) for line in self.snapshot.log) if self.snapshot else "", shown="the log")
+
+    def _copy(self, text: str, shown: str = "") -> None:
+        if not text:
+            nothing = "There is nothing yet." if shown else "There is no adapter yet: it is written when the run ends."
+            self.notify(nothing, timeout=4)
+            return
+        self.app.copy_to_clipboard(text)
+        self.notify(shown or "\n".join(clean_lines(text)), title="copied", timeout=8, markup=False)
