@@ -1,19 +1,15 @@
-"""What a person should know before they start, and what cannot be asked for at all."""
+"""What a person should know before they start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Remedy
 from recommender.rules.length import KEEP, MULTIPLE, lost_share
-from recommender.rules.precision import capability
 from recommender.units import count, counted, gib, percent, small
 
 FEW_ROWS = 100
@@ -21,52 +17,6 @@ FEW_LONG = 0.005
 MUCH_LONGER = 4
 """A length limit this many times above what all but 0.5 % of rows need is said to come from a few rows."""
 VERY_FEW_ROWS = 10
-_OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
-
-
-def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], model: ModelSpec, device: Device) -> None:
-    """Refuse values that this device or model cannot have.
-
-    Raises:
-        InputError: naming the key and what to set instead.
-    """
-    if given.get("training.precision") == "bf16" and device.kind == "cuda" and not device.bf16:
-        raise InputError(
-            f"{device.name} has no bf16 (compute capability {capability(device)}; it begins at 8.0).",
-            remedy="Leave training.precision to the plan, or set it to fp16.",
-        )
-    if given.get("training.tf32") and (device.kind != "cuda" or (device.compute_capability or (8, 0)) < (8, 0)):
-        raise InputError(
-            f"{device.name} has no TF32; it begins at compute capability 8.0.",
-            remedy="Leave training.tf32 to the plan, or set it to false.",
-        )
-    if config.training.loraplus_lr_ratio is not None and config.method == "full":
-        raise InputError(
-            "training.loraplus_lr_ratio is about an adapter's two matrices, and method full trains none.",
-            remedy="Set it to null, or choose method lora or qlora.",
-        )
-    if model.quantization == "bnb-4bit" and config.quantization.bits != 4:
-        raise InputError(
-            f"{model.name} is stored in 4 bits: it can only be trained with method qlora and quantization.bits 4.",
-            remedy="Leave method to the plan, or choose the model's 16-bit version.",
-        )
-    _refuse_unknown_targets(config, model)
-
-
-def _refuse_unknown_targets(config: FinetuneConfig, model: ModelSpec) -> None:
-    targets = config.lora.target_modules
-    known = [*dict.fromkeys(linear.name for linear in model.linears), *_OUTSIDE_LAYERS]
-    if targets == "all-linear" or not model.linears:
-        return
-    if not targets:
-        raise InputError("lora.target_modules is empty.", remedy="Set it to all-linear, or name layers.")
-    for name in targets:
-        if name.rpartition(".")[2] not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.4)
-            raise InputError(
-                f"lora.target_modules: {model.name} has no layer called '{name}'.",
-                remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",
-            )
 
 
 def warnings_of(
@@ -106,8 +56,21 @@ def _warnings(
             f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it, or leave "
             "rope_scaling to the plan."
         )
+    yield from _about_training(config, device)
     if device.simulated:
         yield f"{device.name} is simulated: this plan can be exported, not trained here."
+
+
+def _about_training(config: FinetuneConfig, device: Device) -> Iterator[str]:
+    training = config.training
+    if training.max_steps is not None and training.warmup_steps >= training.max_steps:
+        yield (
+            f"warmup_steps {small(training.warmup_steps)} is all of the {count(training.max_steps)} steps: the rate "
+            "never reaches its peak."
+        )
+    flash = training.attn_implementation.startswith("flash")
+    if flash and not device.flash_attention and not device.simulated:
+        yield f"{training.attn_implementation} needs the flash-attn package, which is not installed here."
 
 
 def _about_fit(estimate: Estimate, device: Device) -> Iterator[str]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from presets.errors import InputError
 from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
+from recommender.contradictions import refuse_contradictions, refuse_start
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Alternative, Plan
 from recommender.plan_document import plain, plan_document
-from recommender.plan_warnings import refuse_contradictions, warnings_of
+from recommender.plan_warnings import warnings_of
 from recommender.pricing import pricer
 from recommender.remedies import remedies
 from recommender.rules.base import Context, Pricer
@@ -207,6 +208,7 @@ def _plan(
 ) -> Plan:
     """Explain a priced configuration; `otherwise` holds what a key without a rule goes back to."""
     config, estimate = best.config, best.estimate
+    refuse_start(config, question.model)
     context = with_fields(question.context(searched), config=config, estimate=estimate)
     reasons, recommended = explain(context, question.given)
     offered = (

@@ -12,6 +12,7 @@ from typing import Any
 
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
+from recommender.contradictions import FROM_PLAIN_WEIGHTS
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
@@ -125,8 +126,10 @@ class Space:
         """
         if "method" in self.given or "quantization.bits" in self.given:
             return ({},)
-        if self.model.quantization is not None:
+        if self.model.quantization is not None or self.base.lora.init_lora_weights == "loftq":
             return (FOUR_BITS,)
+        if self.base.lora.init_lora_weights in FROM_PLAIN_WEIGHTS:
+            return (SIXTEEN_BITS,)
         eight = self.goal == "best-quality" and (self.device.compute_capability or (0, 0)) >= EIGHT_BITS_FROM
         return (SIXTEEN_BITS, EIGHT_BITS, FOUR_BITS) if eight else (SIXTEEN_BITS, FOUR_BITS)
 

@@ -69,8 +69,8 @@ class Lora(Section):
     bias: Literal["none", "all", "lora_only"] = Field("none", description="which biases are trained")
     use_rslora: bool = Field(False, description="scale by lora_alpha / sqrt(r) instead")
     use_dora: bool = Field(False, description="weight-decomposed LoRA: slower, a little better at low rank")
-    init_lora_weights: bool | Literal["gaussian", "pissa", "pissa_niter_16", "olora", "loftq", "eva", "orthogonal"] = (
-        Field(True, description="true: B starts at zero, so training starts from the base model")
+    init_lora_weights: bool | Literal["gaussian", "pissa", "pissa_niter_16", "olora", "loftq", "orthogonal"] = Field(
+        True, description="true: B starts at zero, so training starts from the base model"
     )
     modules_to_save: list[str] = Field(default_factory=list, description="modules trained in full beside the adapter")
     rank_pattern: dict[str, Annotated[Count, Field(ge=1, le=4096)]] = Field(

@@ -10,6 +10,7 @@ from torch import nn
 from recommender.config.schema import Lora
 
 ALL_LINEAR = "all-linear"
+LOFTQ = "loftq"
 
 
 def adapter_config(lora: Lora, model: Any) -> LoraConfig:
@@ -35,7 +36,8 @@ def adapter_config(lora: Lora, model: Any) -> LoraConfig:
         bias=lora.bias,
         use_rslora=lora.use_rslora,
         use_dora=lora.use_dora,
-        init_lora_weights=lora.init_lora_weights,
+        # PEFT's own 'loftq' quantises by itself, without bitsandbytes: ours is made afterwards, by `worker.loftq`.
+        init_lora_weights=True if lora.init_lora_weights == LOFTQ else lora.init_lora_weights,
         modules_to_save=lora.modules_to_save or None,
         rank_pattern=dict(lora.rank_pattern),
         alpha_pattern=dict(lora.alpha_pattern),

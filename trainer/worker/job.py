@@ -22,8 +22,10 @@ from trainer.checkpoints import newest_whole, step_of
 from trainer.download import download
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
-from trainer.worker.adapter import adapter_config
+from trainer.worker.adapter import LOFTQ, adapter_config
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
+from trainer.worker.flops import flops_per_token, peak_flops
+from trainer.worker.loftq import start_from_loftq
 from trainer.worker.loraplus import loraplus_optimizer
 from trainer.worker.memory import MemoryMeter
 from trainer.worker.past import Past, read_past
@@ -87,6 +89,8 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         peft_config=adapter_config(config.lora, model) if config.method != "full" else None,
         callbacks=[recorder],
     )
+    if config.lora.init_lora_weights == LOFTQ and config.method != "full":
+        start_from_loftq(trainer.model, Path(str(spec.path)))
     settle_trainable_dtypes(trainer.model, config.training.precision)
     if config.training.loraplus_lr_ratio is not None:
         trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
@@ -251,6 +255,8 @@ def _record_start(job: Job, done: int) -> None:
         trained_share=job.rows.trained_share,
         precision=job.config.training.precision,
         effective_batch_size=job.config.training.effective_batch_size,
+        flops_per_token=flops_per_token(job.config, job.spec),
+        peak_flops=peak_flops(job.config, read_device(job.folder)),
         resumed_from=done or None,
     )
 

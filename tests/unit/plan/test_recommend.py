@@ -374,3 +374,40 @@ def test_one_endless_row_is_named() -> None:
     assert not any(
         "would keep all others whole" in warning for warning in recommend(LLAMA_8B, RTX_5090, EXAMPLE).warnings
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "overrides", "says"),
+    [
+        (T4, {"attn_implementation": "flash_attention_2"}, "cannot run flash_attention_2"),
+        (CPU, {"attn_implementation": "flash_attention_2"}, "cannot run flash_attention_2"),
+        (RTX_4090, {"attn_implementation": "flash_attention_3"}, "begins at compute capability 9.0"),
+        (RTX_4090, {"method": "qlora", "init_lora_weights": "pissa"}, "4 bits round them"),
+        (RTX_4090, {"bits": 8, "init_lora_weights": "loftq"}, "needs both weights"),
+        (RTX_4090, {"data.eval_fraction": 0, "early_stopping": 2}, "nothing is held out"),
+        (RTX_4090, {"init_lora_weights": "eva"}, "not 'eva'"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_planned(
+    device: Device, overrides: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, device, EXAMPLE, overrides=overrides)
+    assert says in caught.value.message
+    assert caught.value.remedy
+
+
+def test_a_start_of_the_adapter_decides_how_the_base_is_held() -> None:
+    from recommender.recommend import replan
+
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE).config.method == "qlora"
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"init_lora_weights": "pissa"}).config.method == "lora"
+    loftq = recommend(LLAMA_8B, RTX_5090, EXAMPLE, overrides={"init_lora_weights": "loftq"})
+    assert (loftq.config.method, loftq.config.quantization.bits) == ("qlora", 4)
+    with pytest.raises(InputError, match="4 bits round them"):
+        replan(recommend(LLAMA_8B, RTX_4090, EXAMPLE), {"init_lora_weights": "pissa"})
+
+
+def test_a_warmup_longer_than_the_run_is_said() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"warmup_steps": 200, "max_steps": 100})
+    assert any("never reaches its peak" in warning for warning in plan.warnings)

@@ -1,0 +1,111 @@
+"""What cannot be asked for: values that contradict each other, the model or the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.rules.precision import capability
+
+FROM_PLAIN_WEIGHTS = ("pissa", "pissa_niter_16", "orthogonal")
+"""Starts of the adapter that PEFT 0.21 refuses over quantised weights."""
+FLASH_FROM: Mapping[str, tuple[int, int]] = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
+"""Compute capability from which each runs (the READMEs of flash-attn)."""
+_OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
+
+
+def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], model: ModelSpec, device: Device) -> None:
+    """Refuse values that this device or model cannot have.
+
+    Args:
+        config: The person's values over defaults.
+        given: Dotted keys that the person set.
+        model: What is tuned.
+        device: Where.
+
+    Raises:
+        InputError: naming the key and what to set instead.
+    """
+    _refuse_of_device(given, device)
+    if config.training.loraplus_lr_ratio is not None and config.method == "full" and "method" in given:
+        raise InputError(
+            "training.loraplus_lr_ratio is about an adapter's two matrices, and method full trains none.",
+            remedy="Set it to null, or choose method lora or qlora.",
+        )
+    if config.run.early_stopping is not None and config.data.eval is None and config.data.eval_fraction <= 0:
+        raise InputError(
+            "run.early_stopping looks at held-out loss, and nothing is held out.",
+            remedy="Set data.eval_fraction, or data.eval, or leave run.early_stopping null.",
+        )
+    if model.quantization == "bnb-4bit" and config.quantization.bits != 4:
+        raise InputError(
+            f"{model.name} is stored in 4 bits: it can only be trained with method qlora and quantization.bits 4.",
+            remedy="Leave method to the plan, or choose the model's 16-bit version.",
+        )
+    if "method" in given:
+        refuse_start(config, model)
+    _refuse_unknown_targets(config, model)
+
+
+def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
+    """What the person asked for and the device cannot do."""
+    cuda, reached = device.kind == "cuda", device.compute_capability or (8, 0)
+    if given.get("training.precision") == "bf16" and cuda and not device.bf16:
+        raise InputError(
+            f"{device.name} has no bf16 (compute capability {capability(device)}; it begins at 8.0).",
+            remedy="Leave training.precision to the plan, or set it to fp16.",
+        )
+    if given.get("training.tf32") and (not cuda or reached < (8, 0)):
+        raise InputError(
+            f"{device.name} has no TF32; it begins at compute capability 8.0.",
+            remedy="Leave training.tf32 to the plan, or set it to false.",
+        )
+    flash = given.get("training.attn_implementation", "")
+    needed = FLASH_FROM.get(flash, (0, 0))
+    if flash in FLASH_FROM and (not cuda or reached < needed):
+        raise InputError(
+            f"{device.name} cannot run {flash}; it begins at compute capability {needed[0]}.{needed[1]}.",
+            remedy="Leave training.attn_implementation to the plan, or set it to sdpa.",
+        )
+
+
+def refuse_start(config: FinetuneConfig, model: ModelSpec) -> None:
+    """Refuse a start of the adapter that the base cannot give.
+
+    Raises:
+        InputError: with what to set instead.
+    """
+    start, bits = config.lora.init_lora_weights, config.quantization.bits
+    if config.method == "full":
+        return
+    if start in FROM_PLAIN_WEIGHTS and bits is not None:
+        raise InputError(
+            f"lora.init_lora_weights {start} reads the weights as they are, and {bits} bits round them.",
+            remedy="Set method to lora, or lora.init_lora_weights to olora, loftq or true.",
+        )
+    if start == "loftq" and (bits != 4 or model.quantization is not None):
+        raise InputError(
+            "lora.init_lora_weights loftq makes up for what rounding to 4 bits loses: it needs both weights.",
+            remedy="Set method to qlora with 4 bits and a model in 16 bits, or lora.init_lora_weights to true.",
+        )
+
+
+def _refuse_unknown_targets(config: FinetuneConfig, model: ModelSpec) -> None:
+    targets = config.lora.target_modules
+    known = [*dict.fromkeys(linear.name for linear in model.linears), *_OUTSIDE_LAYERS]
+    if targets == "all-linear" or not model.linears:
+        return
+    if not targets:
+        raise InputError("lora.target_modules is empty.", remedy="Set it to all-linear, or name layers.")
+    for name in targets:
+        if name.rpartition(".")[2] not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.4)
+            raise InputError(
+                f"lora.target_modules: {model.name} has no layer called '{name}'.",
+                remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",
+            )
