@@ -113,7 +113,7 @@ def not_learning(snapshot: Snapshot) -> Finding | None:
     noise = 3 * math.hypot(_standard_error(began), _standard_error(now))
     evaluated = [point.eval_loss for point in snapshot.evals if point.eval_loss is not None]
     better = len(evaluated) > 1 and evaluated[-1] < (1 - LEARNT) * evaluated[0]
-    if better or fmean(began) - fmean(now) > max(noise, LEARNT * fmean(began)) or fmean(now) < BY_HEART:
+    if better or abs(fmean(began) - fmean(now)) > max(noise, LEARNT * fmean(began)) or fmean(now) < BY_HEART:
         return None
     if noise > 0.1 * fmean(began):
         # Losses so scattered that a fall could hide in them.

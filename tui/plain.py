@@ -12,6 +12,7 @@ from recommender.units import count, duration, rate
 from trainer.reader import RunReader
 from tui.event_lines import Event, event_line, time_of_day
 from tui.run.ending import ending_rows, has_ended
+from tui.run.notify import Notifier, Wishes
 from tui.run.time_left import seconds_left
 from tui.widgets.ticks import short
 
@@ -43,9 +44,11 @@ def watch_plain(
         0 when the run finished or was stopped, or when the watching was interrupted; 1 when the run failed or died.
     """
     watcher = _Lines(RunReader(run_path, clock), out)
+    notifier = Notifier(Wishes.kept(), lambda characters: print(characters, end="", file=out, flush=True))
     try:
         while True:
             snapshot = watcher.look()
+            notifier.look(snapshot)
             if has_ended(snapshot):
                 break
             sleep(POLL_SECONDS)

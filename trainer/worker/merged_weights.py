@@ -18,6 +18,9 @@ PREFIX: Final = "base_model.model."
 LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
 """How the names of an adapter's first factors end, on linear layers and on embeddings."""
 
+CHANGES_THE_BASE: Final = ("pissa", "olora")
+"""Beginnings of LoRA's factors that take away from the base what they stand for, each time they are made."""
+
 
 class Adapter:
     """A saved adapter: the modules that it changes, and the weights that it brings whole.
@@ -33,6 +36,9 @@ class Adapter:
 
     def __init__(self, folder: Path) -> None:
         self._lora = LoraConfig.from_pretrained(str(folder))
+        if not str(self._lora.init_lora_weights).startswith(CHANGES_THE_BASE):
+            # The factors are loaded afterwards: how they began does not matter, and may need what is not here.
+            self._lora.init_lora_weights = True
         weights = load_file(str(folder / "adapter_model.safetensors"))
         saved = {name.removeprefix(PREFIX): tensor for name, tensor in weights.items()}
         low_rank = [(name, end) for name in saved for end in LOW_RANK if name.endswith(end)]

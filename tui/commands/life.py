@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 RunArgument = Annotated[str, typer.Argument(help="Run id, the start of one, its folder, or 'latest'.", metavar="RUN")]
 OptionalRun = Annotated[
     str | None, typer.Argument(help="Run id, the start of one, or its folder; the newest otherwise.", metavar="[RUN]")
+]
+NotifyOption = Annotated[
+    list[str] | None,
+    typer.Option("--notify", help="Tell of trouble and of the end: bell, osc9 or osc777.", metavar="HOW"),
+]
+NotifyCommand = Annotated[
+    str | None, typer.Option("--notify-command", help="Run this shell command then.", metavar="COMMAND")
 ]
 PlainFlag = Annotated[bool, typer.Option("--plain", help="One line a step, no screens.")]
 
@@ -67,10 +75,32 @@ def runs(context: typer.Context, json: JsonFlag = False) -> int:
     return 0
 
 
-def watch(context: typer.Context, run: OptionalRun = None, plain: PlainFlag = False) -> int:
+def wish_to_be_told(ways: list[str] | None, command: str | None) -> None:
+    """Keep how somebody wants to be told, for whatever watches the run in this process.
+
+    Raises:
+        InputError: A way that there is not.
+    """
+    from tui.run.notify import NOTIFY, NOTIFY_COMMAND, Wishes
+
+    Wishes.read(ways or (), command or "")
+    if ways:
+        os.environ[NOTIFY] = ",".join(ways)
+    if command:
+        os.environ[NOTIFY_COMMAND] = command
+
+
+def watch(
+    context: typer.Context,
+    run: OptionalRun = None,
+    plain: PlainFlag = False,
+    notify: NotifyOption = None,
+    notify_command: NotifyCommand = None,
+) -> int:
     """Watch a run live; leaving the dashboard leaves the run alone."""
     from trainer.runs import find_run
 
+    wish_to_be_told(notify, notify_command)
     settings: Settings = context.obj
     return follow(find_run(settings.runs, run), settings, plain=plain)
 

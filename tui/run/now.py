@@ -12,12 +12,13 @@ from trainer.diagnose import Finding
 from trainer.state import number, whole
 from tui.clean import clean
 from tui.run.history import History
-from tui.run.time_left import seconds_left
+from tui.run.time_left import seconds_left, time_left
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cut_parts
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
+    from trainer.columns import StepPoint
     from trainer.reader import Snapshot
 
 LABEL_WIDTH = 14
@@ -114,6 +115,7 @@ def now_rows(snapshot: Snapshot, history: History) -> tuple[Row, ...]:
         *_meters(snapshot),
         _tokens(snapshot),
         _elapsed(snapshot),
+        _left(snapshot),
     )
     return tuple(shown for shown in rows if shown)
 
@@ -206,7 +208,15 @@ def _speed(snapshot: Snapshot) -> Row | None:
         return None
     last = snapshot.steps[-1]
     step = f"  {duration(last.step_seconds)}/step" if last.step_seconds else ""
-    return field("speed", (rate(last.tokens_per_second), "bright"), (step, "label"))
+    return field("speed", (rate(last.tokens_per_second), "bright"), (step + _mfu(snapshot, last), "label"))
+
+
+def _mfu(snapshot: Snapshot, last: StepPoint) -> str:
+    """The share of the device's arithmetic that goes into the model: model FLOPs utilisation (arXiv:2204.02311, B)."""
+    each, peak = (number(snapshot.start.get(name)) for name in ("flops_per_token", "peak_flops"))
+    if not each or not peak or not last.tokens_per_second:
+        return ""
+    return f"  mfu {percent(min(1.0, last.tokens_per_second * each / peak))}"
 
 
 def _memory(snapshot: Snapshot) -> Row | None:
@@ -270,6 +280,15 @@ def _tokens(snapshot: Snapshot) -> Row | None:
 def _elapsed(snapshot: Snapshot) -> Row | None:
     seconds = elapsed(snapshot)
     return field("elapsed", (duration(seconds), "bright")) if seconds is not None else None
+
+
+def _left(snapshot: Snapshot) -> Row | None:
+    """The time left with its range; the middle stands in the line above the curves too."""
+    if (found := time_left(snapshot)) is None:
+        return None
+    return field(
+        "left", (duration(found.seconds), "bright"), (f"  {duration(found.low)} – {duration(found.high)}", "label")
+    )
 
 
 def elapsed(snapshot: Snapshot) -> float | None:

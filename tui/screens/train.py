@@ -25,6 +25,7 @@ from trainer.reader import RunReader
 from trainer.state import whole
 from tui.clean import clean
 from tui.run.ending import ending_rows, has_ended
+from tui.run.notify import Notifier, Wishes
 from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.popup import ValuePopup
 from tui.screens.train_commands import RunCommands
@@ -126,6 +127,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         self._unicode = unicode
         self._poll_seconds = poll_seconds
         self._left = Event()
+        self._notifier = Notifier(Wishes.kept(), self._to_terminal)
         self._grown, self._drawn = False, 0.0
 
     def compose(self) -> ComposeResult:
@@ -202,6 +204,7 @@ class TrainScreen(CurveKeys, RequestKeys):
 
     def _show(self, snapshot: Snapshot, *, resized: bool = False) -> None:
         was_ended, self.snapshot = self.ended, snapshot
+        self._notifier.look(snapshot)
         grown = self.history.absorb(snapshot)
         findings = diagnose(snapshot)
         trouble = trouble_row(findings)
@@ -226,6 +229,11 @@ class TrainScreen(CurveKeys, RequestKeys):
         if was_ended != self.ended:
             self.set_class(self.ended, "-ended")
             self.refresh_bindings()
+
+    def _to_terminal(self, characters: str) -> None:
+        """Send what draws nothing, such as a bell, past the screen; Textual has no public way for it but the bell."""
+        if characters and (driver := self.app._driver) is not None:
+            driver.write(characters)
 
     def _time_to_draw(self, snapshot: Snapshot) -> bool:
         """Figures follow each look; a curve of many points is not seen to move by one more."""

@@ -38,8 +38,8 @@ class CurveKeys(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "next_metric", "curve"),
-        Binding("y", "log_scale", "log-y"),
-        Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+ -"),
+        Binding("y", "log_scale", "log-y", show=False),
+        Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+ -", show=False),
         Binding("minus", "zoom(-1)", "zoom out", show=False),
         Binding("F", "full_screen", "full screen"),
         Binding("k", "cursor", "values at a cursor", show=False),
@@ -135,7 +135,7 @@ class CurveKeys(Screen[None]):
         # Evaluations are few: theirs may be of another step, which is then said.
         first = found[0][1]
         said = [
-            f"{name} {short(value, 4)}{unit}{f' (step {step:.0f})' if abs(step - first) >= 1 else ''}".strip()
+            f"{name} {short(value, 4)}{unit}{f' at {step:.0f}' if abs(step - first) >= 1 else ''}".strip()
             for name, step, value in found
         ]
         return f"step {first:.0f} · {' · '.join(said)}"

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from tui.run.history import History
 from tui.widgets.curve import Curve, Track
 
-RAW, SMOOTH, EVALUATION, OLDER = "each step", "smoothed", "evaluation", "older run"
+RAW, SMOOTH, EVALUATION, OLDER = "raw", "smoothed", "eval", "behind"
 """Names of the loss's tracks."""
 HIDINGS: tuple[frozenset[str], ...] = (
     frozenset(),

@@ -89,8 +89,8 @@ async def test_tracks_are_hidden_in_turn(make: Make) -> None:
     async with opened(trained(make)) as seen:
         await seen.sees("step 150 / 400")
         await seen.press("h")
-        await seen.sees("hidden: each step")
-        assert [track.name for track in curve(seen).tracks] == ["smoothed", "evaluation"]
+        await seen.sees("hidden: raw")
+        assert [track.name for track in curve(seen).tracks] == ["smoothed", "eval"]
         await seen.press("h")
         assert [track.name for track in curve(seen).tracks] == ["smoothed"]
         await seen.press("h", "h")
@@ -116,7 +116,7 @@ async def test_values_are_said_at_the_cursor_and_under_the_mouse(make: Make) -> 
     async with opened(trained(make)) as seen:
         await seen.sees("step 150 / 400")
         await seen.press("k")
-        await seen.until(lambda: re.search(r"step \d+ · each step \d\.\d+ · smoothed \d\.\d+ · evaluation", seen.text))
+        await seen.until(lambda: re.search(r"step \d+ · raw \d\.\d+ · smoothed \d\.\d+ · eval", seen.text))
         at = curve(seen).cursor
         assert at is not None
         await seen.press("right")
@@ -163,7 +163,7 @@ async def test_another_run_is_laid_behind(make: Make, tmp_path: Path) -> None:
         await seen.press("enter")
         await seen.sees("behind: 20261120-0100-older")
         behind = curve(seen).tracks[0]
-        assert (behind.name, behind.series.x[-1]) == ("older run", 300.0)
+        assert (behind.name, behind.series.x[-1]) == ("behind", 300.0)
         await seen.press("O")
         await seen.until(lambda: len(curve(seen).tracks) == 3)
 
