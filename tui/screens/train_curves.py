@@ -62,6 +62,7 @@ class CurveKeys(Screen[None]):
         self.history = History()
         self._metric = 0
         self._hiding = 0
+        self._said = ""
         self._older: tuple[str, History] | None = None
 
     @property
@@ -125,7 +126,10 @@ class CurveKeys(Screen[None]):
             legend,
         ]
         said = self._values() or " · ".join(part for part in parts if part)
-        self.query_one("#main").border_subtitle = escape(said)
+        if said != self._said:
+            # Setting it repaints the pane, whatever stood there before.
+            self._said = said
+            self.query_one("#main").border_subtitle = escape(said)
 
     def _values(self) -> str:
         found = self.large.values()
