@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 """Between two looks at a run that goes on."""
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 """Of reading, after which what is known already is shown."""
 DRAW_SECONDS, FEW_POINTS = 3.0, 100
 """Between two drawings of curves that have more points than that."""
