@@ -46,6 +46,32 @@ def block_size(size: int) -> int:
     return max(SMALLEST_BLOCK, round_up(size, SMALLEST_BLOCK))
 
 
+class CountingAllocator:
+    """Memory that is taken and given back as asked, byte for byte: a processor's.
+
+    Attributes:
+        allocated: Bytes in use.
+    """
+
+    def __init__(self) -> None:
+        self.allocated = self.peak_allocated = 0
+
+    @property
+    def peak_reserved(self) -> int:
+        """Nothing is kept back."""
+        return self.peak_allocated
+
+    def allocate(self, size: int) -> Block:
+        """Hand out `size` bytes."""
+        self.allocated += size
+        self.peak_allocated = max(self.peak_allocated, self.allocated)
+        return Block(0, size, small=False, in_use=True)
+
+    def release(self, block: Block) -> None:
+        """Take a block back."""
+        self.allocated -= block.size
+
+
 class CachingAllocator:
     """Blocks handed out of segments that are kept once taken.
 

@@ -9,8 +9,17 @@ TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 AMPERE = (8, 0)
 
 
+Named = tuple[tuple[str, int], ...]
+"""Terms by name, bytes."""
+
+
 def loss_bytes(case: Case) -> int:
     """Bytes that the loss holds beside the weights and the checkpoints, at its peak."""
+    return sum([nbytes for _, nbytes in loss_terms(case)])
+
+
+def loss_terms(case: Case) -> Named:
+    """The same, by name."""
     if case.stack.loss == "fused":
         return _fused(case)
     if case.stack.loss == "liger":
@@ -55,7 +64,7 @@ def _head_cast(case: Case) -> int:
     return case.compute * _head(case) if case.autocast and case.plain > case.compute else 0
 
 
-def _full(case: Case) -> int:
+def _full(case: Case) -> Named:
     """All logits.
 
     Backward: log_softmax's output, the gradient in it and its own, all fp32, and the logits where they are kept.
@@ -65,15 +74,21 @@ def _full(case: Case) -> int:
     """
     model, tokens = case.model, case.tokens
     logits = 3 * FP32 + (case.compute if case.stack.shifted_copy else 0)
-    beside = tokens * FP32 * model.hidden_size + kept_bytes(case) + _head_cast(case)
-    worst = tokens * logits * model.vocab_size
+    name, worst = "log-softmax and two gradients, fp32", tokens * logits * model.vocab_size
     if _trains_head(case):
         cast = case.adapter if case.adapter != case.compute else 0
-        worst = max(worst, tokens * case.compute * model.vocab_size + (case.compute + cast) * _head(case))
-    return worst + beside
+        later = tokens * case.compute * model.vocab_size + (case.compute + cast) * _head(case)
+        if later > worst:
+            name, worst = "gradients of the logits and of the head", later
+    return (
+        (name, worst),
+        ("final norm's input, fp32", tokens * FP32 * model.hidden_size),
+        ("logits that live on", kept_bytes(case)),
+        ("the head in half", _head_cast(case)),
+    )
 
 
-def _fused(case: Case) -> int:
+def _fused(case: Case) -> Named:
     """TRL's tiles, in the backward pass, with every token trained.
 
     One tile of logits; the trained hidden states gathered, their fp32 gradient, and the final norm's fp32 input;
@@ -83,20 +98,30 @@ def _fused(case: Case) -> int:
     """
     model, tokens = case.model, case.tokens
     rows = min(tokens, TILE_TOKENS)
-    tile = rows * TILE_VOCABULARY * case.compute
+    temporaries = 0
     if case.on_cpu:
         width = min(model.vocab_size, TILE_VOCABULARY)
-        tile += rows * width * (8 * FP32 + 1)
+        temporaries = rows * width * (8 * FP32 + 1)
         if case.compute != FP32:
-            tile += FP32 * width * (rows + model.hidden_size)
-    if _trains_head(case):
-        tile += _head(case) * (FP32 + (case.adapter if case.adapter != FP32 else 0))
+            temporaries += FP32 * width * (rows + model.hidden_size)
+    cast = 0
     if case.plain > case.compute and case.autocast:
-        tile += min(model.vocab_size, TILE_VOCABULARY) * model.hidden_size * case.compute
-    return tile + tokens * model.hidden_size * (2 * FP32 + case.plain) + tokens * 7 * FP32
+        cast = min(model.vocab_size, TILE_VOCABULARY) * model.hidden_size * case.compute
+    gradient = FP32 + (case.adapter if case.adapter != FP32 else 0)
+    return (
+        ("a tile of logits", rows * TILE_VOCABULARY * case.compute),
+        ("fp32 temporaries of a tile", temporaries),
+        ("a tile of the head in half", cast),
+        ("gradient of the head, summed in fp32", _head(case) * gradient if _trains_head(case) else 0),
+        (
+            "trained hidden states, their gradient, final norm's input",
+            tokens * model.hidden_size * (2 * FP32 + case.plain),
+        ),
+        ("statistics a token", tokens * 7 * FP32),
+    )
 
 
-def _liger(case: Case) -> int:
+def _liger(case: Case) -> Named:
     """Chunks of tokens so few that one chunk of logits is no larger than the hidden states, worked on in place.
 
     `fused_linear_cross_entropy.py` of Liger 0.8: the number of chunks is vocabulary over width, a chunk's tokens
@@ -111,4 +136,9 @@ def _liger(case: Case) -> int:
     head = _head(case) * case.adapter if _trains_head(case) else 0
     if head and (case.device.compute_capability or AMPERE) < AMPERE:
         head += _head(case) * (case.compute + FP32)
-    return logits + tokens * model.hidden_size * normed + head + _head_cast(case)
+    return (
+        ("a chunk of logits and its product", logits),
+        ("hidden states, their gradient, final norm's input", tokens * model.hidden_size * normed),
+        ("gradient of the head", head),
+        ("the head in half", _head_cast(case)),
+    )

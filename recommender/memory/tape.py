@@ -57,3 +57,38 @@ def peaks_of(tape: Sequence[Op]) -> Peaks:
             backward = alive + gradient + running
         alive -= keeps
     return Peaks(kept + held, held, forward, backward, gradient)
+
+
+class Worst(NamedTuple):
+    """The worst moment of a tape."""
+
+    place: int
+    """Of the operation, from 0."""
+    backward: bool
+    gradient: int
+    """Gradients that are left by then."""
+
+
+def worst_of(tape: Sequence[Op], *, holds: bool = True) -> Worst:
+    """Where the peaks of `peaks_of` are: to explain them.
+
+    Args:
+        tape: In forward order.
+        holds: Whether held tensors count in the backward pass too.
+    """
+    peaks = peaks_of(tape)
+    backward = peaks.backward if holds else peaks.backward - peaks.held
+    kept, gradient, held = 0, 0, 0
+    if peaks.forward > backward:
+        for index, op in enumerate(tape):
+            kept += op.kept
+            held += op.held
+            if kept + held + op.forward == peaks.forward:
+                return Worst(index, backward=False, gradient=0)
+    rest = peaks.kept - peaks.held
+    for index in range(len(tape) - 1, -1, -1):
+        gradient += tape[index].gradient
+        if rest + peaks.held + tape[index].backward + gradient == peaks.backward:
+            return Worst(index, backward=True, gradient=gradient)
+        rest -= tape[index].kept
+    raise ValueError("an empty tape has no worst moment")

@@ -36,11 +36,35 @@ def weights_bytes(case: Case) -> int:
 
     bitsandbytes leaves the head, the embedding, norms, biases, routers and fused 3-D experts as they are.
     """
+    linear = sum([x.count * x.in_features * x.out_features for x in case.model.linears])
+    return _linear_bytes(case, linear) + (case.model.total_parameters - linear) * case.plain
+
+
+def weight_terms(case: Case) -> tuple[tuple[str, int], ...]:
+    """The same by kind."""
     model = case.model
-    weights = sum(linear.count * linear.in_features * linear.out_features for linear in model.linears)
+    linear = sum(x.count * x.in_features * x.out_features for x in model.linears)
+    biases = sum(x.parameters for x in model.linears) - linear
+    kinds = (
+        ("embedding", model.embedding_parameters),
+        ("head", model.head_parameters),
+        ("norms", model.norm_parameters),
+        ("biases", biases),
+        ("experts and routers, fused", model.other_parameters),
+    )
+    kind = {4: "linear layers in NF4 with their scales", 8: "linear layers in 8 bits with their scales"}
+    named = sum(count for _, count in kinds) + linear
+    return (
+        (kind.get(case.bits or 0, "linear layers"), _linear_bytes(case, linear)),
+        *((name, count * case.plain) for name, count in kinds),
+        ("others", (model.total_parameters - named) * case.plain),
+    )
+
+
+def _linear_bytes(case: Case, weights: int) -> int:
     each = linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain)
-    scales = sum(linear.count * linear.out_features * FP32 for linear in model.linears) if case.bits == 8 else 0
-    return round(weights * each) + scales + (model.total_parameters - weights) * case.plain
+    scales = sum([x.count * x.out_features * FP32 for x in case.model.linears]) if case.bits == 8 else 0
+    return round(weights * each) + scales
 
 
 def trainable_parameters(case: Case) -> int:

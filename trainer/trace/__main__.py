@@ -47,6 +47,7 @@ def trace_order(order: Order, speaker: Speaker) -> dict[str, Any]:
         expandable=order.expandable,
         empties_cache=order.empties_cache,
         ignored=HOST,
+        on_cpu=order.on_cpu,
     )
     host = sum(size for size, category in zip(recording.sizes, recording.categories, strict=True) if category == HOST)
     return {

@@ -38,6 +38,7 @@ def trace(
     data: DataProfile | None = None,
     *,
     stack: str = "trl",
+    trained_tokens: int | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Estimate:
@@ -51,6 +52,7 @@ def trace(
         device: Where.
         data: Token lengths, where they are known.
         stack: What runs it: see `recommender.memory.stacks`.
+        trained_tokens: Of the worst micro-batch, for a loss that only takes those; all where not given.
         progress: Told a few times a second how far it is.
         cancelled: Asked a few times a second; ends the trace when true.
 
@@ -61,12 +63,12 @@ def trace(
     case = make_case(config, model, device, data, find_stack(stack))
     refuse(case)
     formula = estimate(config, model, device, data, stack=stack)
-    order = make_order(case, architecture_of(model))
+    order = make_order(case, architecture_of(model), trained_tokens)
     with tempfile.TemporaryDirectory(prefix="lora-wizard-trace-") as scratch:
         path = Path(scratch) / "order.json"
         path.write_text(order.dumps(), encoding="utf-8")
         answer = _follow(path, progress, cancelled)
-    return _estimate(case, formula, _document(answer))
+    return _estimate(case, formula, _document(answer), trained_tokens)
 
 
 def refuse(case: Case) -> None:
@@ -107,7 +109,7 @@ def _document(answer: ChildAnswer) -> dict[str, Any]:
     )
 
 
-def _estimate(case: Case, formula: Estimate, document: dict[str, Any]) -> Estimate:
+def _estimate(case: Case, formula: Estimate, document: dict[str, Any], trained_tokens: int | None) -> Estimate:
     allocated = int(document["allocated"])
     reserved = allocated if case.on_cpu else int(document["reserved"])
     parts = dict.fromkeys(PARTS, 0) | {name: int(size) for name, size in document["parts"].items()}
@@ -122,15 +124,17 @@ def _estimate(case: Case, formula: Estimate, document: dict[str, Any]) -> Estima
         peak=Peak(allocated, reserved, process, round(process * ends.low), high),
         parts=parts,
         basis="trace",
-        notes=(*notes_of(case), *(note for note in formula.notes if "measured" not in note)),
+        notes=(*notes_of(case, trained_tokens), *(note for note in formula.notes if "measured" not in note)),
     )
 
 
-def notes_of(case: Case) -> tuple[str, ...]:
+def notes_of(case: Case, trained_tokens: int | None = None) -> tuple[str, ...]:
     """What is modelled because no trace can see it, and what nobody has checked yet."""
     if case.on_cpu:
         return ("Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own.",)
     notes = ["Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."]
     if case.stack.loss == "fused":
-        notes.append("TRL's fused loss on CUDA is traced by a stand-in, with every token trained.")
+        share = "every token" if trained_tokens is None else f"{trained_tokens} tokens"
+        notes.append(f"TRL's fused loss on CUDA is traced by a stand-in, with {share} trained.")
+        notes.append("No run on a GPU has checked this stack here yet.")
     return tuple(notes)

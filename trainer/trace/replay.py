@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recommender.memory.allocator import Block, CachingAllocator
+from recommender.memory.allocator import Block, CachingAllocator, CountingAllocator
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ def replay(
     expandable: bool,
     empties_cache: bool,
     ignored: str,
+    on_cpu: bool = False,
 ) -> Levels:
     """Replay.
 
@@ -36,14 +37,16 @@ def replay(
         expandable: Whether segments are.
         empties_cache: Whether unused segments go back to the driver at the end of loading.
         ignored: Category that takes no device memory.
+        on_cpu: Whether it is a processor's memory, which has no such allocator.
     """
-    allocator, live = CachingAllocator(expandable=expandable), dict[int, Block]()
+    allocator = CountingAllocator() if on_cpu else CachingAllocator(expandable=expandable)
+    live: dict[int, Block] = {}
     now = dict.fromkeys(categories, 0)
     at_peak: dict[str, int] = {}
     for event in events:
         number = abs(event) - 1
         if event == 0:
-            if empties_cache and not expandable:
+            if empties_cache and isinstance(allocator, CachingAllocator) and not expandable:
                 allocator.empty_cache()
                 allocator.peak_reserved = allocator.reserved
         elif categories[number] == ignored:

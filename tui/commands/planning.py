@@ -160,15 +160,23 @@ def estimate(
     gpu_memory: GpuMemoryOption = None,
     stack: Annotated[str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast or hf-trainer+liger.")] = "trl",
     trace: Annotated[bool, typer.Option("--trace", help="Trace the real model on fake tensors.")] = False,
+    trained: Annotated[
+        int | None,
+        typer.Option(
+            "--trained-tokens", min=1, metavar="N", help="With --trace: trained tokens of the worst batch (all)."
+        ),
+    ] = None,
+    terms: Annotated[bool, typer.Option("--terms", help="Show every term of the formula.")] = False,
     values: SetOption = None,
     json: JsonFlag = False,
 ) -> int:
     """Estimate memory and time of a configuration, part by part."""
     from recommender.estimate import estimate as price
     from recommender.inverses import find_limits
+    from recommender.memory.terms import breakdown
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
-    from tui.commands.show_plan import show_estimate, show_limits
+    from tui.commands.show_plan import show_estimate, show_limits, show_terms
 
     settings: Settings = context.obj
     wanted = read_config(config, values)
@@ -178,28 +186,39 @@ def estimate(
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)
+    if trained is not None and not trace:
+        raise InputError("--trained-tokens says what a trace counts.", remedy="Give --trace with it.")
     if trace:
-        answer = traced(wanted, spec, device, profile, stack)
+        answer = traced(wanted, spec, device, profile, stack, trained)
     else:
         answer = price(wanted, spec, device, profile, stack=stack)
     limits = find_limits(wanted, spec, device, profile, stack=stack)
+    lines = breakdown(wanted, spec, device, profile, stack=stack)
     if json:
-        print_json({**answer.document(), "limits": limits.document()})
+        listed = [{"part": line.part, "name": line.name, "bytes": line.nbytes} for line in lines]
+        print_json({**answer.document(), "limits": limits.document(), "terms": listed})
     else:
         show_estimate(answer, device, settings.console())
+        if terms:
+            show_terms(lines, settings.console())
         show_limits(limits, settings.console())
     return 1 if answer.fits == "no" else 0
 
 
 def traced(
-    config: FinetuneConfig, model: ModelSpec, device: Device, profile: DataProfile | None, stack: str
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    profile: DataProfile | None,
+    stack: str,
+    trained_tokens: int | None = None,
 ) -> Estimate:
     """The trace's answer, with a line on stderr that says how far it is; ctrl+c ends its process."""
     from trainer.trace.ask import trace
     from tui.commands.progress import share_line
 
     with share_line(sys.stderr) as progress:
-        return trace(config, model, device, profile, stack=stack, progress=progress)
+        return trace(config, model, device, profile, stack=stack, trained_tokens=trained_tokens, progress=progress)
 
 
 def data(

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from recommender.inverses import Limits
     from recommender.machine.facts import Device
+    from recommender.memory.terms import Term
     from recommender.plan import Estimate, Plan
 
 WORDS = {"yes": "FITS", "tight": "TIGHT", "no": "NO"}
@@ -48,6 +51,17 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
         console.print("time   unknown: the speed of this card is not known")
     for note in estimate.notes:
         console.print(f"note   {escape(note)}", soft_wrap=True)
+
+
+def show_terms(terms: Sequence[Term], console: Console) -> None:
+    """Print the formula's terms at the worst moment, in MiB, under their parts."""
+    from recommender.units import MIB
+
+    part = ""
+    for term in terms:
+        name = term.part if term.part != part else ""
+        part = term.part
+        console.print(f"{name:14s}{term.nbytes / MIB:12.1f} MiB  {escape(term.name)}", soft_wrap=True)
 
 
 def show_limits(limits: Limits, console: Console) -> None:

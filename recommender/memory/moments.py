@@ -1,0 +1,79 @@
+"""The moments of a step that can be the worst, and what each holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recommender.memory.case import Case
+from recommender.memory.layer import LayerCost
+from recommender.memory.loss import head_gradient_bytes, kept_bytes, loss_bytes
+from recommender.memory.weights import gradient_bytes, update_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Bytes that a moment holds beside weights, adapter and, once there is a step, optimizer states."""
+
+    name: str
+    """'loss', 'last layer', 'first layer', 'embedding', 'update', or 'start'."""
+    gradients: int
+    activations: int
+    loss: int
+    optimizer: int = 0
+    initialisation: int = 0
+    """While the model is loaded or the adapter initialised: only where that is the worst of all."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.gradients + self.activations + self.loss + self.optimizer + self.initialisation
+
+
+def step_moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
+    """The moments that can be the worst.
+
+    The loss, with what every layer keeps; the backward pass of the last layer, when the others still keep all; of
+    the first, when every gradient is there; of a trained embedding; the optimizer's step. Gradients of earlier
+    micro-batches are there throughout.
+    """
+    training, layers = case.config.training, case.model.num_layers
+    every = gradient_bytes(case)
+    before = every if case.accumulates else 0
+    # A tied head's gradient waits for the embedding's, another one is added to that of the micro-batch before.
+    head = before + (head_gradient_bytes(case) if case.model.tied or not before else 0)
+    if not training.gradient_checkpointing:
+        others = cost.saved * (layers - 1) - cost.unsaved_first if layers > 1 else 0
+        kept, last, final = others + cost.saved, others + cost.peak, cost.peak
+        if layers > 1:
+            final -= cost.unsaved_first - cost.held * (layers - 1)
+    else:
+        on_device = min(2, layers) if offloads(case) else layers
+        kept = cost.checkpoint * on_device + cost.held * layers
+        last = kept + cost.recomputed_peak
+        final = cost.checkpoint + cost.held * layers + cost.recomputed_peak
+    kept, last, final = (bytes_ + cost.mask for bytes_ in (kept, last, final))
+    rest = kept_bytes(case)
+    return (
+        Moment("loss", before, kept, loss_bytes(case)),
+        Moment("last layer", head, last, rest),
+        Moment("first layer", max(head, every - cost.gradient), final, rest),
+        Moment("embedding", every, _embedding_bytes(case, cost), rest),
+        Moment("update", every, 0, rest, update_bytes(case)),
+    )
+
+
+def _embedding_bytes(case: Case, cost: LayerCost) -> int:
+    """A trained embedding's backward pass: its output's gradient, and its own where that is added to another.
+
+    Where the head is the same weight, the head's gradient has waited, and the sum of the two is a third.
+    """
+    if case.config.method != "full":
+        return 0
+    others = (2 if case.model.tied else 0) + (1 if case.accumulates else 0)
+    return cost.checkpoint + others * case.adapter * case.model.embedding_parameters
+
+
+def offloads(case: Case) -> bool:
+    """Whether checkpoints go to host memory."""
+    training = case.config.training
+    return training.activation_offloading and training.gradient_checkpointing and not case.on_cpu

@@ -1,0 +1,138 @@
+"""The estimate line by line: every term of the worst moment under its own name, adding up to the parts exactly.
+
+What `recommender.memory.price` folds together for speed is spelled out here for a person, or for an expert who wants
+to prove it wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.memory.case import FP32, Case, make_case
+from recommender.memory.dtypes import Dtypes
+from recommender.memory.layer import layer_cost, layer_tape
+from recommender.memory.loss import loss_terms
+from recommender.memory.moments import Moment, offloads, step_moments
+from recommender.memory.price import price
+from recommender.memory.stacks import find_stack
+from recommender.memory.tape import worst_of
+from recommender.memory.weights import (
+    adapter_parameters,
+    optimizer_bytes,
+    saved_parameters,
+    weight_terms,
+)
+from recommender.model.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One line of the breakdown."""
+
+    part: str
+    """Of `Estimate.parts`."""
+    name: str
+    nbytes: int
+
+
+def breakdown(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+) -> tuple[Term, ...]:
+    """The terms of a configuration's estimate by the formula: see `recommender.estimate.estimate`.
+
+    Raises:
+        InputError: What `estimate` refuses.
+    """
+    return terms_of(make_case(config, model, device, data, find_stack(stack)))
+
+
+def terms_of(case: Case) -> tuple[Term, ...]:
+    """Every term at the worst moment; those of a part add up to it."""
+    priced = price(case)
+    moments = step_moments(case, layer_cost(case))
+    worst = max(moments, key=lambda moment: moment.total)
+    lines = [Term("weights", name, nbytes) for name, nbytes in weight_terms(case)]
+    lines += [Term("adapter", name, nbytes) for name, nbytes in _adapter(case)]
+    if "initialisation" in priced.parts:
+        lines.append(Term("initialisation", "the largest tensor on its way", priced.parts["initialisation"]))
+    else:
+        lines += _moving(case, worst)
+    named = {"workspace": "cuBLAS, two threads' handles", "allocator": _allocator(case)}
+    named |= {"context": "CUDA context and loaded kernels"}
+    lines += [Term(part, name, priced.parts[part]) for part, name in named.items()]
+    return tuple(line for line in lines if line.nbytes)
+
+
+def _moving(case: Case, worst: Moment) -> Iterator[Term]:
+    """Gradients, states, activations and loss of a moment of the step."""
+    yield Term("gradients", "of trained weights, at that moment", worst.gradients)
+    states, _ = optimizer_bytes(case)
+    yield Term("optimizer", f"states of {case.config.training.optim}", states)
+    yield Term("optimizer", "square roots of all at once", worst.optimizer)
+    for name, nbytes in _activations(case, worst):
+        yield Term("activations", name, nbytes)
+    if worst.name == "loss":
+        for name, nbytes in loss_terms(case):
+            yield Term("loss", name, nbytes)
+    else:
+        yield Term("loss", "logits that outlive the loss", worst.loss)
+
+
+def _adapter(case: Case) -> Iterator[tuple[str, int]]:
+    if case.config.method == "full":
+        return
+    for target in case.targets:
+        yield f"A and B of {target.linear.name}, rank {target.r}", target.parameters * case.adapter
+    yield "DoRA's magnitudes", (adapter_parameters(case) - case.adapter_parameters) * case.adapter
+    yield "trained copies of modules_to_save", saved_parameters(case) * case.adapter
+
+
+def _activations(case: Case, worst: Moment) -> Iterator[tuple[str, int]]:
+    """What the layers hold: their inputs or all that they keep, and the layer that is at work."""
+    cost, layers = layer_cost(case), case.model.num_layers
+    if worst.name in ("embedding", "update"):
+        yield "gradients of the embedding and its output", worst.activations
+        return
+    yield "attention mask", cost.mask
+    at_work = worst.name != "loss"
+    if case.config.training.gradient_checkpointing:
+        inputs = 1 if worst.name == "first layer" else min(2, layers) if offloads(case) else layers
+        yield f"inputs of {inputs} layers" if inputs > 1 else "input of a layer", cost.checkpoint * inputs
+        yield "inputs that 8-bit products hold on to", cost.held * layers
+    else:
+        others = layers if not at_work else layers - 1 if worst.name == "last layer" else 0
+        missing = cost.unsaved_first if layers > 1 and (others or worst.name == "first layer") else 0
+        yield f"kept by {others} {'other ' if at_work else ''}layers", cost.saved * others - missing
+        if worst.name == "first layer" and layers > 1:
+            yield "inputs that 8-bit products hold on to", cost.held * (layers - 1)
+    if at_work:
+        yield from _layer(case)
+
+
+def _layer(case: Case) -> Iterator[tuple[str, int]]:
+    """The layer that is at work: what each operation up to the worst one keeps, and what is in flight there."""
+    types = Dtypes.of(case)
+    tape = layer_tape(case, types)
+    checkpointed = case.config.training.gradient_checkpointing
+    worst = worst_of(tape, holds=not checkpointed)
+    again = case.tokens * case.model.hidden_size * types.stream
+    held = 0
+    for index, op in enumerate(tape[: worst.place + 1]):
+        twice = checkpointed and not index and types.stream == FP32 and op.name == "norm"
+        yield f"kept by {op.name}", op.kept - (again if twice else 0)
+        held += op.held
+    if worst.backward and not checkpointed:
+        held = sum(op.held for op in tape)
+    yield "held by 8-bit products of this layer", held if not (worst.backward and checkpointed) else 0
+    op = tape[worst.place]
+    way = "backward" if worst.backward else "forward"
+    yield f"in flight in the {way} pass of {op.name}", op.backward if worst.backward else op.forward
+    yield "gradients that this layer has left", worst.gradient
+
+
+def _allocator(case: Case) -> str:
+    return "pages of expandable segments" if case.stack.expandable_segments else "cached blocks that nothing reuses"
