@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -16,6 +18,9 @@ EVERY_SECONDS = 5.0
 class DeviceWatch:
     """Gives a reading every five seconds, None in between.
 
+    It is taken in a thread of its own: a driver that hangs or a library that fails must not hold up or end the
+    supervisor, whose heart would stop with it.
+
     Args:
         device: What the run trains on.
         clock: Monotonic seconds; injected by tests.
@@ -26,13 +31,27 @@ class DeviceWatch:
         self.clock = clock
         self._next = 0.0
         self._process: psutil.Process | None = None
+        self._thread: threading.Thread | None = None
+        self._read: dict[str, Any] | None = None
 
     def reading(self, worker_pid: int) -> dict[str, Any] | None:
-        """The keys of a 'device' event when one is due; what cannot be read is left out."""
-        if self.clock() < self._next:
+        """The keys of a 'device' event when one has been taken; what cannot be read is left out."""
+        if self._thread is not None and self._thread.is_alive():
             return None
-        self._next = self.clock() + EVERY_SECONDS
-        return {**self._worker(worker_pid), **(self._gpu() if self.device.kind == "cuda" else {})}
+        found, self._read = self._read, None
+        if self.clock() >= self._next:
+            self._next = self.clock() + EVERY_SECONDS
+            self._thread = threading.Thread(target=self._take, args=(worker_pid,), name="device", daemon=True)
+            self._thread.start()
+        return found
+
+    def _take(self, worker_pid: int) -> None:
+        found = self._worker(worker_pid)
+        if self.device.kind == "cuda":
+            # Whatever a driver's library may raise: there is no reading then, and nothing else.
+            with suppress(Exception):
+                found |= self._gpu()
+        self._read = found
 
     def _worker(self, pid: int) -> dict[str, Any]:
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from presets.errors import InputError
 from trainer.events import Kind, event
-from trainer.secrets import mask
+from trainer.secrets import mask_all
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """A run holds a person's data and answers: nobody else may read it."""
@@ -187,5 +187,4 @@ def mend(path: Path) -> None:
 
 def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
     """Append one event, now; what looks like a secret is masked."""
-    shown = {key: mask(value) if isinstance(value, str) else value for key, value in keys.items()}
-    append_line(folder.events, event(kind, time.time(), **shown))
+    append_line(folder.events, event(kind, time.time(), **mask_all(keys)))

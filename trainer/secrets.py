@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 HIDDEN: Final = "****"
@@ -19,6 +20,15 @@ def mask(text: str) -> str:
     text = TOKEN.sub(lambda found: (found.group(1) or found.group(2)) + HIDDEN, text)
     text = BEARER.sub(lambda found: found.group(1) + HIDDEN, text)
     return CREDENTIALS.sub(lambda found: f"{found.group('scheme')}{HIDDEN}@", text)
+
+
+def mask_all(value: Any) -> Any:
+    """A JSON value with every text in it masked, however deep; keys are ours and stay."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {key: mask_all(each) for key, each in value.items()}
+    return [mask_all(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class MaskedStream:

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO, cast
 
 from presets.errors import InputError, WizardError
 from recommender.machine.facts import Device
@@ -27,6 +28,7 @@ from trainer.lock import acquire, lock_path
 from trainer.processes import Process
 from trainer.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.runfolder import RunFolder, append_line, mend, record
+from trainer.secrets import MaskedStream
 from trainer.state import RunState, fold, read_state, write_state
 from trainer.tail import Tail
 
@@ -222,6 +224,7 @@ def main() -> int:
     """Run as a process of its own."""
     # Whatever worker and libraries write into the run folder is its owner's alone.
     os.umask(0o077)
+    sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
     parser = argparse.ArgumentParser(description="Supervise the worker of a run.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")

@@ -43,6 +43,14 @@ def test_events_are_masked(tmp_path: Path) -> None:
     assert json.loads(folder.events.read_text())["message"] == "401 for hf_****"
 
 
+def test_events_are_masked_however_deep(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    record(folder, "recovery", before={"a": [f"x {TOKEN}"]}, after={"run.on_end": "curl https://me:pw@host/x"})
+    told = json.loads(folder.events.read_text())
+    assert told["before"] == {"a": ["x hf_****"]}
+    assert told["after"] == {"run.on_end": "curl https://****@host/x"}
+
+
 def test_a_torn_last_line_is_ended_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     mend(folder.events)
