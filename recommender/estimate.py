@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
@@ -11,6 +13,7 @@ from recommender.memory.price import Price, price
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
 from recommender.model.spec import ModelSpec
+from recommender.parallel import on_one_card, shared
 from recommender.plan import Estimate, Fits, Peak
 from recommender.time.clock import estimate_time
 
@@ -35,6 +38,9 @@ def estimate(
     Raises:
         InputError: An unknown stack, a model that cannot be priced, target modules that the model has not.
     """
+    if device.count > 1:
+        whole = on_one_card(config, device.count)
+        return shared(estimate(whole, model, replace(device, count=1), data, stack=stack), device.count)
     case = make_case(config, model, device, data, find_stack(stack))
     priced = price(case)
     found = centre(case, priced.process, measured_here(device))

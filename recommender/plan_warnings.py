@@ -57,6 +57,11 @@ def _warnings(
             "rope_scaling to the plan."
         )
     yield from _about_training(config, device)
+    if device.count > 1:
+        yield (
+            f"{device.count} cards share the rows of a step, each with the whole model: this program trains on one, so "
+            "the plan is for another trainer (accelerate launch)."
+        )
     if device.simulated:
         yield f"{device.name} is simulated: this plan can be exported, not trained here."
 

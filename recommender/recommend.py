@@ -21,7 +21,7 @@ from recommender.plan_warnings import warnings_of
 from recommender.pricing import pricer
 from recommender.remedies import remedies
 from recommender.rules.base import Context, Pricer
-from recommender.rules.batch import target_batch
+from recommender.rules.batch import per_card
 from recommender.rules.registry import decide, explain
 from recommender.search import RANK, SEARCHED, Candidate, Space, search
 from recommender.trade import gains, gives_up
@@ -170,7 +170,7 @@ class Answer:
 def answer(question: Question) -> Answer:
     """Decide, search, and decide again what depends on the search."""
     first = decide(question.context({}), question.given)
-    effective = target_batch(with_fields(question.context({}), config=first))
+    effective = per_card(with_fields(question.context({}), config=first))
     if {"training.per_device_train_batch_size", "training.gradient_accumulation_steps"} <= set(question.given):
         effective = first.training.effective_batch_size
     space = Space(

@@ -101,7 +101,7 @@ class Space:
     """Dotted keys that the person set."""
     price: Pricer
     effective: int
-    """Rows of an optimizer step."""
+    """Rows of an optimizer step on one card."""
 
     def candidate(self, changes: Mapping[str, Any]) -> Candidate:
         """Price the base with these values, except those that the person set."""

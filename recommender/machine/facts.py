@@ -197,3 +197,5 @@ class Device:
     torch_version: str | None = None
     driver: str | None = None
     """Of a real GPU, such as '580.95.05'."""
+    count: int = 1
+    """How many such cards share the rows of a step, each with the whole model; sizes and rates are of one."""

@@ -17,6 +17,7 @@ from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
+from recommender.parallel import on_one_card
 from recommender.plan import Estimate, Reason
 from recommender.steps import held_out_rows, plan_steps
 
@@ -59,9 +60,14 @@ class Context:
         return round(self.data.trained_at(self.config.data.max_length) * share)
 
     @property
+    def all_cards(self) -> FinetuneConfig:
+        """The configuration as one card would have to run it to do what all of them do."""
+        return on_one_card(self.config, self.device.count)
+
+    @property
     def steps(self) -> int | None:
         """Optimizer steps of the run; None where neither data nor max_steps says."""
-        planned = plan_steps(self.config, self.data)
+        planned = plan_steps(self.all_cards, self.data)
         return self.config.training.max_steps if planned is None else planned.total
 
     def needed(self, changes: Mapping[str, Any]) -> bool:

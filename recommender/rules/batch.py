@@ -39,6 +39,11 @@ def target_batch(context: Context) -> int:
     return sequences
 
 
+def per_card(context: Context) -> int:
+    """Sequences of an optimizer step that one card goes through."""
+    return max(1, target_batch(context) // context.device.count)
+
+
 def rows_in_a_sequence(context: Context) -> float:
     """Rows that a packed sequence holds on average; 1 when rows are not packed."""
     data, length = context.data, context.config.data.max_length
@@ -59,7 +64,7 @@ def accumulation_for(effective: int, micro: int) -> int:
 
 def micro_batch(context: Context) -> Mapping[str, Reason]:
     """The searched micro-batch."""
-    effective = target_batch(context)
+    effective = per_card(context)
     return {
         "training.per_device_train_batch_size": Reason(
             int(context.searched.get("training.per_device_train_batch_size", 1)),
@@ -77,14 +82,15 @@ def micro_batch(context: Context) -> Mapping[str, Reason]:
 def accumulation(context: Context) -> Mapping[str, Reason]:
     """What makes the effective batch of the micro-batch."""
     training = context.config.training
-    effective = target_batch(context)
+    effective, cards = per_card(context), context.device.count
     micro = training.per_device_train_batch_size
     steps = accumulation_for(effective, micro)
     unit = "sequences" if rows_in_a_sequence(context) > 1 else "rows"
     return {
         "training.gradient_accumulation_steps": Reason(
             steps,
-            f"{micro} × {steps} = {micro * steps} {unit} a step. {_why_effective(context, effective)}",
+            f"{micro} × {steps}{f' × {cards} cards' if cards > 1 else ''} = {micro * steps * cards} {unit} a step. "
+            f"{_why_effective(context, effective * cards)}",
             "Thinking Machines, LoRA Without Regret (2025): LoRA tolerates large batches less than full fine-tuning",
             "medium",
             others="The walk-through guide: 2 × 8 = 16; Unsloth: 2 × 4 = 8; the QLoRA paper: 16; the sweep behind the "

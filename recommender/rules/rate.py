@@ -142,8 +142,8 @@ def _factors(context: Context) -> list[tuple[float, str]]:
 
 
 def _rows_a_step(context: Context) -> int:
-    """Rows of an optimizer step: a packed sequence holds several."""
-    return max(1, round(context.config.training.effective_batch_size * rows_in_a_sequence(context)))
+    """Rows of an optimizer step over all cards: a packed sequence holds several."""
+    return max(1, round(context.all_cards.training.effective_batch_size * rows_in_a_sequence(context)))
 
 
 def _origin(model: ModelSpec, r: int) -> str:

@@ -37,7 +37,7 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
             f"turn, few "
             "enough to be quick. Copies of a row stay on one side."
         )
-    planned = plan_steps(context.config, data)
+    planned = plan_steps(context.all_cards, data)
     every, often = "", ""
     if planned is not None and planned.eval_every is not None:
         every = f" Here: every {count(planned.eval_every)} steps, {count(planned.evaluations)} times."

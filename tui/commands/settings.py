@@ -62,21 +62,20 @@ def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpu
         gpus: How many of them.
 
     Raises:
-        InputError: both a name and a size, an unknown name, or more than one GPU.
+        InputError: both a name and a size, or an unknown name.
     """
-    from recommender.machine.devices import default_device, device_from_catalogue, device_from_memory, parse_bytes
+    from recommender.machine.devices import default_device, device_from_memory, parse_bytes
+    from recommender.parallel import named_cards, several
 
     if gpu is not None and gpu_memory is not None:
         raise InputError(
             "--gpu and --gpu-memory were both given.", remedy="Give the card's name or its size, not both."
         )
-    if gpus != 1:
-        raise InputError(
-            f"--gpus {gpus}: plans for more than one GPU are not priced yet.",
-            remedy="Plan for one GPU (leave --gpus out); training uses one GPU as well.",
-        )
     if gpu is not None:
-        return device_from_catalogue(gpu, machine)
+        return several(named_cards(gpu, machine), gpus)
     if gpu_memory is not None:
-        return device_from_memory(parse_bytes(gpu_memory))
-    return default_device(machine)
+        return several(device_from_memory(parse_bytes(gpu_memory)), gpus)
+    device = default_device(machine)
+    if gpus > 1 and device.kind == "cpu":
+        raise InputError(f"--gpus {gpus}: there is no GPU here.", remedy="Name the card too, such as --gpu 'RTX 4090'.")
+    return several(device, gpus)

@@ -107,9 +107,9 @@ class MachineScreen(StepScreen):
     def _take_card(self, name: str | None) -> None:
         if name is None:
             return
-        from recommender.machine.devices import device_from_catalogue
+        from recommender.parallel import named_cards
 
-        self.wizard.flow.choose_device(device_from_catalogue(name, self.state.machine))
+        self.wizard.flow.choose_device(named_cards(name, self.state.machine))
         self.query_one(DeviceList).move_to(SIMULATED)
 
 

@@ -97,7 +97,7 @@ def steps_of(plan: Plan) -> int | None:
 
 
 def _batch(plan: Plan) -> str:
-    return f"= {plan.config.training.effective_batch_size} rows a step"
+    return f"= {plan.config.training.effective_batch_size * plan.device.count} rows a step"
 
 
 def _covers(plan: Plan) -> str:

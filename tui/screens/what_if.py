@@ -23,31 +23,39 @@ class WhatIfScreen(PickPopup):
             "what-if gpu",
             lambda width, wanted: card_picks(cards, width, wanted),
             filtered=True,
-            note="enter chooses · plans for it can be saved, not trained",
+            note="2x before the name: two of them · enter chooses · plans for it can be saved, not trained",
         )
 
 
 def card_picks(cards: Sequence[GpuFacts], width: int, wanted: str) -> list[Pick]:
-    """The cards that have every word of the filter in their name, kind or architecture."""
-    words = wanted.lower().split()
+    """The cards with every word of the filter in name, kind or architecture; as many of each as a leading 2x says."""
+    count, words = _wanted(wanted)
     kept = [card for card in cards if all(word in _searched(card) for word in words)]
     if not kept:
         return [Pick("none", (row((f"no card like '{wanted}' in the catalogue", "quiet")),), fixed=True)]
-    return [_pick(card, width) for card in kept]
+    return [_pick(card, width, count) for card in kept]
+
+
+def _wanted(text: str) -> tuple[int, list[str]]:
+    from recommender.parallel import split_count
+
+    count, name = split_count(text)
+    return count, name.lower().split()
 
 
 def _searched(card: GpuFacts) -> str:
     return " ".join((card.name, card.kind, card.architecture, *card.aliases)).lower()
 
 
-def _pick(card: GpuFacts, width: int) -> Pick:
+def _pick(card: GpuFacts, width: int, count: int) -> Pick:
     name = max(16, min(30, width - 50))
     major, minor = card.compute_capability
+    shown = card.name if count == 1 else f"{count} × {card.name}"
     return Pick(
-        card.name,
+        shown,
         (
             row(
-                (cell(card.name, name), "bright"),
+                (cell(shown, name), "bright"),
                 (cell(gib(card.memory_bytes), 10, "right"), "plain"),
                 (cell(f"  {card.architecture} {major}.{minor}", 18), "label"),
                 (cell(f"{card.bandwidth / 1e9:.0f} GB/s", 10, "right"), "label"),

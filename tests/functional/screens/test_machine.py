@@ -83,3 +83,12 @@ async def test_names_cannot_bring_markup_or_escapes(tmp_path: Path) -> None:
     async with wizard(MadeServices(tmp_path, found=machine(odd))) as seen:
         await seen.sees("RTX [bold]4090[/bold]")
         assert "\x1b" not in seen.text
+
+
+async def test_two_of_a_card_that_is_not_here(services: MadeServices) -> None:
+    async with wizard(services) as seen:
+        await seen.sees("RTX 4090")
+        await seen.press("w", *"2x t4")
+        await seen.sees("2 × T4")
+        await seen.press("enter")
+        await seen.until(lambda: " SIM  2 × T4" in seen.lines[0])

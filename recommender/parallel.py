@@ -1,0 +1,103 @@
+"""Several equal cards that share the rows of every step, each with the whole model (data parallel): what-if only.
+
+Worked out and not measured: this program trains on one card. A step's forward and backward passes are split evenly; the
+gradients are summed over the cards once a step (a ring moves 2·(n-1)/n of them over its slowest link: Patarasuk and
+Yuan 2009), and PyTorch's DistributedDataParallel keeps them once more in its buckets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace as with_fields
+
+from recommender.config.edit import replace
+from recommender.config.schema import FinetuneConfig
+from recommender.machine.facts import Device, Machine
+from recommender.plan import Estimate, Fits, Peak, TimeEstimate
+
+LINK = 10e9
+"""Bytes a second of a ring between cards without NVLink: assumed."""
+COMMUNICATOR = 400 * 2**20
+"""What NCCL takes of each card for its channels: assumed."""
+UNMEASURED = 1.2
+"""How much longer than worked out a run may take."""
+ACCUMULATION = "training.gradient_accumulation_steps"
+_NUMBERED = re.compile(r"\s*(\d{1,3})\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def split_count(name: str) -> tuple[int, str]:
+    """How many cards are asked for and which: (2, 'rtx 4090') of '2x rtx 4090', (1, name) where no number is said."""
+    found = _NUMBERED.fullmatch(name)
+    return (max(1, int(found[1])), found[2]) if found else (1, name)
+
+
+def named_cards(name: str, machine: Machine | None = None) -> Device:
+    """The what-if device of '4090' or '2 × RTX 4090'.
+
+    Raises:
+        InputError: The catalogue has no such card.
+    """
+    from recommender.machine.devices import device_from_catalogue
+
+    cards, card = split_count(name)
+    return several(device_from_catalogue(card, machine), cards)
+
+
+def several(device: Device, cards: int) -> Device:
+    """So many of a device; more than one is always a what-if."""
+    if cards == 1:
+        return device
+    return with_fields(device, name=f"{cards} × {device.name}", count=cards * device.count, simulated=True)
+
+
+def on_one_card(config: FinetuneConfig, cards: int) -> FinetuneConfig:
+    """The same optimizer steps as one card would take them: all micro-batches one after the other."""
+    if cards == 1:
+        return config
+    return replace(config, {ACCUMULATION: config.training.gradient_accumulation_steps * cards})
+
+
+def shared(one: Estimate, cards: int) -> Estimate:
+    """What each of several cards needs, from the estimate of one that does all of the work.
+
+    Args:
+        one: Of `on_one_card`'s configuration.
+        cards: How many share it.
+    """
+    buckets = one.parts.get("gradients") or one.parts.get("adapter") or 0
+    more = buckets + COMMUNICATOR
+    peak = Peak(
+        one.peak.allocated_bytes + buckets,
+        one.peak.reserved_bytes + buckets,
+        one.peak.process_bytes + more,
+        one.peak.low_bytes + buckets,
+        one.peak.high_bytes + more,
+    )
+    fits: Fits = "yes" if peak.high_bytes <= one.free_bytes else "tight"
+    return with_fields(
+        one,
+        fits=fits if peak.process_bytes <= one.free_bytes else "no",
+        peak=peak,
+        parts={**one.parts, "buckets": buckets, "context": one.parts["context"] + COMMUNICATOR},
+        basis="formula",
+        time=None if one.time is None else _faster(one.time, cards, buckets),
+        notes=(*one.notes, f"Rows shared by {cards} cards, each with the whole model: worked out, not measured."),
+    )
+
+
+def _faster(one: TimeEstimate, cards: int, gradients: int) -> TimeEstimate:
+    exchange = 2 * (cards - 1) / cards * gradients / LINK
+    step = one.step_seconds / cards + exchange
+    exchanges = exchange * (one.steps or 0)
+
+    def run(seconds: float | None, by: float = 1.0) -> float | None:
+        return None if seconds is None else (seconds / cards + exchanges) * by
+
+    return with_fields(
+        one,
+        tokens_per_second=one.tokens_per_second * one.step_seconds / step,
+        step_seconds=step,
+        total_seconds=run(one.total_seconds),
+        low_seconds=run(one.low_seconds),
+        high_seconds=run(one.high_seconds, UNMEASURED),
+    )
