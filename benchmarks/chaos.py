@@ -5,7 +5,7 @@
 Each run is drawn from a seed: one to three faults at random steps. A run that died is resumed, as a person would. Held
 afterwards: it finished; its losses and its adapter are, bit for bit, those of a run that nobody hurt; every event that
 a reader had seen is still there; the newest checkpoint that had been acknowledged is there, unless the fault took it.
-Not covered here, for want of a GPU: NVML failing.
+Where NVML fails, the supervisor is told of a GPU that is not there and its every call to the driver's library raises.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks import warm
 from benchmarks.exactness import run_reference
-from benchmarks.faults import KILLS, STEPS, Curve, Ground, Life
+from benchmarks.faults import CPU, KILLS, NO_CARD, STEPS, Curve, Ground, Life
 from trainer.checkpoints import complete_checkpoints, damage
 from trainer.reader import RunReader
 from trainer.runs import summarise
@@ -143,7 +143,9 @@ FAULTS: dict[str, Callable[[Hurt], None]] = {
     "full disk": full_disk,
     "dashboard killed": killed_dashboard,
 }
-JUMP = "clock jump"
+JUMP, NVML = "clock jump", "NVML failing"
+THROUGHOUT = (JUMP, NVML)
+"""Faults that last as long as the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +164,15 @@ def try_seed(ground: Ground, seed: int, reference: tuple[Curve, str]) -> Outcome
     """One run with its faults."""
     began = time.monotonic()
     chance = random.Random(seed)
-    faults = chance.sample([*FAULTS, JUMP], chance.randint(1, 3))
+    faults = chance.sample([*FAULTS, *THROUGHOUT], chance.randint(1, 3))
     place = ground.path / f"disk-{seed}"
     disk = _small_disk(place) if "full disk" in faults else None
     warm.clock_jump = chance.choice((-DAY, DAY)) if JUMP in faults else 0.0
+    warm.nvml_fails = NVML in faults
     try:
         return _live_through(ground, seed, faults, chance, reference, place if disk else None, began)
     finally:
-        warm.clock_jump = 0.0
+        warm.clock_jump, warm.nvml_fails = 0.0, False
         if disk:
             subprocess.run(["umount", "-l", str(place)], check=True)
 
@@ -183,9 +186,9 @@ def _live_through(
     disk: Path | None,
     began: float,
 ) -> Outcome:
-    life = ground.start(disk / "runs" if disk else None)
+    life = ground.start(disk / "runs" if disk else None, device=NO_CARD if NVML in faults else CPU)
     hurt, lives, wrong = Hurt(life, disk), 1, []
-    for fault in [name for name in faults if name != JUMP]:
+    for fault in [name for name in faults if name not in THROUGHOUT]:
         step = chance.randint(0, STEPS - 1)
         life.until(partial(_has_come_to, life, step), f"step {step}")
         hurt.look()

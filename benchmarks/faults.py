@@ -24,6 +24,8 @@ from trainer.state import read_state
 from trainer.tail import Tail
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)
+NO_CARD = Device(kind="cuda", name="a card that is not there", free_bytes=2**33, total_bytes=2**33, uuid="GPU-none")
+"""Watched as a GPU is; torch sees none, so that the run trains on the CPU."""
 STEPS = 12
 WAIT_SECONDS = 300.0
 
@@ -142,11 +144,11 @@ class Ground:
         }
         return apply(base, usual | changes)
 
-    def start(self, runs: Path | None = None, **changes: Any) -> Life:
+    def start(self, runs: Path | None = None, device: Device = CPU, **changes: Any) -> Life:
         """Launch a run; several may share the CPU."""
         plan = {"estimate": {"checkpoint_bytes": 1}}
         place = runs or self.path / "runs"
-        return Life(launch(self.config(**changes), plan_document=plan, device=CPU, runs=place, allow_busy=True))
+        return Life(launch(self.config(**changes), plan_document=plan, device=device, runs=place, allow_busy=True))
 
 
 def _row(i: int) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from trainer.supervisor import Supervisor
 
 START_SECONDS = 60.0
 JUMP_AFTER_SECONDS = 2.0
+nvml_fails = False
+"""Whether processes forked from now on are told of a GPU whose driver's library fails at each call."""
 clock_jump = 0.0
 """Seconds by which the clock of processes forked from now on jumps, a moment after their start."""
 
@@ -86,6 +88,8 @@ def _be(work: Callable[[], int], folder: RunFolder) -> NoReturn:
         os.chdir(folder.path)
         if clock_jump:
             _jump(clock_jump)
+        if nvml_fails:
+            _fail_nvml()
         code = work()
     except BaseException:
         traceback.print_exc()
@@ -99,6 +103,15 @@ def _be(work: Callable[[], int], folder: RunFolder) -> NoReturn:
 def _jump(seconds: float) -> None:
     true, began = time.time, time.monotonic()
     time.time = lambda: true() + (seconds if time.monotonic() - began > JUMP_AFTER_SECONDS else 0.0)
+
+
+def _fail_nvml() -> None:
+    from recommender.machine import probe
+
+    def poll_gpus() -> NoReturn:
+        raise OSError("NVML: driver/library version mismatch")
+
+    probe.poll_gpus = poll_gpus
 
 
 class WarmSupervisor(Supervisor):
