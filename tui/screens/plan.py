@@ -44,8 +44,8 @@ class PlanScreen(PlanTrace):
         "enter edits a value in place, backspace brings the recommended one back, u undoes. ● is recommended, ✎ "
         "yours. Memory and time are worked out again at each edit. When it does not fit, the remedies below say what "
         "to change, what that saves and what it costs: enter applies one. a compares the goals, p lists presets that "
-        "others published, T compares learning rates by short trainings, ctrl+s saves the configuration as YAML, g "
-        "goes on to the checks."
+        "others published, b shows the memory term by term, t traces it through the real model, T compares learning "
+        "rates by short trainings, ctrl+s saves the configuration as YAML, g goes on to the checks."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "check", "check and start"),
@@ -54,6 +54,7 @@ class PlanScreen(PlanTrace):
         Binding("p", "presets", "presets"),
         Binding("ctrl+s", "save", "save", key_display="^s"),
         Binding("t", "trace", "trace"),
+        Binding("b", "terms", "breakdown", show=False),
         Binding("T", "try", "try rates", show=False),
         Binding("dollar_sign", "price", "price an hour", key_display="$", show=False),
         Binding("tab", "next_pane(1)", "next pane", show=False),

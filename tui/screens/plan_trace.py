@@ -32,6 +32,13 @@ class PlanTrace(PlanEdits):
             self._say("tracing: starting · t cancels")
             self.run_worker(lambda: self._trace(plan), thread=True, group="trace", exit_on_error=False)
 
+    def action_terms(self) -> None:
+        """Show the formula term by term."""
+        from tui.screens.plan_terms import open_terms
+
+        if self.state.plan is not None:
+            open_terms(self, self.state.plan)
+
     def on_unmount(self) -> None:
         """Leave no process behind."""
         if self._tracing is not None:

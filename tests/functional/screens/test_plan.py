@@ -344,3 +344,14 @@ async def test_the_rate_is_offered_to_be_tried_where_it_is_not_sure(
             yaml.safe_load(target.read_text())["training"]["learning_rate"] == seen.plan.config.training.learning_rate
         )
         assert seen.app.clipboard.startswith(f"lora-wizard try '{target}' --set training.learning_rate=")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_b_shows_the_memory_term_by_term(services: MadeServices, rows: str, size: tuple[int, int]) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        await seen.press("b")
+        await seen.sees("term by term", "linear layers in NF4", "embedding")
+        await seen.press("end")
+        await seen.sees("in all, by the formula", gib(seen.plan.estimate.peak.process_bytes))
+        await seen.press("escape")
+        await seen.until(lambda: "term by term" not in seen.text)
