@@ -105,11 +105,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One line of a measured table beside a reason."""
+    """One line of a table beside a reason."""
 
     label: str
     value: str
     note: str = ""
+    measured: bool = True
+    """Whether somebody measured it; else it is this project's estimate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,15 +101,17 @@ def what_would_fit(
         return f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits."
     card = smallest_card(config, model, data) if device.kind == "cuda" else None
     smaller = biggest_model(config, device, data)
-    needed = f"the least card of the catalogue that holds it is {card[0]} ({gib(card[1])})" if card else ""
+    needed = f"it would on {card[0]} ({gib(card[1])})" if card else ""
     if not needed:
-        needed = "no card of the catalogue holds it" if device.kind == "cuda" else "it needs a machine with more memory"
+        needed = (
+            "no card of the catalogue holds it" if device.kind == "cuda" else "it needs more memory than this machine"
+        )
     here = (
-        f"the largest model of the catalogue that fits here with these settings is {smaller[0]} ({count(smaller[1])})"
+        f"the largest model that fits here is {smaller[0]} ({count(smaller[1])})"
         if smaller
         else "no model of the catalogue fits here"
     )
-    return f"None of the changes below makes it fit: {needed}; {here}."
+    return f"Nothing below makes it fit: {needed}; {here}."
 
 
 def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:

@@ -18,8 +18,9 @@ from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.parallel import on_one_card
-from recommender.plan import Estimate, Reason
+from recommender.plan import Estimate, Evidence, Reason
 from recommender.steps import held_out_rows, plan_steps
+from recommender.units import duration, gib
 
 Pricer = Callable[[FinetuneConfig], Estimate]
 
@@ -89,6 +90,13 @@ class Rule:
     name: str
     keys: tuple[str, ...]
     advise: Advise
+
+
+def priced_line(label: str, price: Estimate) -> Evidence:
+    """A line that says what an alternative would need: memory, time of a step, and whether it fits."""
+    step = f", {duration(price.time.step_seconds)} a step" if price.time else ""
+    fits = "fits" if price.fits == "yes" else price.fits
+    return Evidence(label, f"{gib(price.peak.process_bytes)}{step}", fits, measured=False)
 
 
 def slower(before: Estimate, after: Estimate) -> float | None:

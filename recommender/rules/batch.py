@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recommender.plan import Evidence, Reason
-from recommender.rules.base import Context, Rule, by_how_much, slower
+from recommender.rules.base import Context, Rule, by_how_much, priced_line, slower
 from recommender.steps import packs
-from recommender.units import count, duration, gib, small
+from recommender.units import count, gib, small
 
 EFFECTIVE = 16
 """Rows of an optimizer step where there are enough."""
@@ -145,11 +145,7 @@ def _splits(context: Context, effective: int) -> tuple[Evidence, ...]:
             "training.per_device_train_batch_size": micro,
             "training.gradient_accumulation_steps": effective // micro,
         }
-        price = context.priced(changes)
-        step = duration(price.time.step_seconds) if price.time else "time unknown"
-        lines.append(
-            Evidence(f"{micro} × {effective // micro}", f"{gib(price.peak.process_bytes)}, {step}", price.fits)
-        )
+        lines.append(priced_line(f"{micro} × {effective // micro}", context.priced(changes)))
     return tuple(lines)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recommender.plan import Estimate, Evidence, Reason
-from recommender.rules.base import COMFORT, Context, Rule, by_how_much, slower
-from recommender.units import duration, gib, percent
+from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
+from recommender.units import gib, percent
 
 PUBLISHED_COST = (
     "Published cost of NF4 in time: +39 % (Llama 2 7B, A10G), +51 % (A100, Raschka's timings), up to twice (13B, "
@@ -72,14 +72,7 @@ def _widths(context: Context) -> tuple[Evidence, ...]:
     """Memory and step time with the base in 16, 8 and 4 bits, everything else as it is."""
     if context.estimate is None or context.config.method == "full" or context.model.quantization is not None:
         return ()
-    lines = []
-    for bits in (None, 8, 4):
-        price = _as(context, bits)
-        step = f", {duration(price.time.step_seconds)} a step" if price.time else ""
-        lines.append(
-            Evidence(f"{bits or _plain(context)} bits", f"{gib(price.peak.process_bytes)}{step}", f"fits: {price.fits}")
-        )
-    return tuple(lines)
+    return tuple(priced_line(f"{bits or _plain(context)} bits", _as(context, bits)) for bits in (None, 8, 4))
 
 
 def _least_of_16_bits(context: Context, value: str) -> Estimate:

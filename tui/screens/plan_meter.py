@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from recommender.units import gib
-from tui.screens.plan_text import room_row, time_row, verdict_parts, warning_rows
+from tui.screens.plan_text import nothing_helps, room_row, time_row, verdict_parts, warning_rows
 from tui.widgets.meter import bar, legend
 from tui.widgets.rows import Part, row
 from tui.widgets.text import STYLES, content
@@ -44,7 +44,7 @@ def meter_lines(
     else:
         lines = [verdict, bar(estimate, width, colour=colour)]
     if estimate.fits == "no":
-        return tuple(lines)
+        return (*lines, *(content(line) for line in nothing_helps(plan)))
     lines.append(legend(estimate, width, colour=colour, cuda=plan.device.kind == "cuda"))
     lines.append(content(time_row(plan, state.price, width)))
     if not short:

@@ -59,7 +59,8 @@ def _model(plan: Plan) -> str:
 def _method(plan: Plan) -> str:
     held = plan.config.quantization
     if held.bits is None:
-        return "16-bit base" if plan.config.method == "lora" else "all weights"
+        width = 32 if plan.config.training.precision == "fp32" else 16
+        return f"{width}-bit base" if plan.config.method == "lora" else "all weights"
     return f"{held.quant_type}{', double quant' if held.double_quant else ''}" if held.bits == 4 else "8-bit base"
 
 

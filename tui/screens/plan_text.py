@@ -178,7 +178,8 @@ def _evidence(reason: Reason) -> list[Row]:
     notes = {line.note for line in lines}
     shared = notes.pop() if len(notes) == 1 else ""
     wide = max(cell_len(clean(line.label)) for line in lines)
-    rows = [row(), row((cell("measured", 12), "accent"), (clean(shared), "quiet"), indent=12)]
+    title = "measured" if all(line.measured for line in lines) else "priced"
+    rows = [row(), row((cell(title, 12), "accent"), (clean(shared), "quiet"), indent=12)]
     for line in lines:
         note = "" if shared else f"  {clean(line.note)}"
         rows.append(
@@ -270,6 +271,13 @@ def warning_rows(plan: Plan) -> list[Row]:
     """What the person should know, without what the verdict says already."""
     told = plan.warnings if plan.estimate.fits == "yes" else plan.warnings[1:]
     return [row(("! ", "caution"), (clean(text), "label"), indent=2) for text in told]
+
+
+def nothing_helps(plan: Plan) -> list[Row]:
+    """What would hold a plan that no remedy makes fit; nothing where one does."""
+    if len(plan.warnings) < 2 or any(remedy.fits != "no" for remedy in plan.remedies):
+        return []
+    return [row(("! ", "caution"), (clean(part), "label"), indent=2) for part in plan.warnings[1].split("; ")]
 
 
 def remedy_picks(plan: Plan, width: int) -> list[Pick]:

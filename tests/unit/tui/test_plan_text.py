@@ -1,0 +1,47 @@
+"""What the Plan screen says of a plan, without a screen."""
+
+from __future__ import annotations
+
+from recommender.recommend import recommend
+from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, model
+from tui.screens.plan_rows import Setting, shown_settings
+from tui.screens.plan_text import nothing_helps, why_rows
+
+
+def text(rows: list[object]) -> str:
+    return "\n".join(str(row) for row in rows)
+
+
+def test_what_would_hold_a_plan_is_said_where_no_remedy_does() -> None:
+    nowhere = recommend(LLAMA_8B, TINY_CARD, EXAMPLE)
+    said = text([*nothing_helps(nowhere)])
+    assert "Nothing below makes it fit" in said
+    assert "the largest model that fits here is" in said
+    full = recommend(LLAMA_8B, RTX_3090, EXAMPLE, overrides={"method": "full"})
+    assert full.estimate.fits == "no"
+    assert nothing_helps(full) == []
+
+
+def test_what_was_estimated_is_not_called_measured() -> None:
+    plan = recommend(LLAMA_8B, RTX_3090, EXAMPLE)
+    for key in ("quantization.bits", "training.per_device_train_batch_size"):
+        assert "priced" in text([*why_rows(plan, key, "")])
+        assert "measured" not in text([*why_rows(plan, key, "")])
+    assert "measured" in text([*why_rows(plan, "training.learning_rate", "")])
+
+
+def _note(device: object, name: str, label: str) -> str:
+    plan = recommend(model(name), device, EXAMPLE)  # type: ignore[arg-type]
+    setting: Setting = next(one for one in shown_settings(plan, advanced=True) if one.label == label)
+    return setting.note(plan)
+
+
+def test_a_base_in_fp32_is_not_called_16_bit() -> None:
+    assert _note(T4, "gemma-3-1b-it", "method") == "32-bit base"
+    assert _note(T4, "smollm2-135m-instruct", "method") == "16-bit base"
+    assert _note(CPU, "smollm2-135m-instruct", "method") in ("16-bit base", "32-bit base")
+
+
+def test_the_rate_says_how_sure_it_is() -> None:
+    assert _note(RTX_3090, "llama-3.1-8b-instruct", "learning_rate") == "medium: T tries"
+    assert _note(RTX_3090, "mistral-7b-instruct-v0.3", "learning_rate") == "low: T tries"
