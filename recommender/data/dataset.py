@@ -108,6 +108,7 @@ class DataSet:
         template: The chat template in use; None for data without conversations or without a tokenizer. A tokenizer
             saved beside the adapter should carry `template.source` as its chat_template.
         index: Where rows stand, and their content digests.
+        near: Rows that are nearly the same as an earlier one, with that one, once they were looked for.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class DataSet:
         self.profile = profile
         self.template = template
         self.index = index
+        self.near: dict[int, int] = {}
         self._files = tuple(files)
         self._tokeniser = tokeniser
         self._train_on = train_on
@@ -186,7 +188,8 @@ class DataSet:
         """What is odd about row i, in words."""
         from recommender.data.findings import words
 
-        return words(self.index.flags[i])
+        near = (f"nearly the same as row {self.near[i] + 1}",) if i in self.near else ()
+        return (*words(self.index.flags[i]), *near)
 
     def next_finding(self, i: int, by: int, max_length: int) -> int | None:
         """The next row after i (before it for by = -1) with a finding or with trained tokens that the limit cuts.
@@ -196,7 +199,11 @@ class DataSet:
         flags, lengths = self.index.flags, self.profile.lengths
         for step in range(1, len(self) + 1):
             place = (i + by * step) % len(self)
-            if flags[place] or (lengths[place] > max_length and self._trained_cut(place, max_length)):
+            if (
+                flags[place]
+                or place in self.near
+                or (lengths[place] > max_length and self._trained_cut(place, max_length))
+            ):
                 return place
         return None
 

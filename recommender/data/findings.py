@@ -184,6 +184,12 @@ def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokenis
     return tuple(said)
 
 
+def ending_template(found: Findings, tokeniser: Tokeniser | None) -> str:
+    """The template that would end each answer with a token that is trained; empty where none is missing or helps."""
+    helps = tokeniser is not None and found.trains_end_of_turn is False and found.chats and not found.nothing_trained
+    return _ending_template(tokeniser) if helps else ""
+
+
 def _ending_template(tokeniser: Tokeniser | None) -> str:
     has_chatml = tokeniser is not None and tokeniser.vocabulary.id_of("<|im_end|>") is not None
     return "chatml" if has_chatml else "alpaca"

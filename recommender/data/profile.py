@@ -34,6 +34,10 @@ class SourceFacts:
     """Usable rows as they are taken: twice as many for a weight of 2."""
     weight: float
     tokens: int
+    columns: dict[str, str] = field(default_factory=dict)
+    """Role to column as used."""
+    unconfirmed: bool = False
+    """Whether these were taken for question and answer by their names, and nobody has confirmed it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,9 @@ class DataProfile:
     sources: tuple[SourceFacts, ...] = ()
     """The data sets, in the order in which they were given."""
     unconfirmed: bool = False
-    """Whether `columns` were taken for question and answer by their names, and nobody has confirmed it."""
+    """Whether columns were taken for question and answer by their names, and nobody has confirmed it."""
+    ending_template: str = ""
+    """`data.template` with which the end-of-turn token would be trained, where it is not; else empty."""
 
     @property
     def rows(self) -> int:

@@ -66,6 +66,16 @@ _TEXT = ("text", "content", "document", "body")
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path", "audio_path", "pixel_values")
 
 
+class ShapeError(InputError):
+    """The rows of a file are not taken as they are: the person can say how they are to be read.
+
+    Attributes:
+        columns: Every column of the first rows.
+    """
+
+    columns: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Tags:
     """How a file writes its turns, where it says so itself (LLaMA-Factory's tags)."""
@@ -113,10 +123,15 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         given: `data.columns`: role to column.
 
     Raises:
-        InputError: Preference or media data, an unknown format, a column that is not there, or nothing recognised.
+        ShapeError: Preference or media data, an unknown format, a column that is not there, or nothing recognised.
     """
     columns = _columns(rows)
-    return replace(_recognise(rows, columns, where, wanted, dict(given or {})), seen=columns)
+    try:
+        return replace(_recognise(rows, columns, where, wanted, dict(given or {})), seen=columns)
+    except InputError as error:
+        said = ShapeError(error.message, remedy=error.remedy, detail=error.detail)
+        said.columns = columns
+        raise said from error
 
 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:

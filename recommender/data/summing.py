@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import DataSet, OpenFile
-from recommender.data.findings import stops, warnings
+from recommender.data.findings import ending_template, stops, warnings
 from recommender.data.gather import Gathered
 from recommender.data.opening import nothing_usable
 from recommender.data.profile import DataProfile, SourceFacts
@@ -72,6 +72,7 @@ def _profile_of(
         columns_seen=tuple(dict.fromkeys(name for file in files for name in file.shape.seen)),
         mask_method=" and ".join(sorted(found.methods)),
         end_of_turn=turns.end_of_turn[0] if turns and used and turns.end_of_turn else "",
+        ending_template=ending_template(found, tokeniser),
         skipped_rows=found.bad if data.skip_bad_rows else 0,
         turns=kept.turns,
         sources=_sources(kept, sources, files),
@@ -94,6 +95,15 @@ def _sources(kept: Gathered, sources: Sequence[Source], files: list[OpenFile]) -
         own = [place for place, file in enumerate(files) if file.source == number]
         first, last = bisect_left(kept.index.file, own[0]), bisect_right(kept.index.file, own[-1])
         shapes = {files[place].shape.name for place in own}
-        shape = shapes.pop() if len(shapes) == 1 else "mixed"
-        found.append(SourceFacts(source.path, shape, last - first, source.weight, sum(kept.lengths[first:last])))
+        found.append(
+            SourceFacts(
+                name=source.path,
+                shape=shapes.pop() if len(shapes) == 1 else "mixed",
+                rows=last - first,
+                weight=source.weight,
+                tokens=sum(kept.lengths[first:last]),
+                columns=dict(files[own[0]].shape.columns),
+                unconfirmed=any(files[place].shape.guessed for place in own),
+            )
+        )
     return tuple(found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui.clean import clean
 from tui.screens.popup import PickPopup
@@ -18,8 +19,23 @@ NONE = "none:"
 COLUMN = "column:"
 
 
-def ask_format(wizard: WizardApp, profile: DataProfile) -> None:
-    """Ask for the shape, then for its columns, then read the data again."""
+class Known(NamedTuple):
+    """What is known of the rows before the person has said anything."""
+
+    shape: str
+    columns: Mapping[str, str]
+    columns_seen: Sequence[str]
+
+
+def ask_format(wizard: WizardApp, profile: DataProfile | None, seen: Sequence[str] = ()) -> None:
+    """Ask for the shape, then for its columns, then read the data again.
+
+    Args:
+        wizard: The application.
+        profile: The data as it was read; None where its rows were not taken.
+        seen: The columns of such rows.
+    """
+    known = Known(profile.shape, profile.columns, profile.columns_seen) if profile else Known("", {}, tuple(seen))
     from recommender.data.shapes import ROLES
 
     def build(_width: int, _wanted: str) -> list[Pick]:
@@ -32,12 +48,12 @@ def ask_format(wizard: WizardApp, profile: DataProfile) -> None:
         if shape == "auto":
             wizard.flow.open_data(format=None, columns=None)
         elif shape is not None:
-            _ask_roles(wizard, profile, shape, list(ROLES[shape]), {})
+            _ask_roles(wizard, known, shape, list(ROLES[shape]), {})
 
-    wizard.push_screen(PickPopup("shape of a row", build, current=profile.shape, width=74, height=10), answered)
+    wizard.push_screen(PickPopup("shape of a row", build, current=known.shape or "auto", width=74, height=10), answered)
 
 
-def _ask_roles(wizard: WizardApp, profile: DataProfile, shape: str, left: list[str], chosen: dict[str, str]) -> None:
+def _ask_roles(wizard: WizardApp, profile: Known, shape: str, left: list[str], chosen: dict[str, str]) -> None:
     from recommender.data.shapes import REQUIRED
 
     if not left:

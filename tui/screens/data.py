@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,14 +13,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from presets.errors import InputError, WizardError
 from recommender.units import count
 from tui.clean import clean
 from tui.flow import absolute
-from tui.screens.base import StepScreen
+from tui.screens.data_first import first_rows
+from tui.screens.data_near import NearSearch
+from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
+from tui.screens.data_sets import ask_known, ask_weight, confirmed
 from tui.screens.data_text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
 from tui.widgets.rows import Rows, row
 from tui.widgets.sample import sample_content
@@ -28,49 +30,8 @@ from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from recommender.data.dataset import DataSet, Sample
+    from recommender.data.profile import DataProfile
     from tui.state import WizardState
-
-
-class PathSuggester(Suggester):
-    """Completes the last path that is typed, from the folders and data files there."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        """The rest of the first name that begins so."""
-        last = value.rpartition(" ")[2]
-        if not last:
-            return None
-        typed = Path(last).expanduser()
-        folder, start = (typed, "") if last.endswith("/") else (typed.parent, typed.name)
-        found = first_match(folder, start)
-        return None if found is None else value + found[len(start) :]
-
-
-def first_match(folder: Path, start: str) -> str | None:
-    """The first folder or data file in a folder whose name begins so; folders end in a slash."""
-    from tui.screens.browse import is_data
-
-    try:
-        names = sorted(
-            entry.name + "/" if entry.is_dir() else entry.name
-            for entry in folder.iterdir()
-            if entry.name.startswith(start) and (entry.is_dir() or is_data(entry))
-        )
-    except OSError:
-        return None
-    return next((name for name in names if name.rstrip("/") != start or name.endswith("/")), None)
-
-
-class PathInput(Input):
-    """The path of the data."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "open", key_display="enter"),
-        Binding("right", "cursor_right", "complete", key_display="→"),
-        Binding("escape", "screen.leave_path", "to the summary", key_display="esc"),
-    ]
 
 
 class Sampled(Message):
@@ -86,12 +47,13 @@ class Sampled(Message):
         """Why."""
 
 
-class DataScreen(StepScreen):
+class DataScreen(NearSearch):
     """The profile on the left, a sample on the right."""
 
     STEP = Step.DATA
     HELP = (
-        "The data that is trained on: JSON, JSONL, CSV, Parquet or text files, or a folder of them. Its shape is "
+        "The data that is trained on: JSON, JSONL, CSV, Parquet or text files, a folder of them, or a hub id ORG/NAME "
+        "(with :CONFIGURATION:SPLIT where there are several). Several are mixed; W gives each a weight. A shape is "
         "recognised by its columns; f corrects it by hand. Lengths are in the model's own tokens, with its own chat "
         "template. + and - move max_length: what it cuts is exact at once. On the right is a row as the model will see "
         "it: special tokens shown, highlighted what the loss sees, struck through what max_length cuts. ✗ is a stop: "
@@ -106,6 +68,11 @@ class DataScreen(StepScreen):
         Binding("e", "type_length", "max_length"),
         Binding("f", "format", "format"),
         Binding("b", "bad_rows", "bad rows"),
+        Binding("F", "fix", "use the template"),
+        Binding("C", "confirm", "confirm columns"),
+        Binding("W", "weights", "weights"),
+        Binding("H", "known", "hub data sets"),
+        Binding("D", "near", "near-duplicates"),
         Binding("z", "random", "random row"),
         Binding("L", "longest", "longest row"),
         Binding("x", "finding(1)", "next finding"),
@@ -138,7 +105,9 @@ class DataScreen(StepScreen):
         """The path, the profile, a sample."""
         with Horizontal(id="path-row"):
             yield Static("data", id="path-label")
-            yield PathInput(placeholder="a file or a folder: data/train.jsonl", suggester=PathSuggester(), id="path")
+            yield PathInput(
+                placeholder="a file, a folder or a hub id: data/train.jsonl", suggester=PathSuggester(), id="path"
+            )
         with Horizontal(id="data-panes"):
             with Vertical(id="profile", classes="pane") as profile:
                 profile.border_title = "profile"
@@ -153,7 +122,7 @@ class DataScreen(StepScreen):
         """Ask for the path when there is none yet."""
         super().on_mount()
         if self.state.data.get("train"):
-            self.query_one("#path", Input).value = shlex.join(map(str, self.state.data["train"]))
+            self.query_one("#path", Input).value = as_typed(self.state.data["train"])
             self.query_one("#profile-rows").focus()
         else:
             self.query_one("#path").focus()
@@ -164,7 +133,10 @@ class DataScreen(StepScreen):
         width = max(20, rows.scrollable_content_region.width)
         working = state.working.get(Step.DATA) or state.working.get(Step.MODEL)
         box = self.query_one("#profile")
-        if working is not None:
+        if working is not None and (look := state.first_look) is not None:
+            rows.show([*progress_rows(working, width), row(""), *first_rows(look, state.length, width)])
+            self._show_sample(look.dataset, state.length)
+        elif working is not None:
             rows.show(progress_rows(working, width))
         elif state.dataset is None:
             rows.show([row((_waiting_for(state), "quiet"))])
@@ -174,7 +146,8 @@ class DataScreen(StepScreen):
             box.border_title = clean(_title(profile.files))
             stopped = bool(profile.stops_at(state.length))
             box.set_class(stopped, "-bad")
-            rows.show(summary(profile, state.length, width))
+            plan = state.plan.config if state.plan else None
+            rows.show([*summary(profile, state.length, width, plan), *self.near_rows(state.dataset)])
             self._show_sample(state.dataset, state.length)
 
     def on_resize(self, event: Any) -> None:
@@ -185,14 +158,32 @@ class DataScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs rows is offered when there are some."""
         profile = self.state.dataset.profile if self.state.dataset else None
-        if (
-            action in {"sample", "length", "type_length", "random", "longest", "finding", "ids", "format"}
-            and profile is None
-        ):
+        if action in {"sample", "length", "type_length", "random", "longest", "ids"}:
+            return self._rows_shown is not None
+        needs: dict[str, Callable[[DataProfile], object]] = {
+            "finding": lambda held: held.rows,
+            "near": lambda held: held.rows > 1,
+            "bad_rows": lambda held: held.bad_row_count,
+            "fix": lambda held: held.ending_template,
+            "confirm": lambda held: held.unconfirmed,
+            "weights": lambda held: len(held.sources) > 1,
+        }
+        if action in needs and (profile is None or not needs[action](profile)):
             return False
-        if action == "bad_rows" and (profile is None or not profile.bad_row_count):
+        if action == "format" and profile is None and not self._columns_seen:
             return False
         return super().check_action(action, parameters)
+
+    @property
+    def _rows_shown(self) -> DataSet | None:
+        """Rows that can be looked at: all of them, or those of the first look."""
+        look = self.state.first_look
+        return self.state.dataset or (look.dataset if look else None)
+
+    @property
+    def _columns_seen(self) -> tuple[str, ...]:
+        """Columns of rows that were not taken as they are."""
+        return getattr(self.state.errors.get(Step.DATA), "columns", ())
 
     # The sample
 
@@ -213,7 +204,7 @@ class DataScreen(StepScreen):
 
     @on(Sampled)
     def _sampled(self, message: Sampled) -> None:
-        if message.dataset is not self.state.dataset:
+        if message.dataset is not self._rows_shown:
             return
         self._sample = message.sample
         if message.sample is None:
@@ -223,12 +214,11 @@ class DataScreen(StepScreen):
             self._draw_sample(message.sample)
 
     def _draw_sample(self, sample: Sample) -> None:
-        dataset = self.state.dataset
+        dataset = self._rows_shown
         total = count(len(dataset)) if dataset else "?"
         box = self.query_one("#sample")
-        box.border_title = (
-            f"sample {count(sample.row + 1)} of {total}, line {sample.line}, {count(sample.length)} tokens"
-        )
+        line = f", line {sample.line}" if sample.line else ""
+        box.border_title = f"sample {count(sample.row + 1)} of {total}{line}, {count(sample.length)} tokens"
         cut = sample.length - self.state.length
         odd = dataset.findings(sample.row) if dataset else ()
         legend = clean(f"! {odd[0]}") if odd else "highlighted: the loss sees it"
@@ -238,9 +228,9 @@ class DataScreen(StepScreen):
         self.query_one("#sample-scroll").scroll_home(animate=False)
 
     def _go_to_row(self, index: int) -> None:
-        if self.state.dataset is not None:
-            self._row = index % len(self.state.dataset)
-            self._show_sample(self.state.dataset, self.state.length)
+        if (dataset := self._rows_shown) is not None:
+            self._row = index % len(dataset)
+            self._show_sample(dataset, self.state.length)
 
     def action_sample(self, by: int) -> None:
         """Show the next or the previous row."""
@@ -248,13 +238,13 @@ class DataScreen(StepScreen):
 
     def action_random(self) -> None:
         """Show any row."""
-        if self.state.dataset is not None:
-            self._go_to_row(random.randrange(len(self.state.dataset)))
+        if (dataset := self._rows_shown) is not None:
+            self._go_to_row(random.randrange(len(dataset)))
 
     def action_longest(self) -> None:
         """Show the row with most tokens."""
-        if self.state.dataset is not None:
-            self._go_to_row(self.state.dataset.longest(1)[0])
+        if (dataset := self._rows_shown) is not None:
+            self._go_to_row(dataset.longest(1)[0])
 
     def action_finding(self, by: int) -> None:
         """Show the next row that something is odd about, or the one before."""
@@ -332,7 +322,8 @@ class DataScreen(StepScreen):
     def _open(self, paths: Sequence[str]) -> None:
         self._row = 0
         self.query_one("#profile-rows").focus()
-        self.wizard.flow.open_data(train=absolute(paths), format=None, columns=None, skip_bad_rows=None)
+        train = with_settings(absolute(paths), self.state.data.get("train") or [])
+        self.wizard.flow.open_data(train=train, format=None, columns=None, skip_bad_rows=None)
 
     def action_format(self) -> None:
         """Say by hand what the columns are."""
@@ -340,6 +331,28 @@ class DataScreen(StepScreen):
 
         if self.state.dataset is not None:
             ask_format(self.wizard, self.state.dataset.profile)
+        elif self._columns_seen:
+            ask_format(self.wizard, None, self._columns_seen)
+
+    def action_fix(self) -> None:
+        """Use a template with which the end-of-turn token is trained."""
+        if self.state.dataset is not None:
+            self.wizard.flow.open_data(template=self.state.dataset.profile.ending_template)
+
+    def action_confirm(self) -> None:
+        """The columns that were taken for question and answer are those."""
+        if self.state.dataset is not None:
+            profile = self.state.dataset.profile
+            self.wizard.flow.open_data(train=confirmed(profile, list(self.state.data["train"])))
+
+    def action_weights(self) -> None:
+        """Say how often each data set's rows are taken."""
+        if self.state.dataset is not None:
+            ask_weight(self.wizard, self.state.dataset.profile)
+
+    def action_known(self) -> None:
+        """Choose a well-known data set of the hub."""
+        ask_known(self.wizard)
 
     def action_bad_rows(self) -> None:
         """List the bad rows; leave them out or take them back."""
@@ -365,7 +378,7 @@ class DataScreen(StepScreen):
 def _waiting_for(state: WizardState) -> str:
     if state.data.get("train") and state.model is None:
         return "the rows are read when a model is chosen: 2"
-    return "no data yet: type a path above, or ctrl+o browses"
+    return "no data yet: type a path or a hub id above · ctrl+o browses files · H lists well-known data sets"
 
 
 def _title(files: Sequence[Path]) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recommender.data.packing import packing, strategy_for
+from recommender.steps import packs
 from recommender.units import count, duration, percent
 from tui.clean import clean
+from tui.screens.data_sets import source_rows
 from tui.widgets.histogram import histogram
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
     from recommender.data.profile import BadRow, DataProfile
     from tui.state import Progress
 
@@ -48,8 +52,16 @@ def next_length(length: int, by: int, context: int | None) -> int:
     return next((step for step in reversed(steps) if step < length), length)
 
 
-def summary(profile: DataProfile, max_length: int, width: int) -> list[Row]:
-    """Did it understand my file, will the model learn the answers, what does the limit cut."""
+def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneConfig | None = None) -> list[Row]:
+    """Did it understand my file, will the model learn the answers, what does the limit cut.
+
+    Args:
+        profile: The data.
+        max_length: The limit.
+        width: Cells.
+        plan: The configuration that is planned, for its batch and packing.
+    """
+    split = plan is not None and packs(plan) and strategy_for(profile) == "bfd_split"
     columns = ", ".join(
         clean(f"{column}" if role == column else f"{role}={column}") for role, column in profile.columns.items()
     )
@@ -62,19 +74,31 @@ def summary(profile: DataProfile, max_length: int, width: int) -> list[Row]:
             indent=2,
         ),
         row((clean(profile.shape_reason), "quiet"), indent=2),
-        _lengths(profile),
+        *source_rows(profile, width),
+        *_lengths(profile, width),
         *histogram(profile, max_length, width),
-        _cut(profile, max_length),
+        _split(profile, max_length) if split else _cut(profile, max_length),
         _trained(profile, max_length),
+        *_template(profile),
     ]  # fmt: skip
-    return [*rows, *_judgements(profile, max_length)]
+    judged = _judgements(profile, max_length, split=split)
+    stops = [line for line in judged if line.plain.startswith("✗")]
+    others = [line for line in judged if not line.plain.startswith("✗")]
+    return [*stops, *rows, *others, *_packing(profile, max_length, plan)]
 
 
-def _lengths(profile: DataProfile) -> Row:
-    sure = "" if profile.tokenizer == "exact" else "  estimated from bytes: no tokenizer here"
-    shown = [("p50", profile.quantile(0.5)), ("p90", profile.quantile(0.9)), ("p99", profile.quantile(0.99))]
+def _lengths(profile: DataProfile, width: int) -> list[Row]:
+    """Quantiles, and the total on the same line where there is room."""
+    shown = [(f"p{round(100 * q)}", profile.quantile(q)) for q in (0.5, 0.9, 0.95, 0.99)]
     told = " · ".join(f"{name} {count(value)}" for name, value in [*shown, ("max", profile.longest)])
-    return row(("tokens  ", "label"), (told, "bright"), (sure, "caution"), indent=8)
+    total = f"total {count(profile.total_tokens)}"
+    if len(told) + len(total) + 11 <= width:
+        lines = [row(("tokens  ", "label"), (told, "bright"), (f" · {total}", "label"), indent=8)]
+    else:
+        lines = [row(("tokens  ", "label"), (told, "bright"), indent=8), row((f"        {total}", "label"))]
+    if profile.tokenizer != "exact":
+        lines.append(row(("estimated from bytes: no tokenizer here", "caution"), indent=2))
+    return lines
 
 
 def _cut(profile: DataProfile, max_length: int) -> Row:
@@ -84,12 +108,56 @@ def _cut(profile: DataProfile, max_length: int) -> Row:
         return row(head, ("nothing", "good"), ("  every row is kept whole", "label"), indent=2)  # type: ignore[arg-type]
     lost = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
     share = rows / profile.rows if profile.rows else 0.0
+    trained = profile.trained_tokens
+    answers = f", {percent(1 - profile.trained_at(max_length) / trained)} of trained ones" if trained else ""
     return row(
         (f"cut at {count(max_length)}: ", "label"),
         (f"{count(rows)} rows ({percent(share)})", "bright"),
-        (f", {percent(lost)} of tokens", "label"),
+        (f", {percent(lost)} of tokens{answers}", "label"),
         indent=2,
     )
+
+
+def _split(profile: DataProfile, max_length: int) -> Row:
+    rows = profile.rows_cut(max_length)
+    return row(
+        (f"split at {count(max_length)}: ", "label"),
+        (f"{count(rows)} rows", "bright"),
+        (", which are packed in parts: nothing is cut", "label"),
+        indent=2,
+    )
+
+
+def _template(profile: DataProfile) -> list[Row]:
+    """Which template is used, and how long conversations are."""
+    if profile.template in {"", "none"}:
+        return []
+    named = "the model's own" if profile.template == "model" else clean(profile.template)
+    most = profile.turns_most
+    turns = f" · turns p50 {profile.turns_median} · max {most}" if most else ""
+    return [row(("template: ", "label"), (named, "bright"), (turns, "label"), indent=2)]
+
+
+def _packing(profile: DataProfile, max_length: int, plan: FinetuneConfig | None) -> list[Row]:
+    """What packing would do at the planned batch: padding, steps, rows of a step."""
+    if plan is None or not profile.rows or profile.tokenizer == "assumed":
+        return []
+    training = plan.training
+    found = packing(profile, max_length, training.per_device_train_batch_size)
+    batch = training.effective_batch_size
+    on = "packed" if packs(plan) else "if packed"
+    how = "longer rows are split, nothing is lost" if found.strategy == "bfd_split" else "rows stay whole"
+    padded, packed = max(1, -(-profile.rows // batch)), max(1, -(-found.sequences // batch))
+    return [
+        row(
+            (f"{on}: ", "label"),
+            (f"padding {percent(found.padding_share)} → {percent(found.empty_share)}", "bright"),
+            (f", {count(padded)} → {count(packed)} steps an epoch", "label"),
+            (f" of about {count(batch * found.rows_in_sequence)} rows", "label"),
+            (f"  {found.strategy}: {how}", "quiet"),
+            indent=2,
+        )
+    ]
 
 
 def _trained(profile: DataProfile, max_length: int) -> Row:
@@ -106,8 +174,13 @@ def _trained(profile: DataProfile, max_length: int) -> Row:
     )
 
 
-def _judgements(profile: DataProfile, max_length: int) -> list[Row]:
+def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[Row]:
     rows = [row(("✗ ", "bad"), (clean(stop), "plain"), indent=2) for stop in profile.stops_at(max_length)]
+    if profile.ending_template:
+        offer = f"F uses the template {profile.ending_template}, which ends each answer"
+        rows.append(row(("✗ ", "bad"), ("→ ", "accent"), (offer, "bright"), indent=4))
+    if profile.unconfirmed:
+        rows.append(row(("? ", "caution"), ("C confirms the columns, f corrects them", "bright"), indent=2))
     end = f" ({clean(profile.end_of_turn)})" if profile.end_of_turn else ""
     if profile.trains_end_of_turn is True:
         rows.append(row(("✓ ", "good"), f"the end-of-turn token is trained{end}", indent=2))
@@ -124,7 +197,9 @@ def _judgements(profile: DataProfile, max_length: int) -> list[Row]:
         rows.append(
             row(("! ", "caution"), f"{count(profile.empty_answers)} rows of which nothing is trained", indent=2)
         )
-    rows += [row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length)]
+    rows += [
+        row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length, split=split)
+    ]
     return rows
 
 

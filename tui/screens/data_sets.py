@@ -1,0 +1,134 @@
+"""Several data sets: their weights, and well-known ones of the hub by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from presets.errors import InputError
+from recommender.units import count, percent
+from tui.clean import clean
+from tui.screens.popup import PickPopup, ValuePopup
+from tui.widgets.pick_list import Pick
+from tui.widgets.rows import Row, row
+from tui.widgets.text import cell
+
+if TYPE_CHECKING:
+    from recommender.data.profile import DataProfile, SourceFacts
+    from tui.app import WizardApp
+
+
+def source_rows(profile: DataProfile, width: int) -> list[Row]:
+    """A line for each data set where there are several."""
+    if len(profile.sources) < 2:
+        return []
+    return [source_row(source, profile.total_tokens, width) for source in profile.sources]
+
+
+def source_row(source: SourceFacts, total: int, width: int) -> Row:
+    """Name, weight, rows as they are taken, share of all tokens, shape."""
+    share = percent(source.tokens / total if total else 0.0)
+    weight = f"×{source.weight:g}"
+    figures = f"{weight:>5}  {count(source.rows):>8} rows  {share:>6} of tokens"
+    name = cell(clean(_short(source.name)), max(8, width - len(figures) - len(source.shape) - 4))
+    return row((name, "bright"), (figures, "label"), (f"  {clean(source.shape)}", "quiet"), indent=2)
+
+
+def _short(name: str) -> str:
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def ask_weight(wizard: WizardApp, profile: DataProfile) -> None:
+    """Choose one of the data sets, then type how often its rows are taken."""
+
+    def build(width: int, _wanted: str) -> list[Pick]:
+        return [
+            Pick(str(number), (source_row(source, profile.total_tokens, width),))
+            for number, source in enumerate(profile.sources)
+        ]
+
+    def chosen(key: str | None) -> None:
+        if key is None:
+            return
+        number = int(key)
+        source = profile.sources[number]
+
+        def take(text: str) -> None:
+            set_weight(wizard, number, text)
+
+        wizard.push_screen(
+            ValuePopup(
+                f"weight of {clean(_short(source.name))}",
+                f"{source.weight:g}",
+                take,
+                hint="2 takes each row twice, 0.5 every second one, 0 leaves the data set out",
+            )
+        )
+
+    wizard.push_screen(
+        PickPopup("data sets: enter changes a weight", build, width=96, height=len(profile.sources) + 3), chosen
+    )
+
+
+def set_weight(wizard: WizardApp, number: int, text: str) -> None:
+    """Take one data set's rows so often.
+
+    Raises:
+        InputError: It is no number, or nothing would be left.
+    """
+    try:
+        weight = float(text.replace(",", "."))
+    except ValueError:
+        raise InputError(f"'{text}' is not a number.") from None
+    if not 0 <= weight <= 1000:
+        raise InputError("A weight is a number from 0 to 1000.")
+    train = list(wizard.state.data["train"])
+    if weight == 0:
+        del train[number]
+    else:
+        train[number] = {**as_mapping(train[number]), "weight": weight}
+    if not train:
+        raise InputError("No data would be left.")
+    wizard.flow.open_data(train=train)
+
+
+def as_mapping(item: Any) -> dict[str, Any]:
+    """An entry of `data.train` with its keys."""
+    if isinstance(item, Mapping):
+        return dict(item)
+    return item.model_dump(exclude_none=True) if hasattr(item, "model_dump") else {"path": str(item)}
+
+
+def confirmed(profile: DataProfile, train: list[Any]) -> list[Any]:
+    """`data.train` with the columns of each data set that were only guessed."""
+    return [
+        {**as_mapping(item), "columns": dict(source.columns)} if source.unconfirmed else item
+        for item, source in zip(train, profile.sources, strict=True)
+    ]
+
+
+def ask_known(wizard: WizardApp) -> None:
+    """Choose a well-known data set of the hub; it is fetched."""
+    from presets.datasets import load_datasets
+
+    known = load_datasets()
+
+    def build(width: int, wanted: str) -> list[Pick]:
+        picks = []
+        for one in known:
+            facts = f"{count(one.rows):>7} rows  {one.language} · {one.licence}"
+            if wanted.lower() not in f"{one.title} {one.path} {one.about} {one.language}".lower():
+                continue
+            head = row((cell(one.title, 22), "bright"), (cell(one.path, max(10, width - 22 - len(facts) - 2)), "label"))
+            picks.append(Pick(one.path, (Row((*head.parts, (facts, "label"))), row((f"  {one.about}", "quiet")))))
+        return picks
+
+    def chosen(path: str | None) -> None:
+        if path is not None:
+            source = next(one.source for one in known if one.path == path)
+            wizard.flow.open_data(train=[source], format=None, columns=None, skip_bad_rows=None)
+
+    wizard.push_screen(
+        PickPopup("data sets of the hub", build, filtered=True, width=104, note="enter fetches it · esc closes"), chosen
+    )
