@@ -13,6 +13,7 @@ from itertools import product
 
 from benchmarks.pairs import CARDS, MODELS
 from presets.errors import WizardError
+from recommender.config.edit import replace
 from recommender.data.synthetic import synthetic_profile
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.reader import read_model
@@ -43,20 +44,24 @@ def main() -> int:
         if plan.estimate.fits != "yes":
             print(f"{label} {plan.estimate.fits}: nothing is recommended", flush=True)
             continue
+        # The trace does not follow checkpoints to host memory: without that a plan needs more, which is held instead.
+        offloads = plan.config.training.activation_offloading
+        config = replace(plan.config, {"training.activation_offloading": False})
         try:
-            found = trace(plan.config, plan.model, plan.device, plan.data)
+            found = trace(config, plan.model, plan.device, plan.data)
         except WizardError as problem:
             refused += 1
             print(f"{label} cannot be traced: {problem.message}", flush=True)
             continue
         traced += 1
         formula, exact = plan.estimate.peak.process_bytes, found.peak.process_bytes
-        worst = max(worst, abs(formula / exact - 1))
+        worst = worst if offloads else max(worst, abs(formula / exact - 1))
         too_much = exact > plan.estimate.free_bytes
         over += too_much
         print(
             f"{label} formula {gib(formula):>9s} trace {gib(exact):>9s} ({formula / exact - 1:+.1%}) of "
-            f"{gib(plan.estimate.free_bytes)} free{' OVER' if too_much else ''}",
+            f"{gib(plan.estimate.free_bytes)} free{' without its offloading' if offloads else ''}"
+            f"{' OVER' if too_much else ''}",
             flush=True,
         )
     print(f"{traced} plans traced, {over} over their card's memory; formula within {worst:.1%} of the trace")
