@@ -26,7 +26,7 @@ from typing import Any
 
 import platformdirs
 
-from benchmarks.contest_table import GRID, Row, check, load, show
+from benchmarks.contest_table import GRID, SEEDS, Row, check, load, show
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.edit import flatten, replace
 from recommender.config.schema import Data, FinetuneConfig
@@ -40,7 +40,6 @@ from recommender.steps import plan_steps
 from trainer.demo_model import ensure_demo_model
 from trainer.tryout import Result, Trial, run_trials
 
-SEEDS = (1, 2)
 TRAINED_TOKENS = 20_000
 HELD_OUT = 48
 LONGEST = 768

@@ -24,13 +24,13 @@ CPU = Device(kind="cpu", name="CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30
 needs_model = pytest.mark.skipif(not MODEL.is_dir(), reason="the demo model is not converted here")
 
 
-def row(who: str, loss: float, seed: int = 1) -> Row:
-    return Row("set", seed, who, loss, 2.0, 60.0, 30, 120, 48, 20_000, "abc", {"training.learning_rate": 1e-4})
+def row(who: str, loss: float, seed: int = 1, data: str = "set") -> Row:
+    return Row(data, seed, who, loss, 2.0, 60.0, 30, 120, 48, 20_000, "abc", {"training.learning_rate": 1e-4})
 
 
 def finished(ours: float, others: float, grid: float) -> list[Row]:
     losses = {"ours": ours, **dict.fromkeys(OTHERS, others), **dict.fromkeys(grid_names(), grid)}
-    return [row(who, loss, seed) for seed in (1, 2) for who, loss in losses.items()]
+    return [row(who, loss, seed, data) for data in ("a", "b") for seed in (1, 2) for who, loss in losses.items()]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,8 @@ def test_limits(ours: float, others: float, grid: float, held: bool) -> None:
 
 def test_a_missing_run_is_a_miss() -> None:
     assert not check(finished(1.0, 1.1, 1.0)[:-1])
+    assert not check([one for one in finished(1.0, 1.1, 1.0) if one.data == "a"])
+    assert not check([one for one in finished(1.0, 1.1, 1.0) if one.seed == 1])
     assert not check([])
 
 
