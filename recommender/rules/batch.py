@@ -105,7 +105,8 @@ def _why_effective(context: Context, effective: int) -> str:
     if each > 1:
         return (
             f"A packed sequence holds about {small(round(each, 1))} rows, so {effective} of them are about "
-            f"{count(effective * each)} rows; {count(steps)} steps."
+            f"{count(effective * each)} rows, {count(_trained_in(context, effective * each))} trained tokens a step; "
+            f"{count(steps)} steps."
         )
     if rows is None:
         return f"{effective} is where most published LoRA runs are."
@@ -117,6 +118,13 @@ def _why_effective(context: Context, effective: int) -> str:
         f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {count(rows)} rows{times}; "
         f"{effective} gives {count(steps)}."
     )
+
+
+def _trained_in(context: Context, rows: float) -> int:
+    """Trained tokens of so many rows on average."""
+    if context.data is None or not context.data.rows:
+        return 0
+    return round(rows * context.data.trained_at(context.config.data.max_length) / context.data.rows)
 
 
 def _why_micro(context: Context, effective: int) -> str:

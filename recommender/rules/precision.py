@@ -66,7 +66,7 @@ def tf32(context: Context) -> Mapping[str, Reason]:
     device = context.device
     value = device.kind == "cuda" and device.compute_capability is not None and device.compute_capability >= (8, 0)
     if value and context.config.training.precision == "fp32":
-        why = f"{device.name} multiplies fp32 as TF32 about eight times as fast, with ten bits after the point."
+        why = f"{device.name} multiplies fp32 as TF32 on its tensor cores, with ten bits after the point instead of 23."
     elif value:
         why = (
             f"What is left in fp32 runs as TF32 on {device.name}; layers multiply in "

@@ -18,6 +18,9 @@ from recommender.units import count, small
 
 LORA_FACTOR = 10
 """LoRA's best rate over full fine-tuning's (LoRA Without Regret: 9.8 on average)."""
+TINKER_BASE, TINKER_WIDTH = 5e-5, 2000
+TINKER_EXPONENTS: Mapping[str, float] = {"llama": 0.781, "qwen": 0.0775}
+"""tinker-cookbook, hyperparam_utils.get_lr."""
 SWEPT_STEPS = 780
 SHORT_EXPONENT = 0.2
 """How the rate rises in runs shorter than the sweep's: in runs of about 100 steps LoRA's best rate is 15 rather than 10
@@ -94,11 +97,21 @@ def rate(context: Context) -> Mapping[str, Reason]:
             evidence=_evidence(row),
             others="The Unsloth guide starts at 2e-4; LLaMA-Factory's default is 5e-5 and its newcomer recipe 1e-4; "
             "TRL's default is 2e-5; the QLoRA paper 2e-4 up to 13B and 1e-4 from 33B; the LoRA hyperparameter guide "
-            "1e-4 to 5e-5; the Tinker formula 5e-5 × 10 × (2000 / width)^p, without the rank.",
+            f"1e-4 to 5e-5; {_tinker(model)}.",
             costs=f"none. Settle it on your own rows: lora-wizard try CONFIG --set training.learning_rate="
             f"{','.join(small(each) for each in to_try(value))} --steps 50",
         )
     }
+
+
+def _tinker(model: ModelSpec) -> str:
+    """What the formula of the sweep's own authors gives, which knows neither rank nor batch."""
+    exponent = TINKER_EXPONENTS.get(sweep_family(model))
+    formula = f"the Tinker formula {small(TINKER_BASE)} × {LORA_FACTOR} × ({TINKER_WIDTH} / "
+    if exponent is None:
+        return f"{formula}width)^p has no published exponent for this family"
+    value = TINKER_BASE * LORA_FACTOR * (TINKER_WIDTH / model.hidden_size) ** exponent
+    return f"{formula}{model.hidden_size})^{exponent:g} gives {small(two_digits(value))}, without rank and batch"
 
 
 def to_try(rate: float) -> tuple[float, float, float]:

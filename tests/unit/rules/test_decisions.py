@@ -88,7 +88,9 @@ def test_packed_sequences_are_counted_by_the_rows_in_them() -> None:
     rows_in_one = plan.config.data.max_length * EXAMPLE.rows / EXAMPLE.tokens_at(plan.config.data.max_length)
     assert plan.config.training.attn_implementation == "flash_attention_2"
     assert 16 / 2**0.5 <= plan.config.training.effective_batch_size * rows_in_one <= 16 * 2**0.5
-    assert "packed sequence" in plan.reasons["training.gradient_accumulation_steps"].why
+    reason = plan.reasons["training.gradient_accumulation_steps"].why
+    assert "packed sequence" in reason
+    assert "trained tokens a step" in reason
 
 
 def test_splits_are_powers_of_two() -> None:

@@ -120,3 +120,9 @@ def test_the_batch_counts_rows_where_sequences_are_packed() -> None:
         LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", with_values(config, {"data.packing": False}), never
     )
     assert rate(packed)["training.learning_rate"].value > 1.5 * rate(loose)["training.learning_rate"].value
+
+
+def test_the_tinker_formula_is_worked_out_beside_ours() -> None:
+    assert "(2000 / 4096)^0.781 gives 2.9e-4" in advise(LLAMA_8B).others
+    assert "(2000 / 3584)^0.0775 gives 4.8e-4" in advise(model("qwen2.5-7b-instruct")).others
+    assert "no published exponent for this family" in advise(model("mistral-7b-instruct-v0.3")).others
