@@ -16,6 +16,8 @@ from tui.widgets.ticks import short
 if TYPE_CHECKING:
     from trainer.reader import EvalPoint, Snapshot
 
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM accepts as --max-lora-rank (vllm/config/lora.py)."""
 LOG_LINES = 12
 """How many of the log's last lines stand under a failure."""
 
@@ -210,10 +212,36 @@ def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
     if adapter_path(snapshot) is not None and snapshot.config.get("method") != "full":
         rows.append(_command(f"lora-wizard chat {run}", "asks base and tuned model the same"))
         rows.append(_command(f"lora-wizard merge {run} -o DIR", "makes one model of both"))
+    rows += [_command(command, does) for command, does in serving(snapshot)]
     rows.append(_command("lora-wizard runs", "lists every run"))
     if snapshot.status == "finished" and (change := _advice(snapshot)):
         rows.append(row("  ", (change, "plain"), indent=2))
     return rows
+
+
+def serving(snapshot: Snapshot) -> Sequence[tuple[str, str]]:
+    """What to do with the result elsewhere: each command with what it does; none while there is no result."""
+    result = adapter_path(snapshot)
+    if result is None:
+        return ()
+    name, path = clean(snapshot.run_id), clean(str(result))
+    push = (f"hf upload YOUR-NAME/{name} {path}", "pushes it to the hub")
+    if snapshot.config.get("method") == "full":
+        return (f"vllm serve {path}", "serves it"), push
+    base, rank = clean(str(snapshot.config.get("model") or "BASE")), _rank(snapshot)
+    return (
+        (f"vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned={path}", "serves it"),
+        (f"python convert_lora_to_gguf.py {path}", "makes it llama.cpp's"),
+        push,
+    )
+
+
+def _rank(snapshot: Snapshot) -> int:
+    """The adapter's rank as vLLM takes it: one of those that it has room for."""
+    lora = snapshot.config.get("lora")
+    rank = lora.get("r") if isinstance(lora, dict) else None
+    wanted = rank if isinstance(rank, int) else 16
+    return next((size for size in VLLM_RANKS if size >= wanted), VLLM_RANKS[-1])
 
 
 def _command(command: str, does: str) -> Row:

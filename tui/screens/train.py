@@ -91,6 +91,9 @@ class TrainScreen(CurveKeys, RequestKeys):
     #ending { height: 1fr; display: none; }
     Deck { height: 18%; min-height: 7; }
     Curve { height: 1fr; }
+    TrainScreen.-trouble #now { height: 1fr; }
+    TrainScreen.-trouble #doctor { height: auto; max-height: 60%; }
+    TrainScreen.-trouble #doctor Rows { height: auto; }
     TrainScreen.-ended #right { width: 1fr; }
     TrainScreen.-ended #now, TrainScreen.-ended #doctor, TrainScreen.-ended #minor { display: none; }
     TrainScreen.-ended #ending { display: block; }

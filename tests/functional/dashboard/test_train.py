@@ -142,6 +142,10 @@ async def test_the_end_is_a_summary(make: Make, size: tuple[int, int]) -> None:
     assert "LoRA is a radio technology." in told
     assert "Short answer: LoRA trains two small matrices." in told
     assert "lora-wizard runs" in told
+    base = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert f"vllm serve {base} --enable-lora --max-lora-rank 16 --lora-modules tuned={made.path / 'adapter'}" in told
+    assert f"convert_lora_to_gguf.py {made.path / 'adapter'}" in told
+    assert f"hf upload YOUR-NAME/{made.path.name} {made.path / 'adapter'}" in told
 
 
 async def test_a_run_that_ends_while_it_is_watched_becomes_its_summary(make: Make) -> None:
