@@ -34,13 +34,17 @@ def kind(row: Row) -> str:
 
 def fit_share(rows: Sequence[Row]) -> float:
     """The share with the least sum of absolute relative errors of process memory: a weighted median."""
-    pairs = sorted(((row.process - fixed(row)) / pool(row), pool(row) / row.process) for row in rows)
+    return weighted_median([((row.process - fixed(row)) / pool(row), pool(row) / row.process) for row in rows])
+
+
+def weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
+    """The value at half of all weight, of (value, weight)."""
     half, so_far = sum(weight for _, weight in pairs) / 2, 0.0
-    for share, weight in pairs:
+    for value, weight in sorted(pairs):
         so_far += weight
         if so_far >= half:
-            return share
-    raise ValueError("no rows to fit")
+            return value
+    raise ValueError("nothing to fit")
 
 
 def fit(rows: Sequence[Row]) -> Mapping[str, float]:

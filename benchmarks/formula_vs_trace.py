@@ -1,8 +1,10 @@
-"""Hold the formula against the trace: `python -m benchmarks.formula_vs_trace [N] [--rows] [--full]`.
+"""Hold the formula against the trace: `python -m benchmarks.formula_vs_trace [N] [--rows] [--full] [--experts]`.
 
 N random configurations (150 where none is given) over eight architectures of 2 to 4 layers; with --full, ten catalogue
-models at full depth too. The two tiers share no arithmetic, so what they agree on is not one tier's mistake. Exit 1
-when a limit is missed. Runs in this process, with torch.
+models at full depth too, with --experts mixtures of experts of three layers. The two tiers share no arithmetic, so what
+they agree on is not one tier's mistake. Exit 1 when a limit is missed. Prints too what the simulated allocator holds
+beyond allocated memory with expandable segments, as `recommender/memory/fitted.py` has it. Runs in this process, with
+torch.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
+from benchmarks.fit_memory import weighted_median
 from presets.errors import InputError
 from presets.models import load_models
 from recommender.config.schema import FinetuneConfig
@@ -27,6 +31,18 @@ SEED = 20261121
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "olmo2", "granite")
 MEDIAN, TAIL = 0.01, 0.04
 FULL_DEPTH = 10
+EXPERTS = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 3,
+    "intermediate_size": 2048,
+    "moe_intermediate_size": 512,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "vocab_size": 32000,
+    "num_local_experts": 16,
+    "num_experts_per_tok": 4,
+}
 
 
 def random_model(pick: random.Random) -> ModelSpec:
@@ -103,8 +119,36 @@ def deep_cases() -> Iterator[Case]:
             yield make_case(config, spec, device, None, STACKS["trl"])
 
 
-def compare(case: Case) -> float:
-    """The formula's allocated bytes over the trace's, less one.
+def expert_cases() -> Iterator[Case]:
+    """Every family of experts, in 4 and 16 bits, with and without checkpointing."""
+    device = device_from_catalogue("A100 PCIe 80GB")
+    for family in ("mixtral", "qwen3_moe", "gpt_oss", "olmoe", "granitemoe"):
+        spec = spec_from_config(EXPERTS | {"model_type": family}, family)
+        for bits, checkpointing, length in product((4, None), (True, False), (1024, 4096)):
+            config = FinetuneConfig.model_validate(
+                {
+                    "model": family,
+                    "method": "qlora" if bits else "lora",
+                    "quantization": {"bits": bits},
+                    "data": {"max_length": length, "packing": False},
+                    "training": {"gradient_checkpointing": checkpointing, "attn_implementation": "eager"},
+                }
+            )
+            yield make_case(config, spec, device, None, STACKS["trl"])
+
+
+def held_share(cases: list[tuple[Case, dict[str, Any]]], *, eager: bool) -> float:
+    """Reserved beyond allocated memory, as a share of activations and loss: a weighted median, as in `fit_memory`."""
+    pairs = []
+    for case, traced in cases:
+        if case.stack.expandable_segments and (case.config.training.attn_implementation == "eager") == eager:
+            moving = traced["parts"].get("activations", 0) + traced["parts"].get("loss", 0)
+            pairs.append(((traced["reserved"] - traced["allocated"]) / moving, moving / traced["allocated"]))
+    return weighted_median(pairs)
+
+
+def compare(case: Case) -> tuple[float, dict[str, Any]]:
+    """The formula's allocated bytes over the trace's, less one; and the trace's answer.
 
     Raises:
         InputError: It does not trace.
@@ -118,7 +162,7 @@ def compare(case: Case) -> float:
             """Nothing."""
 
     traced = trace_order(make_order(case, architecture_of(case.model)), Silent())
-    return float(price(case).allocated / traced["allocated"] - 1)
+    return float(price(case).allocated / traced["allocated"] - 1), traced
 
 
 def label(case: Case) -> str:
@@ -135,19 +179,26 @@ def main() -> int:
     """Print the table; 1 when a limit is missed."""
     count = next((int(word) for word in sys.argv[1:] if word.isdigit()), 150)
     cases = [*random_cases(count), *(deep_cases() if "--full" in sys.argv else ())]
+    cases += expert_cases() if "--experts" in sys.argv else ()
     errors: list[float] = []
+    answers: list[tuple[Case, dict[str, Any]]] = []
     for case in cases:
         try:
-            error = compare(case)
+            error, traced = compare(case)
         except InputError as refused:
             print(f"{label(case):120s} refused: {refused.message}", flush=True)
             continue
         errors.append(abs(error))
+        answers.append((case, traced))
         if "--rows" in sys.argv:
             print(f"{label(case):120s} {error:+7.2%}", flush=True)
     errors.sort()
     median, tail = errors[len(errors) // 2], errors[min(len(errors) - 1, int(0.95 * len(errors)))]
     print(f"formula against trace, {len(errors)} configurations: median {median:.2%}, 95th percentile {tail:.2%}")
+    shares = ", ".join(
+        f"{'scores' if eager else 'plain'} {held_share(answers, eager=eager):.3f}" for eager in (False, True)
+    )
+    print(f"held by expandable segments beyond allocated, share of activations and loss: {shares}")
     return int(median > MEDIAN or tail > TAIL)
 
 

@@ -42,8 +42,9 @@ SPREAD: Mapping[str, Spread] = {
 row was measured with expandable segments: that interval joins the formula's own error (1.4 %, worst 3 %) and what is
 not known of the context and the allocator. The CPU's is of this project's own measurements: docs/memory.md."""
 
-EXPANDABLE_SHARE = 0.02
-"""Of allocated memory, held beside it with expandable segments: pages of 2 MiB, and free pages between live blocks."""
+EXPANDABLE: Mapping[ResidueKind, float] = {"plain": 0.075, "scores": 0.14}
+"""Share of a step's activations and loss that is held beside them with expandable segments: pages of 2 and 20 MiB, and
+free pages between live blocks. Of the trace's simulated allocator: `python -m benchmarks.formula_vs_trace`."""
 
 CONTEXT_MIB = {7: 140.875, 8: 450, 9: 520, 10: 600, 12: 600}
 """CUDA context by major compute capability. 7: measured in every T4 row. The others are not measured here: what

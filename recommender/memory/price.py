@@ -55,7 +55,7 @@ def price(case: Case) -> Price:
     if worst.initialisation:
         parts["initialisation"] = worst.initialisation
     allocated = sum(parts.values())
-    parts["allocator"] = reserved_beyond(case, allocated, pools(case, cost))
+    parts["allocator"] = reserved_beyond(case, worst.activations + worst.loss, pools(case, cost))
     reserved = allocated + parts["allocator"]
     parts["context"] = context_bytes(case)
     resident = weights + adapter + on_device + workspace

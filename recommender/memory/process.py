@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recommender.memory.case import FP32, Case
-from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE_SHARE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
+from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
 
 HOPPER = (9, 0)
 FIRST_FLASH = (8, 0)
@@ -35,16 +35,23 @@ def workspace_bytes(case: Case) -> int:
     return 2 * (32 * MIB if capability(case) >= HOPPER else 8 * MIB + 128 * 1024)
 
 
-def reserved_beyond(case: Case, allocated: int, pools: Pools) -> int:
+def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
     """What the allocator holds beyond what it has handed out.
 
-    With expandable segments little more than rounding to pages of 2 MiB. Without them, cached blocks that the other
-    phase of the step, or a batch of another length, cannot use: a fitted share of a pool.
+    With expandable segments pages that are free between live blocks: a share of what comes and goes in a step, more
+    of score matrices than of smaller blocks. Without them, cached blocks that the other phase of the step, or a batch
+    of another length, cannot use: a fitted share of a pool.
+
+    Args:
+        case: What is priced.
+        moving: Bytes of activations and loss at the worst moment.
+        pools: What the loss and a layer take and give back.
     """
     if case.on_cpu:
         return 0
     if case.stack.expandable_segments:
-        return round(EXPANDABLE_SHARE * allocated)
+        eager = case.config.training.attn_implementation == "eager"
+        return round(EXPANDABLE["scores" if eager else "plain"] * moving)
     return round(residue_share(case) * residue_pool(case, pools))
 
 
