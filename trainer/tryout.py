@@ -29,8 +29,27 @@ if TYPE_CHECKING:
 MOST = 32
 """Trials beyond which a list of values is likely to be a slip."""
 LOOK_SECONDS = 0.2
-_FIXED = ("training.max_steps", "training.num_train_epochs", "run.name", "model", "data.train", "data.eval")
-"""Keys that would make held-out losses incomparable, or that this command sets itself."""
+_LENGTH = "--steps sets the length."
+_SAME_ROWS = "It decides what the held-out loss is taken over; compare two data sets by two runs."
+_FIXED: Mapping[str, str] = {
+    "training.max_steps": _LENGTH,
+    "training.num_train_epochs": _LENGTH,
+    "run.name": "Each trial has its own.",
+    "run.eval_steps": "Each trial is evaluated before and after.",
+    "run.save_steps": "Trials are saved halfway and at the end.",
+    "model": "Losses of two models are over different tokens.",
+    "training.seed": "It also draws the held-out rows.",
+    "training.per_device_train_batch_size": "Held-out loss is a mean over micro-batches of this size: vary "
+    "training.gradient_accumulation_steps, which makes the effective batch.",
+    **dict.fromkeys(
+        (
+            "data.train", "data.eval", "data.eval_fraction", "data.format", "data.template", "data.columns",
+            "data.max_length", "data.train_on", "data.skip_bad_rows",
+        ),
+        _SAME_ROWS,
+    ),
+}  # fmt: skip
+"""Keys that would make held-out losses incomparable, or that this command sets itself, and why."""
 
 PlanDocument = Callable[["FinetuneConfig"], Mapping[str, Any]]
 Note = Callable[[str], None]
@@ -115,7 +134,7 @@ def _choice(text: str) -> tuple[str, list[Any]]:
     parsed = [parse_assignment(f"{name}={value.strip()}") for value in _split(values)]
     key = parsed[0][0]
     if key in _FIXED:
-        raise InputError(f"{key} cannot be tried: the losses would not compare.", remedy="--steps sets the length.")
+        raise InputError(f"{key} cannot be tried: the losses would not compare.", remedy=_FIXED[key])
     return key, [value for _, value in parsed]
 
 

@@ -44,12 +44,16 @@ def test_without_values_three_learning_rates_are_compared(make_config: MakeConfi
         (["learning_rat=1,2"], "learning_rat"),
         (["learning_rate=1e-4,fast"], "learning_rate"),
         (["max_steps=10,20"], "cannot be tried"),
-        ([f"seed={','.join(map(str, range(40)))}"], "40 trials"),
+        ([f"r={','.join(map(str, range(1, 41)))}"], "40 trials"),
+        (["seed=1,2"], "draws the held-out rows"),
+        (["per_device_train_batch_size=1,2"], "mean over micro-batches"),
+        (["max_length=64,128"], "taken over"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(make_config: MakeConfig, choices: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError) as caught:
         trials(make_config(), choices, 5)
+    assert said in str(caught.value)
 
 
 def test_without_held_out_rows_there_is_no_ranking(make_config: MakeConfig) -> None:
