@@ -378,6 +378,8 @@ class DataScreen(NearSearch):
 def _waiting_for(state: WizardState) -> str:
     if state.data.get("train") and state.model is None:
         return "the rows are read when a model is chosen: 2"
+    if getattr(state.errors.get(Step.DATA), "columns", ()):
+        return "f says by hand what the rows are: their shape, and which column is what"
     return "no data yet: type a path or a hub id above · ctrl+o browses files · H lists well-known data sets"
 
 

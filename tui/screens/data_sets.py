@@ -30,7 +30,8 @@ def source_row(source: SourceFacts, total: int, width: int) -> Row:
     """Name, weight, rows as they are taken, share of all tokens, shape."""
     share = percent(source.tokens / total if total else 0.0)
     weight = f"×{source.weight:g}"
-    figures = f"{weight:>5}  {count(source.rows):>8} rows  {share:>6} of tokens"
+    of = " of tokens" if width >= 72 else ""
+    figures = f"{weight:>5}  {count(source.rows):>7} rows  {share:>6}{of}"
     name = cell(clean(_short(source.name)), max(8, width - len(figures) - len(source.shape) - 4))
     return row((name, "bright"), (figures, "label"), (f"  {clean(source.shape)}", "quiet"), indent=2)
 
@@ -117,7 +118,7 @@ def ask_known(wizard: WizardApp) -> None:
     def build(width: int, wanted: str) -> list[Pick]:
         picks = []
         for one in known:
-            facts = f"{count(one.rows):>7} rows  {one.language} · {one.licence}"
+            facts = f"{count(one.rows):>7} rows  " + cell(f"{one.language} · {one.licence}", 26)
             if wanted.lower() not in f"{one.title} {one.path} {one.about} {one.language}".lower():
                 continue
             head = row((cell(one.title, 22), "bright"), (cell(one.path, max(10, width - 22 - len(facts) - 2)), "label"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recommender.data.packing import packing, strategy_for
 from recommender.steps import packs
-from recommender.units import count, duration, percent
+from recommender.units import count, duration, percent, rate
 from tui.clean import clean
 from tui.screens.data_sets import source_rows
 from tui.widgets.histogram import histogram
@@ -210,7 +210,10 @@ def progress_rows(progress: Progress, width: int) -> list[Row]:
     share = min(1.0, progress.done / progress.total)
     cells = max(10, min(40, width - 4))
     full = round(share * cells)
-    left = f" · about {duration(progress.seconds_left)} left" if progress.seconds_left else ""
+    left = ""
+    if progress.seconds_left:
+        speed = (progress.total - progress.done) / progress.seconds_left
+        left = f" · {rate(speed, 'rows/s')} · about {duration(progress.seconds_left)} left"
     return [
         row((clean(progress.what), "bright")),
         row(("█" * full, "accent"), ("─" * (cells - full), "quiet"), (f"  {percent(share)}", "bright")),

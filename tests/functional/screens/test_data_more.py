@@ -1,0 +1,197 @@
+"""The Data screen where data is large, several, guessed, refused, repeated, or ends its answers with nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from threading import Event
+from typing import Any
+
+import pytest
+
+from recommender.config.schema import Data, FinetuneConfig
+from recommender.data import cache, first_look, load
+from recommender.data.dataset import DataSet
+from recommender.model.spec import ModelSpec
+from tests.fixtures.vocabularies import spec_for, write_vocabulary
+from tests.functional.screens.made import LLAMA, MadeServices
+from tests.functional.screens.seen import NARROW, WIDE, wizard
+from tests.functional.screens.test_data import opened, until_profiled
+from tests.unit.data.test_near import sentence
+from tui.screens.data_text import summary
+from tui.widgets.top_bar import Step
+
+ENDLESS = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+@pytest.fixture(autouse=True)
+def own_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_folder", lambda: tmp_path / "kept")
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def answers(count: int) -> list[dict[str, Any]]:
+    return [{"instruction": f"Ask {i}", "output": f"Say {i} " * (1 + i % 7)} for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Tokenised(MadeServices):
+    """With a model whose tokenizer is here, and with a hand on how far the reading comes."""
+
+    spec: ModelSpec | None = None
+    go_on: Event = field(default_factory=Event)
+
+    def read_model(self, name: str) -> ModelSpec:
+        return replace(self.spec, access="") if self.spec else super().read_model(name)
+
+    def profile(self, data: Mapping[str, Any], model: ModelSpec | None, told: Any, stopped: Any, first: Any) -> DataSet:
+        def looked(look: Any) -> None:
+            first(look)
+            self.go_on.wait(20)
+
+        return super().profile(data, model, told, stopped, looked)
+
+
+@pytest.fixture
+def tokenised(tmp_path: Path) -> Iterator[Tokenised]:
+    made = Tokenised(tmp_path / "runs", spec=spec_for(write_vocabulary(tmp_path / "model", stops=[2])))
+    yield made
+    made.go_on.set()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_an_estimate_is_there_first_and_the_exact_figures_replace_it(
+    tokenised: Tokenised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(load, "WORTH_IT", 1000)
+    monkeypatch.setattr(first_look, "WANTED", 100)
+    path = jsonl(tmp_path / "large.jsonl", answers(600))
+    async with wizard(tokenised, start=Step.DATA, state=opened(path), size=size) as seen:
+        await seen.sees("reading the rows", "estimate from", "drawn from everywhere", "rows (", "sample 1 of")
+        assert "p99" in seen.text and "exact duplicates" not in seen.text
+        before = seen.text
+        await seen.press("right_square_bracket")
+        await seen.sees("sample 2 of")
+        assert seen.text != before
+        tokenised.go_on.set()
+        await seen.until(lambda: seen.app.state.dataset is not None)
+        await seen.sees("600 rows", "sample 2 of 600")
+        assert "estimate from" not in seen.text
+
+
+async def test_several_data_sets_have_a_line_and_a_weight_each(services: MadeServices, tmp_path: Path) -> None:
+    paths = [jsonl(tmp_path / f"{name}.jsonl", answers(30)) for name in ("one", "two")]
+    async with wizard(services, start=Step.DATA, state={"model_name": LLAMA, "data": {"train": paths}}) as seen:
+        await until_profiled(seen)
+        assert "×1" in seen.line("one.jsonl  ") and "30 rows" in seen.line("two.jsonl  ")
+        await seen.press("W", "down", "enter")
+        await seen.sees("weight of two.jsonl")
+        await seen.press(*["backspace"] * 3, *"much", "enter")
+        await seen.sees("'much' is not a number")
+        await seen.press(*["backspace"] * 4, "3", "enter")
+        await seen.sees("90 rows", "×3", "120 rows")
+        assert seen.app.state.data["train"] == [paths[0], {"path": paths[1], "weight": 3.0}]
+        await seen.press("W", "enter")
+        await seen.sees("weight of one.jsonl")
+        await seen.press(*["backspace"] * 3, "0", "enter")
+        await seen.loses("×3")
+        assert seen.app.state.data["train"] == [{"path": paths[1], "weight": 3.0}]
+
+
+async def test_columns_that_are_guessed_are_confirmed_with_a_key(services: MadeServices, tmp_path: Path) -> None:
+    rows = [{"question": f"Ask {i}", "context": "Here", "response": f"Say {i}"} for i in range(40)]
+    async with wizard(services, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", rows))) as seen:
+        await until_profiled(seen)
+        await seen.sees("C confirms the columns", "'question' was taken for the question")
+        await seen.press("C")
+        await seen.loses("C confirms")
+        (source,) = seen.app.state.data["train"]
+        assert source["columns"] == {"instruction": "question", "input": "context", "output": "response"}
+
+
+async def test_preference_pairs_are_explained_and_taken_when_the_person_says_so(
+    services: MadeServices, tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": "Bad"} for i in range(30)]
+    async with wizard(services, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", rows))) as seen:
+        await seen.sees("holds preference pairs", "f says by hand what the rows are")
+        await seen.press("f")
+        await seen.sees("recognised by its columns")
+        await seen.press(*["down"] * 5, "enter")
+        await seen.sees("which column is 'prompt'")
+        await seen.press("down", "enter")
+        await seen.sees("which column is 'chosen'")
+        await seen.press("down", "enter")
+        await seen.sees("which column is 'system'")
+        await seen.press("enter")
+        await seen.sees("which column is 'tools'")
+        await seen.press("enter")
+        await until_profiled(seen)
+        await seen.sees("preference (prompt, chosen)", "30 rows", "Good 0")
+
+
+async def test_an_end_of_turn_that_is_not_trained_has_a_fix(tmp_path: Path) -> None:
+    spec = spec_for(write_vocabulary(tmp_path / "model", template=ENDLESS, stops=[0]))
+    made = Tokenised(tmp_path / "runs", spec=spec)
+    async with wizard(made, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", answers(30)))) as seen:
+        await until_profiled(seen)
+        await seen.sees("✗ The end-of-turn token is never", "F uses the template chatml")
+        await seen.press("F")
+        await seen.sees("✓ the end-of-turn token is trained (<|im_end|>)", "template: chatml")
+        assert seen.app.state.data["template"] == "chatml"
+
+
+async def test_near_duplicates_are_looked_for_on_demand(tokenised: Tokenised, tmp_path: Path) -> None:
+    rng = Random(3)
+    rows = [{"instruction": f"Ask {i}", "output": sentence(rng)} for i in range(40)]
+    rows[21] = {**rows[4], "output": rows[4]["output"] + " more"}
+    async with wizard(tokenised, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", rows))) as seen:
+        await until_profiled(seen)
+        assert "nearly the same" not in seen.text
+        await seen.press("D")
+        await seen.sees("1 row is nearly the same as an earlier one")
+        await seen.press("x")
+        await seen.sees("sample 22 of 40", "nearly the same as row 5")
+
+
+async def test_well_known_data_sets_are_offered_by_name(services: MadeServices) -> None:
+    async with wizard(services, start=Step.DATA, state={"model_name": LLAMA}) as seen:
+        await seen.sees("H lists well-known data sets")
+        await seen.press("escape", "H")
+        await seen.sees("Dolly", "SQL create context", "Alpaca Chinese", "CC BY-SA 3.0")
+        await seen.press(*"sql")
+        await seen.loses("Dolly")
+
+
+def test_packing_and_all_that_a_limit_cuts_are_priced(tmp_path: Path, tokenised: Tokenised) -> None:
+    def said(rows: list[dict[str, Any]], length: int, packing: bool) -> str:
+        data = Data(train=[jsonl(tmp_path / "a.jsonl", rows)], packing=packing)
+        config = FinetuneConfig.model_validate(
+            {
+                "model": "m",
+                "method": "lora",
+                "quantization": {"bits": None},
+                "data": data.model_dump(),
+                "training": {"per_device_train_batch_size": 4},
+            }
+        )
+        profile = load.profile_data(data, model=tokenised.spec).profile
+        return " ".join(line.plain for line in summary(profile, length, 100, config))
+
+    text = said(answers(200), 40, False)
+    assert "template: the model's own · turns p50 2 · max 2" in text
+    assert "of trained ones" in text and "if packed: padding" in text
+    assert "→ 1" in text and "bfd: rows stay whole" in text
+    text = said([{"text": "word " * 100}] * 30, 64, True)
+    assert "which are packed in parts: nothing is cut" in text
+    assert "bfd_split: longer rows are split, nothing is lost" in text and "of the trained tokens" not in text
