@@ -191,7 +191,7 @@ def test_packing_and_all_that_a_limit_cuts_are_priced(tmp_path: Path, tokenised:
     text = said(answers(200), 40, False)
     assert "template: the model's own · turns p50 2 · max 2" in text
     assert "of trained ones" in text and "if packed: padding" in text
-    assert "→ 1" in text and "bfd: rows stay whole" in text
+    assert "steps an epoch of about" in text and "bfd: rows stay whole" in text
     text = said([{"text": "word " * 100}] * 30, 64, True)
     assert "which are packed in parts: nothing is cut" in text
     assert "bfd_split: longer rows are split, nothing is lost" in text and "of the trained tokens" not in text
