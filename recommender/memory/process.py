@@ -52,6 +52,11 @@ def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
     if case.stack.expandable_segments:
         eager = case.config.training.attn_implementation == "eager"
         return round(EXPANDABLE["scores" if eager else "plain"] * moving)
+    return cached_beyond(case, pools)
+
+
+def cached_beyond(case: Case, pools: Pools) -> int:
+    """What segments of fixed size would hold: to say what expandable ones save."""
     return round(residue_share(case) * residue_pool(case, pools))
 
 

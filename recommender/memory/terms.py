@@ -17,7 +17,8 @@ from recommender.memory.dtypes import Dtypes
 from recommender.memory.layer import layer_cost, layer_tape
 from recommender.memory.loss import loss_terms
 from recommender.memory.moments import Moment, offloads, step_moments
-from recommender.memory.price import price
+from recommender.memory.price import pools, price
+from recommender.memory.process import cached_beyond
 from recommender.memory.stacks import find_stack
 from recommender.memory.tape import worst_of
 from recommender.memory.weights import (
@@ -27,6 +28,7 @@ from recommender.memory.weights import (
     weight_terms,
 )
 from recommender.model.spec import ModelSpec
+from recommender.units import gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +137,7 @@ def _layer(case: Case) -> Iterator[tuple[str, int]]:
 
 
 def _allocator(case: Case) -> str:
-    return "pages of expandable segments" if case.stack.expandable_segments else "cached blocks that nothing reuses"
+    if not case.stack.expandable_segments or case.on_cpu:
+        return "cached blocks that nothing reuses"
+    fixed = gib(cached_beyond(case, pools(case, layer_cost(case))))
+    return f"pages of expandable segments; others would hold about {fixed}"
