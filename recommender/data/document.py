@@ -49,6 +49,8 @@ def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
         "duplicates": profile.duplicates,
         "empty_answers": profile.empty_answers,
         "template": profile.template,
+        "turns": {"p50": profile.turns_median, "max": profile.turns_most},
+        "sources": [asdict(source) for source in profile.sources],
         "tokenizer": profile.tokenizer,
         "stops": list(profile.stops_at(max_length)),
         "warnings": list(profile.warnings_at(max_length)),

@@ -173,8 +173,8 @@ def estimate(
     """Estimate memory and time of a configuration, part by part."""
     from recommender.estimate import estimate as price
     from recommender.inverses import find_limits
-    from recommender.memory.terms import breakdown
     from recommender.machine.probe import probe
+    from recommender.memory.terms import breakdown
     from recommender.model.reader import read_model
     from tui.commands.show_plan import show_estimate, show_limits, show_terms
 
@@ -223,11 +223,12 @@ def traced(
 
 def data(
     context: typer.Context,
-    files: Annotated[list[str], typer.Argument(help="Data files or folders.", metavar="DATA...")],
+    files: Annotated[list[str], typer.Argument(help="Data files, folders or hub ids.", metavar="DATA...")],
     model: ModelOption,
     values: SetOption = None,
     row: Annotated[str, typer.Option(help="Row to show: its number from 1, longest, random or finding.")] = "1",
     ids: Annotated[bool, typer.Option("--ids", help="Show that row's token ids too.")] = False,
+    near: Annotated[bool, typer.Option("--near", help="Look for near-identical rows in a second pass.")] = False,
     json: JsonFlag = False,
 ) -> int:
     """Show what a model will learn from the data.
@@ -244,8 +245,13 @@ def data(
     section = data_section(files, assignments(values))
     progress_note(f"reading {', '.join(files)} …")
     dataset = profile_data(section, model=spec)
+    if near:
+        from recommender.data.near import near_duplicates
+
+        dataset.near = near_duplicates(dataset)
     if json:
-        print_json(document(dataset.profile, section.max_length))
+        found = {"near_duplicates": len(dataset.near)} if near else {}
+        print_json(document(dataset.profile, section.max_length) | found)
     else:
         chosen = chosen_row(dataset, row, section.max_length)
         show_data(dataset, section.max_length, chosen, settings.console(), ids=ids)

@@ -86,7 +86,12 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
     line(f"        {bars(histogram(profile, 40))}")
     cut_share = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
     line(f"cut at {max_length}: {counted(profile.rows_cut(max_length), 'row')}, {percent(cut_share)} of tokens")
-    line(f"trained on: {percent(profile.trained_share)} of tokens   template: {profile.template}")
+    kept = profile.tokens_at(max_length)
+    share = percent(profile.trained_at(max_length) / kept if kept else 0.0)
+    turns = f"   turns: p50 {profile.turns_median}, max {profile.turns_most}" if profile.turns_most else ""
+    line(f"trained on: {share} of tokens   template: {profile.template}{turns}")
+    for source in profile.sources if len(profile.sources) > 1 else ():
+        line(f"  {source.name}: {counted(source.rows, 'row')} with weight {source.weight:g}, {source.shape}")
     if profile.trains_end_of_turn is not None:
         line(
             "✓ the end-of-turn token is trained"
@@ -95,6 +100,8 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
         )
     if profile.duplicates:
         line(f"! {profile.duplicates} exact duplicates")
+    if dataset.near:
+        line(f"! {counted(len(dataset.near), 'row')} nearly the same as an earlier one: --row finding shows one")
     for stop in profile.stops_at(max_length):
         line(f"✗ {stop}")
     for warning in profile.warnings_at(max_length):
