@@ -75,8 +75,7 @@ def spiking(snapshot: Snapshot) -> Finding | None:
                 "the loss jumped",
                 f"To {max(losses[index : index + JUMP_STEPS]):.3g} at step {count(int(numbers[index]))}, "
                 f"from {usual:.3g} before.",
-                f"If it does not come back: stop and resume with half the learning_rate{_rate(snapshot)}, or a lower "
-                "max_grad_norm.",
+                f"If it does not come back: stop without saving, then {_slower(snapshot)}.",
             )
     return None
 
@@ -96,7 +95,7 @@ def diverging(snapshot: Snapshot) -> Finding | None:
         "bad",
         "the loss is rising",
         f"{levels[-1]:.3g} over the last {part} steps; {levels[best]:.3g} around step {at}.",
-        f"Stop, and resume from an earlier checkpoint with half the learning_rate{_rate(snapshot)}.",
+        f"Stop without saving, then {_slower(snapshot)}.",
     )
 
 
@@ -228,6 +227,14 @@ def _warm(snapshot: Snapshot) -> bool:
 def _standard_error(values: Sequence[float]) -> float:
     mean = fmean(values)
     return math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1) / len(values))
+
+
+def _slower(snapshot: Snapshot) -> str:
+    """The command that goes on at half the rate."""
+    training: Any = snapshot.config.get("training")
+    found = number(training.get("learning_rate")) if isinstance(training, dict) else None
+    half = f"{found / 2:.2g}" if found else "HALF"
+    return f"`lora-wizard resume {snapshot.run_id} --set training.learning_rate={half}`"
 
 
 def _rate(snapshot: Snapshot) -> str:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from presets.errors import InputError, NoError
 from trainer.environment import child_environment, module_command
 from trainer.lock import busy, holder, lock_path
-from trainer.runfolder import RunFolder, create, run_id, write_atomically
+from trainer.recovery import HARMLESS
+from trainer.runfolder import RunFolder, create, record, run_id, write_atomically
 from trainer.runs import is_alive
 from trainer.state import RunState, read_state, write_state
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.machine.facts import Device
 
+CHANGEABLE: Final = HARMLESS | {"training.learning_rate", "training.max_grad_norm"}
+"""What may be different from a checkpoint on, beside what is under run."""
 START_SECONDS = 20.0
 """How long a supervisor may take to say that it is there."""
 
@@ -77,11 +80,17 @@ def launch(
     return folder.path
 
 
-def resume_run(path: Path, *, allow_busy: bool = False) -> Path:
+def resume_run(path: Path, *, allow_busy: bool = False, changes: Mapping[str, Any] | None = None) -> Path:
     """Continue a run from its last whole checkpoint, or from the beginning where it had not come to one.
 
+    Args:
+        path: The run's folder.
+        allow_busy: Start although another run has the device.
+        changes: Dotted key to a value that holds from now on.
+
     Raises:
-        InputError: It is running, has finished, or its device is busy or gone.
+        InputError: It is running, has finished, its device is busy or gone, or a change does not go with what was
+            trained so far.
     """
     from trainer.supervisor import read_device
 
@@ -94,9 +103,34 @@ def resume_run(path: Path, *, allow_busy: bool = False) -> Path:
     device = read_device(folder)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
+    if changes:
+        _change(folder, changes)
     write_state(folder, replace(state, status="starting", reason=None, exit_code=None, signal=None))
     _start_supervisor(folder, device, allow_busy=allow_busy, resume=True)
     return path
+
+
+def _change(folder: RunFolder, changes: Mapping[str, Any]) -> None:
+    """Change what a run goes on with; which rows come next, and what is trained, must stay as it was."""
+    from recommender.config.edit import apply, value_of
+    from recommender.config.io import dump_config, load_config
+
+    config = load_config(folder.effective_config)
+    if wrong := next((key for key in changes if key not in CHANGEABLE and not key.startswith("run.")), None):
+        raise InputError(
+            f"{wrong} cannot be changed in the middle of a run.",
+            remedy=f"These can: {', '.join(sorted(CHANGEABLE))}, and what is under run. Anything else is a new run.",
+        )
+    changed = apply(config, dict(changes))
+    if changed.training.effective_batch_size != config.training.effective_batch_size:
+        raise InputError(
+            f"The effective batch size would be {changed.training.effective_batch_size} instead of "
+            f"{config.training.effective_batch_size}, and other rows would come next.",
+            remedy="Change per_device_train_batch_size and gradient_accumulation_steps together.",
+        )
+    write_atomically(folder.effective_config, dump_config(changed))
+    before, after = ({key: value_of(each, key) for key in changes} for each in (config, changed))
+    record(folder, "recovery", before=before, after=after, why="it was asked for")
 
 
 def _require_room(path: Path, plan: Mapping[str, Any]) -> None:

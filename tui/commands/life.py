@@ -161,15 +161,20 @@ def _ask(context: typer.Context, run: str, command: Command, what: str) -> int:
 def resume(
     context: typer.Context,
     run: RunArgument,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Go on with another value: learning_rate, micro-batch, run.*"),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     plain: PlainFlag = False,
 ) -> int:
     """Continue a run from its last checkpoint."""
     from trainer.launch import resume_run
     from trainer.runs import find_run
+    from tui.commands.planning import assignments
 
     settings: Settings = context.obj
-    path = resume_run(find_run(settings.runs, run))
+    path = resume_run(find_run(settings.runs, run), changes=assignments(values))
     if detach:
         print(path)
         return 0

@@ -16,8 +16,8 @@ from tui.widgets.ticks import short
 if TYPE_CHECKING:
     from trainer.reader import EvalPoint, Snapshot
 
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM accepts as --max-lora-rank (vllm/config/lora.py)."""
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 512)
+"""Ranks that vLLM takes as --max-lora-rank; an adapter of a smaller one is served too."""
 LOG_LINES = 12
 """How many of the log's last lines stand under a failure."""
 

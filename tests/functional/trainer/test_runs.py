@@ -83,7 +83,10 @@ def test_a_qlora_run_trains_on_the_cpu(make_config: MakeConfig, tmp_path: Path) 
 
 
 def test_stop_saves_and_resume_goes_on_to_the_end(make_config: MakeConfig, tmp_path: Path) -> None:
-    run = start(make_config(training__max_steps=400, run__eval_steps=400, run__save_steps=400), tmp_path / "runs")
+    config = make_config(
+        training__max_steps=400, training__lr_scheduler_type="constant", run__eval_steps=400, run__save_steps=400
+    )
+    run = start(config, tmp_path / "runs")
     wait_for(run, lambda shot: len(shot.steps) >= 2)
     request(run, "checkpoint")
     request(run, "stop")
@@ -95,9 +98,16 @@ def test_stop_saves_and_resume_goes_on_to_the_end(make_config: MakeConfig, tmp_p
     for name in ("config.effective.yaml",):
         path = run / name
         path.write_text(path.read_text().replace("max_steps: 400", f"max_steps: {done + 2}"))
-    resume_run(run)
+    with pytest.raises(InputError, match="cannot be changed in the middle"):
+        resume_run(run, changes={"lora.r": 4})
+    with pytest.raises(InputError, match="other rows would come next"):
+        resume_run(run, changes={"training.per_device_train_batch_size": 2})
+    resume_run(run, changes={"training.learning_rate": 0.005, "run.on_end": "true"})
     finished = wait_for(run, lambda shot: ended(shot) and shot.status == "finished")
     assert [point.step for point in finished.steps] == list(range(1, done + 3))
+    assert [point.learning_rate for point in finished.steps] == [0.01] * done + [0.005] * 2
+    asked = next(event for event in finished.events if event["kind"] == "recovery")
+    assert asked["after"] == {"training.learning_rate": 0.005, "run.on_end": "true"}
     with pytest.raises(InputError, match="finished"):
         resume_run(run)
 
