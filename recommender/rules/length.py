@@ -99,10 +99,10 @@ def length(context: Context) -> Mapping[str, Reason]:
             stretched = f", and can be stretched to {count(reach(model))}" if value > own else ""
             why = f"The model's own context ends at {count(own)} tokens{stretched}: {cut}."
         else:
+            kept = "all" if context.goal in ("best-quality", "longest-context") else f"at least {percent(KEEP)}"
             why = (
-                f"The smallest multiple of {MULTIPLE} that keeps at least "
-                f"{percent(KEEP) if context.goal not in ('best-quality', 'longest-context') else 'all'} of the trained "
-                f"tokens; {cut}. Rows have {count(data.quantile(0.5))} tokens in the middle, "
+                f"The smallest multiple of {MULTIPLE} that keeps {kept} of the trained tokens; {cut}. "
+                f"Rows have {count(data.quantile(0.5))} tokens in the middle, "
                 f"{count(data.quantile(0.99))} at the 99th percentile, at most {count(data.longest)}."
             )
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
 from recommender.units import gib, percent
@@ -99,7 +100,8 @@ def _why(context: Context, value: str) -> str:
     if context.estimate is None:
         return ""
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
-    held = f"The frozen base is held in {context.config.quantization.bits or 4} bits"
+    what = "The frozen base" if not context.model.num_experts else "What is not an expert"
+    held = f"{what} is held in {context.config.quantization.bits or 4} bits"
     bare = "" if value == "lora" and context.config.method == "lora" else ", one row at a time with checkpointing,"
     share = f"{percent(lora.peak.high_bytes / free)} of " if free > 0 else "with "
     need = f"{_plain(context)}-bit LoRA{bare} needs up to {gib(lora.peak.high_bytes)}, {share}{gib(free)} free"
@@ -123,8 +125,14 @@ def _why_bits(context: Context) -> str:
     least = "The most that fit here: " if bits == 8 and context.goal == "best-quality" else ""
     return (
         f"{least}{bits} bits a weight in the linear layers, {gib(model.linear_parameters * bits / 8)} instead of "
-        f"{gib(model.linear_parameters * 2)}; embedding, head and norms stay as they are."
+        f"{gib(model.linear_parameters * 2)}; embedding, head and norms stay as they are{_experts(model)}."
     )
+
+
+def _experts(model: ModelSpec) -> str:
+    if not model.num_experts:
+        return ""
+    return f", and so do the fused experts, {gib(model.other_parameters * 2)}, which bitsandbytes does not reach"
 
 
 def _costs(context: Context) -> str:
