@@ -34,7 +34,7 @@ from trainer.worker.recorder import StepRecorder
 from trainer.worker.requests import Requests
 from trainer.worker.result import finish_adapter
 from trainer.worker.room import give_up_reserve, hold_reserve, record
-from trainer.worker.rows import Rows, longest, read_rows
+from trainer.worker.rows import Rows, longest, read_rows, tokens_of
 from trainer.worker.watched import WatchedTrainer, undisturbed
 
 
@@ -255,10 +255,17 @@ def _record_start(job: Job, done: int) -> None:
         trained_share=job.rows.trained_share,
         precision=job.config.training.precision,
         effective_batch_size=job.config.training.effective_batch_size,
+        tokens_per_step=_tokens_per_step(job),
         flops_per_token=flops_per_token(job.config, job.spec),
         peak_flops=peak_flops(job.config, read_device(job.folder)),
         resumed_from=done or None,
     )
+
+
+def _tokens_per_step(job: Job) -> float:
+    """On average over the run; where rows are packed, a row is a packed one."""
+    each = tokens_of(job.rows.train) / max(1, len(job.trainer.train_dataset))
+    return float(each * job.config.training.effective_batch_size)
 
 
 def _after(job: Job) -> None:

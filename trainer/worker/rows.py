@@ -79,6 +79,11 @@ def longest(rows: Any, count: int) -> list[dict[str, Any]]:
     return [rows[int(i)] for i in _by_length(rows)[::-1][:count]]
 
 
+def tokens_of(rows: Any) -> int:
+    """Tokens of a data set's rows together."""
+    return int(pc.list_value_length(rows.data.column("input_ids")).to_numpy().sum())
+
+
 def _typical(rows: Any) -> list[int]:
     """The rows at the middle and the quarters by length, the middle first: neither a greeting nor a book is asked."""
     order = _by_length(rows)
