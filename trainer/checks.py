@@ -45,6 +45,7 @@ class Subject:
     estimate: Estimate
     runs: Path
     cancelled: Cancelled
+    allow_busy: bool = False
 
 
 def run_checks(
@@ -56,6 +57,7 @@ def run_checks(
     runs: Path,
     cancelled: Cancelled = lambda: False,
     clock: Callable[[], float] = time.monotonic,
+    allow_busy: bool = False,
 ) -> Iterator[CheckLine]:
     """Run the list, top to bottom: each line once as 'running', then with its result.
 
@@ -67,10 +69,12 @@ def run_checks(
         runs: Folder of runs.
         cancelled: Asked a few times a second; the rest is skipped once it says true.
         clock: Monotonic seconds.
+        allow_busy: Whether another run on the device is no reason to stop.
     """
     from recommender.estimate import estimate
 
-    subject = Subject(config, device, model, dataset, estimate(config, model, device, dataset.profile), runs, cancelled)
+    expected = estimate(config, model, device, dataset.profile)
+    subject = Subject(config, device, model, dataset, expected, runs, cancelled, allow_busy)
     failed = False
     for key, title, check, needs_all in CHECKS:
         line = CheckLine(key, title, "running")
@@ -193,7 +197,8 @@ def check_gpu_free(subject: Subject) -> Outcome:
     from trainer.lock import holder, lock_path
 
     if other := holder(lock_path(subject.device)):
-        return "fail", f"the run {other} is training on it", f"Stop it with `lora-wizard stop {other}`, or wait."
+        remedy = f"Stop it with `lora-wizard stop {other}`, or wait."
+        return "warn" if subject.allow_busy else "fail", f"the run {other} is training on it", remedy
     if subject.device.kind == "cpu":
         return "ok", "no other run trains on this CPU", ""
     from recommender.machine.probe import poll_gpus
@@ -203,6 +208,22 @@ def check_gpu_free(subject: Subject) -> Outcome:
     if gpu and gpu.processes:
         return "warn", f"{len(gpu.processes)} other processes hold {gib(held)} on it", "End them to have it all."
     return "ok", "nothing else holds it", ""
+
+
+def check_logout(subject: Subject, root: Path = Path("/")) -> Outcome:  # noqa: ARG001
+    """The run outlives this terminal, and a logout."""
+    from recommender.machine.logind import kills_at_logout
+    from trainer.launch import logout_scope
+
+    if not kills_at_logout(root):
+        return "ok", "the run outlives this terminal and a logout", ""
+    if logout_scope(root):
+        return "ok", "the run outlives a logout in a scope of your user's systemd", ""
+    return (
+        "warn",
+        "logind ends your processes at logout (KillUserProcesses=yes), a running training too",
+        "Run `loginctl enable-linger` once; then the run gets a scope of its own.",
+    )
 
 
 def check_download(subject: Subject) -> Steps:
@@ -292,6 +313,7 @@ CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] 
     ("torch", "torch on this device", check_torch, False),
     ("quantisation", "quantisation", check_quantisation, False),
     ("free", "device", check_gpu_free, False),
+    ("logout", "logout", check_logout, False),
     ("download", "download", check_download, True),
     ("worst_step", "one worst-case step", check_worst_step, True),
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from presets.errors import InputError, NoError
-from tui.commands.life import PlainFlag, follow
+from tui.commands.life import NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
 from tui.commands.planning import SetOption, read_config
 from tui.commands.settings import Settings, progress_note
 
@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
     app.command("calibrate")(calibrate)
 
 
-def run_check_list(config: FinetuneConfig, device: Device, model: ModelSpec, dataset: DataSet, runs: Path) -> None:
+def run_check_list(
+    config: FinetuneConfig, device: Device, model: ModelSpec, dataset: DataSet, runs: Path, *, allow_busy: bool = False
+) -> None:
     """Run the Check screen's list, a line each on stderr.
 
     Raises:
@@ -42,7 +44,7 @@ def run_check_list(config: FinetuneConfig, device: Device, model: ModelSpec, dat
 
     require_place(runs)
     failed = None
-    for line in run_checks(config, device, model=model, dataset=dataset, runs=runs):
+    for line in run_checks(config, device, model=model, dataset=dataset, runs=runs, allow_busy=allow_busy):
         if line.status in MARKS:
             took = f"  ({line.seconds:.1f} s)" if line.seconds is not None and line.seconds >= 0.1 else ""
             progress_note(f"{MARKS[line.status]} {line.title}: {line.detail}{took}")
@@ -52,7 +54,14 @@ def run_check_list(config: FinetuneConfig, device: Device, model: ModelSpec, dat
         raise NoError(f"{failed.title}: {failed.detail}", remedy=failed.remedy)
 
 
-def start(config: FinetuneConfig, settings: Settings, *, document: dict[str, Any] | None, device: Device) -> Path:
+def start(
+    config: FinetuneConfig,
+    settings: Settings,
+    *,
+    document: dict[str, Any] | None,
+    device: Device,
+    allow_busy: bool = False,
+) -> Path:
     """Check, then launch a run.
 
     Returns:
@@ -70,9 +79,9 @@ def start(config: FinetuneConfig, settings: Settings, *, document: dict[str, Any
     dataset = profile_data(config.data, model=spec)
     if stops := dataset.profile.stops_at(config.data.max_length):
         raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
-    run_check_list(config, device, spec, dataset, settings.runs)
+    run_check_list(config, device, spec, dataset, settings.runs, allow_busy=allow_busy)
     plan = document or launch_document(config, spec, device, dataset.profile)
-    return launch(config, plan_document=plan, device=device, runs=settings.runs)
+    return launch(config, plan_document=plan, device=device, runs=settings.runs, allow_busy=allow_busy)
 
 
 def train(
@@ -81,6 +90,9 @@ def train(
     values: SetOption = None,
     detach: DetachFlag = False,
     plain: PlainFlag = False,
+    allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Beside another run on the same device.")] = False,
+    notify: NotifyOption = None,
+    notify_command: NotifyCommand = None,
 ) -> int:
     """Check a configuration, then train it and watch.
 
@@ -90,10 +102,12 @@ def train(
     from recommender.machine.probe import probe
 
     settings: Settings = context.obj
+    wish_to_be_told(notify, notify_command)
     wanted = read_config(config, values)
     if not wanted.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
-    run = start(wanted, settings, document=None, device=default_device(probe(settings.runs)))
+    device = default_device(probe(settings.runs))
+    run = start(wanted, settings, document=None, device=device, allow_busy=allow_busy)
     if detach:
         print(run)
         return 0

@@ -2,11 +2,12 @@
 
 import signal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from presets.errors import InputError
-from trainer.checks import step_failure
+from trainer.checks import Subject, check_logout, step_failure
 from trainer.children import ChildAnswer
 from trainer.runfolder import require_place
 
@@ -44,3 +45,19 @@ def test_a_place_for_runs_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"A run folder cannot be made in {place}: .* Choose another folder"):
             require_place(place)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def logind(root: Path, kills: str) -> Path:
+    """A root with logind, set to that."""
+    (root / "run/systemd/seats").mkdir(parents=True)
+    (root / "etc/systemd").mkdir(parents=True)
+    (root / "etc/systemd/logind.conf").write_text(f"[Login]\nKillUserProcesses={kills}\nKillExcludeUsers=nobody\n")
+    return root
+
+
+def test_a_logout_that_ends_the_run_is_told_before_the_start(tmp_path: Path) -> None:
+    subject = cast("Subject", None)
+    assert check_logout(subject, tmp_path)[0] == "ok"
+    assert check_logout(subject, logind(tmp_path / "no", "no"))[0] == "ok"
+    status, said, remedy = check_logout(subject, logind(tmp_path / "yes", "yes"))
+    assert (status, "KillUserProcesses" in said, "enable-linger" in remedy) == ("warn", True, True)
