@@ -23,6 +23,10 @@ from recommender.units import count, gib
 BATCH, LENGTH, RANK = "training.per_device_train_batch_size", "data.max_length", "lora.r"
 MOST_ROWS, MOST_RANK = 4096, 4096
 SHORTEST = 8
+LEAST_WEIGHT = 0.4
+"""Bytes a parameter takes at least, in 4 bits with everything else left out: larger models are not priced."""
+NEAR_NEED = 0.8
+"""A card of less than this share of what a plan took on another is not priced: needs differ less between cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,8 @@ def biggest_model(
     from recommender.model.families import spec_from_config
 
     for entry in sorted(load_models(), key=lambda one: one.parameters, reverse=True):
+        if entry.parameters * LEAST_WEIGHT > device.free_bytes:
+            continue
         try:
             spec = spec_from_config(entry.config, entry.name, source="catalogue")
             if estimate(config, spec, device, data, stack=stack).fits == "yes":
@@ -150,9 +156,12 @@ def smallest_card(
     from presets.gpus import load_gpus
 
     needs_ampere = config.training.precision == "bf16" or config.training.attn_implementation.startswith("flash")
+    least = 0.0
     for facts in sorted(load_gpus(), key=lambda card: (card.memory_bytes, -card.bandwidth)):
-        if needs_ampere and facts.compute_capability < (8, 0):
+        if facts.memory_bytes < least or (needs_ampere and facts.compute_capability < (8, 0)):
             continue
-        if estimate(config, model, device_from_catalogue(facts.name), data, stack=stack).fits == "yes":
+        found = estimate(config, model, device_from_catalogue(facts.name), data, stack=stack)
+        if found.fits == "yes":
             return facts.name, facts.memory_bytes
+        least = NEAR_NEED * found.peak.process_bytes
     return None

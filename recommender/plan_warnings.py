@@ -101,11 +101,12 @@ def what_would_fit(
         return f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits."
     card = smallest_card(config, model, data) if device.kind == "cuda" else None
     smaller = biggest_model(config, device, data)
-    needed = f"it would on {card[0]} ({gib(card[1])})" if card else ""
-    if not needed:
-        needed = (
-            "no card of the catalogue holds it" if device.kind == "cuda" else "it needs more memory than this machine"
-        )
+    if card:
+        needed = f"it would on {card[0]} ({gib(card[1])})"
+    elif device.kind == "cuda":
+        needed = "no card of the catalogue holds it"
+    else:
+        needed = "it needs more memory than this machine has"
     here = (
         f"the largest model that fits here is {smaller[0]} ({count(smaller[1])})"
         if smaller
