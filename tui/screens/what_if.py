@@ -23,7 +23,7 @@ class WhatIfScreen(PickPopup):
             "what-if gpu",
             lambda width, wanted: card_picks(cards, width, wanted),
             filtered=True,
-            note="2x before the name: two of them · enter chooses · plans for it can be saved, not trained",
+            note="2x NAME: two of them · enter chooses · to plan for, not to train on",
         )
 
 
