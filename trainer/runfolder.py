@@ -11,14 +11,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from presets.errors import InputError
+from trainer import durable
 from trainer.events import Kind, event
 from trainer.secrets import mask_all
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """A run holds a person's data and answers: nobody else may read it."""
+RELIED_ON: Final[frozenset[Kind]] = frozenset({"checkpoint", "recovery", "end"})
+"""Events that are on the disk before anything else happens."""
 SPARE_BYTES = 4 * 2**20
 """Left on the disk beside what is saved, for the events and the log."""
 
@@ -186,5 +189,9 @@ def mend(path: Path) -> None:
 
 
 def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
-    """Append one event, now; what looks like a secret is masked."""
+    """Append one event, now; what looks like a secret is masked.
+
+    What others rely on later is on the disk when this returns; anything else some milliseconds after it.
+    """
     append_line(folder.events, event(kind, time.time(), **mask_all(keys)))
+    (durable.now if kind in RELIED_ON else durable.soon)(folder.events)
