@@ -277,7 +277,11 @@ def absolute(paths: Sequence[str]) -> list[str]:
     """
 
     def here(path: Path) -> bool:
-        return path.exists() or (path.parent / "dataset_info.json").is_file()
+        try:
+            return path.exists() or (path.parent / "dataset_info.json").is_file()
+        except OSError:
+            # It may not be looked at; reading it says so.
+            return True
 
     return [str(Path(path).expanduser().absolute()) if here(Path(path).expanduser()) else path for path in paths]
 

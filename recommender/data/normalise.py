@@ -143,7 +143,7 @@ def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RowProblem(f"column '{column}' is text, not a list of turns") from None
     if not isinstance(value, list):
         raise RowProblem(f"column '{column}' is {kind(value)}, not a list of turns")
@@ -216,7 +216,7 @@ def _called(content: Any, number: int) -> Message:
     if isinstance(content, str):
         try:
             content = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RowProblem(f"turn {number} is a function call that is not valid JSON") from None
     calls = content if isinstance(content, list) else [content]
     return Message("assistant", "", {"tool_calls": _calls(calls, number)})
@@ -233,7 +233,7 @@ def _calls(calls: Any, number: int) -> list[dict[str, Any]]:
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments or "{}")
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise RowProblem(f"turn {number} has a function call whose arguments are not valid JSON") from None
         known = {key: value for key, value in call.items() if key == "id" and value is not None}
         found.append({**known, "type": "function", "function": {"name": function["name"], "arguments": arguments}})
@@ -247,7 +247,7 @@ def _tools(row: Mapping[str, Any], shape: Shape) -> tuple[Any, ...]:
     if isinstance(value, str):
         try:
             value = json.loads(value or "[]")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RowProblem(f"column '{column}' is not valid JSON") from None
     if not value:
         return ()

@@ -48,6 +48,17 @@ def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | Non
 
 def _paths(source: Source, base: Path | None, tick: Tick | None = None) -> list[tuple[Path, Entry | None]]:
     """The files of a source, each with what an index says of it; those of the hub are fetched."""
+    try:
+        return _looked_up(source, base, tick)
+    except OSError as error:
+        # A folder above it that may not be entered, or a name that no file can have.
+        raise InputError(
+            f"{source.path} cannot be read: {error.strerror or error}.",
+            remedy="Check the permissions of the folders above it (ls -ld), and that the disk is mounted.",
+        ) from error
+
+
+def _looked_up(source: Source, base: Path | None, tick: Tick | None) -> list[tuple[Path, Entry | None]]:
     name = source.path
     if names_hub_dataset(name, base):
         from recommender.data.hub import hub_files

@@ -16,7 +16,7 @@ LONGEST_LINE = 256 * 1024 * 1024
 """Bytes. A longer line is not a row of text for a language model: most likely a file without line ends."""
 _BLOCK = 1024 * 1024
 _SPARE = 512 * 1024 * 1024
-"""Bytes of the temporary disk that unpacking leaves free."""
+"""Bytes of the temporary disk that unpacking leaves free; of a small one a tenth."""
 _BYTE_ORDER_MARKS = ((b"\xff\xfe\x00\x00", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
@@ -163,7 +163,8 @@ def _unpacked(path: Path, upto: int | None, tick: Tick) -> tuple[BinaryIO, float
         with path.open("rb") as packed, _opened(packed, path) as source:
             while block := source.read(min(_BLOCK, upto or _BLOCK)):
                 tick()
-                if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE:
+                disk = shutil.disk_usage(tempfile.gettempdir())
+                if disk.free < min(_SPARE, disk.total // 10):
                     target.close()
                     raise InputError(
                         f"{path} unpacks to more than the disk of {tempfile.gettempdir()} has room for.",

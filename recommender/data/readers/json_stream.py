@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from presets.errors import InputError
 from recommender.data.readers.base import excerpt, explain
-from recommender.data.readers.bytefile import ByteFile
+from recommender.data.readers.bytefile import LONGEST_LINE, ByteFile
 
 _BLANK = " \t\r\n"
 _DECODER = json.JSONDecoder()
@@ -152,6 +152,12 @@ class JsonStream:
         """Take in at least as much again as is held, so that a huge element costs linear time."""
         if self._ended:
             return False
+        if len(self._text) - self._mark > LONGEST_LINE:
+            raise InputError(
+                f"{self._source.path}: the value that starts on line {self._line} is longer than "
+                f"{LONGEST_LINE // 2**20} MiB; it starts: {excerpt(self._text[self._mark : self._mark + 200])}",
+                remedy="Give an array of rows, or one row on a line.",
+            )
         wanted, pieces = max(1, len(self._text) - self._mark), []
         while wanted > 0 and not self._ended:
             block = next(self._blocks, b"")

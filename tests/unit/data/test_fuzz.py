@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -105,3 +106,25 @@ def test_made_up_rows_are_read_or_refused(
     path = tmp_path / "made.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     judge(path, chatml, data_format)
+
+
+def test_some_files_of_the_benchmark_and_all_its_special_ones(tmp_path: Path, chatml: ModelSpec) -> None:
+    from benchmarks.data_fuzz import files, special
+    from benchmarks.data_fuzz import judge as opened
+
+    for path, data_format in files(tmp_path, 60):
+        assert opened(path, chatml, data_format) in {"read", "refused"}, path.name
+    # A line of 2 MB where 1 MB is the most.
+    with (
+        patch("recommender.data.readers.bytefile.LONGEST_LINE", 1_000_000),
+        patch("recommender.data.readers.json_stream.LONGEST_LINE", 1_000_000),
+    ):
+        came = dict(special(tmp_path, 4_000_000))
+    assert len(came) == 7 and set(came.values()) == {"refused"}, came
+
+
+def test_json_within_a_cell_that_is_nested_too_deeply_is_a_bad_row(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_text('{"conversations": "' + "[" * 100_000 + '"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"deep\.jsonl"):
+        profile_data(Data(train=[str(path)], format="sharegpt"), model=chatml)
