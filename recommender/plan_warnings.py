@@ -73,6 +73,8 @@ def _about_training(config: FinetuneConfig, device: Device) -> Iterator[str]:
             f"warmup_steps {small(training.warmup_steps)} is all of the {count(training.max_steps)} steps: the rate "
             "never reaches its peak."
         )
+    if device.mig:
+        yield f"{device.name} is a slice of a GPU (MIG): its speed is taken in proportion to the slice."
     flash = training.attn_implementation.startswith("flash")
     if flash and not device.flash_attention and not device.simulated:
         yield f"{training.attn_implementation} needs the flash-attn package, which is not installed here."

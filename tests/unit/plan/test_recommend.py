@@ -411,3 +411,9 @@ def test_a_start_of_the_adapter_decides_how_the_base_is_held() -> None:
 def test_a_warmup_longer_than_the_run_is_said() -> None:
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"warmup_steps": 200, "max_steps": 100})
     assert any("never reaches its peak" in warning for warning in plan.warnings)
+
+
+def test_a_mig_slice_is_said_to_be_one() -> None:
+    slice_ = replace(LAPTOP, name="A100 1g.10gb", mig=True)
+    assert any("slice of a GPU (MIG)" in warning for warning in recommend(SMOLLM, slice_, EXAMPLE).warnings)
+    assert not any("MIG" in warning for warning in recommend(SMOLLM, LAPTOP, EXAMPLE).warnings)
