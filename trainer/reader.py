@@ -22,7 +22,7 @@ from trainer.tail import Tail, last_lines
 __all__ = ["EvalPoint", "RunReader", "Snapshot", "StepPoint"]
 
 RECENT_EVENTS: Final = 500
-CHUNK_BYTES: Final = 2 * 2**20
+CHUNK_BYTES: Final = 2**19
 """Read at once: what is parsed of a long run is in memory in parts only."""
 LOG_LINES: Final = 200
 SHOWN: Final = frozenset(

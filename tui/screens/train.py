@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 """Between two looks at a run that goes on."""
-LOOK_SECONDS = 0.1
-"""Of reading, after which what is known already is shown."""
+FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.02, 0.1
+"""Of reading, after which what is known already is shown; a long run is seen at once, and completed while it is."""
 DRAW_SECONDS, FEW_POINTS = 3.0, 100
 """Between two drawings of curves that have more points than that."""
 ENDED_FACTOR = 4
@@ -136,14 +136,14 @@ class TrainScreen(CurveKeys, RequestKeys):
     def compose(self) -> ComposeResult:
         """Lay the panes out."""
         # textual-plot and numpy are imported here, when the screen opens, and not with the wizard.
-        from tui.widgets.run_curves import main_curves, minor_curves
+        from tui.widgets.run_curves import main_pane, minor_curves
 
         unicode = self.draws_unicode
         yield TopBar(Step.TRAIN)
         yield Rows(id="status")
         yield Rows(id="trouble")
         with Horizontal(id="body"):
-            yield from main_curves(self.history, unicode=unicode)
+            yield from main_pane(self.history, unicode=unicode)
             with Vertical(id="right"):
                 with Vertical(id="now", classes="pane") as now:
                     now.border_title = "now"
@@ -190,7 +190,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         worker: Worker[None] = get_current_worker()
         seen: tuple[object, ...] = ()
         while not worker.is_cancelled:
-            snapshot = self._reader.poll(LOOK_SECONDS)
+            snapshot = self._reader.poll(LOOK_SECONDS if seen else FIRST_LOOK_SECONDS)
             now_seen = fingerprint(snapshot)
             if now_seen != seen:
                 seen = now_seen

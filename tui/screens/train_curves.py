@@ -18,7 +18,7 @@ from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
     from trainer.reader import Snapshot
-    from tui.widgets.curve import Curve
+    from tui.widgets.curve import Curve, Track
     from tui.widgets.run_curves import Metric
 
 SMOOTHINGS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -34,7 +34,7 @@ class OlderRead(Message):
 
 
 class CurveKeys(Screen[None]):
-    """The part of the Train screen that handles curves; needs `main_curves` in it."""
+    """The part of the Train screen that handles curves; needs `main_pane` in it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "next_metric", "curve"),
@@ -85,10 +85,16 @@ class CurveKeys(Screen[None]):
 
     @property
     def large(self) -> Curve:
-        """The curve of the large pane."""
-        from tui.widgets.curve import Curve
+        """The curve of the large pane, made when it is wanted for the first time."""
+        from tui.widgets.run_curves import curve_of
 
-        return self.query_one(f"#curve-{self.metric.key}", Curve)
+        there = self.query(f"#curve-{self.metric.key}").results(self._curve_type)
+        if (found := next(iter(there), None)) is not None:
+            return found
+        made = curve_of(self.history, self.metric, unicode=self.draws_unicode)
+        made.set_tracks(self._tracks(self.metric))
+        self.query_one("#main").mount(made)
+        return made
 
     def _aimed_at(self) -> Curve:
         """The curve that keys act on: the one with the focus, else the large one."""
@@ -100,10 +106,9 @@ class CurveKeys(Screen[None]):
 
     def show_metric(self) -> None:
         """Show the chosen curve in the large pane, and say which it is."""
-        from tui.widgets.run_curves import METRICS
-
-        for index, metric in enumerate(METRICS):
-            self.query_one(f"#curve-{metric.key}").display = index == self._metric
+        large = self.large
+        for curve in self.query("#main Curve"):
+            curve.display = curve is large
         title = self.metric.title
         # The status line has no room for the run's name on a narrow screen.
         named = f"{title} · {clean(self.run_path.name)}" if self.has_class("-narrow") else title
@@ -257,11 +262,16 @@ class CurveKeys(Screen[None]):
         self._lay_behind()
 
     def _lay_behind(self) -> None:
-        from tui.widgets.run_curves import METRICS, older
+        from tui.widgets.run_curves import METRICS
 
         for metric in METRICS:
-            own = metric.tracks(self.history)
-            behind = (older(self._older[1], metric),) if self._older else ()
             for curve in self.query(f"#curve-{metric.key}").results(self._curve_type):
-                curve.set_tracks((*behind, *own))
+                curve.set_tracks(self._tracks(metric))
         self.say_view()
+
+    def _tracks(self, metric: Metric) -> tuple[Track, ...]:
+        """What a large curve shows: this run's, and the other's behind it."""
+        from tui.widgets.run_curves import older
+
+        own = metric.tracks(self.history)
+        return (older(self._older[1], metric), *own) if self._older else own

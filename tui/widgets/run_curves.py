@@ -69,11 +69,16 @@ def older(history: History, metric: Metric) -> Track:
     return Track(series, "line", "curve--other", OLDER)
 
 
-def main_curves(history: History, *, unicode: bool) -> ComposeResult:
-    """The large pane with every curve in it, of which the screen shows one."""
+def curve_of(history: History, metric: Metric, *, unicode: bool, small: bool = False) -> Curve:
+    """The curve of a metric, for the large pane or for its own small one."""
+    name = f"{'small' if small else 'curve'}-{metric.key}"
+    return Curve(metric.tracks(history), unicode=unicode, from_zero=metric.from_zero, id=name)
+
+
+def main_pane(history: History, *, unicode: bool) -> ComposeResult:
+    """The large pane with its first curve; the others are made when somebody wants to see them."""
     with Vertical(id="main", classes="pane"):
-        for metric in METRICS:
-            yield Curve(metric.tracks(history), unicode=unicode, from_zero=metric.from_zero, id=f"curve-{metric.key}")
+        yield curve_of(history, METRICS[0], unicode=unicode)
 
 
 def minor_curves(history: History, *, unicode: bool) -> ComposeResult:
@@ -81,4 +86,4 @@ def minor_curves(history: History, *, unicode: bool) -> ComposeResult:
     for metric in METRICS[1 : 1 + SMALL]:
         with Vertical(classes="pane") as pane:
             pane.border_title = metric.title
-            yield Curve(metric.tracks(history), unicode=unicode, from_zero=metric.from_zero, id=f"small-{metric.key}")
+            yield curve_of(history, metric, unicode=unicode, small=True)
