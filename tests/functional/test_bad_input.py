@@ -161,8 +161,9 @@ def test_estimate_trace_refuses_what_does_not_trace_with_the_reason(run: Run, tm
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 512}
     mixture = {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 4}
     write(model / "config.json", json.dumps({**sizes, **mixture, "num_attention_heads": 4, "num_key_value_heads": 4}))
-    file = write(tmp_path / "plan.yaml", f"model: {model}\nmethod: lora\nquantization: {{bits: null}}\n")
-    assert_bad_input(run("estimate", file, "--gpu-memory", "24GiB", "--trace"), "experts", "formula")
+    settings = "method: lora\nquantization: {bits: null}\ntraining: {activation_offloading: true}\n"
+    file = write(tmp_path / "plan.yaml", f"model: {model}\n{settings}")
+    assert_bad_input(run("estimate", file, "--gpu-memory", "24GiB", "--trace"), "host memory", "formula")
 
 
 def test_a_file_in_place_of_the_folder_of_runs(run: Run, tmp_path: Path) -> None:
