@@ -26,6 +26,7 @@ SHORT_EXPONENT = 0.2
 """How the rate rises in runs shorter than the sweep's: in runs of about 100 steps LoRA's best rate is 15 rather than 10
 times the full rate (LoRA Without Regret), and 1.5 = (780 / 100)^0.2. Shorter ones are extrapolated, to 10 steps; that
 longer horizons want less is also what Bjorck et al. 2024 measured in pre-training."""
+SHORTEST_MEASURED = 100
 FEWEST_STEPS = 10
 SWEPT_BATCH = 128
 BATCH_EXPONENT = 0.25
@@ -140,7 +141,8 @@ def _factors(context: Context) -> list[tuple[float, str]]:
             (
                 length,
                 f"A run of {count(steps)} steps is shorter than the {SWEPT_STEPS} of the sweep, which wants more: × "
-                f"({SWEPT_STEPS} / {max(FEWEST_STEPS, steps)})^{SHORT_EXPONENT:g} = {length:.2f}.",
+                f"({SWEPT_STEPS} / {max(FEWEST_STEPS, steps)})^{SHORT_EXPONENT:g} = {length:.2f}"
+                f"{', extrapolated' if steps < SHORTEST_MEASURED else ''}.",
             )
         )
     less = "" if length == 1 else ", and matters less in a short run"
@@ -218,7 +220,8 @@ def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     least, most = law.parameters
     calibrated = sweep_family(model) in law.families and least <= model.total_parameters <= most
     usual = config.method == "full" or two_digits(scale_factor(config.lora)) == 1
-    return "medium" if row is not None and calibrated and usual and config.lora.r <= law.ranks[1] else "low"
+    long = context.steps is None or context.steps >= SHORTEST_MEASURED
+    return "medium" if row is not None and calibrated and usual and long and config.lora.r <= law.ranks[1] else "low"
 
 
 RULES = (Rule("learning rate", ("training.learning_rate",), rate),)

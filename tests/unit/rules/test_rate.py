@@ -86,6 +86,11 @@ def test_a_smaller_batch_takes_less_and_a_short_run_more() -> None:
     short = advise(LLAMA_8B, training__max_steps=100, training__gradient_accumulation_steps=128)
     assert short.value == pytest.approx(large * 1.5, rel=0.03)
     assert "100 steps is shorter than the 780" in short.why
+    assert "extrapolated" not in short.why
+    assert short.confidence == "medium"
+    shorter = advise(LLAMA_8B, training__max_steps=30)
+    assert "1.92, extrapolated." in shorter.why
+    assert shorter.confidence == "low"
 
 
 def test_the_batch_matters_less_the_shorter_the_run() -> None:
