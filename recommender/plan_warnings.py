@@ -135,10 +135,11 @@ def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     lost = lost_share(data, length)
     usual = -(-data.quantile(1 - FEW_LONG) // MULTIPLE) * MULTIPLE
     long = data.rows_cut(usual)
-    if data.rows >= VERY_FEW_ROWS and long and length >= MUCH_LONGER * usual:
+    reached = min(length, data.longest)
+    if data.rows >= VERY_FEW_ROWS and long and reached >= MUCH_LONGER * usual:
         yield (
             f"{counted(long, 'row')} of {count(data.rows)} {'is' if long == 1 else 'are'} longer than {count(usual)} "
-            f"tokens: that max_length would keep all others whole, and need far less memory than {count(length)}."
+            f"tokens: that max_length would keep all others whole, and need far less memory than {count(reached)}."
         )
     if lost > 1 - KEEP + 1e-9:
         yield (

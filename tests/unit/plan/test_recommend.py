@@ -413,6 +413,11 @@ def test_a_warmup_longer_than_the_run_is_said() -> None:
     assert any("never reaches its peak" in warning for warning in plan.warnings)
 
 
+def test_a_limit_beyond_every_row_costs_nothing_and_is_not_blamed() -> None:
+    plan = recommend(LLAMA_8B, RTX_5090, EXAMPLE, overrides={"max_length": 32_768})
+    assert not any("would keep all others whole" in warning for warning in plan.warnings)
+
+
 def test_a_mig_slice_is_said_to_be_one() -> None:
     slice_ = replace(LAPTOP, name="A100 1g.10gb", mig=True)
     assert any("slice of a GPU (MIG)" in warning for warning in recommend(SMOLLM, slice_, EXAMPLE).warnings)
