@@ -193,8 +193,8 @@ def unchanged(heats: Sequence[Heat], rows: Sequence[Row]) -> None:
         )
 
 
-def run_heat(one: Heat, device: Device, results: Path) -> None:
-    """Run who has not run yet, a line of results each."""
+def run_heat(one: Heat, device: Device, results: Path, rules: str) -> None:
+    """Run who has not run yet, a line of results each; `rules` is the commit that made the plan."""
     done = {row.key for row in load(results)}
     for who, config in one.configs.items():
         if (one.data, one.seed, who) in done:
@@ -206,7 +206,7 @@ def run_heat(one: Heat, device: Device, results: Path) -> None:
         (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, note=_note)
         if result.eval_loss is None:
             raise NoError(f"{who} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
-        _append(results, _line(one, who, config, result))
+        _append(results, _line(one, who, config, result) | {"rules": rules})
         shutil.rmtree(result.run)
 
 
@@ -226,17 +226,16 @@ def _line(one: Heat, who: str, config: FinetuneConfig, result: Result) -> dict[s
         "rows": one.rows,
         "held_out_rows": HELD_OUT,
         "trained_tokens": one.trained_tokens,
-        "rules": _commit(),
         "settings": settings(config),
     }
 
 
 def _commit() -> str:
     """The last commit of the rules; '+' behind it where they are changed since."""
-    last = subprocess.run(
-        ["git", "log", "-1", "--format=%h", "--", *RULES], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *RULES], check=False).returncode == 0
+    root = Path(__file__).parents[1]
+    log = ["git", "log", "-1", "--format=%h", "--", *RULES]
+    last = subprocess.run(log, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    clean = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *RULES], cwd=root, check=False).returncode == 0
     return last if clean else f"{last}+"
 
 
@@ -273,11 +272,11 @@ def main() -> int:
         if not options.table:
             if not options.data:
                 raise InputError("Name the data sets.", remedy="python -m benchmarks.contest A.json B.json")
-            device = this_processor()
+            device, rules = this_processor(), _commit()
             heats = list(_heats(options.data, device))
             unchanged(heats, load(options.results))
             for one in heats:
-                run_heat(one, device, options.results)
+                run_heat(one, device, options.results, rules)
     except WizardError as problem:
         print(f"{problem.message} {problem.remedy or ''}", file=sys.stderr)
         return problem.exit_code
