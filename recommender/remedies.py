@@ -180,7 +180,7 @@ def _rank(patient: Patient) -> Iterator[Change]:
         yield Change(
             f"r {rank} → {lower}",
             {"lora.r": lower},
-            lambda share: _with_time(f"the adapter learns {percent(1 - lower / rank)} less", share),
+            lambda share: _with_time(f"the adapter holds {percent(1 - lower / rank)} less", share),
         )
 
 
