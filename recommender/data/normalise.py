@@ -84,7 +84,10 @@ def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
     if system := _optional(row, shape, "system"):
         turns.append(Message("system", system))
     column = shape.columns.get("history")
-    for past in (row.get(column) if column else None) or []:
+    history = (row.get(column) if column else None) or []
+    if not isinstance(history, list | tuple):
+        raise RowProblem(f"column '{column}' is {kind(history)}, not a list of pairs of question and answer")
+    for past in history:
         if not (isinstance(past, list | tuple) and len(past) == 2 and all(isinstance(side, str) for side in past)):
             raise RowProblem(f"column '{column}' is not a list of pairs of question and answer")
         turns += [Message("user", past[0]), Message("assistant", past[1])]

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from presets.errors import InputError
 from recommender.data.readers.base import excerpt
 
-LONGEST_LINE = 256 * 1024 * 1024
+LONGEST_LINE = 128 * 1024 * 1024
 """Bytes. A longer line is not a row of text for a language model: most likely a file without line ends."""
 _BLOCK = 1024 * 1024
 _SPARE = 512 * 1024 * 1024

@@ -32,7 +32,7 @@ class ParquetReader:
             self._file = pq.ParquetFile(path)
         except OSError as error:
             raise _broken(path, error) from error
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise _broken(path, error) from error
         self.size: int = self._file.metadata.num_rows
         if not self.size:

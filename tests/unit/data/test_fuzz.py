@@ -123,6 +123,24 @@ def test_some_files_of_the_benchmark_and_all_its_special_ones(tmp_path: Path, ch
     assert len(came) == 7 and set(came.values()) == {"refused"}, came
 
 
+def test_a_history_that_is_no_list_is_a_bad_row(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"instruction": "Ask", "output": "Say", "history": 5}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="column 'history' is a number"):
+        profile_data(Data(train=[str(path)]), model=chatml)
+
+
+def test_a_parquet_file_with_broken_names_is_refused(tmp_path: Path, chatml: ModelSpec) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "names.parquet"
+    pq.write_table(pa.table({"instruction": ["Ask"], "output": ["Say"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"instruction", b"instruc\xc3ion"))
+    with pytest.raises(InputError, match=r"names\.parquet"):
+        profile_data(Data(train=[str(path)]), model=chatml)
+
+
 def test_json_within_a_cell_that_is_nested_too_deeply_is_a_bad_row(tmp_path: Path, chatml: ModelSpec) -> None:
     path = tmp_path / "deep.jsonl"
     path.write_text('{"conversations": "' + "[" * 100_000 + '"}\n', encoding="utf-8")
