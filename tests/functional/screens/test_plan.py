@@ -355,3 +355,20 @@ async def test_b_shows_the_memory_term_by_term(services: MadeServices, rows: str
         await seen.sees("in all, by the formula", gib(seen.plan.estimate.peak.process_bytes))
         await seen.press("escape")
         await seen.until(lambda: "term by term" not in seen.text)
+
+
+async def test_stretched_positions_are_a_row_of_their_own(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows], model="smollm2-1.7b-instruct") as seen:
+        own = seen.plan.model.max_position_embeddings
+        assert " rope_scaling  " not in seen.text
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.change({"data.max_length": 2 * own})
+        await go_to(seen, "rope_scaling")
+        await seen.sees("yarn × 2", "YaRN stretches its")
+        await seen.press("enter")
+        await seen.sees("dynamic × 2", "linear × 2")
+        await seen.press("home", "enter")
+        await seen.until(lambda: seen.plan.config.rope_scaling is None)
+        await seen.press("backspace")
+        await seen.until(lambda: seen.plan.config.rope_scaling is not None)
