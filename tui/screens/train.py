@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 """Between two looks at a run that goes on."""
-FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.02, 0.1
-"""Of reading, after which what is known already is shown; a long run is seen at once, and completed while it is."""
+FIRST_LOOK_SECONDS, LOOK_SECONDS, PAINT_SECONDS = 0.02, 0.25, 1.0
+"""Of reading, after which what is known already is shown; and how long a look waits at most until it is."""
 DRAW_SECONDS, FEW_POINTS = 3.0, 100
 """Between two drawings of curves that have more points than that."""
 ENDED_FACTOR = 4
@@ -194,16 +194,20 @@ class TrainScreen(CurveKeys, RequestKeys):
             now_seen = fingerprint(snapshot)
             if now_seen != seen:
                 seen = now_seen
-                self.post_message(Polled(snapshot))
+                message = Polled(snapshot)
+                self.post_message(message)
+                if snapshot.behind:
+                    # A long run is shown as far as it was read, and read on when that is on the screen: both at
+                    # once would share one core.
+                    message.painted.wait(PAINT_SECONDS)
             rest = self._poll_seconds * (ENDED_FACTOR if has_ended(snapshot) else 1)
-            # A long run is shown as far as it was read, and read on at once.
-            rest = 0.0 if snapshot.behind else rest
-            if self._left.wait(rest):
+            if self._left.wait(0.0 if snapshot.behind else rest):
                 return
 
     @on(Polled)
     def _polled(self, message: Polled) -> None:
         self._show(message.snapshot)
+        self.call_after_refresh(message.painted.set)
 
     def _show(self, snapshot: Snapshot, *, resized: bool = False) -> None:
         was_ended, self.snapshot = self.ended, snapshot

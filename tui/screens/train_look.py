@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -17,6 +18,8 @@ class Polled(Message):
         super().__init__()
         self.snapshot = snapshot
         """The run at that moment."""
+        self.painted = Event()
+        """Set when it is on the screen."""
 
     def can_replace(self, message: Message) -> bool:
         """Only the newest look is worth showing."""
