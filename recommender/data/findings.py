@@ -47,6 +47,7 @@ SAID = {
     Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
 """What the screen says of a row."""
+_NOTHING = Finding(0)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LITERAL = frozenset({"nan", "none", "null", "<na>"})
 """What programs write for a cell that holds nothing."""
@@ -69,7 +70,7 @@ def _texts(example: Example) -> tuple[str, ...]:
 
 def _oddities(example: Example) -> Finding:
     """What is odd about the text itself, in whatever language."""
-    found = Finding(0)
+    found = _NOTHING
     for text in _texts(example):
         if "\ufffd" in text:
             found |= Finding.REPLACEMENT
@@ -114,17 +115,16 @@ class Findings:
         if row.method and row.spans:
             self.methods.add(row.method)
         flags = _oddities(example)
-        for finding, holds in (
-            (Finding.DUPLICATE, duplicate),
-            (Finding.EMPTY, not row.spans),
-            (Finding.UNENDED, row.ended < row.answers),
-            (Finding.DOUBLED_START, row.doubled_start),
-            (Finding.STRADDLES, row.straddles),
-            (Finding.DISORDERED, isinstance(example, Chat) and roles_out_of_order(example)),
-            (Finding.IMITATES, row.imitates),
-        ):
-            if holds:
-                flags |= finding
+        disordered = isinstance(example, Chat) and roles_out_of_order(example)
+        if duplicate or not row.spans or row.ended < row.answers or row.doubled_start or disordered:
+            flags |= Finding.DUPLICATE if duplicate else 0
+            flags |= Finding.EMPTY if not row.spans else 0
+            flags |= Finding.UNENDED if row.ended < row.answers else 0
+            flags |= Finding.DOUBLED_START if row.doubled_start else 0
+            flags |= Finding.DISORDERED if disordered else 0
+        if row.straddles or row.imitates:
+            flags |= Finding.STRADDLES if row.straddles else 0
+            flags |= Finding.IMITATES if row.imitates else 0
         if flags:
             self._count(flags)
         return flags

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 """Private-use characters that stand around marked text while it is rendered, and are taken out again."""
+_OF_DICTS = frozenset(dir(dict))
+"""Attributes that every dict has: what is stored under such a name is reached otherwise."""
 _MARKED = re.compile(r"\{%-?\+?\s*generation\s*-?\+?%\}")
 
 
@@ -97,7 +99,7 @@ class ChatRenderer:
 
         try:
             return template.render(
-                messages=[dict(message) for message in messages],
+                messages=list(messages),
                 tools=list(tools) or None,
                 documents=None,
                 add_generation_prompt=ask,
@@ -117,6 +119,7 @@ def _compile(source: str, *, marks: bool) -> Template:
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.parser import Parser
+    from jinja2.runtime import LoopContext
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
@@ -132,9 +135,17 @@ def _compile(source: str, *, marks: bool) -> Template:
         def _enclose(self, caller: Callable[[], str]) -> str:
             return f"{_OPEN}{caller()}{_CLOSE}" if marks else caller()
 
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
+    class Environment(ImmutableSandboxedEnvironment):
+        """The sandbox, with a short way to what every template reads for every turn and what is always safe."""
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            if type(obj) is dict and attribute in obj and attribute not in _OF_DICTS:
+                return obj[attribute]
+            if type(obj) is LoopContext and not attribute.startswith("_"):
+                return getattr(obj, attribute, self.undefined(obj=obj, name=attribute))
+            return super().getattr(obj, attribute)
+
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     try:

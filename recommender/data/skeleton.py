@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from recommender.data.examples import Message
 
@@ -19,8 +20,18 @@ MOST = 256
 """Orders of roles that are remembered."""
 
 Span = tuple[int, int]
-Found = tuple[str, Sequence[Span], str]
-"""A conversation as text, the spans of all its answers, and the method that found them."""
+
+
+class Found(NamedTuple):
+    """A conversation as text, with all its answers."""
+
+    text: str
+    spans: Sequence[Span]
+    ended: Sequence[bool]
+    """For each answer, whether the end-of-turn token is in its span."""
+    method: str
+
+
 Find = Callable[[Sequence[Message]], Found | None]
 """Finds them by rendering; None when the template refuses or the answers cannot be found."""
 
@@ -35,6 +46,8 @@ class Skeleton:
     """For each turn, whether the template takes blanks off its ends."""
     reach: dict[int, Span]
     """For each answer, how far before its content the trained text begins, and how far behind it that ends."""
+    ended: dict[int, bool]
+    """For each answer, whether the end-of-turn token is in its span."""
     method: str
     checked: int = 0
     refuted: bool = False
@@ -95,17 +108,16 @@ class Skeletons:
         wide = self._find([Message(role, f"  {word}  ") for role, word in zip(roles, words, strict=True)])
         if bare is None or wide is None:
             return None
-        text, spans, method = bare
-        pieces = _around(text, words)
-        trimmed = _trimmed(pieces, _around(wide[0], words))
+        pieces = _around(bare.text, words)
+        trimmed = _trimmed(pieces, _around(wide.text, words))
         if trimmed is None:
             return None
         answers = [index for index, role in enumerate(roles) if role == "assistant"]
         reach = {}
-        for index, (start, end) in zip(answers, spans, strict=True):
-            place = text.index(words[index])
+        for index, (start, end) in zip(answers, bare.spans, strict=True):
+            place = bare.text.index(words[index])
             reach[index] = (place - start, end - place - len(words[index]))
-        return Skeleton(pieces, trimmed, reach, method)
+        return Skeleton(pieces, trimmed, reach, dict(zip(answers, bare.ended, strict=True)), bare.method)
 
 
 def _around(text: str, words: Sequence[str]) -> tuple[str, ...]:

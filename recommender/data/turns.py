@@ -146,14 +146,13 @@ class TurnFinder:
             return self._by_rendering(chat, messages, wanted)
         text = self._render(chat, messages)
         spans = skeleton.spans(text, messages, wanted)
-        if spans and not self._all_hold(text, spans, messages, wanted):
-            spans = None
         if spans is None or not skeleton.proven:
             exact = self._by_rendering(chat, messages, wanted)
             if spans is not None:
                 skeleton.compare(spans, exact.spans)
             return exact
-        return RenderedChat(text, spans, len(spans), self._ended(text, spans), skeleton.method)
+        ended = sum(skeleton.ended[index] for index in wanted)
+        return RenderedChat(text, spans, len(spans), ended, skeleton.method)
 
     def _ends_in(self, content: str) -> bool:
         """Whether a turn itself holds the token that ends one, which makes its end a question."""
@@ -166,7 +165,8 @@ class TurnFinder:
             found = self._by_rendering(Chat(tuple(messages)), messages, wanted)
         except RowProblem:
             return None
-        return found.text, found.spans, found.method
+        ended = tuple(self._ended(found.text, [span]) == 1 for span in found.spans)
+        return Found(found.text, found.spans, ended, found.method)
 
     def _by_rendering(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> RenderedChat:
         if self._renderer(chat).has_marks and (marked := self._by_marks(chat, messages, wanted)):
@@ -242,7 +242,7 @@ class TurnFinder:
             return None
         found = dict(zip(answers, marked.spans, strict=True))
         spans = [(found[index][0], self._with_end(marked.text, found[index][1])) for index in wanted]
-        if not self._all_hold(marked.text, spans, messages, wanted):
+        if not all(self._holds(marked.text, span, messages[index]) for span, index in zip(spans, wanted, strict=True)):
             return None
         return RenderedChat(marked.text, tuple(spans), len(spans), self._ended(marked.text, spans), "generation marks")
 
@@ -304,11 +304,6 @@ class TurnFinder:
         blanks = len(rest) - len(rest.lstrip())
         token = next((token for token in self.end_of_turn if rest.startswith(token, blanks)), None)
         return stop if token is None else stop + blanks + len(token)
-
-    def _all_hold(
-        self, text: str, spans: Sequence[tuple[int, int]], messages: Sequence[Message], wanted: Sequence[int]
-    ) -> bool:
-        return all(self._holds(text, span, messages[index]) for span, index in zip(spans, wanted, strict=True))
 
     def _holds(self, text: str, span: tuple[int, int], turn: Message) -> bool:
         """Whether the span is this answer, whole or without what the template drops of it (its reasoning)."""
