@@ -1,9 +1,9 @@
 """What the Data screen said is what was trained: `python -m benchmarks.data_truth [--steps 2]`.
 
-One data set of each shape, from ../shared/data where it has one, is trained for a few steps by `lora-wizard train` with
-SmolLM2-135M-Instruct, once with its chat template and once with that taken away; the trained share in the run's start
-event must be the one that the screen shows for the same data and length, to the last digit. Prints a line for each run
-and exits 1 when one differs or fails.
+One data set of each shape, from ../shared/data where it has one, is trained for a few steps by the program's own
+supervisor and worker, with SmolLM2-135M-Instruct, once with its chat template and once with that taken away; the
+trained share in the run's start event must be the one that the screen shows for the same data and length, to the last
+digit. Prints a line for each run and exits 1 when one differs or fails.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recommender.config.schema import Data
+from benchmarks.faults import CPU, Life
+from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.load import profile_data
 from recommender.model.reader import read_model
 from recommender.units import percent
 from trainer.demo_model import ensure_demo_model
+from trainer.launch import launch
 from tui.screens.data_text import summary
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LENGTH = 96
 FROM_SHARED = {
     "alpaca": "alpaca_en_demo.json",
-    "alpaca in Chinese": "alpaca_zh_demo.json",
-    "alpaca, short": "identity.json",
     "sharegpt with tools": "glaive_toolcall_en_demo.json",
     "text": "c4_demo.jsonl",
     "plain text": "wiki_demo.txt",
     "preference": "dpo_en_demo.json",
+    "alpaca in Chinese": "alpaca_zh_demo.json",
+    "alpaca, short": "identity.json",
 }
 MADE: dict[str, Callable[[int], dict[str, Any]]] = {
     "messages": lambda i: {
@@ -92,16 +93,15 @@ def trained(model: Path, data: dict[str, Any], folder: Path, steps: int) -> floa
             "optim": "adamw_torch",
         },
     }
-    path, runs = folder / "config.yaml", folder / "runs"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    shutil.rmtree(runs, ignore_errors=True)
-    command = [sys.executable, "-m", "tui.cli", "--runs", str(runs), "train", str(path), "--plain"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    events = [json.loads(line) for log in runs.glob("*/events.jsonl") for line in log.read_text("utf-8").splitlines()]
+    plan = {"estimate": {"checkpoint_bytes": 1}}
+    wanted = FinetuneConfig.model_validate(config)
+    life = Life(launch(wanted, plan_document=plan, device=CPU, runs=folder / "runs", allow_busy=True))
+    life.until_dead()
+    events = life.events()
     shares = [event["trained_share"] for event in events if event["kind"] == "start"]
-    ended = [event["status"] for event in events if event["kind"] == "end"]
-    if not shares or ended != ["finished"]:
-        raise RuntimeError((done.stderr or done.stdout)[-1500:])
+    ended = [(event["status"], event["reason"]) for event in events if event["kind"] == "end"]
+    if not shares or [status for status, _ in ended] != ["finished"]:
+        raise RuntimeError(str(ended))
     return float(shares[0])
 
 
@@ -116,8 +116,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="data-truth-") as name:
         folder = Path(name)
         own = ensure_demo_model()
-        for model in (own, without_template(own, folder)):
-            for shape, data in data_sets(folder):
+        models = (own, without_template(own, folder))
+        for shape, data in data_sets(folder):
+            for model in models:
                 if asked.only and asked.only not in shape:
                     continue
                 profile = profile_data(
