@@ -26,6 +26,10 @@ ROLES = {
 """Roles of each shape, the names that `data.columns` takes.
 
 Preference and kto are only taken when the person says so."""
+SPEAKERS = ("user", "assistant", "system", "tool", "function_call")
+"""Of conversations `data.columns` also takes these, each with the file's own word for the speaker."""
+TURN_KEYS = ("role", "content")
+"""And these, with the keys of a turn that say who speaks and what is said."""
 REQUIRED = {
     "alpaca": ("instruction", "output"),
     "sharegpt": ("conversations",),
@@ -136,7 +140,10 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:
     _refuse_media(rows, columns, where)
+    given, tags = _tags_of(given)
     _check_given(given, columns, where)
+    if tags is not None:
+        return replace(_tagged(rows, columns, where, wanted, given, tags), tags=tags)
     if wanted == "kto":
         return _kto(rows, columns, where, given)
     if wanted != "auto":
@@ -159,6 +166,40 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
     return shape
 
 
+def _tags_of(given: Columns) -> tuple[Columns, Tags | None]:
+    """What `data.columns` says of columns, and of turns; 'system' alone is a column."""
+    words = {role: word for role, word in given.items() if role in (*SPEAKERS, *TURN_KEYS)}
+    if not words.keys() - {"system"}:
+        return given, None
+    speakers = tuple((word, role) for role, word in words.items() if role in SPEAKERS)
+    tags = Tags(words.get("role", "role"), words.get("content", "content"), speakers)
+    return {role: column for role, column in given.items() if role not in words}, tags
+
+
+def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: Columns, tags: Tags) -> Shape:
+    """Conversations whose turns the person has described."""
+    named = given.get("conversations") or given.get("messages")
+    column = named or next(
+        (
+            name
+            for name in columns
+            if any(_is_turn(turn, tags.role, tags.content) for turn in _turns(rows[0].get(name)))
+        ),
+        None,
+    )
+    if column is None:
+        raise InputError(
+            f"{where} has no column of turns with '{tags.role}' and '{tags.content}'. It has: {_listed(columns)}.",
+            remedy="Name the keys of a turn: --set data.columns.role=KEY --set data.columns.content=KEY.",
+        )
+    name = wanted if wanted in {"messages", "sharegpt"} else "sharegpt"
+    role = "messages" if name == "messages" else "conversations"
+    used = _with(name, columns, **{role: column}) | {
+        key: held for key, held in given.items() if key in {"system", "tools"}
+    }
+    return Shape(name, used, "high", f"turns of '{column}' as data.columns says")
+
+
 def _columns(rows: Rows) -> tuple[str, ...]:
     """Columns in the order of their first appearance."""
     return tuple(dict.fromkeys(str(column) for row in rows for column in row))
@@ -171,7 +212,7 @@ def _listed(columns: Sequence[str]) -> str:
 
 
 def _check_given(given: Columns, columns: Sequence[str], where: str) -> None:
-    known = {role for roles in ROLES.values() for role in roles}
+    known = {role for roles in ROLES.values() for role in roles} | {*SPEAKERS, *TURN_KEYS}
     for role, column in given.items():
         if role not in known:
             near = nearest(role, known)

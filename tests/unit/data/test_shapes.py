@@ -8,6 +8,7 @@ from presets.errors import InputError
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
 from recommender.data.normalise import normalise
 from recommender.data.shapes import recognise
+from tests.unit.data.conftest import Profile
 
 TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
 SHAREGPT = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
@@ -246,3 +247,20 @@ def test_equal_content_has_equal_digests_and_other_content_others() -> None:
 def test_half_a_character_is_a_problem() -> None:
     with pytest.raises(RowProblem, match="lone surrogate"):
         digest(Text("x\ud800"))
+
+
+def test_the_words_of_a_conversation_are_mapped_by_hand(profile: Profile) -> None:
+    rows = [
+        {"dialog": [{"speaker": "Customer", "said": f"Ask {i}"}, {"speaker": "Agent", "said": f"Say {i}"}]}
+        for i in range(30)
+    ]
+    words = {"role": "speaker", "content": "said", "user": "Customer", "assistant": "Agent"}
+    with pytest.raises(InputError, match="no known shape"):
+        profile(rows)
+    dataset = profile(rows, columns=words)
+    assert (dataset.profile.rows, dataset.profile.shape) == (30, "sharegpt")
+    assert dataset.sample(3, 100).text.startswith("<|im_start|>user\nAsk 3<|im_end|>")
+    assert dataset.answer_text(3) == "Say 3"
+    assert profile(rows, columns={**words, "conversations": "dialog"}).profile.rows == 30
+    with pytest.raises(InputError, match="no column of turns with 'who' and 'said'"):
+        profile(rows, columns={**words, "role": "who"})
