@@ -1,0 +1,162 @@
+"""What a plan warns of, and what it refuses: odd data, devices that hold nothing, values that contradict each other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from presets.errors import InputError
+from recommender.config.schema import Goal
+from recommender.machine.facts import Device
+from recommender.recommend import GOALS, recommend
+from tests.unit.plan.facts import (
+    CPU,
+    EXAMPLE,
+    LAPTOP,
+    LLAMA_8B,
+    RTX_3090,
+    RTX_4090,
+    RTX_5090,
+    SMOLLM,
+    T4,
+    UNKNOWN_24,
+    rows,
+)
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_few_rows_are_warned_about(count: int) -> None:
+    plan = recommend(SMOLLM, CPU, rows(count, 100))
+    assert any(f"{count} row" in warning for warning in plan.warnings)
+    assert plan.config.training.effective_batch_size <= max(4, count)
+
+
+def test_too_much_held_out_is_warned_about() -> None:
+    def said(fraction: float) -> list[str]:
+        plan = recommend(SMOLLM, CPU, rows(500, 100), overrides={"data.eval_fraction": fraction})
+        return [warning for warning in plan.warnings if "eval_fraction" in warning]
+
+    assert said(0.999) == ["eval_fraction 0.999 holds out 499 of 500 rows: 1 row to train on, too few to learn from."]
+    assert not said(0.9)
+
+
+def test_names_of_modules_that_there_are() -> None:
+    named = {"modules_to_save": ["embed_tokens", "norm"], "rank_pattern": {"q_proj": 8, r".*\.[01]\..*": 4}}
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=named).config.lora.rank_pattern["q_proj"] == 8
+
+
+def test_a_simulated_card_is_said_to_be_one() -> None:
+    assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"learning_rat": 1}, "learning_rat is not a key"),
+        ({"r": 0}, "lora.r must be at least 1"),
+        ({"method": "lora", "quantization.bits": 4}, "bits must be null"),
+        ({"target_modules": ["q_prj"]}, "no layer called 'q_prj'"),
+        ({"target_modules": []}, "target_modules is empty"),
+        ({"modules_to_save": ["nope"]}, "lora.modules_to_save: llama-3.1-8b-instruct has no module called 'nope'"),
+        ({"rank_pattern": {"nope": 4}}, "lora.rank_pattern: llama-3.1-8b-instruct has no module called 'nope'"),
+        ({"alpha_pattern": {"layers.0.q_prj": 4}}, "has no module called 'layers.0.q_prj'"),
+    ],
+)
+def test_values_that_cannot_be(overrides: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=overrides)
+    assert says in caught.value.message
+
+
+def test_a_model_stored_in_4_bits_stays_qlora() -> None:
+    stored = replace(LLAMA_8B, quantization="bnb-4bit")
+    assert recommend(stored, RTX_5090, EXAMPLE).config.method == "qlora"
+    with pytest.raises(InputError, match="stored in 4 bits"):
+        recommend(stored, RTX_5090, EXAMPLE, overrides={"method": "lora"})
+
+
+def test_what_fits_nowhere_says_what_would() -> None:
+    from tests.unit.plan.facts import model
+
+    warnings = recommend(model("llama-3.3-70b-instruct"), RTX_3090, EXAMPLE).warnings
+    assert warnings[0].startswith("Does not fit")
+    assert re.search(r"it would on .* \(48.0 GiB\)", warnings[1])
+    assert "the largest model that fits here is" in warnings[1]
+    nowhere = replace(LAPTOP, free_bytes=1, total_bytes=1)
+    assert "no model of the catalogue fits here" in recommend(SMOLLM, nowhere, None).warnings[1]
+
+
+@pytest.mark.parametrize("device", [RTX_3090, T4, CPU], ids=lambda device: device.name)
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_device_with_nothing_free(device: Device, goal: Goal) -> None:
+    plan = recommend(LLAMA_8B, replace(device, free_bytes=0), rows(3, 100), goal=goal)
+    assert plan.estimate.fits == "no"
+    assert plan.warnings[1].endswith("end what uses them, and it fits.")
+    for reason in plan.reasons.values():
+        assert not re.search(r"\b(inf|nan)\b", reason.why)
+
+
+def test_one_endless_row_is_named() -> None:
+    lengths = [100] * 300 + [60_000]
+    data = replace(
+        rows(301, 100), lengths=lengths, spans=[x for n in lengths for x in (0, n)], span_start=[*range(302)]
+    )
+    plan = recommend(LLAMA_8B, RTX_5090, data)
+    assert any(
+        warning.startswith("1 row of 301 is longer than 128 tokens: that max_length would keep all others whole")
+        for warning in plan.warnings
+    )
+    assert not any(
+        "would keep all others whole" in warning for warning in recommend(LLAMA_8B, RTX_5090, EXAMPLE).warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "overrides", "says"),
+    [
+        (T4, {"attn_implementation": "flash_attention_2"}, "cannot run flash_attention_2"),
+        (CPU, {"attn_implementation": "flash_attention_2"}, "cannot run flash_attention_2"),
+        (RTX_4090, {"attn_implementation": "flash_attention_3"}, "begins at compute capability 9.0"),
+        (RTX_4090, {"method": "qlora", "init_lora_weights": "pissa"}, "4 bits round them"),
+        (RTX_4090, {"bits": 8, "init_lora_weights": "loftq"}, "needs both weights"),
+        (RTX_4090, {"data.eval_fraction": 0, "early_stopping": 2}, "nothing is held out"),
+        (RTX_4090, {"init_lora_weights": "eva"}, "not 'eva'"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_planned(
+    device: Device, overrides: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, device, EXAMPLE, overrides=overrides)
+    assert says in caught.value.message
+    assert caught.value.remedy
+
+
+def test_a_start_of_the_adapter_decides_how_the_base_is_held() -> None:
+    from recommender.recommend import replan
+
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE).config.method == "qlora"
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"init_lora_weights": "pissa"}).config.method == "lora"
+    loftq = recommend(LLAMA_8B, RTX_5090, EXAMPLE, overrides={"init_lora_weights": "loftq"})
+    assert (loftq.config.method, loftq.config.quantization.bits) == ("qlora", 4)
+    with pytest.raises(InputError, match="4 bits round them"):
+        replan(recommend(LLAMA_8B, RTX_4090, EXAMPLE), {"init_lora_weights": "pissa"})
+
+
+def test_a_warmup_longer_than_the_run_is_said() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"warmup_steps": 200, "max_steps": 100})
+    assert any("never reaches its peak" in warning for warning in plan.warnings)
+
+
+def test_a_limit_beyond_every_row_costs_nothing_and_is_not_blamed() -> None:
+    plan = recommend(LLAMA_8B, RTX_5090, EXAMPLE, overrides={"max_length": 32_768})
+    assert not any("would keep all others whole" in warning for warning in plan.warnings)
+
+
+def test_a_mig_slice_is_said_to_be_one() -> None:
+    slice_ = replace(LAPTOP, name="A100 1g.10gb", mig=True)
+    assert any("slice of a GPU (MIG)" in warning for warning in recommend(SMOLLM, slice_, EXAMPLE).warnings)
+    assert not any("MIG" in warning for warning in recommend(SMOLLM, LAPTOP, EXAMPLE).warnings)
