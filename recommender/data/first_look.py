@@ -18,7 +18,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.data import intervals
 from recommender.data.dataset import DataSet, OpenFile
-from recommender.data.gather import BATCH, Gathered, Gatherer
+from recommender.data.gather import Gathered, Gatherer
 from recommender.data.intervals import Interval
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader
@@ -32,6 +32,8 @@ WORTH_IT = 3 * 1024 * 1024
 DRAWING_SECONDS = 0.4
 TOKENISING_SECONDS = 0.8
 """From the start of the look; the first batch is always finished."""
+ROUND = 100
+"""Rows that are looked at together, so that little is done too much when time is up."""
 LEAST = 50
 """Fewer drawn rows say nothing."""
 
@@ -220,10 +222,10 @@ def _from_the_start(files: Sequence[OpenFile], weights: Sequence[float], until: 
 
 
 def _rounds(files: Sequence[OpenFile], rows: _Rows, until: float) -> Iterator[OpenFile]:
-    """The drawn rows as files of a few hundred rows, so that whole rounds are left out when time is up."""
-    for first in range(0, len(rows), BATCH):
+    """The drawn rows as files of a hundred rows, so that whole rounds are left out when time is up."""
+    for first in range(0, len(rows), ROUND):
         turn = _Round(until, first=first == 0)
         for number, file in enumerate(files):
-            held = [row for which, row in rows[first : first + BATCH] if which == number]
+            held = [row for which, row in rows[first : first + ROUND] if which == number]
             if held:
                 yield OpenFile(_Drawn(file.reader, held, turn), file.shape)
