@@ -70,7 +70,9 @@ def test_nf4_from_plan_to_answers(smollm2: Path, few_rows: Path, runs: Path) -> 
         (run,) = runs.iterdir()
         shot = wait_for(run, ended, PATIENCE)
         assert shot.status == "finished", (shot.state.reason, shot.log)
-        before, after = (str(sample["answer"]) for sample in shot.samples)
+        asked_first = shot.samples[0]["prompt"]
+        answers = {s["when"]: str(s["answer"]) for s in shot.samples if s["prompt"] == asked_first}
+        before, after = answers["before"], answers["after"]
         assert before != after
         first, last = summary(wizard, "held-out", "after", " ".join(before.split()[:3]))
         assert first == pytest.approx(shot.evals[0].eval_loss, rel=0.01)
