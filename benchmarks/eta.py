@@ -87,7 +87,7 @@ def main() -> int:
     total = int(shot.steps[-1].step)
     for step in sorted({AFTER, total // 4, total // 2}):
         then = as_it_was(shot, step)
-        told, took = seconds_left(then), shot.steps[-1].t - then.steps[-1].t
+        told, took = seconds_left(then), float(shot.end["t"]) - then.steps[-1].t
         assert told is not None
         off = told / took - 1
         print(f"after step {step:4d} of {total}: told {told:6.1f} s, took {took:6.1f} s, {off:+.1%}")

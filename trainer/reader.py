@@ -39,6 +39,7 @@ class EvalPoint:
     t: float
     eval_loss: float | None
     best: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,13 @@ class RunReader:
             # Evaluated again, at the beginning of a run that began anew.
             self._evals.pop()
         self._evals.append(
-            EvalPoint(step, number(event.get("t")) or 0.0, number(event.get("eval_loss")), event.get("best") is True)
+            EvalPoint(
+                step,
+                number(event.get("t")) or 0.0,
+                number(event.get("eval_loss")),
+                event.get("best") is True,
+                number(event.get("seconds")),
+            )
         )
 
 

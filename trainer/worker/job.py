@@ -247,6 +247,8 @@ def _record_start(job: Job, done: int) -> None:
         method=job.config.method,
         device=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
         total_steps=job.steps.total,
+        eval_every=job.steps.eval_every,
+        save_every=job.steps.save_every,
         epochs=job.config.training.num_train_epochs,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         train_rows=len(job.rows.train),

@@ -9,6 +9,8 @@ from itertools import pairwise
 from statistics import StatisticsError, fmean, linear_regression, median, pstdev
 from typing import TYPE_CHECKING
 
+from trainer.state import number, whole
+
 if TYPE_CHECKING:
     from trainer.columns import Steps
     from trainer.reader import Snapshot
@@ -43,8 +45,8 @@ def seconds_left(snapshot: Snapshot) -> float | None:
 def time_left(snapshot: Snapshot) -> TimeLeft | None:
     """Estimate how long the run still takes.
 
-    The mean of the latest step times, times the steps that are left, plus the share of time that evaluating and
-    saving have taken between the steps so far (the evaluation before the first step does not count). The mean, because
+    The mean of the latest step times, times the steps that are left, plus the evaluations and
+    saves that are still due, each as long as those so far. The mean, because
     rows of unequal length make step times skewed and the rest of the run adds them all up; a hiccup, such as a
     suspended machine, counts as five times the median. It is moved to what a step of the whole run takes by the
     regression of step times on the tokens of these steps, because twenty steps seldom have the run's mean length
@@ -65,7 +67,7 @@ def time_left(snapshot: Snapshot) -> TimeLeft | None:
     counted = [min(seconds, most) for seconds in recent]
     mean = fmean(counted)
     mean += _longer_rows(snapshot, most)
-    middle = left * mean * _overhead(steps)
+    middle = left * mean + _pauses_left(snapshot, left * mean)
     spread = pstdev(counted) / mean * math.sqrt(1 / len(counted) + 1 / max(1, left))
     share = math.hypot(NINETY * spread, UNSEEN)
     return TimeLeft(_rounded(middle), _rounded(middle * (1 - min(0.9, share))), _rounded(middle * (1 + share)))
@@ -106,14 +108,50 @@ def _rounded(seconds: float) -> float:
     return round(seconds / grain) * grain
 
 
-def _overhead(steps: Steps) -> float:
-    """Wall time over time within steps, over the latest thousand of them; at least 1, at most 3."""
+def _pauses_left(snapshot: Snapshot, left: float) -> float:
+    """Seconds of the evaluations and saves that are to come.
+
+    Each as long as those between the steps so far; before the first of them, as the evaluation before training and
+    the checkpoint that was tried. Where the run does not say when they are due, their share of the time so far.
+
+    Args:
+        snapshot: The run.
+        left: Seconds of the steps that are left.
+    """
+    steps, total = snapshot.steps, snapshot.state.total_steps or 0
+    so_far, inside = _between(steps)
+    first, last = steps[0].step, steps[-1].step
+    due = [(every, cost) for every, cost in (_evaluations(snapshot), _saves(snapshot)) if every and cost]
+    if not due:
+        return left * min(2.0, so_far / inside) if inside > 0 else 0.0
+    seen = sum(cost * ((last - 1) // every - (first - 1) // every) for every, cost in due)
+    ahead = sum(cost * (math.ceil(total / every) - (last - 1) // every) for every, cost in due)
+    # A run that stood still between two lives has not evaluated all that time.
+    return ahead * (min(HICCUP, max(1 / HICCUP, so_far / seen)) if seen else 1.0)
+
+
+def _between(steps: Steps) -> tuple[float, float]:
+    """Seconds between steps and within them, over the latest thousand."""
     looked_at = steps[-1000:]
     took = (0.0 if math.isnan(seconds) else seconds for seconds in looked_at.column("step_seconds", 1))
     # Not every step is logged: a point stands for all steps since the one before it.
     inside = sum(map(_product, took, _strides(looked_at.column("step"))))
-    wall = looked_at[-1].t - looked_at[0].t
-    return min(3.0, max(1.0, wall / inside)) if inside > 0 else 1.0
+    return max(0.0, looked_at[-1].t - looked_at[0].t - inside), inside
+
+
+def _evaluations(snapshot: Snapshot) -> tuple[int, float]:
+    """After how many steps there is one, and the seconds of the first, with the questions asked after it."""
+    every = whole(snapshot.start.get("eval_every")) or 0
+    if not every or not snapshot.evals or snapshot.evals[0].step:
+        return every, 0.0
+    first = snapshot.steps[0]
+    asked = first.t - (first.step_seconds or 0.0) - snapshot.evals[0].t
+    return every, (snapshot.evals[0].seconds or 0.0) + max(0.0, asked)
+
+
+def _saves(snapshot: Snapshot) -> tuple[int, float]:
+    """After how many steps a checkpoint is written, and the seconds of the one that was tried."""
+    return whole(snapshot.start.get("save_every")) or 0, number(snapshot.preflight.get("checkpoint_seconds")) or 0.0
 
 
 def _strides(numbers: array[float]) -> list[float]:

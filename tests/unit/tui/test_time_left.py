@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from trainer.columns import Steps
-from trainer.reader import Snapshot, StepPoint
+from trainer.reader import EvalPoint, Snapshot, StepPoint
 from trainer.state import RunState
 from tui.run.time_left import seconds_left, time_left
 
@@ -82,3 +83,38 @@ def test_the_range_holds_what_comes_nine_times_in_ten() -> None:
         assert told.low < told.seconds < told.high
         inside += told.low <= steps[-1].t - steps[AFTER - 1].t <= told.high
     assert 170 <= inside <= 199
+
+
+def test_evaluations_that_are_due_are_counted_before_the_first_of_them() -> None:
+    """380 steps of a second; evaluations of 9 s with 1 s of questions and saves of 2 s every 40 steps, 10 to come."""
+    steps = [StepPoint(n, 10.0 + n, None, 1.0, 1e-4, 1.0, None, None, 1.0, None) for n in range(1, 21)]
+    start = {"eval_every": 40, "save_every": 40}
+    run = replace(
+        snapshot(steps, **start),
+        evals=(EvalPoint(0, 9.0, 3.0, seconds=9.0),),
+        preflight={"checkpoint_seconds": 2.0},
+    )
+    told = seconds_left(run)
+    assert told == 500.0
+    assert seconds_left(snapshot(steps)) == 380.0
+
+
+def test_evaluations_take_what_they_took() -> None:
+    """Two were seen, of 30 s each with their saves, one of them in the 60 steps before this one."""
+    late = [n + 30.0 * ((n - 1) // 40) for n in range(1, 82)]
+    steps = [StepPoint(n, t, None, 1.0, 1e-4, 1.0, None, None, 1.0, None) for n, t in enumerate(late, 1)]
+    run = replace(snapshot(steps, eval_every=40, save_every=None), evals=(EvalPoint(0, -10.0, 3.0, seconds=9.0),))
+    told = seconds_left(run)
+    assert told == 560.0
+
+
+def test_a_night_between_two_lives_is_no_evaluation() -> None:
+    """Ten hours stood still: an evaluation counts at most five times what the first one took."""
+    steps = [
+        StepPoint(n, n + (36000.0 if n > 50 else 0.0), None, 1.0, 1e-4, 1.0, None, None, 1.0, None)
+        for n in range(1, 101)
+    ]
+    run = replace(snapshot(steps, eval_every=40), evals=(EvalPoint(0, 0.0, 3.0, seconds=9.0),))
+    told = seconds_left(run)
+    assert told is not None
+    assert told <= 300 + 8 * 45
