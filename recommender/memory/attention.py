@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from recommender.memory.case import FP32, Case
+from recommender.memory.case import AMPERE, FP32, Case
 from recommender.memory.dtypes import Dtypes
 from recommender.memory.linear import Input, Linears
 from recommender.memory.tape import Op
 from recommender.model.family_table import FAMILIES
-
-AMPERE = (8, 0)
 
 
 def attention_ops(case: Case, types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:

@@ -15,6 +15,8 @@ from recommender.steps import packs
 
 FP32 = 4
 HALF = 2
+AMPERE = (8, 0)
+"""First compute capability with bf16 and FlashAttention-2."""
 
 
 @dataclass(frozen=True, slots=True)

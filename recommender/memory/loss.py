@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from recommender.memory.case import FP32, HALF, Case
+from recommender.memory.case import AMPERE, FP32, HALF, Case
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """TRL 1.16's tiles (`TOKEN_CHUNK_SIZE`, `_CHUNKED_LOGPROB_CHUNK_SIZE`)."""
-AMPERE = (8, 0)
 
 
 Named = tuple[tuple[str, int], ...]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import FP32, Case
+from recommender.memory.case import AMPERE, FP32, Case
 from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
 
 HOPPER = (9, 0)
-FIRST_FLASH = (8, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Pools:
 
 def capability(case: Case) -> tuple[int, int]:
     """Compute capability of the device; Ampere's where it is not known."""
-    return case.device.compute_capability or FIRST_FLASH
+    return case.device.compute_capability or AMPERE
 
 
 def workspace_bytes(case: Case) -> int:
@@ -66,7 +65,7 @@ def residue_kind(case: Case) -> ResidueKind:
     Cards before Ampere are fitted to steps of one length, the others to batches whose lengths differ by a few tokens,
     where a block of logits of one length is too small for the next.
     """
-    if capability(case) >= FIRST_FLASH:
+    if capability(case) >= AMPERE:
         return "varied"
     return "scores" if case.config.training.attn_implementation == "eager" else "plain"
 
@@ -95,4 +94,4 @@ def spread(case: Case) -> Spread:
         return SPREAD["cpu 4-bit fp32" if case.bits and case.compute == FP32 else "cpu"]
     if case.stack.expandable_segments:
         return SPREAD["expandable"]
-    return SPREAD["turing" if capability(case) < FIRST_FLASH else "ampere"]
+    return SPREAD["turing" if capability(case) < AMPERE else "ampere"]

@@ -255,6 +255,10 @@ def dropout(context: Context) -> Mapping[str, Reason]:
 
 def variants(context: Context) -> Mapping[str, Reason]:
     """What is left off, and what it would cost to turn on."""
+    return {**_scaling_variants(context), **_start_variants(context), **_pattern_variants()}
+
+
+def _scaling_variants(context: Context) -> Mapping[str, Reason]:
     dora = ""
     if context.estimate is not None and context.config.method != "full":
         more = context.priced({"lora.use_dora": True})
@@ -281,6 +285,11 @@ def variants(context: Context) -> Mapping[str, Reason]:
             others="The DoRA paper finds it better than LoRA at every rank that it tried.",
             costs=dora,
         ),
+    }
+
+
+def _start_variants(context: Context) -> Mapping[str, Reason]:
+    return {
         "lora.init_lora_weights": Reason(
             True,
             "B starts at zero, so the first step starts from the base model exactly.",
@@ -306,6 +315,11 @@ def variants(context: Context) -> Mapping[str, Reason]:
             others="Unsloth trains embedding and head in continued pre-training.",
             costs=f"Embedding and head would be {count(_embeddings(context.model))} more trained parameters.",
         ),
+    }
+
+
+def _pattern_variants() -> Mapping[str, Reason]:
+    return {
         "lora.rank_pattern": Reason(
             {},
             "One rank for all layers.",

@@ -53,7 +53,7 @@ def against_underfitting(config: FinetuneConfig) -> tuple[Advice, ...]:
 
 
 def _less(config: FinetuneConfig, best_epoch: float | None) -> Iterator[Advice]:
-    training, lora, adapter = config.training, config.lora, config.method != "full"
+    training = config.training
     fewer = _fewer_epochs(training.num_train_epochs, best_epoch)
     if training.max_steps is None and fewer < training.num_train_epochs:
         yield Advice(
@@ -75,6 +75,12 @@ def _less(config: FinetuneConfig, best_epoch: float | None) -> Iterator[Advice]:
         "More to learn leaves less to learn by heart.",
         "Raschka 2023, question 5; LoRA hyperparameter guide",
     )
+    yield from _held_back(config)
+
+
+def _held_back(config: FinetuneConfig) -> Iterator[Advice]:
+    """The same rows, learnt less closely."""
+    training, lora, adapter = config.training, config.lora, config.method != "full"
     if adapter and lora.r > SMALLEST_RANK:
         lower = max(SMALLEST_RANK, lora.r // 2)
         yield Advice(

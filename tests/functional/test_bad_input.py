@@ -166,6 +166,13 @@ def test_estimate_trace_refuses_what_does_not_trace_with_the_reason(run: Run, tm
     assert_bad_input(run("estimate", file, "--gpu-memory", "24GiB", "--trace"), "host memory", "formula")
 
 
+def test_trained_tokens_mean_something_to_a_trace_only(run: Run, tmp_path: Path) -> None:
+    file = write(tmp_path / "plan.yaml", "model: llama-3.1-8b-instruct\n")
+    assert_bad_input(
+        run("estimate", file, "--gpu-memory", "24GiB", "--trained-tokens", "5"), "--trained-tokens", "--trace"
+    )
+
+
 def test_a_file_in_place_of_the_folder_of_runs(run: Run, tmp_path: Path) -> None:
     file = write(tmp_path / "runs", "")
     for command in (["runs"], ["watch", "--plain"], ["stop", "latest"], ["rm", "any"]):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from recommender.memory.allocator import MIB
+from recommender.memory.case import AMPERE
 
-HOPPER, AMPERE = (9, 0), (8, 0)
+HOPPER = (9, 0)
 FLASH_STEP = 128
 """FlashAttention-2 rounds a row's length up to it in its work buffers (`flash_api.cpp`, seqlen_q_rounded)."""
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from recommender.config.schema import FinetuneConfig
+from recommender.memory.attention import masked
 from recommender.memory.case import FP32, Case
 from recommender.memory.loss import kept_bytes
 from recommender.memory.process import capability
@@ -80,7 +81,6 @@ def make_order(case: Case, architecture: dict[str, Any], trained_tokens: int | N
         trained_tokens: Of the worst micro-batch; all where it is not known.
     """
     predicted = case.rows * (case.length - 1)
-    attention = case.config.training.attn_implementation
     return Order(
         config=case.config.model_dump(mode="json"),
         architecture=architecture,
@@ -89,7 +89,7 @@ def make_order(case: Case, architecture: dict[str, Any], trained_tokens: int | N
         rows=case.rows,
         length=case.length,
         packed=case.packed,
-        masked=attention == "sdpa" and case.stack.loss == "fused" and (case.packed or case.rows > 1),
+        masked=masked(case),
         trained_tokens=max(1, predicted if trained_tokens is None else min(predicted, trained_tokens)),
         bits=case.bits,
         compute=case.compute,

@@ -118,7 +118,6 @@ def training_arguments(
 ) -> SFTConfig:
     """TRL's arguments. The rows come ready-made, so its preparation is skipped unless they are to be packed."""
     training, run = config.training, config.run
-    packing = packs(config)
     return SFTConfig(
         output_dir=str(output),
         use_cpu=not cuda,
@@ -152,14 +151,22 @@ def training_arguments(
         disable_tqdm=True,
         dataloader_num_workers=0,
         remove_unused_columns=False,
-        max_length=config.data.max_length if packing else None,
-        packing=packing,
-        packing_strategy=packing_strategy,
-        eval_packing=False,
-        # oneDNN compiles and keeps a kernel for each new shape: few lengths keep its cache, and so memory, small.
-        pad_to_multiple_of=None if cuda or packing else CPU_LENGTH_MULTIPLE,
-        dataset_kwargs=None if packing else {"skip_prepare_dataset": True},
+        **_row_arguments(config, packing_strategy, cuda=cuda),
     )
+
+
+def _row_arguments(config: FinetuneConfig, packing_strategy: Strategy, *, cuda: bool) -> dict[str, Any]:
+    """How rows become batches."""
+    packing = packs(config)
+    return {
+        "max_length": config.data.max_length if packing else None,
+        "packing": packing,
+        "packing_strategy": packing_strategy,
+        "eval_packing": False,
+        # oneDNN compiles and keeps a kernel for each new shape: few lengths keep its cache, and so memory, small.
+        "pad_to_multiple_of": None if cuda or packing else CPU_LENGTH_MULTIPLE,
+        "dataset_kwargs": None if packing else {"skip_prepare_dataset": True},
+    }
 
 
 def settle_trainable_dtypes(model: Any, precision: str) -> None:

@@ -151,6 +151,12 @@ def read_config(path: Path, values: list[str] | None = None) -> FinetuneConfig:
     return apply(resolve(load_config(path), path.absolute().parent), assignments(values))
 
 
+TrainedOption = Annotated[
+    int | None,
+    typer.Option("--trained-tokens", min=1, metavar="N", help="With --trace: trained tokens of the worst batch (all)."),
+]
+
+
 def estimate(
     context: typer.Context,
     config: Annotated[Path, typer.Argument(help="Configuration file.")],
@@ -160,12 +166,7 @@ def estimate(
     gpu_memory: GpuMemoryOption = None,
     stack: Annotated[str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast or hf-trainer+liger.")] = "trl",
     trace: Annotated[bool, typer.Option("--trace", help="Trace the real model on fake tensors.")] = False,
-    trained: Annotated[
-        int | None,
-        typer.Option(
-            "--trained-tokens", min=1, metavar="N", help="With --trace: trained tokens of the worst batch (all)."
-        ),
-    ] = None,
+    trained: TrainedOption = None,
     terms: Annotated[bool, typer.Option("--terms", help="Show every term of the formula.")] = False,
     values: SetOption = None,
     json: JsonFlag = False,
@@ -179,15 +180,14 @@ def estimate(
     from tui.commands.show_plan import show_estimate, show_limits, show_terms
 
     settings: Settings = context.obj
+    if trained is not None and not trace:
+        raise InputError("--trained-tokens says what a trace counts.", remedy="Give --trace with it.")
     wanted = read_config(config, values)
-    machine = probe(settings.runs)
-    device = target_device(machine, gpu, gpu_memory)
+    device = target_device(probe(settings.runs), gpu, gpu_memory)
     spec = read_model(wanted.model, revision=wanted.revision)
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)
-    if trained is not None and not trace:
-        raise InputError("--trained-tokens says what a trace counts.", remedy="Give --trace with it.")
     if trace:
         answer = traced(wanted, spec, device, profile, stack, trained)
     else:

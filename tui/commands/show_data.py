@@ -10,6 +10,8 @@ from rich.text import Text
 from tui.clean import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from recommender.data.dataset import DataSet, Sample
@@ -98,6 +100,21 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
             if profile.trains_end_of_turn
             else "✗ the end-of-turn token is not trained"
         )
+    _show_problems(dataset, max_length, line)
+    line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
+    sample = dataset.sample(row, max_length)
+    for finding in sample.findings:
+        line(f"! this row: {finding}")
+    console.print(sample_text(sample), soft_wrap=True)
+    if ids:
+        line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
+
+
+def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None]) -> None:
+    """Print duplicates, stops, warnings and bad rows."""
+    from recommender.units import counted
+
+    profile = dataset.profile
     if profile.duplicates:
         line(f"! {profile.duplicates} exact duplicates")
     if dataset.near:
@@ -108,10 +125,3 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
         line(f"! {warning}")
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))
-    line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
-    sample = dataset.sample(row, max_length)
-    for finding in sample.findings:
-        line(f"! this row: {finding}")
-    console.print(sample_text(sample), soft_wrap=True)
-    if ids:
-        line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))

@@ -121,8 +121,8 @@ def _pauses_left(snapshot: Snapshot, left: float) -> float:
     steps, total = snapshot.steps, snapshot.state.total_steps or 0
     so_far, inside = _between(steps)
     first, last = steps[0].step, steps[-1].step
-    due = [(every, cost) for every, cost in (_evaluations(snapshot), _saves(snapshot)) if every and cost]
-    if not due:
+    due = [(every, cost) for every, cost in (_evaluations(snapshot), _saves(snapshot)) if every]
+    if not due or not all(cost for _, cost in due):
         return left * min(2.0, so_far / inside) if inside > 0 else 0.0
     seen = sum(cost * ((last - 1) // every - (first - 1) // every) for every, cost in due)
     ahead = sum(cost * (math.ceil(total / every) - (last - 1) // every) for every, cost in due)

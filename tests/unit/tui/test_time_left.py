@@ -118,3 +118,9 @@ def test_a_night_between_two_lives_is_no_evaluation() -> None:
     told = seconds_left(run)
     assert told is not None
     assert told <= 300 + 8 * 45
+
+
+def test_evaluations_of_unknown_length_take_their_share() -> None:
+    """A resumed run has no evaluation before training: a tenth of the time so far went between the steps."""
+    steps = [StepPoint(n, n * 1.1, None, 1.0, 1e-4, 1.0, None, None, 1.0, None) for n in range(1, 101)]
+    assert seconds_left(snapshot(steps, eval_every=10, save_every=10)) == 330.0
