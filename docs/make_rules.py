@@ -20,7 +20,7 @@ from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.plan import Plan, Reason
 from recommender.recommend import recommend
-from recommender.rules.fitting import against_overfitting, against_underfitting
+from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
 from recommender.rules.registry import RULES, shown
 
 HERE = Path(__file__).parent
@@ -90,12 +90,15 @@ def _reason(key: str, reason: Reason) -> Iterator[str]:
 def _fitting(plan: Plan) -> Iterator[str]:
     yield "## Overfitting and underfitting"
     yield ""
-    yield "What to change first, for the run's doctor. In `recommender/rules/fitting.py`."
+    yield "What to change first: the run's doctor says the first three, with the run's own values. In"
+    yield "`recommender/rules/fitting.py`."
     long = apply(plan.config, {"training.num_train_epochs": 3, "lora.target_modules": ["q_proj", "v_proj"]})
     for title, advice in (
         ("Held-out loss rises while training loss falls", against_overfitting(plan.config)),
         ("The same after three epochs", against_overfitting(long)[:1]),
         ("Both losses stay high", against_underfitting(long)),
+        ("Held-out loss still falls when the run ends", against_underfitting(plan.config, falling=True)),
+        ("The training loss has not moved", against_no_learning(plan.config)),
     ):
         yield from ("", f"{title}:", "")
         for number, one in enumerate(advice, 1):

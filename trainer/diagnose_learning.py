@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from recommender.units import count
 from trainer.finding import Finding
+from trainer.next_time import against_no_learning, against_overfitting, against_underfitting
 from trainer.state import number
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def not_learning(snapshot: Snapshot) -> Finding | None:
     change = (
         "No gradient reaches the trained weights: check target_modules and train_on."
         if nothing
-        else f"Raise the learning_rate{_rate(snapshot)} three to ten times."
+        else against_no_learning(snapshot)
     )
     seen = f"{fmean(began):.3g} over the first {edge} steps, {fmean(now):.3g} over the last."
     return Finding("caution", "nothing is learned yet", seen, change)
@@ -146,8 +147,8 @@ def overfitting(snapshot: Snapshot) -> Finding | None:
         "overfitting",
         f"eval_loss {after[0]:.4g} at step {count(known[best].step)}, {after[-1]:.4g} at step {count(known[-1].step)}; "
         f"the training loss fell from {then:.3g} to {now:.3g}.",
-        f"The best checkpoint is of step {count(known[best].step)}. Next time: fewer epochs, or run.early_stopping; "
-        "more rows, a lower rank or some lora_dropout help too.",
+        f"The best checkpoint is of step {count(known[best].step)}. "
+        f"{against_overfitting(snapshot, best_step=known[best].step)}".rstrip(),
     )
 
 
@@ -165,7 +166,7 @@ def learned_by_heart(snapshot: Snapshot) -> Finding | None:
         "caution",
         "the rows are being learned by heart",
         f"Training loss {now:.2g} in epoch {epoch:.1f}{held_out}.",
-        "Fewer epochs, a lower learning_rate, or more rows; look for duplicates with `lora-wizard data`.",
+        f"{against_overfitting(snapshot)} Look for duplicates with `lora-wizard data`.".lstrip(),
     )
 
 
@@ -182,14 +183,14 @@ def underfitting(snapshot: Snapshot) -> Finding | None:
             "caution",
             "it was still learning when it ended",
             f"eval_loss {before:.4g} at step {count(earlier.step)}, {last:.4g} at the end.",
-            "Another epoch, or a higher learning_rate, would bring it further.",
+            against_underfitting(snapshot, falling=True),
         )
     if known[0].step == 0 and last > HIGH * first and abs(before - last) < FLAT * before:
         return Finding(
             "caution",
             "little was learned",
             f"eval_loss {first:.4g} before training, {last:.4g} at the end, and flat over the last third.",
-            "Raise r and lora_alpha, train more epochs, or with rows closer to what is asked for.",
+            against_underfitting(snapshot),
         )
     return None
 
@@ -235,10 +236,3 @@ def _slower(snapshot: Snapshot) -> str:
     found = number(training.get("learning_rate")) if isinstance(training, dict) else None
     half = f"{found / 2:.2g}" if found else "HALF"
     return f"`lora-wizard resume {snapshot.run_id} --set training.learning_rate={half}`"
-
-
-def _rate(snapshot: Snapshot) -> str:
-    """The run's rate in brackets, where it is known."""
-    training: Any = snapshot.config.get("training")
-    found = number(training.get("learning_rate")) if isinstance(training, dict) else None
-    return f" (now {found:.2g})" if found else ""

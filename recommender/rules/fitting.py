@@ -1,4 +1,4 @@
-"""What to change first when a run overfits or underfits: for the run's doctor, and for the page of rules.
+"""What to change first when a run overfits, underfits or learns nothing: the run's doctor and the page of rules say it.
 
 An order, not a list: the first advice is what the sources agree on and what costs least, and each has its figure from
 the configuration that it is about.
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from recommender.config.schema import FinetuneConfig
-from recommender.units import small
+from recommender.units import count, small
 
 SMALLEST_RANK = 4
 LARGEST_RANK = 256
 DROPOUT = 0.1
 DECAY = 0.1
+NOTHING_MOVES = 5
+"""Times the rate to try when the loss has not moved: doubling is for a rate that is nearly right (this project)."""
 PATIENCE = 2
 """Evaluations without a better loss after which early stopping ends a run."""
 
@@ -33,6 +35,14 @@ class Advice:
     source: str
 
 
+NEARER = Advice(
+    "rows nearer to the task",
+    {},
+    "What is not in the rows cannot be learnt from them.",
+    "LoRA hyperparameter guide",
+)
+
+
 def against_overfitting(config: FinetuneConfig, *, best_epoch: float | None = None) -> tuple[Advice, ...]:
     """What to change when held-out loss rises while training loss falls, in order.
 
@@ -43,13 +53,25 @@ def against_overfitting(config: FinetuneConfig, *, best_epoch: float | None = No
     return tuple(_less(config, best_epoch))
 
 
-def against_underfitting(config: FinetuneConfig) -> tuple[Advice, ...]:
-    """What to change when both losses stay high and flat, in order.
+def against_underfitting(config: FinetuneConfig, *, falling: bool = False) -> tuple[Advice, ...]:
+    """What to change when both losses stay high, in order.
+
+    Args:
+        config: The run's configuration.
+        falling: Whether held-out loss still fell when the run ended: then more steps come first, since they are known
+            to help, and what the rows hold is not the limit yet.
+    """
+    faster, longer = list(_faster(config, 2)), list(_longer(config))
+    return tuple([*longer, *faster, *_wider(config)] if falling else [*faster, *longer, *_wider(config), NEARER])
+
+
+def against_no_learning(config: FinetuneConfig) -> tuple[Advice, ...]:
+    """What to change when the training loss has not moved since the run began, in order.
 
     Args:
         config: The run's configuration.
     """
-    return tuple(_more(config))
+    return (*_faster(config, NOTHING_MOVES), *_wider(config))
 
 
 def _less(config: FinetuneConfig, best_epoch: float | None) -> Iterator[Advice]:
@@ -119,16 +141,29 @@ def _fewer_epochs(epochs: float, best_epoch: float | None) -> float:
     return max(1.0, epochs - 1) if epochs > 1 else epochs
 
 
-def _more(config: FinetuneConfig) -> Iterator[Advice]:
-    training, lora, adapter = config.training, config.lora, config.method != "full"
-    double = min(1.0, float(f"{2 * training.learning_rate:.1e}"))
-    yield Advice(
-        f"learning_rate {small(training.learning_rate)} → {small(double)}",
-        {"training.learning_rate": double},
-        "A rate that is too low is the usual cause; `lora-wizard try` compares.",
-        "LoRA Without Regret (2025); LoRA hyperparameter guide, for short runs",
-    )
-    if training.max_steps is None:
+def _faster(config: FinetuneConfig, times: int) -> Iterator[Advice]:
+    now = config.training.learning_rate
+    higher = min(1.0, float(f"{times * now:.1e}"))
+    if higher > now:
+        yield Advice(
+            f"learning_rate {small(now)} → {small(higher)}",
+            {"training.learning_rate": higher},
+            "A rate that is too low is the usual cause; `lora-wizard try` compares.",
+            "LoRA Without Regret (2025); LoRA hyperparameter guide, for short runs",
+        )
+
+
+def _longer(config: FinetuneConfig) -> Iterator[Advice]:
+    training = config.training
+    if training.max_steps is not None:
+        more_steps = 2 * training.max_steps
+        yield Advice(
+            f"max_steps {count(training.max_steps)} → {count(more_steps)}",
+            {"training.max_steps": more_steps},
+            "More steps, while held-out loss still falls.",
+            "LoRA hyperparameter guide",
+        )
+    else:
         more = training.num_train_epochs + 1
         yield Advice(
             f"num_train_epochs {small(training.num_train_epochs)} → {small(more)}",
@@ -136,6 +171,11 @@ def _more(config: FinetuneConfig) -> Iterator[Advice]:
             "More steps over the same rows, while held-out loss still falls.",
             "LoRA hyperparameter guide",
         )
+
+
+def _wider(config: FinetuneConfig) -> Iterator[Advice]:
+    """More of the model trained."""
+    lora, adapter = config.lora, config.method != "full"
     if adapter and lora.target_modules != "all-linear":
         yield Advice(
             "target_modules → all-linear",
@@ -151,9 +191,3 @@ def _more(config: FinetuneConfig) -> Iterator[Advice]:
             "More room for what the rows hold; lora_alpha stays, so that the rate does.",
             "LoRA Without Regret (2025); LoRA hyperparameter guide, which raises alpha too",
         )
-    yield Advice(
-        "rows nearer to the task",
-        {},
-        "What is not in the rows cannot be learnt from them.",
-        "LoRA hyperparameter guide",
-    )

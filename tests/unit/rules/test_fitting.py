@@ -6,7 +6,7 @@ import pytest
 
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig, Quantization
-from recommender.rules.fitting import against_overfitting, against_underfitting
+from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
 
 RUN = apply(
     FinetuneConfig(model="m", method="qlora", quantization=Quantization(bits=4)),
@@ -40,7 +40,7 @@ def test_what_cannot_go_further_is_not_offered() -> None:
         "learning_rate 3e-4 → 1.5e-4",
     ]
     full = apply(RUN, {"method": "full", "max_steps": 100})
-    for advice in (against_overfitting(full), against_underfitting(full)):
+    for advice in (against_overfitting(full), against_underfitting(full), against_no_learning(full)):
         assert not any(key.startswith("lora.") or key.endswith("epochs") for one in advice for key in one.changes)
 
 
@@ -56,8 +56,23 @@ def test_underfitting_begins_with_the_rate() -> None:
     assert "target_modules → all-linear" not in [one.change for one in against_underfitting(RUN)]
 
 
+def test_a_run_that_still_learned_is_made_longer_first() -> None:
+    assert [one.change for one in against_underfitting(RUN, falling=True)] == [
+        "num_train_epochs 3 → 4",
+        "learning_rate 3e-4 → 6e-4",
+        "r 64 → 128",
+    ]
+    ended_early = apply(RUN, {"max_steps": 60})
+    assert against_underfitting(ended_early, falling=True)[0].change == "max_steps 60 → 120"
+
+
+def test_a_loss_that_does_not_move_wants_a_rate_of_another_order() -> None:
+    assert [one.change for one in against_no_learning(RUN)] == ["learning_rate 3e-4 → 0.0015", "r 64 → 128"]
+    assert not against_no_learning(apply(RUN, {"learning_rate": 1.0, "r": 256}))
+
+
 def test_every_change_can_be_applied() -> None:
-    for one in (*against_overfitting(RUN), *against_underfitting(RUN)):
+    for one in (*against_overfitting(RUN), *against_underfitting(RUN), *against_no_learning(RUN)):
         assert (apply(RUN, one.changes) != RUN) is bool(one.changes)
         assert one.why.endswith(".")
         assert one.source

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from recommender.config.schema import FinetuneConfig
+from recommender.rules.fitting import against_overfitting
 from tests.functional.dashboard.made import MadeRun
 from trainer.diagnose import Finding, diagnose
 from trainer.processes import Process
@@ -43,10 +45,16 @@ def only(made: MadeRun) -> Finding:
     return finding
 
 
-def more_steps(made: MadeRun, count: int, **figures: Any) -> None:
+def more_steps(
+    made: MadeRun, count: int, *, at: Callable[[int], dict[str, Any]] = lambda _: {}, **figures: Any
+) -> None:
     for _ in range(count):
         step = made.state.step + 1
-        made.say("step", 1.2, **{**made.figures(step, 1.2), **figures})
+        made.say("step", 1.2, **{**made.figures(step, 1.2), **figures, **at(step)})
+
+
+def set_in(made: MadeRun, line: str) -> None:
+    made.folder.config.write_text(made.folder.config.read_text().replace("training: {", f"training: {{{line}, "))
 
 
 def readings(made: MadeRun, count: int = 30, **figures: Any) -> None:
@@ -95,7 +103,7 @@ def test_a_plateau_from_the_start(make: Make) -> None:
     made = make(200, shape=lambda _: 2.3)
     found = only(made)
     assert (found.level, found.title) == ("caution", "nothing is learned yet")
-    assert "three to ten times" in found.change
+    assert "learning_rate 2e-4 → 0.001; r 16 → 32" in found.change
 
 
 def test_a_plateau_without_gradients_is_another_matter(make: Make) -> None:
@@ -117,7 +125,33 @@ def test_overfitting(make: Make) -> None:
     found = only(made)
     assert found.title == "overfitting"
     assert "1.4 at step 150, 1.6 at step 300" in found.evidence
-    assert "early_stopping" in found.change
+    assert found.change == (
+        "The best checkpoint is of step 150. Next time, one after the other: early_stopping 2; "
+        "more rows, or a general data set mixed in; r 16 → 8."
+    )
+
+
+def test_overfitting_names_the_epochs_that_are_enough(make: Make) -> None:
+    made = make(0)
+    set_in(made, "num_train_epochs: 3")
+    more_steps(made, 300, at=lambda step: {"loss": 2.0 - step / 200, "epoch": step / 100})
+    evaluations(made, 1.8, 1.5, 1.4, 1.45, 1.5, 1.6)
+    assert "num_train_epochs 3 → 1.5; early_stopping 2" in only(made).change
+
+
+def test_what_the_doctor_advises_is_what_the_rules_advise(make: Make) -> None:
+    made = make(300, evaluate_every=NEVER, shape=lambda step: 2.0 - step / 200)
+    evaluations(made, 1.8, 1.5, 1.4, 1.45, 1.5, 1.6)
+    config = FinetuneConfig.model_validate(dict(RunReader(made.path, made.clock).poll().config))
+    first = "; ".join(one.change for one in against_overfitting(config)[:3])
+    assert first in only(made).change
+
+
+def test_trouble_is_named_also_where_the_configuration_is_of_another_version(make: Make) -> None:
+    made = make(300, evaluate_every=NEVER, shape=lambda step: 2.0 - step / 200)
+    made.folder.config.write_text("model: x\nof_another_version: 1\n")
+    evaluations(made, 1.8, 1.5, 1.4, 1.45, 1.5, 1.6)
+    assert only(made).change == "The best checkpoint is of step 150."
 
 
 def test_an_evaluation_that_wavers_is_no_overfitting(make: Make) -> None:
@@ -132,6 +166,8 @@ def test_rows_learned_by_heart(make: Make) -> None:
     found = only(made)
     assert found.title == "the rows are being learned by heart"
     assert "eval_loss 1.5" in found.evidence
+    assert "early_stopping 2; more rows" in found.change
+    assert found.change.endswith("Look for duplicates with `lora-wizard data`.")
 
 
 def test_what_generalises_is_not_learned_by_heart(make: Make) -> None:
@@ -145,7 +181,7 @@ def test_a_run_that_was_still_learning_when_it_ended(make: Make) -> None:
     finish(made)
     found = only(made)
     assert found.title == "it was still learning when it ended"
-    assert "Another epoch" in found.change
+    assert "num_train_epochs 1 → 2; learning_rate 2e-4 → 4e-4" in found.change
 
 
 def test_little_was_learned(make: Make) -> None:
@@ -153,7 +189,7 @@ def test_little_was_learned(make: Make) -> None:
     finish(made)
     found = only(made)
     assert found.title == "little was learned"
-    assert "Raise r and lora_alpha" in found.change
+    assert "learning_rate 2e-4 → 4e-4; num_train_epochs 1 → 2; r 16 → 32" in found.change
 
 
 def test_steps_that_are_no_number_now_and_then(make: Make) -> None:
