@@ -11,7 +11,7 @@ from presets.errors import InputError
 from recommender.data.estimate import estimated_sample
 from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
 from recommender.data.normalise import normalise
-from recommender.data.profile import DataProfile
+from recommender.data.profile import DataProfile, NearRows
 from recommender.data.readers import Reader
 from recommender.data.shapes import Shape
 from recommender.data.templates import ChatTemplate
@@ -108,7 +108,8 @@ class DataSet:
         template: The chat template in use; None for data without conversations or without a tokenizer. A tokenizer
             saved beside the adapter should carry `template.source` as its chat_template.
         index: Where rows stand, and their content digests.
-        near: Rows that are nearly the same as an earlier one, with that one, once they were looked for.
+        near: Rows that are nearly the same as another one, once they were looked for.
+        held_out: The files of `data.eval`; none where rows are held out by the split.
     """
 
     def __init__(
@@ -123,7 +124,8 @@ class DataSet:
         self.profile = profile
         self.template = template
         self.index = index
-        self.near: dict[int, int] = {}
+        self.near = NearRows()
+        self.held_out: tuple[OpenFile, ...] = ()
         self._files = tuple(files)
         self._tokeniser = tokeniser
         self._train_on = train_on
@@ -188,8 +190,7 @@ class DataSet:
         """What is odd about row i, in words."""
         from recommender.data.findings import words
 
-        near = (f"nearly the same as row {self.near[i] + 1}",) if i in self.near else ()
-        return (*words(self.index.flags[i]), *near)
+        return (*words(self.index.flags[i]), *self.near.of(i))
 
     def next_finding(self, i: int, by: int, max_length: int) -> int | None:
         """The next row after i (before it for by = -1) with a finding or with trained tokens that the limit cuts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from recommender.data.profile import DataProfile
+from recommender.data.profile import DataProfile, NearRows
 from recommender.data.tally import Tally
 
 
@@ -48,12 +48,35 @@ def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
         "mask_method": profile.mask_method,
         "duplicates": profile.duplicates,
         "empty_answers": profile.empty_answers,
+        "held_out": _held_out(profile),
         "template": profile.template,
         "turns": {"p50": profile.turns_median, "max": profile.turns_most},
         "sources": [asdict(source) for source in profile.sources],
         "tokenizer": profile.tokenizer,
         "stops": list(profile.stops_at(max_length)),
         "warnings": list(profile.warnings_at(max_length)),
+    }
+
+
+def _held_out(profile: DataProfile) -> dict[str, int] | None:
+    facts = profile.held_out
+    if facts is None:
+        return None
+    return {
+        "rows": facts.rows,
+        "duplicates": facts.copies,
+        "also_trained": facts.also_trained,
+        "bad_row_count": facts.bad_row_count,
+    }
+
+
+def near_document(near: NearRows) -> dict[str, int]:
+    """What the second pass adds to `data --json`: numbers of rows."""
+    return {
+        "near_duplicates": len(near.earlier),
+        "near_held_out": near.leaked,
+        "near_held_out_duplicates": near.held_out_copies,
+        "held_out_rows": near.held_out_rows,
     }
 
 

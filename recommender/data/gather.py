@@ -130,15 +130,14 @@ class Gatherer:
                 example = normalise(row.values, self._files[number].shape)
                 digests.append(digest(example))
             except RowProblem as problem:
-                self.gathered.reject(_bad(reader, row, problem))
+                self.gathered.reject(bad_row(reader, row, problem))
                 continue
             rows.append(row)
             examples.append(example)
         if self._tokeniser is None:
             return _Batch(number, rows, examples, digests, [], None)
         rendered = self._tokeniser.render(examples)
-        texts = [row.text for row in rendered if isinstance(row, Rendered)]
-        encoded = encoder.submit(self._tokeniser.vocabulary.encode, texts)
+        encoded = encoder.submit(self._tokeniser.encode, rendered)
         return _Batch(number, rows, examples, digests, rendered, encoded)
 
     def _finish(self, batch: _Batch | None) -> None:
@@ -150,7 +149,7 @@ class Gatherer:
             batch.rows, batch.examples, batch.digests, self._measured(batch), strict=True
         ):
             if isinstance(measured, RowProblem):
-                self.gathered.reject(_bad(reader, row, measured))
+                self.gathered.reject(bad_row(reader, row, measured))
             else:
                 self._add(batch.file, row, example, content, measured)
 
@@ -177,7 +176,8 @@ def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
         yield batch
 
 
-def _bad(reader: Reader, row: Raw, problem: RowProblem) -> BadRow:
+def bad_row(reader: Reader, row: Raw, problem: RowProblem) -> BadRow:
+    """What is listed of a row that was read and cannot be used."""
     return BadRow(str(reader.path), row.line, problem.reason, excerpt(_standing(reader, row)))
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from recommender.config.schema import Data, Source
 from recommender.data import cache
 from recommender.data.dataset import DataSet, OpenFile, Sample
 from recommender.data.document import document, histogram
-from recommender.data.examples import RowProblem, digest
 from recommender.data.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.gather import Cancelled, Gathered, Gatherer
-from recommender.data.normalise import normalise
+from recommender.data.held_out import with_held_out
 from recommender.data.opening import bytes_on_disk, open_sources
-from recommender.data.readers import Raw
 from recommender.data.split import overlap, split
 from recommender.data.summing import dataset_of
 from recommender.data.synthetic import synthetic_profile
@@ -76,24 +72,7 @@ def profile_data(
         Cancelled: `cancelled` said so.
     """
     dataset = _profile(data.sources, data, model, base, progress, cancelled, first)
-    return _with_overlap(dataset, data, base) if data.eval else dataset
-
-
-def _with_overlap(dataset: DataSet, data: Data, base: Path | None) -> DataSet:
-    """The same with a warning where rows of the held-out files are trained on too: evaluation would flatter."""
-    files, _ = open_sources([Source(path=path) for path in data.eval or []], data, base)
-    trained = set(dataset.index.digest)
-    rows = shared = 0
-    for file in files:
-        for row in file.reader.rows():
-            if isinstance(row, Raw):
-                with suppress(RowProblem):
-                    shared += digest(normalise(row.values, file.shape)) in trained
-                    rows += 1
-    if shared:
-        said = f"{shared} of {rows} held-out rows are also trained on: eval_loss would look better than it is."
-        dataset.profile = replace(dataset.profile, warnings=(*dataset.profile.warnings, said))
-    return dataset
+    return with_held_out(dataset, data, base, _tick(cancelled)) if data.eval else dataset
 
 
 def profile_eval(
@@ -121,10 +100,7 @@ def _profile(
 ) -> DataSet:
     stopped = cancelled or (lambda: False)
 
-    def tick() -> None:
-        if stopped():
-            raise Cancelled
-
+    tick = _tick(cancelled)
     tokeniser, template = _tokeniser(data, model, base)
 
     def build(some: Gathered, of: list[OpenFile]) -> DataSet:
@@ -158,6 +134,16 @@ def _profile(
         if key:
             cache.save(key, kept, tokeniser)
     return dataset_of(kept, data, sources, files, tokeniser, template)
+
+
+def _tick(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
+    """What long work calls now and then: it ends where `cancelled` says so."""
+
+    def tick() -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled
+
+    return tick
 
 
 def _tokeniser(data: Data, model: ModelSpec | None, base: Path | None) -> tuple[Tokeniser | None, ChatTemplate | None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from pathlib import Path
 
 from recommender.data.tally import Runs, Tally, WholeRows
+from recommender.units import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,67 @@ class SourceFacts:
     """Role to column as used."""
     unconfirmed: bool = False
     """Whether these were taken for question and answer by their names, and nobody has confirmed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutFacts:
+    """What the files of `data.eval` hold."""
+
+    rows: int
+    """Usable rows."""
+    copies: int
+    """Of these, exact copies of an earlier one of them."""
+    also_trained: int
+    """Of these, rows that are trained on too."""
+    bad_row_count: int
+    bad_rows: tuple[BadRow, ...] = ()
+    """The first of them; they are among the profile's own too."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearRows:
+    """Rows that are nearly, and not exactly, the same as another one."""
+
+    earlier: Mapping[int, int] = field(default_factory=dict)
+    """Training row to the earlier one that it is like."""
+    held_out: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    """Training row to the file and line of a row of the held-out files that is like it."""
+    leaked: int = 0
+    """Held-out rows, in files of their own or by the split, that are like a row that is trained on."""
+    held_out_rows: int = 0
+    """Held-out rows in all."""
+    held_out_copies: int = 0
+    """Rows of the held-out files that are like an earlier one of them."""
+
+    def __contains__(self, row: int) -> bool:
+        return row in self.earlier or row in self.held_out
+
+    def of(self, row: int) -> tuple[str, ...]:
+        """What a training row is like, in words."""
+        found = [f"nearly the same as row {self.earlier[row] + 1}"] if row in self.earlier else []
+        if row in self.held_out:
+            file, line = self.held_out[row]
+            found.append(f"nearly the same as a held-out row ({Path(file).name}, line {line})")
+        return tuple(found)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person should know of them."""
+        said = []
+        if self.earlier:
+            are = "row is" if len(self.earlier) == 1 else "rows are"
+            said.append(f"{count(len(self.earlier))} {are} nearly the same as an earlier one")
+        if self.leaked:
+            said.append(
+                f"{count(self.leaked)} of {count(self.held_out_rows)} held-out rows are nearly the same as a row that "
+                "is trained on: eval_loss would look better than it is"
+            )
+        if self.held_out_copies:
+            said.append(
+                f"{count(self.held_out_copies)} of {count(self.held_out_rows)} held-out rows are nearly the same as an "
+                "earlier one of them"
+            )
+        return tuple(said)
 
 
 @dataclass(frozen=True)
@@ -90,6 +152,8 @@ class DataProfile:
     """Whether columns were taken for question and answer by their names, and nobody has confirmed it."""
     ending_template: str = ""
     """`data.template` with which the end-of-turn token would be trained, where it is not; else empty."""
+    held_out: HeldOutFacts | None = None
+    """What `data.eval` holds; None where rows are held out by the split."""
 
     @property
     def rows(self) -> int:

@@ -87,6 +87,19 @@ def data_section(paths: list[str], values: dict[str, Any]) -> Data:
     return apply(whole, named).data
 
 
+def split_seed(values: dict[str, Any]) -> int:
+    """The seed by which rows are held out, as the person set it or the usual one.
+
+    Raises:
+        InputError: it is no seed.
+    """
+    from recommender.config.edit import apply
+    from recommender.config.schema import FinetuneConfig
+
+    named: dict[str, Any] = {key: value for key, value in values.items() if key == "training.seed"}
+    return apply(FinetuneConfig(model="-", quantization={"bits": 4}), named).training.seed
+
+
 def recommend(
     context: typer.Context,
     model: ModelOption,
@@ -235,22 +248,24 @@ def data(
 
     Its shape, its lengths, what is cut, and which tokens are trained.
     """
-    from recommender.data.document import document
+    from recommender.data.document import document, near_document
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
     from tui.commands.show_data import chosen_row, show_data
 
     settings: Settings = context.obj
     spec = read_model(model)
-    section = data_section(files, assignments(values))
+    changes = assignments(values)
+    section = data_section(files, changes)
     progress_note(f"reading {', '.join(files)} …")
     dataset = profile_data(section, model=spec)
     if near:
         from recommender.data.near import near_duplicates
 
-        dataset.near = near_duplicates(dataset)
+        seed = split_seed(changes)
+        dataset.near = near_duplicates(dataset, fraction=section.eval_fraction, seed=seed)
     if json:
-        found = {"near_duplicates": len(dataset.near)} if near else {}
+        found = near_document(dataset.near) if near else {}
         print_json(document(dataset.profile, section.max_length) | found)
     else:
         chosen = chosen_row(dataset, row, section.max_length)

@@ -112,13 +112,13 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
 
 def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None]) -> None:
     """Print duplicates, stops, warnings and bad rows."""
-    from recommender.units import counted
-
     profile = dataset.profile
     if profile.duplicates:
         line(f"! {profile.duplicates} exact duplicates")
-    if dataset.near:
-        line(f"! {counted(len(dataset.near), 'row')} nearly the same as an earlier one: --row finding shows one")
+    for warning in dataset.near.warnings:
+        line(f"! {warning}")
+    if dataset.near.earlier or dataset.near.held_out:
+        line("  --row finding shows such a row")
     for stop in profile.stops_at(max_length):
         line(f"✗ {stop}")
     for warning in profile.warnings_at(max_length):

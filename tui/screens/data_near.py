@@ -8,7 +8,7 @@ from textual import on, work
 from textual.message import Message
 
 from presets.errors import WizardError
-from recommender.units import counted, percent
+from recommender.units import percent
 from tui.clean import clean
 from tui.screens.base import StepScreen
 from tui.widgets.rows import Row, row
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class Looked(Message):
     """How far the search is, or how it ended."""
 
-    def __init__(self, dataset: DataSet, done: int, error: str = "") -> None:
+    def __init__(self, dataset: DataSet, done: float, error: str = "") -> None:
         super().__init__()
         self.dataset = dataset
         """Whose rows."""
         self.done = done
-        """Rows looked at."""
+        """Share of the rows looked at; -1 at the end, -2 when it was stopped."""
         self.error = error
         """Why it failed."""
 
@@ -36,8 +36,8 @@ class NearSearch(StepScreen):
 
     _searched: DataSet | None = None
     """Whose rows are looked at, or were."""
-    _near_done: int | None = None
-    """Rows looked at while the search runs."""
+    _near_done: float | None = None
+    """Share of the rows looked at while the search runs."""
     _stop_near = False
 
     def near_rows(self, dataset: DataSet) -> list[Row]:
@@ -45,15 +45,15 @@ class NearSearch(StepScreen):
         if self._searched is not dataset:
             return []
         if self._near_done is not None:
-            share = percent(self._near_done / max(1, len(dataset)))
+            share = percent(self._near_done)
             return [row(("… ", "accent"), (f"looking for near-duplicates: {share} · D stops", "label"), indent=2)]
-        if not dataset.near:
+        said = dataset.near.warnings
+        if not said:
             return [row(("✓ ", "good"), "no near-duplicates", indent=2)]
-        found = counted(len(dataset.near), "row")
-        are = "is" if len(dataset.near) == 1 else "are"
-        return [
-            row(("! ", "caution"), f"{found} {are} nearly the same as an earlier one: x goes through them", indent=2)
-        ]
+        rows = [row(("! ", "caution"), warning, indent=2) for warning in said]
+        if dataset.near.earlier or dataset.near.held_out:
+            rows.append(row(("x goes through them", "quiet"), indent=2))
+        return rows
 
     def action_near(self) -> None:
         """Look for near-identical rows, or stop looking."""
@@ -65,10 +65,22 @@ class NearSearch(StepScreen):
             return
         self._searched, self._near_done, self._stop_near = dataset, 0, False
         self._follow()
-        self._look_for_near(dataset)
+        self._look_for_near(dataset, *self._split_of())
+
+    def _split_of(self) -> tuple[float, int]:
+        """Share of rows that the run would hold out, and the seed by which it chooses them."""
+        from recommender.config.schema import Data, Training
+
+        if (plan := self.state.plan) is not None:
+            return plan.config.data.eval_fraction, plan.config.training.seed
+        given = {**self.state.overrides, **{f"data.{key}": value for key, value in self.state.data.items()}}
+        return (
+            float(given.get("data.eval_fraction", Data().eval_fraction)),
+            int(given.get("training.seed", Training().seed)),
+        )
 
     @work(thread=True, exclusive=True, group="near", exit_on_error=False)
-    def _look_for_near(self, dataset: DataSet) -> None:
+    def _look_for_near(self, dataset: DataSet, fraction: float, seed: int) -> None:
         from time import monotonic
 
         from recommender.data.gather import Cancelled
@@ -76,14 +88,20 @@ class NearSearch(StepScreen):
 
         told = monotonic()
 
-        def progress(done: int, _total: int) -> None:
+        def progress(done: int, total: int) -> None:
             nonlocal told
             if monotonic() - told >= REPORT_SECONDS:
                 told = monotonic()
-                self.post_message(Looked(dataset, done))
+                self.post_message(Looked(dataset, done / max(1, total)))
 
         try:
-            dataset.near = near_duplicates(dataset, progress, lambda: self._stop_near or self._searched is not dataset)
+            dataset.near = near_duplicates(
+                dataset,
+                progress,
+                lambda: self._stop_near or self._searched is not dataset,
+                fraction=fraction,
+                seed=seed,
+            )
             self.post_message(Looked(dataset, -1))
         except Cancelled:
             self.post_message(Looked(dataset, -2))

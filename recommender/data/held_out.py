@@ -1,0 +1,99 @@
+"""The files of `data.eval` beside what is trained on: what stands in both, and what cannot be read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from recommender.config.schema import Data, Source
+from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.examples import Example, RowProblem, digest
+from recommender.data.gather import LISTED, bad_row
+from recommender.data.normalise import normalise
+from recommender.data.opening import open_sources
+from recommender.data.profile import BadRow, HeldOutFacts
+from recommender.data.readers import Raw
+from recommender.units import counted
+
+_ASKED_EVERY = 256
+"""Rows."""
+
+
+def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callable[[], None]) -> DataSet:
+    """The same data set, which now knows its held-out files and says what they share with it.
+
+    Args:
+        dataset: What is trained on.
+        data: Names the held-out files.
+        base: Where relative paths start.
+        tick: Called now and then; raises to end this.
+
+    Raises:
+        InputError: A file cannot be read, or is not recognised.
+    """
+    files, _ = open_sources([Source(path=path) for path in data.eval or []], data, base, tick)
+    trained = set(dataset.index.digest)
+    seen: set[int] = set()
+    bad: list[BadRow] = []
+    rows = copies = shared = refused = 0
+    for number, (_, _, found) in enumerate(held_out_rows(files)):
+        if number % _ASKED_EVERY == 0:
+            tick()
+        if isinstance(found, BadRow):
+            refused += 1
+            bad += [found] if len(bad) < LISTED else []
+            continue
+        _, content = found
+        rows += 1
+        shared += content in trained
+        copies += content in seen
+        seen.add(content)
+    dataset.held_out = tuple(files)
+    _say(dataset, HeldOutFacts(rows, copies, shared, refused, tuple(bad)), data)
+    return dataset
+
+
+def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tuple[Example, int] | BadRow]]:
+    """Each row of held-out files: its file, its line, and its example with the digest, or why it cannot be used."""
+    for file in files:
+        for row in file.reader.rows():
+            if not isinstance(row, Raw):
+                yield file, row.line, row
+                continue
+            try:
+                example = normalise(row.values, file.shape)
+                yield file, row.line, (example, digest(example))
+            except RowProblem as problem:
+                yield file, row.line, bad_row(file.reader, row, problem)
+
+
+def _say(dataset: DataSet, facts: HeldOutFacts, data: Data) -> None:
+    profile = dataset.profile
+    refused = counted(facts.bad_row_count, "row")
+    stops: list[str] = []
+    warnings: list[str] = []
+    if facts.bad_row_count and data.skip_bad_rows:
+        warnings.append(f"Left out of the held-out files because they cannot be used: {refused}.")
+    elif facts.bad_row_count:
+        first = facts.bad_rows[0]
+        stops.append(
+            f"{refused} of the held-out files cannot be used; the first, {first.file} line "
+            f"{first.line}, {first.reason}. Repair them, or leave them out with data.skip_bad_rows: true."
+        )
+    if facts.also_trained:
+        warnings.append(
+            f"{facts.also_trained} of {facts.rows} held-out rows are also trained on: eval_loss would look better than "
+            "it is."
+        )
+    if facts.copies:
+        warnings.append(f"{facts.copies} of {facts.rows} held-out rows are exact copies of an earlier one of them.")
+    dataset.profile = replace(
+        profile,
+        held_out=facts,
+        stops=(*profile.stops, *stops),
+        warnings=(*profile.warnings, *warnings),
+        bad_rows=(*profile.bad_rows, *facts.bad_rows)[:LISTED],
+        bad_row_count=profile.bad_row_count + facts.bad_row_count,
+        skipped_rows=profile.skipped_rows + (facts.bad_row_count if data.skip_bad_rows else 0),
+    )
