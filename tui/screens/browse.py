@@ -10,15 +10,14 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import DirectoryTree
 
+from recommender.data.files import format_of
 from tui.screens.popup import Popup
 from tui.widgets.key_bar import KeyBar
 
-ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".ndjson", ".gz")
-
 
 def is_data(path: Path) -> bool:
-    """Whether a file's name says that it may hold rows."""
-    return path.name.lower().endswith(ENDINGS)
+    """Whether a file's name says that rows can be read from it."""
+    return format_of(path) is not None
 
 
 class DataTree(DirectoryTree):

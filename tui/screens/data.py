@@ -22,7 +22,7 @@ from tui.flow import absolute
 from tui.screens.data_first import first_rows
 from tui.screens.data_near import NearSearch
 from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
-from tui.screens.data_sets import ask_known, ask_weight, confirmed
+from tui.screens.data_sets import ask_evaluation, ask_known, ask_weight, confirmed
 from tui.screens.data_text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
 from tui.widgets.rows import Rows, row
 from tui.widgets.sample import sample_content
@@ -53,11 +53,11 @@ class DataScreen(NearSearch):
     STEP = Step.DATA
     HELP = (
         "The data that is trained on: JSON, JSONL, CSV, Parquet or text files, a folder of them, or a hub id ORG/NAME "
-        "(with :CONFIGURATION:SPLIT where there are several). Several are mixed; W gives each a weight. A shape is "
-        "recognised by its columns; f corrects it by hand. Lengths are in the model's own tokens, with its own chat "
-        "template. + and - move max_length: what it cuts is exact at once. On the right is a row as the model will see "
-        "it: special tokens shown, highlighted what the loss sees, struck through what max_length cuts. ✗ is a stop: "
-        "nothing starts until it is gone."
+        "(with :CONFIGURATION:SPLIT where there are several). Several are mixed; W gives each a weight. V names files "
+        "that are held out. A shape is recognised by its columns; f corrects it by hand. Lengths are in the model's "
+        "own tokens, with its own chat template. + and - move max_length: what it cuts is exact at once. On the right "
+        "is a row as the model will see it: special tokens shown, highlighted what the loss sees, struck through what "
+        "max_length cuts. ✗ is a stop: nothing starts until it is gone."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "open", "open"),
@@ -71,6 +71,7 @@ class DataScreen(NearSearch):
         Binding("F", "fix", "use the template"),
         Binding("C", "confirm", "confirm columns"),
         Binding("W", "weights", "weights"),
+        Binding("V", "evaluation", "evaluation data"),
         Binding("H", "known", "hub data sets"),
         Binding("D", "near", "near-duplicates"),
         Binding("z", "random", "random row"),
@@ -349,6 +350,10 @@ class DataScreen(NearSearch):
         """Say how often each data set's rows are taken."""
         if self.state.dataset is not None:
             ask_weight(self.wizard, self.state.dataset.profile)
+
+    def action_evaluation(self) -> None:
+        """Say which files are held out."""
+        ask_evaluation(self.wizard)
 
     def action_known(self) -> None:
         """Choose a well-known data set of the hub."""

@@ -50,10 +50,9 @@ class NearSearch(StepScreen):
         said = dataset.near.warnings
         if not said:
             return [row(("✓ ", "good"), "no near-duplicates", indent=2)]
-        rows = [row(("! ", "caution"), warning, indent=2) for warning in said]
-        if dataset.near.earlier or dataset.near.held_out:
-            rows.append(row(("x goes through them", "quiet"), indent=2))
-        return rows
+        walked = ": x goes through them" if dataset.near.earlier or dataset.near.held_out else ""
+        *others, last = said
+        return [row(("! ", "caution"), warning, indent=2) for warning in (*others, last + walked)]
 
     def action_near(self) -> None:
         """Look for near-identical rows, or stop looking."""

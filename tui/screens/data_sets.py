@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError
-from recommender.units import count, percent
+from recommender.units import count, counted, percent
 from tui.clean import clean
+from tui.flow import absolute
 from tui.screens.popup import PickPopup, ValuePopup
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
@@ -92,6 +94,36 @@ def set_weight(wizard: WizardApp, number: int, text: str) -> None:
     if not train:
         raise InputError("No data would be left.")
     wizard.flow.open_data(train=train)
+
+
+def held_out_row(profile: DataProfile) -> list[Row]:
+    """What the files of `data.eval` hold, where there are any."""
+    facts = profile.held_out
+    if facts is None:
+        return []
+    return [
+        row(
+            ("held out: ", "label"),
+            (counted(facts.rows, "row"), "bright"),
+            (" in files of their own", "label"),
+            indent=2,
+        )
+    ]
+
+
+def ask_evaluation(wizard: WizardApp) -> None:
+    """Type which files are held out for evaluation."""
+    held = list(wizard.state.data.get("eval") or [])
+
+    def take(text: str) -> None:
+        try:
+            paths = shlex.split(text)
+        except ValueError:
+            paths = [text]
+        wizard.flow.open_data(eval=absolute(paths) or None)
+
+    hint = "files, a folder or a hub id that are held out; nothing holds a share of the rows out (eval_fraction)"
+    wizard.push_screen(ValuePopup("evaluation data", shlex.join(held), take, hint=hint))
 
 
 def as_mapping(item: Any) -> dict[str, Any]:

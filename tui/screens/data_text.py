@@ -8,7 +8,7 @@ from recommender.data.packing import packing, strategy_for
 from recommender.steps import packs
 from recommender.units import count, duration, percent, rate
 from tui.clean import clean
-from tui.screens.data_sets import source_rows
+from tui.screens.data_sets import held_out_row, source_rows
 from tui.widgets.histogram import histogram
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
@@ -75,6 +75,7 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
         ),
         row((clean(profile.shape_reason), "quiet"), indent=2),
         *source_rows(profile, width),
+        *held_out_row(profile),
         *_lengths(profile, width),
         *histogram(profile, max_length, width),
         _split(profile, max_length) if split else _cut(profile, max_length),

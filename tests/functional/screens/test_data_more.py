@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from recommender.config.schema import Data, FinetuneConfig
 from recommender.data import cache, first_look, load
@@ -162,6 +163,29 @@ async def test_near_duplicates_are_looked_for_on_demand(tokenised: Tokenised, tm
         await seen.sees("1 row is nearly the same as an earlier one")
         await seen.press("x")
         await seen.sees("sample 22 of 40", "nearly the same as row 5")
+
+
+async def test_held_out_files_are_named_and_compared(tokenised: Tokenised, tmp_path: Path) -> None:
+    rng = Random(5)
+    rows = [{"instruction": f"Ask {i}", "output": sentence(rng)} for i in range(40)]
+    held = [{**rows[9], "output": rows[9]["output"] + " more"}, rows[2], *answers(8)]
+    held_path = jsonl(tmp_path / "held.jsonl", held)
+    async with wizard(tokenised, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", rows))) as seen:
+        await until_profiled(seen)
+        assert "held out" not in seen.text
+        await seen.press("V")
+        await seen.sees("evaluation data")
+        seen.app.screen.query_one("#value", Input).value = held_path
+        await seen.press("enter")
+        await seen.sees("held out: 10 rows in files", "1 of 10 held-out rows are also trained on")
+        assert seen.app.state.data["eval"] == [held_path]
+        await seen.press("D")
+        await seen.sees("1 of 10 held-out rows are nearly the same as a row")
+        await seen.press("x")
+        await seen.sees("sample 10 of 40", "nearly the same as a held-out row (held.json")
+        await seen.press("V", *["delete"], "enter")
+        await seen.loses("held out:")
+        assert "eval" not in seen.app.state.data
 
 
 async def test_well_known_data_sets_are_offered_by_name(services: MadeServices) -> None:
