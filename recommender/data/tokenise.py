@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
+from recommender.data.places import Places, by_offsets
 from recommender.data.turns import RenderedChat, TurnFinder
 from recommender.data.vocabulary import Vocabulary
 
@@ -116,6 +117,7 @@ class Tokeniser:
         self.turns = turns
         self.train_on = train_on
         self.embedding_rows = embedding_rows
+        self._places = Places(vocabulary)
         # Only ids that the embedding may lack are worth looking for.
         tokens = sorted((vocabulary.added[index] for index in vocabulary.special & vocabulary.added.keys()), key=len)
         self._special_text = re.compile("|".join(map(re.escape, reversed(tokens))) or "(?!)")
@@ -124,17 +126,20 @@ class Tokeniser:
     def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
         """Length and trained spans of each example, or why it cannot be used; encoded in one batch."""
         rendered = self.render(examples)
-        encodings = self.vocabulary.encode([row.text for row in rendered if isinstance(row, Rendered)])
-        return self.measured(rendered, encodings)
+        return self.measured(rendered, self.encode(rendered))
 
     def render(self, examples: Sequence[Example]) -> list[Rendered | RowProblem]:
         """Each example as text with the characters that are trained, or why it cannot be used."""
         return [self._rendered(example) for example in examples]
 
+    def encode(self, rendered: Sequence[Rendered | RowProblem]) -> list[Encoding]:
+        """The texts of rows, for `measured`; needs no Python while it is at it, so a thread can do it."""
+        return self._places.encode([row.text for row in rendered if isinstance(row, Rendered)])
+
     def measured(
         self, rendered: Sequence[Rendered | RowProblem], encodings: Sequence[Encoding]
     ) -> list[Measured | RowProblem]:
-        """Length and trained spans of rows whose texts have been encoded, in the same order."""
+        """Length and trained spans of rows whose texts `encode` has encoded, in the same order."""
         encoded = iter(encodings)
         return [row if isinstance(row, RowProblem) else self._measured(row, next(encoded)) for row in rendered]
 
@@ -209,16 +214,16 @@ class Tokeniser:
     def _measured(self, row: Rendered, encoding: Encoding) -> Measured:
         ids = encoding.ids
         prefix, suffix = self._around(row, ids[0] if ids else None, ids[-1] if ids else None)
-        spans, straddles = _token_spans(encoding, row.spans)
+        placed = self._places.of(row.text, encoding, row.spans)
         bos = self.vocabulary.bos
         started = [*prefix, *ids[:2]]
         return Measured(
             length=len(prefix) + len(ids) + len(suffix),
-            spans=self._shifted(row, spans, len(ids), prefix, suffix),
+            spans=self._shifted(row, placed.spans, len(ids), prefix, suffix),
             answers=row.answers,
             ended=row.ended if not row.plain or suffix or (ids and ids[-1] == self.vocabulary.eos) else 0,
             method=row.method,
-            straddles=straddles,
+            straddles=placed.straddles,
             doubled_start=bos is not None and started[:2] == [bos, bos],
             highest_id=max(ids, default=0) if self._check_ids else 0,
             imitates=row.imitates,
@@ -227,7 +232,7 @@ class Tokeniser:
     def _row(self, row: Rendered, encoding: Encoding) -> TokenisedRow:
         ids = encoding.ids
         prefix, suffix = self._around(row, ids[0] if ids else None, ids[-1] if ids else None)
-        spans, _ = _token_spans(encoding, row.spans)
+        spans = by_offsets(encoding, row.spans).spans
         end = len(row.text)
         return TokenisedRow(
             text=row.text,
@@ -255,37 +260,6 @@ class Tokeniser:
 def _ends_anywhere(found: RenderedChat, ends: tuple[str, ...]) -> int:
     """Under train_on all every token is trained, so an answer is ended wherever the token stands in the text."""
     return found.answers if any(token in found.text for token in ends) else 0
-
-
-def _token_spans(encoding: Encoding, spans: Sequence[tuple[int, int]]) -> tuple[list[int], bool]:
-    """Character spans to token spans, flat; and whether a first token begins before its span."""
-    found: list[int] = []
-    straddles = False
-    count = len(encoding)
-    for start, end in spans:
-        first = _token_from(encoding, range(start, end))
-        last = _token_from(encoding, range(end - 1, start - 1, -1))
-        if first is None or last is None:
-            continue
-        # A character of several bytes may be several tokens, all with the same offsets: the last of them counts.
-        while last + 1 < count and (place := encoding.token_to_chars(last + 1)) is not None and place[0] < end:
-            last += 1
-        place = encoding.token_to_chars(first)
-        straddles = straddles or (place is not None and place[0] < start)
-        if found and first < found[-1]:
-            first = found[-1]
-        if first <= last:
-            found += [first, last + 1]
-    return found, straddles
-
-
-def _token_from(encoding: Encoding, characters: range) -> int | None:
-    """The first token that any of these characters, in this order, belongs to."""
-    for position in characters:
-        token: int | None = encoding.char_to_token(position)
-        if token is not None:
-            return token
-    return None
 
 
 def mask_of(spans: Sequence[int], length: int) -> list[bool]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from presets.errors import InputError
 
@@ -63,6 +64,28 @@ class Vocabulary:
         Offsets are in characters and leave no character out.
         """
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+    def encode_without_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        """The same ids in two thirds of the time; where each token stands in the text is not kept."""
+        return self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+
+    def tokens(self) -> dict[int, str]:
+        """The name of every id of the model's own vocabulary, as the file has it, without added tokens."""
+        return {index: name for name, index in self._tokenizer.get_vocab(with_added_tokens=False).items()}
+
+    @cached_property
+    def normaliser(self) -> Literal["", "NFC", "blanks", "other"]:
+        """What is done to text before it is cut into tokens: nothing, NFC, blanks written as U+2581, something else."""
+        found = self._tokenizer.normalizer
+        if found is None:
+            return ""
+        match type(found).__name__:
+            case "NFC":
+                return "NFC"
+            # A Replace has one pattern: when that is the blank, it does nothing else.
+            case "Replace" if found.normalize_str(" ") == "\u2581":
+                return "blanks"
+        return "other"
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens shown."""
