@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 
 from recommender.data.places import CHECKED, Places, by_offsets, spelling
 from recommender.data.vocabulary import Vocabulary, load_vocabulary
