@@ -201,9 +201,9 @@ def check_gpu_free(subject: Subject) -> Outcome:
         return "warn" if subject.allow_busy else "fail", f"the run {other} is training on it", remedy
     if subject.device.kind == "cpu":
         return "ok", "no other run trains on this CPU", ""
-    from recommender.machine.probe import poll_gpus
+    from recommender.machine.probe import gpu_now
 
-    gpu = next((gpu for gpu in poll_gpus()[0] if gpu.uuid == subject.device.uuid), None)
+    gpu = gpu_now(subject.device.uuid)
     held = sum(process.used_bytes or 0 for process in gpu.processes) if gpu else 0
     if gpu and gpu.processes:
         return "warn", f"{len(gpu.processes)} other processes hold {gib(held)} on it", "End them to have it all."

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from recommender.machine.facts import Device, Gpu
+from recommender.machine.facts import Device
 
 EVERY_SECONDS = 5.0
 
@@ -65,10 +65,9 @@ class DeviceWatch:
             return {}
 
     def _gpu(self) -> dict[str, Any]:
-        from recommender.machine.probe import poll_gpus
+        from recommender.machine.probe import gpu_now
 
-        gpus, _ = poll_gpus()
-        gpu: Gpu | None = next((gpu for gpu in gpus if gpu.uuid == self.device.uuid), None)
+        gpu = gpu_now(self.device.uuid)
         if gpu is None:
             return {}
         return {

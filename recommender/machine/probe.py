@@ -35,6 +35,11 @@ def poll_gpus() -> tuple[tuple[Gpu, ...], NvmlState]:
     return _shared().poll()
 
 
+def gpu_now(uuid: str | None) -> Gpu | None:
+    """The GPU or MIG instance with this UUID as it is now; None when the driver does not list it."""
+    return next((gpu for gpu in poll_gpus()[0] if gpu.uuid == uuid), None) if uuid else None
+
+
 def document(machine: Machine) -> dict[str, Any]:
     """The JSON document of `probe --json`."""
     host, software = asdict(machine.host), asdict(machine.software)

@@ -27,7 +27,7 @@ from trainer.worker.build import load_model, settle_trainable_dtypes, training_a
 from trainer.worker.flops import flops_per_token, peak_flops
 from trainer.worker.loftq import start_from_loftq
 from trainer.worker.loraplus import loraplus_optimizer
-from trainer.worker.memory import MemoryMeter
+from trainer.worker.memory import MemoryMeter, free_bytes
 from trainer.worker.past import Past, read_past
 from trainer.worker.preflight import preflight
 from trainer.worker.recorder import StepRecorder
@@ -67,10 +67,11 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     cuda = torch.cuda.is_available()
     config = load_config(folder.effective_config)
     spec = _model_here(folder, config)
+    code = agreed_code(folder, config, spec)
     rows = read_rows(config, spec)
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
-    meter = MemoryMeter(cuda=cuda)
+    meter = MemoryMeter(cuda=cuda, free_before=free_bytes(read_device(folder)) if cuda else None)
     recorder = StepRecorder(folder, requests, meter, past)
     model = load_model(config, spec, cuda=cuda)
     trainer = WatchedTrainer(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from recommender.machine.facts import Device
+from recommender.machine.probe import gpu_now
 
 STATUS = Path("/proc/self/status")
 MAPS = Path("/proc/self/maps")
@@ -19,12 +23,17 @@ class MemoryMeter:
 
     Args:
         cuda: Whether the run is on a GPU.
+        free_before: Bytes that were free on the GPU before this process used it: what others hold there (a desktop,
+            another run) is not this run's. None where nobody can say; everything then counts as this run's.
         status: The kernel's account of this process; another one in tests.
         maps: The kernel's list of what is mapped where; another one in tests.
     """
 
-    def __init__(self, *, cuda: bool, status: Path = STATUS, maps: Path = MAPS) -> None:
+    def __init__(
+        self, *, cuda: bool, free_before: int | None = None, status: Path = STATUS, maps: Path = MAPS
+    ) -> None:
         self.cuda = cuda
+        self._free_before = free_before
         self._status, self._maps = status, maps
         self._base = self._resident("VmRSS")
         self._files = self._resident("RssFile")
@@ -62,14 +71,24 @@ class MemoryMeter:
             return {"allocated_bytes": growth, "process_bytes": growth, "basis": "resident growth"}
         reserved = int(torch.cuda.max_memory_reserved())
         free, total = torch.cuda.mem_get_info()
-        # What the driver counts beyond the allocator's segments is the context and the libraries' workspaces.
-        beyond = max(0, total - free - int(torch.cuda.memory_reserved()))
+        # What is gone beyond the allocator's segments is the context and the libraries' workspaces.
+        before = total if self._free_before is None else min(total, self._free_before)
+        beyond = max(0, before - free - int(torch.cuda.memory_reserved()))
         return {
             "allocated_bytes": int(torch.cuda.max_memory_allocated()),
             "reserved_bytes": reserved,
             "process_bytes": reserved + beyond,
             "basis": "allocator and driver",
         }
+
+
+def free_bytes(device: Device) -> int | None:
+    """Free bytes of a GPU by the driver, to be asked before CUDA is touched; None where it does not say."""
+    # Whatever a driver's library may raise: a figure is less exact then, and nothing else.
+    with suppress(Exception):
+        gpu = gpu_now(device.uuid)
+        return None if gpu is None or device.unified_memory else gpu.memory_free
+    return None
 
 
 def _mapped_weights(maps: Path) -> list[tuple[int, int]]:

@@ -1,16 +1,21 @@
-"""What a CPU run is said to have taken: growth, without the pages of a checkpoint that nothing stands in."""
+"""What a run is said to have taken: its own, without what others hold, and without pages that nothing stands in."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from recommender.machine import probe
+from recommender.machine.facts import Device, Gpu, NvmlState, NvmlStatus
+
 torch = pytest.importorskip("torch")
 
-from trainer.worker.memory import MemoryMeter  # noqa: E402
+from trainer.worker.memory import MemoryMeter, free_bytes  # noqa: E402
 
-KIB = 1024
+KIB, GIB = 1024, 2**30
+CARD = Device(kind="cuda", name="card", free_bytes=22 * GIB, total_bytes=24 * GIB, uuid="GPU-1")
 
 
 def status(path: Path, *, now: int, most: int, files: int) -> None:
@@ -34,3 +39,46 @@ def test_pages_of_a_checkpoint_that_no_weight_stands_in_are_not_counted(tmp_path
     status(tmp_path / "status", now=12000, most=15000, files=1000)
     assert meter.peak() == (15000 - 5000) * KIB
     assert meter.reading()["basis"] == "resident growth"
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of 24 GiB with 15 GiB free, of which this process's allocator has 6 GiB and had 7 GiB."""
+    for name, answer in {
+        "reset_peak_memory_stats": None,
+        "max_memory_reserved": 7 * GIB,
+        "memory_reserved": 6 * GIB,
+        "max_memory_allocated": 5 * GIB,
+        "mem_get_info": (15 * GIB, 24 * GIB),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize(
+    ("free_before", "process"),
+    [(22 * GIB, 8 * GIB), (None, 10 * GIB), (25 * GIB, 10 * GIB), (20 * GIB, 7 * GIB)],
+    ids=["a desktop holds 2 GiB", "unknown", "the driver's reserve counted as free", "somebody left meanwhile"],
+)
+def test_what_others_hold_on_the_card_is_not_the_runs(free_before: int | None, process: int) -> None:
+    reading = MemoryMeter(cuda=True, free_before=free_before).reading()
+    assert reading["process_bytes"] == process
+    assert (reading["allocated_bytes"], reading["reserved_bytes"]) == (5 * GIB, 7 * GIB)
+
+
+def test_free_memory_is_the_drivers_word_about_this_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(0, "GPU-1", "a card", (8, 0), "Ampere", 24 * GIB, 2 * GIB, 22 * GIB)
+    other = replace(gpu, index=1, uuid="GPU-2", memory_free=GIB)
+    monkeypatch.setattr(probe, "poll_gpus", lambda: ((other, gpu), NvmlState(NvmlStatus.OK)))
+    assert free_bytes(CARD) == 22 * GIB
+    assert free_bytes(replace(CARD, uuid="GPU-3")) is None
+    assert free_bytes(replace(CARD, uuid=None)) is None
+    assert free_bytes(replace(CARD, unified_memory=True)) is None
+
+
+def test_a_driver_that_fails_leaves_the_free_memory_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def poll() -> None:
+        raise OSError("libnvidia-ml.so is gone")
+
+    monkeypatch.setattr(probe, "poll_gpus", poll)
+    assert free_bytes(CARD) is None
