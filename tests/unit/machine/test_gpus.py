@@ -76,6 +76,11 @@ def test_published_figures(name: str, tflops: float, bandwidth: float, cc: tuple
     assert facts.compute_capability == cc
 
 
+def test_every_card_of_the_catalogue_has_its_power() -> None:
+    assert [gpu.name for gpu in load_gpus() if gpu.power_watts is None] == []
+    assert "450" in find_gpu("GH200").note
+
+
 @pytest.mark.parametrize(
     ("driver", "name"),
     [
