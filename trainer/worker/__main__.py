@@ -76,7 +76,9 @@ def _guarded(
         return _failed(folder, error.message, error.remedy, 2, print_only=print_only)
     except Exception as error:
         traceback.print_exc()
-        if _is_out_of_memory(error):
+        from trainer.worker.out_of_memory import is_out_of_memory
+
+        if is_out_of_memory(error):
             return _out_of_memory(folder, error, supervised=supervised(), print_only=print_only)
         first = (str(error).splitlines() or [""])[0][:300]
         if type(error).__name__ == "RollBack":
@@ -114,15 +116,6 @@ def _roll_back(folder: RunFolder, why: str, *, supervised: bool) -> int:
         return ROLL_BACK_EXIT
     remedy = "Lower the learning rate and resume; under fp16 try bf16 or fp32."
     return _failed(folder, f"the {why}", remedy, ROLL_BACK_EXIT, print_only=False)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """CUDA's own error, and the CPU allocator's, which is a plain RuntimeError or MemoryError."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 if __name__ == "__main__":
