@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -18,6 +18,8 @@ from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
 
 _BATCH = 256
+_ASKED_EVERY = 4096
+"""Rows between two questions whether a search should end."""
 
 
 class TrainingRow(TypedDict):
@@ -192,10 +194,12 @@ class DataSet:
 
         return (*words(self.index.flags[i]), *self.near.of(i))
 
-    def next_finding(self, i: int, by: int, max_length: int) -> int | None:
+    def next_finding(
+        self, i: int, by: int, max_length: int, cancelled: Callable[[], bool] = lambda: False
+    ) -> int | None:
         """The next row after i (before it for by = -1) with a finding or with trained tokens that the limit cuts.
 
-        The search goes round; None when no row has one.
+        The search goes round; None when no row has one, or `cancelled`, which is asked now and then, said so.
         """
         flags, lengths = self.index.flags, self.profile.lengths
         for step in range(1, len(self) + 1):
@@ -206,6 +210,8 @@ class DataSet:
                 or (lengths[place] > max_length and self._trained_cut(place, max_length))
             ):
                 return place
+            if step % _ASKED_EVERY == 0 and cancelled():
+                break
         return None
 
     def _trained_cut(self, i: int, max_length: int) -> int:

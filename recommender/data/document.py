@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from recommender.data.profile import DataProfile, NearRows
-from recommender.data.tally import Tally
+from recommender.data.profile import DataProfile, NearRows, SourceFacts
 
 
 def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
@@ -51,11 +50,16 @@ def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
         "held_out": _held_out(profile),
         "template": profile.template,
         "turns": {"p50": profile.turns_median, "max": profile.turns_most},
-        "sources": [asdict(source) for source in profile.sources],
+        "sources": [_source(source) for source in profile.sources],
         "tokenizer": profile.tokenizer,
         "stops": list(profile.stops_at(max_length)),
         "warnings": list(profile.warnings_at(max_length)),
     }
+
+
+def _source(source: SourceFacts) -> dict[str, Any]:
+    kept = ("name", "shape", "rows", "weight", "tokens", "columns", "unconfirmed")
+    return {key: getattr(source, key) for key in kept}
 
 
 def _held_out(profile: DataProfile) -> dict[str, int] | None:
@@ -92,7 +96,7 @@ def histogram(profile: DataProfile, bins: int, *, upto: int | None = None) -> li
         raise ValueError("a histogram needs at least one bin")
     top = max(1, profile.longest if upto is None else upto)
     counts = [0] * bins
-    tally = Tally.of(profile.lengths)
+    tally = profile.length_tally
     for position, length in enumerate(tally.values):
         place = min(bins - 1, max(0, -(-length * bins // top) - 1))
         counts[place] += tally.counts[position + 1] - tally.counts[position]

@@ -8,31 +8,9 @@ from typing import Any
 
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text
 from recommender.data.readers.json_rows import kind
-from recommender.data.shapes import Shape, Tags
+from recommender.data.shapes import Shape
+from recommender.data.turn_words import Tags, role_of
 
-_DIALECT = {
-    "human": "user",
-    "user": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bard": "assistant",
-    "bing": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "system": "system",
-    "developer": "system",
-    "function_call": "function_call",
-    "tool_call": "function_call",
-    "observation": "tool",
-    "tool": "tool",
-    "tool_response": "tool",
-    "function_response": "tool",
-    "function": "tool",
-    "ipython": "tool",
-}
-"""Who speaks, in the words of ShareGPT and its kin, to the roles of chat templates."""
 _KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
@@ -181,7 +159,7 @@ def _message(turn: Any, number: int) -> Message:
     said = turn.get("role", turn.get("from"))
     if not isinstance(said, str):
         raise RowProblem(f"turn {number} does not say whose it is (no role)")
-    role = _DIALECT.get(said.lower(), said)
+    role = role_of(said)
     content = turn["content"] if "content" in turn else turn.get("value")
     if role == "function_call":
         return _called(content, number)

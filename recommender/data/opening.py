@@ -15,7 +15,7 @@ from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.readers.bytefile import PACKED, Tick
 from recommender.data.registry import INDEX, Entry, explain_index, find_entry
-from recommender.data.shapes import Shape, recognise
+from recommender.data.shapes import Shape, ShapeError, recognise
 
 PEEK = 100
 """Rows that the shape is recognised by."""
@@ -96,7 +96,11 @@ def open_sources(
             if path.name == INDEX:
                 raise explain_index(path)
             reader = open_reader(path, split=None if on_hub else source.split, upto=upto, tick=tick)
-            files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
+            try:
+                files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
+            except ShapeError as error:
+                error.source = number
+                raise
             weights.append(source.weight)
     if not files:
         raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")

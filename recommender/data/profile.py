@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 
 from recommender.data.tally import Runs, Tally, WholeRows
+from recommender.data.turn_words import Tags, TurnWords
 from recommender.units import count
 
 
@@ -39,6 +40,11 @@ class SourceFacts:
     """Role to column as used."""
     unconfirmed: bool = False
     """Whether these were taken for question and answer by their names, and nobody has confirmed it."""
+    columns_seen: tuple[str, ...] = ()
+    turns_seen: tuple[TurnWords, ...] = ()
+    """How turns are written, column by column."""
+    tags: Tags | None = None
+    """How they are read, where somebody has said so."""
 
 
 @dataclass(frozen=True, slots=True)

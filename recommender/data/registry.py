@@ -14,7 +14,7 @@ from typing import Any
 
 from presets.errors import InputError
 from recommender.data.files import nearest
-from recommender.data.shapes import Tags
+from recommender.data.turn_words import Tags
 
 INDEX = "dataset_info.json"
 _ALPACA = {"prompt": "instruction", "query": "input", "response": "output", "history": "history", "system": "system"}

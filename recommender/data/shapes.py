@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from presets.errors import InputError
 from recommender.data.files import nearest
+from recommender.data.turn_words import SPEAKERS, TURN_KEYS, Tags, TurnWords, tags_of, turn_words, turns_in
 
 Sure = Literal["high", "medium", "low"]
 Columns = Mapping[str, str]
@@ -26,10 +26,6 @@ ROLES = {
 """Roles of each shape, the names that `data.columns` takes.
 
 Preference and kto are only taken when the person says so."""
-SPEAKERS = ("user", "assistant", "system", "tool", "function_call")
-"""Of conversations `data.columns` also takes these, each with the file's own word for the speaker."""
-TURN_KEYS = ("role", "content")
-"""And these, with the keys of a turn that say who speaks and what is said."""
 REQUIRED = {
     "alpaca": ("instruction", "output"),
     "sharegpt": ("conversations",),
@@ -75,21 +71,13 @@ class ShapeError(InputError):
 
     Attributes:
         columns: Every column of the first rows.
+        turns: How turns are written in them.
+        source: Which of the data sets it is, in the order in which they were given.
     """
 
     columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """How a file writes its turns, where it says so itself (LLaMA-Factory's tags)."""
-
-    role: str
-    """Key of a turn that says who speaks."""
-    content: str
-    """Key of what is said."""
-    speakers: tuple[tuple[str, str], ...] = ()
-    """The file's word for a speaker, and the role that it stands for."""
+    turns: tuple[TurnWords, ...] = ()
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +96,8 @@ class Shape:
     flag: str = ""
     """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
     tags: Tags | None = None
+    turns: tuple[TurnWords, ...] = ()
+    """How turns are written in the first rows, column by column."""
     guessed: bool = False
     """Whether columns were taken for question and answer by names that only sound like it."""
 
@@ -130,17 +120,18 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         ShapeError: Preference or media data, an unknown format, a column that is not there, or nothing recognised.
     """
     columns = _columns(rows)
+    turns = turn_words(rows, columns)
     try:
-        return replace(_recognise(rows, columns, where, wanted, dict(given or {})), seen=columns)
+        return replace(_recognise(rows, columns, where, wanted, dict(given or {})), seen=columns, turns=turns)
     except InputError as error:
         said = ShapeError(error.message, remedy=error.remedy, detail=error.detail)
-        said.columns = columns
+        said.columns, said.turns = columns, turns
         raise said from error
 
 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:
     _refuse_media(rows, columns, where)
-    given, tags = _tags_of(given)
+    given, tags = tags_of(given, columns, rows)
     _check_given(given, columns, where)
     if tags is not None:
         return replace(_tagged(rows, columns, where, wanted, given, tags), tags=tags)
@@ -160,20 +151,22 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
     if shape is None:
         raise InputError(
             f"{where}: the rows have no known shape. Columns: {_listed(columns)}.",
-            remedy="Say which column is what, for example --set data.columns.instruction=COLUMN and "
+            remedy=_say_turns(rows, columns)
+            or "Say which column is what, for example --set data.columns.instruction=COLUMN and "
             "--set data.columns.output=COLUMN, or --set data.columns.text=COLUMN.",
         )
     return shape
 
 
-def _tags_of(given: Columns) -> tuple[Columns, Tags | None]:
-    """What `data.columns` says of columns, and of turns; 'system' alone is a column."""
-    words = {role: word for role, word in given.items() if role in (*SPEAKERS, *TURN_KEYS)}
-    if not words.keys() - {"system"}:
-        return given, None
-    speakers = tuple((word, role) for role, word in words.items() if role in SPEAKERS)
-    tags = Tags(words.get("role", "role"), words.get("content", "content"), speakers)
-    return {role: column for role, column in given.items() if role not in words}, tags
+def _say_turns(rows: Rows, columns: Sequence[str]) -> str:
+    """How the person says what the turns of these rows are; empty where there are none."""
+    for held in turn_words(rows, columns):
+        role, content = held.usual()
+        words = dict(held.words).get(role, ()) or ("WORD", "WORD")
+        told = {"role": role, "content": content, "user": words[0], "assistant": words[-1]}
+        said = " ".join(f"--set data.columns.{key}={value}" for key, value in told.items())
+        return f"'{held.column}' holds turns. Say what they are, for example {said}."
+    return ""
 
 
 def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: Columns, tags: Tags) -> Shape:
@@ -183,7 +176,7 @@ def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: 
         (
             name
             for name in columns
-            if any(_is_turn(turn, tags.role, tags.content) for turn in _turns(rows[0].get(name)))
+            if any(_is_turn(turn, tags.role, tags.content) for turn in turns_in(rows[0].get(name)))
         ),
         None,
     )
@@ -307,22 +300,12 @@ def _refuse_preference(rows: Rows, columns: Sequence[str], where: str) -> None:
         )
 
 
-def _turns(value: Any) -> list[Any]:
-    """A list of turns, also where it stands as JSON text in a table's cell."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return []
-    return value if isinstance(value, list) else []
-
-
 def _is_turn(value: Any, role: str, content: str) -> bool:
     return isinstance(value, Mapping) and role in value and (content in value or "tool_calls" in value)
 
 
 def _conversation(rows: Rows, columns: Sequence[str]) -> Shape | None:
-    if {"prompt", "completion"} <= set(columns) and any(_turns(row.get("completion")) for row in rows):
+    if {"prompt", "completion"} <= set(columns) and any(turns_in(row.get("completion")) for row in rows):
         return Shape(
             "prompt-completion",
             _with("prompt-completion", columns, prompt="prompt", completion="completion"),
@@ -331,7 +314,7 @@ def _conversation(rows: Rows, columns: Sequence[str]) -> Shape | None:
         )
     by_name = sorted(columns, key=lambda name: name not in {"messages", "conversations", "conversation"})
     for column in by_name:
-        first = next((turns[0] for row in rows if (turns := _turns(row.get(column)))), None)
+        first = next((turns[0] for row in rows if (turns := turns_in(row.get(column)))), None)
         sure: Sure = "high" if column in {"messages", "conversations", "conversation"} else "medium"
         if _is_turn(first, "role", "content"):
             why = f"the column '{column}' holds turns with role and content"

@@ -104,6 +104,9 @@ def _sources(kept: Gathered, sources: Sequence[Source], files: list[OpenFile]) -
                 tokens=sum(kept.lengths[first:last]),
                 columns=dict(files[own[0]].shape.columns),
                 unconfirmed=any(files[place].shape.guessed for place in own),
+                columns_seen=tuple(dict.fromkeys(name for place in own for name in files[place].shape.seen)),
+                turns_seen=files[own[0]].shape.turns,
+                tags=files[own[0]].shape.tags,
             )
         )
     return tuple(found)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from presets.errors import InputError
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
 from recommender.data.normalise import normalise
 from recommender.data.shapes import recognise
+from recommender.data.turn_words import MOST_WORDS, Tags, turn_words
 from tests.unit.data.conftest import Profile
 
 TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
@@ -255,8 +257,9 @@ def test_the_words_of_a_conversation_are_mapped_by_hand(profile: Profile) -> Non
         for i in range(30)
     ]
     words = {"role": "speaker", "content": "said", "user": "Customer", "assistant": "Agent"}
-    with pytest.raises(InputError, match="no known shape"):
+    with pytest.raises(InputError, match="no known shape") as caught:
         profile(rows)
+    assert all(f"--set data.columns.{key}={word}" in caught.value.remedy for key, word in words.items())
     dataset = profile(rows, columns=words)
     assert (dataset.profile.rows, dataset.profile.shape) == (30, "sharegpt")
     assert dataset.sample(3, 100).text.startswith("<|im_start|>user\nAsk 3<|im_end|>")
@@ -264,3 +267,39 @@ def test_the_words_of_a_conversation_are_mapped_by_hand(profile: Profile) -> Non
     assert profile(rows, columns={**words, "conversations": "dialog"}).profile.rows == 30
     with pytest.raises(InputError, match="no column of turns with 'who' and 'said'"):
         profile(rows, columns={**words, "role": "who"})
+
+
+def test_several_words_stand_for_one_speaker_and_the_keys_of_a_turn_are_found(profile: Profile) -> None:
+    rows = [
+        {"dialog": [{"from": "alice", "value": f"Ask {i}"}, {"from": "oracle", "value": f"Say {i}"}]}
+        if i % 2
+        else {"dialog": [{"from": "bob", "value": f"Ask {i}"}, {"from": "oracle", "value": f"Say {i}"}]}
+        for i in range(30)
+    ]
+    dataset = profile(rows, columns={"user": "alice, bob", "assistant": "oracle"})
+    assert dataset.profile.rows == 30 and not dataset.profile.bad_row_count
+    assert [dataset.question_text(i) for i in (0, 1)] == ["Ask 0", "Ask 1"]
+    (source,) = dataset.profile.sources
+    assert source.turns_seen[0].keys == ("from", "value")
+    assert dict(source.turns_seen[0].words)["from"] == ("bob", "oracle", "alice")
+    assert source.tags == Tags("from", "value", (("alice", "user"), ("bob", "user"), ("oracle", "assistant")))
+
+
+def test_a_system_column_stays_one_beside_words_of_turns(profile: Profile) -> None:
+    rows = [
+        {"rules": "Be brief.", "dialog": [{"who": "Q", "says": f"Ask {i}"}, {"who": "A", "says": f"Say {i}"}]}
+        for i in range(30)
+    ]
+    words = {"role": "who", "content": "says", "user": "Q", "assistant": "A"}
+    dataset = profile(rows, columns={**words, "system": "rules"})
+    assert "Be brief." in dataset.sample(0, 100).text
+    assert "Be brief." not in profile(rows, columns=words).sample(0, 100).text
+
+
+def test_turns_are_described_only_where_their_words_are_few(profile: Profile) -> None:
+    turns = [{"role": f"r{i}", "content": "x" * 50, "n": i} for i in range(MOST_WORDS + 1)]
+    (seen,) = turn_words([{"a": 1, "b": turns}], ["a", "b"])
+    assert (seen.column, seen.keys, seen.words) == ("b", ("role", "content", "n"), ())
+    (seen,) = turn_words([{"b": json.dumps(turns[:2])}], ["b"])
+    assert dict(seen.words) == {"role": ("r0", "r1")} and seen.usual() == ("role", "content")
+    assert turn_words([{"a": "[]", "b": ["text"], "c": [{}]}], ["a", "b", "c"]) == ()

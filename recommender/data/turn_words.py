@@ -1,0 +1,137 @@
+"""How the conversations of a file are written: the keys of a turn, and the file's own words for who speaks.
+
+`data.columns` takes them beside columns: `role` and `content` with the keys of a turn, and a speaker with the file's
+word for it, or with several words and commas between them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SPEAKERS = ("user", "assistant", "system", "tool", "function_call")
+"""Who may speak in a conversation."""
+TURN_KEYS = ("role", "content")
+"""Who speaks, and what is said."""
+MOST_WORDS = 12
+"""A key with more distinct texts does not say who speaks."""
+_LONGEST_WORD = 40
+_KNOWN_KEYS = (("role", "content"), ("from", "value"))
+_DIALECT = {
+    "human": "user",
+    "user": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bard": "assistant",
+    "bing": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "system": "system",
+    "developer": "system",
+    "function_call": "function_call",
+    "tool_call": "function_call",
+    "observation": "tool",
+    "tool": "tool",
+    "tool_response": "tool",
+    "function_response": "tool",
+    "function": "tool",
+    "ipython": "tool",
+}
+"""Who speaks, in the words of ShareGPT and its kin, to the roles of chat templates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """How a file writes its turns, where it says so itself (LLaMA-Factory's tags) or the person does."""
+
+    role: str
+    """Key of a turn that says who speaks."""
+    content: str
+    """Key of what is said."""
+    speakers: tuple[tuple[str, str], ...] = ()
+    """The file's word for a speaker, and the role that it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWords:
+    """How the turns of one column are written in the first rows, for the person to choose from."""
+
+    column: str
+    keys: tuple[str, ...]
+    """Keys of a turn, in the order of their first appearance."""
+    words: tuple[tuple[str, tuple[str, ...]], ...]
+    """Keys whose texts may say who speaks, each with these texts."""
+
+    def usual(self) -> tuple[str, str]:
+        """The keys of who speaks and of what is said, as far as their names tell."""
+        for pair in _KNOWN_KEYS:
+            if set(pair) <= set(self.keys):
+                return pair
+        role = next((key for key, _ in self.words), self.keys[0])
+        return role, next((key for key in self.keys if key != role), role)
+
+
+def role_of(word: str) -> str:
+    """The role that a file's word for a speaker is known to stand for; a word that is not known stands for itself."""
+    return _DIALECT.get(word.lower(), word)
+
+
+def turn_words(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[TurnWords, ...]:
+    """How turns are written, for each column that holds some."""
+    return tuple(
+        _words_of(column, turns)
+        for column in columns
+        if (turns := [turn for row in rows for turn in turns_in(row.get(column)) if isinstance(turn, Mapping) and turn])
+    )
+
+
+def _words_of(column: str, turns: Sequence[Mapping[str, Any]]) -> TurnWords:
+    keys = tuple(dict.fromkeys(str(key) for turn in turns for key in turn))
+    words = []
+    for key in keys:
+        said = dict.fromkeys(turn.get(key) for turn in turns if isinstance(turn.get(key), str))
+        found = tuple(text for text in said if text and len(text) <= _LONGEST_WORD)
+        if len(found) == len(said) and 0 < len(found) <= MOST_WORDS:
+            words.append((key, found))
+    return TurnWords(column, keys, tuple(words))
+
+
+def turns_in(value: Any) -> list[Any]:
+    """A list of turns, also where it stands as JSON text in a table's cell; nothing where it is none."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return []
+    return value if isinstance(value, list) else []
+
+
+def tags_of(
+    given: Mapping[str, str], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, str], Tags | None]:
+    """What `data.columns` says of columns, and what of turns; a 'system' that is a column's name is that column."""
+    words = {role: word for role, word in given.items() if role in (*SPEAKERS, *TURN_KEYS)}
+    if words.get("system") in columns:
+        del words["system"]
+    if not words.keys() - {"system"}:
+        return dict(given), None
+    usual = next((held.usual() for held in turn_words(rows, columns)), TURN_KEYS)
+    speakers = tuple((word, role) for role in words if role in SPEAKERS for word in _several(words[role]))
+    tags = Tags(words.get("role", usual[0]), words.get("content", usual[1]), speakers)
+    return {role: column for role, column in given.items() if role not in words}, tags
+
+
+def _several(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def as_columns(tags: Tags) -> dict[str, str]:
+    """`tags` as `data.columns` takes them."""
+    spoken: dict[str, list[str]] = {}
+    for word, role in tags.speakers:
+        spoken.setdefault(role, []).append(word)
+    return {"role": tags.role, "content": tags.content} | {role: ", ".join(words) for role, words in spoken.items()}
