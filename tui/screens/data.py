@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-import random
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from presets.errors import InputError, WizardError
-from recommender.units import count
 from tui.clean import clean
 from tui.flow import absolute
 from tui.screens.data_first import first_rows
-from tui.screens.data_near import NearSearch
 from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
+from tui.screens.data_sample import SampleView
 from tui.screens.data_sets import ask_evaluation, ask_known, ask_weight, confirmed
 from tui.screens.data_text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
 from tui.widgets.rows import Rows, row
-from tui.widgets.sample import sample_content
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
-    from recommender.data.dataset import DataSet, Sample
     from recommender.data.profile import DataProfile
+    from recommender.data.shapes import ShapeError
     from tui.state import WizardState
 
 
-class Sampled(Message):
-    """A row as the model will see it, ready to be shown."""
-
-    def __init__(self, dataset: DataSet, sample: Sample | None, error: str = "") -> None:
-        super().__init__()
-        self.dataset = dataset
-        """Of which data."""
-        self.sample = sample
-        """The row; None when it cannot be shown."""
-        self.error = error
-        """Why."""
-
-
-class DataScreen(NearSearch):
+class DataScreen(SampleView):
     """The profile on the left, a sample on the right."""
 
     STEP = Step.DATA
@@ -94,13 +77,6 @@ class DataScreen(NearSearch):
     DataScreen.-narrow #profile { width: 100%; height: 13; }
     DataScreen.-narrow #sample { width: 100%; }
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._row = 0
-        self._ids = False
-        self._shown: tuple[object, ...] = ()
-        self._sample: Sample | None = None
 
     def body(self) -> ComposeResult:
         """The path, the profile, a sample."""
@@ -171,98 +147,14 @@ class DataScreen(NearSearch):
         }
         if action in needs and (profile is None or not needs[action](profile)):
             return False
-        if action == "format" and profile is None and not self._columns_seen:
+        if action == "format" and profile is None and self._refused is None:
             return False
         return super().check_action(action, parameters)
 
     @property
-    def _rows_shown(self) -> DataSet | None:
-        """Rows that can be looked at: all of them, or those of the first look."""
-        look = self.state.first_look
-        return self.state.dataset or (look.dataset if look else None)
-
-    @property
-    def _columns_seen(self) -> tuple[str, ...]:
-        """Columns of rows that were not taken as they are."""
-        return getattr(self.state.errors.get(Step.DATA), "columns", ())
-
-    # The sample
-
-    def _show_sample(self, dataset: DataSet, length: int) -> None:
-        self._row = min(self._row, max(0, len(dataset) - 1))
-        wanted = (dataset, self._row, length)
-        if wanted != self._shown:
-            self._shown = wanted
-            self.refresh_bindings()
-            self._read_sample(dataset, self._row, length)
-
-    @work(thread=True, exclusive=True, group="sample", exit_on_error=False)
-    def _read_sample(self, dataset: DataSet, index: int, length: int) -> None:
-        try:
-            self.post_message(Sampled(dataset, dataset.sample(index, length)))
-        except WizardError as error:
-            self.post_message(Sampled(dataset, None, str(error)))
-
-    @on(Sampled)
-    def _sampled(self, message: Sampled) -> None:
-        if message.dataset is not self._rows_shown:
-            return
-        self._sample = message.sample
-        if message.sample is None:
-            self.query_one("#sample-text", Static).update(clean(message.error))
-            return
-        if message.sample.row == self._row:
-            self._draw_sample(message.sample)
-
-    def _draw_sample(self, sample: Sample) -> None:
-        dataset = self._rows_shown
-        total = count(len(dataset)) if dataset else "?"
-        box = self.query_one("#sample")
-        line = f", line {sample.line}" if sample.line else ""
-        box.border_title = f"sample {count(sample.row + 1)} of {total}{line}, {count(sample.length)} tokens"
-        cut = sample.length - self.state.length
-        odd = dataset.findings(sample.row) if dataset else ()
-        legend = clean(f"! {odd[0]}") if odd else "highlighted: the loss sees it"
-        box.border_subtitle = legend + (f" · struck: cut ({count(cut)})" if cut > 0 else "")
-        text = sample_content(sample.pieces, ids=self._ids, colour=not self.app.no_color and self.wizard.unicode)
-        self.query_one("#sample-text", Static).update(text)
-        self.query_one("#sample-scroll").scroll_home(animate=False)
-
-    def _go_to_row(self, index: int) -> None:
-        if (dataset := self._rows_shown) is not None:
-            self._row = index % len(dataset)
-            self._show_sample(dataset, self.state.length)
-
-    def action_sample(self, by: int) -> None:
-        """Show the next or the previous row."""
-        self._go_to_row(self._row + by)
-
-    def action_random(self) -> None:
-        """Show any row."""
-        if (dataset := self._rows_shown) is not None:
-            self._go_to_row(random.randrange(len(dataset)))
-
-    def action_longest(self) -> None:
-        """Show the row with most tokens."""
-        if (dataset := self._rows_shown) is not None:
-            self._go_to_row(dataset.longest(1)[0])
-
-    def action_finding(self, by: int) -> None:
-        """Show the next row that something is odd about, or the one before."""
-        dataset = self.state.dataset
-        if dataset is None:
-            return
-        found = dataset.next_finding(self._row, by, self.state.length)
-        if found is None:
-            self.notify("No row has a finding: nothing odd, nothing trained is cut.")
-        else:
-            self._go_to_row(found)
-
-    def action_ids(self) -> None:
-        """Show each token's id, or stop to."""
-        self._ids = not self._ids
-        if self._sample is not None:
-            self._draw_sample(self._sample)
+    def _refused(self) -> ShapeError | None:
+        """Why rows were not taken as they are; None when that is not what is wrong."""
+        return refused(self.state.errors.get(Step.DATA))
 
     # The length limit
 
@@ -327,13 +219,13 @@ class DataScreen(NearSearch):
         self.wizard.flow.open_data(train=train, format=None, columns=None, skip_bad_rows=None)
 
     def action_format(self) -> None:
-        """Say by hand what the columns are."""
-        from tui.screens.columns import ask_format
+        """Say by hand what the rows are."""
+        from tui.screens.columns import ask_format, ask_refused
 
         if self.state.dataset is not None:
             ask_format(self.wizard, self.state.dataset.profile)
-        elif self._columns_seen:
-            ask_format(self.wizard, None, self._columns_seen)
+        elif (error := self._refused) is not None:
+            ask_refused(self.wizard, error)
 
     def action_fix(self) -> None:
         """Use a template with which the end-of-turn token is trained."""
@@ -375,15 +267,22 @@ class DataScreen(NearSearch):
             self.wizard.flow.open_data(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
 
     def on_key(self, event: Any) -> None:
-        """Escape ends the reading."""
-        if event.key == "escape" and self.wizard.flow.stop(Step.DATA):
+        """Escape ends the reading, or the search for a finding."""
+        if event.key == "escape" and (self.stop_looking() or self.wizard.flow.stop(Step.DATA)):
             event.stop()
+
+
+def refused(error: WizardError | None) -> ShapeError | None:
+    """The error as one of rows that the person can say how to read, where it is one."""
+    from recommender.data.shapes import ShapeError
+
+    return error if isinstance(error, ShapeError) and error.columns else None
 
 
 def _waiting_for(state: WizardState) -> str:
     if state.data.get("train") and state.model is None:
         return "the rows are read when a model is chosen: 2"
-    if getattr(state.errors.get(Step.DATA), "columns", ()):
+    if refused(state.errors.get(Step.DATA)) is not None:
         return "f says by hand what the rows are: their shape, and which column is what"
     return "no data yet: type a path or a hub id above · ctrl+o browses files · H lists well-known data sets"
 

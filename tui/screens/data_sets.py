@@ -34,11 +34,12 @@ def source_row(source: SourceFacts, total: int, width: int) -> Row:
     weight = f"×{source.weight:g}"
     of = " of tokens" if width >= 72 else ""
     figures = f"{weight:>5}  {count(source.rows):>7} rows  {share:>6}{of}"
-    name = cell(clean(_short(source.name)), max(8, width - len(figures) - len(source.shape) - 4))
+    name = cell(clean(short_name(source.name)), max(8, width - len(figures) - len(source.shape) - 4))
     return row((name, "bright"), (figures, "label"), (f"  {clean(source.shape)}", "quiet"), indent=2)
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """A file's name without its folders; a hub id as it is."""
     return Path(name).name if Path(name).is_absolute() else name
 
 
@@ -62,7 +63,7 @@ def ask_weight(wizard: WizardApp, profile: DataProfile) -> None:
 
         wizard.push_screen(
             ValuePopup(
-                f"weight of {clean(_short(source.name))}",
+                f"weight of {clean(short_name(source.name))}",
                 f"{source.weight:g}",
                 take,
                 hint="2 takes each row twice, 0.5 every second one, 0 leaves the data set out",

@@ -188,6 +188,32 @@ async def test_held_out_files_are_named_and_compared(tokenised: Tokenised, tmp_p
         assert "eval" not in seen.app.state.data
 
 
+async def test_looking_for_a_finding_holds_no_key_up_and_can_be_stopped(
+    services: MadeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Event()
+
+    def endless(self: DataSet, i: int, by: int, length: int, cancelled: Any) -> int | None:
+        while not cancelled():
+            asked.wait(0.01)
+        asked.set()
+        return None
+
+    monkeypatch.setattr(DataSet, "next_finding", endless)
+    async with wizard(services, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", answers(30)))) as seen:
+        await until_profiled(seen)
+        await seen.press("x")
+        await seen.sees("looking through the rows … esc stops")
+        await seen.press("right_square_bracket")
+        await seen.sees("sample 2 of 30")
+        await seen.press("escape")
+        await seen.loses("looking through the rows")
+        await seen.until(asked.is_set)
+        assert "No row has a finding" not in seen.text
+        await seen.press("x", "L")
+        await seen.loses("sample 2 of 30")
+
+
 async def test_well_known_data_sets_are_offered_by_name(services: MadeServices) -> None:
     async with wizard(services, start=Step.DATA, state={"model_name": LLAMA}) as seen:
         await seen.sees("H lists well-known data sets")
