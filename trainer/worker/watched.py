@@ -19,6 +19,7 @@ from recommender.config.schema import FinetuneConfig
 from trainer.checkpoints import drop_old, seal, sync_folder
 from trainer.runfolder import RunFolder
 from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
+from trainer.worker.nonfinite import NonFinite
 from trainer.worker.past import Past
 from trainer.worker.requests import Requests
 from trainer.worker.room import LOOK_SECONDS, record, save_with_room
@@ -26,9 +27,6 @@ from trainer.worker.sample import Questions
 
 PROGRESS = "progress.json"
 """What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""
-MOST_SKIPPED = 5
-"""Steps in a row without a finite gradient, after which skipping heals nothing."""
-
 LEAST_ANSWERING = 5.0
 """Seconds that the fixed questions may take at an evaluation that is quicker than they are."""
 
@@ -79,7 +77,9 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         self._total_train_tokens = past.tokens
         self._saving_to: Path | None = None
         self._needed = needed
-        self._skipped = 0
+        self._nonfinite = NonFinite(
+            scaled=config.training.precision == "fp16", goes_back=config.run.on_nonfinite == "rollback"
+        )
         self.stopped_early = False
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
@@ -256,14 +256,12 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """The gradient's norm; where it is not finite, nothing is learned from this step, or the run goes back."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if self.config.training.precision == "fp16" or math.isfinite(float(norm)):
-            # Under fp16 the gradient scaler skips such steps by itself, and finds its scale by them.
-            self._skipped = 0
-            return norm
-        self._skipped += 1
+        verdict = self._nonfinite.judge(float(norm))
         step = int(self.state.global_step) + 1
-        if self.config.run.on_nonfinite == "rollback" or self._skipped > MOST_SKIPPED:
+        if verdict == "back":
             raise RollBack(f"loss or gradient of step {step} is not a number")
+        if verdict != "skip":
+            return norm
         for parameter in model.parameters():
             # An optimizer leaves a weight without gradient alone: no update, no decay, no moment.
             parameter.grad = None
