@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
+from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Remedy
 from recommender.rules.length import KEEP, MULTIPLE, lost_share
@@ -46,6 +47,13 @@ def _warnings(
         yield model.unsupported
     if model.access:
         yield model.access
+    if model.own_code:
+        if config.trust_remote_code is None:
+            yield " ".join(question(model, config.model))
+        yield (
+            f"{model.name} is built by its own code and priced as a Llama of its sizes: the worst-case step on Check "
+            "measures what it really takes."
+        )
     if data is not None:
         yield from data.stops_at(config.data.max_length)
         yield from _about_rows(config, data)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError, NoError
+from recommender.model.own_code import missing, question
 from recommender.units import counted, gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
@@ -146,8 +147,11 @@ def check_model(subject: Subject) -> Outcome:
     model = subject.model
     if model.unsupported:
         return "fail", model.unsupported, "Choose another model."
+    if model.own_code and subject.config.trust_remote_code is None:
+        return "fail", *question(model, subject.config.model)
     if model.has_weights:
-        return "ok", f"weights in {model.path}", ""
+        code = f"; runs its own code, as agreed: {', '.join(model.own_code)}" if model.own_code else ""
+        return "ok", f"weights in {model.path}{code}", ""
     if model.access:
         return "fail", model.access, ""
     if model.source in {"hub", "catalogue"}:
@@ -229,10 +233,12 @@ def check_logout(subject: Subject, root: Path = Path("/")) -> Outcome:  # noqa: 
 def check_download(subject: Subject) -> Steps:
     """Fetch what is not here; afterwards the worker finds the model in the cache."""
     model = subject.model
-    if model.has_weights or model.hub_id is None:
+    here = model.has_weights and not missing(model)
+    if here or model.hub_id is None:
         return "ok", "not needed: the weights are here", ""
     revision = subject.config.revision
     options = ["--revision", revision] if revision else []
+    options += ["--code"] if model.own_code else []
     child = follow("trainer.download", model.hub_id, *options, device=None, cancelled=subject.cancelled)
     while True:
         try:

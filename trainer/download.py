@@ -30,21 +30,23 @@ Told = Callable[[str, int, int], None]
 """Called with the file's name, bytes done of the whole download, and bytes in all."""
 
 
-def wanted(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of a repository's files that training reads."""
-    top = [name for name in names if "/" not in name and any(fnmatch(name, pattern) for pattern in PATTERNS)]
+def wanted(names: Iterable[str], *, code: bool = False) -> tuple[str, ...]:
+    """Those of a repository's files that training reads; its Python files too where they are agreed to."""
+    patterns = (*PATTERNS, "*.py") if code else PATTERNS
+    top = [name for name in names if "/" not in name and any(fnmatch(name, pattern) for pattern in patterns)]
     once = [name for name in top if not any(fnmatch(name, pattern) for pattern in WHOLE_COPIES)]
     has_weights = any(name.endswith(".safetensors") for name in once)
     return tuple(sorted(once if has_weights else top))
 
 
-def download(hub_id: str, revision: str | None, told: Told) -> Path:
+def download(hub_id: str, revision: str | None, told: Told, *, code: bool = False) -> Path:
     """Download what is not here yet.
 
     Args:
         hub_id: Such as 'org/model'.
         revision: Branch, tag or commit; the main branch when None.
         told: Called while bytes come in.
+        code: Bring the Python files that come with the model too. Nothing runs them here.
 
     Returns:
         The snapshot's folder in the cache.
@@ -58,7 +60,7 @@ def download(hub_id: str, revision: str | None, told: Told) -> Path:
     try:
         info = HfApi(endpoint=endpoint()).model_info(hub_id, revision=revision, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        names = wanted(sizes)
+        names = wanted(sizes, code=code)
         total, done, folder = sum(sizes[name] for name in names), 0, None
         # Small files first: they name the snapshot, and a refusal comes before hours of download.
         for name in sorted(names, key=sizes.__getitem__):
@@ -105,9 +107,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Download a model of the hub into the cache.")
     parser.add_argument("hub_id")
     parser.add_argument("--revision")
+    parser.add_argument("--code", action="store_true")
     chosen = parser.parse_args()
     try:
-        path = download(chosen.hub_id, chosen.revision, lambda *come: _say(**dict(zip(_KEYS, come, strict=True))))
+        path = download(
+            chosen.hub_id,
+            chosen.revision,
+            lambda *come: _say(**dict(zip(_KEYS, come, strict=True))),
+            code=chosen.code,
+        )
     except WizardError as error:
         _say(reason=error.message, remedy=error.remedy)
         return error.exit_code

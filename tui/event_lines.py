@@ -83,6 +83,11 @@ def _status(event: Event) -> Said:
     return (f"{status}: {reason}" if reason else status, tone) if status else None
 
 
+def _own_code(event: Event) -> str:
+    code = event.get("own_code")
+    return clean(", ".join(map(str, code))) if isinstance(code, Mapping) else ""
+
+
 def _start(event: Event) -> Said:
     parts = [
         _joined("", word(event, "model"), " "),
@@ -91,7 +96,8 @@ def _start(event: Event) -> Said:
         f"· {count(steps)} steps" if (steps := whole(event, "total_steps")) else "",
         f"· {counted(rows, 'row')}" if (rows := whole(event, "train_rows")) else "",
         f"· {count(trained)} trainable parameters" if (trained := whole(event, "trainable_parameters")) else "",
-        f"· continued from {resumed}" if (resumed := word(event, "resumed_from")) else "",
+        f"· continued from step {count(resumed)}" if (resumed := whole(event, "resumed_from")) else "",
+        f"· runs the model's own code: {code}" if (code := _own_code(event)) else "",
     ]
     return f"start {' '.join(part.strip() for part in parts if part.strip())}", "plain"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, WizardError
+from tui.code_question import TRUST, about_code, asks_first, without_other_code
 from tui.state import Progress
 from tui.widgets.top_bar import Step
 from tui.work import Done, Job, Learnt, Told
@@ -86,11 +87,29 @@ class Flow:
         del self._jobs[step]
         working = {at: progress for at, progress in self.state.working.items() if at != step}
         errors = dict(self.state.errors) | ({step: message.error} if message.error else {})
+        if step is Step.MODEL and asks_first(message.changes, self.state.overrides):
+            self.set(working=working, errors=errors)
+            self.app.push_screen(
+                about_code(message.changes["model"]), lambda yes: self._take_code(yes, message.changes)
+            )
+            return
         self.set(working=working, errors=errors, **message.changes)
         # Rows, vocabularies and modules stay: going through them again and again held a key up for 60 ms now and then.
         gc.collect()
         gc.freeze()
         self.advance()
+
+    def _take_code(self, yes: bool | None, found: Mapping[str, Any]) -> None:
+        """Go on with a model whose own code was agreed to; without the yes, it is not chosen."""
+        if yes:
+            self.set(**{**found, "overrides": {**found["overrides"], TRUST: found["model_name"]}})
+            self.advance()
+        else:
+            error = InputError(
+                f"{found['model_name']} was not chosen: it cannot be trained without its own code.",
+                remedy="Choose a model whose architecture Transformers has, or choose it again and agree.",
+            )
+            self.set(errors={**self.state.errors, Step.MODEL: error})
 
     def set(self, **changes: Any) -> None:
         """Replace fields of the state."""
@@ -181,7 +200,13 @@ class Flow:
             model = self.app.services.read_model(name)
             if model.unsupported:
                 raise InputError(f"{name} cannot be used: {model.unsupported}", remedy="Choose another model.")
-            return {"model": model, "model_name": name, "dataset": None, "first_look": None, "plan": None, "preset": ""}
+            fresh = {"dataset": None, "first_look": None, "plan": None, "preset": ""}
+            return {
+                "model": model,
+                "model_name": name,
+                "overrides": without_other_code(self.state.overrides, name),
+                **fresh,
+            }
 
         self.stop(Step.DATA)
         self.start(Step.MODEL, f"reading {name}", work)

@@ -126,7 +126,8 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
         }
     )
     model = absolute(config.model) if (base / Path(config.model).expanduser()).is_dir() else config.model
-    return config.model_copy(update={"data": data, "model": model})
+    trusted = config.trust_remote_code and model
+    return config.model_copy(update={"data": data, "model": model, "trust_remote_code": trusted})
 
 
 class _Dumper(yaml.SafeDumper):

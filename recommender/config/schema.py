@@ -5,6 +5,7 @@ Keys are the names that PEFT, TRL and Transformers use. Validation happens here,
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -35,6 +36,20 @@ def _number_words(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _named(value: Any) -> Any:
+    """A yes to code of no model in particular would be one to any model's."""
+    if isinstance(value, bool):
+        if value:
+            raise ValueError("must be the name of the model whose code may run, as under `model`, not true")
+        return None
+    return value
+
+
+def same_model(first: str, second: str) -> bool:
+    """Whether two names are of one model: the same text, or the same folder."""
+    return first == second or Path(first).expanduser().absolute() == Path(second).expanduser().absolute()
 
 
 Number = Annotated[float, BeforeValidator(_number_words)]
@@ -187,6 +202,9 @@ class FinetuneConfig(Section):
 
     model: str = Field(description="hub id or folder", min_length=1)
     revision: str | None = None
+    trust_remote_code: Annotated[str | None, BeforeValidator(_named)] = Field(
+        None, description="the model, named once more, where the Python code that comes with it may run; null: never"
+    )
     method: Method = "qlora"
     quantization: Quantization = Field(default_factory=Quantization)
     lora: Lora = Field(default_factory=Lora)
@@ -214,6 +232,15 @@ class FinetuneConfig(Section):
             return raw
         given = raw.get("quantization", {})
         return {**raw, "quantization": {"bits": 4, **given}} if isinstance(given, dict) else raw
+
+    @model_validator(mode="after")
+    def _one_model_is_trusted(self) -> Self:
+        if self.trust_remote_code is not None and not same_model(self.trust_remote_code, self.model):
+            raise ValueError(
+                f"trust_remote_code agrees to the code of {self.trust_remote_code}, but the model is {self.model}: "
+                "name this one, or set it to null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _method_and_bits_agree(self) -> Self:

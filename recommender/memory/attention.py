@@ -6,7 +6,7 @@ from recommender.memory.case import AMPERE, FP32, Case
 from recommender.memory.dtypes import Dtypes
 from recommender.memory.linear import Input, Linears
 from recommender.memory.tape import Op
-from recommender.model.family_table import FAMILIES
+from recommender.model.family_table import family_of
 
 
 def attention_ops(case: Case, types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:
@@ -91,7 +91,7 @@ def _eager(case: Case, types: Dtypes, query: int, keys: int, stream: int) -> lis
     scores = case.tokens * model.num_heads * case.length
     halved = half if half != FP32 else 0
     at_once = halved if halved and types.stream != FP32 and case.config.training.precision == "fp16" else FP32
-    if FAMILIES[model.model_type].attention_sinks:
+    if family_of(model.model_type).attention_sinks:
         return _with_sinks(scores * half, half, query, stream)
     caps = scores * half if model.attn_logit_softcapping else 0
     slices = any(linear.name == "qkv_proj" for linear in model.linears)

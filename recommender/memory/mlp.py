@@ -6,7 +6,7 @@ from recommender.memory.case import Case
 from recommender.memory.dtypes import Dtypes
 from recommender.memory.linear import Input, Linears
 from recommender.memory.tape import Op
-from recommender.model.family_table import FAMILIES
+from recommender.model.family_table import family_of
 
 
 def mlp_ops(case: Case, _types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:
@@ -51,7 +51,7 @@ def _experts(case: Case, stream: int) -> list[Op]:
     model = case.model
     rows = case.tokens * model.experts_per_token * case.compute
     wide, out = rows * model.moe_intermediate_size, rows * model.hidden_size
-    clamps = FAMILIES[model.model_type].experts is not None and FAMILIES[model.model_type].attention_sinks
+    clamps = family_of(model.model_type).experts is not None and family_of(model.model_type).attention_sinks
     biases = 2 * wide if clamps else 0
     return [
         Op("experts.gate_up", forward=stream + out + 2 * wide + biases, backward=stream + 2 * wide + 2 * out),

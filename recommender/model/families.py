@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-from recommender.model.family_table import CONV1D, FAMILIES, HYBRIDS, Family
+from recommender.model.family_table import CONV1D, FAMILIES, HYBRIDS, OWN_CODE, Family
 from recommender.model.fields import Fields
 from recommender.model.layers import biases, linears, norm_parameters, other_parameters, read_mixture, read_sizes
+from recommender.model.own_code import code_files
 from recommender.model.quantised import quantisation, refusal
 from recommender.model.spec import ModelSpec, Source
 
@@ -68,7 +70,24 @@ def spec_from_config(
         return _unpriced(Fields(merged, f"{origin}, text_config"), common, reason)
     if model_type in FAMILIES:
         return _priced(fields, FAMILIES[model_type], common)
-    return _unpriced(fields, common, _why_unknown(fields, model_type, architecture))
+    why = _why_unknown(fields, model_type, architecture)
+    return _own_code(fields, common, architecture) if why is None else _unpriced(fields, common, why)
+
+
+def _own_code(fields: Fields, common: dict[str, Any], architecture: str) -> ModelSpec:
+    """A model with a class of its own: as a Llama of its sizes, until its weights say otherwise."""
+    try:
+        files = code_files(fields.config)
+        spec = _priced(fields, OWN_CODE, common)
+    except InputError as problem:
+        why = problem.message.removeprefix(f"{fields.origin}: ")
+        return _unpriced(
+            fields,
+            common,
+            f"{architecture} is built by Python code of its own (trust_remote_code), and cannot be planned: {why} "
+            "Choose a model whose architecture Transformers has.",
+        )
+    return replace(spec, own_code=files)
 
 
 def _identity(fields: Fields) -> tuple[str, str]:
@@ -93,7 +112,8 @@ def _identity(fields: Fields) -> tuple[str, str]:
     return model_type or architecture, architecture
 
 
-def _why_unknown(fields: Fields, model_type: str, architecture: str) -> str:
+def _why_unknown(fields: Fields, model_type: str, architecture: str) -> str | None:
+    """Why it cannot be priced; None where it may be, with code of its own."""
     layer_types = fields.config.get("layer_types")
     linear = isinstance(layer_types, list) and any(
         "linear" in str(kind) or "mamba" in str(kind) for kind in layer_types
@@ -105,11 +125,8 @@ def _why_unknown(fields: Fields, model_type: str, architecture: str) -> str:
             f"{architecture} mixes in linear attention or state-space layers, whose memory is not priced: "
             "choose a model with attention in every layer."
         )
-    if "auto_map" in fields.config:
-        return (
-            f"{architecture} needs Python code of its own from the hub (trust_remote_code), which is not run here: "
-            "choose a model whose architecture Transformers has."
-        )
+    if fields.mapping("auto_map"):
+        return None
     return f"{architecture} is an architecture whose memory cannot be priced yet: choose one of {_known()}."
 
 

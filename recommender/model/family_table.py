@@ -196,6 +196,15 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )
 
+OWN_CODE = Family("", qkv_bias="attention_bias", mlp_bias=True, defaults=_defaults(max_position_embeddings=2048))
+"""Llama's layout, for models that bring a class of their own; held to their weights in `recommender.model.own_code`."""
+
+
+def family_of(model_type: str) -> Family:
+    """The family of a model that can be priced."""
+    return FAMILIES.get(model_type, OWN_CODE)
+
+
 # fmt: off
 HYBRIDS = frozenset(
     {

@@ -10,6 +10,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
 from recommender.model.headers import INDEX, Weights, read_index, read_weights, weight_files
+from recommender.model.own_code import held_to_count, held_to_weights
 from recommender.model.quantised import BNB_4BIT
 from recommender.model.spec import ModelSpec, Source
 
@@ -30,7 +31,7 @@ def read_folder(folder: Path, *, name: str, source: Source = "folder", revision:
     weights = _weights(folder, source)
     if weights is None:
         _refuse_pickle(folder)
-        return replace(spec, weights_bytes=_promised_bytes(folder))
+        return held_to_count(replace(spec, weights_bytes=_promised_bytes(folder)), None)
     return with_weights(spec, weights, origin)
 
 
@@ -72,6 +73,8 @@ def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
     if spec.quantization is not None:
         return spec
     spec = replace(spec, dtype=weights.dtype or spec.dtype)
+    if spec.own_code and spec.linears:
+        return held_to_weights(spec, weights)
     counted = weights.parameters(tied=spec.tied)
     if not spec.linears:
         return replace(spec, total_parameters=counted, parameters_exact=True)

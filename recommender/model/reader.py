@@ -11,6 +11,7 @@ from recommender.model.cache import find_cached
 from recommender.model.families import spec_from_config
 from recommender.model.folder import read_folder
 from recommender.model.hub import HubModel, HubRefused, HubUnreachable, ask_hub, is_offline
+from recommender.model.own_code import held_to_count
 from recommender.model.spec import ModelSpec
 from recommender.paths import cache_dir, model_cache_dir
 
@@ -127,7 +128,7 @@ def _from_hub(found: HubModel, name: str, hub_id: str) -> ModelSpec:
         revision=found.revision,
         gated=found.gated,
     )
-    spec = replace(spec, weights_bytes=found.weights_bytes or None)
+    spec = held_to_count(replace(spec, weights_bytes=found.weights_bytes or None), found.parameters)
     if found.parameters is None or spec.quantization is not None:
         return spec
     if not spec.linears:

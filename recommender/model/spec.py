@@ -90,6 +90,9 @@ class ModelSpec:
     gated: bool = False
     access: str = ""
     """Why the weights, which are not here, cannot be downloaded now, with what to do; empty when they can."""
+    own_code: tuple[str, ...] = ()
+    """Python files of the model's own that build it, where Transformers has no class for it; nothing runs them unasked:
+    see `recommender.model.own_code`."""
     unsupported: str = ""
     """Why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
 

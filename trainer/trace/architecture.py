@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from recommender.model.family_table import FAMILIES
+from recommender.model.family_table import family_of
 from recommender.model.spec import ModelSpec
 
 
@@ -41,7 +41,7 @@ def _from_facts(model: ModelSpec) -> dict[str, Any]:
         "final_logit_softcapping": model.final_logit_softcapping,
         "attn_logit_softcapping": model.attn_logit_softcapping,
     }
-    family = FAMILIES[model.model_type]
+    family = family_of(model.model_type)
     if family.sliding_switch:
         document["use_sliding_window"] = model.sliding_window is not None
     if family.experts is not None:

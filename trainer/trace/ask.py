@@ -17,6 +17,7 @@ from recommender.memory.case import Case, make_case
 from recommender.memory.price import PARTS
 from recommender.memory.process import context_bytes, spread
 from recommender.memory.stacks import find_stack
+from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Fits, Peak
 from trainer.children import Cancelled, ChildAnswer, follow
@@ -63,12 +64,27 @@ def trace(
     case = make_case(config, model, device, data, find_stack(stack))
     refuse(case)
     formula = estimate(config, model, device, data, stack=stack)
-    order = make_order(case, architecture_of(model), trained_tokens)
+    order = make_order(case, architecture_of(model), trained_tokens, _own_code(config, model))
     with tempfile.TemporaryDirectory(prefix="lora-wizard-trace-") as scratch:
         path = Path(scratch) / "order.json"
         path.write_text(order.dumps(), encoding="utf-8")
         answer = _follow(path, progress, cancelled)
     return _estimate(case, formula, _document(answer), trained_tokens)
+
+
+def _own_code(config: FinetuneConfig, model: ModelSpec) -> str:
+    """The folder whose code the tracing process may execute; empty where it needs none.
+
+    Raises:
+        InputError: It needs the model's own code, and nobody has agreed to it, or it is not here.
+    """
+    if not agreed(config, model):
+        return ""
+    if model.path is None or missing(model):
+        raise InputError(
+            f"{model.name} is built by its own code, which is not here.", remedy="Download the model first."
+        )
+    return str(model.path)
 
 
 def refuse(case: Case) -> None:

@@ -36,10 +36,8 @@ def build_model(order: Order) -> Any:
     Raises:
         InputError: Transformers builds another model than the one that was priced, or cannot build it.
     """
-    architecture = {k: v for k, v in order.architecture.items() if k not in {"quantization_config", "auto_map"}}
-    kind = architecture.pop("model_type")
     try:
-        config = AutoConfig.for_model(kind, **architecture)
+        config = _config(order)
         text = config.get_text_config()
         # A padding token beyond a small vocabulary would stop the embedding from being built.
         if text.pad_token_id is not None and text.pad_token_id >= text.vocab_size:
@@ -48,7 +46,10 @@ def build_model(order: Order) -> Any:
         # Flash is put in its place below: building with it would ask for the flash-attn package.
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
-                config, dtype=half(order), attn_implementation="sdpa" if attention == "sdpa" else "eager"
+                config,
+                dtype=half(order),
+                attn_implementation="sdpa" if attention == "sdpa" else "eager",
+                trust_remote_code=bool(order.own_code),
             )
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
         raise InputError(f"Transformers cannot build this model: {_first_sentence(problem)}") from problem
@@ -64,6 +65,14 @@ def build_model(order: Order) -> Any:
         return model
     lora = order.finetune.lora
     return get_peft_model(model, adapter_config(lora.model_copy(update={"init_lora_weights": True}), model))
+
+
+def _config(order: Order) -> Any:
+    """The configuration as Transformers has it; by the model's own code where that was agreed to."""
+    if order.own_code:
+        return AutoConfig.from_pretrained(order.own_code, trust_remote_code=True)
+    architecture = {k: v for k, v in order.architecture.items() if k not in {"quantization_config", "auto_map"}}
+    return AutoConfig.for_model(architecture.pop("model_type"), **architecture)
 
 
 def _first_sentence(problem: Exception) -> str:

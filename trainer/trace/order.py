@@ -55,6 +55,8 @@ class Order:
     expandable: bool
     on_cpu: bool
     capability: tuple[int, int]
+    own_code: str = ""
+    """Folder of a model whose own code the person agreed to; empty: only Transformers' classes."""
 
     def dumps(self) -> str:
         """As JSON."""
@@ -72,13 +74,16 @@ class Order:
         return FinetuneConfig.model_validate(self.config)
 
 
-def make_order(case: Case, architecture: dict[str, Any], trained_tokens: int | None = None) -> Order:
+def make_order(
+    case: Case, architecture: dict[str, Any], trained_tokens: int | None = None, own_code: str = ""
+) -> Order:
     """An order for a case.
 
     Args:
         case: What is priced.
         architecture: The model's config.json.
         trained_tokens: Of the worst micro-batch; all where it is not known.
+        own_code: Folder of a model whose own code was agreed to.
     """
     predicted = case.rows * (case.length - 1)
     return Order(
@@ -104,4 +109,5 @@ def make_order(case: Case, architecture: dict[str, Any], trained_tokens: int | N
         expandable=case.stack.expandable_segments and not case.on_cpu,
         on_cpu=case.on_cpu,
         capability=capability(case),
+        own_code=own_code,
     )

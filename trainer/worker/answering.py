@@ -12,6 +12,7 @@ import torch
 from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.model.reader import read_model
+from trainer.own_code import agreed_code
 from trainer.runfolder import RunFolder
 from trainer.worker.build import load_model
 
@@ -45,12 +46,13 @@ class Answerer:
         config = load_config(folder.effective_config)
         spec = read_model(config.model, revision=config.revision)
         cuda = torch.cuda.is_available()
+        trust = agreed_code(folder, config, spec) is not None
         base = load_model(config, spec, cuda=cuda)
         base.config.use_cache = True
-        tokenizer = AutoTokenizer.from_pretrained(str(folder.adapter))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder.adapter), trust_remote_code=trust)
         if config.method == "full":
             options = {"dtype": base.dtype, "device_map": {"": 0 if cuda else "cpu"}, "use_safetensors": True}
-            tuned = AutoModelForCausalLM.from_pretrained(str(folder.adapter), **options)
+            tuned = AutoModelForCausalLM.from_pretrained(str(folder.adapter), trust_remote_code=trust, **options)
         else:
             base = tuned = PeftModel.from_pretrained(base, str(folder.adapter))
         return cls(base.eval(), tuned.eval(), tokenizer)

@@ -14,6 +14,7 @@ from trl import SFTConfig
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.data.packing import Strategy
+from recommender.model.own_code import agreed
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
@@ -31,13 +32,16 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
         cuda: Onto GPU 0 of those that are visible, else onto the CPU.
 
     Raises:
-        InputError: The weights are not here and cannot be had.
+        InputError: The weights are not here and cannot be had, or it needs code of its own that nobody agreed to.
     """
+    trust = agreed(config, spec)
     dtype = DTYPES[config.training.precision]
     options: dict[str, Any] = {
         "dtype": dtype,
         "attn_implementation": config.training.attn_implementation,
         "device_map": {"": 0 if cuda else "cpu"},
+        # Said in every case: asked nothing, Transformers asks at a terminal.
+        "trust_remote_code": trust,
     }
     if quantization := quantization_config(config, dtype):
         options["quantization_config"] = quantization
@@ -47,7 +51,9 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
             remedy=spec.access or "Put model.safetensors into its folder, or name a model of the hub.",
         )
     if config.rope_scaling:
-        options["config"] = stretched(AutoConfig.from_pretrained(str(spec.path)), config.rope_scaling)
+        options["config"] = stretched(
+            AutoConfig.from_pretrained(str(spec.path), trust_remote_code=trust), config.rope_scaling
+        )
     try:
         model = AutoModelForCausalLM.from_pretrained(str(spec.path), use_safetensors=True, **options)
     except OSError as problem:

@@ -36,6 +36,7 @@ def model_card(job: Job) -> str:
         "## Result\n\n" + _table(_results(job)),
         "## Data\n\n" + _table(_data(job)),
         "## Use\n\n" + _use(job, base),
+        *_own_code(job),
         "## How\n\n" + _table(_versions(job)) + "\n\n```yaml\n" + mask(dump_config(job.config)).rstrip() + "\n```",
     ]
     return mask("\n\n".join(parts)) + "\n"
@@ -83,12 +84,21 @@ def _digest(path: Path) -> str:
         return "not read"
 
 
+def _own_code(job: Job) -> list[str]:
+    """What of the base model's own Python code was executed: whoever uses the result executes it too."""
+    if not job.own_code:
+        return []
+    rows = [(f"`{plain(name)}`", f"SHA-256 `{digest}`") for name, digest in job.own_code.items()]
+    return ["## Code of the base model\n\nTrained with trust_remote_code: this code was executed.\n\n" + _table(rows)]
+
+
 def _use(job: Job, base: str) -> str:
+    trust = ", trust_remote_code=True" if job.own_code else ""
     if job.config.method == "full":
-        return "```python\nfrom transformers import pipeline\n\npipe = pipeline('text-generation', 'PATH')\n```"
+        return f"```python\nfrom transformers import pipeline\n\npipe = pipeline('text-generation', 'PATH'{trust})\n```"
     return (
         "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f"base = AutoModelForCausalLM.from_pretrained('{base}')\n"
+        f"base = AutoModelForCausalLM.from_pretrained('{base}'{trust})\n"
         "model = PeftModel.from_pretrained(base, 'PATH')\ntokenizer = AutoTokenizer.from_pretrained('PATH')\n```"
     )
 

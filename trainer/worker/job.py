@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import torch
 
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
+from recommender.model.own_code import agreed, missing
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, count_steps
 from trainer.calibrate import keep
 from trainer.checkpoints import newest_whole, step_of
 from trainer.download import download
+from trainer.own_code import agreed_code
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
 from trainer.worker.adapter import LOFTQ, adapter_config
@@ -51,6 +54,8 @@ class Job:
     requests: Requests
     meter: MemoryMeter
     steps: Steps
+    own_code: Mapping[str, str] | None
+    """The model's own code that was executed: file and SHA-256."""
 
 
 def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
@@ -86,7 +91,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         ),
         train_dataset=rows.train,
         eval_dataset=rows.held_out,
-        processing_class=_tokenizer(spec, rows),
+        processing_class=_tokenizer(spec, rows, trust=code is not None),
         peft_config=adapter_config(config.lora, model) if config.method != "full" else None,
         callbacks=[recorder],
     )
@@ -102,29 +107,31 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         # Packed: only now it is known into how many sequences.
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
         trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
-    return Job(folder, config, spec, rows, trainer, recorder, requests, meter, steps)
+    return Job(folder, config, spec, rows, trainer, recorder, requests, meter, steps, code)
 
 
 def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:
     """The model, downloaded first when it is only on the hub."""
     spec = read_model(config.model, revision=config.revision)
-    if spec.has_weights or spec.hub_id is None or spec.access:
+    lacks_code = agreed(config, spec) and bool(missing(spec))
+    if (spec.has_weights and not lacks_code) or spec.hub_id is None or spec.access:
         return spec
     record(folder, "status", status="downloading")
     download(
         spec.hub_id,
         config.revision,
         lambda file, done, total: record(folder, "download", file=file, done_bytes=done, total_bytes=total),
+        code=bool(spec.own_code),
     )
     record(folder, "status", status="loading")
     return read_model(config.model, revision=config.revision)
 
 
-def _tokenizer(spec: ModelSpec, rows: Rows) -> Any:
+def _tokenizer(spec: ModelSpec, rows: Rows, *, trust: bool) -> Any:
     """Transformers' tokenizer, for padding and for being saved; rows were tokenised without it."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(spec.path or spec.hub_id or spec.name))
+    tokenizer = AutoTokenizer.from_pretrained(str(spec.path or spec.hub_id or spec.name), trust_remote_code=trust)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if rows.source.template is not None:
@@ -262,6 +269,7 @@ def _record_start(job: Job, done: int) -> None:
         flops_per_token=flops_per_token(job.config, job.spec),
         peak_flops=peak_flops(job.config, read_device(job.folder)),
         resumed_from=done or None,
+        own_code=dict(job.own_code) if job.own_code else None,
     )
 
 

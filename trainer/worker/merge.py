@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.model.reader import read_model
+from trainer.own_code import agreed_code, copy_code
 from trainer.runfolder import RunFolder
 from trainer.worker.merged_weights import Adapter, off_and_agreement, unpacked
 
@@ -54,6 +55,7 @@ def merge(run: RunFolder, into: Path) -> dict[str, Any]:
     spec = read_model(config.model, revision=config.revision)
     if spec.path is None or not spec.has_weights:
         raise InputError(f"{spec.name} has no weights here.", remedy="Download the base model first.")
+    trust = agreed_code(run, config, spec) is not None
     adapter = Adapter(run.adapter)
     dtype = DTYPES[config.training.precision]
     written = _write_shards(Path(spec.path), into, adapter, dtype)
@@ -63,7 +65,10 @@ def merge(run: RunFolder, into: Path) -> dict[str, Any]:
             remedy="This model is stored in another form than it is trained in: use PEFT's merge_and_unload on it.",
         )
     _copy_rest(Path(spec.path), run.adapter, into, dtype, untied=HEAD in written.pop("names"))
-    return {**written, "modules": adapter.count, **verify(Path(spec.path), run.adapter, into, dtype)}
+    if trust:
+        copy_code(Path(spec.path), into)
+    checked = verify(Path(spec.path), run.adapter, into, dtype, trust=trust)
+    return {**written, "modules": adapter.count, "own_code": trust, **checked}
 
 
 def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, unt
     (into / "config.json").write_text(json.dumps(config, indent=2))
 
 
-def verify(base: Path, adapter: Path, merged: Path, dtype: torch.dtype) -> dict[str, Any]:
+def verify(base: Path, adapter: Path, merged: Path, dtype: torch.dtype, *, trust: bool = False) -> dict[str, Any]:
     """Hold the merged model against base + adapter on a few prompts, one model in memory at a time.
 
     Returns:
@@ -144,8 +149,8 @@ def verify(base: Path, adapter: Path, merged: Path, dtype: torch.dtype) -> dict[
     Raises:
         NoError: It is another model.
     """
-    plain, tuned = _logits(base, adapter, dtype)
-    (result,) = _logits(merged, None, dtype)
+    plain, tuned = _logits(base, adapter, dtype, trust)
+    (result,) = _logits(merged, None, dtype, trust)
     off, moved, agreement = off_and_agreement(plain, tuned, result)
     share = off / moved if moved > 0 else off
     # An adapter that moves next to nothing is lost in the rounding to 16 bits of the logits themselves.
@@ -168,14 +173,14 @@ def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
     return {"dtype": torch.float32 if roomy else dtype, "device_map": {"": "cpu"}}
 
 
-def _logits(path: Path, adapter: Path | None, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trust: bool) -> tuple[torch.Tensor, ...]:
     """The logits of every position of the prompts, (positions, vocabulary) in fp32: plain, then with the adapter."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(path))
+    tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trust)
     place = _place(path, dtype)
-    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **place)
+    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, trust_remote_code=trust, **place)
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Packed by somebody who computes in another dtype.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.adapter import put_in_place
 from trainer.checkpoints import complete_checkpoints, seal, step_of
+from trainer.own_code import copy_code
 from trainer.worker.card import model_card
 from trainer.worker.room import record, save_with_room
 
@@ -46,6 +47,9 @@ def _write(job: Job, path: Path) -> None:
             model.peft_config["default"].revision = job.config.revision
     model.save_pretrained(str(path), **options)
     job.trainer.processing_class.save_pretrained(str(path))
+    if job.own_code and job.config.method == "full":
+        # The model is this folder: without its code nobody loads it.
+        copy_code(Path(str(job.spec.path)), path)
     (path / "README.md").write_text(model_card(job), encoding="utf-8")
     seal(path)
 

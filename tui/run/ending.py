@@ -67,11 +67,12 @@ def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
     adapter = adapter_path(snapshot)
     if adapter is None:
         return ()
+    trust = ", trust_remote_code=True" if _own_code(snapshot) else ""
     if snapshot.config.get("method") == "full":
         return (
             "from transformers import AutoModelForCausalLM",
             f"tuned = {str(adapter)!r}",
-            'model = AutoModelForCausalLM.from_pretrained(tuned, dtype="auto")',
+            f'model = AutoModelForCausalLM.from_pretrained(tuned, dtype="auto"{trust})',
         )
     base = clean(str(snapshot.config.get("model") or snapshot.start.get("model") or "the base model"))
     return (
@@ -80,9 +81,14 @@ def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
         # Paths are long: on lines of their own the rest stays readable where these are wrapped.
         f"base = {base!r}",
         f"adapter = {str(adapter)!r}",
-        'model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")',
+        f'model = AutoModelForCausalLM.from_pretrained(base, dtype="auto"{trust})',
         "model = PeftModel.from_pretrained(model, adapter)",
     )
+
+
+def _own_code(snapshot: Snapshot) -> bool:
+    """Whether the base brought Python code of its own, which whoever loads it executes too."""
+    return bool(snapshot.start.get("own_code"))
 
 
 def _headline(snapshot: Snapshot) -> Sequence[Row]:

@@ -15,7 +15,8 @@ class YesNo(ModalScreen[bool]):
     """A question with its consequence in one line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "yes"),
+        Binding("y", "answer(True)", "yes"),
+        Binding("enter", "enter", "yes", show=False),
         Binding("n,escape", "answer(False)", "no"),
     ]
     DEFAULT_CSS = """
@@ -24,8 +25,9 @@ class YesNo(ModalScreen[bool]):
     YesNo Static { height: auto; }
     """
 
-    def __init__(self, question: str, does: str) -> None:
+    def __init__(self, question: str, does: str, *, enter_says_yes: bool = True) -> None:
         super().__init__()
+        self._enter_says_yes = enter_says_yes
         self._question = question
         self._does = does
 
@@ -35,6 +37,11 @@ class YesNo(ModalScreen[bool]):
             box.border_title = self._does
             box.border_subtitle = f"y {self._does} · n leave it"
             yield Static(self._question, markup=False)
+
+    def action_enter(self) -> None:
+        """Agree, where a key pressed by habit may."""
+        if self._enter_says_yes:
+            self.dismiss(True)
 
     def action_answer(self, yes: bool) -> None:
         """Close with an answer."""

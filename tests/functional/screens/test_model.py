@@ -6,6 +6,10 @@ from textual.widgets import Input
 
 from presets.errors import InputError
 from recommender.model.local import LocalModel
+from recommender.model.reader import read_model
+from recommender.model.spec import ModelSpec
+from tests.fixtures.own_code import bring_own_code
+from tests.fixtures.tiny_model import build_tiny_llama
 from tests.functional.screens.made import GIB, LLAMA, SMOL, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, wizard
 from tui.widgets.top_bar import Step
@@ -82,3 +86,33 @@ async def test_reading_a_model_can_be_cancelled(tmp_path: Path) -> None:
         await seen.pilot.pause()
         assert seen.app.state.model is None
         assert seen.app.at is Step.MODEL
+
+
+async def test_code_of_its_own_is_asked_about_and_only_y_agrees(tmp_path: Path) -> None:
+    mark = tmp_path / "was-run"
+    folder = bring_own_code(build_tiny_llama(tmp_path / "mine"), mark)
+    own = OwnCode(tmp_path)
+    async with wizard(own, start=Step.MODEL, size=NARROW) as seen:
+        await seen.sees("catalogue")
+        for answer in ("n", "escape"):
+            seen.app.flow.choose_model(str(folder))
+            await seen.sees("modeling_mine.py", "y run its code")
+            await seen.press("enter", answer)
+            await seen.sees("without its own code")
+            assert seen.app.state.model is None
+        seen.app.flow.choose_model(str(folder))
+        await seen.sees("modeling_mine.py")
+        await seen.press("y")
+        await seen.until(lambda: seen.app.state.model is not None)
+        assert seen.app.state.overrides == {"trust_remote_code": str(folder)}
+        seen.app.flow.choose_model(SMOL)
+        await seen.until(lambda: seen.app.state.model_name == SMOL)
+        assert seen.app.state.overrides == {}
+    assert not mark.exists()
+
+
+class OwnCode(MadeServices):
+    """Reads a folder as it is."""
+
+    def read_model(self, name: str) -> ModelSpec:
+        return read_model(name) if name.startswith("/") else MadeServices.read_model(self, name)

@@ -106,7 +106,7 @@ def test_a_value_that_its_key_cannot_take() -> None:
 def test_flatten_and_diff() -> None:
     flat = flatten(QLORA)
     assert flat["lora.r"] == 16
-    assert list(flat)[:3] == ["model", "revision", "method"]
+    assert list(flat)[:3] == ["model", "revision", "trust_remote_code"]
     changed = apply(QLORA, {"lora.r": 8, "method": "lora"})
     assert diff(QLORA, changed) == {"lora.r": (16, 8), "method": ("qlora", "lora"), "quantization.bits": (4, None)}
     assert diff(QLORA, QLORA) == {}

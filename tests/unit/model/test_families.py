@@ -63,10 +63,6 @@ def test_neither_architecture_nor_type_is_refused() -> None:
         ({"architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h"}, "state-space"),
         ({"architectures": ["XForCausalLM"], "model_type": "x", "layer_types": ["linear_attention"]}, "state-space"),
         ({"architectures": ["NewForCausalLM"], "model_type": "new"}, "cannot be priced"),
-        (
-            {"architectures": ["NewForCausalLM"], "model_type": "new", "auto_map": {"AutoModelForCausalLM": "x.Y"}},
-            "trust_remote_code",
-        ),
     ],
 )
 def test_a_causal_model_that_cannot_be_priced_says_why(change: dict[str, Any], reason: str) -> None:

@@ -31,6 +31,7 @@ def job(tmp_path: Path) -> Any:
         steps=SimpleNamespace(total=9),
         recorder=SimpleNamespace(tokens=1234),
         rows=SimpleNamespace(train=range(40), held_out=range(8)),
+        own_code=None,
     )
 
 
@@ -45,6 +46,14 @@ def test_it_says_what_from_what_how_and_with_which_result(job: Any) -> None:
     assert "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356" in card
     configured = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
     assert configured["lora"]["r"] == 16
+
+
+def test_code_that_came_with_the_model_is_said(job: Any) -> None:
+    assert "trust_remote_code=True" not in model_card(job)
+    job.own_code = {"modeling_`x`.py": "ab12"}
+    card = model_card(job)
+    assert "| `modeling_'x'.py` | SHA-256 `ab12` |" in card
+    assert "from_pretrained('org/m', trust_remote_code=True)" in card
 
 
 def test_hostile_names_stay_words(job: Any) -> None:
