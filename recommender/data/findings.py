@@ -229,12 +229,15 @@ def warnings(
         (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
     )
     said += [f"In {_rows(count)} {what}." for count, what in counted if count]
-    for columns in {tuple(file.shape.columns.items()) for file in files if file.shape.guessed}:
+    for columns, why in {(tuple(file.shape.columns.items()), file.shape.why) for file in files if file.shape.guessed}:
         held = dict(columns)
-        said.append(
-            f"By their names '{held['instruction']}' was taken for the question and '{held['output']}' for the answer. "
-            f"To confirm: data.columns: {{{', '.join(f'{role}: {column}' for role, column in columns)}}}."
+        taken = (
+            f"By their names '{held['instruction']}' was taken for the question and '{held['output']}' for the answer."
+            if "instruction" in held
+            else f"Guessed: {why}."
         )
+        confirmed = ", ".join(f"{role}: {column}" for role, column in columns)
+        said.append(f"{taken} To confirm: data.columns: {{{confirmed}}}.")
     if found.bad and data.skip_bad_rows:
         said.append(f"Left out because they cannot be used: {_rows(found.bad)}.")
     if found.trains_end_of_turn and found.ended < found.answers:

@@ -9,6 +9,7 @@ from typing import Any
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text
 from recommender.data.readers.json_rows import kind
 from recommender.data.shapes import Shape
+from recommender.data.turn_forms import spread
 from recommender.data.turn_words import Tags, role_of
 
 _KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
@@ -34,7 +35,7 @@ def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
             return _pair(row, shape)
         case _:
             column = shape.columns["messages" if shape.name == "messages" else "conversations"]
-            return _chat(row, shape, _turns(row, column))
+            return _chat(row, shape, spread(_turns(row, column), shape.form))
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from presets.errors import InputError
 from recommender.data.files import nearest
+from recommender.data.turn_forms import CONVERSATION, QUESTION_AND_ANSWER, TEXTS, Form, form_of
 from recommender.data.turn_words import SPEAKERS, TURN_KEYS, Tags, TurnWords, tags_of, turn_words, turns_in
 
 Sure = Literal["high", "medium", "low"]
@@ -38,31 +39,10 @@ REQUIRED = {
 _FLAGS = ("kto_tag", "label")
 _ASKED = ("prompt", "conversations", "messages", "question", "instruction", "input")
 """Where rows with a chosen answer have what it answers."""
-_QUESTION_AND_ANSWER = (
-    ("instruction", "output"),
-    ("instruction", "response"),
-    ("instruction", "answer"),
-    ("instruction", "completion"),
-    ("question", "answer"),
-    ("question", "response"),
-    ("question", "output"),
-    ("query", "response"),
-    ("query", "answer"),
-    ("prompt", "response"),
-    ("prompt", "output"),
-    ("prompt", "answer"),
-    ("input", "output"),
-    ("input", "response"),
-    ("inputs", "targets"),
-    ("input", "target"),
-    ("source", "target"),
-    ("user", "assistant"),
-    ("problem", "solution"),
-    ("dialogue", "summary"),
-    ("document", "summary"),
-)
 _CONTEXT = ("input", "context")
 _TEXT = ("text", "content", "document", "body")
+_SOURCES = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name", "script_url")
+"""Where an entry of LLaMA-Factory's index has its rows from."""
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path", "audio_path", "pixel_values")
 
 
@@ -98,6 +78,8 @@ class Shape:
     tags: Tags | None = None
     turns: tuple[TurnWords, ...] = ()
     """How turns are written in the first rows, column by column."""
+    form: Form = None
+    """How conversations are written where their turns do not say whose they are."""
     guessed: bool = False
     """Whether columns were taken for question and answer by names that only sound like it."""
 
@@ -122,7 +104,8 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
     columns = _columns(rows)
     turns = turn_words(rows, columns)
     try:
-        return replace(_recognise(rows, columns, where, wanted, dict(given or {})), seen=columns, turns=turns)
+        shape = _recognise(rows, columns, where, wanted, dict(given or {}))
+        return replace(shape, seen=columns, turns=turns, form=_form(rows, shape))
     except InputError as error:
         said = ShapeError(error.message, remedy=error.remedy, detail=error.detail)
         said.columns, said.turns = columns, turns
@@ -142,8 +125,8 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
     if given:
         return _by_roles(given, rows, columns, where)
     _refuse_preference(rows, columns, where)
-    shape = _conversation(rows, columns) or _pairs(columns) or _text(rows, columns)
-    if shape is None and all(isinstance(value, Mapping) for row in rows for value in row.values()):
+    shape = _guess(rows, columns)
+    if shape is None and any(_names_data(value) for row in rows for value in row.values()):
         raise InputError(
             f"{where} is an index of data sets (as LLaMA-Factory's dataset_info.json is), not rows.",
             remedy="Give one of the data files that it names.",
@@ -152,6 +135,7 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
         raise InputError(
             f"{where}: the rows have no known shape. Columns: {_listed(columns)}.",
             remedy=_say_turns(rows, columns)
+            or _say_objects(rows, columns)
             or "Say which column is what, for example --set data.columns.instruction=COLUMN and "
             "--set data.columns.output=COLUMN, or --set data.columns.text=COLUMN.",
         )
@@ -159,14 +143,35 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
 
 
 def _say_turns(rows: Rows, columns: Sequence[str]) -> str:
-    """How the person says what the turns of these rows are; empty where there are none."""
+    """How the person says what the turns of these rows are; empty where there are none, or only one ever speaks."""
     for held in turn_words(rows, columns):
         role, content = held.usual()
-        words = dict(held.words).get(role, ()) or ("WORD", "WORD")
+        words = dict(held.words).get(role, ())
+        if len(words) < 2:
+            continue
         told = {"role": role, "content": content, "user": words[0], "assistant": words[-1]}
         said = " ".join(f"--set data.columns.{key}={value}" for key, value in told.items())
         return f"'{held.column}' holds turns. Say what they are, for example {said}."
     return ""
+
+
+def _say_objects(rows: Rows, columns: Sequence[str]) -> str:
+    """What to do with columns that hold objects, as translations do; empty where there are none."""
+    for column in columns:
+        keys = list(
+            dict.fromkeys(str(key) for row in rows if isinstance(row.get(column), Mapping) for key in row[column])
+        )
+        if len(keys) > 1:
+            return (
+                f"'{column}' holds objects with {_listed(keys)}: give each row these as columns of its own, then say "
+                "which is what, with --set data.columns.instruction=COLUMN and --set data.columns.output=COLUMN."
+            )
+    return ""
+
+
+def _names_data(entry: Any) -> bool:
+    """Whether this is an entry of LLaMA-Factory's dataset_info.json."""
+    return isinstance(entry, Mapping) and any(key in entry for key in _SOURCES)
 
 
 def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: Columns, tags: Tags) -> Shape:
@@ -229,7 +234,7 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
             remedy=f"Did you mean '{near}'?" if near else f"Known are auto, {', '.join(ROLES)}.",
         )
     found = {role: role for role in ROLES[wanted] if role in columns}
-    guess = _conversation(rows, columns) or _pairs(columns) or _text(rows, columns)
+    guess = _guess(rows, columns)
     if guess is not None and guess.name == wanted:
         found = {**guess.columns}
     if wanted == "preference" and "prompt" not in found and (asked := [c for c in _ASKED if c in columns]):
@@ -300,6 +305,28 @@ def _refuse_preference(rows: Rows, columns: Sequence[str], where: str) -> None:
         )
 
 
+def _guess(rows: Rows, columns: Sequence[str]) -> Shape | None:
+    return _conversation(rows, columns) or _pairs(columns) or _unsaid(rows, columns) or _text(rows, columns)
+
+
+def _unsaid(rows: Rows, columns: Sequence[str]) -> Shape | None:
+    """Conversations whose turns do not say whose they are."""
+    for column in columns:
+        form = form_of(rows, column)
+        if form is None or (form == TEXTS and column.lower() not in CONVERSATION):
+            continue
+        used = _with("sharegpt", columns, conversations=column)
+        held = "texts, the person's and the assistant's in turn" if form == TEXTS else f"{form[0]} and {form[1]}"
+        return Shape("sharegpt", used, "medium", f"the column '{column}' holds {held}", guessed=True)
+    return None
+
+
+def _form(rows: Rows, shape: Shape) -> Form:
+    """How the conversations of a shape are written."""
+    column = shape.columns.get("messages" if shape.name == "messages" else "conversations")
+    return form_of(rows, column) if column and shape.tags is None else None
+
+
 def _is_turn(value: Any, role: str, content: str) -> bool:
     return isinstance(value, Mapping) and role in value and (content in value or "tool_calls" in value)
 
@@ -336,7 +363,7 @@ def _pairs(columns: Sequence[str]) -> Shape | None:
     if {"prompt", "completion"} <= lower.keys():
         used = {"prompt": lower["prompt"], "completion": lower["completion"]}
         return Shape("prompt-completion", used, "high", "columns prompt and completion")
-    for question, answer in _QUESTION_AND_ANSWER:
+    for question, answer in QUESTION_AND_ANSWER:
         if not (question in lower and answer in lower):
             continue
         used = {"instruction": lower[question], "output": lower[answer]}

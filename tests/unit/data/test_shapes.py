@@ -138,7 +138,15 @@ def test_what_the_person_says_goes_first(row: dict[str, Any], options: dict[str,
         ({"question": "Q"}, {"wanted": "alpaca"}, "lacks a column for 'instruction'", "data.columns.instruction"),
         ({"question": "Q"}, {"given": {"text": "questoin"}}, "has no column 'questoin'", "'question'"),
         ({"question": "Q"}, {"given": {"txt": "question"}}, "role 'txt'", "'text'"),
-        ({"a": {"file": 1}, "b": {"file": 2}}, {}, "index of data sets", "data files"),
+        ({"a": {"file_name": "a.json"}, "b": {"hf_hub_url": "b"}}, {}, "index of data sets", "data files"),
+        (
+            {"translation": {"en": "Hello", "de": "Hallo"}},
+            {},
+            "no known shape",
+            "'translation' holds objects with en, de",
+        ),
+        ({"query": "Q", "answers": [{"name": "f", "arguments": {}}]}, {}, "no known shape", "Say which column is what"),
+        ({"tags": ["a", "b"]}, {}, "no known shape", "Say which column is what"),
     ],
 )
 def test_what_cannot_be_used_is_explained(row: dict[str, Any], options: dict[str, Any], says: str, remedy: str) -> None:
@@ -303,3 +311,62 @@ def test_turns_are_described_only_where_their_words_are_few(profile: Profile) ->
     (seen,) = turn_words([{"b": json.dumps(turns[:2])}], ["b"])
     assert dict(seen.words) == {"role": ("r0", "r1")} and seen.usual() == ("role", "content")
     assert turn_words([{"a": "[]", "b": ["text"], "c": [{}]}], ["a", "b", "c"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "why"),
+    [
+        ({"dialog": ["Q", "A", "q", "a"]}, "dialog", "texts, the person's and the assistant's in turn"),
+        ({"conversations": ["Q", "A", "q", "a"], "source": "x"}, "conversations", "texts"),
+        (
+            {"source": "x", "conversation": [{"input": "Q", "output": "A"}, {"input": "q", "output": "a"}]},
+            "conversation",
+            "input and output",
+        ),
+    ],
+    ids=["texts", "texts under ShareGPT's name", "exchanges"],
+)
+def test_turns_that_do_not_say_whose_they_are_are_read_and_to_be_confirmed(
+    row: dict[str, Any], column: str, why: str
+) -> None:
+    said = (("user", "Q"), ("assistant", "A"), ("user", "q"), ("assistant", "a"))
+    wanted = Chat(tuple(Message(role, text) for role, text in said))
+    shape = recognise([row], where="rows.jsonl")
+    assert (shape.name, shape.sure, shape.guessed, shape.columns["conversations"]) == (
+        "sharegpt",
+        "medium",
+        True,
+        column,
+    )
+    assert why in shape.why
+    assert normalise(row, shape) == wanted
+    confirmed = recognise([row], where="rows.jsonl", given={"conversations": column})
+    assert (confirmed.sure, confirmed.guessed) == ("high", False)
+    assert normalise(row, confirmed) == wanted
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"dialog": ["Q", 2]}, "turn 2 is a number, not an object"),
+        ({"dialog": ["Q"]}, "has no answer"),
+        ({"dialog": []}, "has no turn"),
+    ],
+)
+def test_a_row_that_is_not_as_the_first_ones_is_told(row: dict[str, Any], reason: str) -> None:
+    shape = recognise([{"dialog": ["Q", "A"]}], where="rows.jsonl")
+    with pytest.raises(RowProblem, match=reason):
+        normalise(row, shape)
+
+
+def test_an_exchange_without_its_answer_is_told() -> None:
+    shape = recognise([{"conversation": [{"input": "Q", "output": "A"}]}], where="rows.jsonl")
+    with pytest.raises(RowProblem, match="turn 1 does not say whose it is"):
+        normalise({"conversation": [{"input": "Q"}]}, shape)
+
+
+def test_what_was_guessed_of_turns_is_said_with_how_to_confirm_it(profile: Profile) -> None:
+    dataset = profile([{"dialog": [f"Question {n}?", f"Answer {n}."]} for n in range(12)])
+    assert dataset.profile.unconfirmed
+    assert any("texts" in said and "data.columns: {conversations: dialog}" in said for said in dataset.profile.warnings)
+    assert dataset.answer_text(0) == "Answer 0."
