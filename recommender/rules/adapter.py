@@ -9,6 +9,7 @@ from presets.sweep import load_sweep
 from recommender.config.schema import Goal, Task
 from recommender.model.spec import ModelSpec
 from recommender.plan import Evidence, Reason
+from recommender.rules import variants
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.rules.families import sweep_family
 from recommender.units import count, gib, percent, small
@@ -33,9 +34,6 @@ DISTANT: Mapping[Task, str] = {
     "task": "a task",
     "domain": "a new domain or language, which needs more",
 }
-RS_FROM = 512
-"""Highest rank that was published to train well with alpha / r (LoRA Without Regret). Beyond it the update would vanish
-with the rank (Kalajdzievski 2023), so that the scale falls with its root from there on."""
 CAPACITY = 4
 """Adapter parameters for each trained token. Theory asks for one or more (LoRA Without Regret); in the sweep, whose
 runs saw some 10^7.5 trained tokens, the loss still falls by 0.4 % on 8B models from r 16, about one parameter a
@@ -173,7 +171,7 @@ def _rank_costs(context: Context, value: int) -> str:
 def alpha(context: Context) -> Mapping[str, Reason]:
     """The update's scale stays as in the runs behind the learning-rate rule."""
     lora = context.config.lora
-    value = ALPHA / sqrt(min(lora.r, RS_FROM)) if lora.use_rslora else float(ALPHA)
+    value = ALPHA / sqrt(min(lora.r, variants.RS_FROM)) if lora.use_rslora else float(ALPHA)
     value = float(f"{value:.3g}")
     scale = value / (sqrt(lora.r) if lora.use_rslora else lora.r)
     how = "lora_alpha / sqrt(r)" if lora.use_rslora else "lora_alpha / r"
@@ -253,111 +251,11 @@ def dropout(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def variants(context: Context) -> Mapping[str, Reason]:
-    """What is left off, and what it would cost to turn on."""
-    return {**_scaling_variants(context), **_start_variants(context), **_pattern_variants()}
-
-
-def _scaling_variants(context: Context) -> Mapping[str, Reason]:
-    dora = ""
-    if context.estimate is not None and context.config.method != "full":
-        more = context.priced({"lora.use_dora": True})
-        extra = more.peak.process_bytes - context.estimate.peak.process_bytes
-        dora = f"On, it would take {gib(max(0, extra))} more."
-    return {
-        "lora.use_rslora": Reason(
-            context.config.lora.r > RS_FROM,
-            f"Beyond rank {RS_FROM} the update would vanish under lora_alpha / r: it is divided by the rank's root."
-            if context.config.lora.r > RS_FROM
-            else "With lora_alpha / r the best learning rate moves little with the rank, and it was measured so, up to "
-            f"rank {RS_FROM}; rank-stabilised scaling would need another.",
-            "Thinking Machines, LoRA Without Regret (2025); Kalajdzievski 2023 (rsLoRA)",
-            "medium",
-            others="Unsloth advises it for continued pre-training at high rank.",
-            costs="none",
-        ),
-        "lora.use_dora": Reason(
-            False,
-            "It recomputes a weight norm in every layer and step; its published gain over LoRA is greatest at ranks "
-            "4 and 8.",
-            "Liu et al. 2024 (DoRA); PEFT's documentation on its overhead",
-            "medium",
-            others="The DoRA paper finds it better than LoRA at every rank that it tried.",
-            costs=dora,
-        ),
-    }
-
-
-def _start_variants(context: Context) -> Mapping[str, Reason]:
-    return {
-        "lora.init_lora_weights": Reason(
-            True,
-            "B starts at zero, so the first step starts from the base model exactly.",
-            "Hu et al. 2021 (LoRA), section 4.1",
-            "high",
-            others="PiSSA and LoftQ start from the weights' singular vectors: better in their papers, minutes of "
-            "preparation, and memory for it.",
-            costs="none",
-        ),
-        "lora.bias": Reason(
-            "none",
-            "Biases are few and most of these models have none; training them changes the model even with the "
-            "adapter off.",
-            "PEFT, LoraConfig; Unsloth: none is the optimised path",
-            "high",
-            costs="none",
-        ),
-        "lora.modules_to_save": Reason(
-            [],
-            "No layer is trained in full: the embedding and the head only need it for new tokens.",
-            "PEFT, LoraConfig",
-            "high",
-            others="Unsloth trains embedding and head in continued pre-training.",
-            costs=f"Embedding and head would be {count(_embeddings(context.model))} more trained parameters.",
-        ),
-    }
-
-
-def _pattern_variants() -> Mapping[str, Reason]:
-    return {
-        "lora.rank_pattern": Reason(
-            {},
-            "One rank for all layers.",
-            "Raschka 2023, question 10: ranks by layer add choices without a proven gain",
-            "medium",
-            costs="none",
-        ),
-        "lora.alpha_pattern": Reason(
-            {},
-            "One scale for all layers, as one rank.",
-            "PEFT, LoraConfig",
-            "medium",
-            costs="none",
-        ),
-    }
-
-
-def _embeddings(model: ModelSpec) -> int:
-    return model.embedding_parameters + model.head_parameters
-
-
 RULES = (
     Rule("task", ("data.task",), task),
     Rule("target modules", ("lora.target_modules",), targets),
     Rule("rank", ("lora.r",), rank),
-    Rule(
-        "variants",
-        (
-            "lora.use_rslora",
-            "lora.use_dora",
-            "lora.init_lora_weights",
-            "lora.bias",
-            "lora.modules_to_save",
-            "lora.rank_pattern",
-            "lora.alpha_pattern",
-        ),
-        variants,
-    ),
+    *variants.RULES,
     Rule("alpha", ("lora.lora_alpha",), alpha),
     Rule("dropout", ("lora.lora_dropout",), dropout),
 )

@@ -107,9 +107,11 @@ def slower(before: Estimate, after: Estimate) -> float | None:
 
 
 def by_how_much(share: float | None) -> str:
-    """A change in time as words: 'about 30 % slower', 'about 5 % faster', 'no slower'; empty where unknown."""
+    """A change in time as words: 'about 30 % slower', 'about 2.1 times as slow', 'no slower'; empty where unknown."""
     if share is None:
         return ""
     if abs(share) < 0.005:
         return "no slower"
+    if share >= 1:
+        return f"about {1 + share:.1f} times as slow"
     return f"about {abs(share):.0%} {'slower' if share > 0 else 'faster'}".replace("%", " %")

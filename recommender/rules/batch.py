@@ -70,7 +70,7 @@ def micro_batch(context: Context) -> Mapping[str, Reason]:
             int(context.searched.get("training.per_device_train_batch_size", 1)),
             _why_micro(context, effective),
             "this project's estimate of time and memory",
-            "medium" if context.estimate is not None and context.estimate.time is not None else "low",
+            "low" if context.device.mig or context.estimate is None or context.estimate.time is None else "medium",
             evidence=_splits(context, effective),
             others="The walk-through guide takes as large a power of two as fits; the LoRA hyperparameter guide 1 for "
             "long rows, 2 or 4 for short ones.",
@@ -140,7 +140,14 @@ def _why_micro(context: Context, effective: int) -> str:
     return (
         f"The smallest micro-batch within {NEAR - 1:.0%} of the fastest that fits for {effective} rows a step: larger "
         "ones only add memory and padding."
-    ).replace("%", " %")
+    ).replace("%", " %") + _of_a_slice(context)
+
+
+def _of_a_slice(context: Context) -> str:
+    """How a slice's speed came about."""
+    if not context.device.mig:
+        return ""
+    return f" {context.device.name}'s speed is the whole GPU's in proportion to the slice (MIG), which nobody measured."
 
 
 def _splits(context: Context, effective: int) -> tuple[Evidence, ...]:

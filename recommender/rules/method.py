@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
@@ -92,13 +93,29 @@ def _least_of_16_bits(context: Context, value: str) -> Estimate:
     )
 
 
+def whose_memory(device: Device) -> str:
+    """Whose the device's memory is, where it is not simply the card's."""
+    if device.mig:
+        return (
+            f" {device.name} is a slice of a GPU (MIG): its memory is its own, and what runs on the other slices takes "
+            "nothing of it."
+        )
+    if device.kind == "cuda" and device.unified_memory:
+        return f" {device.name}'s memory is the host's: what other programs take of it while training is missing here."
+    return ""
+
+
 def _why(context: Context, value: str) -> str:
     if value == "full":
-        return "Full fine-tuning trains every weight, as was asked."
+        return f"Full fine-tuning trains every weight, as was asked.{whose_memory(context.device)}"
     if context.model.quantization == "bnb-4bit":
         return "The model's weights are stored in 4 bits already; they are used as they are."
-    if context.estimate is None:
-        return ""
+    return "" if context.estimate is None else _compared(context, value) + whose_memory(context.device)
+
+
+def _compared(context: Context, value: str) -> str:
+    """16-bit LoRA's need against what is free, and what follows."""
+    assert context.estimate is not None
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
     what = "The frozen base" if not context.model.num_experts else "What is not an expert"
     held = f"{what} is held in {context.config.quantization.bits or 4} bits"

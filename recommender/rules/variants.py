@@ -1,0 +1,160 @@
+"""LoRA's variants: what a plan leaves off, what turning it on would cost, and what others gained by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from presets.variants import load_variants
+from recommender.config.edit import value_of
+from recommender.model.spec import ModelSpec
+from recommender.plan import Evidence, Reason
+from recommender.rules.base import Context, Rule, by_how_much, slower
+from recommender.units import count, gib, percent
+
+KEY = "lora.init_lora_weights"
+RS_FROM = 512
+"""Highest rank that was published to train well with alpha / r (LoRA Without Regret). Beyond it the update would vanish
+with the rank (Kalajdzievski 2023), so that the scale falls with its root from there on."""
+
+
+def variants(context: Context) -> Mapping[str, Reason]:
+    """What is left off, and what it would cost to turn on."""
+    return {**_scaling_variants(context), **_start_variants(context), **_pattern_variants()}
+
+
+def _scaling_variants(context: Context) -> Mapping[str, Reason]:
+    high = context.config.lora.r > RS_FROM
+    return {
+        "lora.use_rslora": Reason(
+            high,
+            f"Beyond rank {RS_FROM} the update would vanish under lora_alpha / r: it is divided by the rank's root."
+            if high
+            else "With lora_alpha / r the best learning rate moves little with the rank, and it was measured so, up to "
+            f"rank {RS_FROM}; rank-stabilised scaling would need another.",
+            "Thinking Machines, LoRA Without Regret (2025); Kalajdzievski 2023 (rsLoRA)",
+            "medium",
+            evidence=_measured("lora.use_rslora"),
+            others="Unsloth advises it for continued pre-training at high rank.",
+            costs="none",
+        ),
+        "lora.use_dora": Reason(
+            False,
+            "Off: it makes the whole update of every layer in every pass, to take its norm, however few tokens there "
+            "are. Its paper gains most at ranks 4 and 8; where the rate was tuned for each, little is left.",
+            "Liu et al. 2024 (DoRA); PEFT, lora/dora.py; Lee et al. 2026 (Learning Rate Matters)",
+            "medium",
+            evidence=_measured("lora.use_dora"),
+            others="The DoRA paper finds it better than LoRA at every rank that it tried, its authors about 20 % "
+            "slower.",
+            costs=_switched(context, "lora.use_dora", False, True),
+        ),
+    }
+
+
+def _switched(context: Context, key: str, off: Any, on: Any) -> str:
+    """What turning a variant on costs this plan in memory and time, or what it costs where it is on."""
+    if context.estimate is None or context.config.method == "full":
+        return ""
+    without, with_it = context.priced({key: off}), context.priced({key: on})
+    more = gib(max(0, with_it.peak.process_bytes - without.peak.process_bytes))
+    time = by_how_much(slower(without, with_it))
+    if value_of(context.config, key) == on:
+        return f"It takes {more} more" + (f" and is {time} than without." if time else " than without.")
+    return f"On, it would take {more} more" + (f" and be {time}." if time else ".")
+
+
+def _measured(key: str) -> tuple[Evidence, ...]:
+    """What was published of a variant."""
+    return tuple(Evidence(line.what, line.found, line.by) for line in load_variants()[key])
+
+
+def _start_variants(context: Context) -> Mapping[str, Reason]:
+    return {
+        "lora.init_lora_weights": Reason(
+            True,
+            "B starts at zero, so the first step starts from the base model exactly, and the learning rate was "
+            "measured so: other starts want other rates.",
+            "Hu et al. 2021 (LoRA), section 4.1; Lee et al. 2026 (Learning Rate Matters)",
+            "high",
+            evidence=_measured("lora.init_lora_weights"),
+            others="PiSSA and LoftQ start from the weights' singular vectors and report gains in their papers; Unsloth "
+            "offers LoftQ and warns of the memory that it takes at the start.",
+            costs=_start_costs(context),
+        ),
+        "lora.bias": Reason(
+            "none",
+            f"{_biases(context.model)} Training them changes the model even with the adapter off.",
+            "PEFT, LoraConfig; Unsloth: none is the optimised path",
+            "high",
+            costs="none",
+        ),
+        "lora.modules_to_save": Reason(
+            [],
+            "No layer is trained in full: the embedding and the head only need it for new tokens.",
+            "PEFT, LoraConfig",
+            "high",
+            others="Unsloth trains embedding and head in continued pre-training.",
+            costs=f"Embedding and head would be {count(_embeddings(context.model))} more trained parameters.",
+        ),
+    }
+
+
+def _start_costs(context: Context) -> str:
+    """What the start that this base allows would take, in the estimate's phase of initialisation."""
+    if context.estimate is None or context.config.method == "full":
+        return ""
+    start = "loftq" if context.config.quantization.bits == 4 else "pissa"
+    if context.config.quantization.bits == 8 or context.model.quantization is not None:
+        return "Over these weights only olora and gaussian can start otherwise."
+    usual, other = context.priced({KEY: True}), context.priced({KEY: start})
+    peak = other.peak.process_bytes - usual.peak.process_bytes
+    more = f"{gib(peak)} more at the peak" if peak > 0 else "no more at the peak, which a training step is"
+    return f"{start}: {more}, and one decomposition of every adapted weight before the first step."
+
+
+def _biases(model: ModelSpec) -> str:
+    biases = sum(linear.count * linear.out_features for linear in model.linears if linear.bias)
+    if not biases:
+        return "This model's linear layers have no biases."
+    return f"The linear layers have {count(biases)} biases, {percent(biases / model.total_parameters)} of the model."
+
+
+def _pattern_variants() -> Mapping[str, Reason]:
+    return {
+        "lora.rank_pattern": Reason(
+            {},
+            "One rank for all layers.",
+            "Raschka 2023, question 10: ranks by layer add choices without a proven gain",
+            "medium",
+            costs="none",
+        ),
+        "lora.alpha_pattern": Reason(
+            {},
+            "One scale for all layers, as one rank.",
+            "PEFT, LoraConfig",
+            "medium",
+            costs="none",
+        ),
+    }
+
+
+def _embeddings(model: ModelSpec) -> int:
+    return model.embedding_parameters + model.head_parameters
+
+
+RULES = (
+    Rule(
+        "variants",
+        (
+            "lora.use_rslora",
+            "lora.use_dora",
+            "lora.init_lora_weights",
+            "lora.bias",
+            "lora.modules_to_save",
+            "lora.rank_pattern",
+            "lora.alpha_pattern",
+        ),
+        variants,
+    ),
+)
