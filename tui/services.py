@@ -73,7 +73,7 @@ class Services(Protocol):
         stopped: Stopped,
         first: Callable[[FirstLook], None],
     ) -> DataSet:
-        """Read, recognise and tokenise the data; tell before what some rows say, where it takes long."""
+        """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
 
     def recommend(
         self,
@@ -197,7 +197,8 @@ class RealServices:
         from recommender.config.schema import Data
         from recommender.data.load import profile_data
 
-        return profile_data(Data.model_validate(data), model=model, progress=told, cancelled=stopped, first=first)
+        section = Data.model_validate(data)
+        return profile_data(section, model=model, progress=told, cancelled=stopped, first=first, refined=first)
 
     def recommend(
         self,

@@ -50,6 +50,8 @@ class FirstLook:
     """Usable rows in all."""
     everywhere: bool
     """Whether the rows come from everywhere, each as likely; else they are the first ones."""
+    places: Sequence[tuple[int, int]] = ()
+    """Where each row that was looked at stands: number of its file, and its start there."""
 
     @property
     def profile(self) -> DataProfile:
@@ -77,6 +79,10 @@ class FirstLook:
         """Share of all tokens, cut at max_length, that are trained."""
         kept = [min(length, max_length) for length in self.profile.lengths]
         return intervals.ratio(self._trained(max_length), kept)
+
+    def rows_cut(self, max_length: int) -> int:
+        """How many of the rows that were looked at are longer than max_length, for the histogram."""
+        return self.profile.rows_cut(max_length)
 
     def total_tokens(self) -> Interval:
         """Tokens of all rows, uncut: their number times their mean length."""
@@ -162,14 +168,17 @@ def first_look(
             everywhere = False
         if len(rows) < LEAST:
             return None
-        chosen = list(_rounds(files, rows, began + TOKENISING_SECONDS))
+        rounds = list(_rounds(files, rows, began + TOKENISING_SECONDS))
+        chosen = [file for _, file in rounds]
         gathered = Gatherer(chosen, [1.0] * len(chosen), tokeniser, train_on).run(lambda _d, _t: None, cancelled)
         if len(gathered.lengths) < LEAST:
             return None
         usable = len(gathered.lengths) / (len(gathered.lengths) + gathered.found.bad)
         value, low, high = in_all
         known = Interval(value * usable, low * usable, None if high is None else high * usable)
-        return FirstLook(build(gathered, chosen), known, everywhere)
+        index = gathered.index
+        places = [(rounds[which][0], start) for which, start in zip(index.file, index.start, strict=True)]
+        return FirstLook(build(gathered, chosen), known, everywhere, places)
     except InputError:
         return None
 
@@ -221,11 +230,14 @@ def _from_the_start(files: Sequence[OpenFile], weights: Sequence[float], until: 
     return rows, Interval(in_all, float(len(rows)), None)
 
 
-def _rounds(files: Sequence[OpenFile], rows: _Rows, until: float) -> Iterator[OpenFile]:
-    """The drawn rows as files of a hundred rows, so that whole rounds are left out when time is up."""
+def _rounds(files: Sequence[OpenFile], rows: _Rows, until: float) -> Iterator[tuple[int, OpenFile]]:
+    """The drawn rows as files of a hundred rows, so that whole rounds are left out when time is up.
+
+    Each with the number of the file that its rows come from.
+    """
     for first in range(0, len(rows), ROUND):
         turn = _Round(until, first=first == 0)
         for number, file in enumerate(files):
             held = [row for which, row in rows[first : first + ROUND] if which == number]
             if held:
-                yield OpenFile(_Drawn(file.reader, held, turn), file.shape)
+                yield number, OpenFile(_Drawn(file.reader, held, turn), file.shape)

@@ -39,8 +39,8 @@ def quantile(values: Sequence[int], q: float) -> Interval:
     """The quantile of all rows from drawn values in ascending order."""
     drawn = len(values)
     tail = (1 - CONFIDENCE) / 2
-    below = _first(drawn, lambda rank: binomial_cdf(rank - 1, drawn, q) > tail) - 1
-    above = _first(drawn + 1, lambda rank: 1 - binomial_cdf(rank - 1, drawn, q) <= tail)
+    below = first(drawn, lambda rank: binomial_cdf(rank - 1, drawn, q) > tail) - 1
+    above = first(drawn + 1, lambda rank: 1 - binomial_cdf(rank - 1, drawn, q) <= tail)
     value = values[min(drawn, max(1, ceil(round(q * drawn, 6)))) - 1]
     return Interval(value, values[below - 1] if below else 0, values[above - 1] if above <= drawn else None)
 
@@ -103,7 +103,7 @@ def _solved(rising: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def _first(last: int, holds: Callable[[int], bool]) -> int:
+def first(last: int, holds: Callable[[int], bool]) -> int:
     """The first rank from 1 to `last` for which something holds that goes on holding; `last + 1` when none."""
     low, high = 1, last + 1
     while low < high:

@@ -13,6 +13,7 @@ from recommender.data.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.gather import Cancelled, Gathered, Gatherer
 from recommender.data.held_out import with_held_out
 from recommender.data.opening import bytes_on_disk, open_sources
+from recommender.data.refine import refining
 from recommender.data.split import overlap, split
 from recommender.data.summing import dataset_of
 from recommender.data.synthetic import synthetic_profile
@@ -55,6 +56,7 @@ def profile_data(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     first: Callable[[FirstLook], None] | None = None,
+    refined: Callable[[FirstLook], None] | None = None,
 ) -> DataSet:
     """Read, recognise and tokenise the training rows of a configuration.
 
@@ -66,12 +68,13 @@ def profile_data(
         progress: Told rows done and rows in all, once a batch.
         cancelled: Asked once a batch.
         first: Told what some rows say of all, within a second or two, where reading all takes longer.
+        refined: Told the same with what has been read since, once a second.
 
     Raises:
         InputError: A file cannot be read, is not recognised, or has no usable row.
         Cancelled: `cancelled` said so.
     """
-    dataset = _profile(data.sources, data, model, base, progress, cancelled, first)
+    dataset = _profile(data.sources, data, model, base, progress, cancelled, first, refined)
     return with_held_out(dataset, data, base, _tick(cancelled)) if data.eval else dataset
 
 
@@ -97,9 +100,10 @@ def _profile(
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
     first: Callable[[FirstLook], None] | None = None,
+    refined: Callable[[FirstLook], None] | None = None,
 ) -> DataSet:
     stopped = cancelled or (lambda: False)
-
+    latest: FirstLook | None = None
     tick = _tick(cancelled)
     tokeniser, template = _tokeniser(data, model, base)
 
@@ -108,12 +112,13 @@ def _profile(
 
     def look(upto: int | None = None) -> None:
         """Tell what some rows say; of packed files, before they are unpacked."""
+        nonlocal latest
         if first is None:
             return
         some, their_weights = open_sources(sources, data, base, tick, upto) if upto else (files, weights)
-        found = first_look(some, their_weights, tokeniser, data.train_on, build, cancelled=stopped)
-        if found is not None:
-            first(found)
+        latest = first_look(some, their_weights, tokeniser, data.train_on, build, cancelled=stopped)
+        if latest is not None:
+            first(latest)
 
     on_disk = bytes_on_disk(sources, base, tick)
     looked = on_disk.packed > PACKED_WORTH_IT
@@ -130,7 +135,10 @@ def _profile(
         if not looked and on_disk.total > WORTH_IT:
             look()
         gatherer = Gatherer(files, weights, tokeniser, data.train_on)
-        kept = gatherer.run(progress or (lambda _done, _total: None), stopped)
+        told = progress or (lambda _done, _total: None)
+        if latest is not None and refined is not None:
+            told = refining(latest, gatherer.gathered, [file.reader.size for file in files], refined, told)
+        kept = gatherer.run(told, stopped)
         if key:
             cache.save(key, kept, tokeniser)
     return dataset_of(kept, data, sources, files, tokeniser, template)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
 from typing import overload
@@ -82,6 +82,11 @@ class Tally:
                     counted[value] += count
         else:
             counted.update(numbers)
+        return cls.from_counts(counted)
+
+    @classmethod
+    def from_counts(cls, counted: Mapping[int, int]) -> Tally:
+        """From each distinct number to how often it stands."""
         values = array("q", sorted(counted))
         return cls(
             values,

@@ -18,9 +18,8 @@ def first_rows(look: FirstLook, max_length: int, width: int) -> list[Row]:
     """Shape, rows, lengths, cuts and trained share, as far as some rows tell."""
     profile = look.profile
     columns = ", ".join(clean(column) for column in profile.columns.values())
-    whence = "drawn from everywhere" if look.everywhere else "the first ones: true if the rest is alike"
     return [
-        row((f"estimate from {count(look.drawn)} rows, {whence}", "caution"), indent=2),
+        row((_source(look), "caution"), indent=2),
         row(
             (clean(profile.shape), "bright"),
             (f" ({columns})   " if columns else "   ", "label"),
@@ -33,7 +32,7 @@ def first_rows(look: FirstLook, max_length: int, width: int) -> list[Row]:
             (" · ".join(f"{name} {_figure(look.quantile(q))}" for name, q in QUANTILES), "bright"),
             indent=8,
         ),
-        *histogram(profile, max_length, width),
+        *histogram(look, max_length, width),
         row(
             (f"cut at {count(max_length)}: ", "label"),
             (_share(look.rows_cut_share(max_length)), "bright"),
@@ -47,7 +46,30 @@ def first_rows(look: FirstLook, max_length: int, width: int) -> list[Row]:
             indent=2,
         ),
         row((f"95 % intervals in brackets · template {clean(profile.template)}", "quiet"), indent=2),
+        *_found(look),
     ]
+
+
+def _source(look: FirstLook) -> str:
+    """What the figures rest on."""
+    from recommender.data.refine import Refined
+
+    if not isinstance(look, Refined):
+        whence = "drawn from everywhere" if look.everywhere else "the first ones: true if the rest is alike"
+        return f"estimate from {count(look.drawn)} rows, {whence}"
+    rest = f"the rest from {count(len(look.ahead))} drawn ones" if look.everywhere else "true if the rest is alike"
+    return f"{count(look.so_far.rows)} rows read exactly, {rest}"
+
+
+def _found(look: FirstLook) -> list[Row]:
+    """What is wrong with the rows that have been read."""
+    from recommender.data.refine import Refined
+
+    if not isinstance(look, Refined):
+        return []
+    counted = ((look.so_far.bad, "bad rows"), (look.so_far.duplicates, "exact duplicates"))
+    said = ", ".join(f"{count(number)} {what}" for number, what in counted if number)
+    return [row(("! ", "caution"), f"so far {said}", indent=2)] if said else []
 
 
 QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from recommender.units import count
 from tui.widgets.rows import Part, Row, Tone
 
 if TYPE_CHECKING:
-    from recommender.data.profile import DataProfile
+    from recommender.data.intervals import Interval
+
+
+class Lengths(Protocol):
+    """Token lengths of rows, known or estimated."""
+
+    def rows_cut(self, max_length: int, /) -> int:
+        """Rows longer than max_length."""
+
+    def quantile(self, q: float, /) -> int | Interval:
+        """Length that a share q of the rows does not exceed."""
+
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HEIGHT = 3
@@ -17,20 +28,21 @@ SPARSE = "·"
 """A bin with rows in it, but too few for a block."""
 
 
-def bins(profile: DataProfile, upper: int, width: int) -> list[int]:
+def bins(profile: Lengths, upper: int, width: int) -> list[int]:
     """Rows in each of `width` equal ranges of length up to `upper`; longer rows are in none."""
     edges = [round(upper * column / width) for column in range(width + 1)]
     above = [profile.rows_cut(edge) for edge in edges]
     return [before - after for before, after in pairwise(above)]
 
 
-def upper_end(profile: DataProfile, max_length: int) -> int:
+def upper_end(profile: Lengths, max_length: int) -> int:
     """Where the axis ends: all rows but the longest hundredth, and the limit when it is among them."""
-    shown = max(16, round(1.15 * profile.quantile(0.99)))
+    p99 = profile.quantile(0.99)
+    shown = max(16, round(1.15 * (p99 if isinstance(p99, int) else p99.value)))
     return max(shown, round(1.15 * max_length)) if max_length <= 2 * shown else shown
 
 
-def histogram(profile: DataProfile, max_length: int, width: int) -> list[Row]:
+def histogram(profile: Lengths, max_length: int, width: int) -> list[Row]:
     """Bars from the bottom up, the limit, and an axis.
 
     Args:

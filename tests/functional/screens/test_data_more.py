@@ -14,7 +14,7 @@ import pytest
 from textual.widgets import Input
 
 from recommender.config.schema import Data, FinetuneConfig
-from recommender.data import cache, first_look, load
+from recommender.data import cache, first_look, load, refine
 from recommender.data.dataset import DataSet
 from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
@@ -88,6 +88,29 @@ async def test_an_estimate_is_there_first_and_the_exact_figures_replace_it(
         await seen.until(lambda: seen.app.state.dataset is not None)
         await seen.sees("600 rows", "sample 2 of 600")
         assert "estimate from" not in seen.text
+
+
+async def test_the_estimate_is_refined_while_rows_are_read(
+    services: MadeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "WORTH_IT", 1000)
+    monkeypatch.setattr(first_look, "WANTED", 100)
+    monkeypatch.setattr(refine, "EVERY_SECONDS", 0.0)
+    go_on, began = Event(), refine.Refiner.progress
+
+    def held(self: refine.Refiner) -> None:
+        began(self)
+        if len(self._gathered.lengths) >= 512:
+            go_on.wait(20)
+
+    monkeypatch.setattr(refine.Refiner, "progress", held)
+    path = jsonl(tmp_path / "large.jsonl", [*answers(600), *answers(400)])
+    async with wizard(services, start=Step.DATA, state=opened(path)) as seen:
+        await seen.sees("rows read exactly, the rest from", "cut at", "p99")
+        go_on.set()
+        await until_profiled(seen)
+        await seen.sees("1 000 rows", "400 exact duplicates")
+        assert "read exactly" not in seen.text
 
 
 async def test_several_data_sets_have_a_line_and_a_weight_each(services: MadeServices, tmp_path: Path) -> None:
