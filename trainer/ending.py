@@ -13,6 +13,10 @@ from trainer.runfolder import RunFolder, record
 from trainer.state import RunState
 from trainer.tail import last_lines
 
+STOP_NOW: Final = signal.SIGUSR1
+"""What a supervisor sends its worker when it is asked to stop once more. Not a second SIGTERM: where a session ends, a
+batch system cancels a job or a machine shuts down, each process gets one of its own beside the one that is passed on,
+and nobody has asked for the unsaved steps to be thrown away."""
 ON_END_SECONDS: Final = 600.0
 """How long the person's command may take; what it needs longer than that it can do in the background."""
 
@@ -79,10 +83,11 @@ def unsaid_end(code: int, folder: RunFolder, *, asked: bool, by_kernel: bool = F
         asked: Whether this supervisor had been asked to stop; before it listens, a signal ends a worker at once.
         by_kernel: Whether the kernel has killed something for memory since the worker began.
     """
-    if asked and code in (-signal.SIGTERM, -signal.SIGKILL):
+    if asked and code in (-signal.SIGTERM, -STOP_NOW, -signal.SIGKILL):
         return {"status": "stopped", "reason": "stopped at once, as asked", "exit_code": code}
-    log = last_lines(folder.log, 1)
-    last = f"; the log ends with: {log[0].strip()[:200]}" if log else ""
+    # Trainer prints each step's figures, which the record has and which tell nothing of an end.
+    log = [line for line in last_lines(folder.log, 20) if line.strip() and not line.startswith("{'")]
+    last = f"; the log ends with: {log[-1].strip()[:200]}" if log else ""
     if code == -signal.SIGKILL and by_kernel:
         return {
             "status": "failed",

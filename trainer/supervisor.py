@@ -21,7 +21,7 @@ from typing import TextIO, cast
 from presets.errors import InputError, WizardError
 from recommender.machine.facts import Device
 from trainer.device_watch import DeviceWatch
-from trainer.ending import run_on_end, unsaid_end
+from trainer.ending import STOP_NOW, run_on_end, unsaid_end
 from trainer.environment import child_environment, module_command
 from trainer.events import HEARTBEAT_SECONDS, event
 from trainer.lock import acquire, lock_path
@@ -75,7 +75,7 @@ class Supervisor:
             self.kills = kernel_kills()
             self.worker = self._start_worker()
             if self.stops:
-                self.worker.terminate()
+                self.worker.send_signal(signal.SIGTERM if self.stops == 1 else STOP_NOW)
             state = replace(state, worker=Process.of(self.worker.pid))
             with suppress(OSError):
                 record(self.folder, "status", status=status)
@@ -199,7 +199,7 @@ class Supervisor:
         """First: save and stop. Second: stop now."""
         self.stops += 1
         if self.worker is not None and self.worker.poll() is None:
-            self.worker.send_signal(signal.SIGTERM if self.stops < 3 else signal.SIGKILL)
+            self.worker.send_signal({1: signal.SIGTERM, 2: STOP_NOW}.get(self.stops, signal.SIGKILL))
 
 
 def read_device(folder: RunFolder) -> Device:

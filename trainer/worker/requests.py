@@ -6,17 +6,22 @@ import json
 import os
 import signal
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import psutil
 
+from trainer.ending import STOP_NOW
 from trainer.events import Command
 from trainer.runfolder import RunFolder
 from trainer.state import number
 from trainer.tail import Tail
 from trainer.worker.room import record
+
+SAME_STOP_SECONDS: Final = 2.0
+"""A SIGTERM that comes so soon after another means the same stop: it went to every process at once."""
 
 
 class StopNow(BaseException):
@@ -38,6 +43,8 @@ class Requests:
     pause: bool = False
     """Rest at the end of this step until told to go on."""
     stop_after_epoch: bool = False
+    _asked: float | None = None
+    """When the first SIGTERM came."""
     _tail: Tail = field(init=False)
 
     _waiting: list[dict[str, Any]] = field(init=False)
@@ -54,15 +61,24 @@ class Requests:
         ]
 
     def listen_to_signals(self) -> None:
-        """SIGTERM: save and stop; a second one: stop now. SIGHUP and SIGINT are not for us."""
+        """SIGTERM: save and stop; the supervisor's second one, or a later one of somebody else's: stop now.
+
+        SIGHUP and SIGINT are not for us.
+        """
         signal.signal(signal.SIGTERM, lambda *_: self._terminate())
+        signal.signal(STOP_NOW, lambda *_: self._leave())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _terminate(self) -> None:
-        if self.stop:
-            raise StopNow
-        self.stop = True
+        now = time.monotonic()
+        if self._asked is None:
+            self.stop, self._asked = True, now
+        elif now - self._asked > SAME_STOP_SECONDS:
+            self._leave()
+
+    def _leave(self) -> None:
+        raise StopNow
 
     def poll(self) -> None:
         """Take in new requests and acknowledge each.

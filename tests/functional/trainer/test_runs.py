@@ -148,6 +148,18 @@ def test_sigterm_to_the_supervisor_saves_and_stops(make_config: MakeConfig, tmp_
     assert not psutil.pid_exists(shot.state.worker.pid if shot.state.worker else -1)
 
 
+def test_one_sigterm_to_every_process_throws_nothing_away(make_config: MakeConfig, tmp_path: Path) -> None:
+    """As a batch system cancels a job, or a machine shuts down: the worker gets its own and the one passed on."""
+    run = start(make_config(training__max_steps=4000, run__save_steps=4000), tmp_path / "runs")
+    shot = wait_for(run, lambda shot: bool(shot.steps))
+    assert shot.state.supervisor is not None and shot.state.worker is not None
+    for process in (shot.state.worker, shot.state.supervisor):
+        os.kill(process.pid, signal.SIGTERM)
+    stopped = wait_for(run, ended)
+    assert (stopped.status, stopped.state.reason) == ("stopped", "stopped as asked")
+    assert stopped.checkpoints and stopped.adapter.is_dir()
+
+
 def test_out_of_memory_ends_with_a_remedy(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,55 @@
+"""What a supervisor and its worker make of signals: one stop saves, whoever gets it; a second one asks for at once."""
+
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from recommender.machine.facts import Device
+from trainer.ending import STOP_NOW, unsaid_end
+from trainer.runfolder import RunFolder
+from trainer.supervisor import Supervisor
+from trainer.worker.requests import SAME_STOP_SECONDS, Requests, StopNow
+
+CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, cores=2)
+
+
+def test_the_supervisor_passes_a_second_stop_on_as_at_once_and_a_third_as_kill(tmp_path: Path) -> None:
+    sent: list[int] = []
+    supervisor = Supervisor(RunFolder(tmp_path), CPU, resume=False)
+    supervisor.worker = SimpleNamespace(poll=lambda: None, send_signal=sent.append)  # type: ignore[assignment]
+    for _ in range(4):
+        supervisor._stop()
+    assert sent == [signal.SIGTERM, STOP_NOW, signal.SIGKILL, signal.SIGKILL]
+
+
+def test_a_worker_that_could_not_listen_yet_was_stopped_as_asked(tmp_path: Path) -> None:
+    assert unsaid_end(-STOP_NOW, RunFolder(tmp_path), asked=True)["status"] == "stopped"
+
+
+def test_two_at_once_are_one_stop_and_a_later_one_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = Requests(RunFolder(tmp_path))
+    requests._terminate()
+    requests._terminate()
+    assert requests.stop
+    later = time.monotonic() + SAME_STOP_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    with pytest.raises(StopNow):
+        requests._terminate()
+
+
+def test_the_first_signal_after_an_asked_stop_lets_it_save(tmp_path: Path) -> None:
+    requests = Requests(RunFolder(tmp_path), stop=True)
+    requests._terminate()
+
+
+def test_the_end_is_told_by_the_last_line_that_says_something(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.log.write_text("CUDA error: unspecified launch failure\n{'loss': '5.901', 'epoch': '0.1889'}\n")
+    assert str(unsaid_end(-9, folder, asked=False)["reason"]).endswith(
+        "log ends with: CUDA error: unspecified launch failure"
+    )
+    folder.log.write_text("{'loss': '5.901', 'epoch': '0.1889'}\n")
+    assert unsaid_end(-9, folder, asked=False)["reason"] == "the worker was killed by SIGKILL"
