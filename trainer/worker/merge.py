@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,10 +25,12 @@ from safetensors.torch import save_file
 
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
+from recommender.config.schema import RopeScaling
 from recommender.model.reader import read_model
 from trainer.own_code import agreed_code, copy_code
 from trainer.runfolder import RunFolder
-from trainer.worker.merged_weights import Adapter, off_and_agreement, unpacked
+from trainer.worker.build import stretched
+from trainer.worker.merged_weights import Adapter, Rounded, off_and_agreement, rounding, unpacked
 
 PROMPTS: Final = ("The capital of France is", "def add(a, b):\n    return", "Dear customer, thank you for")
 MOST_OFF: Final = 0.25
@@ -36,6 +39,18 @@ below, a wrong scale or a missed module does not."""
 DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.bfloat16}
 COPIED: Final = ("*.json", "*.model", "*.jinja", "*.txt", "LICENSE*", "NOTICE*")
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class AsTrained:
+    """How the base was when the adapter was trained over it, where that is not how it lies on the disk."""
+
+    trust: bool = False
+    """Built by code of its own that was agreed to."""
+    rope: RopeScaling | None = None
+    """Its positions stretched."""
+    rounded: Rounded | None = None
+    """Its weights rounded, and the adapter made for just that."""
 
 
 def merge(run: RunFolder, into: Path) -> dict[str, Any]:
@@ -56,7 +71,8 @@ def merge(run: RunFolder, into: Path) -> dict[str, Any]:
     if spec.path is None or not spec.has_weights:
         raise InputError(f"{spec.name} has no weights here.", remedy="Download the base model first.")
     trust = agreed_code(run, config, spec) is not None
-    adapter = Adapter(run.adapter)
+    trained = AsTrained(trust, config.rope_scaling, rounding(config))
+    adapter = Adapter(run.adapter, trained.rounded)
     dtype = DTYPES[config.training.precision]
     written = _write_shards(Path(spec.path), into, adapter, dtype)
     if adapter.unused:
@@ -67,7 +83,9 @@ def merge(run: RunFolder, into: Path) -> dict[str, Any]:
     _copy_rest(Path(spec.path), run.adapter, into, dtype, untied=HEAD in written.pop("names"))
     if trust:
         copy_code(Path(spec.path), into)
-    checked = verify(Path(spec.path), run.adapter, into, dtype, trust=trust)
+    if config.rope_scaling:
+        _stretch(into, Path(spec.path), config.rope_scaling, trust=trust)
+    checked = verify(Path(spec.path), run.adapter, into, dtype, trained)
     return {**written, "modules": adapter.count, "own_code": trust, **checked}
 
 
@@ -139,7 +157,23 @@ def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, unt
     (into / "config.json").write_text(json.dumps(config, indent=2))
 
 
-def verify(base: Path, adapter: Path, merged: Path, dtype: torch.dtype, *, trust: bool = False) -> dict[str, Any]:
+def _stretch(into: Path, base: Path, rope: RopeScaling, *, trust: bool) -> None:
+    """Write the positions that the adapter was trained with into the merged model's configuration."""
+    from transformers import AutoConfig
+
+    known = stretched(AutoConfig.from_pretrained(str(base), trust_remote_code=trust), rope).to_dict()
+    path = into / "config.json"
+    config = json.loads(path.read_text())
+    for old in ("rope_scaling", "rope_theta"):
+        config.pop(old, None)
+    for key in ("rope_parameters", "max_position_embeddings"):
+        config[key] = known[key]
+    path.write_text(json.dumps(config, indent=2))
+
+
+def verify(
+    base: Path, adapter: Path, merged: Path, dtype: torch.dtype, trained: AsTrained | None = None
+) -> dict[str, Any]:
     """Hold the merged model against base + adapter on a few prompts, one model in memory at a time.
 
     Returns:
@@ -149,8 +183,9 @@ def verify(base: Path, adapter: Path, merged: Path, dtype: torch.dtype, *, trust
     Raises:
         NoError: It is another model.
     """
-    plain, tuned = _logits(base, adapter, dtype, trust)
-    (result,) = _logits(merged, None, dtype, trust)
+    trained = trained or AsTrained()
+    plain, tuned = _logits(base, adapter, dtype, trained)
+    (result,) = _logits(merged, None, dtype, AsTrained(trained.trust))
     off, moved, agreement = off_and_agreement(plain, tuned, result)
     share = off / moved if moved > 0 else off
     # An adapter that moves next to nothing is lost in the rounding to 16 bits of the logits themselves.
@@ -173,18 +208,22 @@ def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
     return {"dtype": torch.float32 if roomy else dtype, "device_map": {"": "cpu"}}
 
 
-def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trust: bool) -> tuple[torch.Tensor, ...]:
+def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trained: AsTrained) -> tuple[torch.Tensor, ...]:
     """The logits of every position of the prompts, (positions, vocabulary) in fp32: plain, then with the adapter."""
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trust)
-    place = _place(path, dtype)
-    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, trust_remote_code=trust, **place)
+    tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trained.trust)
+    place, trust = _place(path, dtype), {"trust_remote_code": trained.trust}
+    if trained.rope:
+        place["config"] = stretched(AutoConfig.from_pretrained(str(path), **trust), trained.rope)
+    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **trust, **place)
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Packed by somebody who computes in another dtype.
             module.compute_dtype = place["dtype"]
+    if adapter is not None and trained.rounded is not None:
+        _round(model, adapter, trained.rounded)
     found = [_of(model, tokenizer)]
     if adapter is not None:
         model = PeftModel.from_pretrained(model, str(adapter))
@@ -192,6 +231,13 @@ def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trust: bool) -
     del model
     gc.collect()
     return tuple(found)
+
+
+def _round(model: Any, adapter: Path, rounded: Rounded) -> None:
+    """Round the weights under an adapter as they were in training."""
+    for name in Adapter(adapter).unused:
+        weight = model.get_submodule(name).weight
+        weight.data = rounded(weight.data)
 
 
 def _of(model: Any, tokenizer: Any) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,41 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
 
+from recommender.config.schema import FinetuneConfig
+from trainer.worker.adapter import LOFTQ
+
 PREFIX: Final = "base_model.model."
 LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
 """How the names of an adapter's first factors end, on linear layers and on embeddings."""
 
 CHANGES_THE_BASE: Final = ("pissa", "olora")
 """Beginnings of LoRA's factors that take away from the base what they stand for, each time they are made."""
+
+
+Rounded = Callable[[torch.Tensor], torch.Tensor]
+"""A weight to itself as it was in training."""
+
+
+def rounding(config: FinetuneConfig) -> Rounded | None:
+    """How a weight was rounded under an adapter that makes up for just that (LoftQ); None for any other adapter.
+
+    Such an adapter is made for the rounded base: over the 16-bit one it would add once more what was never lost.
+    """
+    wanted = config.quantization
+    if config.lora.init_lora_weights != LOFTQ or wanted.bits != 4:
+        return None
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    held = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[config.training.precision]
+
+    def rounded(weight: torch.Tensor) -> torch.Tensor:
+        packed, state = quantize_4bit(
+            weight.to(held), compress_statistics=wanted.double_quant, quant_type=wanted.quant_type
+        )
+        plain: torch.Tensor = dequantize_4bit(packed, state)
+        return plain.to(weight.dtype)
+
+    return rounded
 
 
 class Adapter:
@@ -32,9 +61,14 @@ class Adapter:
     Attributes:
         count: Modules with an adapter.
         unused: Those and the whole weights that no weight of the base was found for yet.
+
+    Args:
+        folder: The adapter's.
+        rounded: What to make of a weight of the base before the adapter is added: see `rounding`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rounded: Rounded | None = None) -> None:
+        self._rounded = rounded
         self._lora = LoraConfig.from_pretrained(str(folder))
         if not str(self._lora.init_lora_weights).startswith(CHANGES_THE_BASE):
             # The factors are loaded afterwards: how they began does not matter, and may need what is not here.
@@ -85,7 +119,8 @@ class Adapter:
     def _by_peft(self, module: str, tensor: torch.Tensor) -> torch.Tensor:
         saved = self._of_module[module]
         layer = self._layer(module, tensor)
-        layer.weight = torch.nn.Parameter(tensor.float(), requires_grad=False)
+        base = self._rounded(tensor) if self._rounded else tensor
+        layer.weight = torch.nn.Parameter(base.float(), requires_grad=False)
         root = _nested(module, layer)
         inject_adapter_in_model(self._lora, root)
         set_peft_model_state_dict(root, saved)
