@@ -227,7 +227,7 @@ class Flow:
 
         def work(job: Job) -> Mapping[str, Any]:
             dataset = self.app.services.profile(
-                data, model, job.told, job.stopped, lambda look: job.learnt(first_look=look)
+                data, model, job.told, job.stopped, lambda look: job.learnt(first_look=look), job.fetched
             )
             return {"dataset": dataset, "first_look": None}
 

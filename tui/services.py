@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Told = Callable[[int, int], None]
 """Called with what is done and what there is in all (0 where unknown)."""
 Stopped = Callable[[], bool]
+Fetched = Callable[[str, int, int], None]
+"""Called with a file's name, bytes done and bytes in all (0 where unknown)."""
 
 
 class Services(Protocol):
@@ -72,6 +74,7 @@ class Services(Protocol):
         told: Told,
         stopped: Stopped,
         first: Callable[[FirstLook], None],
+        fetched: Fetched,
     ) -> DataSet:
         """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
 
@@ -192,13 +195,16 @@ class RealServices:
         told: Told,
         stopped: Stopped,
         first: Callable[[FirstLook], None],
+        fetched: Fetched,
     ) -> DataSet:
         """See `Services`."""
         from recommender.config.schema import Data
         from recommender.data.load import profile_data
 
         section = Data.model_validate(data)
-        return profile_data(section, model=model, progress=told, cancelled=stopped, first=first, refined=first)
+        return profile_data(
+            section, model=model, progress=told, cancelled=stopped, first=first, refined=first, fetched=fetched
+        )
 
     def recommend(
         self,

@@ -35,6 +35,8 @@ class Progress:
     total: int = 0
     """0 where unknown."""
     seconds_left: float | None = None
+    unit: str = "rows"
+    """Or 'bytes'."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -75,6 +76,7 @@ class Job:
         self._began = clock()
         self._reported = 0.0
         self._stopped = False
+        self._unit, self._before = "rows", 0
 
     def stop(self) -> None:
         """Ask it to end; whatever it still says is not listened to."""
@@ -86,12 +88,23 @@ class Job:
 
     def told(self, done: int, total: int) -> None:
         """Say how far it is; called from the thread, passed on at most four times a second."""
+        self._tell(Progress(self.what, done, total))
+
+    def fetched(self, name: str, done: int, total: int) -> None:
+        """Say how far a download is, as `told`; what comes after it is counted from its end."""
+        if name:
+            self._tell(Progress(f"fetching {name}", done, total, unit="bytes"))
+
+    def _tell(self, progress: Progress) -> None:
         now = self._clock()
+        if progress.unit != self._unit:
+            self._unit, self._began, self._before = progress.unit, now, progress.done
         if now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
-        left = (now - self._began) * (total - done) / done if done and total > done else None
-        self._app.post_message(Told(self, Progress(self.what, done, total, left)))
+        come, to_come = progress.done - self._before, progress.total - progress.done
+        left = (now - self._began) * to_come / come if come > 0 and to_come > 0 else None
+        self._app.post_message(Told(self, replace(progress, seconds_left=left)))
 
     def learnt(self, **changes: Any) -> None:
         """Say what is known already; called from the thread."""

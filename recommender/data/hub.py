@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from presets.errors import InputError
@@ -22,17 +23,22 @@ BRANCH = "refs/convert/parquet"
 _PARTIAL = "partial-"
 _PREFERRED = ("default", "main", "all", "plain_text")
 Tick = Callable[[], None]
+Fetched = Callable[[str, int, int], None]
+"""Called with the file's name, bytes done of all files, and bytes in all (0 where that is not known yet)."""
+_ASKED_EVERY = 0.1
+"""Seconds."""
 
 _found: dict[tuple[str, str | None, str | None], tuple[Path, ...]] = {}
 """What this process has fetched already: files are asked for more than once while a data set is opened."""
 
 
-def hub_files(source: Source, tick: Tick | None = None) -> tuple[Path, ...]:
+def hub_files(source: Source, tick: Tick | None = None, fetched: Fetched | None = None) -> tuple[Path, ...]:
     """The files of one split, fetched when they are not here.
 
     Args:
         source: Its path is the id; `name` the configuration and `split` the split ('train' when None).
-        tick: Called while bytes come in; raises to end that.
+        tick: Called ten times a second while bytes come in; raises to end that.
+        fetched: Told then how far it is.
 
     Raises:
         InputError: There is no such data set, configuration or split, or the hub cannot be reached.
@@ -40,25 +46,17 @@ def hub_files(source: Source, tick: Tick | None = None) -> tuple[Path, ...]:
     source = taken_apart(source)
     key = (source.path, source.name, source.split)
     if key not in _found or not all(path.is_file() for path in _found[key]):
-        _found[key] = _fetched(source, tick or (lambda: None)) if reachable() else _kept(source)
+        _found[key] = _fetched(source, tick, fetched) if reachable() else _kept(source)
     return _found[key]
 
 
-def _fetched(source: Source, tick: Tick) -> tuple[Path, ...]:
-    from huggingface_hub import HfApi, hf_hub_download
+def _fetched(source: Source, tick: Tick | None, fetched: Fetched | None) -> tuple[Path, ...]:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     hub_id = source.path
-    place: dict[str, Any] = {"repo_type": "dataset", "revision": BRANCH}
+    download = _Download(source)
     try:
-        listed = HfApi(endpoint=endpoint()).list_repo_files(hub_id, **place)
-        wanted = choose(listed, source)
-        paths = []
-        for name in wanted:
-            tick()
-            options = {"endpoint": endpoint(), "cache_dir": model_cache_dir(), "tqdm_class": _bar(tick)}
-            paths.append(Path(hf_hub_download(hub_id, name, **place, **options)))
-        return tuple(paths)
+        return download.wait(tick or (lambda: None), fetched or (lambda _what, _done, _total: None))
     except (InputError, Cancelled):
         raise
     except GatedRepoError as error:
@@ -147,16 +145,82 @@ def _unreachable(hub_id: str, detail: str = "") -> InputError:
     )
 
 
-def _bar(tick: Tick) -> Any:
-    """A progress bar for the hub library that draws nothing and lets the download be ended."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+class _Ended(Exception):
+    """Nobody waits for the download any more."""
 
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            options.pop("name", None)
-            super().__init__(*arguments, **{**options, "disable": True})
 
-        def update(self, n: float | None = 1) -> None:  # noqa: ARG002
-            tick()
+class _Download:
+    """Fetches the files of one split in a thread of its own: a hub that is silent holds nobody up."""
 
-    return Bar
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._ended = Event()
+        self._file, self._done, self._total = "", 0, 0
+        self._paths: list[Path] = []
+        self._error: Exception | None = None
+
+    def wait(self, tick: Tick, fetched: Fetched) -> tuple[Path, ...]:
+        """The files when they are here.
+
+        Raises:
+            Exception: What `tick` raises to end it, or the hub library's own.
+        """
+        thread = Thread(target=self._run, name="fetch", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_ASKED_EVERY)
+                tick()
+                fetched(self._file, self._done, self._total)
+        finally:
+            self._ended.set()
+        if self._error is not None:
+            raise self._error
+        return tuple(self._paths)
+
+    def _run(self) -> None:
+        try:
+            self._fetch()
+        except Exception as error:
+            self._error = error
+
+    def _fetch(self) -> None:
+        from huggingface_hub import HfApi, hf_hub_download
+
+        hub_id = self._source.path
+        place: dict[str, Any] = {"repo_type": "dataset", "revision": BRANCH}
+        tree = HfApi(endpoint=endpoint()).list_repo_tree(hub_id, recursive=True, **place)
+        sizes = {held.path: int(getattr(held, "size", 0) or 0) for held in tree}
+        wanted = choose(list(sizes), self._source)
+        self._total = sum(sizes[name] for name in wanted)
+        before = 0
+        for name in wanted:
+            if self._ended.is_set():
+                return
+            self._file, self._done = name, before
+            options = {"endpoint": endpoint(), "cache_dir": model_cache_dir(), "tqdm_class": self._bar(before)}
+            self._paths.append(Path(hf_hub_download(hub_id, name, **place, **options)))
+            before += sizes[name]
+            self._done = before
+
+    def _bar(self, before: int) -> Any:
+        """A progress bar for the hub library that draws nothing, counts bytes, and lets the download be ended."""
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        download = self
+
+        class Bar(tqdm):  # type: ignore[misc]
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                # Of Xet's two bars one counts what came over the wire, the other what became of it on the disk.
+                self.counts = not str(options.pop("name", None) or "").endswith(".transfer")
+                self.come = int(options.get("initial") or 0)
+                super().__init__(*arguments, **{**options, "disable": True})
+
+            def update(self, n: float | None = 1) -> None:
+                if download._ended.is_set():
+                    raise _Ended
+                if self.counts:
+                    self.come += int(n or 0)
+                    download._done = before + self.come
+
+        return Bar

@@ -12,7 +12,7 @@ from recommender.data.document import document, histogram
 from recommender.data.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.gather import Cancelled, Gathered, Gatherer
 from recommender.data.held_out import with_held_out
-from recommender.data.opening import bytes_on_disk, open_sources
+from recommender.data.opening import bytes_on_disk, fetch, open_sources
 from recommender.data.refine import refining
 from recommender.data.split import overlap, split
 from recommender.data.summing import dataset_of
@@ -57,6 +57,7 @@ def profile_data(
     cancelled: Callable[[], bool] | None = None,
     first: Callable[[FirstLook], None] | None = None,
     refined: Callable[[FirstLook], None] | None = None,
+    fetched: Callable[[str, int, int], None] | None = None,
 ) -> DataSet:
     """Read, recognise and tokenise the training rows of a configuration.
 
@@ -69,11 +70,14 @@ def profile_data(
         cancelled: Asked once a batch.
         first: Told what some rows say of all, within a second or two, where reading all takes longer.
         refined: Told the same with what has been read since, once a second.
+        fetched: Told what comes from the hub: file, bytes done and bytes in all (0 where not known yet).
 
     Raises:
         InputError: A file cannot be read, is not recognised, or has no usable row.
         Cancelled: `cancelled` said so.
     """
+    if fetched is not None:
+        fetch([*data.sources, *(Source(path=path) for path in data.eval or [])], base, _tick(cancelled), fetched)
     dataset = _profile(data.sources, data, model, base, progress, cancelled, first, refined)
     return with_held_out(dataset, data, base, _tick(cancelled)) if data.eval else dataset
 

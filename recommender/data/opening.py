@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +44,19 @@ def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | Non
         if path.is_file()
     ]
     return OnDisk(sum(size for size, _ in sizes), sum(size for size, packed in sizes if packed))
+
+
+def fetch(sources: Sequence[Source], base: Path | None, tick: Tick, fetched: Callable[[str, int, int], None]) -> None:
+    """Bring what lies on the hub to this disk, saying how far it is; asked for again, it is here.
+
+    Raises:
+        InputError: It is not there, or the hub cannot be reached.
+    """
+    for source in sources:
+        if names_hub_dataset(source.path, base):
+            from recommender.data.hub import hub_files
+
+            hub_files(source, tick, fetched)
 
 
 def _paths(source: Source, base: Path | None, tick: Tick | None = None) -> list[tuple[Path, Entry | None]]:

@@ -67,10 +67,12 @@ def stand_in(rows: int | None, tokens: float | None) -> DataProfile | None:
 def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfile:
     """Read and tokenise the data of a configuration, saying on stderr how far it is."""
     from recommender.data.load import profile_data
+    from tui.commands.progress import DataLine
 
     model.require_supported()
     progress_note(f"reading {', '.join(section.train_paths)} …")
-    return profile_data(section, model=model, base=base).profile
+    with DataLine(sys.stderr) as line:
+        return profile_data(section, model=model, base=base, progress=line.read, fetched=line.fetched).profile
 
 
 def data_section(paths: list[str], values: dict[str, Any]) -> Data:
@@ -251,6 +253,7 @@ def data(
     from recommender.data.document import document, near_document
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
+    from tui.commands.progress import DataLine
     from tui.commands.show_data import chosen_row, show_data
 
     settings: Settings = context.obj
@@ -258,12 +261,13 @@ def data(
     changes = assignments(values)
     section = data_section(files, changes)
     progress_note(f"reading {', '.join(files)} …")
-    dataset = profile_data(section, model=spec)
-    if near:
-        from recommender.data.near import near_duplicates
+    with DataLine(sys.stderr) as line:
+        dataset = profile_data(section, model=spec, progress=line.read, fetched=line.fetched)
+        if near:
+            from recommender.data.near import near_duplicates
 
-        seed = split_seed(changes)
-        dataset.near = near_duplicates(dataset, fraction=section.eval_fraction, seed=seed)
+            seed = split_seed(changes)
+            dataset.near = near_duplicates(dataset, line.compared, fraction=section.eval_fraction, seed=seed)
     if json:
         found = near_document(dataset.near) if near else {}
         print_json(document(dataset.profile, section.max_length) | found)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recommender.data.packing import packing, strategy_for
 from recommender.steps import packs
-from recommender.units import count, duration, percent, rate
+from recommender.units import count, duration, gib, percent, rate
 from tui.clean import clean
 from tui.screens.data_sets import held_out_row, source_rows
 from tui.widgets.histogram import histogram
@@ -211,15 +211,26 @@ def progress_rows(progress: Progress, width: int) -> list[Row]:
     share = min(1.0, progress.done / progress.total)
     cells = max(10, min(40, width - 4))
     full = round(share * cells)
-    left = ""
-    if progress.seconds_left:
-        speed = (progress.total - progress.done) / progress.seconds_left
-        left = f" · {rate(speed, 'rows/s')} · about {duration(progress.seconds_left)} left"
     return [
         row((clean(progress.what), "bright")),
         row(("█" * full, "accent"), ("─" * (cells - full), "quiet"), (f"  {percent(share)}", "bright")),
-        row((f"{count(progress.done)} of about {count(progress.total)}{left} · esc cancels", "label")),
+        row((f"{_amount(progress)}{_left(progress)} · esc cancels", "label")),
     ]
+
+
+def _amount(progress: Progress) -> str:
+    if progress.unit == "bytes":
+        return f"{gib(progress.done)} of {gib(progress.total)}"
+    return f"{count(progress.done)} of about {count(progress.total)}"
+
+
+def _left(progress: Progress) -> str:
+    """How quick it is, and how long it still takes."""
+    if not progress.seconds_left:
+        return ""
+    speed = (progress.total - progress.done) / progress.seconds_left
+    quick = f"{gib(speed)}/s" if progress.unit == "bytes" else rate(speed, "rows/s")
+    return f" · {quick} · about {duration(progress.seconds_left)} left"
 
 
 def bad_row_picks(profile: DataProfile, width: int) -> list[Pick]:

@@ -17,10 +17,13 @@ from recommender.config.schema import Data, FinetuneConfig
 from recommender.data import cache, first_look, load, refine
 from recommender.data.dataset import DataSet
 from recommender.model.spec import ModelSpec
+from recommender.units import gib
+from tests.fixtures.fake_datasets import fake_datasets
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
 from tests.functional.screens.made import LLAMA, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, wizard
 from tests.functional.screens.test_data import opened, until_profiled
+from tests.unit.data.test_hub import parquet
 from tests.unit.data.test_near import sentence
 from tui.screens.data_text import summary
 from tui.widgets.top_bar import Step
@@ -55,12 +58,14 @@ class Tokenised(MadeServices):
     def read_model(self, name: str) -> ModelSpec:
         return replace(self.spec, access="") if self.spec else super().read_model(name)
 
-    def profile(self, data: Mapping[str, Any], model: ModelSpec | None, told: Any, stopped: Any, first: Any) -> DataSet:
+    def profile(
+        self, data: Mapping[str, Any], model: ModelSpec | None, told: Any, stopped: Any, first: Any, fetched: Any
+    ) -> DataSet:
         def looked(look: Any) -> None:
             first(look)
             self.go_on.wait(20)
 
-        return super().profile(data, model, told, stopped, looked)
+        return super().profile(data, model, told, stopped, looked, fetched)
 
 
 @pytest.fixture
@@ -235,6 +240,35 @@ async def test_looking_for_a_finding_holds_no_key_up_and_can_be_stopped(
         assert "No row has a finding" not in seen.text
         await seen.press("x", "L")
         await seen.loses("sample 2 of 30")
+
+
+async def test_what_comes_from_the_hub_is_counted_and_can_be_stopped(
+    services: MadeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    go_on = Event()
+    rows = parquet(3000)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 4096)
+    held = {"org/slow": {"default/train/0000.parquet": rows}}
+
+    def pause(sent: int) -> None:
+        if sent >= 20 * 1024:
+            go_on.wait(20)
+
+    with fake_datasets(held, pause=pause) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        async with wizard(services, start=Step.DATA, state=opened("org/slow")) as seen:
+            await seen.sees("fetching default/train/0000.parquet", f"20 KiB of {gib(len(rows))}", "cancels")
+            await seen.press("escape")
+            await seen.loses("fetching")
+            assert seen.app.state.dataset is None and not go_on.is_set()
+            go_on.set()
+            await seen.fill("#path", "org/slow")
+            await until_profiled(seen)
+            await seen.sees("3 000 rows")
 
 
 async def test_well_known_data_sets_are_offered_by_name(services: MadeServices) -> None:

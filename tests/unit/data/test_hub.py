@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -100,6 +101,57 @@ def test_what_is_not_there_is_said(asked: list[str], chatml: ModelSpec, train: s
 def test_a_download_can_be_cancelled(asked: list[str], chatml: ModelSpec) -> None:
     with pytest.raises(Cancelled):
         profile_data(Data(train=["org/one"]), model=chatml, cancelled=lambda: True)
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """A hub that sends 20 KiB of a file, and the rest when it is told to."""
+    from huggingface_hub import constants
+
+    go_on = Event()
+
+    def pause(sent: int) -> None:
+        if sent >= 20 * 1024:
+            go_on.wait(20)
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(hub, "_found", {})
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 4096)
+    with fake_datasets({"org/slow": {"default/train/0000.parquet": parquet(3000)}}, pause=pause) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield go_on
+        go_on.set()
+
+
+def test_a_download_says_how_far_it_is(slow: Event, chatml: ModelSpec) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def fetched(name: str, done: int, total: int) -> None:
+        told.append((name, done, total))
+        if 16 * 1024 <= done < total:
+            slow.set()
+
+    dataset = profile_data(Data(train=["org/slow"]), model=chatml, fetched=fetched)
+    assert len(dataset) == 3000
+    total = len(parquet(3000))
+    assert told[-1] == ("default/train/0000.parquet", total, total)
+    assert any(16 * 1024 <= done < total == said for _, done, said in told)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_a_download_that_stalls_can_be_cancelled(slow: Event, chatml: ModelSpec) -> None:
+    stop = Event()
+
+    def fetched(_name: str, done: int, _total: int) -> None:
+        if done >= 16 * 1024:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        profile_data(Data(train=["org/slow"]), model=chatml, cancelled=stop.is_set, fetched=fetched)
+    assert not slow.is_set()
+    slow.set()
+    assert len(profile_data(Data(train=["org/slow"]), model=chatml)) == 3000
 
 
 def test_only_what_can_be_nothing_else_is_looked_for_on_the_hub(tmp_path: Path) -> None:
