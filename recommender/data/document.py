@@ -8,12 +8,13 @@ from typing import Any
 from recommender.data.profile import DataProfile, NearRows, SourceFacts
 
 
-def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
+def document(profile: DataProfile, max_length: int, *, split: bool = False) -> dict[str, Any]:
     """What `data --json` prints. Tokens are whole numbers, shares are 0 to 1.
 
     Args:
         profile: The data set.
         max_length: The limit at which cuts, stops and warnings are judged.
+        split: Rows are packed and split where they are too long: no warning tells of a cut.
     """
     kept, kept_trained = profile.tokens_at(max_length), profile.trained_at(max_length)
     return {
@@ -53,7 +54,7 @@ def document(profile: DataProfile, max_length: int) -> dict[str, Any]:
         "sources": [_source(source) for source in profile.sources],
         "tokenizer": profile.tokenizer,
         "stops": list(profile.stops_at(max_length)),
-        "warnings": list(profile.warnings_at(max_length)),
+        "warnings": list(profile.warnings_at(max_length, split=split)),
     }
 
 

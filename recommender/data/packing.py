@@ -75,7 +75,8 @@ def padding_share(profile: DataProfile, max_length: int, batch: int) -> float:
         longest += min(value, max_length) * (upto - below)
         below = upto
     mean = tally.clipped(max_length) / rows
-    return 1 - mean / longest if longest else 0.0
+    # Rounding may make it less than nothing where no two rows are padded together.
+    return max(0.0, 1 - mean / longest) if longest else 0.0
 
 
 def _fullness(lengths: Sequence[int], max_length: int, strategy: Strategy) -> float:

@@ -253,7 +253,7 @@ class DataProfile:
             share = 1 - kept / self.trained_tokens
             return (
                 *self.warnings,
-                f"max_length {max_length} cuts {share:.1%} of the trained tokens "
+                f"max_length {max_length} cuts {100 * share:.1f} % of the trained tokens "
                 f"(rows cut: {self.rows_cut(max_length)}); {self.quantile(0.99)} tokens keep 99 % of the rows whole.",
             )
         return self.warnings

@@ -81,25 +81,20 @@ def data_section(paths: list[str], values: dict[str, Any]) -> Data:
     Raises:
         InputError: a value that its key cannot take.
     """
+    return data_config(paths, {key: value for key, value in values.items() if key.startswith("data.")}).data
+
+
+def data_config(paths: list[str], values: dict[str, Any]) -> FinetuneConfig:
+    """A configuration for these files, with the values of its data and training that the person set.
+
+    Raises:
+        InputError: a value that its key cannot take.
+    """
     from recommender.config.edit import apply
     from recommender.config.schema import Data, FinetuneConfig
 
-    named: dict[str, Any] = {key: value for key, value in values.items() if key.startswith("data.")}
-    whole = FinetuneConfig(model="-", quantization={"bits": 4}, data=Data(train=list(paths)))
-    return apply(whole, named).data
-
-
-def split_seed(values: dict[str, Any]) -> int:
-    """The seed by which rows are held out, as the person set it or the usual one.
-
-    Raises:
-        InputError: it is no seed.
-    """
-    from recommender.config.edit import apply
-    from recommender.config.schema import FinetuneConfig
-
-    named: dict[str, Any] = {key: value for key, value in values.items() if key == "training.seed"}
-    return apply(FinetuneConfig(model="-", quantization={"bits": 4}), named).training.seed
+    named: dict[str, Any] = {key: value for key, value in values.items() if key.startswith(("data.", "training."))}
+    return apply(FinetuneConfig(model="-", quantization={"bits": 4}, data=Data(train=list(paths))), named)
 
 
 def recommend(
@@ -252,26 +247,28 @@ def data(
     """
     from recommender.data.document import document, near_document
     from recommender.data.load import profile_data
+    from recommender.data.packed import limit_of, packing_document, splits
     from recommender.model.reader import read_model
     from tui.commands.progress import DataLine
     from tui.commands.show_data import chosen_row, show_data
 
     settings: Settings = context.obj
     spec = read_model(model)
-    changes = assignments(values)
-    section = data_section(files, changes)
+    config = data_config(files, assignments(values))
+    section, max_length = config.data, config.data.max_length
     progress_note(f"reading {', '.join(files)} …")
     with DataLine(sys.stderr) as line:
         dataset = profile_data(section, model=spec, progress=line.read, fetched=line.fetched)
         if near:
             from recommender.data.near import near_duplicates
 
-            seed = split_seed(changes)
+            seed = config.training.seed
             dataset.near = near_duplicates(dataset, line.compared, fraction=section.eval_fraction, seed=seed)
     if json:
         found = near_document(dataset.near) if near else {}
-        print_json(document(dataset.profile, section.max_length) | found)
+        packed = {"packing": packing_document(dataset.profile, config)}
+        print_json(document(dataset.profile, max_length, split=splits(dataset.profile, config)) | packed | found)
     else:
-        chosen = chosen_row(dataset, row, section.max_length)
-        show_data(dataset, section.max_length, chosen, settings.console(), ids=ids)
-    return 1 if dataset.profile.stops_at(section.max_length) else 0
+        chosen = chosen_row(dataset, row, limit_of(dataset.profile, config))
+        show_data(dataset, max_length, chosen, settings.console(), ids=ids, config=config)
+    return 1 if dataset.profile.stops_at(max_length) else 0

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from recommender.config.schema import FinetuneConfig
     from recommender.data.dataset import DataSet, Sample
+    from recommender.data.profile import DataProfile
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -64,14 +66,31 @@ def chosen_row(dataset: DataSet, which: str, max_length: int) -> int:
     return int(which) - 1
 
 
-def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, ids: bool = False) -> None:
+def show_data(
+    dataset: DataSet,
+    max_length: int,
+    row: int,
+    console: Console,
+    *,
+    ids: bool = False,
+    config: FinetuneConfig | None = None,
+) -> None:
     """Print the profile, what is wrong, and one row, with its token ids where asked for.
+
+    Args:
+        dataset: The data.
+        max_length: Tokens of a row at most.
+        row: Which row, from 0.
+        console: Where.
+        ids: Whether the row's token ids are printed too.
+        config: With the batch and the packing that are told; None tells nothing of packing.
 
     Raises:
         InputError: there is no such row.
     """
     from presets.errors import InputError
     from recommender.data.document import histogram
+    from recommender.data.packed import limit_of, splits
     from recommender.units import count, counted, percent
 
     profile = dataset.profile
@@ -86,12 +105,17 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
     guessed = " (estimated from bytes: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
     line(f"tokens  {marks}  max {profile.longest}  total {count(profile.total_tokens)}{guessed}")
     line(f"        {bars(histogram(profile, 40))}")
-    cut_share = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
-    line(f"cut at {max_length}: {counted(profile.rows_cut(max_length), 'row')}, {percent(cut_share)} of tokens")
+    split = config is not None and splits(profile, config)
+    line(_cut(profile, max_length, split=split))
     kept = profile.tokens_at(max_length)
     share = percent(profile.trained_at(max_length) / kept if kept else 0.0)
     turns = f"   turns: p50 {profile.turns_median}, max {profile.turns_most}" if profile.turns_most else ""
-    line(f"trained on: {share} of tokens   template: {profile.template}{turns}")
+    method = f", found by {profile.mask_method}" if profile.mask_method not in {"", "all"} else ""
+    line(f"trained on: {share} of tokens{method}   template: {profile.template}{turns}")
+    if config is not None:
+        line(_packing(profile, config))
+    if profile.held_out is not None:
+        line(f"held out: {counted(profile.held_out.rows, 'row')} in files of their own")
     for source in profile.sources if len(profile.sources) > 1 else ():
         line(f"  {source.name}: {counted(source.rows, 'row')} with weight {source.weight:g}, {source.shape}")
     if profile.trains_end_of_turn is not None:
@@ -100,9 +124,9 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
             if profile.trains_end_of_turn
             else "✗ the end-of-turn token is not trained"
         )
-    _show_problems(dataset, max_length, line)
+    _show_problems(dataset, max_length, line, split=split)
     line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
-    sample = dataset.sample(row, max_length)
+    sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
     for finding in sample.findings:
         line(f"! this row: {finding}")
     console.print(sample_text(sample), soft_wrap=True)
@@ -110,7 +134,35 @@ def show_data(dataset: DataSet, max_length: int, row: int, console: Console, *, 
         line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
 
 
-def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None]) -> None:
+def _cut(profile: DataProfile, max_length: int, *, split: bool) -> str:
+    """What the limit does to rows that are longer."""
+    from recommender.units import counted, percent
+
+    rows = counted(profile.rows_cut(max_length), "row")
+    if split:
+        return f"split at {max_length}: {rows}, packed in parts: nothing is cut"
+    share = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
+    trained = 1 - profile.trained_at(max_length) / profile.trained_tokens if profile.trained_tokens else 0.0
+    of_rows = percent(profile.rows_cut(max_length) / profile.rows)
+    return f"cut at {max_length}: {rows} ({of_rows}), {percent(share)} of tokens, {percent(trained)} of trained ones"
+
+
+def _packing(profile: DataProfile, config: FinetuneConfig) -> str:
+    """What packing changes at the configuration's batch."""
+    from recommender.data.packed import packing_document
+    from recommender.units import count, percent
+
+    found = packing_document(profile, config)
+    how = "longer rows are split" if found["strategy"] == "bfd_split" else "rows stay whole"
+    return (
+        f"{'packed' if found['packed'] else 'if packed'} (batch {config.training.per_device_train_batch_size} × "
+        f"{config.training.gradient_accumulation_steps}): padding {percent(found['padding_share'])} → "
+        f"{percent(found['empty_share'])}, {count(found['steps'])} → {count(found['steps_packed'])} steps an epoch of "
+        f"about {count(found['rows_in_step_packed'])} rows, {found['strategy']}: {how}"
+    )
+
+
+def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None], *, split: bool) -> None:
     """Print duplicates, stops, warnings and bad rows."""
     profile = dataset.profile
     if profile.duplicates:
@@ -121,7 +173,7 @@ def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None
         line("  --row finding shows such a row")
     for stop in profile.stops_at(max_length):
         line(f"✗ {stop}")
-    for warning in profile.warnings_at(max_length):
+    for warning in profile.warnings_at(max_length, split=split):
         line(f"! {warning}")
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))

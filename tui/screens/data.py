@@ -112,7 +112,7 @@ class DataScreen(SampleView):
         box = self.query_one("#profile")
         if working is not None and (look := state.first_look) is not None:
             rows.show([*progress_rows(working, width), row(""), *first_rows(look, state.length, width)])
-            self._show_sample(look.dataset, state.length)
+            self._show_sample(look.dataset, self._limit)
         elif working is not None:
             rows.show(progress_rows(working, width))
         elif state.dataset is None:
@@ -125,7 +125,7 @@ class DataScreen(SampleView):
             box.set_class(stopped, "-bad")
             plan = state.plan.config if state.plan else None
             rows.show([*summary(profile, state.length, width, plan), *self.near_rows(state.dataset)])
-            self._show_sample(state.dataset, state.length)
+            self._show_sample(state.dataset, self._limit)
 
     def on_resize(self, event: Any) -> None:
         """The histogram has another width."""

@@ -66,6 +66,16 @@ class SampleView(NearSearch):
         look = self.state.first_look
         return self.state.dataset or (look.dataset if look else None)
 
+    @property
+    def _limit(self) -> int:
+        """Tokens behind which a row is cut off."""
+        plan, dataset = self.state.plan, self.state.dataset
+        if plan is None or dataset is None:
+            return self.state.length
+        from recommender.data.packed import limit_of
+
+        return limit_of(dataset.profile, plan.config)
+
     def _show_sample(self, dataset: DataSet, length: int) -> None:
         self._row = min(self._row, max(0, len(dataset) - 1))
         wanted = (dataset, self._row, length)
@@ -98,7 +108,7 @@ class SampleView(NearSearch):
         box = self.query_one("#sample")
         line = f", line {sample.line}" if sample.line else ""
         box.border_title = f"sample {count(sample.row + 1)} of {total}{line}, {count(sample.length)} tokens"
-        cut = sample.length - self.state.length
+        cut = sample.length - self._limit
         odd = dataset.findings(sample.row) if dataset else ()
         legend = clean(f"! {odd[0]}") if odd else "highlighted: the loss sees it"
         box.border_subtitle = legend + (f" · struck: cut ({count(cut)})" if cut > 0 else "")
@@ -109,7 +119,7 @@ class SampleView(NearSearch):
     def _go_to_row(self, index: int) -> None:
         if (dataset := self._rows_shown) is not None:
             self._row = index % len(dataset)
-            self._show_sample(dataset, self.state.length)
+            self._show_sample(dataset, self._limit)
 
     def action_sample(self, by: int) -> None:
         """Show the next or the previous row."""
@@ -127,7 +137,7 @@ class SampleView(NearSearch):
 
     def action_finding(self, by: int) -> None:
         """Show the next row that something is odd about, or the one before."""
-        dataset, row, length = self.state.dataset, self._row, self.state.length
+        dataset, row, length = self.state.dataset, self._row, self._limit
         if dataset is not None:
             self._look(dataset, lambda stopped: dataset.next_finding(row, by, length, stopped))
 

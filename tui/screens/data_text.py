@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recommender.data.packing import packing, strategy_for
+from recommender.data.packed import splits
+from recommender.data.packing import packing
 from recommender.steps import packs
 from recommender.units import count, duration, gib, percent, rate
 from tui.clean import clean
@@ -61,7 +62,7 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
         width: Cells.
         plan: The configuration that is planned, for its batch and packing.
     """
-    split = plan is not None and packs(plan) and strategy_for(profile) == "bfd_split"
+    split = plan is not None and splits(profile, plan)
     columns = ", ".join(
         clean(f"{column}" if role == column else f"{role}={column}") for role, column in profile.columns.items()
     )
@@ -165,7 +166,7 @@ def _trained(profile: DataProfile, max_length: int) -> Row:
     tokens = profile.tokens_at(max_length)
     share = profile.trained_at(max_length) / tokens if tokens else 0.0
     what = "the answers" if share < 0.995 else "everything"
-    method = f"  found by {clean(profile.mask_method)}" if profile.mask_method else ""
+    method = f"  found by {clean(profile.mask_method)}" if profile.mask_method not in {"", "all"} else ""
     return row(
         ("trained on: ", "label"),
         (f"{percent(share)} of tokens", "bright"),

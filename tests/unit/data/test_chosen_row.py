@@ -6,6 +6,8 @@ import pytest
 from rich.console import Console
 
 from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.data.dataset import DataSet
 from tests.unit.data.conftest import Profile
 from tui.commands.show_data import chosen_row, show_data
 
@@ -26,6 +28,27 @@ def test_rows_are_chosen_by_number_and_by_what_they_are(profile: Profile) -> Non
 def test_a_row_that_is_not_there_is_refused(profile: Profile, which: str) -> None:
     with pytest.raises(InputError, match="no row"):
         chosen_row(profile(ROWS), which, 1000)
+
+
+def test_packed_text_is_shown_whole_and_its_packing_is_told(profile: Profile) -> None:
+    dataset = profile([{"text": f"{i} " + "word " * 90} for i in range(30)])
+    data = {"train": ["a"], "packing": True, "max_length": 64}
+    said = {
+        packing: shown(dataset, FinetuneConfig(model="m", quantization={"bits": 4}, data={**data, "packing": packing}))
+        for packing in (True, False)
+    }
+    assert "split at 64: 30 rows, packed in parts: nothing is cut" in said[True]
+    assert "packed (batch 1 × 16): padding 0 % → " in said[True] and "bfd_split" in said[True]
+    assert "the limit cuts" not in said[True] and "of the trained tokens" not in said[True]
+    assert "cut at 64: 30 rows (100 %)" in said[False] and "if packed" in said[False]
+    assert "this row: the limit cuts" in said[False] and "found by" not in said[False]
+
+
+def shown(dataset: DataSet, config: FinetuneConfig) -> str:
+    console = Console(record=True, width=500, file=None)
+    with console.capture() as captured:
+        show_data(dataset, config.data.max_length, 0, console, config=config)
+    return captured.get()
 
 
 def test_a_row_is_shown_with_its_findings_and_ids(profile: Profile) -> None:
