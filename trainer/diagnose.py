@@ -23,6 +23,7 @@ from trainer.diagnose_learning import (
 )
 from trainer.diagnose_machine import little_memory, silent, slow_input, slowed_down, throttled, unused_memory
 from trainer.finding import Finding
+from trainer.runfolder import FULL_DISK
 
 if TYPE_CHECKING:
     from trainer.reader import Snapshot
@@ -78,9 +79,23 @@ def not_finite(snapshot: Snapshot) -> Finding | None:
     )
 
 
+def waiting_for_room(snapshot: Snapshot) -> Finding | None:
+    """It rests because its disk is full, which nobody asked for."""
+    reason = snapshot.state.reason or ""
+    if snapshot.status != "paused" or not reason.startswith(FULL_DISK):
+        return None
+    return Finding(
+        "bad",
+        "paused: the disk is full",
+        reason.partition(";")[0] + ".",
+        f"Free some room: it goes on by itself. `lora-wizard stop {snapshot.run_id} --now` ends it without this save.",
+    )
+
+
 RULES: Final[Sequence[Callable[[Snapshot], Finding | None]]] = (
     died,
     failed,
+    waiting_for_room,
     not_finite,
     diverging,
     silent,

@@ -22,6 +22,8 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """A run holds a person's data and answers: nobody else may read it."""
 RELIED_ON: Final[frozenset[Kind]] = frozenset({"checkpoint", "recovery", "end"})
 """Events that are on the disk before anything else happens."""
+FULL_DISK: Final = "the disk of "
+"""How the reason of a pause begins that nobody asked for."""
 SPARE_BYTES = 4 * 2**20
 """Left on the disk beside what is saved, for the events and the log."""
 

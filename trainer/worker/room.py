@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from trainer import runfolder
 from trainer.events import Kind
-from trainer.runfolder import SPARE_BYTES, RunFolder
+from trainer.runfolder import FULL_DISK, SPARE_BYTES, RunFolder
 
 LOOK_SECONDS: Final = 0.5
 RESERVE: Final = ".reserve"
@@ -79,7 +79,7 @@ def wait_for_room(folder: RunFolder, needed: int, look: Callable[[], None], back
         return False
     from recommender.units import gib
 
-    reason = f"the disk of {folder.path} has {gib(free(folder))} free and {gib(needed + SPARE_BYTES)} are needed"
+    reason = f"{FULL_DISK}{folder.path} has {gib(free(folder))} free and {gib(needed + SPARE_BYTES)} are needed"
     remedy = "Free some room: the run goes on by itself. `lora-wizard stop --now` ends it without this save."
     give_up_reserve(folder)
     record(folder, "warning", message=f"Paused: {reason}.", remedy=remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -15,7 +15,7 @@ from tui.run.history import History
 from tui.run.time_left import seconds_left, time_left
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cut_parts
-from tui.widgets.ticks import short
+from tui.widgets.ticks import loss_text, short
 
 if TYPE_CHECKING:
     from trainer.columns import StepPoint
@@ -39,6 +39,17 @@ MARKS: dict[str, tuple[str, Tone]] = {
 }
 """Mark and tone of each status; the word always stands beside the mark."""
 LEVELS: dict[str, tuple[str, Tone]] = {"ok": ("✓", "good"), "caution": ("!", "caution"), "bad": ("✗", "bad")}
+
+
+UNTIL_STEPS: Mapping[str, str] = {
+    "starting": "its worker is being started",
+    "downloading": "the model comes from the hub",
+    "loading": "libraries, rows and weights are read",
+    "preflight": "one whole step of the longest rows, an evaluation batch and a checkpoint are tried",
+    "evaluating": "the loss before training is measured",
+    "recovering": "it starts again from its last checkpoint",
+}
+"""What a run does before its first step."""
 
 
 def field(label: str, *parts: Part | str) -> Row:
@@ -104,6 +115,7 @@ def _bar(share: float, cells: int, *, unicode: bool) -> tuple[Part, ...]:
 def now_rows(snapshot: Snapshot, history: History) -> tuple[Row, ...]:
     """Every figure of the present, one a line; what is not known yet is left out."""
     rows: Sequence[Row | None] = (
+        _before_steps(snapshot),
         _loss(snapshot, history),
         _eval(snapshot),
         _before(snapshot),
@@ -143,6 +155,12 @@ def trouble_row(findings: Sequence[Finding]) -> Row | None:
     return row((f"{mark} {clean(worst.title)}", tone), (f"{said} → {clean(worst.change)}" if worst.change else said))
 
 
+def _before_steps(snapshot: Snapshot) -> Row | None:
+    """What is being done while there is no curve to look at."""
+    said = UNTIL_STEPS.get(snapshot.status)
+    return field("first", (said, "plain")) if said and not snapshot.steps else None
+
+
 def _loss(snapshot: Snapshot, history: History) -> Row | None:
     if not snapshot.steps:
         return None
@@ -152,7 +170,7 @@ def _loss(snapshot: Snapshot, history: History) -> Row | None:
     if last.loss is None:
         return None
     smooth = history.smooth.series
-    parts: list[Part] = [(f"{short(last.loss):<7}", "bright")]
+    parts: list[Part] = [(f"{loss_text(last.loss):<7}", "bright")]
     if (trend := history.trend) is not None:
         parts.append(_trend(trend, smooth.y[-1]))
     return field("loss", *parts)
@@ -164,7 +182,7 @@ def _trend(per_100: float, level: float) -> Part:
         return "→ steady", "label"
     arrow = "↓" if per_100 < 0 else "↑"
     tone: Tone = "good" if per_100 < 0 else "caution" if per_100 > 0.1 * abs(level) else "label"
-    return f"{arrow} {short(abs(per_100), 2)} / 100 steps", tone
+    return f"{arrow} {short(abs(per_100), 2)}/100 steps", tone
 
 
 def _eval(snapshot: Snapshot) -> Row | None:
@@ -175,14 +193,14 @@ def _eval(snapshot: Snapshot) -> Row | None:
     best = min(known, key=lambda point: point.eval_loss or 0.0)
     where = f"step {count(last.step)}"
     said = f"{where}, best" if best is last and len(known) > 1 else where
-    return field("eval_loss", (f"{short(last.eval_loss or 0.0):<7}", "bright"), (said, "label"))
+    return field("eval_loss", (f"{loss_text(last.eval_loss or 0.0):<7}", "bright"), (said, "label"))
 
 
 def _before(snapshot: Snapshot) -> Row | None:
     first = next((point for point in snapshot.evals if point.step == 0 and point.eval_loss is not None), None)
     if first is None or first.eval_loss is None:
         return None
-    return field("before", (f"{short(first.eval_loss):<7}", "bright"), ("before training", "label"))
+    return field("before", (f"{loss_text(first.eval_loss):<7}", "bright"), ("before training", "label"))
 
 
 def _best(snapshot: Snapshot) -> Row | None:
@@ -192,7 +210,7 @@ def _best(snapshot: Snapshot) -> Row | None:
     best = min(known, key=lambda point: point.eval_loss or 0.0)
     saved = any(whole(saved.get("step")) == best.step for saved in snapshot.checkpoints)
     place = f"checkpoint-{best.step}" if saved else f"step {count(best.step)}, not saved"
-    return field("best", (f"{short(best.eval_loss or 0.0):<7}", "bright"), (place, "label"))
+    return field("best", (f"{loss_text(best.eval_loss or 0.0):<7}", "bright"), (place, "label"))
 
 
 def _of_last_step(snapshot: Snapshot, name: str) -> Row | None:
@@ -256,13 +274,13 @@ def _meters(snapshot: Snapshot) -> tuple[Row, ...]:
         f"{busy:.0f} %" if busy is not None else "",
         f"{heat:.0f} °C" if heat is not None else "",
         f"{watts:.0f}{f'/{limit:.0f}' if limit else ''} W" if watts is not None else "",
-        f"{gib_number(used)}/{gib_number(total)} GiB" if used is not None and total else "",
     ]
+    taken = [f"{gib_number(used)}/{gib_number(total)} GiB" if used is not None and total else ""]
     cpu, rss = number(latest.get("cpu_percent")), whole(latest.get("rss_bytes"))
     host = [f"{cpu:.0f} %" if cpu is not None else "", f"{gib(rss)} in use" if rss else ""]
     rows = []
-    card = "ram" if clean(str(snapshot.start.get("device") or "cpu")).lower().startswith("cpu") else "gpu"
-    for label, figures in ((card, gpu), ("cpu", host)):
+    on_cpu = clean(str(snapshot.start.get("device") or "cpu")).lower().startswith("cpu")
+    for label, figures in (("gpu", gpu), ("ram" if on_cpu else "gpu memory", taken), ("cpu", host)):
         if text := "  ".join(figure for figure in figures if figure):
             rows.append(field(label, (text, "bright")))
     return tuple(rows)

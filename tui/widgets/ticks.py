@@ -96,6 +96,18 @@ def short(value: float, digits: int = 3) -> str:
     return _plain(value, decimals)
 
 
+def loss_text(value: float, digits: int = 3) -> str:
+    """A loss beside others: as `short`, with its zeros, so that 1.30 stands under 1.29 and says as much.
+
+    Args:
+        value: Any number.
+        digits: Significant digits.
+    """
+    if not math.isfinite(value) or not 1e-2 <= abs(value) < 1e4:
+        return short(value, digits)
+    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
 def _nice_step(rough: float) -> float:
     """The smallest 1, 2 or 5 times a power of ten that is not below `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))

@@ -301,3 +301,19 @@ async def test_two_dashboards_watch_one_run(make: Make) -> None:
         made.train(160)
         await first.sees("step 160 / 400")
         await second.sees("step 160 / 400")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_full_disk_stands_on_the_screen_with_its_remedy(make: Make, size: tuple[int, int]) -> None:
+    made = trained(make, 60)
+    why = "the disk of /runs/x has 12 MiB free and 171 MiB are needed"
+    made.say("status", status="paused", reason=f"{why}; free some room and it goes on by itself")
+    async with opened(made, size) as seen:
+        await seen.sees("paused: the disk is full", "12 MiB", "Free some room")
+
+
+async def test_before_the_first_step_it_says_what_is_being_done(make: Make) -> None:
+    made = make()
+    made.say("status", status="preflight")
+    async with opened(made) as seen:
+        await seen.sees("one whole step of the")

@@ -135,3 +135,15 @@ def test_after_a_good_end_nothing_is_wrong(make: Make, status: str) -> None:
     made.say("end", 1, status=status)
     made.now += 10_000
     assert findings(made)[0].title == f"{status}; no trouble seen"
+
+
+def test_a_full_disk_is_named_first_and_a_pause_that_was_asked_for_is_not(make: Make) -> None:
+    made = make(200, shape=lambda step: 2.3 - 0.01 * step if step < 100 else 1.3 + 0.03 * (step - 100))
+    assert findings(made)[0].title == "the loss is rising"
+    why = "the disk of /runs/x has 12 MiB free and 171 MiB are needed"
+    made.say("status", status="paused", reason=f"{why}; free some room and it goes on by itself")
+    first = findings(made)[0]
+    assert (first.level, first.title, first.evidence) == ("bad", "paused: the disk is full", f"{why}.")
+    assert "goes on by itself" in first.change and "stop run --now" in first.change
+    made.say("status", status="paused", reason="as asked; `lora-wizard continue` goes on")
+    assert "disk" not in findings(made)[0].title

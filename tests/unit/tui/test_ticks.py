@@ -1,8 +1,10 @@
 """Axis labels tell neighbours apart and keep their digits."""
 
+import math
+
 import pytest
 
-from tui.widgets.ticks import linear_ticks, log_ticks, short
+from tui.widgets.ticks import linear_ticks, log_ticks, loss_text, short
 
 
 def labels(low: float, high: float, most: int) -> list[str]:
@@ -53,3 +55,8 @@ def test_log_ticks_need_a_positive_span() -> None:
 )  # fmt: skip
 def test_one_value_in_few_characters(value: float, text: str) -> None:
     assert short(value) == text
+
+
+def test_losses_keep_their_zeros_so_that_they_stand_under_each_other() -> None:
+    assert [loss_text(value) for value in (1.301, 1.3, 0.92, 12.0, 5.0)] == ["1.30", "1.30", "0.920", "12.0", "5.00"]
+    assert [loss_text(value) for value in (math.nan, 0.0, 1e-4, 2e6)] == ["nan", "0", "1e-4", "2M"]
