@@ -29,9 +29,7 @@ class MemoryMeter:
         maps: The kernel's list of what is mapped where; another one in tests.
     """
 
-    def __init__(
-        self, *, cuda: bool, free_before: int | None = None, status: Path = STATUS, maps: Path = MAPS
-    ) -> None:
+    def __init__(self, *, cuda: bool, free_before: int | None = None, status: Path = STATUS, maps: Path = MAPS) -> None:
         self.cuda = cuda
         self._free_before = free_before
         self._status, self._maps = status, maps
