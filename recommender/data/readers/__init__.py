@@ -34,12 +34,13 @@ def open_reader(
         )
     if split is not None and kind not in {"json", "jsonl"}:
         raise _no_splits(path, split)
+    from recommender.data.readers.bytefile import ByteFile
+
     if kind == "parquet":
         from recommender.data.readers.parquet import ParquetReader
 
-        return ParquetReader(path)
-    from recommender.data.readers.bytefile import ByteFile
-
+        # Its end says what is in it, so a part of it cannot be looked at.
+        return ParquetReader(ByteFile(path, tick=tick))
     source = ByteFile(path, upto=upto, tick=tick)
     if kind == "csv":
         from recommender.data.readers.tables import TableReader

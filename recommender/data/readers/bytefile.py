@@ -57,6 +57,26 @@ class ByteFile:
         self.first = 3 if self.at(0, 3) == b"\xef\xbb\xbf" else 0
         """Where the text starts: behind the byte order mark that some editors write."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether it was unpacked to be read."""
+        return self.path.suffix.lower() in PACKED
+
+    @property
+    def handle(self) -> BinaryIO:
+        """The open file; unpacked where it is packed."""
+        return self._file
+
+    def require_unchanged(self) -> None:
+        """See that it is what was opened.
+
+        Raises:
+            InputError: It was changed.
+        """
+        now = os.fstat(self._file.fileno())
+        if now.st_size != self._held or now.st_mtime_ns != self._modified:
+            raise InputError(f"{self.path} was changed while it was being read.", remedy="Open it again.")
+
     def at(self, start: int, end: int) -> bytes:
         """The bytes from start to end.
 
@@ -64,9 +84,7 @@ class ByteFile:
             InputError: The disk failed, or the file was changed since it was opened.
         """
         try:
-            now = os.fstat(self._file.fileno())
-            if now.st_size != self._held or now.st_mtime_ns != self._modified:
-                raise InputError(f"{self.path} was changed while it was being read.", remedy="Open it again.")
+            self.require_unchanged()
             return os.pread(self._file.fileno(), end - start, start)
         except OSError as error:
             raise _unreadable(self.path, error) from error

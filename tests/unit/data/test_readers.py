@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,48 @@ def test_parquet_rows(tmp_path: Path) -> None:
     reader = open_reader(path)
     assert reader.read(999, 1000) == rows[999]
     assert reader.read(0, 1) == rows[0]
+    assert [reader.read(n, n + 1) for n in range(1000)] == rows
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".zst", lambda data: zstandard(data))])
+def test_a_packed_parquet_file(tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]) -> None:
+    path = parquet_of(tmp_path, [{"text": str(n)} for n in range(700)])
+    packed = put(tmp_path, f"rows.parquet{ending}", pack(path.read_bytes()))
+    reader = open_reader(packed, upto=100)
+    assert values(packed) == [{"text": str(n)} for n in range(700)]
+    assert reader.read(650, 651) == {"text": "650"}
+
+
+def test_a_row_of_a_great_row_group_is_not_a_million_objects(tmp_path: Path) -> None:
+    path = parquet_of(tmp_path, [{"question": f"Ask {n}", "answer": f"Say {n}"} for n in range(100_000)])
+    reader = open_reader(path)
+    tracemalloc.start()
+    assert reader.read(99_999, 100_000) == {"question": "Ask 99999", "answer": "Say 99999"}
+    assert reader.read(5, 6) == {"question": "Ask 5", "answer": "Say 5"}
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+def test_a_parquet_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    path = parquet_of(tmp_path, [{"text": str(n)} for n in range(2000)])
+    reader = open_reader(path)
+    rows = reader.rows()
+    next(rows)
+    with path.open("r+b") as file:
+        file.truncate(500)
+    with pytest.raises(InputError, match="was changed while it was being read"):
+        list(rows)
+    with pytest.raises(InputError, match="was changed while it was being read"):
+        reader.read(1900, 1901)
+
+
+def parquet_of(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / "made.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
 
 
 def test_what_is_no_parquet_file_and_one_without_rows(tmp_path: Path) -> None:
