@@ -88,7 +88,7 @@ def waiting_for_room(snapshot: Snapshot) -> Finding | None:
         "bad",
         "paused: the disk is full",
         reason.partition(";")[0] + ".",
-        f"Free some room: it goes on by itself. `lora-wizard stop {snapshot.run_id} --now` ends it without this save.",
+        "Free some room: it goes on by itself. Stopping it at once leaves this save out.",
     )
 
 

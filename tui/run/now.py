@@ -41,6 +41,8 @@ MARKS: dict[str, tuple[str, Tone]] = {
 LEVELS: dict[str, tuple[str, Tone]] = {"ok": ("✓", "good"), "caution": ("!", "caution"), "bad": ("✗", "bad")}
 
 
+TROUBLE_LINES = 3
+"""The most that trouble takes of a narrow screen."""
 UNTIL_STEPS: Mapping[str, str] = {
     "starting": "its worker is being started",
     "downloading": "the model comes from the hub",
@@ -145,14 +147,21 @@ def doctor_rows(findings: Sequence[Finding]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def trouble_row(findings: Sequence[Finding]) -> Row | None:
-    """The worst finding in one line, for a screen too narrow for the doctor's pane."""
+def trouble_row(findings: Sequence[Finding], width: int) -> Row | None:
+    """The worst finding in few lines, for a screen too narrow for the doctor's pane.
+
+    Args:
+        findings: The worst first.
+        width: Columns of a line.
+    """
     worst = findings[0] if findings else None
     if worst is None or worst.level == "ok":
         return None
     mark, tone = LEVELS[worst.level]
     said = f": {clean(worst.evidence)}" if worst.evidence else ""
-    return row((f"{mark} {clean(worst.title)}", tone), (f"{said} → {clean(worst.change)}" if worst.change else said))
+    shown = row((f"{mark} {clean(worst.title)}", tone), (f"{said} → {clean(worst.change)}" if worst.change else said))
+    # Words that do not fit into a line leave some of it empty.
+    return Row(cut_parts(shown.parts, TROUBLE_LINES * (width - 12)))
 
 
 def _before_steps(snapshot: Snapshot) -> Row | None:
@@ -182,7 +191,8 @@ def _trend(per_100: float, level: float) -> Part:
         return "→ steady", "label"
     arrow = "↓" if per_100 < 0 else "↑"
     tone: Tone = "good" if per_100 < 0 else "caution" if per_100 > 0.1 * abs(level) else "label"
-    return f"{arrow} {short(abs(per_100), 2)}/100 steps", tone
+    # Fifteen characters: half a line of 80 columns has no more beside the loss.
+    return f"{arrow}{short(abs(per_100), 1)}/100 steps", tone
 
 
 def _eval(snapshot: Snapshot) -> Row | None:

@@ -214,7 +214,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         self._notifier.look(snapshot)
         grown = self.history.absorb(snapshot)
         findings = diagnose(snapshot)
-        trouble = trouble_row(findings)
+        trouble = trouble_row(findings, self.size.width)
         self.set_class(trouble is not None, "-trouble")
         self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2, unicode=self.draws_unicode)])
         self.query_one("#trouble", Rows).show([trouble] if trouble else [])

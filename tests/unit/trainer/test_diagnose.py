@@ -144,6 +144,6 @@ def test_a_full_disk_is_named_first_and_a_pause_that_was_asked_for_is_not(make: 
     made.say("status", status="paused", reason=f"{why}; free some room and it goes on by itself")
     first = findings(made)[0]
     assert (first.level, first.title, first.evidence) == ("bad", "paused: the disk is full", f"{why}.")
-    assert "goes on by itself" in first.change and "stop run --now" in first.change
+    assert "goes on by itself" in first.change
     made.say("status", status="paused", reason="as asked; `lora-wizard continue` goes on")
     assert "disk" not in findings(made)[0].title
