@@ -12,6 +12,7 @@ from recommender.plan import Evidence, Reason
 from recommender.rules import variants
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.rules.families import sweep_family
+from recommender.rules.fitting import DROPOUT
 from recommender.units import count, gib, percent, small
 
 ALPHA = 32
@@ -29,6 +30,15 @@ RANKS: Mapping[Goal, tuple[int, int]] = {
 """
 DISTANCE: Mapping[Task, float] = {"style": 0.5, "task": 1.0, "domain": 2.0}
 """What the range of ranks is multiplied with by how far the data is from what the model does already."""
+ATTENTION = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
+"""The linear layers of attention, also where three of them are one."""
+WANTED: Mapping[Goal, str] = {
+    "balanced": "a balanced plan",
+    "fastest": "the fastest plan",
+    "longest-context": "the longest context",
+    "best-quality": "the best quality",
+    "smallest-memory": "the smallest memory",
+}
 DISTANT: Mapping[Task, str] = {
     "style": "a style or a format, which needs little",
     "task": "a task",
@@ -110,7 +120,7 @@ def rank(context: Context) -> Mapping[str, Reason]:
             evidence=_rank_evidence(context),
             others="LLaMA-Factory's default is 8; the r/alpha note says 1 to 8 for general tasks and 8 to 32 for "
             "complex ones; Unsloth 16 or 32, the LoRA hyperparameter guide 4 to 128; Raschka's best was 256.",
-            costs=_rank_costs(context, value),
+            costs=_rank_costs(context, context.config.lora.r),
         )
     }
 
@@ -131,12 +141,12 @@ def _why_rank(context: Context, value: int, wanted: int) -> str:
     )
     if adapter < CAPACITY * tokens:
         return (
-            f"{per_token}: fewer than the {CAPACITY} that are wanted; r {high} is the most for the goal "
-            f"{context.goal} and {distance}."
+            f"{per_token}: fewer than the {CAPACITY} that are wanted; r {high} is the most for "
+            f"{WANTED[context.goal]} and {distance}."
         )
     if value == low:
         return (
-            f"{per_token}: {CAPACITY} are enough, and r {low} is the least for the goal {context.goal} and {distance}."
+            f"{per_token}: {CAPACITY} are enough, and r {low} is the least for {WANTED[context.goal]} and {distance}."
         )
     return f"{per_token}: at half the rank there would be fewer than {CAPACITY}."
 
@@ -177,8 +187,13 @@ def alpha(context: Context) -> Mapping[str, Reason]:
     how = "lora_alpha / sqrt(r)" if lora.use_rslora else "lora_alpha / r"
     why = (
         f"The update is scaled by {how} = {small(scale)}. The learning rate was measured at lora_alpha {ALPHA} over r, "
-        "for ranks from 1 to 128: keeping it keeps that rate valid."
     )
+    if lora.use_rslora:
+        why += (
+            f"which is {small(ALPHA / lora.r)} here; from rank {variants.RS_FROM} on it falls with the root of r alone."
+        )
+    else:
+        why += "for ranks from 1 to 128: keeping it keeps that rate valid."
     return {
         "lora.lora_alpha": Reason(
             value,
@@ -198,9 +213,7 @@ def targets(context: Context) -> Mapping[str, Reason]:
     """Every linear layer."""
     names = ", ".join(dict.fromkeys(linear.name for linear in context.model.linears)) or "every linear layer"
     costs = ""
-    attention = [
-        linear.name for linear in context.model.linears if linear.name in ("q_proj", "k_proj", "v_proj", "o_proj")
-    ]
+    attention = [linear.name for linear in context.model.linears if linear.name in ATTENTION]
     if context.estimate is not None and attention:
         less = context.priced({"lora.target_modules": attention})
         saved = context.estimate.peak.process_bytes - less.peak.process_bytes
@@ -246,9 +259,17 @@ def dropout(context: Context) -> Mapping[str, Reason]:
             "medium",
             others="The QLoRA paper used 0.1 up to 13B and 0.05 above; the LoRA hyperparameter guide says 0.1 to 0.2; "
             "Raschka 0.05.",
-            costs="none at 0",
+            costs=_dropout_costs(context),
         )
     }
+
+
+def _dropout_costs(context: Context) -> str:
+    """What a tenth would take: a mask and the input that it leaves, of every adapted layer."""
+    if context.estimate is None or context.config.method == "full" or context.config.lora.lora_dropout:
+        return "none at 0"
+    more = context.priced({"lora.lora_dropout": DROPOUT}).peak.process_bytes - context.estimate.peak.process_bytes
+    return f"none at 0; {DROPOUT:g} would take {gib(max(0, more))} more."
 
 
 RULES = (

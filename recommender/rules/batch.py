@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.plan import Evidence, Reason
-from recommender.rules.base import Context, Rule, by_how_much, priced_line, slower
+from recommender.plan import Estimate, Evidence, Reason
+from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
 from recommender.steps import packs
-from recommender.units import count, gib, small
+from recommender.units import count, gib, percent, small
 
 EFFECTIVE = 16
 """Rows of an optimizer step where there are enough."""
@@ -110,13 +110,19 @@ def _why_effective(context: Context, effective: int) -> str:
         )
     if rows is None:
         return f"{effective} is where most published LoRA runs are."
-    if effective == EFFECTIVE:
-        return f"{effective} is where most published LoRA runs are; {count(rows)} rows give {count(steps)} steps."
-    passes = context.config.training.num_train_epochs
+    passes, ends = context.config.training.num_train_epochs, context.config.training.max_steps
     times = "" if passes == 1 else f" in {small(passes)} passes"
+    if effective == EFFECTIVE:
+        given = (
+            f"{count(rows)} rows{times} give {count(steps)} steps"
+            if ends is None
+            else f"max_steps ends at {count(ends)}"
+        )
+        return f"{effective} is where most published LoRA runs are; {given}."
+    least = ", the least that is taken," if effective == SMALLEST else ""
     return (
         f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {count(rows)} rows{times}; "
-        f"{effective} gives {count(steps)}."
+        f"{effective}{least} gives {count(steps)}."
     )
 
 
@@ -179,7 +185,7 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
         free = gib(context.estimate.free_bytes)
         need = f"{gib(off.peak.high_bytes)} at most without it, of {free} free"
         if value:
-            text = f"Layers are computed again in the backward pass instead of kept: {need}."
+            text = f"Layers are computed again in the backward pass instead of kept: {need}{_beyond(context, off)}."
         else:
             text = f"Every activation is kept, because there is room: {need}."
         costs = f"On saves {gib(max(0, saved))}" + (f" and is {time}." if time else ".")
@@ -193,6 +199,27 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
             costs=costs,
         )
     }
+
+
+def _beyond(context: Context, off: Estimate) -> str:
+    """Why a plan without checkpointing that fits is not taken: at this micro-batch, or one row at a time."""
+    assert context.estimate is not None
+    training, free = context.config.training, context.estimate.free_bytes
+    room = f"beyond the {percent(COMFORT)} that leave room"
+    if off.peak.high_bytes <= free:
+        return f", {room}" if off.peak.high_bytes > COMFORT * free else ""
+    single = context.priced(
+        {
+            "training.per_device_train_batch_size": 1,
+            "training.gradient_accumulation_steps": training.effective_batch_size,
+            "training.gradient_checkpointing": False,
+            "training.activation_offloading": False,
+        }
+    )
+    high = single.peak.high_bytes
+    if training.per_device_train_batch_size == 1 or high > free:
+        return ""
+    return f"; one row at a time {gib(high)}, {f'still {room}' if high > COMFORT * free else 'which would be slower'}"
 
 
 def offloading(context: Context) -> Mapping[str, Reason]:

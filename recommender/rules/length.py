@@ -109,14 +109,22 @@ def length(context: Context) -> Mapping[str, Reason]:
         "data.max_length": Reason(
             value,
             why,
-            f"this data's token lengths ({data.shape_reason if data.shape == 'synthetic' else 'counted'})"
-            if data
-            else "assumed",
+            _source(data),
             "high" if sure == "high" else "medium" if sure == "medium" else "low",
             others="The walk-through guide takes 1024, or 2048 where memory allows; Unsloth's notebooks take 2048.",
             costs="Activations and the loss grow in proportion; shorter rows cost nothing extra but padding.",
         )
     }
+
+
+def _source(data: DataProfile | None) -> str:
+    """How the lengths are known."""
+    if data is None:
+        return "assumed"
+    if data.shape == "synthetic":
+        return f"this data's token lengths ({data.shape_reason})"
+    counted = "counted" if data.tokenizer == "exact" else "estimated from the text, without the model's tokenizer"
+    return f"this data's token lengths ({counted})"
 
 
 def packing(context: Context) -> Mapping[str, Reason]:

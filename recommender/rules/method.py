@@ -127,12 +127,16 @@ def _compared(context: Context, value: str) -> str:
             return f"{need}: it fits, and quantised products have no fast kernels on a CPU."
         return f"{need}. {held} instead."
     if value == "lora" and lora.peak.high_bytes <= COMFORT * free:
-        return f"{need}: within the {percent(COMFORT)} that leave room, so quantising would only cost time."
+        time = slower(lora, _as(context, 4))
+        costs = "would only cost time" if time is None or time >= 0.005 else "is not needed"
+        return f"{need}: within the {percent(COMFORT)} that leave room, so quantising {costs}."
     if value == "lora":
         return f"{need}: more than the {percent(COMFORT)} that leave room, but it fits."
     if lora.fits != "yes":
         return f"{need}: it does not fit. {held}, the adapter is trained in 16 or 32."
     if lora.peak.high_bytes <= COMFORT * free:
+        if context.goal == "fastest":
+            return f"{held}: with the room that this leaves, the plan is the fastest that fits; {need}."
         return f"{held} to save memory for the goal {context.goal}; {need}."
     return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}."
 

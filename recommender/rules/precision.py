@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.machine.devices import FLASH_ATTENTION_FROM
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Reason
@@ -72,6 +73,8 @@ def tf32(context: Context) -> Mapping[str, Reason]:
             f"What is left in fp32 runs as TF32 on {device.name}; layers multiply in "
             f"{context.config.training.precision}, so it changes little."
         )
+    elif device.kind == "cpu":
+        why = f"TF32 is a mode of NVIDIA's tensor cores; {device.name} has none."
     else:
         why = f"{device.name} has none: it begins at compute capability 8.0."
     return {
@@ -95,15 +98,18 @@ def attention(context: Context) -> Mapping[str, Reason]:
         why = f"flash-attn is installed and {device.name} supports it: memory linear in length, and rows can be packed."
     elif needs_eager(model):
         value = "eager"
-        why = (
-            f"{model.architecture} caps or offsets its attention scores, which SDPA cannot do: it runs in plain steps."
+        does = (
+            "caps its attention scores"
+            if model.model_type != "gpt_oss"
+            else "adds a learnt sink to its attention scores"
         )
+        why = f"{model.architecture} {does}, which SDPA cannot do: it runs in plain steps."
     else:
         value = "sdpa"
         why = "PyTorch's own fused attention: memory linear in length, and nothing to build."
         if device.kind == "cuda":
-            why += " The flash-attn package is not installed here; it is never built from source."
-            others = "Guides that name flash-attention assume that it is installed."
+            why += f" {_why_no_flash(device)}"
+            others = "Guides that name flash-attention assume that it is installed, and a card from Ampere on."
     return {
         "training.attn_implementation": Reason(
             value,
@@ -114,6 +120,14 @@ def attention(context: Context) -> Mapping[str, Reason]:
             costs="Eager keeps a length × length table a head." if value == "eager" else "none",
         )
     }
+
+
+def _why_no_flash(device: Device) -> str:
+    if (device.compute_capability or FLASH_ATTENTION_FROM) < FLASH_ATTENTION_FROM:
+        return f"flash-attn begins at compute capability 8.0, and {device.name} has {capability(device)}."
+    if device.flash_attention:
+        return "flash-attn is installed, and cannot run this model."
+    return "The flash-attn package is not installed here; it is never built from source."
 
 
 def needs_eager(model: ModelSpec) -> bool:

@@ -85,6 +85,10 @@ def rate(context: Context) -> Mapping[str, Reason]:
     sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in factors if factor != 1)]
     if len(sentences) > 1:
         sentences.append(f"Together {small(value)}.")
+    if value > load_rate_law().highest:
+        sentences.append(
+            f"No rate above {small(load_rate_law().highest)} was best for any swept model: compare lower ones first."
+        )
     if different := unlike_the_sweep(config):
         sentences.append(
             f"Measured with plain LoRA on every linear layer, and yours differs in {' and '.join(different)}: how the "
@@ -206,13 +210,19 @@ def _beyond(law: RateLaw, model: ModelSpec, r: int, raw: float) -> str:
     """What of it is an extrapolation."""
     text, size = "", model.total_parameters
     least, most = law.parameters
-    if not least <= size <= most:
+    if not _was_measured(size, law):
         text += f" {count(size)} parameters lie outside the {count(least)} to {count(most)} that were measured."
     if r > law.ranks[1]:
         text += f" Ranks beyond {law.ranks[1]} were not measured."
     if raw > law.highest:
         text += f" Capped at {small(law.highest)}, the highest rate that was best for any swept model."
     return text
+
+
+def _was_measured(parameters: int, law: RateLaw) -> bool:
+    """Whether the size lies within the swept ones, which the law's file gives in three digits."""
+    least, most = law.parameters
+    return least <= float(f"{parameters:.3g}") <= most
 
 
 def _measured(row: SweepRow, context: Context) -> str:
@@ -238,8 +248,7 @@ def _evidence(row: SweepRow | None) -> tuple[Evidence, ...]:
 def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     """Medium at most: no plan repeats the sweep's conditions."""
     model, config, law = context.model, context.config, load_rate_law()
-    least, most = law.parameters
-    calibrated = sweep_family(model) in law.families and least <= model.total_parameters <= most
+    calibrated = sweep_family(model) in law.families and _was_measured(model.total_parameters, law)
     usual = config.method == "full" or (two_digits(scale_factor(config.lora)) == 1 and not unlike_the_sweep(config))
     long = context.steps is None or context.steps >= SHORTEST_MEASURED
     return "medium" if row is not None and calibrated and usual and long and config.lora.r <= law.ranks[1] else "low"

@@ -69,7 +69,7 @@ def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
     return with_fields(
         reason,
         value=value.model_dump() if isinstance(value, Section) else value,
-        why=f"You set this; recommended was {shown(reason.value)}. {reason.why}",
+        why=f"You set this; recommended was {shown(reason.value)}, and why: {reason.why}",
         source=f"you (against: {reason.source})",
     )
 

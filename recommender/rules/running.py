@@ -12,6 +12,8 @@ from recommender.units import count, gib, percent
 MOST = 1000
 """Held-out rows beyond which the loss gets no clearer but evaluation gets longer."""
 FEW = 400
+ENOUGH_HELD = 30
+"""Held-out rows from which the mean of their losses is within a fifth of the rows' spread (1 / sqrt(30))."""
 SHARE, SHARE_OF_FEW = 0.05, 0.1
 
 
@@ -28,14 +30,19 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     """How much is held out, and how often it is looked at."""
     data = context.data
     value = recommended_eval_fraction(data.rows if data is not None else None)
+    held = ENOUGH_HELD if data is None else held_out_rows(data.rows, value)
     if data is None:
         why = f"{percent(value)} of the rows are held out, at random but always the same."
     else:
-        held = held_out_rows(data.rows, value)
+        judged = (
+            "enough to see the loss turn, few enough to be quick"
+            if held >= ENOUGH_HELD
+            else "so few that their loss only says which way it goes, and more would be missed in training"
+        )
+        verb = "is" if held == 1 else "are"
         why = (
-            f"{percent(value)} of {count(data.rows)} rows, {count(held)}, are held out: enough to see the loss "
-            f"turn, few "
-            "enough to be quick. Copies of a row stay on one side."
+            f"{percent(value)} of {count(data.rows)} rows, {count(held)}, {verb} held out: {judged}. Copies of a row "
+            "stay on one side."
         )
     planned = plan_steps(context.all_cards, data)
     every, often = "", ""
@@ -47,7 +54,7 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
             value,
             why,
             "LLaMA-Factory's walk-through: a tenth or less",
-            "medium",
+            "medium" if held >= ENOUGH_HELD else "low",
             others="Guides that hold nothing out cannot see overfitting.",
             costs="The time of one forward pass over them at each evaluation.",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
@@ -39,9 +40,12 @@ def epochs(context: Context) -> Mapping[str, Reason]:
         )
     epochs_decide = f"Epochs decide: {count(context.steps)} steps." if context.steps else "Epochs decide."
     if ends := context.config.training.max_steps:
-        examples = count(ends * context.config.training.effective_batch_size)
-        why = f"max_steps decides here: the run ends after {examples} examples."
-        epochs_decide = f"The run ends after {count(ends)} steps, {examples} examples, whatever the epochs."
+        examples = count(ends * context.all_cards.training.effective_batch_size)
+        why = f"{why} max_steps decides here: the run ends after {examples} examples."
+        epochs_decide = (
+            f"passes over the rows say how often each is seen. So the run ends after {count(ends)} steps, {examples} "
+            "examples, whatever the epochs."
+        )
     return {
         "training.num_train_epochs": Reason(
             value,
@@ -65,7 +69,8 @@ def epochs(context: Context) -> Mapping[str, Reason]:
 def scheduler(context: Context) -> Mapping[str, Reason]:
     """Cosine with a short warmup."""
     steps, warmup = context.steps, 0.05
-    first = f", {count(max(1, round(steps * warmup)))} of {count(steps)} steps" if steps else ""
+    # Rounded up, as `TrainingArguments.get_warmup_steps` does (Transformers 5.23).
+    first = f", {count(ceil(steps * warmup))} of {count(steps)} steps" if steps else ""
     return {
         "training.lr_scheduler_type": Reason(
             "cosine",
@@ -102,7 +107,7 @@ def regularisation(context: Context) -> Mapping[str, Reason]:
         ),
         "training.max_grad_norm": Reason(
             QLORA_CLIP if quantised else 1.0,
-            "Clipped as the QLoRA paper does over its 4-bit base: the one value that was published for it."
+            "Clipped as the QLoRA paper does over its 4-bit base."
             if quantised
             else "The usual clip: it acts only on outliers.",
             "Dettmers et al. 2023 (QLoRA), appendix B.2"
@@ -146,9 +151,8 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
     if context.estimate is not None and context.device.kind == "cuda":
         full = context.priced({"training.optim": "adamw_torch_fused"})
         small_states = context.priced({"training.optim": "paged_adamw_8bit"})
-        costs = (
-            f"8-bit states would take {gib(max(0, full.peak.process_bytes - small_states.peak.process_bytes))} less."
-        )
+        less = gib(max(0, full.peak.process_bytes - small_states.peak.process_bytes))
+        costs = f"8-bit states {'take' if '8bit' in context.config.training.optim else 'would take'} {less} less."
     return {
         "training.optim": Reason(
             value,

@@ -109,8 +109,8 @@ def _start_costs(context: Context) -> str:
         return "Over these weights only olora and gaussian can start otherwise."
     usual, other = context.priced({KEY: True}), context.priced({KEY: start})
     peak = other.peak.process_bytes - usual.peak.process_bytes
-    more = f"{gib(peak)} more at the peak" if peak > 0 else "no more at the peak, which a training step is"
-    return f"{start}: {more}, and one decomposition of every adapted weight before the first step."
+    more = f"{gib(peak)} more" if peak > 0 else "no more memory"
+    return f"{start} would take {more}, and one decomposition of every adapted weight before the first step."
 
 
 def _biases(model: ModelSpec) -> str:

@@ -38,6 +38,6 @@ def test_a_configuration_of_ones_own_is_a_plan_too() -> None:
     again = plan_of(theirs, LLAMA_8B, RTX_4090, EXAMPLE)
     assert again.config == theirs
     assert again.estimate.peak == plan.estimate.peak
-    assert again.reasons["training.learning_rate"].why.startswith("You set this; recommended was 2.7e-4.")
+    assert again.reasons["training.learning_rate"].why.startswith("You set this; recommended was 2.7e-4, and why: ")
     assert again.reasons["lora.r"] == plan.reasons["lora.r"]
     assert launch_document(plan.config, LLAMA_8B, RTX_4090, EXAMPLE)["overrides"] == {}

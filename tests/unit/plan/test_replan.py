@@ -26,7 +26,7 @@ def test_an_edit_is_priced_and_marked(plan: Plan) -> None:
     assert edited.config.lora.r == 128
     assert edited.estimate.parts["adapter"] > plan.estimate.parts["adapter"]
     assert edited.overrides == {"lora.r": 128}
-    assert edited.reasons["lora.r"].why.startswith("You set this; recommended was 16.")
+    assert edited.reasons["lora.r"].why.startswith("You set this; recommended was 16, and why: ")
     assert edited.recommended["lora.r"] == 16
     assert plan.config.lora.r == 16
 

@@ -1,0 +1,150 @@
+"""What an expert found who read every reason in order to prove it wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.plan import Plan, Reason
+from recommender.recommend import recommend
+from recommender.steps import plan_steps
+from recommender.units import count, gib
+from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, SMOLLM, T4, card, model, rows
+
+A100 = card("A100 80GB", 79.2, (8, 0), bandwidth=2039e9, flops=312e12)
+
+
+def plan(spec: ModelSpec = LLAMA_8B, device: Device = RTX_4090, data: Any = EXAMPLE, **overrides: Any) -> Plan:
+    return recommend(spec, device, data, overrides=overrides)
+
+
+def reason(key: str, *args: Any, **overrides: Any) -> Reason:
+    return plan(*args, **overrides).reasons[key]
+
+
+def test_a_model_that_was_swept_is_not_outside_the_sweep() -> None:
+    rate = reason("training.learning_rate", model("llama-3.2-1b-instruct"))
+    assert "outside" not in rate.why
+    assert rate.confidence == "medium"
+    smaller = reason("training.learning_rate", SMOLLM)
+    assert "135 M parameters lie outside" in smaller.why
+    assert smaller.confidence == "low"
+
+
+def test_the_warmup_that_is_told_is_the_one_that_runs() -> None:
+    for steps in (50, 51, 3063):
+        chosen = plan(max_steps=steps)
+        planned = plan_steps(chosen.config, chosen.data)
+        assert planned is not None
+        assert f"{count(planned.warmup)} of {count(steps)} steps" in chosen.reasons["training.warmup_steps"].why
+
+
+def test_attention_alone_is_all_of_attention_also_where_its_layers_are_one() -> None:
+    phi = model("phi-3-mini-4k-instruct")
+    chosen = plan(phi)
+    same = {**chosen.searched, "lora.r": chosen.config.lora.r}
+    alone = plan(phi, target_modules=["qkv_proj", "o_proj"], **same)
+    saved = chosen.estimate.peak.process_bytes - alone.estimate.peak.process_bytes
+    assert chosen.reasons["lora.target_modules"].costs == f"Attention layers alone would save {gib(saved)}."
+
+
+def test_why_there_is_no_flash_attention() -> None:
+    key = "training.attn_implementation"
+    assert "begins at compute capability 8.0, and T4 has 7.5" in reason(key, LLAMA_8B, T4).why
+    assert "not installed here" in reason(key, LLAMA_8B, RTX_4090).why
+    assert "caps its attention scores" in reason(key, model("gemma-2-9b-it"), RTX_4090).why
+
+
+def test_quantising_is_not_said_to_cost_time_where_it_costs_none() -> None:
+    long_rows = plan(model("llama-3.2-1b-instruct"), card("V100 32GB", 31.6, (7, 0), bandwidth=900e9), rows(30, 18_000))
+    assert "no slower" in long_rows.reasons["method"].costs
+    assert "quantising is not needed" in long_rows.reasons["method"].why
+    short_rows = plan(LLAMA_8B, RTX_5090, EXAMPLE)
+    assert "slower" in short_rows.reasons["method"].costs
+    assert "would only cost time" in short_rows.reasons["method"].why
+
+
+def test_few_held_out_rows_are_not_called_enough() -> None:
+    few, many = reason("data.eval_fraction", data=rows(90, 60)), reason("data.eval_fraction")
+    assert "9, are held out: so few" in few.why
+    assert (few.confidence, many.confidence) == ("low", "medium")
+    assert "enough to see the loss turn" in many.why
+    assert "1, is held out" in reason("data.eval_fraction", data=rows(3, 60)).why
+
+
+def test_steps_are_told_with_the_passes_that_they_take() -> None:
+    key = "training.gradient_accumulation_steps"
+    assert "949 rows in 3 passes give 180 steps" in reason(key, data=rows(999, 100)).why
+    assert "4, the least that is taken, gives" in reason(key, data=rows(90, 60)).why
+    assert "max_steps ends at 100" in reason(key, max_steps=100).why
+
+
+def test_why_room_for_every_activation_is_not_enough() -> None:
+    chosen = plan(LLAMA_8B, card("a card", 18, (8, 9)))
+    training = chosen.config.training
+    assert (training.gradient_checkpointing, training.per_device_train_batch_size) == (True, 2)
+    assert "one row at a time 13.3 GiB, still beyond the 70 % that leave room" in (
+        chosen.reasons["training.gradient_checkpointing"].why
+    )
+    crowded = plan(LLAMA_8B, card("a card", 9.5, (8, 9)), rows(50_000, 800))
+    assert "70 %" not in crowded.reasons["training.gradient_checkpointing"].why
+
+
+def test_lengths_that_were_estimated_are_not_called_counted() -> None:
+    estimated = replace(EXAMPLE, shape="alpaca", tokenizer="estimated")
+    exact = replace(EXAMPLE, shape="alpaca", tokenizer="exact")
+    assert "estimated from the text" in reason("data.max_length", data=estimated).source
+    assert "(counted)" in reason("data.max_length", data=exact).source
+
+
+def test_a_rate_above_all_that_were_measured_says_so() -> None:
+    few = reason("training.learning_rate", SMOLLM, data=rows(3, 50))
+    assert few.value > 1e-3
+    assert "No rate above 0.001 was best for any swept model" in few.why
+    assert "No rate above" not in reason("training.learning_rate").why
+
+
+def test_the_scale_of_a_high_rank_is_not_called_the_measured_one() -> None:
+    alpha = reason("lora.lora_alpha", r=1024)
+    assert "keeping it" not in alpha.why
+    assert "0.03125 here" in alpha.why
+    assert "0.04406" in alpha.why
+
+
+def test_dropout_has_its_price() -> None:
+    chosen, with_dropout = plan(), plan(lora_dropout=0.1, **dict(plan().searched))
+    more = with_dropout.estimate.peak.process_bytes - chosen.estimate.peak.process_bytes
+    assert chosen.reasons["lora.lora_dropout"].costs == f"none at 0; 0.1 would take {gib(more)} more."
+
+
+def test_a_processor_is_not_told_of_compute_capabilities() -> None:
+    assert "compute capability" not in reason("training.tf32", SMOLLM, CPU).why
+
+
+def test_four_bits_for_speed_are_not_said_to_save_memory() -> None:
+    phi = model("phi-3-mini-4k-instruct")
+    fastest = recommend(phi, RTX_4090, rows(200_000, 600), goal="fastest")
+    assert fastest.config.method == "qlora"
+    assert "the plan is the fastest that fits" in fastest.reasons["method"].why
+
+
+@pytest.mark.parametrize("key", ["use_dora", "gradient_checkpointing"])
+def test_the_reason_beside_a_persons_value_is_that_of_the_recommendation(key: str) -> None:
+    recommended = plan()
+    full = next(name for name in recommended.reasons if name.endswith(key))
+    theirs = plan(**{key: not recommended.reasons[full].value}).reasons[full]
+    word = str(recommended.reasons[full].value).lower()
+    assert theirs.why.startswith(f"You set this; recommended was {word}, and why: ")
+
+
+def test_8_bit_states_that_are_taken_are_not_told_as_if_they_were_not() -> None:
+    assert "would take" in reason("training.optim").costs
+    assert "states take" in reason("training.optim", optim="paged_adamw_8bit").costs
+
+
+def test_the_next_rank_is_priced_from_the_persons_own() -> None:
+    assert reason("lora.r", r=128).costs.startswith("r 256 would take ")
