@@ -34,5 +34,5 @@ def packing_document(profile: DataProfile, config: FinetuneConfig) -> dict[str, 
         "steps": max(1, -(-profile.rows // batch)),
         "steps_packed": max(1, -(-found.sequences // batch)),
         "rows_in_step": batch,
-        "rows_in_step_packed": batch * found.rows_in_sequence,
+        "rows_in_step_packed": min(profile.rows, batch * found.rows_in_sequence),
     }

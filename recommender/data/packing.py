@@ -19,6 +19,7 @@ from recommender.data.profile import DataProfile
 Strategy = Literal["bfd", "bfd_split"]
 TOGETHER = 1000
 """Rows that TRL packs at a time (the batch size of `datasets.Dataset.map`)."""
+_ROUNDING = 1e-9
 _TRIED = 5
 """Such batches that are packed here to know how full sequences become."""
 
@@ -75,8 +76,9 @@ def padding_share(profile: DataProfile, max_length: int, batch: int) -> float:
         longest += min(value, max_length) * (upto - below)
         below = upto
     mean = tally.clipped(max_length) / rows
-    # Rounding may make it less than nothing where no two rows are padded together.
-    return max(0.0, 1 - mean / longest) if longest else 0.0
+    share = 1 - mean / longest if longest else 0.0
+    # Where no row is padded, rounding leaves a little more or less than nothing.
+    return share if share > _ROUNDING else 0.0
 
 
 def _fullness(lengths: Sequence[int], max_length: int, strategy: Strategy) -> float:

@@ -98,6 +98,11 @@ class TurnFinder:
             [_turn("user", "Q"), _turn("assistant", "A"), _turn("tool", _SECOND), _turn("assistant", "B")], _SECOND
         )
 
+    @cached_property
+    def _takes_reasoning(self) -> bool:
+        """Whether the last answer's reasoning is written; that of earlier ones many templates leave out on purpose."""
+        return self._shows([_turn("user", "Q"), {**_turn("assistant", "A"), "reasoning_content": _FIRST}], _FIRST)
+
     def _probe_end_of_turn(self) -> tuple[str, ...]:
         """The special token behind the last answer, and the one behind an earlier answer where it ends it too."""
         messages = [_turn("user", "Q"), _turn("assistant", _FIRST), _turn("user", "Q"), _turn("assistant", _SECOND)]
@@ -143,6 +148,7 @@ class TurnFinder:
         plain = not chat.tools and not any(turn.extra or self._ends_in(turn.content) for turn in messages)
         skeleton = self._skeletons.of(messages) if plain else None
         if skeleton is None:
+            self._note_reasoning(messages)
             return self._by_rendering(chat, messages, wanted)
         text = self._render(chat, messages)
         spans = skeleton.spans(text, messages, wanted)
@@ -153,6 +159,12 @@ class TurnFinder:
             return exact
         ended = sum(skeleton.ended[index] for index in wanted)
         return RenderedChat(text, spans, len(spans), ended, skeleton.method)
+
+    def _note_reasoning(self, messages: Sequence[Message]) -> None:
+        if any("reasoning_content" in turn.extra for turn in messages) and not self._takes_reasoning:
+            self.notes.add(
+                "The template has no place for reasoning: it is left out, and the answers alone are trained."
+            )
 
     def _ends_in(self, content: str) -> bool:
         """Whether a turn itself holds the token that ends one, which makes its end a question."""

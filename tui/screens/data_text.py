@@ -155,7 +155,7 @@ def _packing(profile: DataProfile, max_length: int, plan: FinetuneConfig | None)
             (f"{on}: ", "label"),
             (f"padding {percent(found.padding_share)} → {percent(found.empty_share)}", "bright"),
             (f", {count(padded)} → {count(packed)} steps an epoch", "label"),
-            (f" of about {count(batch * found.rows_in_sequence)} rows", "label"),
+            (f" of about {count(min(profile.rows, batch * found.rows_in_sequence))} rows", "label"),
             (f"  {found.strategy}: {how}", "quiet"),
             indent=2,
         )

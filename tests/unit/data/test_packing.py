@@ -71,3 +71,8 @@ def test_it_is_what_trl_makes_of_the_same_rows() -> None:
         found = packing(profile(shape), 256, 8)
         assert found.sequences == len(made[strategy])
         assert found.empty_share == pytest.approx(1 - mean(made[strategy]) / 256)
+
+
+def test_rows_alone_in_their_batch_need_no_padding() -> None:
+    for lengths in ([7158, 31, 9, 12_345, 26_786] * 6, [37, 38, 37] * 10):
+        assert padding_share(profile(lengths=lengths), 100_000, 1) == 0.0

@@ -91,6 +91,19 @@ def test_every_answer_with_its_end_and_nothing_else(
     assert found.text.count("Yes.") == found.text.count("No.") == 1
 
 
+def test_reasoning_that_the_template_has_no_place_for_is_told(tmp_path: Path) -> None:
+    thought = Chat((USER, Message("assistant", "Yes.", {"reasoning_content": "Hm."})))
+    drops = finder(tmp_path / "drops", CHATML)
+    assert "Hm." not in drops.render(thought).text
+    assert any("no place for reasoning" in note for note in drops.notes)
+    spoken = "(message.reasoning_content or '') + message['content']"
+    keeps = finder(tmp_path / "keeps", CHATML.replace("message['content']", spoken))
+    assert "Hm." in keeps.render(thought).text and not keeps.notes
+    plain = finder(tmp_path / "plain", CHATML)
+    plain.render(Chat((USER, BOT)))
+    assert not plain.notes
+
+
 def test_reasoning_that_the_template_drops_is_not_trained_and_what_stays_is(tmp_path: Path) -> None:
     thought = Message("assistant", "<think>hm</think>\n\nYes.")
     found = finder(tmp_path, FORGETFUL).render(
