@@ -19,6 +19,10 @@ FP16_OVERFLOWS = frozenset({"gemma3", "gemma3_text", "gemma3n_text"})
 """Model types whose activations leave fp16's range (huggingface/transformers issue 36822: NaN on cards without bf16;
 unslothai/unsloth pull 4014: they reach 800 000, fp16 ends at 65 504)."""
 
+FP16_DISPUTED = frozenset({"gemma2", "glm4"})
+"""Model types that vLLM refuses in fp16 for numerical instability (`_FLOAT16_NOT_SUPPORTED_MODELS`, vllm/config), and
+that Unsloth trains in it (its Gemma 2 notebooks run on a T4; its `FORCE_FLOAT32` names Gemma 3 and not these)."""
+
 
 def capability(device: Device) -> str:
     """Compute capability as '8.6', or 'unknown'."""
@@ -51,12 +55,19 @@ def precision(context: Context) -> Mapping[str, Reason]:
             f"{device.name} has no bf16 instructions (avx512_bf16 or amx_bf16), so 16-bit arithmetic would be "
             "emulated: fp32 is faster."
         )
+    others = "The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16."
+    disputed = value == "fp16" and model.model_type in FP16_DISPUTED
+    if disputed:
+        others = (
+            f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it on a T4 in fp16. If the "
+            "loss becomes NaN, set training.precision to fp32."
+        )
     reason = Reason(
         value,
         why,
         "NVIDIA, CUDA programming guide, arithmetic by compute capability; PyTorch, torch.amp",
-        "high",
-        others="The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16.",
+        "medium" if disputed else "high",
+        others=others,
         costs="Twice the memory of 16 bits." if value == "fp32" else "Half the memory of fp32.",
     )
     return {"training.precision": reason}

@@ -148,3 +148,12 @@ def test_8_bit_states_that_are_taken_are_not_told_as_if_they_were_not() -> None:
 
 def test_the_next_rank_is_priced_from_the_persons_own() -> None:
     assert reason("lora.r", r=128).costs.startswith("r 256 would take ")
+
+
+def test_where_sources_dispute_fp16_both_are_shown() -> None:
+    gemma = reason("training.precision", model("gemma-2-9b-it"), T4)
+    assert (gemma.value, gemma.confidence) == ("fp16", "medium")
+    assert "vLLM refuses gemma2 in fp16" in gemma.others
+    assert "Unsloth trains it" in gemma.others
+    assert reason("training.precision", LLAMA_8B, T4).confidence == "high"
+    assert reason("training.precision", model("gemma-2-9b-it"), RTX_4090).confidence == "high"

@@ -75,7 +75,9 @@ def test_every_choice_with_a_published_comparison_shows_it() -> None:
 
 def test_the_start_that_this_base_allows_is_priced() -> None:
     assert reason_of("lora.init_lora_weights").costs.startswith("loftq would take ")
-    assert recommend(LLAMA_8B, RTX_5090, EXAMPLE).reasons["lora.init_lora_weights"].costs.startswith("pissa would take ")
+    assert (
+        recommend(LLAMA_8B, RTX_5090, EXAMPLE).reasons["lora.init_lora_weights"].costs.startswith("pissa would take ")
+    )
     assert "olora" in reason_of("lora.init_lora_weights", bits=8).costs
 
 
