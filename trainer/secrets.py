@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a disk without room answers."""
+MOST_HELD: Final = 2**20
+"""Characters of the log that are kept while they cannot be written."""
 HIDDEN: Final = "****"
 TOKEN: Final = re.compile(
     # Hugging Face, OpenAI and Anthropic, GitHub, Weights & Biases and AWS as their documentation shows them.
@@ -32,15 +37,36 @@ def mask_all(value: Any) -> Any:
 
 
 class MaskedStream:
-    """A text stream that masks what is written to it; everything else is the stream's own."""
+    """A text stream that masks what is written to it; everything else is the stream's own.
+
+    It is a run's log, on the run's own disk: where that is full, whoever prints must not fail for it. What could not be
+    written is kept, the latest of it, and comes with the next line that can be.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._held = ""
 
     def write(self, text: str) -> int:
         """Write, masked."""
-        self._stream.write(mask(text))
+        shown = self._held + mask(text)
+        try:
+            self._stream.write(shown)
+        except OSError as problem:
+            if problem.errno not in FULL:
+                raise
+            self._held = shown[-MOST_HELD:]
+        else:
+            self._held = ""
         return len(text)
+
+    def flush(self) -> None:
+        """Flush, as far as there is room."""
+        try:
+            self._stream.flush()
+        except OSError as problem:
+            if problem.errno not in FULL:
+                raise
 
     def writelines(self, lines: list[str]) -> None:
         """Write each, masked."""

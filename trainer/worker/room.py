@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -13,12 +12,12 @@ from typing import Any, Final
 from trainer import runfolder
 from trainer.events import Kind
 from trainer.runfolder import FULL_DISK, SPARE_BYTES, RunFolder
+from trainer.secrets import FULL
 
 LOOK_SECONDS: Final = 0.5
 RESERVE: Final = ".reserve"
 RESERVE_BYTES: Final = 2**20
 """Held while there is room, given up to tell that there is none."""
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:

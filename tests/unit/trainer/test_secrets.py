@@ -1,7 +1,9 @@
 """What never reaches a log, an event or a card."""
 
+import errno
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,40 @@ def test_a_torn_last_line_is_ended_once(tmp_path: Path) -> None:
     lines = folder.events.read_bytes().split(b"\n")
     assert len(lines) == 3
     assert json.loads(lines[1])["message"] == "next"
+
+
+class _Disk(io.StringIO):
+    """A log on a disk that is full for a while."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_whoever_prints_on_a_full_disk_goes_on_and_its_lines_come_when_there_is_room() -> None:
+    disk = _Disk()
+    log = MaskedStream(disk)
+    assert log.write("step 1\n") == 7
+    log.write("hf_abcdefghijklmnopqrstuvwx\n")
+    disk.full = False
+    log.write("step 3\n")
+    log.write("step 4\n")
+    assert disk.getvalue() == "step 1\nhf_****\nstep 3\nstep 4\n"
+
+
+def test_a_device_that_is_always_full_ends_no_program() -> None:
+    with Path("/dev/full").open("w", buffering=1) as file:
+        log = MaskedStream(file)
+        print("a line", file=log, flush=True)
+        with suppress(OSError):
+            file.close()
+
+
+def test_any_other_trouble_of_the_log_is_told() -> None:
+    closed = io.StringIO()
+    closed.close()
+    with pytest.raises(ValueError, match="closed"):
+        MaskedStream(closed).write("x")
