@@ -19,9 +19,9 @@ FP16_OVERFLOWS = frozenset({"gemma3", "gemma3_text", "gemma3n_text"})
 """Model types whose activations leave fp16's range (huggingface/transformers issue 36822: NaN on cards without bf16;
 unslothai/unsloth pull 4014: they reach 800 000, fp16 ends at 65 504)."""
 
-FP16_DISPUTED = frozenset({"gemma2", "glm4"})
+FP16_DISPUTED = frozenset({"gemma2"})
 """Model types that vLLM refuses in fp16 for numerical instability (`_FLOAT16_NOT_SUPPORTED_MODELS`, vllm/config), and
-that Unsloth trains in it (its Gemma 2 notebooks run on a T4; its `FORCE_FLOAT32` names Gemma 3 and not these)."""
+that Unsloth trains in it (its Gemma 2 notebooks run on a T4; its `FORCE_FLOAT32` names Gemma 3 and not this)."""
 
 
 def capability(device: Device) -> str:
@@ -59,8 +59,8 @@ def precision(context: Context) -> Mapping[str, Reason]:
     disputed = value == "fp16" and model.model_type in FP16_DISPUTED
     if disputed:
         others = (
-            f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it on a T4 in fp16. If the "
-            "loss becomes NaN, set training.precision to fp32."
+            f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it so on a T4. If the loss "
+            "becomes NaN, set training.precision to fp32."
         )
     reason = Reason(
         value,
