@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from presets.errors import InputError, NoError
-from trainer.children import ask
+from presets.errors import InputError, NoError, WizardError
+from trainer.children import ChildAnswer, ask
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
 
 if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec
+
+
+COPIED = {".json", ".jinja", ".model", ".py", ".txt"}
+"""Ends of the files beside the weights that a merged model needs too."""
 
 
 def merge_run(run: Path, into: Path) -> dict[str, Any]:
@@ -39,9 +46,7 @@ def merge_run(run: Path, into: Path) -> dict[str, Any]:
         answer = ask("trainer.worker.merge", str(run), str(written), device=read_device(folder))
         document = answer.document or {}
         if answer.code != 0:
-            reason = document.get("reason") or (answer.errors.splitlines() or ["it was killed"])[-1][:300]
-            kind = InputError if answer.code == InputError.exit_code else NoError
-            raise kind(str(reason), remedy=str(document.get("remedy") or "Is there memory enough for one model?"))
+            raise _failure(answer)
         if into.exists():
             into.rmdir()
         written.rename(into)
@@ -50,6 +55,29 @@ def merge_run(run: Path, into: Path) -> dict[str, Any]:
     finally:
         shutil.rmtree(written, ignore_errors=True)
     return {**document, "path": str(into)}
+
+
+def _failure(answer: ChildAnswer) -> WizardError:
+    """Why it failed, as the child says, or as its end tells."""
+    document = answer.document or {}
+    if reason := document.get("reason"):
+        kind = InputError if answer.code == InputError.exit_code else NoError
+        return kind(str(reason), remedy=str(document.get("remedy") or ""))
+    if answer.code < 0:
+        name = signal.Signals(-answer.code).name
+        remedy = (
+            "SIGKILL is what the kernel sends when memory is used up: close something, or merge on a larger machine."
+        )
+        return NoError(
+            f"The merge was ended by {name}; nothing is left of it.", remedy=remedy if name == "SIGKILL" else ""
+        )
+    last = (answer.errors.splitlines() or [f"exit code {answer.code}"])[-1][:300]
+    if os.strerror(errno.ENOSPC) in last:
+        return NoError(
+            "The disk filled up while the merged model was written; nothing is left of it.",
+            remedy="Free some room, or name a folder on another disk.",
+        )
+    return NoError(last, remedy="Is there memory enough for one model?")
 
 
 def _check(folder: RunFolder, into: Path) -> None:
@@ -68,7 +96,7 @@ def _check(folder: RunFolder, into: Path) -> None:
         raise InputError(f"{into} is there already.", remedy="Name a new folder.")
     spec = read_model(config.model, revision=config.revision)
     _require_memory(spec)
-    needed = 2 * spec.total_parameters
+    needed = 2 * spec.total_parameters + _beside_weights(spec, folder)
     place = next(parent for parent in into.absolute().parents if parent.exists())
     free = shutil.disk_usage(place).free
     if free < needed:
@@ -76,6 +104,13 @@ def _check(folder: RunFolder, into: Path) -> None:
             f"The disk of {place} has {gib(free)} free and the merged model needs {gib(needed)}.",
             remedy="Free some room, or name a folder on another disk.",
         )
+
+
+def _beside_weights(spec: ModelSpec, folder: RunFolder) -> int:
+    """Bytes of what is copied: configuration, tokenizer, licence."""
+    places = [place for place in (spec.path, folder.adapter) if place]
+    files = [file for place in places for file in place.iterdir() if file.is_file() and file.suffix in COPIED]
+    return sum({file.name: file.stat().st_size for file in files}.values())
 
 
 def _require_memory(spec: ModelSpec) -> None:
