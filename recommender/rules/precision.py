@@ -59,8 +59,8 @@ def precision(context: Context) -> Mapping[str, Reason]:
     disputed = value == "fp16" and model.model_type in FP16_DISPUTED
     if disputed:
         others = (
-            f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it so on a T4. If the loss "
-            "becomes NaN, set training.precision to fp32."
+            f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it so on a T4. If the "
+            "loss becomes NaN, set training.precision to fp32."
         )
     reason = Reason(
         value,
