@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.config.io import dump_config
+from trainer.elsewhere import only_over_its_base
 from trainer.secrets import mask
 
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ def _use(job: Job, base: str) -> str:
     trust = ", trust_remote_code=True" if job.own_code else ""
     if job.config.method == "full":
         return f"```python\nfrom transformers import pipeline\n\npipe = pipeline('text-generation', 'PATH'{trust})\n```"
+    if why := only_over_its_base(job.config.model_dump()):
+        return (
+            f"Only over the base as it was trained: {why}. Merged (`lora-wizard merge`), it is one like any other."
+        )
     return (
         "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f"base = AutoModelForCausalLM.from_pretrained('{base}'{trust})\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,17 +55,25 @@ def merge(
         f"the logits are off by {found['off']:.2%} of what the adapter changes, the most likely token agrees at "
         f"{found['agreement']:.1%} of {found['positions']} positions"
     )
-    for line in what_next(Path(found["path"])):
+    for line in what_next(Path(found["path"]), own_code=bool(found.get("own_code"))):
         progress_note(line)
     return 0
 
 
-def what_next(model: Path) -> list[str]:
-    """What can be done with a merged model, with the exact commands."""
+def what_next(model: Path, *, own_code: bool = False) -> list[str]:
+    """What can be done with a merged model, with the exact commands.
+
+    Args:
+        model: Its folder.
+        own_code: Whether it brings Python code of its own, which whoever loads it executes.
+    """
+    path, file = quote(str(model)), quote(f"{model.name}.gguf")
+    trust = " --trust-remote-code" if own_code else ""
     return [
-        f"serve it: vllm serve {model}",
-        f"for llama.cpp: python convert_hf_to_gguf.py {model} --outtype bf16 --outfile {model.name}.gguf",
-        f"push it: hf upload YOUR-NAME/{model.name} {model}",
+        f"serve it: vllm serve {path}{trust}",
+        f"for llama.cpp: python convert_hf_to_gguf.py {path} --outtype bf16 --outfile {file}",
+        f"     and then: llama-server -m {file}",
+        f"push it: hf upload YOUR-NAME/{quote(model.name)} {path}",
     ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.units import count, duration, gib
+from trainer.elsewhere import only_over_its_base
 from tui.clean import clean, clean_lines
 from tui.event_lines import number, whole, word
+from tui.run.elsewhere import adapter_path, own_code, serving
 from tui.run.now import MARKS, beside, elapsed, field, measured_bytes
 from tui.widgets.rows import Row, row
 from tui.widgets.ticks import short
@@ -16,8 +17,6 @@ from tui.widgets.ticks import short
 if TYPE_CHECKING:
     from trainer.reader import EvalPoint, Snapshot
 
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 512)
-"""Ranks that vLLM takes as --max-lora-rank; an adapter of a smaller one is served too."""
 LOG_LINES = 12
 """How many of the log's last lines stand under a failure."""
 
@@ -54,20 +53,12 @@ def ending_rows(snapshot: Snapshot, *, keys: bool = False) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def adapter_path(snapshot: Snapshot) -> Path | None:
-    """Where the result lies; None while there is none."""
-    named = snapshot.end.get("adapter")
-    if isinstance(named, str) and named:
-        return snapshot.path / named
-    return snapshot.adapter if (snapshot.adapter / "adapter_config.json").is_file() else None
-
-
 def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
     """Python that loads the result; empty while there is none."""
     adapter = adapter_path(snapshot)
     if adapter is None:
         return ()
-    trust = ", trust_remote_code=True" if _own_code(snapshot) else ""
+    trust = ", trust_remote_code=True" if own_code(snapshot) else ""
     if snapshot.config.get("method") == "full":
         return (
             "from transformers import AutoModelForCausalLM",
@@ -75,6 +66,13 @@ def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
             f'model = AutoModelForCausalLM.from_pretrained(tuned, dtype="auto"{trust})',
         )
     base = clean(str(snapshot.config.get("model") or snapshot.start.get("model") or "the base model"))
+    if why := only_over_its_base(snapshot.config):
+        return (
+            f"# {why}:",
+            f"# lora-wizard merge {clean(snapshot.run_id)} -o DIR",
+            "from transformers import AutoModelForCausalLM",
+            f'model = AutoModelForCausalLM.from_pretrained("DIR", dtype="auto"{trust})',
+        )
     return (
         "from peft import PeftModel",
         "from transformers import AutoModelForCausalLM",
@@ -84,11 +82,6 @@ def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
         f'model = AutoModelForCausalLM.from_pretrained(base, dtype="auto"{trust})',
         "model = PeftModel.from_pretrained(model, adapter)",
     )
-
-
-def _own_code(snapshot: Snapshot) -> bool:
-    """Whether the base brought Python code of its own, which whoever loads it executes too."""
-    return bool(snapshot.start.get("own_code"))
 
 
 def _headline(snapshot: Snapshot) -> Sequence[Row]:
@@ -223,31 +216,6 @@ def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
     if snapshot.status == "finished" and (change := _advice(snapshot)):
         rows.append(row("  ", (change, "plain"), indent=2))
     return rows
-
-
-def serving(snapshot: Snapshot) -> Sequence[tuple[str, str]]:
-    """What to do with the result elsewhere: each command with what it does; none while there is no result."""
-    result = adapter_path(snapshot)
-    if result is None:
-        return ()
-    name, path = clean(snapshot.run_id), clean(str(result))
-    push = (f"hf upload YOUR-NAME/{name} {path}", "pushes it to the hub")
-    if snapshot.config.get("method") == "full":
-        return (f"vllm serve {path}", "serves it"), push
-    base, rank = clean(str(snapshot.config.get("model") or "BASE")), _rank(snapshot)
-    return (
-        (f"vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned={path}", "serves it"),
-        (f"python convert_lora_to_gguf.py {path}", "makes it llama.cpp's"),
-        push,
-    )
-
-
-def _rank(snapshot: Snapshot) -> int:
-    """The adapter's rank as vLLM takes it: one of those that it has room for."""
-    lora = snapshot.config.get("lora")
-    rank = lora.get("r") if isinstance(lora, dict) else None
-    wanted = rank if isinstance(rank, int) else 16
-    return next((size for size in VLLM_RANKS if size >= wanted), VLLM_RANKS[-1])
 
 
 def _command(command: str, does: str) -> Row:

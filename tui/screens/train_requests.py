@@ -15,7 +15,8 @@ from trainer.events import Command
 from trainer.state import whole
 from tui.clean import clean, clean_lines
 from tui.event_lines import COMMAND_WORDS, event_line
-from tui.run.ending import adapter_path, has_ended, loading_lines
+from tui.run.elsewhere import adapter_path
+from tui.run.ending import has_ended, loading_lines
 from tui.screens.stop import StopScreen
 
 if TYPE_CHECKING:
