@@ -98,9 +98,7 @@ def _use(job: Job, base: str) -> str:
     if job.config.method == "full":
         return f"```python\nfrom transformers import pipeline\n\npipe = pipeline('text-generation', 'PATH'{trust})\n```"
     if why := only_over_its_base(job.config.model_dump()):
-        return (
-            f"Only over the base as it was trained: {why}. Merged (`lora-wizard merge`), it is one like any other."
-        )
+        return f"Only over the base as it was trained: {why}. Merged (`lora-wizard merge`), it is one like any other."
     return (
         "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f"base = AutoModelForCausalLM.from_pretrained('{base}'{trust})\n"
