@@ -21,6 +21,7 @@ from recommender.model.spec import ModelSpec
 from recommender.units import count, gib
 
 BATCH, LENGTH, RANK = "training.per_device_train_batch_size", "data.max_length", "lora.r"
+NONE = "none surely fits"
 MOST_ROWS, MOST_RANK = 4096, 4096
 SHORTEST = 8
 LEAST_WEIGHT = 0.4
@@ -88,12 +89,15 @@ def told(limits: Limits) -> tuple[tuple[str, str], ...]:
     batch = limits.largest_batch
     card, size = limits.smallest_card, limits.smallest_card_bytes
     model, parameters = limits.biggest_model, limits.biggest_model_parameters
+    # One row fits and no rank does: there is no adapter.
+    no_rank = NONE if batch is None else "no adapter"
+    rank = no_rank if limits.largest_rank is None else str(limits.largest_rank)
     return (
-        ("largest batch", "none" if batch is None else f"{batch} or more" if batch == MOST_ROWS else str(batch)),
-        ("longest length", "none" if limits.longest_length is None else count(limits.longest_length)),
-        ("largest r", "none" if limits.largest_rank is None else str(limits.largest_rank)),
-        ("biggest model", "none" if model is None or parameters is None else f"{model} ({count(parameters)})"),
-        ("smallest card", "none" if card is None or size is None else f"{card} ({gib(size)})"),
+        ("largest batch", NONE if batch is None else f"{batch} or more" if batch == MOST_ROWS else str(batch)),
+        ("longest length", NONE if limits.longest_length is None else count(limits.longest_length)),
+        ("largest r", rank),
+        ("biggest model", NONE if model is None or parameters is None else f"{model} ({count(parameters)})"),
+        ("smallest card", NONE if card is None or size is None else f"{card} ({gib(size)})"),
     )
 
 

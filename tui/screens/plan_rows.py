@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from recommender.units import count, percent, small
+from recommender.units import count, counted, percent, small
 from tui.clean import clean
 
 if TYPE_CHECKING:
@@ -87,18 +88,24 @@ def _warmup(plan: Plan) -> str:
     steps, warmup = steps_of(plan), plan.config.training.warmup_steps
     if steps is None:
         return ""
-    return f"warmup {count(round(steps * warmup) if warmup < 1 else round(warmup))} steps"
+    # As `TrainingArguments.get_warmup_steps` counts them (Transformers 5.23).
+    return f"warmup {counted(ceil(steps * warmup) if warmup < 1 else int(warmup), 'step')}"
 
 
 def steps_of(plan: Plan) -> int | None:
     """Optimizer steps of the run; None where rows are unknown."""
-    if plan.config.training.max_steps is not None:
-        return plan.config.training.max_steps
-    return plan.estimate.time.steps if plan.estimate.time else None
+    from recommender.parallel import on_one_card
+    from recommender.steps import plan_steps
+
+    planned = plan_steps(on_one_card(plan.config, plan.device.count), plan.data)
+    return plan.config.training.max_steps if planned is None else planned.total
 
 
 def _batch(plan: Plan) -> str:
-    return f"= {plan.config.training.effective_batch_size * plan.device.count} rows a step"
+    from recommender.steps import packs
+
+    unit = "sequences" if packs(plan.config) else "rows"
+    return f"= {plan.config.training.effective_batch_size * plan.device.count} {unit} a step"
 
 
 def _covers(plan: Plan) -> str:
@@ -120,7 +127,7 @@ def _reach(plan: Plan) -> str:
 
 def _steps(plan: Plan) -> str:
     steps = steps_of(plan)
-    return "" if steps is None else f"{count(steps)} steps"
+    return "" if steps is None else counted(steps, "step")
 
 
 def _precision(plan: Plan) -> str:
@@ -148,15 +155,19 @@ def _trained_on(plan: Plan) -> str:
 
 
 def _held_out(plan: Plan) -> str:
+    from recommender.steps import held_out_rows
+
     if plan.data is None or plan.config.data.eval is not None:
         return ""
-    return f"{count(round(plan.data.rows * plan.config.data.eval_fraction))} rows"
+    return counted(held_out_rows(plan.data.rows, plan.config.data.eval_fraction), "row")
 
 
 def _packing(plan: Plan) -> str:
     from recommender.steps import packs
 
-    return "off under sdpa" if plan.config.data.packing == "auto" and not packs(plan.config) else ""
+    if plan.config.data.packing != "auto":
+        return ""
+    return "on" if packs(plan.config) else f"off under {plan.config.training.attn_implementation}"
 
 
 SETTINGS: tuple[Setting, ...] = (

@@ -115,7 +115,7 @@ def why_rows(plan: Plan, key: str, description: str) -> list[Row]:
     head = row(
         (f"{name} ", "label"),
         (value, "bright"),
-        ("   confidence ", "quiet"),
+        ("  confidence ", "quiet"),
         (reason.confidence, SURE[reason.confidence]),
     )
     rows = [head, row(), row(clean(reason.why))]

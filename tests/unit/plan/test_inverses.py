@@ -84,4 +84,6 @@ def test_limits_are_told_in_words() -> None:
     words = dict(told(find_limits(CONFIG, LLAMA_8B, RTX_4090)))
     assert words["smallest card"].endswith("GiB)")
     nothing = dict(told(find_limits(qlora(data__max_length=10_000_000), LLAMA_8B, LAPTOP)))
-    assert nothing["largest batch"] == nothing["smallest card"] == "none"
+    assert nothing["largest batch"] == nothing["smallest card"] == nothing["largest r"] == "none surely fits"
+    full = dict(told(find_limits(qlora(method="full", quantization__bits=None), SMOLLM, RTX_4090)))
+    assert full["largest r"] == "no adapter"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from recommender.plan import Plan
 from recommender.recommend import recommend
-from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, model
+from recommender.steps import plan_steps
+from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
 from tui.screens.plan_rows import Setting, shown_settings
 from tui.screens.plan_text import nothing_helps, why_rows
 
@@ -45,3 +47,33 @@ def test_a_base_in_fp32_is_not_called_16_bit() -> None:
 def test_the_rate_says_how_sure_it_is() -> None:
     assert _note(RTX_3090, "llama-3.1-8b-instruct", "learning_rate") == "medium: T tries"
     assert _note(RTX_3090, "mistral-7b-instruct-v0.3", "learning_rate") == "low: T tries"
+
+
+def _note_of(plan: Plan, label: str) -> str:
+    return next(one for one in shown_settings(plan, advanced=True) if one.label == label).note(plan)
+
+
+def test_notes_count_as_the_run_does() -> None:
+    few = recommend(LLAMA_8B, RTX_3090, rows(30, 3000))
+    planned = plan_steps(few.config, few.data)
+    assert planned is not None
+    assert (planned.warmup, planned.total) == (2, 21)
+    assert _note_of(few, "lr_scheduler / warmup") == "warmup 2 steps"
+    assert _note_of(few, "epochs") == "21 steps"
+    one = recommend(LLAMA_8B, RTX_3090, EXAMPLE, overrides={"max_steps": 10})
+    assert _note_of(one, "lr_scheduler / warmup") == "warmup 1 step"
+    tiny = recommend(LLAMA_8B, RTX_3090, rows(3, 50))
+    assert _note_of(tiny, "eval_fraction") == "1 row"
+
+
+def test_steps_are_known_also_where_the_speed_is_not() -> None:
+    unknown = recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE)
+    assert unknown.estimate.time is None
+    assert _note_of(unknown, "epochs") == "3 063 steps"
+
+
+def test_packing_is_off_under_the_attention_that_runs() -> None:
+    assert _note(T4, "gemma-2-9b-it", "packing") == "off under eager"
+    assert _note(T4, "smollm2-135m-instruct", "packing") == "off under sdpa"
+    packed = recommend(LLAMA_8B, RTX_3090, EXAMPLE, overrides={"packing": True})
+    assert _note_of(packed, "batch × accumulation").endswith(" sequences a step")
