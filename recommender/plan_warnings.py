@@ -10,7 +10,7 @@ from recommender.machine.facts import Device
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Remedy
-from recommender.rules.length import KEEP, MULTIPLE, lost_share
+from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
 from recommender.units import count, counted, gib, percent, small
 
 FEW_ROWS = 100
@@ -61,8 +61,8 @@ def _warnings(
     if config.data.max_length > model.max_position_embeddings and config.rope_scaling is None:
         yield (
             f"max_length {count(config.data.max_length)} is beyond the model's own context of "
-            f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it, or leave "
-            "rope_scaling to the plan."
+            f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it"
+            + (", or leave rope_scaling to the plan." if config.data.max_length <= reach(model) else ".")
         )
     yield from _about_training(config, device)
     if device.count > 1:

@@ -94,7 +94,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     if plan.remedies and plan.estimate.fits != "yes":
         from recommender.units import gib
 
-        console.print("what would help:")
+        helps = any(remedy.fits != "no" for remedy in plan.remedies)
+        console.print("what would help:" if helps else "what would save memory, none of it enough alone:")
         for remedy in plan.remedies:
             console.print(
                 f"  {escape(remedy.label)}  saves {gib(remedy.saves_bytes)}  {escape(remedy.costs)}", soft_wrap=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.plan.facts import (
     RTX_5090,
     SMOLLM,
     T4,
+    TINY_CARD,
     UNKNOWN_24,
     rows,
 )
@@ -160,3 +162,29 @@ def test_a_mig_slice_is_said_to_be_one() -> None:
     slice_ = replace(LAPTOP, name="A100 1g.10gb", mig=True)
     assert any("slice of a GPU (MIG)" in warning for warning in recommend(SMOLLM, slice_, EXAMPLE).warnings)
     assert not any("MIG" in warning for warning in recommend(SMOLLM, LAPTOP, EXAMPLE).warnings)
+
+
+def test_a_length_that_no_stretching_reaches_is_not_left_to_the_plan() -> None:
+    beyond = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"max_length": 400_000})
+    (said,) = (warning for warning in beyond.warnings if "learnt nothing" in warning)
+    assert said.endswith("shorten it.")
+    reached = recommend(SMOLLM, RTX_4090, rows(4000, 20_000), overrides={"max_length": 16_384, "rope_scaling": None})
+    (said,) = (warning for warning in reached.warnings if "learnt nothing" in warning)
+    assert said.endswith("or leave rope_scaling to the plan.")
+
+
+def test_remedies_that_do_not_suffice_are_not_called_help() -> None:
+    from rich.console import Console
+
+    from tui.commands.show_plan import show_plan
+
+    def shown(device: Device, **overrides: Any) -> str:
+        console = Console(width=200, file=StringIO())
+        show_plan(recommend(LLAMA_8B, device, EXAMPLE, overrides=overrides), console)
+        assert isinstance(console.file, StringIO)
+        return console.file.getvalue()
+
+    nowhere = shown(TINY_CARD)
+    assert "none of it enough alone" in nowhere
+    assert "what would help" not in nowhere
+    assert "what would help" in shown(RTX_3090, per_device_train_batch_size=64, max_length=1024)
