@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from presets.errors import InputError
 from trainer.checkpoints import sync_folder
 from trainer.runfolder import RunFolder
 
@@ -25,3 +26,23 @@ def mend_adapter(folder: RunFolder) -> None:
     before = folder.path / ".adapter.before"
     if before.is_dir() and not folder.adapter.exists():
         before.rename(folder.adapter)
+
+
+def has_weights(adapter: Path) -> bool:
+    """Whether there is something to load."""
+    return any(adapter.glob("*.safetensors"))
+
+
+def require_adapter(folder: RunFolder) -> None:
+    """See that a run has left weights that can be read.
+
+    Raises:
+        InputError: There is no adapter yet, or its folder holds no safetensors; nothing else is ever loaded.
+    """
+    if not folder.adapter.is_dir():
+        raise InputError(f"{folder.id} has no adapter yet.", remedy="It is written when the run ends or is stopped.")
+    if not has_weights(folder.adapter):
+        raise InputError(
+            f"{folder.adapter} holds no safetensors weights.",
+            remedy=f"`lora-wizard resume {folder.id}` writes it anew.",
+        )

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from presets.errors import InputError, NoError
+from trainer.adapter import require_adapter
 from trainer.environment import child_environment, module_command
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
@@ -30,8 +31,7 @@ class Chat:
         self.folder = RunFolder(run)
 
     def __enter__(self) -> Self:
-        if not self.folder.adapter.is_dir():
-            raise InputError(f"{self.folder.id} has no adapter yet.", remedy="It is written when the run ends.")
+        require_adapter(self.folder)
         self._errors = tempfile.TemporaryFile()
         self._child = subprocess.Popen(
             module_command("trainer.worker.chat", str(self.folder.path)),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from presets.errors import InputError, NoError
+from trainer.adapter import has_weights
 from trainer.environment import child_environment, module_command
 from trainer.lock import busy, holder, lock_path
 from trainer.recovery import HARMLESS
@@ -98,7 +99,7 @@ def resume_run(path: Path, *, allow_busy: bool = False, changes: Mapping[str, An
     state = read_state(folder)
     if is_alive(state):
         raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")
-    if state.status == "finished":
+    if state.status == "finished" and has_weights(folder.adapter):
         raise InputError(f"{folder.id} has finished.", remedy=f"Its adapter is in {folder.adapter}.")
     device = read_device(folder)
     if not allow_busy and (other := holder(lock_path(device))):

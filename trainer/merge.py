@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, NoError, WizardError
+from trainer.adapter import require_adapter
 from trainer.children import ChildAnswer, ask
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
@@ -85,8 +86,7 @@ def _check(folder: RunFolder, into: Path) -> None:
     from recommender.model.reader import read_model
     from recommender.units import gib
 
-    if not folder.adapter.is_dir():
-        raise InputError(f"{folder.id} has no adapter yet.", remedy="It is written when the run ends or is stopped.")
+    require_adapter(folder)
     config = load_config(folder.effective_config)
     if config.method == "full":
         raise InputError(

@@ -20,10 +20,22 @@ CREDENTIALS: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]{1,20}://)[^
 BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/\-]{16,}=*")
 
 
+IN_QUERY: Final = re.compile(
+    # What signs a download or opens a door as a part of the address: signed links of clouds and of the hub's storage.
+    r"(?i)([?&](?:[\w\-]*(?:token|key|secret|signature|password|credential)|sig)=)[^&\s'\"<>]+"
+)
+HOOK: Final = re.compile(
+    # Whoever has one of these addresses can write in its owner's name: Slack, Discord, Telegram.
+    r"(?i)(hooks\.slack\.com/(?:services|workflows)/|discord(?:app)?\.com/api/webhooks/|api\.telegram\.org/bot)[^\s'\"?]+"
+)
+
+
 def mask(text: str) -> str:
-    """The text with tokens shortened to their kind and URLs without user and password."""
+    """The text with tokens shortened to their kind, and addresses without what opens them."""
     text = TOKEN.sub(lambda found: (found.group(1) or found.group(2)) + HIDDEN, text)
     text = BEARER.sub(lambda found: found.group(1) + HIDDEN, text)
+    text = IN_QUERY.sub(lambda found: found.group(1) + HIDDEN, text)
+    text = HOOK.sub(lambda found: found.group(1) + HIDDEN, text)
     return CREDENTIALS.sub(lambda found: f"{found.group('scheme')}{HIDDEN}@", text)
 
 

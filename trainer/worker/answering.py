@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import torch
 
-from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.model.reader import read_model
+from trainer.adapter import require_adapter
 from trainer.own_code import agreed_code
 from trainer.runfolder import RunFolder
 from trainer.worker.build import load_model
@@ -39,10 +39,7 @@ class Answerer:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if not folder.adapter.is_dir():
-            raise InputError(
-                f"{folder.id} has no adapter yet.", remedy="It is written when the run ends or is stopped."
-            )
+        require_adapter(folder)
         config = load_config(folder.effective_config)
         spec = read_model(config.model, revision=config.revision)
         cuda = torch.cuda.is_available()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from recommender.config.io import dump_config
 from trainer.elsewhere import only_over_its_base
-from trainer.secrets import mask
+from trainer.secrets import HIDDEN, mask
 
 if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
     from trainer.worker.job import Job
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
@@ -30,6 +31,7 @@ def model_card(job: Job) -> str:
     front = [f"base_model: {json.dumps(base, ensure_ascii=False)}"] if job.spec.hub_id else []
     front += [f"library_name: {library}", "pipeline_tag: text-generation", "tags:", "- lora-wizard", "- sft"]
     front += ["- lora"] if library == "peft" else []
+    configured = mask(dump_config(_shown(job.config))).rstrip()
     parts = [
         "---\n" + "\n".join(front) + "\n---",
         f"# {plain(job.folder.id)}",
@@ -38,9 +40,16 @@ def model_card(job: Job) -> str:
         "## Data\n\n" + _table(_data(job)),
         "## Use\n\n" + _use(job, base),
         *_own_code(job),
-        "## How\n\n" + _table(_versions(job)) + "\n\n```yaml\n" + mask(dump_config(job.config)).rstrip() + "\n```",
+        "## How\n\n" + _table(_versions(job)) + "\n\n```yaml\n" + configured + "\n```",
     ]
     return mask("\n\n".join(parts)) + "\n"
+
+
+def _shown(config: FinetuneConfig) -> FinetuneConfig:
+    """The configuration as strangers may read it: the card goes to the hub, the person's own command does not."""
+    if config.run.on_end is None:
+        return config
+    return config.model_copy(update={"run": config.run.model_copy(update={"on_end": HIDDEN})})
 
 
 def plain(text: str) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
 from trainer.checkpoints import complete_checkpoints, damage
 from trainer.control import request
 from trainer.launch import launch, resume_run
+from trainer.merge import merge_run
 from trainer.reader import Snapshot
 from trainer.runfolder import RunFolder
 
@@ -188,7 +190,8 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(make_config: MakeConfig,
     with ballast.open("wb") as stream:
         try:
             while True:
-                stream.write(bytes(65536))
+                # A page at a time: not a line of the log has room after it.
+                stream.write(bytes(4096))
                 stream.flush()
         except OSError:
             pass
@@ -201,3 +204,20 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(make_config: MakeConfig,
     assert shot.status == "finished", (shot.state.reason, shot.log)
     assert [point.step for point in shot.steps] == list(range(1, 13))
     assert not damage(complete_checkpoints(RunFolder(run))[-1])
+
+
+def test_an_adapter_that_was_lost_after_the_end_is_written_anew(make_config: MakeConfig, tmp_path: Path) -> None:
+    run = start(make_config(run__save_steps=3), tmp_path / "runs")
+    first = wait_for(run, lambda shot: ended(shot) and not shot.alive)
+    assert first.status == "finished"
+    with pytest.raises(InputError, match="has finished"):
+        resume_run(run)
+    kept = (run / "adapter" / "adapter_model.safetensors").read_bytes()
+    (run / "adapter" / "adapter_model.safetensors").unlink()
+    with pytest.raises(InputError, match="no safetensors"):
+        merge_run(run, tmp_path / "merged")
+    resume_run(run)
+    again = wait_for(run, lambda shot: ended(shot) and (run / "adapter" / "adapter_model.safetensors").is_file())
+    assert again.status == "finished"
+    assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == kept
+    assert [point.step for point in again.steps] == [point.step for point in first.steps]

@@ -74,3 +74,12 @@ def test_secrets_are_masked(job: Any) -> None:
 def test_plain_keeps_ordinary_text() -> None:
     assert plain("Qwen/Qwen2.5-7B (ä)") == "Qwen/Qwen2.5-7B (ä)"
     assert "\n" not in plain(HOSTILE)
+
+
+def test_the_persons_own_command_is_no_part_of_it(job: Any) -> None:
+    job.config = job.config.model_copy(
+        update={"run": job.config.run.model_copy(update={"on_end": "ssh me@home.example stop-pod 123"})}
+    )
+    card = model_card(job)
+    assert "home.example" not in card
+    assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["run"]["on_end"] == "****"

@@ -17,6 +17,11 @@ TOKEN = "hf_" + "aBcDeFgHiJ" * 3
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        ("https://cdn.example/a?X-Amz-Signature=0af3&part=2", "https://cdn.example/a?X-Amz-Signature=****&part=2"),
+        ("GET https://x.example/y?access_token=abc123 failed", "GET https://x.example/y?access_token=**** failed"),
+        ("curl https://hooks.slack.com/services/T0/B0/xyz -d hi", "curl https://hooks.slack.com/services/**** -d hi"),
+        ("https://api.telegram.org/bot12:AbC/sendMessage?text=a", "https://api.telegram.org/bot****?text=a"),
+        ("https://x.example/?tokens=12&page=2", "https://x.example/?tokens=12&page=2"),
         (f"token {TOKEN} was refused", "token hf_**** was refused"),
         ("https://me:secret@hub.example/x", "https://****@hub.example/x"),
         ("https://" + TOKEN + "@hub.example/x", "https://****@hub.example/x"),
