@@ -8,7 +8,10 @@ from typing import Any
 from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import packing, strategy_for
 from recommender.data.profile import DataProfile
-from recommender.steps import packs
+from recommender.steps import packs, plan_steps
+
+MOST_PASSES = 15
+"""As often LIMA (Zhou et al. 2023) went through its 1 000 rows; the best was what it had after 5 to 10 times."""
 
 
 def splits(profile: DataProfile, config: FinetuneConfig) -> bool:
@@ -19,6 +22,28 @@ def splits(profile: DataProfile, config: FinetuneConfig) -> bool:
 def limit_of(profile: DataProfile, config: FinetuneConfig) -> int:
     """Tokens behind which a row is cut off; rows that are packed in parts are not cut at all."""
     return sys.maxsize if splits(profile, config) else config.data.max_length
+
+
+def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ...]:
+    """What the person should know of a configuration's steps, where the rows are too few for them."""
+    steps = plan_steps(config, profile)
+    if steps is None:
+        return ()
+    batch = config.training.effective_batch_size
+    what = "sequences" if packs(config) else "rows"
+    passes = steps.total / steps.per_epoch
+    said = []
+    if steps.train_rows < batch:
+        said.append(
+            f"A step takes {batch} {what} and there are {steps.train_rows} to train on: an epoch is a single step. "
+            "Lower gradient_accumulation_steps for more of them."
+        )
+    if passes > MOST_PASSES:
+        said.append(
+            f"{steps.total} steps go through the rows {round(passes)} times: the model will learn them by heart. "
+            "Lower max_steps or num_train_epochs, or take more rows."
+        )
+    return tuple(said)
 
 
 def packing_document(profile: DataProfile, config: FinetuneConfig) -> dict[str, Any]:

@@ -89,8 +89,9 @@ def show_data(
         InputError: there is no such row.
     """
     from presets.errors import InputError
+    from recommender.config.schema import Training
     from recommender.data.document import histogram
-    from recommender.data.packed import limit_of, splits
+    from recommender.data.packed import limit_of, splits, step_warnings
     from recommender.units import count, counted, percent
 
     profile = dataset.profile
@@ -125,6 +126,9 @@ def show_data(
             else "✗ the end-of-turn token is not trained"
         )
     _show_problems(dataset, max_length, line, split=split)
+    # Of the schema's own values nobody has said that they are those of the run.
+    for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
+        line(f"! {warning}")
     line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
     sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
     for finding in sample.findings:

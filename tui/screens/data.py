@@ -124,7 +124,9 @@ class DataScreen(SampleView):
             stopped = bool(profile.stops_at(state.length))
             box.set_class(stopped, "-bad")
             plan = state.plan.config if state.plan else None
-            rows.show([*summary(profile, state.length, width, plan), *self.near_rows(state.dataset)])
+            told, near = summary(profile, state.length, width, plan), self.near_rows(state.dataset)
+            # What has just been asked for is seen without scrolling.
+            rows.show([*near, *told] if self.has_class("-narrow") else [*told, *near])
             self._show_sample(state.dataset, self._limit)
 
     def on_resize(self, event: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recommender.data.packed import splits
+from recommender.data.packed import splits, step_warnings
 from recommender.data.packing import packing
 from recommender.steps import packs
 from recommender.units import count, duration, gib, percent, rate
@@ -86,6 +86,8 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
     judged = _judgements(profile, max_length, split=split)
     stops = [line for line in judged if line.plain.startswith("✗")]
     others = [line for line in judged if not line.plain.startswith("✗")]
+    if plan is not None and profile.tokenizer != "assumed":
+        others += [row(("! ", "caution"), warning, indent=2) for warning in step_warnings(profile, plan)]
     return [*stops, *rows, *others, *_packing(profile, max_length, plan)]
 
 

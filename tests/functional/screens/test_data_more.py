@@ -193,6 +193,19 @@ async def test_near_duplicates_are_looked_for_on_demand(tokenised: Tokenised, tm
         await seen.sees("sample 22 of 40", "nearly the same as row 5")
 
 
+async def test_on_a_small_screen_what_the_second_pass_found_is_seen_at_once(
+    tokenised: Tokenised, tmp_path: Path
+) -> None:
+    rng = Random(3)
+    rows = [{"instruction": f"Ask {i}", "output": sentence(rng)} for i in range(40)]
+    rows[21] = {**rows[4], "output": rows[4]["output"] + " more"}
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    async with wizard(tokenised, start=Step.DATA, state=opened(path), size=NARROW) as seen:
+        await until_profiled(seen)
+        await seen.press("D")
+        await seen.sees("1 row is nearly the same as an earlier one: x goes through them", "40 rows")
+
+
 async def test_held_out_files_are_named_and_compared(tokenised: Tokenised, tmp_path: Path) -> None:
     rng = Random(5)
     rows = [{"instruction": f"Ask {i}", "output": sentence(rng)} for i in range(40)]

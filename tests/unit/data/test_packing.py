@@ -7,6 +7,8 @@ from statistics import mean
 
 import pytest
 
+from recommender.config.schema import FinetuneConfig, Training
+from recommender.data.packed import step_warnings
 from recommender.data.packing import best_fit_decreasing, packed_tokens, packing, padding_share
 from recommender.data.profile import DataProfile
 from tests.fixtures.child import run_python
@@ -76,3 +78,16 @@ def test_it_is_what_trl_makes_of_the_same_rows() -> None:
 def test_rows_alone_in_their_batch_need_no_padding() -> None:
     for lengths in ([7158, 31, 9, 12_345, 26_786] * 6, [37, 38, 37] * 10):
         assert padding_share(profile(lengths=lengths), 100_000, 1) == 0.0
+
+
+def test_fewer_rows_than_steps_make_sense_for_are_told() -> None:
+    def said(rows: int, **training: int) -> tuple[str, ...]:
+        values = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, **training}
+        config = FinetuneConfig(model="m", quantization={"bits": 4}, training=Training.model_validate(values))
+        return step_warnings(profile(lengths=[30] * rows), config)
+
+    assert said(400) == said(400, max_steps=700) == ()
+    (many,) = said(400, max_steps=1000)
+    assert many.startswith("1000 steps go through the rows 21 times: the model will learn them by heart.")
+    (few,) = said(8)
+    assert few.startswith("A step takes 8 rows and there are 7 to train on: an epoch is a single step.")
