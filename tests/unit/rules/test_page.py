@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from presets.recipes import load_recipes
-from recommender.config.edit import flatten
+from recommender.config.edit import flatten, value_of
+from recommender.config.keys import fields
 from recommender.config.schema import FinetuneConfig, Quantization
+from recommender.recommend import recommend
 from recommender.rules.registry import RULES
+from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.commands.root import command_names
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -65,3 +68,89 @@ def test_every_field_of_the_training_form_is_covered() -> None:
     covered = (DOCS / "guides.yaml").read_text(encoding="utf-8")
     assert len(fields) >= 15
     assert {field for field in fields if field not in covered} == set()
+
+
+SET: dict[str, object] = {
+    "revision": "main",
+    "method": "lora",
+    "quantization.bits": 8,
+    "quantization.quant_type": "fp4",
+    "quantization.double_quant": False,
+    "lora.r": 24,
+    "lora.lora_alpha": 48,
+    "lora.lora_dropout": 0.1,
+    "lora.target_modules": ["q_proj", "v_proj"],
+    "lora.bias": "all",
+    "lora.use_rslora": True,
+    "lora.use_dora": True,
+    "lora.init_lora_weights": "olora",
+    "lora.modules_to_save": ["lm_head"],
+    "lora.rank_pattern": {"down_proj": 32},
+    "lora.alpha_pattern": {"down_proj": 64},
+    "rope_scaling": {"rope_type": "yarn", "factor": 2.0},
+    "data.eval_fraction": 0.1,
+    "data.max_length": 2048,
+    "data.packing": True,
+    "data.train_on": "all",
+    "data.task": "domain",
+    "training.learning_rate": 1e-4,
+    "training.num_train_epochs": 3,
+    "training.max_steps": 60,
+    "training.per_device_train_batch_size": 2,
+    "training.gradient_accumulation_steps": 4,
+    "training.lr_scheduler_type": "linear",
+    "training.warmup_steps": 0.1,
+    "training.weight_decay": 0.01,
+    "training.optim": "sgd",
+    "training.loraplus_lr_ratio": 16,
+    "training.max_grad_norm": 1.0,
+    "training.precision": "fp16",
+    "training.tf32": False,
+    "training.gradient_checkpointing": True,
+    "training.activation_offloading": True,
+    "training.attn_implementation": "eager",
+    "training.seed": 3407,
+    "run.name": "mine",
+    "run.logging_steps": 10,
+    "run.eval_steps": 50,
+    "run.save_steps": 50,
+    "run.save_total_limit": 3,
+    "run.report_to": ["tensorboard"],
+    "run.on_end": "true",
+    "run.on_nonfinite": "rollback",
+    "run.early_stopping": 3,
+    "data.skip_bad_rows": True,
+}
+
+
+@pytest.mark.parametrize("key", SET)
+def test_every_key_can_be_set_and_says_so(key: str) -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={key: SET[key]})
+    given = value_of(plan.config, key)
+    assert (given.model_dump() if hasattr(given, "model_dump") else given) == SET[key]
+    assert key in plan.overrides
+    if key in plan.reasons and plan.recommended[key] != given:
+        assert plan.reasons[key].why.startswith(("You set this; recommended was ", "You set this, as is recommended."))
+
+
+def test_no_key_of_the_configuration_is_left_out_of_that() -> None:
+    files = {"model", "trust_remote_code", "data.train", "data.eval", "data.format", "data.template", "data.columns"}
+    parts = {"rope_scaling.rope_type", "rope_scaling.factor"}
+    assert set(fields()) - files - parts == set(SET)
+
+
+@pytest.mark.parametrize(
+    "advice",
+    [
+        "alpha at least the rank",
+        "more than 3 epochs",
+        "a larger rank for smaller models",
+        "a larger alpha learns more",
+        "pages its optimizer",
+        "warms up slowly",
+        "a lower rate is steadier",
+        "overfits when too large",
+    ],
+)
+def test_advice_that_a_second_reading_of_the_guides_found(advice: str) -> None:
+    assert advice in (DOCS / "rules.md").read_text(encoding="utf-8")
