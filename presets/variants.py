@@ -11,7 +11,7 @@ from presets.errors import InputError
 from presets.yaml_file import read_mapping
 
 FILE = Path(__file__).with_name("evidence") / "variants.yaml"
-KEYS = ("lora.use_dora", "lora.init_lora_weights", "lora.use_rslora")
+KEYS = ("lora.use_dora", "lora.init_lora_weights", "lora.use_rslora", "lora.lora_dropout")
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,7 @@ def dropout(context: Context) -> Mapping[str, Reason]:
             others="The QLoRA paper used 0.1 up to 13B and 0.05 above; the LoRA hyperparameter guide says 0.1 to 0.2; "
             "Raschka 0.05.",
             costs=_dropout_costs(context),
+            evidence=variants.measured_of("lora.lora_dropout"),
         )
     }
 

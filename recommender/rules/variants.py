@@ -34,7 +34,7 @@ def _scaling_variants(context: Context) -> Mapping[str, Reason]:
             f"rank {RS_FROM}; rank-stabilised scaling would need another.",
             "Thinking Machines, LoRA Without Regret (2025); Kalajdzievski 2023 (rsLoRA)",
             "medium",
-            evidence=_measured("lora.use_rslora"),
+            evidence=measured_of("lora.use_rslora"),
             others="Unsloth advises it for continued pre-training at high rank.",
             costs="none",
         ),
@@ -44,7 +44,7 @@ def _scaling_variants(context: Context) -> Mapping[str, Reason]:
             "are. Its paper gains most at ranks 4 and 8; where the rate was tuned for each, little is left.",
             "Liu et al. 2024 (DoRA); PEFT, lora/dora.py; Lee et al. 2026 (Learning Rate Matters)",
             "medium",
-            evidence=_measured("lora.use_dora"),
+            evidence=measured_of("lora.use_dora"),
             others="The DoRA paper finds it better than LoRA at every rank that it tried, its authors about 20 % "
             "slower.",
             costs=_switched(context, "lora.use_dora", False, True),
@@ -64,7 +64,7 @@ def _switched(context: Context, key: str, off: Any, on: Any) -> str:
     return f"On, it would take {more} more" + (f" and be {time}." if time else ".")
 
 
-def _measured(key: str) -> tuple[Evidence, ...]:
+def measured_of(key: str) -> tuple[Evidence, ...]:
     """What was published of a variant."""
     return tuple(Evidence(line.what, line.found, line.by) for line in load_variants()[key])
 
@@ -77,7 +77,7 @@ def _start_variants(context: Context) -> Mapping[str, Reason]:
             "measured so: other starts want other rates.",
             "Hu et al. 2021 (LoRA), section 4.1; Lee et al. 2026 (Learning Rate Matters)",
             "high",
-            evidence=_measured("lora.init_lora_weights"),
+            evidence=measured_of("lora.init_lora_weights"),
             others="PiSSA and LoftQ start from the weights' singular vectors and report gains in their papers; Unsloth "
             "offers LoftQ and warns of the memory that it takes at the start.",
             costs=_start_costs(context),

@@ -136,7 +136,7 @@ def test_four_bits_for_speed_are_not_said_to_save_memory() -> None:
 def test_the_reason_beside_a_persons_value_is_that_of_the_recommendation(key: str) -> None:
     recommended = plan()
     full = next(name for name in recommended.reasons if name.endswith(key))
-    theirs = plan(**{key: not recommended.reasons[full].value}).reasons[full]
+    theirs = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={key: not recommended.reasons[full].value}).reasons[full]
     word = str(recommended.reasons[full].value).lower()
     assert theirs.why.startswith(f"You set this; recommended was {word}, and why: ")
 
