@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
+from functools import lru_cache
 from itertools import pairwise
 
 from recommender.config.schema import Data
 from recommender.data.dataset import OpenFile
 from recommender.data.examples import Chat, Example, Pair, Text
 from recommender.data.profile import BadRow
+from recommender.data.readers.base import excerpt
 from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Measured, Tokeniser
 
@@ -32,6 +34,7 @@ class Finding(IntFlag):
     CONTROL = 128
     REPLACEMENT = 256
     LITERAL = 512
+    STRANGER = 1024
 
 
 SAID = {
@@ -44,10 +47,13 @@ SAID = {
     Finding.IMITATES: "the text of a special token stands in a turn",
     Finding.CONTROL: "it holds control characters",
     Finding.REPLACEMENT: "it holds replacement characters",
+    Finding.STRANGER: "a turn is of a speaker that is not known",
     Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
 """What the screen says of a row."""
 _NOTHING = Finding(0)
+_NAMED = 3
+"""Unknown speakers that are named."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LITERAL = frozenset({"nan", "none", "null", "<na>"})
 """What programs write for a cell that holds nothing."""
@@ -96,6 +102,7 @@ class Findings:
     doubled_start: int = 0
     straddles: int = 0
     disordered: int = 0
+    strangers: int = 0
     imitates: int = 0
     control: int = 0
     replacement: int = 0
@@ -103,6 +110,8 @@ class Findings:
     highest_id: int = 0
     nothing_trained: bool = False
     methods: set[str] = field(default_factory=set)
+    speakers: list[str] = field(default_factory=list)
+    """The first words for speakers that are not known."""
 
     def see(self, row: Measured, example: Example, *, duplicate: bool) -> Finding:
         """Count a usable row, and say what is odd about it."""
@@ -115,13 +124,15 @@ class Findings:
         if row.method and row.spans:
             self.methods.add(row.method)
         flags = _oddities(example)
-        disordered = isinstance(example, Chat) and roles_out_of_order(example)
-        if duplicate or not row.spans or row.ended < row.answers or row.doubled_start or disordered:
+        if isinstance(example, Chat) and (order := order_of(tuple([turn.role for turn in example.messages]))):
+            flags |= order
+            if order & Finding.STRANGER:
+                self._meet(example)
+        if duplicate or not row.spans or row.ended < row.answers or row.doubled_start:
             flags |= Finding.DUPLICATE if duplicate else 0
             flags |= Finding.EMPTY if not row.spans else 0
             flags |= Finding.UNENDED if row.ended < row.answers else 0
             flags |= Finding.DOUBLED_START if row.doubled_start else 0
-            flags |= Finding.DISORDERED if disordered else 0
         if row.straddles or row.imitates:
             flags |= Finding.STRADDLES if row.straddles else 0
             flags |= Finding.IMITATES if row.imitates else 0
@@ -129,12 +140,18 @@ class Findings:
             self._count(flags)
         return flags
 
+    def _meet(self, chat: Chat) -> None:
+        """Keep the first words for speakers that are not known."""
+        words = [turn.role for turn in chat.messages if turn.role not in _KNOWN and turn.role not in self.speakers]
+        self.speakers += words[: _NAMED - len(self.speakers)]
+
     def _count(self, flags: Finding) -> None:
         self.duplicates += bool(flags & Finding.DUPLICATE)
         self.empty += bool(flags & Finding.EMPTY)
         self.doubled_start += bool(flags & Finding.DOUBLED_START)
         self.straddles += bool(flags & Finding.STRADDLES)
         self.disordered += bool(flags & Finding.DISORDERED)
+        self.strangers += bool(flags & Finding.STRANGER)
         self.imitates += bool(flags & Finding.IMITATES)
         self.control += bool(flags & Finding.CONTROL)
         self.replacement += bool(flags & Finding.REPLACEMENT)
@@ -148,13 +165,21 @@ class Findings:
         return self.ended > 0
 
 
-def roles_out_of_order(chat: Chat) -> bool:
-    """Whether the turns are not system?, user, assistant, user, assistant … with tools between."""
-    turns = [turn for turn in chat.messages if turn.role != "system"]
-    late_system = any(turn.role == "system" for turn in chat.messages[1:])
-    if late_system or not turns or turns[0].role != "user" or turns[-1].role != "assistant":
-        return True
-    return any(before.role == after.role and before.role in {"user", "assistant"} for before, after in pairwise(turns))
+_KNOWN = frozenset({"system", "user", "assistant", "tool"})
+
+
+@lru_cache(maxsize=4096)
+def order_of(roles: tuple[str, ...]) -> Finding:
+    """What is odd about who speaks when: conversations have few orders of roles, so each is judged once.
+
+    In order are system?, user, assistant, user, assistant … with tools between.
+    """
+    found = _NOTHING if set(roles) <= _KNOWN else Finding.STRANGER
+    spoken = [role for role in roles if role != "system"]
+    if "system" in roles[1:] or not spoken or spoken[0] != "user" or spoken[-1] != "assistant":
+        return found | Finding.DISORDERED
+    same = any(before == after and before in {"user", "assistant"} for before, after in pairwise(spoken))
+    return found | Finding.DISORDERED if same else found
 
 
 def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokeniser | None) -> tuple[str, ...]:
@@ -222,6 +247,7 @@ def warnings(
         (found.doubled_start, "the BOS token stands twice: the text brings its own"),
         (found.straddles, "the first trained token also holds the end of the prompt"),
         (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
+        (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
         (found.imitates, "the text of a special token stands in a turn and becomes that token"),
         (found.empty, "the answer is empty: nothing is trained"),
         (found.control, "there are control characters, which nobody types"),
@@ -248,6 +274,11 @@ def warnings(
         what = "it by heart" if found.rows == 1 else "them by heart rather than what they have in common"
         said.append(f"Only {_rows(found.rows)}: the model will learn {what}.")
     return tuple(said)
+
+
+def _named(speakers: Sequence[str]) -> str:
+    shown = ", ".join(f"'{excerpt(word, 24)}'" for word in speakers)
+    return f"{shown} …" if len(speakers) == _NAMED else shown
 
 
 def _generation_goes_on(tokeniser: Tokeniser) -> list[str]:

@@ -38,3 +38,15 @@ def test_a_row_whose_answer_the_limit_cuts_is_found(profile: Profile) -> None:
     assert dataset.next_finding(5, 1, 1000) is None
     assert dataset.next_finding(5, 1, 60) == 20
     assert "the limit cuts" in dataset.sample(20, 60).findings[0]
+
+
+def test_speakers_that_are_not_known_are_named(profile: Profile) -> None:
+    def spoken(word: str) -> dict[str, object]:
+        turns = [("user", "Q"), (word, "N"), ("assistant", f"A {word}")]
+        return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+    dataset = profile([*(spoken("tool") for _ in range(20)), *map(spoken, ["narrator", "bob", "narrator", "x", "y"])])
+    warned = [warning for warning in dataset.profile.warnings if "unknown speakers" in warning]
+    assert warned == ["In 5 rows turns are of unknown speakers ('narrator', 'bob', 'x' …): say whose in data.columns."]
+    assert dataset.findings(20) == ("a turn is of a speaker that is not known",)
+    assert dataset.profile.duplicates == 20

@@ -90,7 +90,7 @@ def test_a_cut_of_more_than_one_percent_of_the_trained_tokens_is_a_warning_with_
     assert profile.warnings_at(50) == ()
     assert profile.warnings_at(49) == ()
     (warning,) = profile.warnings_at(20)
-    assert "2.9% of the trained tokens (rows cut: 1)" in warning
+    assert "2.9 % of the trained tokens (rows cut: 1)" in warning
 
 
 def test_a_histogram_counts_every_row_once() -> None:
