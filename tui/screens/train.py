@@ -258,7 +258,7 @@ class TrainScreen(CurveKeys, RequestKeys):
     # Pages
 
     def action_turn(self) -> None:
-        """Turn to the next page of events, log and samples."""
+        """Turn to the next page of events, log, samples and settings."""
         self.query_one(Deck).turn()
 
     def action_filter(self) -> None:

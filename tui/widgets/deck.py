@@ -1,4 +1,4 @@
-"""The pane with several pages: events, log and samples; where there is little room also now, doctor and summary."""
+"""The pane with several pages: events, log, samples, settings; where there is little room also now, doctor, summary."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from textual.widgets import ContentSwitcher
 from tui.clean import clean
 from tui.event_lines import event_line
 from tui.run.samples import sample_rows
+from tui.run.settings import setting_rows
 from tui.widgets.rows import Row, Rows, row
 
 if TYPE_CHECKING:
     from trainer.reader import Snapshot
 
-WIDE_PAGES = ("events", "log", "samples")
+WIDE_PAGES = ("events", "log", "samples", "settings")
+FOLLOWED = ("events", "log", "samples")
+"""Pages whose end is what is new."""
 NARROW_PAGES = ("now", "doctor", *WIDE_PAGES)
 ENDED_PAGES = ("summary", *WIDE_PAGES)
 
@@ -47,8 +50,8 @@ class Deck(Vertical):
     def compose(self) -> ComposeResult:
         """Make every page; one is seen."""
         with ContentSwitcher(initial="page-events"):
-            for name in ("now", "doctor", "summary", "events", "log", "samples"):
-                yield Rows(id=f"page-{name}", follow=name in WIDE_PAGES)
+            for name in ("now", "doctor", "summary", *WIDE_PAGES):
+                yield Rows(id=f"page-{name}", follow=name in FOLLOWED)
 
     def on_mount(self) -> None:
         """Say which pages there are."""
@@ -78,7 +81,7 @@ class Deck(Vertical):
             self._page("samples").show(sample_rows(snapshot.samples))
 
     def show_only(self, wanted: str) -> None:
-        """Leave out events and lines of the log that do not hold this text, upper case or lower; empty: none."""
+        """Leave out events, settings and lines of the log that do not hold this text, in any case; empty: none."""
         self.filter = wanted.strip()
         self._say_pages()
         if self._snapshot is not None:
@@ -88,8 +91,14 @@ class Deck(Vertical):
         # A snapshot holds hundreds of events and lines, of which seldom any is new.
         if self._changed("events", snapshot.events[-1:], self.filter):
             self._page("events").show(self._matching([shown for event in snapshot.events for shown in _event(event)]))
+        if self._changed("settings", snapshot.config, self._changes(snapshot), self.filter):
+            self._page("settings").show(self._matching(setting_rows(snapshot.config, snapshot.events)))
         if self._changed("log", snapshot.log, self.filter):
             self._page("log").show(self._matching([row((clean(line), "label"), indent=2) for line in snapshot.log]))
+
+    @staticmethod
+    def _changes(snapshot: Snapshot) -> int:
+        return sum(event.get("kind") == "recovery" for event in snapshot.events)
 
     def _matching(self, rows: Sequence[Row]) -> Sequence[Row]:
         wanted = self.filter.casefold()

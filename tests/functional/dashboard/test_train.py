@@ -218,6 +218,8 @@ async def test_pages_turn(make: Make) -> None:
         await seen.press("l")
         await seen.sees("? What is LoRA?", "before training  LoRA is a radio technology.")
         await seen.press("l")
+        await seen.sees("data.train", "house-style.jsonl")
+        await seen.press("l")
         await seen.sees("checkpoint-100 saved")
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
 from tests.functional.dashboard.test_train import commands, trained
+from trainer.events import event
+from trainer.runfolder import append_line
 from tui.screens.train import TrainScreen
 from tui.widgets.curve import Curve
 
@@ -231,3 +233,21 @@ def test_requests_carry_an_id_that_the_answer_can_name(make: Make) -> None:
 
     identity = request(made.path, "pause")
     assert json.loads(made.folder.commands.read_text())["id"] == identity
+
+
+async def test_the_settings_stand_on_a_page_with_what_a_recovery_changed(make: Make) -> None:
+    made = make()
+    made.folder.effective_config.write_text(
+        "model: org/m\nmethod: lora\nlora: {r: 16}\ntraining: {per_device_train_batch_size: 2, learning_rate: 2.9e-4}\n"
+        "run: {on_end: 'curl https://me:pw@x.example'}\n"
+    )
+    made.begin()
+    key = "training.per_device_train_batch_size"
+    append_line(made.folder.events, event("recovery", made.now, before={key: 4}, after={key: 2}, why="out of memory"))
+    async with opened(made) as seen:
+        await seen.sees("events · log · samples · settings")
+        await seen.press("l", "l", "l")
+        await seen.sees("lora.r", "16", "was 4")
+        await seen.press("slash", *"on_end", "enter")
+        await seen.sees("curl https://****@x.example")
+        assert "lora.r" not in seen.text and "pw@" not in seen.text

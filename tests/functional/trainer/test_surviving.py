@@ -187,12 +187,11 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(make_config: MakeConfig,
     run = start(config, small_disk / "runs")
     wait_for(run, lambda shot: bool(shot.checkpoints))
     ballast = small_disk / "ballast"
-    with ballast.open("wb") as stream:
+    with ballast.open("wb", buffering=0) as stream:
         try:
             while True:
                 # A page at a time: not a line of the log has room after it.
                 stream.write(bytes(4096))
-                stream.flush()
         except OSError:
             pass
     full = wait_for(run, lambda shot: shot.state.status == "paused" or not shot.alive)
