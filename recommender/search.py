@@ -208,7 +208,8 @@ def search(space: Space) -> Candidate:
             for one in feasible(space, {**length, **base, **saver}, share=1, bare_share=1)
         ]
         if found:
-            return min(found, key=lambda one: (one.cost, one.estimate.peak.process_bytes))
+            # Of equally fast ones the first: bases and savers come in the order of their harm.
+            return min(found, key=lambda one: one.cost)
     elif (roomy := _roomy(space, length)) is not None:
         return roomy
     return _ladder(space, wanted)

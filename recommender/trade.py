@@ -44,6 +44,7 @@ def gains(chosen: Candidate, other: Candidate, data: DataProfile | None) -> str:
         "base not quantised" if _coarser(after, before) and not after.quantization.bits else "",
         f"{after.quantization.bits}-bit base" if _coarser(after, before) and after.quantization.bits else "",
         f"rank {after.lora.r} instead of {before.lora.r}" if after.lora.r > before.lora.r else "",
+        "optimizer states not rounded" if _rounds(before) and not _rounds(after) else "",
         f"keeps {percent(kept)} more of the trained tokens" if kept > 0.0005 else "",
         f"rows of {count(after.data.max_length)} tokens"
         if data is None and after.data.max_length > before.data.max_length
@@ -63,6 +64,7 @@ def _losses(chosen: Candidate, other: Candidate, data: DataProfile | None) -> li
         f"{gib(more)} more memory" if more > GIB // 20 else "",
         f"{after.quantization.bits}-bit base" if _coarser(before, after) else "",
         f"rank {after.lora.r} instead of {before.lora.r}" if after.lora.r < before.lora.r else "",
+        "8-bit optimizer states" if _rounds(after) and not _rounds(before) else "",
         f"cuts {percent(lost)} of trained tokens" if lost > 0.0005 else "",
         f"rows end at {count(after.data.max_length)} tokens"
         if data is None and after.data.max_length < before.data.max_length
@@ -73,6 +75,11 @@ def _losses(chosen: Candidate, other: Candidate, data: DataProfile | None) -> li
 def _coarser(before: FinetuneConfig, after: FinetuneConfig) -> bool:
     """Whether the frozen base is rounded more."""
     return (after.quantization.bits or 16) < (before.quantization.bits or 16)
+
+
+def _rounds(config: FinetuneConfig) -> bool:
+    """Whether the optimizer's states are held in 8 bits."""
+    return config.training.optim in ("adamw_8bit", "paged_adamw_8bit")
 
 
 def _longer(before: Estimate, after: Estimate) -> float | None:

@@ -26,6 +26,9 @@ LEGENDRE = (
 """Points and weights that integrate a quantile function from 0 to 1 (Gauss and Legendre, seven points)."""
 UPDATE_PASSES = 8
 """Times that AdamW moves a trained parameter's bytes: gradient, clipping, two states and the parameter."""
+HOST_BUS = 12e9
+"""Bytes a second between the card and pinned host memory: assumed, as of PCIe 3.0 × 16 or 4.0 × 8. TRL moves
+checkpoints beside the arithmetic; that none of it is hidden is the worst case."""
 DISK_BANDWIDTH = 500e6
 """Bytes a second that a checkpoint is written with: an ordinary SSD."""
 SAVE_SECONDS = 1.0
@@ -45,7 +48,10 @@ class Rates:
         """Time of a micro-batch's work."""
         products = work.half_flops / self.products + work.full_flops / self.full_products
         traffic = work.moved_bytes / self.bandwidth
-        return self.speed.products * products + self.speed.traffic * traffic + self.speed.pass_seconds * work.layers
+        bus = work.bus_bytes / HOST_BUS
+        return (
+            self.speed.products * products + self.speed.traffic * traffic + self.speed.pass_seconds * work.layers + bus
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recommender.memory.case import FP32, Case
+from recommender.memory.moments import offloads
 from recommender.memory.weights import adapter_parameters, linear_bytes_per_parameter
 
 NORM_PASSES = 14
@@ -40,6 +41,8 @@ class Work:
     moved_bytes: float
     layers: int
     """Layers' passes: each launches about as many kernels."""
+    bus_bytes: float = 0.0
+    """To host memory and back."""
 
 
 def training_work(case: Case, rows: float, length: float) -> Work:
@@ -61,6 +64,7 @@ def training_work(case: Case, rows: float, length: float) -> Work:
         full_flops=in_full,
         moved_bytes=traffic,
         layers=case.model.num_layers * (2 + again),
+        bus_bytes=_offloaded(case, rows * length),
     )
 
 
@@ -105,6 +109,13 @@ def _forward(case: Case, tokens: float, length: float) -> tuple[float, float, fl
         widths = results * linear.out_features + 2 * linear.in_features
         moved += tokens * linear.count * widths * low_rank
     return 2.0 * active * tokens, attention, moved
+
+
+def _offloaded(case: Case, tokens: float) -> float:
+    """Bytes of checkpoints that go to host memory in the forward pass and come back: all but two layers' inputs."""
+    if not offloads(case):
+        return 0.0
+    return 2.0 * tokens * case.model.hidden_size * case.plain * max(0, case.model.num_layers - 2)
 
 
 def _head(case: Case, tokens: float) -> tuple[float, float]:

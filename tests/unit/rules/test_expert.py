@@ -10,7 +10,7 @@ import pytest
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Plan, Reason
-from recommender.recommend import recommend
+from recommender.recommend import recommend, replan
 from recommender.steps import plan_steps
 from recommender.units import count, gib
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, SMOLLM, T4, card, model, rows
@@ -157,3 +157,33 @@ def test_where_sources_dispute_fp16_both_are_shown() -> None:
     assert "Unsloth trains it" in gemma.others
     assert reason("training.precision", LLAMA_8B, T4).confidence == "high"
     assert reason("training.precision", model("gemma-2-9b-it"), RTX_4090).confidence == "high"
+
+
+def test_the_fastest_plan_takes_no_saver_that_makes_it_no_faster() -> None:
+    laptop = card("RTX 4060 Laptop", 7.7, (8, 9), bandwidth=256e9, flops=60e12)
+    for device in (laptop, card("RTX 3060", 11.7, (8, 6), bandwidth=360e9, flops=51e12), RTX_4090):
+        fastest = recommend(LLAMA_8B, device, EXAMPLE, goal="fastest")
+        assert not fastest.config.training.activation_offloading
+        bare = recommend(LLAMA_8B, device, EXAMPLE, goal="fastest", overrides={"optim": "adamw_torch_fused"})
+        assert bare.estimate.time is not None
+        assert fastest.estimate.time is not None
+        if "8bit" in fastest.config.training.optim:
+            assert fastest.estimate.time.step_seconds < bare.estimate.time.step_seconds
+
+
+def test_checkpoints_over_the_bus_take_time() -> None:
+    on = plan(LLAMA_8B, RTX_4090, gradient_checkpointing=True, activation_offloading=True)
+    off = plan(LLAMA_8B, RTX_4090, gradient_checkpointing=True, activation_offloading=False)
+    same = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 16, "optim": "adamw_torch_fused"}
+    on, off = replan(on, same), replan(off, same)
+    assert on.estimate.time is not None
+    assert off.estimate.time is not None
+    # 30 of 32 layers' inputs of 199 tokens on average, 4 096 wide, 2 bytes, both ways at 12 GB/s, 16 times a step.
+    assert on.data is not None
+    seconds = 16 * 2 * 30 * on.data.tokens_at(on.config.data.max_length) / on.data.rows * 4096 * 2 / 12e9
+    assert on.estimate.time.step_seconds - off.estimate.time.step_seconds == pytest.approx(seconds, rel=0.01)
+
+
+def test_8_bit_states_are_told_as_given_up() -> None:
+    smallest = next(one for one in plan().alternatives if one.goal == "smallest-memory")
+    assert "8-bit optimizer states" in smallest.gives_up
