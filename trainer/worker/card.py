@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from presets.errors import WizardError
 from recommender.config.io import dump_config
+from recommender.data.files import find_files
 from trainer.elsewhere import only_over_its_base
 from trainer.secrets import HIDDEN, mask
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from trainer.worker.job import Job
 
+MOST_FILES = 20
+"""Of data that are listed one by one."""
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
 
 
@@ -82,8 +86,21 @@ def _data(job: Job) -> list[tuple[str, str]]:
     rows = [("trained rows", f"{len(job.rows.train):,}")]
     if job.rows.held_out is not None:
         rows.append(("held-out rows", f"{len(job.rows.held_out):,}"))
-    files = map(Path, (*job.config.data.train_paths, *(job.config.data.eval or ())))
-    return rows + [(f"`{plain(file.name)}`", f"SHA-256 `{_digest(file)}`") for file in files]
+    rows.append(("training rows as the model sees them", f"SHA-256 `{job.rows.digest()}`"))
+    found = [
+        read for name in (*job.config.data.train_paths, *(job.config.data.eval or ())) for read in _read_from(name)
+    ]
+    rows += found[:MOST_FILES]
+    return rows + ([("…", f"and {len(found) - MOST_FILES:,} files more")] if len(found) > MOST_FILES else [])
+
+
+def _read_from(name: str) -> list[tuple[str, str]]:
+    """The files that a name of the configuration stands for; a data set of the hub is none."""
+    try:
+        files = find_files(name)
+    except WizardError:
+        return [(f"`{plain(name)}`", "a data set by its name")]
+    return [(f"`{plain(file.name)}`", f"SHA-256 `{_digest(file)}`") for file in files]
 
 
 def _digest(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,19 @@ class Rows:
     """Of all tokens that were read of the training data, held-out rows included, those that the loss sees."""
     packing_strategy: Strategy
     """How TRL packs them, where rows are packed."""
+
+    def digest(self) -> str:
+        """SHA-256 of the training rows as the model sees them: every row's length, then its tokens, then its labels.
+
+        It names the data wherever it was read from, a hub's data set or a mixture too.
+        """
+        sha, columns = hashlib.sha256(), [self.train.data.column(name) for name in ("input_ids", "labels")]
+        for chunk in columns[0].chunks:
+            sha.update(pc.list_value_length(chunk).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+        for column in columns:
+            for chunk in column.chunks:
+                sha.update(chunk.flatten().to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+        return sha.hexdigest()
 
 
 def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:

@@ -30,7 +30,7 @@ def job(tmp_path: Path) -> Any:
         ),
         steps=SimpleNamespace(total=9),
         recorder=SimpleNamespace(tokens=1234),
-        rows=SimpleNamespace(train=range(40), held_out=range(8)),
+        rows=SimpleNamespace(train=range(40), held_out=range(8), digest=lambda: "5ea1"),
         own_code=None,
     )
 
@@ -83,3 +83,17 @@ def test_the_persons_own_command_is_no_part_of_it(job: Any) -> None:
     card = model_card(job)
     assert "home.example" not in card
     assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["run"]["on_end"] == "****"
+
+
+def test_data_of_every_kind_is_named(job: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(25):
+        (folder / f"{number:02}.jsonl").write_text("{}\n")
+    job.config = job.config.model_copy(update={"data": Data(train=[str(folder), "org/hub-set"])})
+    card = model_card(job)
+    assert "| training rows as the model sees them | SHA-256 `5ea1` |" in card
+    assert card.count("ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356") == 20
+    assert "`00.jsonl`" in card and "and 6 files more" in card and "not read" not in card
+    job.config = job.config.model_copy(update={"data": Data(train=["org/hub-set"])})
+    assert "| `org/hub-set` | a data set by its name |" in model_card(job)
