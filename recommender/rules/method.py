@@ -117,7 +117,9 @@ def _compared(context: Context, value: str) -> str:
     """16-bit LoRA's need against what is free, and what follows."""
     assert context.estimate is not None
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
-    what = "The frozen base" if not context.model.num_experts else "What is not an expert"
+    model, what = context.model, "The frozen base"
+    if model.num_experts:
+        what = f"What is not an expert, {percent(model.linear_parameters / model.total_parameters)} of the weights,"
     held = f"{what} is held in {context.config.quantization.bits or 4} bits"
     bare = "" if value == "lora" and context.config.method == "lora" else ", one row at a time with checkpointing,"
     share = f"{percent(lora.peak.high_bytes / free)} of " if free > 0 else "with "

@@ -12,7 +12,7 @@ from recommender.model.spec import ModelSpec
 from recommender.plan import Plan, Reason
 from recommender.recommend import recommend, replan
 from recommender.steps import plan_steps
-from recommender.units import count, gib
+from recommender.units import count, gib, percent
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, SMOLLM, T4, card, model, rows
 
 A100 = card("A100 80GB", 79.2, (8, 0), bandwidth=2039e9, flops=312e12)
@@ -187,3 +187,11 @@ def test_checkpoints_over_the_bus_take_time() -> None:
 def test_8_bit_states_are_told_as_given_up() -> None:
     smallest = next(one for one in plan().alternatives if one.goal == "smallest-memory")
     assert "8-bit optimizer states" in smallest.gives_up
+
+
+def test_how_little_of_a_mixture_is_quantised_stands_in_the_reason() -> None:
+    mixture = model("qwen3-30b-a3b")
+    share = mixture.linear_parameters / mixture.total_parameters
+    said = reason("method", mixture, A100)
+    assert said.value == "qlora"
+    assert f"What is not an expert, {percent(share)} of the weights, is held in 4 bits" in said.why
