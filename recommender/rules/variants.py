@@ -84,7 +84,7 @@ def _start_variants(context: Context) -> Mapping[str, Reason]:
         ),
         "lora.bias": Reason(
             "none",
-            f"{_biases(context.model)} Training them changes the model even with the adapter off.",
+            _biases(context.model),
             "PEFT, LoraConfig; Unsloth: none is the optimised path",
             "high",
             costs="none",
@@ -116,8 +116,11 @@ def _start_costs(context: Context) -> str:
 def _biases(model: ModelSpec) -> str:
     biases = sum(linear.count * linear.out_features for linear in model.linears if linear.bias)
     if not biases:
-        return "This model's linear layers have no biases."
-    return f"The linear layers have {count(biases)} biases, {percent(biases / model.total_parameters)} of the model."
+        return "This model's linear layers have no biases to train."
+    return (
+        f"The linear layers have {count(biases)} biases, {percent(biases / model.total_parameters)} of the model. "
+        "Training them changes the model even with the adapter off."
+    )
 
 
 def _pattern_variants() -> Mapping[str, Reason]:

@@ -77,3 +77,10 @@ def test_packing_is_off_under_the_attention_that_runs() -> None:
     assert _note(T4, "smollm2-135m-instruct", "packing") == "off under sdpa"
     packed = recommend(LLAMA_8B, RTX_3090, EXAMPLE, overrides={"packing": True})
     assert _note_of(packed, "batch × accumulation").endswith(" sequences a step")
+
+
+def test_a_long_label_does_not_push_what_was_found_to_the_right() -> None:
+    plan = recommend(LLAMA_8B, RTX_3090, EXAMPLE)
+    said = text([*why_rows(plan, "lora.init_lora_weights", "")])
+    assert "PiSSA, Mistral 7B  '" in said
+    assert "no biases to train" in plan.reasons["lora.bias"].why
