@@ -158,6 +158,8 @@ class DataProfile:
     """Whether columns were taken for question and answer by their names, and nobody has confirmed it."""
     ending_template: str = ""
     """`data.template` with which the end-of-turn token would be trained, where it is not; else empty."""
+    new_tokens: tuple[str, ...] = ()
+    """Special tokens of the template that the model may never have trained: an adapter leaves them as they are."""
     held_out: HeldOutFacts | None = None
     """What `data.eval` holds; None where rows are held out by the split."""
 

@@ -73,6 +73,7 @@ def _profile_of(
         mask_method=" and ".join(sorted(found.methods)),
         end_of_turn=turns.end_of_turn[0] if turns and used and turns.end_of_turn else "",
         ending_template=ending_template(found, tokeniser),
+        new_tokens=used.new_tokens if used else (),
         skipped_rows=found.bad if data.skip_bad_rows else 0,
         turns=kept.turns,
         sources=_sources(kept, sources, files),

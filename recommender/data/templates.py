@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from presets.errors import InputError
@@ -23,6 +23,8 @@ class ChatTemplate:
     """Another source for conversations with tools, where the model has one."""
     warning: str = ""
     """What the person should know about the choice."""
+    new_tokens: tuple[str, ...] = ()
+    """Special tokens that it writes and that a base model may never have trained."""
 
 
 def choose_template(
@@ -81,7 +83,7 @@ def _family_for(vocabulary: Vocabulary, model_type: str) -> ChatTemplate:
             f"({', '.join(family.needs)}) are in the vocabulary. A base model may never have trained them; if answers "
             "do not end, train embed_tokens too (lora.modules_to_save) or use data.template alpaca."
         )
-    return _adapted(family, vocabulary, warning)
+    return replace(_adapted(family, vocabulary, warning), new_tokens=tuple(family.needs))
 
 
 def _adapted(family: FamilyTemplate, vocabulary: Vocabulary, warning: str) -> ChatTemplate:

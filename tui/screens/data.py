@@ -17,6 +17,7 @@ from presets.errors import InputError, WizardError
 from tui.clean import clean
 from tui.flow import absolute
 from tui.screens.data_first import first_rows
+from tui.screens.data_fix import embedding_rows, offers_embeddings, toggle_embeddings
 from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
 from tui.screens.data_sample import SampleView
 from tui.screens.data_sets import ask_evaluation, ask_known, ask_weight, confirmed
@@ -52,6 +53,7 @@ class DataScreen(SampleView):
         Binding("f", "format", "format"),
         Binding("b", "bad_rows", "bad rows"),
         Binding("F", "fix", "use the template"),
+        Binding("M", "embeddings", "train embeddings"),
         Binding("C", "confirm", "confirm columns"),
         Binding("W", "weights", "weights"),
         Binding("V", "evaluation", "evaluation data"),
@@ -124,7 +126,8 @@ class DataScreen(SampleView):
             stopped = bool(profile.stops_at(state.length))
             box.set_class(stopped, "-bad")
             plan = state.plan.config if state.plan else None
-            told, near = summary(profile, state.length, width, plan), self.near_rows(state.dataset)
+            told = [*summary(profile, state.length, width, plan), *embedding_rows(state)]
+            near = self.near_rows(state.dataset)
             # What has just been asked for is seen without scrolling.
             rows.show([*near, *told] if self.has_class("-narrow") else [*told, *near])
             self._show_sample(state.dataset, self._limit)
@@ -148,6 +151,8 @@ class DataScreen(SampleView):
             "weights": lambda held: len(held.sources) > 1,
         }
         if action in needs and (profile is None or not needs[action](profile)):
+            return False
+        if action == "embeddings" and not offers_embeddings(self.state):
             return False
         if action == "format" and profile is None and self._refused is None:
             return False
@@ -233,6 +238,10 @@ class DataScreen(SampleView):
         """Use a template with which the end-of-turn token is trained."""
         if self.state.dataset is not None:
             self.wizard.flow.open_data(template=self.state.dataset.profile.ending_template)
+
+    def action_embeddings(self) -> None:
+        """Train the embeddings of tokens that are new to the model, or leave them."""
+        toggle_embeddings(self.wizard)
 
     def action_confirm(self) -> None:
         """The columns that were taken for question and answer are those."""

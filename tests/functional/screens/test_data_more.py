@@ -180,6 +180,28 @@ async def test_an_end_of_turn_that_is_not_trained_has_a_fix(tmp_path: Path) -> N
         assert seen.app.state.data["template"] == "chatml"
 
 
+async def test_embeddings_of_tokens_that_may_be_new_are_offered(tmp_path: Path) -> None:
+    folder = write_vocabulary(tmp_path / "model", template=None, stops=[2])
+    catalogued = MadeServices(tmp_path / "runs").catalogue_spec(LLAMA)
+    made = Tokenised(tmp_path / "runs", spec=replace(catalogued, path=folder))
+    modules = ["embed_tokens", "lm_head"]
+    async with wizard(made, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", answers(30)))) as seen:
+        await until_profiled(seen)
+        await seen.sees("? M trains embed_tokens", "A base model may")
+        await seen.press("M")
+        await seen.sees("✓ embed_tokens")
+        assert seen.app.state.overrides["lora.modules_to_save"] == modules
+        await seen.press("M")
+        await seen.sees("? M trains embed_tokens")
+        assert "lora.modules_to_save" not in seen.app.state.overrides
+        await seen.press("M", "4")
+        await seen.until(lambda: seen.app.state.plan is not None)
+        assert seen.plan.config.lora.modules_to_save == modules
+        await seen.press("3", "M")
+        await seen.sees("? M trains embed_tokens")
+        assert seen.plan.config.lora.modules_to_save == []
+
+
 async def test_near_duplicates_are_looked_for_on_demand(tokenised: Tokenised, tmp_path: Path) -> None:
     rng = Random(3)
     rows = [{"instruction": f"Ask {i}", "output": sentence(rng)} for i in range(40)]
