@@ -17,6 +17,8 @@ STOP_NOW: Final = signal.SIGUSR1
 """What a supervisor sends its worker when it is asked to stop once more. Not a second SIGTERM: where a session ends, a
 batch system cancels a job or a machine shuts down, each process gets one of its own beside the one that is passed on,
 and nobody has asked for the unsaved steps to be thrown away."""
+GRACE_SECONDS: Final = 5.0
+"""Between asking a command that took too long to end, and ending it."""
 ON_END_SECONDS: Final = 600.0
 """How long the person's command may take; what it needs longer than that it can do in the background."""
 
@@ -69,8 +71,12 @@ def _shell(command: str, folder: RunFolder, told: dict[str, str]) -> int | None:
         try:
             return child.wait(ON_END_SECONDS)
         except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGTERM)
+            for last in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, last)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(GRACE_SECONDS)
+                    break
             return None
 
 

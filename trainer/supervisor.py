@@ -182,6 +182,10 @@ class Supervisor:
             state = fold(state, document)
         name = signal.Signals(-code).name if code < 0 else None
         self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name))
+        if self.lock is not None:
+            # The person's command may take minutes, in which the device is free for another run.
+            os.close(self.lock)
+            self.lock = None
         run_on_end(self.folder, state)
         return 0 if state.status in {"finished", "stopped"} else 1
 

@@ -16,6 +16,7 @@ from tests.functional.trainer.conftest import CPU, ended, wait_for
 from trainer.checkpoints import complete_checkpoints, damage
 from trainer.control import request
 from trainer.launch import launch, resume_run
+from trainer.lock import holder, lock_path
 from trainer.merge import merge_run
 from trainer.reader import Snapshot
 from trainer.runfolder import RunFolder
@@ -220,3 +221,14 @@ def test_an_adapter_that_was_lost_after_the_end_is_written_anew(make_config: Mak
     assert again.status == "finished"
     assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == kept
     assert [point.step for point in again.steps] == [point.step for point in first.steps]
+
+
+def test_the_device_is_free_while_the_persons_command_runs(make_config: MakeConfig, tmp_path: Path) -> None:
+    again = tmp_path / "go-on"
+    run = start(make_config(run__on_end=f"while [ ! -e {again} ]; do sleep 0.1; done"), tmp_path / "runs")
+    shot = wait_for(run, lambda shot: shot.state.ended and holder(lock_path(CPU)) is None)
+    assert shot.alive
+    with pytest.raises(InputError, match="on_end command has not come back"):
+        resume_run(run)
+    again.touch()
+    wait_for(run, lambda shot: not shot.alive)

@@ -111,6 +111,14 @@ def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pyt
             break
 
 
+def test_one_that_will_not_end_is_killed(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.ending.ON_END_SECONDS", 0.5)
+    monkeypatch.setattr("trainer.ending.GRACE_SECONDS", 0.5)
+    folder = folder_with(tmp_path, model, run__on_end="trap '' TERM; echo $$ > pid; while :; do sleep 60; done")
+    run_on_end(folder, RunState(status="finished"))
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
 def test_a_worker_that_the_kernel_killed_is_explained(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     known = unsaid_end(-signal.SIGKILL, folder, asked=False, by_kernel=True)
