@@ -144,8 +144,8 @@ def _why_micro(context: Context, effective: int) -> str:
             "smallest micro-batch estimated within 5 % of the fastest."
         )
     return (
-        f"The smallest micro-batch within {NEAR - 1:.0%} of the fastest that fits for {effective} rows a step: larger "
-        "ones only add memory and padding."
+        f"The smallest micro-batch within {NEAR - 1:.0%} of the fastest that fits for {effective} rows a step"
+        f"{' on each card' if context.device.count > 1 else ''}: larger ones only add memory and padding."
     ).replace("%", " %") + _of_a_slice(context)
 
 

@@ -123,7 +123,7 @@ def _held_back(config: FinetuneConfig) -> Iterator[Advice]:
             f"lora_dropout {small(lora.lora_dropout)} → {DROPOUT:g}",
             {"lora.lora_dropout": DROPOUT},
             "A different part of the input is left out at every step.",
-            "Dettmers et al. 2023 (QLoRA), appendix A.2, up to 13B; LoRA hyperparameter guide",
+            "Dettmers et al. 2023 (QLoRA), appendices A and B.2, up to 13B; LoRA hyperparameter guide",
         )
     if training.weight_decay < DECAY:
         yield Advice(

@@ -9,6 +9,7 @@ import pytest
 
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
+from recommender.parallel import several
 from recommender.plan import Plan, Reason
 from recommender.recommend import recommend, replan
 from recommender.steps import plan_steps
@@ -195,3 +196,9 @@ def test_how_little_of_a_mixture_is_quantised_stands_in_the_reason() -> None:
     said = reason("method", mixture, A100)
     assert said.value == "qlora"
     assert f"What is not an expert, {percent(share)} of the weights, is held in 4 bits" in said.why
+
+
+def test_rows_of_one_card_are_not_told_as_those_of_all() -> None:
+    two = reason("training.per_device_train_batch_size", LLAMA_8B, several(RTX_4090, 2))
+    assert "8 rows a step on each card" in two.why
+    assert "each card" not in reason("training.per_device_train_batch_size").why
