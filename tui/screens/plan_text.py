@@ -25,7 +25,7 @@ VERDICTS: dict[str, tuple[str, Tone]] = {
     "no": (" NO ", "bad"),
 }
 SURE: dict[Confidence, Tone] = {"high": "good", "medium": "caution", "low": "bad"}
-WIDEST_LABEL = 24
+WIDEST_LABEL, WIDEST_FIGURE = 24, 12
 RECOMMENDED = "●"
 YOURS = "✎"
 MOVED = "○"
@@ -179,20 +179,17 @@ def _evidence(reason: Reason) -> list[Row]:
     notes = {line.note for line in lines}
     shared = notes.pop() if len(notes) == 1 else ""
     wide = max(cell_len(clean(line.label)) for line in lines)
-    # Labels in a column where they leave room for what stands beside them.
-    wide = wide if wide <= WIDEST_LABEL else 0
+    apart = wide > WIDEST_LABEL and any(cell_len(clean(line.value)) > WIDEST_FIGURE for line in lines)
     title = "measured" if all(line.measured for line in lines) else "priced"
     rows = [row(), row((cell(title, 12), "accent"), (clean(shared), "quiet"), indent=12)]
     for line in lines:
-        note = "" if shared else f"  {clean(line.note)}"
-        rows.append(
-            row(
-                (f"  {cell(clean(line.label), wide) if wide else clean(line.label)}  ", "label"),
-                (clean(line.value), "bright"),
-                (note, "quiet"),
-                indent=4,
-            )
-        )
+        label = clean(line.label)
+        found: tuple[Part, Part] = (clean(line.value), "bright"), ("" if shared else f"  {clean(line.note)}", "quiet")
+        if apart:
+            # Sentences beside long labels: each label on a line of its own.
+            rows += [row((f"  {label}", "label"), indent=4), row(("    ", "plain"), *found, indent=4)]
+        else:
+            rows.append(row((f"  {cell(label, wide)}  ", "label"), *found, indent=4))
     return rows
 
 

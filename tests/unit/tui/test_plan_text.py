@@ -81,6 +81,9 @@ def test_packing_is_off_under_the_attention_that_runs() -> None:
 
 def test_a_long_label_does_not_push_what_was_found_to_the_right() -> None:
     plan = recommend(LLAMA_8B, RTX_3090, EXAMPLE)
-    said = text([*why_rows(plan, "lora.init_lora_weights", "")])
-    assert "PiSSA, Mistral 7B  '" in said
+    lines = [line.plain for line in why_rows(plan, "lora.init_lora_weights", "")]
+    assert "  PiSSA, Mistral 7B" in lines
+    assert lines[lines.index("  PiSSA, Mistral 7B") + 1].startswith("    GSM8K 72.9 %")
+    rates = [line.plain for line in why_rows(plan, "training.learning_rate", "")]
+    assert any("rate 3e-4" in line and "0.586" in line for line in rates), "figures stand beside their labels"
     assert "no biases to train" in plan.reasons["lora.bias"].why
