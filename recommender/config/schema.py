@@ -124,7 +124,11 @@ class Data(Section):
         "auto", description="row shape: auto, alpaca, sharegpt, messages, prompt-completion, text, preference, kto"
     )
     template: str = Field("auto", description="chat template: auto is the model's own, else a name or a Jinja file")
-    columns: dict[str, str] = Field(default_factory=dict, description="role to column, where recognition is corrected")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="role to column, where recognition is corrected; for conversations also role and content (keys of "
+        "a turn) and user, assistant, system, tool (the file's words for them, several with commas)",
+    )
     max_length: Count = Field(1024, ge=8, description="tokens a row may have; the rest is cut")
     packing: Literal["auto"] | bool = Field("auto", description="several rows in one sequence")
     train_on: Literal["assistant", "all"] = Field("assistant", description="which tokens the loss sees")
