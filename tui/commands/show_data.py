@@ -27,15 +27,31 @@ def bars(counts: list[int]) -> str:
     return "".join(BLOCKS[max(1, round(8 * n / top))] if n else " " for n in counts) if top else ""
 
 
-def sample_text(sample: Sample) -> Text:
-    """A row as the model sees it: trained tokens reversed, special ones dim, cut ones struck through."""
+MARK, CUT = "▓", "✂"
+"""Around what is trained, and before what is cut, where there is no style to say it."""
+
+
+def sample_text(sample: Sample, *, marks: bool = False) -> Text:
+    """A row as the model sees it: trained tokens reversed, special ones dim, cut ones struck through.
+
+    Args:
+        sample: The row.
+        marks: Whether signs say so instead, for a pipe or a terminal without styles.
+    """
     text = Text()
+    trained = cut = False
     for piece in sample.pieces:
+        if marks and piece.cut and not cut:
+            text.append((MARK if trained else "") + CUT)
+            trained, cut = False, True
+        if marks and not cut and piece.trained != trained:
+            text.append(MARK)
+            trained = piece.trained
         style = " ".join(
             name for name, on in (("reverse", piece.trained), ("dim", piece.special), ("strike", piece.cut)) if on
         )
-        text.append(piece.text, style=style or None)
-    return text
+        text.append(piece.text, style=None if marks else style or None)
+    return text.append(MARK) if trained and marks else text
 
 
 def chosen_row(dataset: DataSet, which: str, max_length: int) -> int:
@@ -129,11 +145,13 @@ def show_data(
     # Of the schema's own values nobody has said that they are those of the run.
     for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
         line(f"! {warning}")
-    line(f"--- row {row + 1} as the model will see it (reversed: what the loss sees) ---")
+    signs = console.color_system is None
+    told = f"between {MARK}: what the loss sees; behind {CUT}: cut" if signs else "reversed: what the loss sees"
+    line(f"--- row {row + 1} as the model will see it ({told}) ---")
     sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
     for finding in sample.findings:
         line(f"! this row: {finding}")
-    console.print(sample_text(sample), soft_wrap=True)
+    console.print(sample_text(sample, marks=signs), soft_wrap=True)
     if ids:
         line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -9,7 +11,7 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.dataset import DataSet
 from tests.unit.data.conftest import Profile
-from tui.commands.show_data import chosen_row, show_data
+from tui.commands.show_data import chosen_row, sample_text, show_data
 
 ROWS = [
     {"instruction": "Q", "output": "A"},
@@ -58,3 +60,21 @@ def test_a_row_is_shown_with_its_findings_and_ids(profile: Profile) -> None:
         show_data(dataset, 1000, 2, console, ids=True)
     assert "this row: it holds control characters" in shown.get()
     assert " ".join(map(str, dataset.tokenised(2).ids)) in shown.get()
+
+
+def test_without_styles_signs_say_what_is_trained_and_what_is_cut(profile: Profile) -> None:
+    dataset = profile(ROWS)
+    assert sample_text(dataset.sample(0, 1000), marks=True).plain == (
+        "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n▓A<|im_end|>▓\n"
+    )
+    length = len(dataset.tokenised(1).ids)
+    cut = sample_text(dataset.sample(1, length - 10), marks=True).plain
+    assert cut.count("▓") == 2 and cut.index("✂") == cut.rindex("▓") + 1
+    assert cut.replace("▓", "").replace("✂", "") == dataset.sample(1, 1000).text
+    plain = Console(file=io.StringIO(), width=500)
+    show_data(dataset, 1000, 0, plain)
+    assert "between ▓: what the loss sees" in plain.file.getvalue()  # type: ignore[attr-defined]
+    styled = Console(file=io.StringIO(), width=500, force_terminal=True, color_system="standard")
+    show_data(dataset, 1000, 0, styled)
+    assert "reversed: what the loss sees" in styled.file.getvalue()  # type: ignore[attr-defined]
+    assert "▓" not in styled.file.getvalue()  # type: ignore[attr-defined]
