@@ -54,6 +54,8 @@ def against_no_learning(snapshot: Snapshot) -> str:
 
 
 def _told(advice: Sequence[Advice]) -> str:
+    if not advice:
+        return ""
     return f"Next time, one after the other: {'; '.join(one.change for one in advice[:SHOWN])}."
 
 

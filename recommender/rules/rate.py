@@ -14,10 +14,9 @@ from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, Rule
 from recommender.rules.batch import rows_in_a_sequence
 from recommender.rules.families import sweep_family
+from recommender.rules.fitting import LORA_FACTOR
 from recommender.units import count, small
 
-LORA_FACTOR = 10
-"""LoRA's best rate over full fine-tuning's (LoRA Without Regret: 9.8 on average)."""
 TINKER_BASE, TINKER_WIDTH = 5e-5, 2000
 TINKER_EXPONENTS: Mapping[str, float] = {"llama": 0.781, "qwen": 0.0775}
 """tinker-cookbook, hyperparam_utils.get_lr."""

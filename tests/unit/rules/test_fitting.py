@@ -67,8 +67,16 @@ def test_a_run_that_still_learned_is_made_longer_first() -> None:
 
 
 def test_a_loss_that_does_not_move_wants_a_rate_of_another_order() -> None:
-    assert [one.change for one in against_no_learning(RUN)] == ["learning_rate 3e-4 → 0.0015", "r 64 → 128"]
+    assert [one.change for one in against_no_learning(RUN)] == ["learning_rate 3e-4 → 0.001", "r 64 → 128"]
     assert not against_no_learning(apply(RUN, {"learning_rate": 1.0, "r": 256}))
+
+
+def test_no_rate_is_advised_above_all_that_were_measured() -> None:
+    high = apply(RUN, {"learning_rate": 8e-4})
+    assert against_underfitting(high)[0].change == "learning_rate 8e-4 → 0.001"
+    assert against_underfitting(apply(RUN, {"learning_rate": 1e-3}))[0].change == "num_train_epochs 3 → 4"
+    full = apply(RUN, {"method": "full", "learning_rate": 2e-5})
+    assert against_no_learning(full)[0].change == "learning_rate 2e-5 → 1e-4"
 
 
 def test_every_change_can_be_applied() -> None:

@@ -106,6 +106,13 @@ def test_a_plateau_from_the_start(make: Make) -> None:
     assert "learning_rate 2e-4 → 0.001; r 16 → 32" in found.change
 
 
+def test_a_plateau_at_a_rate_that_is_high_already_is_not_sent_higher(make: Make) -> None:
+    made = make(0, shape=lambda _: 2.3)
+    made.folder.config.write_text(made.folder.config.read_text().replace("0.0002", "0.01") + "lora: {r: 256}\n")
+    more_steps(made, 200)
+    assert only(made).change.startswith("Look at what the rows teach")
+
+
 def test_a_plateau_without_gradients_is_another_matter(make: Make) -> None:
     made = make(80, shape=lambda _: 2.3)
     more_steps(made, 120, grad_norm=0.0)
