@@ -99,8 +99,8 @@ def resume_run(path: Path, *, allow_busy: bool = False, changes: Mapping[str, An
     state = read_state(folder)
     if is_alive(state) and state.ended:
         raise InputError(
-            f"{folder.id} is still ending: its run.on_end command has not come back.",
-            remedy="Try again when it has; it is given ten minutes.",
+            f"{folder.id} is still ending.",
+            remedy="Try again in a moment; its run.on_end command, where it has one, is given ten minutes.",
         )
     if is_alive(state):
         raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")

@@ -66,6 +66,9 @@ class Supervisor:
         state = RunState(
             step=before.step if self.resume else 0,
             total_steps=before.total_steps,
+            epoch=before.epoch if self.resume else None,
+            loss=before.loss if self.resume else None,
+            eval_loss=before.eval_loss if self.resume else None,
             supervisor=Process.this(),
             started=before.started or time.time(),
             heartbeat=time.time(),

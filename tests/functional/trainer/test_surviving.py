@@ -221,6 +221,7 @@ def test_an_adapter_that_was_lost_after_the_end_is_written_anew(make_config: Mak
     assert again.status == "finished"
     assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == kept
     assert [point.step for point in again.steps] == [point.step for point in first.steps]
+    assert (again.state.loss, again.state.eval_loss) == (first.state.loss, first.state.eval_loss)
 
 
 def test_the_device_is_free_while_the_persons_command_runs(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_the_device_is_free_while_the_persons_command_runs(make_config: MakeConf
     run = start(make_config(run__on_end=f"while [ ! -e {again} ]; do sleep 0.1; done"), tmp_path / "runs")
     shot = wait_for(run, lambda shot: shot.state.ended and holder(lock_path(CPU)) is None)
     assert shot.alive
-    with pytest.raises(InputError, match="on_end command has not come back"):
+    with pytest.raises(InputError, match="is still ending"):
         resume_run(run)
     again.touch()
     wait_for(run, lambda shot: not shot.alive)
