@@ -243,18 +243,7 @@ def warnings(
             "Prompt and completion are used as they are, without the model's chat template. To use it: "
             "data.format: alpaca with data.columns: {instruction: prompt, output: completion}."
         )
-    counted = (
-        (found.doubled_start, "the BOS token stands twice: the text brings its own"),
-        (found.straddles, "the first trained token also holds the end of the prompt"),
-        (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
-        (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
-        (found.imitates, "the text of a special token stands in a turn and becomes that token"),
-        (found.empty, "the answer is empty: nothing is trained"),
-        (found.control, "there are control characters, which nobody types"),
-        (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
-        (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
-    )
-    said += [f"In {_rows(count)} {what}." for count, what in counted if count]
+    said += _counted(found)
     for columns, why in {(tuple(file.shape.columns.items()), file.shape.why) for file in files if file.shape.guessed}:
         held = dict(columns)
         taken = (
@@ -274,6 +263,22 @@ def warnings(
         what = "it by heart" if found.rows == 1 else "them by heart rather than what they have in common"
         said.append(f"Only {_rows(found.rows)}: the model will learn {what}.")
     return tuple(said)
+
+
+def _counted(found: Findings) -> list[str]:
+    """In how many rows something is odd."""
+    counted = (
+        (found.doubled_start, "the BOS token stands twice: the text brings its own"),
+        (found.straddles, "the first trained token also holds the end of the prompt"),
+        (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
+        (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
+        (found.imitates, "the text of a special token stands in a turn and becomes that token"),
+        (found.empty, "the answer is empty: nothing is trained"),
+        (found.control, "there are control characters, which nobody types"),
+        (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
+        (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
+    )
+    return [f"In {_rows(count)} {what}." for count, what in counted if count]
 
 
 def _named(speakers: Sequence[str]) -> str:

@@ -105,10 +105,7 @@ def show_data(
         InputError: there is no such row.
     """
     from presets.errors import InputError
-    from recommender.config.schema import Training
-    from recommender.data.document import histogram
-    from recommender.data.packed import limit_of, splits, step_warnings
-    from recommender.units import count, counted, percent
+    from recommender.data.packed import limit_of, splits
 
     profile = dataset.profile
     if not 0 <= row < profile.rows:
@@ -117,12 +114,32 @@ def show_data(
     def line(text: str) -> None:
         console.print(escape(text), soft_wrap=True)
 
+    split = config is not None and splits(profile, config)
+    _show_profile(profile, max_length, line, split=split, config=config)
+    _show_problems(dataset, max_length, line, split=split, config=config)
+    signs = console.color_system is None
+    told = f"between {MARK}: what the loss sees; behind {CUT}: cut" if signs else "reversed: what the loss sees"
+    line(f"--- row {row + 1} as the model will see it ({told}) ---")
+    sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
+    for finding in sample.findings:
+        line(f"! this row: {finding}")
+    console.print(sample_text(sample, marks=signs), soft_wrap=True)
+    if ids:
+        line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
+
+
+def _show_profile(
+    profile: DataProfile, max_length: int, line: Callable[[str], None], *, split: bool, config: FinetuneConfig | None
+) -> None:
+    """Print what the data is, in rows and in tokens."""
+    from recommender.data.document import histogram
+    from recommender.units import count, counted, percent
+
     line(f"{profile.shape}: {counted(profile.rows, 'row')}   {profile.shape_reason}")
     marks = "  ".join(f"p{int(q * 100)} {profile.quantile(q)}" for q in (0.5, 0.9, 0.95, 0.99))
     guessed = " (estimated from bytes: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
     line(f"tokens  {marks}  max {profile.longest}  total {count(profile.total_tokens)}{guessed}")
     line(f"        {bars(histogram(profile, 40))}")
-    split = config is not None and splits(profile, config)
     line(_cut(profile, max_length, split=split))
     kept = profile.tokens_at(max_length)
     share = percent(profile.trained_at(max_length) / kept if kept else 0.0)
@@ -135,25 +152,6 @@ def show_data(
         line(f"held out: {counted(profile.held_out.rows, 'row')} in files of their own")
     for source in profile.sources if len(profile.sources) > 1 else ():
         line(f"  {source.name}: {counted(source.rows, 'row')} with weight {source.weight:g}, {source.shape}")
-    if profile.trains_end_of_turn is not None:
-        line(
-            "✓ the end-of-turn token is trained"
-            if profile.trains_end_of_turn
-            else "✗ the end-of-turn token is not trained"
-        )
-    _show_problems(dataset, max_length, line, split=split)
-    # Of the schema's own values nobody has said that they are those of the run.
-    for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
-        line(f"! {warning}")
-    signs = console.color_system is None
-    told = f"between {MARK}: what the loss sees; behind {CUT}: cut" if signs else "reversed: what the loss sees"
-    line(f"--- row {row + 1} as the model will see it ({told}) ---")
-    sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
-    for finding in sample.findings:
-        line(f"! this row: {finding}")
-    console.print(sample_text(sample, marks=signs), soft_wrap=True)
-    if ids:
-        line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
 
 
 def _cut(profile: DataProfile, max_length: int, *, split: bool) -> str:
@@ -184,9 +182,17 @@ def _packing(profile: DataProfile, config: FinetuneConfig) -> str:
     )
 
 
-def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None], *, split: bool) -> None:
+def _show_problems(
+    dataset: DataSet, max_length: int, line: Callable[[str], None], *, split: bool, config: FinetuneConfig | None
+) -> None:
     """Print duplicates, stops, warnings and bad rows."""
+    from recommender.config.schema import Training
+    from recommender.data.packed import step_warnings
+
     profile = dataset.profile
+    if profile.trains_end_of_turn is not None:
+        is_trained = profile.trains_end_of_turn
+        line(f"{'✓' if is_trained else '✗'} the end-of-turn token is {'' if is_trained else 'not '}trained")
     if profile.duplicates:
         line(f"! {profile.duplicates} exact duplicates")
     for warning in dataset.near.warnings:
@@ -196,6 +202,9 @@ def _show_problems(dataset: DataSet, max_length: int, line: Callable[[str], None
     for stop in profile.stops_at(max_length):
         line(f"✗ {stop}")
     for warning in profile.warnings_at(max_length, split=split):
+        line(f"! {warning}")
+    # Of the schema's own values nobody has said that they are those of the run.
+    for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
         line(f"! {warning}")
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))
