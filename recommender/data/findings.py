@@ -35,6 +35,7 @@ class Finding(IntFlag):
     REPLACEMENT = 256
     LITERAL = 512
     STRANGER = 1024
+    PLACEHOLDER = 2048
 
 
 SAID = {
@@ -48,6 +49,7 @@ SAID = {
     Finding.CONTROL: "it holds control characters",
     Finding.REPLACEMENT: "it holds replacement characters",
     Finding.STRANGER: "a turn is of a speaker that is not known",
+    Finding.PLACEHOLDER: "a placeholder such as {{name}} stands in it",
     Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
 """What the screen says of a row."""
@@ -55,6 +57,7 @@ _NOTHING = Finding(0)
 _NAMED = 3
 """Unknown speakers that are named."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PLACEHOLDER = re.compile(r"\{\{\s*[^\W\d]\w*\s*\}\}")
 _LITERAL = frozenset({"nan", "none", "null", "<na>"})
 """What programs write for a cell that holds nothing."""
 
@@ -82,6 +85,8 @@ def _oddities(example: Example) -> Finding:
             found |= Finding.REPLACEMENT
         if _CONTROL.search(text):
             found |= Finding.CONTROL
+        if "{{" in text and _PLACEHOLDER.search(text):
+            found |= Finding.PLACEHOLDER
         if len(text) < 12 and text.strip().lower() in _LITERAL:
             found |= Finding.LITERAL
     return found
@@ -107,6 +112,7 @@ class Findings:
     control: int = 0
     replacement: int = 0
     literal: int = 0
+    placeholders: int = 0
     highest_id: int = 0
     nothing_trained: bool = False
     methods: set[str] = field(default_factory=set)
@@ -156,6 +162,7 @@ class Findings:
         self.control += bool(flags & Finding.CONTROL)
         self.replacement += bool(flags & Finding.REPLACEMENT)
         self.literal += bool(flags & Finding.LITERAL)
+        self.placeholders += bool(flags & Finding.PLACEHOLDER)
 
     @property
     def trains_end_of_turn(self) -> bool | None:
@@ -276,6 +283,7 @@ def _counted(found: Findings) -> list[str]:
         (found.empty, "the answer is empty: nothing is trained"),
         (found.control, "there are control characters, which nobody types"),
         (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
+        (found.placeholders, "a placeholder such as {{name}} stands: if it was to be filled in, the model learns it"),
         (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
     )
     return [f"In {_rows(count)} {what}." for count, what in counted if count]

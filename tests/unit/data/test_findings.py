@@ -15,6 +15,7 @@ CLEAN = [{"instruction": f"Question {i}?", "output": f"Answer {i}."} for i in ra
         ({"instruction": "Q \x07?", "output": "A"}, "control characters", "control characters"),
         ({"instruction": "Q", "output": "caf\ufffd"}, "replacement characters", "decoded wrongly"),
         ({"instruction": "Q", "output": "NaN"}, "nothing but 'nan'", "most likely it was empty"),
+        ({"instruction": "Q", "output": "I am {{ name }}."}, "a placeholder such as", "a placeholder such as"),
         ({"instruction": "Q", "output": ""}, "nothing of it is trained", "the answer is empty"),
         (CLEAN[3], "exact copy", ""),
     ],
@@ -28,7 +29,9 @@ def test_an_odd_row_is_counted_named_and_found(profile: Profile, row: dict[str, 
 
 
 def test_words_that_hold_nan_are_not_odd(profile: Profile) -> None:
-    rows = [{"instruction": "Is nan a number?\tNo line\r\nends", "output": "None of these is."}]
+    rows = [
+        {"instruction": "Is nan a number?\tNo line\r\nends", "output": "None of these is {{}}, {{ 1 }} or {{{a: b}}}."}
+    ]
     assert profile(rows).findings(0) == ()
     assert profile(rows).next_finding(0, 1, 1000) is None
 
