@@ -23,6 +23,12 @@ _SWEPT: Mapping[str, str] = {
 """Family by `model_type`. Qwen 2.5 counts with Qwen 3, as in the published law; Kimi K2 is built as
 DeepSeek V3."""
 
+TAKEN_AS: Mapping[str, str] = {
+    "qwen2": "Qwen 2 and 2.5 were not swept, and are taken as Qwen 3.",
+    "qwen2_moe": "Qwen 2 and 2.5 were not swept, and are taken as Qwen 3.",
+}
+"""What is said of a model whose own kind is not in the sweep, and that counts with its relatives."""
+
 
 def sweep_family(model: ModelSpec) -> str:
     """The model's family in the sweep; empty where no member was swept."""

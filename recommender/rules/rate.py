@@ -13,7 +13,7 @@ from recommender.plan import Confidence, Evidence, Reason
 from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, Rule
 from recommender.rules.batch import rows_in_a_sequence
-from recommender.rules.families import sweep_family
+from recommender.rules.families import TAKEN_AS, sweep_family
 from recommender.rules.fitting import LORA_FACTOR
 from recommender.units import count, small
 
@@ -208,6 +208,8 @@ def _origin(model: ModelSpec, r: int) -> str:
 def _beyond(law: RateLaw, model: ModelSpec, r: int, raw: float) -> str:
     """What of it is an extrapolation."""
     text, size = "", model.total_parameters
+    if taken := TAKEN_AS.get(model.model_type):
+        text += f" {taken}"
     least, most = law.parameters
     if not _was_measured(size, law):
         text += f" {count(size)} parameters lie outside the {count(least)} to {count(most)} that were measured."

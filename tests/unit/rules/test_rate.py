@@ -131,3 +131,8 @@ def test_the_tinker_formula_is_worked_out_beside_ours() -> None:
     assert "(2000 / 4096)^0.781 gives 2.9e-4" in advise(LLAMA_8B).others
     assert "(2000 / 3584)^0.0775 gives 4.8e-4" in advise(model("qwen2.5-7b-instruct")).others
     assert "no published exponent for this family" in advise(model("mistral-7b-instruct-v0.3")).others
+
+
+def test_a_model_that_counts_with_its_relatives_is_said_to() -> None:
+    assert "Qwen 2 and 2.5 were not swept, and are taken as Qwen 3." in advise(model("qwen2.5-7b-instruct")).why
+    assert "taken as" not in advise(model("qwen3-8b")).why
