@@ -24,6 +24,18 @@ def clean_lines(text: str) -> list[str]:
     return [_visible(line.replace("\t", "    ")).rstrip() for line in _line_ends(text).split("\n")]
 
 
+def clean_text(text: str) -> str:
+    """Return a text with its lines and blanks, safe to show."""
+    return "\n".join(clean_lines(text))
+
+
+def as_markup(text: str) -> str:
+    """Return a text that others wrote as a piece of Rich's markup: it stays text, and moves nothing."""
+    from rich.markup import escape
+
+    return escape(clean_text(text))
+
+
 def shorten(text: str, width: int, *, unicode: bool = True) -> str:
     """Cut a cleaned text to a width in characters, marking the cut with an ellipsis."""
     if len(text) <= width:

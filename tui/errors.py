@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from presets.errors import WizardError
+from tui.clean import clean_text
 
 INTERNAL_ERROR_EXIT = 70
 """EX_SOFTWARE of sysexits.h: our fault, neither a 'no' (1) nor bad input (2)."""
@@ -19,7 +20,8 @@ def render(error: WizardError) -> str:
     if error.remedy:
         lines.append(f"  → {error.remedy}")
     lines += [f"  {line}" for line in error.detail.strip().splitlines()]
-    return "\n".join(lines)
+    # Names of files, models and columns are what others chose.
+    return clean_text("\n".join(lines))
 
 
 def show(error: WizardError) -> int:
@@ -55,5 +57,5 @@ def crash_sentence(error: BaseException) -> str:
 
 def show_crash(error: BaseException) -> int:
     """Keep the traceback in the crash log, say so in one line, and return the exit code of an internal error."""
-    print(f"error: {crash_sentence(error)}", file=sys.stderr)
+    print(clean_text(f"error: {crash_sentence(error)}"), file=sys.stderr)
     return INTERNAL_ERROR_EXIT

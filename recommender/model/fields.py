@@ -72,6 +72,8 @@ class Fields:
                 continue
             if not isinstance(value, str):
                 raise self.error(f"{key} must be a string, not {value!r}")
+            if not value.isprintable():
+                raise self.error(f"{key} must be plain text, not {value!r}")
             return value
         return None
 
@@ -89,6 +91,8 @@ class Fields:
             return None
         if not isinstance(names, list) or not isinstance(names[0], str):
             raise self.error(f"architectures must be a list of class names, not {names!r}")
+        if not names[0].isidentifier():
+            raise self.error(f"architectures must name classes, and {names[0]!r} is no name of one")
         return names[0]
 
     def error(self, what: str) -> InputError:

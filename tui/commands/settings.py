@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError
+from tui.clean import clean_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +50,7 @@ def print_json(document: Any) -> None:
 
 def progress_note(text: str) -> None:
     """Say on stderr what is being done, so that stdout stays the answer's own."""
-    print(text, file=sys.stderr, flush=True)
+    print(clean_text(text), file=sys.stderr, flush=True)
 
 
 def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpus: int = 1) -> Device:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.text import Text
 
-from tui.clean import clean
+from tui.clean import as_markup, clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +111,7 @@ def show_data(
         raise InputError(f"There is no row {row + 1}: the data has {profile.rows}.")
 
     def line(text: str) -> None:
-        console.print(escape(text), soft_wrap=True)
+        console.print(as_markup(text), soft_wrap=True)
 
     split = config is not None and splits(profile, config)
     _show_profile(profile, max_length, line, split=split, config=config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.markup import escape
+from tui.clean import as_markup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def show_machine(machine: Machine, console: Console) -> None:
     from recommender.units import gib
 
     def line(text: str) -> None:
-        console.print(escape(text), soft_wrap=True)
+        console.print(as_markup(text), soft_wrap=True)
 
     for gpu in machine.gpus:
         line(_gpu_line(gpu))

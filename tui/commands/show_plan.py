@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
+from tui.clean import as_markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,8 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     peak = estimate.peak
     spare = estimate.spare_bytes
     console.print(
-        f"{WORDS[estimate.fits]}  {gib(peak.process_bytes)} of {gib(estimate.free_bytes)} free on {escape(device.name)}"
+        f"{WORDS[estimate.fits]}  {gib(peak.process_bytes)} of {gib(estimate.free_bytes)} free on "
+        f"{as_markup(device.name)}"
         f"  ({gib(peak.low_bytes)} to {gib(peak.high_bytes)}, {estimate.basis})  "
         + (f"{gib(spare)} to spare" if spare >= 0 else f"{gib(-spare)} too much"),
         soft_wrap=True,
@@ -50,7 +51,7 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     else:
         console.print("time   unknown: the speed of this card is not known")
     for note in estimate.notes:
-        console.print(f"note   {escape(note)}", soft_wrap=True)
+        console.print(f"note   {as_markup(note)}", soft_wrap=True)
 
 
 def show_terms(terms: Sequence[Term], console: Console) -> None:
@@ -61,14 +62,14 @@ def show_terms(terms: Sequence[Term], console: Console) -> None:
     for term in terms:
         name = term.part if term.part != part else ""
         part = term.part
-        console.print(f"{name:14s}{term.nbytes / MIB:12.1f} MiB  {escape(term.name)}", soft_wrap=True)
+        console.print(f"{name:14s}{term.nbytes / MIB:12.1f} MiB  {as_markup(term.name)}", soft_wrap=True)
 
 
 def show_limits(limits: Limits, console: Console) -> None:
     """Print what would still fit, and the least card that holds the plan."""
     from recommender.inverses import told
 
-    console.print("fits   " + escape(" · ".join(f"{name} {value}" for name, value in told(limits))), soft_wrap=True)
+    console.print("fits   " + as_markup(" · ".join(f"{name} {value}" for name, value in told(limits))), soft_wrap=True)
 
 
 def show_plan(plan: Plan, console: Console) -> None:
@@ -77,7 +78,7 @@ def show_plan(plan: Plan, console: Console) -> None:
 
     from recommender.config.edit import flatten
 
-    table = Table(title=f"{plan.model.name} on {plan.device.name}", title_justify="left", pad_edge=False)
+    table = Table(title=as_markup(f"{plan.model.name} on {plan.device.name}"), title_justify="left", pad_edge=False)
     table.add_column("setting", no_wrap=True)
     table.add_column("value", no_wrap=True)
     table.add_column("sure")
@@ -85,12 +86,15 @@ def show_plan(plan: Plan, console: Console) -> None:
     for key, value in flatten(plan.config).items():
         if reason := plan.reasons.get(key):
             table.add_row(
-                escape(key), escape(_plain(value)), reason.confidence, escape(f"{reason.why} [{reason.source}]")
+                as_markup(key),
+                as_markup(_plain(value)),
+                reason.confidence,
+                as_markup(f"{reason.why} [{reason.source}]"),
             )
     console.print(table)
     show_estimate(plan.estimate, plan.device, console)
     for warning in plan.warnings:
-        console.print(f"! {escape(warning)}", soft_wrap=True)
+        console.print(f"! {as_markup(warning)}", soft_wrap=True)
     if plan.remedies and plan.estimate.fits != "yes":
         from recommender.units import gib
 
@@ -98,7 +102,8 @@ def show_plan(plan: Plan, console: Console) -> None:
         console.print("what would help:" if helps else "what would save memory, none of it enough alone:")
         for remedy in plan.remedies:
             console.print(
-                f"  {escape(remedy.label)}  saves {gib(remedy.saves_bytes)}  {escape(remedy.costs)}", soft_wrap=True
+                f"  {as_markup(remedy.label)}  saves {gib(remedy.saves_bytes)}  {as_markup(remedy.costs)}",
+                soft_wrap=True,
             )
 
 

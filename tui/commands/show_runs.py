@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
+from tui.clean import as_markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +30,12 @@ def show_runs(runs: Sequence[RunSummary], console: Console) -> None:
     for run in runs:
         steps = f"{run.step or 0}/{run.total_steps}" if run.total_steps else ""
         table.add_row(
-            escape(run.id),
+            as_markup(run.id),
             run.status,
             steps,
             f"{run.loss:.3f}" if run.loss is not None else "",
             f"{run.eval_loss:.3f}" if run.eval_loss is not None else "",
             duration(time.time() - run.started) if run.started else "",
-            escape(run.reason or ""),
+            as_markup(run.reason or ""),
         )
     console.print(table)

@@ -184,7 +184,7 @@ def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]
     rows = [
         row(
             (clean(entry.title), "bright"),
-            (f"   {spec.architecture}  {count(spec.total_parameters)} parameters", "label"),
+            (f"   {clean(spec.architecture)}  {count(spec.total_parameters)} parameters", "label"),
             ("" if spec.parameters_exact else " (computed)", "quiet"),
         ),
         row(
@@ -192,11 +192,14 @@ def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]
             ("  width ", "quiet"), (str(spec.hidden_size), "label"),
             ("  heads ", "quiet"), (f"{spec.num_heads}/{spec.num_kv_heads}", "label"),
             ("  vocabulary ", "quiet"), (count(spec.vocab_size), "label"),
-            ("  stored as ", "quiet"), (spec.quantization or spec.dtype or "unknown", "label"),
+            ("  stored as ", "quiet"), (clean(spec.quantization or spec.dtype or "unknown"), "label"),
             ("  experts " if spec.num_experts else "", "quiet"), (str(spec.num_experts or ""), "label"),
         ),
     ]  # fmt: skip
     rows += _access(entry, spec)
+    if spec.own_code:
+        files = clean(", ".join(spec.own_code))
+        rows.append(row(("! ", "caution"), f"built by Python code of its own ({files}): you are asked first", indent=2))
     rows.append(row((f"FITS TIGHT NO: the worst step in GiB on {device}, batch 1 at 1 024 tokens", "quiet")))
     return rows
 

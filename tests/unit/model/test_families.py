@@ -160,3 +160,18 @@ def test_whatever_a_config_says_is_a_spec_or_an_input_error(changes: dict[str, A
     except InputError:
         return
     assert spec.total_parameters >= 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": ["\x1b]0;PWN\x07EvilForCausalLM"]},
+        {"architectures": ["Evil ForCausalLM"]},
+        {"model_type": "ev\x1b[2Jil", "architectures": ["NewForCausalLM"]},
+        {"torch_dtype": "bf\x1b[31m16"},
+    ],
+)
+def test_names_that_would_drive_a_terminal_are_refused_and_shown_harmless(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as refused:
+        spec_from_config({**LLAMA, **change})
+    assert refused.value.message.isprintable()

@@ -1,8 +1,11 @@
 """What others wrote cannot alter the screen."""
 
 import pytest
+from rich.text import Text
 
-from tui.clean import clean, clean_lines, shorten
+from presets.errors import InputError
+from tui.clean import as_markup, clean, clean_lines, shorten
+from tui.errors import render
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,15 @@ def test_a_long_text_says_that_it_was_cut() -> None:
     assert shorten("abcdefghij", 10) == "abcdefghij"
     assert shorten("abcdefghijk", 10) == "abcdefghi…"
     assert shorten("abcdefghijk", 10, unicode=False) == "abcdefg..."
+
+
+def test_as_markup_it_stays_text_and_keeps_its_columns() -> None:
+    hostile = "a\x1b]0;PWN\x07\x1b[31m  [bold]b\u202e\n c"
+    shown = as_markup(hostile)
+    assert Text.from_markup(shown).plain == "a  [bold]b\n c"
+    assert "\x1b" not in shown
+
+
+def test_an_error_cannot_drive_the_terminal() -> None:
+    error = InputError("\x1b[2Jno model \x1b]0;PWN\x07x", remedy="see \x1b[31m/tmp/a", detail="line\x07 one\nline two")
+    assert render(error) == "error: no model x\n  → see /tmp/a\n  line one\n  line two"
