@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from presets.errors import InputError
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import DataSet, OpenFile
 from recommender.data.examples import Example, RowProblem, digest
@@ -14,6 +15,7 @@ from recommender.data.normalise import normalise
 from recommender.data.opening import open_sources
 from recommender.data.profile import BadRow, HeldOutFacts
 from recommender.data.readers import Raw
+from recommender.data.shapes import ShapeError
 from recommender.units import counted
 
 _ASKED_EVERY = 256
@@ -32,7 +34,7 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
     Raises:
         InputError: A file cannot be read, or is not recognised.
     """
-    files, _ = open_sources([Source(path=path) for path in data.eval or []], data, base, tick)
+    files = _opened(data, base, tick)
     trained = set(dataset.index.digest)
     seen: set[int] = set()
     bad: list[BadRow] = []
@@ -52,6 +54,17 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
     dataset.held_out = tuple(files)
     _say(dataset, HeldOutFacts(rows, copies, shared, refused, tuple(bad)), data)
     return dataset
+
+
+def _opened(data: Data, base: Path | None, tick: Callable[[], None]) -> list[OpenFile]:
+    try:
+        return open_sources([Source(path=path) for path in data.eval or []], data, base, tick)[0]
+    except ShapeError as error:
+        # What the person would be asked on the screen is how the training rows are read.
+        raise InputError(
+            f"Of the held-out files {error.message}",
+            remedy="They are read as data.format and data.columns say of all data; give them the training rows' form.",
+        ) from error
 
 
 def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tuple[Example, int] | BadRow]]:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from presets.errors import InputError
 from recommender.data.load import Cancelled
 from recommender.data.near import near_duplicates
+from recommender.data.shapes import ShapeError
 from recommender.data.split import split
 from tests.unit.data.conftest import Profile
 
@@ -116,3 +118,9 @@ def test_a_bad_row_of_a_held_out_file_is_a_stop_until_it_is_left_out(profile: Pr
     found = profile([row(f"Ask {i}", f"Say {i}") for i in range(30)], eval=held, skip_bad_rows=True).profile
     assert not found.stops and found.skipped_rows == 1
     assert "Left out of the held-out files because they cannot be used: 1 row." in found.warnings
+
+
+def test_held_out_files_of_another_shape_are_refused_as_such(profile: Profile, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Of the held-out files .*held.jsonl: the rows have no known shape") as caught:
+        profile([row(f"Ask {i}", f"Say {i}") for i in range(30)], eval=held_out(tmp_path, [{"foo": "Q", "bar": "A"}]))
+    assert not isinstance(caught.value, ShapeError)
