@@ -18,7 +18,7 @@ from recommender.data.findings import Findings
 from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader
-from recommender.data.readers.base import excerpt
+from recommender.data.readers.base import excerpt, in_list
 from recommender.data.tokenise import Measured, Rendered, Tokeniser, TrainOn
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
 
 def bad_row(reader: Reader, row: Raw, problem: RowProblem) -> BadRow:
     """What is listed of a row that was read and cannot be used."""
-    return BadRow(str(reader.path), row.line, problem.reason, excerpt(_standing(reader, row)))
+    reason = problem.reason + in_list(row.number)
+    return BadRow(str(reader.path), row.line, reason, excerpt(_standing(reader, row)))
 
 
 def _standing(reader: Reader, row: Raw) -> str:

@@ -21,6 +21,8 @@ class Raw(NamedTuple):
     """Where it ends, exclusive, in the same unit."""
     line: int
     """1-based line it starts on, or row number in a Parquet file."""
+    number: int = 0
+    """Number from 1 in a JSON array of which several rows begin on one line; else 0."""
 
 
 class Reader(Protocol):
@@ -50,6 +52,11 @@ class Reader(Protocol):
             InputError: The file has changed since.
         """
         ...
+
+
+def in_list(number: int) -> str:
+    """Which row of a list is meant, in words, where its line does not tell; see `Raw.number`."""
+    return f" (row {number} of the list)" if number else ""
 
 
 def explain(error: ValueError | RecursionError) -> str:

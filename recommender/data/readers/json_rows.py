@@ -9,7 +9,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.data.files import format_of
 from recommender.data.profile import BadRow
-from recommender.data.readers.base import Raw, Reader, excerpt, explain
+from recommender.data.readers.base import Raw, Reader, excerpt, explain, in_list
 from recommender.data.readers.bytefile import ByteFile
 from recommender.data.readers.json_stream import JsonStream
 
@@ -145,12 +145,15 @@ class JsonArray:
         Raises:
             InputError: The JSON is broken; says the line and how it starts.
         """
-        for value, start, end, line in JsonStream(self.source).elements(self.key):
+        before = 0
+        for count, (value, start, end, line) in enumerate(JsonStream(self.source).elements(self.key), 1):
+            number = count if line == before else 0
+            before = line
             if isinstance(value, dict):
-                yield Raw(value, start, end, line)
+                yield Raw(value, start, end, line, number)
             else:
                 shown = excerpt(json.dumps(value, ensure_ascii=False)[:200])
-                yield BadRow(str(self.path), line, f"is {kind(value)}, not an object", shown)
+                yield BadRow(str(self.path), line, f"is {kind(value)}, not an object{in_list(number)}", shown)
 
     def read(self, start: int, end: int) -> dict[str, Any]:
         """The object that stands there."""

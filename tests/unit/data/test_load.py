@@ -294,3 +294,15 @@ def test_a_folder_of_files(tmp_path: Path, chatml: ModelSpec) -> None:
     dataset = profile_data(Data(train=["."]), model=chatml, base=tmp_path)
     assert len(dataset) == 26
     assert dataset.where(25) == (str(tmp_path / "b.csv"), 2)
+
+
+@pytest.mark.parametrize(("indent", "place", "where"), [(None, 1, " (row 3 of the list)"), (1, 10, "")])
+def test_a_bad_row_of_a_list_on_one_line_is_told_by_its_number(
+    tmp_path: Path, chatml: ModelSpec, indent: int | None, place: int, where: str
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([*GOOD[:2], {"instruction": "no answer"}, 7], indent=indent), encoding="utf-8")
+    bad = profile_data(Data(train=[str(path)]), model=chatml).profile.bad_rows
+    assert bad[0].line == place
+    assert bad[0].reason == f"lacks the column 'output'{where}"
+    assert bad[1].reason == f"is a number, not an object{where.replace('3', '4')}"
