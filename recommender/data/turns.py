@@ -30,6 +30,8 @@ from recommender.data.vocabulary import Vocabulary
 
 _FIRST, _SECOND = "Zqfirstprobe", "Kwsecondprobe"
 """Words that no template writes by itself."""
+REASONING = ("reasoning_content", "thinking", "reasoning")
+"""Keys that templates read an answer's reasoning from, the usual one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,15 @@ class TurnFinder:
         )
 
     @cached_property
-    def _takes_reasoning(self) -> bool:
-        """Whether the last answer's reasoning is written; that of earlier ones many templates leave out on purpose."""
-        return self._shows([_turn("user", "Q"), {**_turn("assistant", "A"), "reasoning_content": _FIRST}], _FIRST)
+    def _reasoning_key(self) -> str:
+        """The key that the last answer's reasoning is read from; of earlier ones many templates leave it out on purpose.
+
+        Most read reasoning_content; gpt-oss reads thinking. Empty where none is read.
+        """
+        for key in REASONING:
+            if self._shows([_turn("user", "Q"), {**_turn("assistant", "A"), key: _FIRST}], _FIRST):
+                return key
+        return ""
 
     def _probe_end_of_turn(self) -> tuple[str, ...]:
         """The special token behind the last answer, and the one behind an earlier answer where it ends it too."""
@@ -148,8 +156,7 @@ class TurnFinder:
         plain = not chat.tools and not any(turn.extra or self._ends_in(turn.content) for turn in messages)
         skeleton = self._skeletons.of(messages) if plain else None
         if skeleton is None:
-            self._note_reasoning(messages)
-            return self._by_rendering(chat, messages, wanted)
+            return self._by_rendering(chat, self._with_reasoning(messages), wanted)
         text = self._render(chat, messages)
         spans = skeleton.spans(text, messages, wanted)
         if spans is None or not skeleton.proven:
@@ -160,11 +167,22 @@ class TurnFinder:
         ended = sum(skeleton.ended[index] for index in wanted)
         return RenderedChat(text, spans, len(spans), ended, skeleton.method)
 
-    def _note_reasoning(self, messages: Sequence[Message]) -> None:
-        if any("reasoning_content" in turn.extra for turn in messages) and not self._takes_reasoning:
+    def _with_reasoning(self, messages: list[Message]) -> list[Message]:
+        """The turns with their reasoning under the key that the template reads."""
+        usual = REASONING[0]
+        if not any(usual in turn.extra for turn in messages) or self._reasoning_key == usual:
+            return messages
+        if not self._reasoning_key:
             self.notes.add(
                 "The template has no place for reasoning: it is left out, and the answers alone are trained."
             )
+            return messages
+        return [
+            replace(
+                turn, extra={self._reasoning_key if key == usual else key: held for key, held in turn.extra.items()}
+            )
+            for turn in messages
+        ]
 
     def _ends_in(self, content: str) -> bool:
         """Whether a turn itself holds the token that ends one, which makes its end a question."""
@@ -280,7 +298,7 @@ class TurnFinder:
         turn = messages[index]
         if turn.extra.get("tool_calls"):
             raise refusal
-        extra = {key: value for key, value in turn.extra.items() if key != "reasoning_content"}
+        extra = {key: value for key, value in turn.extra.items() if key not in REASONING}
         first, second = (
             self._attempt(chat, [*messages[:index], replace(turn, content=word, extra=extra), *messages[index + 1 :]])
             for word in (_FIRST, _SECOND)

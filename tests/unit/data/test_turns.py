@@ -99,6 +99,10 @@ def test_reasoning_that_the_template_has_no_place_for_is_told(tmp_path: Path) ->
     spoken = "(message.reasoning_content or '') + message['content']"
     keeps = finder(tmp_path / "keeps", CHATML.replace("message['content']", spoken))
     assert "Hm." in keeps.render(thought).text and not keeps.notes
+    asked = CHATML.replace("message['content']", spoken.replace("reasoning_content", "thinking"))
+    other = finder(tmp_path / "other", asked)
+    found = other.render(thought)
+    assert found.text[slice(*found.spans[0])] == "Hm.Yes.<|im_end|>" and not other.notes
     plain = finder(tmp_path / "plain", CHATML)
     plain.render(Chat((USER, BOT)))
     assert not plain.notes
