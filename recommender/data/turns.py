@@ -102,9 +102,9 @@ class TurnFinder:
 
     @cached_property
     def _reasoning_key(self) -> str:
-        """The key that the last answer's reasoning is read from; of earlier ones many templates leave it out on purpose.
+        """The key that the last answer's reasoning is read from; empty where none is read.
 
-        Most read reasoning_content; gpt-oss reads thinking. Empty where none is read.
+        Most templates read reasoning_content, gpt-oss thinking. That of earlier answers many leave out on purpose.
         """
         for key in REASONING:
             if self._shows([_turn("user", "Q"), {**_turn("assistant", "A"), key: _FIRST}], _FIRST):
