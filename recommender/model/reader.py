@@ -40,8 +40,14 @@ def read_model(name: str, *, revision: str | None = None, offline: bool = False)
     if not name:
         raise InputError("No model was given.", remedy="Give a folder or a hub id such as org/model.")
     folder = Path(name).expanduser()
-    if folder.is_dir() and not _only_looks_like_a_folder(name, folder):
-        return read_folder(folder.absolute(), name=name)
+    try:
+        if folder.is_dir() and not _only_looks_like_a_folder(name, folder):
+            return read_folder(folder.absolute(), name=name)
+    except PermissionError as error:
+        raise InputError(
+            f"{error.filename or folder} may not be read by you.",
+            remedy="Ask its owner, or copy the model to where you may read it.",
+        ) from error
     if folder.is_file():
         raise InputError(f"{name} is a file, not a model folder.", remedy="Give the folder that holds config.json.")
     if is_path(name):

@@ -222,3 +222,15 @@ def test_header_gives_type_and_shape(tmp_path: Path) -> None:
     build_tiny_llama(tmp_path, hidden=128)
     header = read_header(tmp_path / SINGLE)
     assert header["model.layers.1.mlp.down_proj.weight"] == ("F32", (128, 256))
+
+
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root enters every folder, so the refusal is made.
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(InputError, match="may not be read by you") as caught:
+        read_model(str(tmp_path))
+    assert str(tmp_path) in caught.value.message
+    assert "copy the model" in caught.value.remedy
