@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
+
 
 class RowProblem(Exception):
     """A row that cannot be used; its reason completes 'the row …'."""
@@ -83,7 +85,7 @@ def digest(example: Example) -> int:
             turns = [[turn.role, turn.content, dict(turn.extra), turn.train] for turn in example.messages]
             parts = ["chat", turns, list(example.tools)]
     try:
-        data = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str).encode("utf-8")
+        data = _ENCODER.encode(parts).encode("utf-8")
     except UnicodeEncodeError as error:
         raise RowProblem("holds a lone surrogate (\\ud800 to \\udfff): half of a character") from error
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")

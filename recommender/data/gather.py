@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Rows that are encoded together."""
+AHEAD = 2
+"""Batches that are encoded while the next is read: at the end of one the other keeps every core busy."""
 LISTED = 100
 """Bad rows that are listed; all are counted."""
 _HEAD = 1000
@@ -99,20 +102,21 @@ class Gatherer:
         """
         total = sum(file.reader.size for file in self._files)
         passed = done = 0
-        with ThreadPoolExecutor(1, "encode") as encoder:
-            waiting: _Batch | None = None
+        waiting: deque[_Batch] = deque()
+        with ThreadPoolExecutor(AHEAD, "encode") as encoder:
             for number, file in enumerate(self._files):
                 for raw in _batches(file.reader.rows()):
                     if cancelled():
                         raise Cancelled
-                    following = self._begin(number, raw, encoder)
-                    self._finish(waiting)
-                    waiting = following
+                    waiting.append(self._begin(number, raw, encoder))
+                    if len(waiting) > AHEAD:
+                        self._finish(waiting.popleft())
                     done += len(raw)
                     position = passed + (raw[-1].end if isinstance(raw[-1], Raw) else 0)
                     progress(done, max(done, done * total // position) if position else done)
                 passed += file.reader.size
-            self._finish(waiting)
+            while waiting:
+                self._finish(waiting.popleft())
         progress(done, done)
         return self.gathered
 
@@ -140,10 +144,8 @@ class Gatherer:
         encoded = encoder.submit(self._tokeniser.encode, rendered)
         return _Batch(number, rows, examples, digests, rendered, encoded)
 
-    def _finish(self, batch: _Batch | None) -> None:
+    def _finish(self, batch: _Batch) -> None:
         """Keep the numbers of a batch."""
-        if batch is None:
-            return
         reader = self._files[batch.file].reader
         for row, example, content, measured in zip(
             batch.rows, batch.examples, batch.digests, self._measured(batch), strict=True

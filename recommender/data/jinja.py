@@ -58,6 +58,12 @@ class ChatRenderer:
         self._now = now
         self._template = _compile(source, marks=False)
         self._marking = _compile(source, marks=True) if self.has_marks else self._template
+        self._globals = {
+            **self._template.environment.globals,
+            "documents": None,
+            "strftime_now": lambda form: self._now().strftime(form),
+            **self.special_tokens,
+        }
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] = (), prompt: bool = False) -> str:
         """The conversation as text.
@@ -98,14 +104,17 @@ class ChatRenderer:
         import jinja2
 
         try:
-            return template.render(
-                messages=list(messages),
-                tools=list(tools) or None,
-                documents=None,
-                add_generation_prompt=ask,
-                strftime_now=lambda form: self._now().strftime(form),
-                **self.special_tokens,
+            # As Template.render does it, which makes a dict of all globals anew for each row.
+            context = template.new_context(
+                {
+                    **self._globals,
+                    "messages": list(messages),
+                    "tools": list(tools) or None,
+                    "add_generation_prompt": ask,
+                },
+                shared=True,
             )
+            return template.environment.concat(template.root_render_func(context))
         except jinja2.TemplateError as error:
             raise TemplateProblem(str(error) or type(error).__name__) from error
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
