@@ -184,7 +184,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_pauses_the_run_until_there_is_room(make_config: MakeConfig, small_disk: Path) -> None:
-    config = make_config(training__max_steps=12, run__save_steps=3, run__eval_steps=12)
+    # Steps enough that the run is far from its end when the disk is full.
+    config = make_config(training__max_steps=60, run__save_steps=5, run__eval_steps=60)
     run = start(config, small_disk / "runs")
     wait_for(run, lambda shot: bool(shot.checkpoints))
     ballast = small_disk / "ballast"
@@ -196,13 +197,13 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(make_config: MakeConfig,
         except OSError:
             pass
     full = wait_for(run, lambda shot: shot.state.status == "paused" or not shot.alive)
-    assert full.alive
+    assert full.alive, (full.status, full.state.reason, full.log)
     assert "free" in str(full.state.reason)
     assert "goes on by itself" in str(of_kind(full, "warning")[0]["remedy"])
     ballast.unlink()
     shot = wait_for(run, ended)
     assert shot.status == "finished", (shot.state.reason, shot.log)
-    assert [point.step for point in shot.steps] == list(range(1, 13))
+    assert [point.step for point in shot.steps] == list(range(1, 61))
     assert not damage(complete_checkpoints(RunFolder(run))[-1])
 
 
