@@ -37,7 +37,7 @@ class Vocabulary:
         _add_tokens(tokenizer, settings, self.special_tokens)
         self.bos = self._id_of("bos_token")
         self.eos = self._id_of("eos_token")
-        self.prefix = self._prefix(settings)
+        self.prefix = self._prefix()
         # Post-processors add special tokens, which is done here by hand, and trim blanks off the offsets, which would
         # leave characters that belong to no token.
         tokenizer.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
@@ -96,10 +96,12 @@ class Vocabulary:
         token = self.special_tokens.get(name)
         return None if token is None else self.id_of(token)
 
-    def _prefix(self, settings: Mapping[str, Any]) -> tuple[int, ...]:
-        """What stands before plain text: add_bos_token where it is said, as Transformers 5 has it, else as built."""
-        if "add_bos_token" in settings:
-            return (self.bos,) if settings["add_bos_token"] and self.bos is not None else ()
+    def _prefix(self) -> tuple[int, ...]:
+        """What stands before plain text, as tokenizer.json builds it.
+
+        Beside that file Transformers 5 drops add_bos_token of tokenizer_config.json (`_from_pretrained` of its
+        tokenization_utils_base), whatever it says.
+        """
         bare = self._tokenizer.encode("a", add_special_tokens=False).ids
         full = self._tokenizer.encode("a", add_special_tokens=True).ids
         for start in range(len(full) - len(bare) + 1):

@@ -98,15 +98,15 @@ def test_a_token_over_the_border_is_trained_and_counted(profile: Profile) -> Non
     assert any("the first trained token also holds the end of the prompt" in said for said in dataset.profile.warnings)
 
 
-@pytest.mark.parametrize(
-    ("settings", "prefix"), [({}, ["<s>"]), ({"add_bos_token": False}, []), ({"add_bos_token": True}, ["<s>"])]
-)
-def test_the_bos_token_is_added_as_transformers_adds_it(
-    tmp_path: Path, settings: dict[str, Any], prefix: list[str]
+@pytest.mark.parametrize("settings", [{}, {"add_bos_token": False}, {"add_bos_token": True}])
+@pytest.mark.parametrize("built", [True, False])
+def test_the_bos_token_is_added_as_tokenizer_json_builds_it(
+    tmp_path: Path, settings: dict[str, Any], built: bool
 ) -> None:
-    vocabulary = load_vocabulary(bos_model(tmp_path, **settings).path)
+    folder = write_vocabulary(tmp_path, bos="<s>", eos="</s>", special=(), adds_bos=built, **settings)
+    vocabulary = load_vocabulary(folder)
     assert vocabulary is not None
-    assert [vocabulary.added[index] for index in vocabulary.prefix] == prefix
+    assert [vocabulary.added[index] for index in vocabulary.prefix] == (["<s>"] if built else [])
 
 
 def test_a_template_that_writes_the_bos_token_does_not_get_a_second(profile: Profile, tmp_path: Path) -> None:

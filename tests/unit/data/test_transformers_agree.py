@@ -76,6 +76,12 @@ def test_ids_prompts_and_marks_are_transformers_own(tmp_path: Path) -> None:
         )
         for name, template in TEMPLATES.items()
     }
+    # What tokenizer_config.json says of the BOS token where tokenizer.json says otherwise.
+    for built in (True, False):
+        name = f"{'built' if built else 'bare'}, and add_bos_token {not built}"
+        folders[name] = write_vocabulary(
+            tmp_path / f"bos-{built}", special=SPECIAL, bos="<s>", eos="</s>", adds_bos=built, add_bos_token=not built
+        )
     found = run_python(BY_TRANSFORMERS, json.dumps(CHATS), *map(str, folders.values()))
     for name, folder in folders.items():
         theirs = found[str(folder)]
