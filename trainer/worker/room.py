@@ -107,8 +107,9 @@ def save_with_room(
         wait_for_room(folder, needed, look, back_to)
         try:
             save()
-        except (OSError, RuntimeError) as problem:
-            # torch and safetensors raise errors of their own for a full disk; `save` has removed its part by now.
+        except Exception as problem:
+            # A full disk is an OSError, torch's RuntimeError or safetensors' SafetensorError, which is neither; `save`
+            # has removed its part by now.
             if not (getattr(problem, "errno", None) in FULL or _speaks_of_room(problem) or free(folder) < needed):
                 raise
             needed = max(needed, free(folder) + 1)
