@@ -11,6 +11,10 @@ from typing import Any
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 
 
+NOT_FOUND = "that cannot be found exactly in what the chat template makes of it"
+"""How the reason of a row ends whose answer the template does not show."""
+
+
 class RowProblem(Exception):
     """A row that cannot be used; its reason completes 'the row …'."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text
@@ -44,7 +46,8 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     value = row[column]
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    # Parquet's decimals, dates and times are written as they are printed, like numbers.
+    if isinstance(value, int | float | Decimal | date | time) and not isinstance(value, bool):
         return str(value)
     raise RowProblem(f"column '{column}' is {kind(value)}, not text")
 
@@ -64,6 +67,8 @@ def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
         turns.append(Message("system", system))
     column = shape.columns.get("history")
     history = (row.get(column) if column else None) or []
+    if isinstance(history, str):
+        history = _listed(history)
     if not isinstance(history, list | tuple):
         raise RowProblem(f"column '{column}' is {kind(history)}, not a list of pairs of question and answer")
     for past in history:
@@ -74,6 +79,14 @@ def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
     if not question.strip():
         raise RowProblem(f"asks nothing: '{shape.columns['instruction']}' is empty")
     return Chat((*turns, Message("user", question), Message("assistant", answer)))
+
+
+def _listed(text: str) -> Any:
+    """What a table's cell holds as JSON; the text itself where it is none."""
+    try:
+        return json.loads(text) if text.strip() else []
+    except (ValueError, RecursionError):
+        return text
 
 
 def _pair(row: Mapping[str, Any], shape: Shape) -> Example:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import OpenFile
+from recommender.data.examples import NOT_FOUND
 from recommender.data.files import find_files, format_of, names_hub_dataset
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.readers.bytefile import PACKED, Tick
-from recommender.data.registry import INDEX, Entry, explain_index, find_entry
+from recommender.data.registry import INDEX, Entry, entry_for, explain_index, find_entry
 from recommender.data.shapes import Shape, ShapeError, recognise
 
 PEEK = 100
@@ -113,6 +114,8 @@ def open_sources(
                 files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
             except ShapeError as error:
                 error.source = number
+                if entry is None and (named := entry_for(path)):
+                    error.remedy = f"The {INDEX} beside it says how it is read: give {named} instead."
                 raise
             weights.append(source.weight)
     if not files:
@@ -163,5 +166,8 @@ def nothing_usable(first: BadRow) -> InputError:
     shown = f" It starts: {first.start}" if first.start else ""
     return InputError(
         f"No row of {first.file} can be used. Line {first.line} {first.reason}.{shown}",
-        remedy="Repair the file, or say with data.format and data.columns how it is to be read.",
+        # The rows may be as good as any: it is the template that does not show where their answers are.
+        remedy="Take another template with data.template: chatml, alpaca or a Jinja file."
+        if NOT_FOUND in first.reason
+        else "Repair the file, or say with data.format and data.columns how it is to be read.",
     )

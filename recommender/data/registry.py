@@ -72,6 +72,17 @@ def find_entry(name: str, base: Path | None = None) -> Entry | None:
     return _entry(path.name, entries[path.name], index)
 
 
+def entry_for(path: Path) -> Path | None:
+    """The name under which the index beside a file tells how that file is read; None where no index does."""
+    index = path.parent / INDEX
+    try:
+        entries = _read(index) if index.is_file() else {}
+    except InputError:
+        return None
+    names = (name for name, held in entries.items() if isinstance(held, Mapping) and held.get("file_name") == path.name)
+    return next((path.parent / name for name in names), None)
+
+
 def explain_index(path: Path) -> InputError:
     """What to do with an index that was given as if it were rows."""
     return InputError(f"{path} is an index of data sets, not rows.", remedy=_offer(path, _read(path)))

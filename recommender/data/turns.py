@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from recommender.data.examples import Chat, Message, RowProblem
+from recommender.data.examples import NOT_FOUND, Chat, Message, RowProblem
 from recommender.data.jinja import ChatRenderer, TemplateProblem
 from recommender.data.skeleton import Found, Skeletons
 from recommender.data.templates import ChatTemplate
@@ -292,9 +292,7 @@ class TurnFinder:
         return span if self._holds(text, span, messages[index]) else None
 
     def _by_difference(self, chat: Chat, messages: Sequence[Message], index: int, text: str) -> tuple[int, int]:
-        refusal = RowProblem(
-            f"has an answer (turn {index + 1}) that cannot be found exactly in what the chat template makes of it"
-        )
+        refusal = RowProblem(f"has an answer (turn {index + 1}) {NOT_FOUND}")
         turn = messages[index]
         if turn.extra.get("tool_calls"):
             raise refusal

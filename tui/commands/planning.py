@@ -270,5 +270,5 @@ def data(
         print_json(document(dataset.profile, max_length, split=splits(dataset.profile, config)) | packed | found)
     else:
         chosen = chosen_row(dataset, row, limit_of(dataset.profile, config))
-        show_data(dataset, max_length, chosen, settings.console(), ids=ids, config=config)
+        show_data(dataset, max_length, chosen, settings.console(), ids=ids, near=near, config=config)
     return 1 if dataset.profile.stops_at(max_length) else 0

@@ -88,6 +88,7 @@ def show_data(
     console: Console,
     *,
     ids: bool = False,
+    near: bool = False,
     config: FinetuneConfig | None = None,
 ) -> None:
     """Print the profile, what is wrong, and one row, with its token ids where asked for.
@@ -98,6 +99,7 @@ def show_data(
         row: Which row, from 0.
         console: Where.
         ids: Whether the row's token ids are printed too.
+        near: Whether near-identical rows were looked for.
         config: With the batch and the packing that are told; None tells nothing of packing.
 
     Raises:
@@ -115,6 +117,8 @@ def show_data(
 
     split = config is not None and splits(profile, config)
     _show_profile(profile, max_length, line, split=split, config=config)
+    if near and not dataset.near.warnings:
+        line("✓ no near-identical rows")
     _show_problems(dataset, max_length, line, split=split, config=config)
     signs = console.color_system is None
     told = f"between {MARK}: what the loss sees; behind {CUT}: cut" if signs else "reversed: what the loss sees"
@@ -169,15 +173,15 @@ def _cut(profile: DataProfile, max_length: int, *, split: bool) -> str:
 def _packing(profile: DataProfile, config: FinetuneConfig) -> str:
     """What packing changes at the configuration's batch."""
     from recommender.data.packed import packing_document
-    from recommender.units import count, percent
+    from recommender.units import count, counted, percent
 
     found = packing_document(profile, config)
     how = "longer rows are split" if found["strategy"] == "bfd_split" else "rows stay whole"
     return (
         f"{'packed' if found['packed'] else 'if packed'} (batch {config.training.per_device_train_batch_size} × "
-        f"{config.training.gradient_accumulation_steps}): padding {percent(found['padding_share'])} → "
-        f"{percent(found['empty_share'])}, {count(found['steps'])} → {count(found['steps_packed'])} steps an epoch of "
-        f"about {count(found['rows_in_step_packed'])} rows, {found['strategy']}: {how}"
+        f"{config.training.gradient_accumulation_steps}): padding {percent(found['padding_share'])} → 0 %, sequences "
+        f"{percent(1 - found['empty_share'])} full, {count(found['steps'])} → {count(found['steps_packed'])} steps an "
+        f"epoch of about {counted(round(found['rows_in_step_packed']), 'row')}, {found['strategy']}: {how}"
     )
 
 
@@ -187,13 +191,14 @@ def _show_problems(
     """Print duplicates, stops, warnings and bad rows."""
     from recommender.config.schema import Training
     from recommender.data.packed import step_warnings
+    from recommender.units import counted
 
     profile = dataset.profile
     if profile.trains_end_of_turn is not None:
         is_trained = profile.trains_end_of_turn
         line(f"{'✓' if is_trained else '✗'} the end-of-turn token is {'' if is_trained else 'not '}trained")
     if profile.duplicates:
-        line(f"! {profile.duplicates} exact duplicates")
+        line(f"! {counted(profile.duplicates, 'exact duplicate')}")
     for warning in dataset.near.warnings:
         line(f"! {warning}")
     if dataset.near.earlier or dataset.near.held_out:

@@ -50,8 +50,7 @@ def ask_format(wizard: WizardApp, profile: DataProfile) -> None:
 
     def build(width: int, _wanted: str) -> list[Pick]:
         return [
-            Pick(str(number), (source_row(source, profile.total_tokens, width),))
-            for number, source in enumerate(profile.sources)
+            Pick(str(number), (source_row(source, profile, width),)) for number, source in enumerate(profile.sources)
         ]
 
     def answered(key: str | None) -> None:

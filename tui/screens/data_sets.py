@@ -25,16 +25,17 @@ def source_rows(profile: DataProfile, width: int) -> list[Row]:
     """A line for each data set where there are several."""
     if len(profile.sources) < 2:
         return []
-    return [source_row(source, profile.total_tokens, width) for source in profile.sources]
+    return [source_row(source, profile, width) for source in profile.sources]
 
 
-def source_row(source: SourceFacts, total: int, width: int) -> Row:
-    """Name, weight, rows as they are taken, share of all tokens, shape."""
-    share = percent(source.tokens / total if total else 0.0)
+def source_row(source: SourceFacts, profile: DataProfile, width: int) -> Row:
+    """Name, weight, rows as they are taken, share of all tokens, shape; in columns with those of the other sources."""
+    share = percent(source.tokens / profile.total_tokens if profile.total_tokens else 0.0)
+    shapes = max(len(other.shape) for other in profile.sources)
     weight = f"×{source.weight:g}"
     of = " of tokens" if width >= 72 else ""
     figures = f"{weight:>5}  {count(source.rows):>7} rows  {share:>6}{of}"
-    name = cell(clean(short_name(source.name)), max(8, width - len(figures) - len(source.shape) - 4))
+    name = cell(clean(short_name(source.name)), max(8, width - len(figures) - shapes - 4))
     return row((name, "bright"), (figures, "label"), (f"  {clean(source.shape)}", "quiet"), indent=2)
 
 
@@ -48,8 +49,7 @@ def ask_weight(wizard: WizardApp, profile: DataProfile) -> None:
 
     def build(width: int, _wanted: str) -> list[Pick]:
         return [
-            Pick(str(number), (source_row(source, profile.total_tokens, width),))
-            for number, source in enumerate(profile.sources)
+            Pick(str(number), (source_row(source, profile, width),)) for number, source in enumerate(profile.sources)
         ]
 
     def chosen(key: str | None) -> None:

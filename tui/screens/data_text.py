@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recommender.data.packed import splits, step_warnings
 from recommender.data.packing import packing
 from recommender.steps import packs
-from recommender.units import count, duration, gib, percent, rate
+from recommender.units import count, counted, duration, gib, percent, rate
 from tui.clean import clean
 from tui.screens.data_sets import held_out_row, source_rows
 from tui.widgets.histogram import histogram
@@ -155,9 +155,10 @@ def _packing(profile: DataProfile, max_length: int, plan: FinetuneConfig | None)
     return [
         row(
             (f"{on}: ", "label"),
-            (f"padding {percent(found.padding_share)} → {percent(found.empty_share)}", "bright"),
+            (f"padding {percent(found.padding_share)} → 0 %", "bright"),
+            (f", sequences {percent(1 - found.empty_share)} full", "label"),
             (f", {count(padded)} → {count(packed)} steps an epoch", "label"),
-            (f" of about {count(min(profile.rows, batch * found.rows_in_sequence))} rows", "label"),
+            (f" of about {counted(round(min(profile.rows, batch * found.rows_in_sequence)), 'row')}", "label"),
             (f"  {found.strategy}: {how}", "quiet"),
             indent=2,
         )
@@ -193,13 +194,13 @@ def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[R
     if profile.bad_row_count:
         left_out = "left out" if profile.skipped_rows else "not left out yet"
         rows.append(
-            row(("! ", "caution"), f"{count(profile.bad_row_count)} bad rows, {left_out}: b lists them", indent=2)
+            row(("! ", "caution"), f"{counted(profile.bad_row_count, 'bad row')}, {left_out}: b lists them", indent=2)
         )
     if profile.duplicates:
-        rows.append(row(("! ", "caution"), f"{count(profile.duplicates)} exact duplicates", indent=2))
+        rows.append(row(("! ", "caution"), f"{counted(profile.duplicates, 'exact duplicate')}", indent=2))
     if profile.empty_answers:
         rows.append(
-            row(("! ", "caution"), f"{count(profile.empty_answers)} rows of which nothing is trained", indent=2)
+            row(("! ", "caution"), f"{counted(profile.empty_answers, 'row')} of which nothing is trained", indent=2)
         )
     rows += [
         row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length, split=split)

@@ -168,6 +168,7 @@ def _read_object(source: ByteFile, start: int, end: int) -> dict[str, Any]:
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """What a JSON value is, in words; of those that only Parquet has, the name of their type."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return names.get(type(value), "an object" if isinstance(value, dict) else "null")
+    other = "null" if value is None else f"of the type {type(value).__name__}"
+    return names.get(type(value), "an object" if isinstance(value, dict) else other)

@@ -25,6 +25,7 @@ from tests.functional.screens.seen import NARROW, WIDE, wizard
 from tests.functional.screens.test_data import opened, until_profiled
 from tests.unit.data.test_hub import parquet
 from tests.unit.data.test_near import sentence
+from tui.screens.data_sets import source_rows
 from tui.screens.data_text import summary
 from tui.widgets.top_bar import Step
 
@@ -333,7 +334,18 @@ def test_packing_and_all_that_a_limit_cuts_are_priced(tmp_path: Path, tokenised:
     text = said(answers(200), 40, False)
     assert "template: the model's own · turns p50 2 · max 2" in text
     assert "of trained ones" in text and "if packed: padding" in text
+    assert "→ 0 %, sequences " in text
     assert "steps an epoch of about" in text and "bfd: rows stay whole" in text
     text = said([{"text": "word " * 100}] * 30, 64, True)
     assert "which are packed in parts: nothing is cut" in text
     assert "bfd_split: longer rows are split, nothing is lost" in text and "of the trained tokens" not in text
+
+
+def test_the_lines_of_several_data_sets_stand_in_columns(tmp_path: Path) -> None:
+    paths = [
+        jsonl(tmp_path / "a.jsonl", answers(3)),
+        jsonl(tmp_path / "b.jsonl", [{"prompt": "Q", "completion": "A"}]),
+    ]
+    profile = load.profile_data(Data(train=paths), model=None).profile
+    lines = [line.plain for line in source_rows(profile, 80)]
+    assert len({line.index("×1") for line in lines}) == len({line.index("rows") for line in lines}) == 1

@@ -40,10 +40,20 @@ def test_packed_text_is_shown_whole_and_its_packing_is_told(profile: Profile) ->
         for packing in (True, False)
     }
     assert "split at 64: 30 rows, packed in parts: nothing is cut" in said[True]
-    assert "packed (batch 1 × 16): padding 0 % → " in said[True] and "bfd_split" in said[True]
+    # TRL joins what it packs without padding; what a sequence does not hold is only not used.
+    assert "packed (batch 1 × 16): padding 0 % → 0 %, sequences 9" in said[True] and "bfd_split" in said[True]
     assert "the limit cuts" not in said[True] and "of the trained tokens" not in said[True]
     assert "cut at 64: 30 rows (100 %)" in said[False] and "if packed" in said[False]
     assert "this row: the limit cuts" in said[False] and "found by" not in said[False]
+
+
+def test_one_duplicate_is_one_and_a_search_that_finds_nothing_says_so(profile: Profile) -> None:
+    dataset = profile([*ROWS, ROWS[0]])
+    console = Console(record=True, width=500, file=None)
+    with console.capture() as captured:
+        show_data(dataset, 1000, 0, console, near=True)
+    said = captured.get().splitlines()
+    assert "! 1 exact duplicate" in said and "✓ no near-identical rows" in said
 
 
 def shown(dataset: DataSet, config: FinetuneConfig) -> str:

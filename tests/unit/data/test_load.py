@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,47 @@ def test_a_bad_row_of_a_parquet_file_is_shown_as_json(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         profile_data(data, model=None, base=tmp_path)
     assert caught.value.message.endswith('It starts: {"instruction": "é", "output": null}')
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(Decimal("0.50"), "0.50"), (date(2020, 1, 2), "2020-01-02"), (time(7, 30), "07:30:00")]
+)
+def test_decimals_dates_and_times_of_a_parquet_file_are_text(
+    tmp_path: Path, chatml: ModelSpec, value: Any, text: str
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"question": ["How much?"], "answer": [value]}), tmp_path / "rows.parquet")
+    dataset = profile_data(Data(train=["rows.parquet"]), model=chatml, base=tmp_path)
+    assert dataset.answer_text(0) == text
+
+
+def test_what_is_no_text_in_a_parquet_file_is_called_what_it_is(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"question": ["How much?"], "answer": [b"12"]}), tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match="column 'answer' is of the type bytes, not text"):
+        profile_data(Data(train=["rows.parquet"]), model=None, base=tmp_path)
+
+
+def test_history_in_a_table_is_a_list_in_json(tmp_path: Path, chatml: ModelSpec) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('instruction,output,history\nq,a,"[[""x"", ""y""]]"\nr,b,[]\ns,c,x\n', encoding="utf-8")
+    dataset = profile_data(Data(train=[str(path)], skip_bad_rows=True), model=chatml)
+    assert dataset.sample(0, 1000).text.count("<|im_start|>") == 4
+    assert (dataset.profile.rows, [row.line for row in dataset.profile.bad_rows]) == (2, [4])
+
+
+def test_a_template_that_hides_the_answers_is_what_is_to_be_changed(tmp_path: Path) -> None:
+    shouts = "{% for message in messages %}{{ message['content'] | upper }} {% endfor %}"
+    model = spec_for(write_vocabulary(tmp_path / "m", template=shouts))
+    data = Data(train=[jsonl(tmp_path / "rows.jsonl", GOOD)])
+    with pytest.raises(InputError, match="cannot be found exactly") as caught:
+        profile_data(data, model=model)
+    assert "data.template" in caught.value.remedy and "Repair" not in caught.value.remedy
+    assert profile_data(data.model_copy(update={"template": "alpaca"}), model=model).profile.rows == len(GOOD)
 
 
 def test_one_row_is_learnt_by_heart(profile: Profile) -> None:

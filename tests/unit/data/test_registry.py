@@ -111,3 +111,14 @@ def test_only_rows_marked_good_are_used(profile: Profile) -> None:
     assert "not marked as a good example" in found.bad_rows[0].reason
     assert found.stops
     assert not profile(rows, format="kto", skip_bad_rows=True).profile.stops
+
+
+@pytest.mark.parametrize("given", ["", "odd.json"])
+def test_a_file_that_an_index_tells_of_points_to_its_entry(folder: Path, given: str) -> None:
+    with pytest.raises(InputError, match="no known shape") as caught:
+        profile_data(Data(train=[str(folder / given)]), model=None)
+    assert str(folder / "chats") in caught.value.remedy
+    (folder / "dataset_info.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="no known shape") as caught:
+        profile_data(Data(train=[str(folder / given)]), model=None)
+    assert "data.columns.role" in caught.value.remedy
