@@ -29,6 +29,14 @@ def clean_text(text: str) -> str:
     return "\n".join(clean_lines(text))
 
 
+def clean_exactly(text: str) -> str:
+    """Return a text as it stands, safe to show: control characters are seen as signs (␀ ␛ ␍), tabs are four blanks.
+
+    Lines and blanks are kept; other invisible characters (those that join or reorder) are taken out.
+    """
+    return "".join(_sign(char) for char in text)
+
+
 def as_markup(text: str) -> str:
     """Return a text that others wrote as a piece of Rich's markup: it stays text, and moves nothing."""
     from rich.markup import escape
@@ -46,6 +54,18 @@ def shorten(text: str, width: int, *, unicode: bool = True) -> str:
 
 def _line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _sign(char: str) -> str:
+    """One character as it is shown: control characters as U+2400 to U+2421 or as a number, tabs as blanks."""
+    code = ord(char)
+    if char in "\n\t":
+        return "\n" if char == "\n" else "    "
+    if code < 0x20 or code == 0x7F:
+        return chr(0x2400 + code) if code < 0x20 else "\u2421"
+    if 0x80 <= code < 0xA0:
+        return f"\\x{code:02x}"
+    return "" if unicodedata.category(char) in _HIDDEN else char
 
 
 def _visible(text: str) -> str:

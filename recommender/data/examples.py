@@ -23,6 +23,22 @@ class RowProblem(Exception):
         self.reason = reason
 
 
+def marked(value: Any, *, numbers: bool = True) -> bool | None:
+    """Whether a row is marked as good; None where that is no mark.
+
+    Args:
+        value: What stands in the column: true or false, also 1 or 0 and what a table writes for either.
+        numbers: Whether anything but true and false is taken for a mark.
+    """
+    if isinstance(value, bool):
+        return value
+    if not numbers:
+        return None
+    if isinstance(value, str):
+        return {"true": True, "false": False, "1": True, "0": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, int) and value in {0, 1} else None
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""

@@ -8,7 +8,7 @@ from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
-from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text
+from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, marked
 from recommender.data.readers.json_rows import kind
 from recommender.data.shapes import Shape
 from recommender.data.turn_forms import spread
@@ -24,7 +24,7 @@ def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
     Raises:
         RowProblem: A column is missing or holds something else than text or turns.
     """
-    if shape.flag and row.get(shape.flag) is not True:
+    if shape.flag and marked(row.get(shape.flag)) is not True:
         raise RowProblem(f"is not marked as a good example ('{shape.flag}' is {json.dumps(row.get(shape.flag))[:40]})")
     match shape.name:
         case "preference":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from presets.errors import InputError
+from recommender.data.examples import marked
 from recommender.data.files import nearest
 from recommender.data.turn_forms import CONVERSATION, QUESTION_AND_ANSWER, TEXTS, Form, form_of
 from recommender.data.turn_words import SPEAKERS, TURN_KEYS, Tags, TurnWords, tags_of, turn_words, turns_in
@@ -296,7 +297,9 @@ def _refuse_preference(rows: Rows, columns: Sequence[str], where: str) -> None:
         )
     flags = [column for column in _FLAGS if column in columns]
     answers = {"completion", "messages", "conversations", "response"} & set(columns)
-    if flags and answers and all(isinstance(row.get(flags[0]), bool) for row in rows):
+    # TRL's rows have a completion; beside other answers 1 and 0 may as well be the names of classes.
+    numbers = "completion" in columns or flags[:1] == ["kto_tag"]
+    if flags and answers and all(marked(row.get(flags[0]), numbers=numbers) is not None for row in rows):
         raise InputError(
             f"{where} holds rows marked good or bad ('{flags[0]}'), which are for KTO: supervised fine-tuning would "
             "learn the bad ones too.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from tui.clean import as_markup, clean
+from tui.clean import as_markup, clean, clean_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def sample_text(sample: Sample, *, marks: bool = False) -> Text:
         style = " ".join(
             name for name, on in (("reverse", piece.trained), ("dim", piece.special), ("strike", piece.cut)) if on
         )
-        text.append(piece.text, style=None if marks else style or None)
+        text.append(clean_exactly(piece.text), style=None if marks else style or None)
     return text.append(MARK) if trained and marks else text
 
 

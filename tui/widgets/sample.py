@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from tui.clean import clean_lines
+from tui.clean import clean_exactly
 
 if TYPE_CHECKING:
     from recommender.data.tokenise import Piece
@@ -36,18 +36,13 @@ def _parts(pieces: list[Piece], ids: bool, colour: bool) -> Iterator[tuple[str, 
         if trained != before and not colour:
             yield MARK
         before = trained
-        yield "\n".join(clean_lines(piece.text)) if piece.text.strip() else _blank(piece.text), style_of(piece, colour)
+        yield clean_exactly(piece.text), style_of(piece, colour)
         if ids and piece.token_id is not None:
             yield f"⟨{piece.token_id}⟩", "$quiet"
     if before and not colour:
         yield MARK
     if len(pieces) > MOST:
         yield f"\n… and {len(pieces) - MOST} more tokens", "$quiet"
-
-
-def _blank(text: str) -> str:
-    """White space as it is, other invisible characters not at all."""
-    return "".join("    " if char == "\t" else char for char in text if char in " \n\t")
 
 
 def style_of(piece: Piece, colour: bool) -> str:

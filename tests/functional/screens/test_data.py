@@ -120,7 +120,7 @@ async def test_text_of_others_is_shown_and_not_obeyed(services: MadeServices, tm
     path.write_text(line * 5, encoding="utf-8")
     async with wizard(services, start=Step.DATA, state=opened(str(path))) as seen:
         await until_profiled(seen)
-        await seen.sees("[bold]hi[/bold] red", "[@click=app.quit]x[/]", "odd[x].jsonl")
+        await seen.sees("[bold]hi[/bold] ␛[31mred", "[@click=app.quit]x[/]", "odd[x].jsonl")
         assert "\x1b" not in seen.text
 
 

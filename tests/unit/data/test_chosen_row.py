@@ -56,6 +56,16 @@ def test_one_duplicate_is_one_and_a_search_that_finds_nothing_says_so(profile: P
     assert "! 1 exact duplicate" in said and "✓ no near-identical rows" in said
 
 
+def test_control_characters_of_a_row_are_seen_and_do_nothing_to_the_terminal(profile: Profile) -> None:
+    dataset = profile([{"instruction": "a\x1b[31mb\r\nc\x00\x9b\u202e", "output": "\x1b]0;title\x07\td"}])
+    console = Console(record=True, width=500, file=None)
+    with console.capture() as captured:
+        show_data(dataset, 1000, 0, console)
+    said = captured.get()
+    assert "a␛[31mb␍\nc␀\\x9b<|im_end|>" in said and "␛]0;title␇    d<|im_end|>" in said
+    assert not set(said) & {"\x1b", "\x00", "\r", "\x07", "\x9b", "\u202e"}
+
+
 def shown(dataset: DataSet, config: FinetuneConfig) -> str:
     console = Console(record=True, width=500, file=None)
     with console.capture() as captured:

@@ -113,6 +113,19 @@ def test_only_rows_marked_good_are_used(profile: Profile) -> None:
     assert not profile(rows, format="kto", skip_bad_rows=True).profile.stops
 
 
+@pytest.mark.parametrize("marks", [(1, 0), ("True", "False"), ("1", "0")])
+def test_marks_of_a_table_are_marks(profile: Profile, marks: tuple[Any, Any]) -> None:
+    rows = [{"prompt": f"Q{i}", "completion": f"A{i}", "label": marks[i % 2]} for i in range(6)]
+    with pytest.raises(InputError, match="for KTO"):
+        profile(rows)
+    assert profile(rows, format="kto", skip_bad_rows=True).profile.rows == 3
+
+
+def test_a_label_of_several_classes_is_no_mark(profile: Profile) -> None:
+    rows = [{"prompt": f"Q{i}", "completion": f"A{i}", "label": i} for i in range(6)]
+    assert profile(rows).profile.rows == 6
+
+
 @pytest.mark.parametrize("given", ["", "odd.json"])
 def test_a_file_that_an_index_tells_of_points_to_its_entry(folder: Path, given: str) -> None:
     with pytest.raises(InputError, match="no known shape") as caught:

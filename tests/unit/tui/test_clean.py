@@ -4,8 +4,10 @@ import pytest
 from rich.text import Text
 
 from presets.errors import InputError
+from recommender.data.tokenise import Piece
 from tui.clean import as_markup, clean, clean_lines, shorten
 from tui.errors import render
+from tui.widgets.sample import sample_content
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,8 @@ def test_as_markup_it_stays_text_and_keeps_its_columns() -> None:
 def test_an_error_cannot_drive_the_terminal() -> None:
     error = InputError("\x1b[2Jno model \x1b]0;PWN\x07x", remedy="see \x1b[31m/tmp/a", detail="line\x07 one\nline two")
     assert render(error) == "error: no model x\n  → see /tmp/a\n  line one\n  line two"
+
+
+def test_what_a_token_holds_is_seen_in_the_sample() -> None:
+    piece = Piece("x  \r\n\x1b[2J\t\x7f\u202ey  ", 7, trained=True, special=False, cut=False)
+    assert sample_content([piece]).plain == "x  ␍\n␛[2J    ␡y  "
