@@ -45,7 +45,7 @@ SAID = {
     Finding.DOUBLED_START: "the BOS token stands twice",
     Finding.STRADDLES: "the first trained token also holds the end of the prompt",
     Finding.DISORDERED: "turns are out of order",
-    Finding.IMITATES: "the text of a special token stands in a turn",
+    Finding.IMITATES: "the text of a special token stands in it",
     Finding.CONTROL: "it holds control characters",
     Finding.REPLACEMENT: "it holds replacement characters",
     Finding.STRANGER: "a turn is of a speaker that is not known",
@@ -279,7 +279,7 @@ def _counted(found: Findings) -> list[str]:
         (found.straddles, "the first trained token also holds the end of the prompt"),
         (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
         (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
-        (found.imitates, "the text of a special token stands in a turn and becomes that token"),
+        (found.imitates, f"the text of a special token stands {_imitated(found)}"),
         (found.empty, "the answer is empty: nothing is trained"),
         (found.control, "there are control characters, which nobody types"),
         (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
@@ -287,6 +287,16 @@ def _counted(found: Findings) -> list[str]:
         (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
     )
     return [f"In {_rows(count)} {what}." for count, what in counted if count]
+
+
+def _imitated(found: Findings) -> str:
+    """Where that text stands and what comes of it."""
+    if found.texts < found.rows:
+        return "in a turn and becomes that token"
+    return (
+        "in plain text and becomes that token. A chat that a template has written already is trained whole, its "
+        "questions too: give its turns (messages) to train the answers alone"
+    )
 
 
 def _named(speakers: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ class Measured(NamedTuple):
     highest_id: int = 0
     """Only looked for where the tokenizer has more ids than the embedding has rows."""
     imitates: bool = False
-    """Whether a turn holds the text of a special token, which becomes that token."""
+    """Whether a turn or a plain text holds the text of a special token, which becomes that token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,8 @@ class Tokeniser:
                     return Rendered(text, ((start, len(text)),), 1, 1, "columns", True)
                 case Text():
                     spans = ((0, len(example.text)),) if example.text.strip() else ()
-                    return Rendered(example.text, spans, len(spans), len(spans), "all", True)
+                    imitates = self._special_text.search(example.text) is not None
+                    return Rendered(example.text, spans, len(spans), len(spans), "all", True, imitates)
         except RowProblem as problem:
             return problem
 

@@ -116,7 +116,7 @@ def _cut(profile: DataProfile, max_length: int) -> Row:
     answers = f", {percent(1 - profile.trained_at(max_length) / trained)} of trained ones" if trained else ""
     return row(
         (f"cut at {count(max_length)}: ", "label"),
-        (f"{count(rows)} rows ({percent(share)})", "bright"),
+        (f"{counted(rows, 'row')} ({percent(share)})", "bright"),
         (f", {percent(lost)} of tokens{answers}", "label"),
         indent=2,
     )
