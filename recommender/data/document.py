@@ -9,7 +9,7 @@ from recommender.data.profile import DataProfile, NearRows, SourceFacts
 
 
 def document(profile: DataProfile, max_length: int, *, split: bool = False) -> dict[str, Any]:
-    """What `data --json` prints. Tokens are whole numbers, shares are 0 to 1.
+    """What `data --json` prints. Tokens are whole numbers, shares are 0 to 1, `trained_share` of what the limit leaves.
 
     Args:
         profile: The data set.
@@ -37,7 +37,7 @@ def document(profile: DataProfile, max_length: int, *, split: bool = False) -> d
             "total": profile.total_tokens,
         },
         "trained_tokens": profile.trained_tokens,
-        "trained_share": profile.trained_share,
+        "trained_share": profile.trained_share if split else kept_trained / kept if kept else 0.0,
         "max_length": max_length,
         "rows_cut": profile.rows_cut(max_length),
         "rows_cut_share": profile.rows_cut(max_length) / profile.rows if profile.rows else 0.0,

@@ -23,3 +23,12 @@ def test_the_document_judges_the_length_it_is_asked_about(profile: Profile) -> N
     dataset = profile([{"question": "Q " * 50, "answer": "A"}] * 20)
     assert document(dataset.profile, 1000)["stops"] == []
     assert "cut before its answer" in document(dataset.profile, 30)["stops"][0]
+
+
+def test_the_trained_share_is_of_what_the_limit_leaves(profile: Profile) -> None:
+    """As the screen and the event log of a run have it."""
+    found = profile([{"question": "Q " * 50, "answer": "A " * 50}] * 20).profile
+    assert document(found, 1000)["trained_share"] == found.trained_share
+    assert document(found, 120)["trained_share"] == found.trained_at(120) / found.tokens_at(120) < found.trained_share
+    assert document(found, 120, split=True)["trained_share"] == found.trained_share
+    assert document(found, 0)["trained_share"] == 0.0
