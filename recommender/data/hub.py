@@ -205,6 +205,7 @@ class _Download:
 
     def _bar(self, before: int) -> Any:
         """A progress bar for the hub library that draws nothing, counts bytes, and lets the download be ended."""
+        # The hub library wants a class of tqdm's, which says nothing of its types.
         from tqdm import tqdm  # type: ignore[import-untyped]
 
         download = self

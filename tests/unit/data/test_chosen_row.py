@@ -91,10 +91,9 @@ def test_without_styles_signs_say_what_is_trained_and_what_is_cut(profile: Profi
     cut = sample_text(dataset.sample(1, length - 10), marks=True).plain
     assert cut.count("▓") == 2 and cut.index("✂") == cut.rindex("▓") + 1
     assert cut.replace("▓", "").replace("✂", "") == dataset.sample(1, 1000).text
-    plain = Console(file=io.StringIO(), width=500)
-    show_data(dataset, 1000, 0, plain)
-    assert "between ▓: what the loss sees" in plain.file.getvalue()  # type: ignore[attr-defined]
-    styled = Console(file=io.StringIO(), width=500, force_terminal=True, color_system="standard")
-    show_data(dataset, 1000, 0, styled)
-    assert "reversed: what the loss sees" in styled.file.getvalue()  # type: ignore[attr-defined]
-    assert "▓" not in styled.file.getvalue()  # type: ignore[attr-defined]
+    plain, styled = io.StringIO(), io.StringIO()
+    show_data(dataset, 1000, 0, Console(file=plain, width=500))
+    assert "between ▓: what the loss sees" in plain.getvalue()
+    show_data(dataset, 1000, 0, Console(file=styled, width=500, force_terminal=True, color_system="standard"))
+    assert "reversed: what the loss sees" in styled.getvalue()
+    assert "▓" not in styled.getvalue()

@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from recommender.machine import probe
 from recommender.machine.facts import Device, Gpu, NvmlState, NvmlStatus
-
-torch = pytest.importorskip("torch")
-
-from trainer.worker.memory import MemoryMeter, free_bytes  # noqa: E402
+from trainer.worker.memory import MemoryMeter, free_bytes
 
 KIB, GIB = 1024, 2**30
 CARD = Device(kind="cuda", name="card", free_bytes=22 * GIB, total_bytes=24 * GIB, uuid="GPU-1")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from trainer.worker.out_of_memory import is_out_of_memory  # noqa: E402
+from trainer.worker.out_of_memory import is_out_of_memory
 
 pytestmark = pytest.mark.torch
 

@@ -1,9 +1,11 @@
 """What a supervisor and its worker make of signals: one stop saves, whoever gets it; a second one asks for at once."""
 
 import signal
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -19,7 +21,8 @@ CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, c
 def test_the_supervisor_passes_a_second_stop_on_as_at_once_and_a_third_as_kill(tmp_path: Path) -> None:
     sent: list[int] = []
     supervisor = Supervisor(RunFolder(tmp_path), CPU, resume=False)
-    supervisor.worker = SimpleNamespace(poll=lambda: None, send_signal=sent.append)  # type: ignore[assignment]
+    worker = SimpleNamespace(poll=lambda: None, send_signal=sent.append)
+    supervisor.worker = cast("subprocess.Popen[bytes]", worker)
     for _ in range(4):
         supervisor._stop()
     assert sent == [signal.SIGTERM, STOP_NOW, signal.SIGKILL, signal.SIGKILL]
