@@ -114,10 +114,7 @@ def draw(dataset: DataSet, name: str, seed: int) -> tuple[Path, Path, int, int]:
     Raises:
         NoError: The data set has too few rows.
     """
-    lengths = dataset.profile.lengths
-    usable = [i for i in range(len(dataset)) if lengths[i] <= LONGEST and any(dataset.tokens(i)[1])]
-    unique = list({json.dumps(dataset.row(i), sort_keys=True): i for i in usable}.values())
-    random.Random(0).shuffle(unique)
+    unique = usable_rows(dataset, LONGEST)
     held, pool = unique[:HELD_OUT], unique[HELD_OUT:]
     random.Random(seed).shuffle(pool)
     drawn: list[int] = []
@@ -129,11 +126,21 @@ def draw(dataset: DataSet, name: str, seed: int) -> tuple[Path, Path, int, int]:
         tokens += sum(dataset.tokens(i)[1])
     if tokens < TRAINED_TOKENS:
         raise NoError(f"{name} has only {tokens} trained tokens in rows of up to {LONGEST} tokens.")
-    train = _write(folder() / "rows" / f"{name}-{seed}.jsonl", dataset, drawn)
-    return train, _write(folder() / "rows" / f"{name}-held-out.jsonl", dataset, held), len(drawn), tokens
+    train = write_rows(folder() / "rows" / f"{name}-{seed}.jsonl", dataset, drawn)
+    return train, write_rows(folder() / "rows" / f"{name}-held-out.jsonl", dataset, held), len(drawn), tokens
 
 
-def _write(path: Path, dataset: DataSet, rows: Sequence[int]) -> Path:
+def usable_rows(dataset: DataSet, longest: int) -> list[int]:
+    """Rows of at most so many tokens with something to train, each once, in an order that is always the same."""
+    lengths = dataset.profile.lengths
+    usable = [i for i in range(len(dataset)) if lengths[i] <= longest and any(dataset.tokens(i)[1])]
+    unique = list({json.dumps(dataset.row(i), sort_keys=True): i for i in usable}.values())
+    random.Random(0).shuffle(unique)
+    return unique
+
+
+def write_rows(path: Path, dataset: DataSet, rows: Sequence[int]) -> Path:
+    """A JSONL file of these rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(dataset.row(i), ensure_ascii=False) for i in rows)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -206,7 +213,7 @@ def run_heat(one: Heat, device: Device, results: Path, rules: str) -> None:
         (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, note=_note)
         if result.eval_loss is None:
             raise NoError(f"{who} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
-        _append(results, _line(one, who, config, result) | {"rules": rules})
+        append_line(results, _line(one, who, config, result) | {"rules": rules})
         shutil.rmtree(result.run)
 
 
@@ -239,7 +246,8 @@ def _commit() -> str:
     return last if clean else f"{last}+"
 
 
-def _append(results: Path, line: Mapping[str, Any]) -> None:
+def append_line(results: Path, line: Mapping[str, Any]) -> None:
+    """One more line of JSON."""
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -1,0 +1,226 @@
+"""Which rate is best in short runs: `python -m benchmarks.short_runs DATA [DATA ...]`.
+
+The public sweep is of 780 steps, and most people's first runs have tens. SmolLM2-135M-Instruct on this processor, our
+settings at r 16 and batches of 4; from each data set the same held-out rows, and for a run of N steps the first 4 N
+rows of one shuffled order, once. Every length that the rows allow is trained at each of `RATES`. The contest's data
+sets are refused: what is learnt here goes into the rules, and what judges the rules must not.
+
+The best rate of a length is the lowest point of a parabola in the logarithm of the rate through the best trained rate
+and its neighbours; at the grid's edge, the edge. How it falls with the length is one slope in logarithms with a level
+for each data set.
+
+Each run appends one line to the results, so the program can be stopped and given again; `--table` runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import exp, log
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contest import append_line, folder, this_processor, usable_rows, write_rows
+from presets.errors import InputError, WizardError
+from recommender.config.edit import replace
+from recommender.config.schema import Data, FinetuneConfig
+from recommender.data.dataset import DataSet
+from recommender.data.load import profile_data
+from recommender.machine.facts import Device
+from recommender.model.reader import read_model
+from recommender.model.spec import ModelSpec
+from recommender.recommend import recommend
+from trainer.demo_model import ensure_demo_model
+from trainer.tryout import Trial, run_trials
+
+STEPS = (24, 12, 48, 96)
+"""In the order in which they are run: what every data set has comes first."""
+RATES = (1e-3, 2e-3, 4e-3, 5e-4)
+BATCH = 4
+HELD_OUT = 30
+LONGEST = 256
+RESULTS = Path(__file__).parent / "results" / "short_runs.jsonl"
+JUDGES = ("alpaca_en", "glaive_toolcall_en")
+"""Names of the contest's data sets begin so."""
+Curve = Mapping[float, float]
+"""Rate to held-out loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished run."""
+
+    data: str
+    steps: int
+    rate: float
+    loss: float
+    """Held-out, nats a token, after the run."""
+    first_loss: float
+    """The same before it."""
+
+
+def load(path: Path) -> list[Run]:
+    """The finished runs; a torn last line is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [Run(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+def curves(runs: Sequence[Run]) -> dict[tuple[str, int], Curve]:
+    """Data set and steps to the losses at each rate; those that are not complete are left out."""
+    found: dict[tuple[str, int], dict[float, float]] = defaultdict(dict)
+    for run in runs:
+        found[run.data, run.steps][run.rate] = run.loss
+    return {key: dict(sorted(curve.items())) for key, curve in sorted(found.items()) if len(curve) == len(RATES)}
+
+
+def best_rate(curve: Curve) -> float:
+    """The lowest point of the parabola through the best rate and its neighbours."""
+    rates = sorted(curve)
+    at = rates.index(min(curve, key=lambda rate: curve[rate]))
+    if at in (0, len(rates) - 1):
+        return rates[at]
+    x = [log(rate) for rate in rates[at - 1 : at + 2]]
+    y = [curve[rate] for rate in rates[at - 1 : at + 2]]
+    left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
+    bend = (right - left) / (x[2] - x[0])
+    return exp((x[0] + x[1]) / 2 - left / (2 * bend))
+
+
+def slope(best: Mapping[tuple[str, int], float]) -> float | None:
+    """How the logarithm of the best rate changes with that of the length, a level for each data set.
+
+    None where no data set has two lengths.
+    """
+    by_data: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for (data, steps), rate in best.items():
+        by_data[data].append((log(steps), log(rate)))
+    above = below = 0.0
+    for points in by_data.values():
+        middle = fmean(x for x, _ in points), fmean(y for _, y in points)
+        above += sum((x - middle[0]) * (y - middle[1]) for x, y in points)
+        below += sum((x - middle[0]) ** 2 for x, _ in points)
+    return above / below if below else None
+
+
+def show(runs: Sequence[Run]) -> None:
+    """Print the losses, the best rates and the slope."""
+    rates = sorted(RATES)
+    table = Table("data", "steps", "before", *(f"{rate:g}" for rate in rates), "best rate")
+    first = {run.data: run.first_loss for run in runs}
+    best = {key: best_rate(curve) for key, curve in curves(runs).items()}
+    for (data, steps), curve in curves(runs).items():
+        losses = (f"{curve[rate]:.4f}" for rate in rates)
+        table.add_row(data, str(steps), f"{first[data]:.4f}", *losses, f"{best[data, steps]:.2g}")
+    Console().print(table)
+    found = slope(best)
+    if found is not None:
+        print(f"best rate ~ steps^{found:.2f}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rows of one data set."""
+
+    name: str
+    dataset: DataSet
+    rows: Sequence[int]
+    """Training rows in the order in which runs take them."""
+    held_out: Path
+
+
+def refuse_judges(path: Path) -> None:
+    """Keep the contest's rows out.
+
+    Raises:
+        InputError: The file is one of its data sets.
+    """
+    if path.stem.startswith(JUDGES):
+        raise InputError(f"{path.stem} is one of the contest's data sets.", remedy="Give other rows.")
+
+
+def draw(path: Path, model: ModelSpec) -> Source:
+    """Shuffle the usable rows and keep some aside."""
+    dataset = profile_data(Data(train=[str(path)]), model=model)
+    rows = usable_rows(dataset, LONGEST)
+    held = write_rows(folder() / "rows" / f"short-{path.stem}-held-out.jsonl", dataset, rows[:HELD_OUT])
+    return Source(path.stem, dataset, rows[HELD_OUT:], held)
+
+
+def configure(source: Source, steps: int, model: ModelSpec, device: Device) -> FinetuneConfig:
+    """Our settings for so many steps on these rows, but for the rate."""
+    train = folder() / "rows" / f"short-{source.name}-{steps}.jsonl"
+    write_rows(train, source.dataset, source.rows[: steps * BATCH])
+    data = Data(train=[str(train)], eval=[str(source.held_out)])
+    fixed = {
+        "lora.r": 16,
+        "training.num_train_epochs": 1,
+        "training.max_steps": steps,
+        "training.seed": 1,
+        "training.per_device_train_batch_size": 1,
+        "training.gradient_accumulation_steps": BATCH,
+        "data.max_length": LONGEST,
+        "run.eval_steps": steps,
+        "run.save_steps": steps,
+        "run.save_total_limit": 1,
+    }
+    profile = profile_data(data, model=model).profile
+    plan = recommend(model, device, profile, overrides=fixed, data_config=data, model_name=str(model.path))
+    return plan.config
+
+
+def train(source: Source, steps: int, results: Path, model: ModelSpec, device: Device) -> None:
+    """Run the rates that have not been run."""
+    done = {(run.data, run.steps, run.rate) for run in load(results)}
+    todo = [rate for rate in RATES if (source.name, steps, rate) not in done]
+    if not todo or steps * BATCH > len(source.rows):
+        return
+    config = configure(source, steps, model, device)
+    for rate in todo:
+        named = {"training.learning_rate": rate, "run.name": f"short-{source.name}-{steps}-{rate:g}"}
+        trial = Trial({"training.learning_rate": rate}, replace(config, named))
+        (result,) = run_trials([trial], runs=folder() / "short", device=device, plan=lambda _: {}, note=_note)
+        if result.eval_loss is None or result.first_eval_loss is None:
+            raise InputError(f"{rate:g} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
+        run = Run(source.name, steps, rate, result.eval_loss, result.first_eval_loss)
+        append_line(results, asdict(run))
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", type=Path, help="data sets in a form that `lora-wizard data` reads")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines, one a run")
+    parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
+    options = parser.parse_args()
+    try:
+        if not options.table:
+            for path in options.data:
+                refuse_judges(path)
+            device = this_processor()
+            model = read_model(str(ensure_demo_model()), offline=True)
+            sources = [draw(path.resolve(), model) for path in options.data]
+            for steps in STEPS:
+                for source in sources:
+                    train(source, steps, options.results, model, device)
+    except WizardError as problem:
+        print(f"{problem.message} {problem.remedy or ''}", file=sys.stderr)
+        return problem.exit_code
+    show(load(options.results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
