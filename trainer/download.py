@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from presets.errors import InputError, WizardError
 from recommender.model.hub import endpoint
+from recommender.model.hub_bytes import bytes_told_to
 from recommender.paths import model_cache_dir
 
 PATTERNS: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "tokenizer*", "vocab.txt", "merges.txt")
@@ -64,7 +65,7 @@ def download(hub_id: str, revision: str | None, told: Told, *, code: bool = Fals
         total, done, folder = sum(sizes[name] for name in names), 0, None
         # Small files first: they name the snapshot, and a refusal comes before hours of download.
         for name in sorted(names, key=sizes.__getitem__):
-            file = hf_hub_download(hub_id, name, tqdm_class=_bar(told, name, done, total), **place)
+            file = hf_hub_download(hub_id, name, tqdm_class=_now_and_then(told, name, done, total), **place)
             folder, done = Path(file).parent, done + sizes[name]
             told(name, done, total)
     except Exception as problem:
@@ -82,24 +83,17 @@ def _first_line(problem: BaseException) -> str:
     return next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:300]
 
 
-def _bar(told: Told, name: str, before: int, total: int) -> Any:
-    """A progress bar for the hub library that draws nothing and tells bytes, not too often."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+def _now_and_then(told: Told, name: str, before: int, total: int) -> Any:
+    """Tells the bytes of a file, but not each time that some come."""
+    told_at = 0.0
 
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            options.pop("name", None)
-            self.told_at = 0.0
-            super().__init__(*arguments, **{**options, "disable": True})
-            self.come = int(options.get("initial") or 0)
+    def came(done: int, _total: int) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= TOLD_EVERY:
+            told_at = time.monotonic()
+            told(name, before + done, total)
 
-        def update(self, n: float | None = 1) -> None:
-            self.come += int(n or 0)
-            if time.monotonic() - self.told_at >= TOLD_EVERY:
-                self.told_at = time.monotonic()
-                told(name, before + self.come, total)
-
-    return Bar
+    return bytes_told_to(came)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from recommender.config.schema import Source
 from recommender.data.files import nearest
 from recommender.data.gather import Cancelled
 from recommender.model.hub import endpoint, reachable
+from recommender.model.hub_bytes import bytes_told_to
 from recommender.paths import model_cache_dir
 
 BRANCH = "refs/convert/parquet"
@@ -198,30 +199,17 @@ class _Download:
             if self._ended.is_set():
                 return
             self._file, self._done = name, before
-            options = {"endpoint": endpoint(), "cache_dir": model_cache_dir(), "tqdm_class": self._bar(before)}
+            options = {"endpoint": endpoint(), "cache_dir": model_cache_dir(), "tqdm_class": self._told(before)}
             self._paths.append(Path(hf_hub_download(hub_id, name, **place, **options)))
             before += sizes[name]
             self._done = before
 
-    def _bar(self, before: int) -> Any:
-        """A progress bar for the hub library that draws nothing, counts bytes, and lets the download be ended."""
-        # The hub library wants a class of tqdm's, which says nothing of its types.
-        from tqdm import tqdm  # type: ignore[import-untyped]
+    def _told(self, before: int) -> Any:
+        """Counts bytes for the hub library, and lets the download be ended."""
 
-        download = self
+        def came(done: int, _total: int) -> None:
+            if self._ended.is_set():
+                raise _Ended
+            self._done = before + done
 
-        class Bar(tqdm):  # type: ignore[misc]
-            def __init__(self, *arguments: Any, **options: Any) -> None:
-                # Of Xet's two bars one counts what came over the wire, the other what became of it on the disk.
-                self.counts = not str(options.pop("name", None) or "").endswith(".transfer")
-                self.come = int(options.get("initial") or 0)
-                super().__init__(*arguments, **{**options, "disable": True})
-
-            def update(self, n: float | None = 1) -> None:
-                if download._ended.is_set():
-                    raise _Ended
-                if self.counts:
-                    self.come += int(n or 0)
-                    download._done = before + self.come
-
-        return Bar
+        return bytes_told_to(came)

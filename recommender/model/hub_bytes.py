@@ -1,0 +1,31 @@
+"""What the hub library tells of a download, as bytes: it wants a progress bar, and this one draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def bytes_told_to(came: Callable[[int, int], None]) -> Any:
+    """A class of tqdm's for `hf_hub_download`.
+
+    Args:
+        came: Called with the bytes of the file that have come, and bytes in all (0 where the hub does not say). What
+            it raises ends the download.
+    """
+    # tqdm says nothing of its types.
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            # Of Xet's two bars one counts what came over the wire, the other what became of it on the disk.
+            self.counts = not str(options.pop("name", None) or "").endswith(".transfer")
+            self.come, self.bytes = int(options.get("initial") or 0), int(options.get("total") or 0)
+            super().__init__(*arguments, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            self.come += int(n or 0)
+            if self.counts:
+                came(self.come, self.bytes)
+
+    return Bar
