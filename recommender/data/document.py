@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recommender.data.profile import DataProfile, NearRows, SourceFacts
+
+if TYPE_CHECKING:
+    from recommender.data.dataset import Sample
 
 
 def document(profile: DataProfile, max_length: int, *, split: bool = False) -> dict[str, Any]:
@@ -82,6 +85,20 @@ def near_document(near: NearRows) -> dict[str, int]:
         "near_held_out": near.leaked,
         "near_held_out_duplicates": near.held_out_copies,
         "held_out_rows": near.held_out_rows,
+    }
+
+
+def row_document(sample: Sample) -> dict[str, Any]:
+    """One row as the model will see it, token by token."""
+    return {
+        "number": sample.row + 1,
+        "file": sample.file,
+        "line": sample.line,
+        "tokens": sample.length,
+        "trained": sample.trained,
+        "trained_cut": sample.trained_cut,
+        "findings": list(sample.findings),
+        "pieces": [piece._asdict() for piece in sample.pieces],
     }
 
 

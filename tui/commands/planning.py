@@ -236,7 +236,9 @@ def data(
     files: Annotated[list[str], typer.Argument(help="Data files, folders or hub ids.", metavar="DATA...")],
     model: ModelOption,
     values: SetOption = None,
-    row: Annotated[str, typer.Option(help="Row to show: its number from 1, longest, random or finding.")] = "1",
+    row: Annotated[
+        str | None, typer.Option(help="Row to show: its number from 1, longest, random or finding. The first.")
+    ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Show that row's token ids too.")] = False,
     near: Annotated[bool, typer.Option("--near", help="Look for near-identical rows in a second pass.")] = False,
     json: JsonFlag = False,
@@ -245,7 +247,7 @@ def data(
 
     Its shape, its lengths, what is cut, and which tokens are trained.
     """
-    from recommender.data.document import document, near_document
+    from recommender.data.document import document, near_document, row_document
     from recommender.data.load import profile_data
     from recommender.data.packed import limit_of, packing_document, splits
     from recommender.model.reader import read_model
@@ -264,11 +266,13 @@ def data(
 
             seed = config.training.seed
             dataset.near = near_duplicates(dataset, line.compared, fraction=section.eval_fraction, seed=seed)
+    limit, asked = limit_of(dataset.profile, config), ids or row is not None
+    chosen = chosen_row(dataset, row or "1", limit)
     if json:
-        found = near_document(dataset.near) if near else {}
         packed = {"packing": packing_document(dataset.profile, config)}
-        print_json(document(dataset.profile, max_length, split=splits(dataset.profile, config)) | packed | found)
+        found = near_document(dataset.near) if near else {}
+        one = {"row": row_document(dataset.sample(chosen, limit))} if asked else {}
+        print_json(document(dataset.profile, max_length, split=splits(dataset.profile, config)) | packed | found | one)
     else:
-        chosen = chosen_row(dataset, row, limit_of(dataset.profile, config))
-        show_data(dataset, max_length, chosen, settings.console(), ids=ids, near=near, config=config)
+        show_data(dataset, max_length, chosen, settings.console(), whole=asked, ids=ids, near=near, config=config)
     return 1 if dataset.profile.stops_at(max_length) else 0

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tui.clean import as_markup, clean, clean_exactly
+from tui.excerpt import left_out, places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
     from recommender.config.schema import FinetuneConfig
     from recommender.data.dataset import DataSet, Sample
     from recommender.data.profile import DataProfile
+    from recommender.data.tokenise import Piece
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
+MOST = 1200
+"""Tokens of a row that nobody asked for."""
 
 
 def bars(counts: list[int]) -> str:
@@ -30,16 +34,29 @@ MARK, CUT = "▓", "✂"
 """Around what is trained, and before what is cut, where there is no style to say it."""
 
 
-def sample_text(sample: Sample, *, marks: bool = False) -> Text:
+def sample_text(sample: Sample, *, marks: bool = False, whole: bool = True) -> Text:
     """A row as the model sees it: trained tokens reversed, special ones dim, cut ones struck through.
 
     Args:
         sample: The row.
         marks: Whether signs say so instead, for a pipe or a terminal without styles.
+        whole: Whether a long row is shown whole, and not only where it tells something.
     """
     text = Text()
+    drawn = 0
+    for start, end in places(sample.pieces, len(sample.pieces) if whole else MOST):
+        if start > drawn:
+            text.append(left_out(start - drawn))
+        text.append_text(_run(sample.pieces[start:end], marks=marks))
+        drawn = end
+    return text
+
+
+def _run(pieces: Sequence[Piece], *, marks: bool) -> Text:
+    """Tokens that follow each other."""
+    text = Text()
     trained = cut = False
-    for piece in sample.pieces:
+    for piece in pieces:
         if marks and piece.cut and not cut:
             text.append((MARK if trained else "") + CUT)
             trained, cut = False, True
@@ -87,6 +104,7 @@ def show_data(
     row: int,
     console: Console,
     *,
+    whole: bool = True,
     ids: bool = False,
     near: bool = False,
     config: FinetuneConfig | None = None,
@@ -98,6 +116,7 @@ def show_data(
         max_length: Tokens of a row at most.
         row: Which row, from 0.
         console: Where.
+        whole: Whether a long row is shown whole.
         ids: Whether the row's token ids are printed too.
         near: Whether near-identical rows were looked for.
         config: With the batch and the packing that are told; None tells nothing of packing.
@@ -126,7 +145,9 @@ def show_data(
     sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
     for finding in sample.findings:
         line(f"! this row: {finding}")
-    console.print(sample_text(sample, marks=signs), soft_wrap=True)
+    console.print(sample_text(sample, marks=signs, whole=whole), soft_wrap=True)
+    if not whole and len(sample.pieces) > MOST:
+        line(f"(the whole row: --row {row + 1})")
     if ids:
         line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
 

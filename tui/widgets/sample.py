@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from recommender.units import count as figures
 from tui.clean import clean_exactly
+from tui.excerpt import left_out, places
 
 if TYPE_CHECKING:
     from recommender.data.tokenise import Piece
@@ -32,9 +32,9 @@ def sample_content(pieces: Iterable[Piece], *, ids: bool = False, colour: bool =
 
 def _parts(pieces: list[Piece], ids: bool, colour: bool) -> Iterator[tuple[str, str] | str]:
     drawn = 0
-    for start, end in places(pieces):
+    for start, end in places(pieces, MOST):
         if start > drawn:
-            yield _left_out(start - drawn), "$quiet"
+            yield left_out(start - drawn), "$quiet"
         yield from _run(pieces[start:end], ids, colour)
         drawn = end
 
@@ -51,27 +51,6 @@ def _run(pieces: list[Piece], ids: bool, colour: bool) -> Iterator[tuple[str, st
             yield f"⟨{piece.token_id}⟩", "$quiet"
     if before and not colour:
         yield MARK
-
-
-def places(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
-    """Which tokens are drawn, as ranges in order: all, or both ends, where training begins and where the limit cuts."""
-    count, each = len(pieces), MOST // 4
-    if count <= MOST:
-        return [(0, count)]
-    trained = next((place for place, piece in enumerate(pieces) if piece.trained), 0)
-    cut = next((place for place, piece in enumerate(pieces) if piece.cut), count)
-    starts = sorted({0, trained - each // 4, cut - each // 2, count - each})
-    found: list[tuple[int, int]] = []
-    for start in (min(max(0, start), count - each) for start in starts):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], start + each))
-        else:
-            found.append((start, start + each))
-    return found
-
-
-def _left_out(tokens: int) -> str:
-    return f"\n… {figures(tokens)} tokens that are not drawn …\n"
 
 
 def style_of(piece: Piece, colour: bool) -> str:

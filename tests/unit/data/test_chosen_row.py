@@ -10,8 +10,9 @@ from rich.console import Console
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.dataset import DataSet
+from recommender.data.document import row_document
 from tests.unit.data.conftest import Profile
-from tui.commands.show_data import chosen_row, sample_text, show_data
+from tui.commands.show_data import MOST, chosen_row, sample_text, show_data
 
 ROWS = [
     {"instruction": "Q", "output": "A"},
@@ -97,3 +98,23 @@ def test_without_styles_signs_say_what_is_trained_and_what_is_cut(profile: Profi
     show_data(dataset, 1000, 0, Console(file=styled, width=500, force_terminal=True, color_system="standard"))
     assert "reversed: what the loss sees" in styled.getvalue()
     assert "▓" not in styled.getvalue()
+
+
+def test_a_long_row_that_nobody_asked_for_is_shown_where_it_tells_something(profile: Profile) -> None:
+    dataset = profile([{"instruction": "Q", "output": "word " * 2 * MOST}])
+    short, whole = io.StringIO(), io.StringIO()
+    show_data(dataset, 10**6, 0, Console(file=short, width=500), whole=False)
+    show_data(dataset, 10**6, 0, Console(file=whole, width=500))
+    assert "tokens that are not drawn" in short.getvalue()
+    assert short.getvalue().rstrip().endswith("(the whole row: --row 1)")
+    assert dataset.sample(0, 10**6).text in whole.getvalue().replace("▓", "")
+
+
+def test_the_row_is_a_document_too(profile: Profile) -> None:
+    dataset = profile(ROWS)
+    length = len(dataset.tokenised(1).ids)
+    row = row_document(dataset.sample(1, length - 3))
+    assert (row["number"], row["tokens"]) == (2, length)
+    assert [piece["token_id"] for piece in row["pieces"]] == list(dataset.tokenised(1).ids)
+    assert [piece["cut"] for piece in row["pieces"]].count(True) == 3
+    assert sum(piece["trained"] and not piece["cut"] for piece in row["pieces"]) == row["trained"]

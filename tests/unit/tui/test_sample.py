@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from recommender.data.tokenise import Piece
-from tui.widgets.sample import MOST, places, sample_content
+from tui.excerpt import places
+from tui.widgets.sample import MOST, sample_content
 
 
 def row(tokens: int, trained: int, cut: int) -> list[Piece]:
@@ -18,7 +19,7 @@ def row(tokens: int, trained: int, cut: int) -> list[Piece]:
 
 @pytest.mark.parametrize("tokens", [1, MOST])
 def test_a_row_that_is_not_long_is_drawn_whole(tokens: int) -> None:
-    assert places(row(tokens, 0, tokens)) == [(0, tokens)]
+    assert places(row(tokens, 0, tokens), MOST) == [(0, tokens)]
     assert sample_content(row(tokens, 0, tokens)).plain == "".join(f"{place} " for place in range(tokens))
 
 
@@ -29,7 +30,7 @@ def test_a_row_that_is_not_long_is_drawn_whole(tokens: int) -> None:
 )
 def test_a_long_row_shows_its_ends_where_training_begins_and_where_it_is_cut(trained: int, cut: int) -> None:
     tokens = 50_000
-    shown = places(row(tokens, trained, cut))
+    shown = places(row(tokens, trained, cut), MOST)
     drawn = {place for start, end in shown for place in range(start, end)}
     assert {0, tokens - 1} <= drawn
     assert not {trained - 1, trained, cut - 1, cut} & set(range(tokens)) - drawn
