@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import is_normalized
@@ -45,8 +46,12 @@ class Places:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._spelling = spelling(vocabulary)
         self._checked = 0
+
+    @cached_property
+    def _spelling(self) -> Spelling | None:
+        """How the vocabulary spells, worked out for the first row: a profile of the cache needs none."""
+        return spelling(self._vocabulary)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode texts as `Vocabulary.encode` does, for `of`; it can be called from any thread."""
