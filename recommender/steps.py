@@ -53,11 +53,6 @@ def packs(config: FinetuneConfig) -> bool:
     return config.data.packing
 
 
-def held_out_rows(rows: int, fraction: float) -> int:
-    """Rows that `recommender.data.split` holds out, when no two rows are alike."""
-    return max(1, round(fraction * rows)) if fraction > 0 and rows > 1 else 0
-
-
 def plan_steps(config: FinetuneConfig, data: DataProfile | None) -> Steps | None:
     """The run's steps, from its configuration and data.
 
@@ -73,7 +68,7 @@ def plan_steps(config: FinetuneConfig, data: DataProfile | None) -> Steps | None
     if config.data.eval is not None:
         train, held = data.rows, None
     else:
-        held = held_out_rows(data.rows, config.data.eval_fraction)
+        held = data.held_out_by_split(config.data.eval_fraction, config.training.seed)
         train = data.rows - held
     if packs(config):
         length = config.data.max_length

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import ceil
 from pathlib import Path
 
+from recommender.data.split import count_held_out, wanted_rows
 from recommender.data.tally import Runs, Tally, WholeRows
 from recommender.data.turn_words import Tags, TurnWords
 from recommender.units import count
@@ -162,11 +163,32 @@ class DataProfile:
     """Special tokens of the template that the model may never have trained: an adapter leaves them as they are."""
     held_out: HeldOutFacts | None = None
     """What `data.eval` holds; None where rows are held out by the split."""
+    digests: Sequence[int] = ()
+    """Content digest of each row; empty where rows are made up, which are no copies of each other."""
 
     @property
     def rows(self) -> int:
         """Usable rows."""
         return len(self.lengths)
+
+    @cached_property
+    def _splits(self) -> dict[tuple[float, int], int]:
+        """Rows that were held out, by the share and seed that were asked for."""
+        return {}
+
+    def held_out_by_split(self, fraction: float, seed: int) -> int:
+        """Rows that `recommender.data.split.split` holds out of these.
+
+        Args:
+            fraction: `data.eval_fraction`.
+            seed: `training.seed`, which matters where rows have copies.
+        """
+        if not self.digests:
+            return wanted_rows(self.rows, fraction)
+        asked = fraction, seed
+        if asked not in self._splits:
+            self._splits[asked] = count_held_out(self.digests, fraction, seed)
+        return self._splits[asked]
 
     @cached_property
     def length_tally(self) -> Tally:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
-from recommender.data.dataset import DataSet
+if TYPE_CHECKING:
+    from recommender.data.dataset import DataSet
 
 
 def split(dataset: DataSet, fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Rows to train on and rows to hold out.
-
-    Rows with equal content share a digest and so a side. The distinct contents are ordered by a keyed hash of their
-    digest and the first of them are held out, so adding rows moves few others across. Of two or more distinct rows
-    at least one is held out and at least one trained on; the share is of rows, met to within the last content's copies.
+    """Rows to train on and rows to hold out; see `held_out_contents`.
 
     Args:
         dataset: Rows with content digests.
@@ -23,22 +23,55 @@ def split(dataset: DataSet, fraction: float, seed: int) -> tuple[list[int], list
         Indices to train on and to hold out, each in file order.
     """
     digests = dataset.index.digest
-    everything = list(range(len(digests)))
-    copies: dict[int, int] = {}
-    for digest in digests:
-        copies[digest] = copies.get(digest, 0) + 1
-    if fraction <= 0 or len(copies) < 2:
-        return everything, []
-    wanted = max(1, round(fraction * len(digests)))
+    held = held_out_contents(digests, fraction, seed)
+    train = [i for i, digest in enumerate(digests) if digest not in held]
+    return train, [i for i, digest in enumerate(digests) if digest in held]
+
+
+def held_out_contents(digests: Sequence[int], fraction: float, seed: int) -> set[int]:
+    """The contents that are held out, by their digests.
+
+    Rows with equal content share a digest and so a side. The distinct contents are ordered by a keyed hash of their
+    digest, and each goes to the held-out side that fits into what the share still leaves, so adding rows moves few
+    others across. Never more than the share is held out (a row where it is less than one), and at least one content
+    is trained on. Of distinct rows the share is met exactly; none is held out where every content has more copies than
+    the share has rows.
+
+    Args:
+        digests: Content digest of each row.
+        fraction: Share held out, 0 to below 1; 0 holds out none.
+        seed: `training.seed`.
+    """
+    copies = Counter(digests)
     held: set[int] = set()
-    count = 0
+    if fraction <= 0 or len(copies) < 2:
+        return held
+    left = wanted_rows(len(digests), fraction)
     for digest in sorted(copies, key=lambda digest: _order(digest, seed)):
-        if count >= wanted or len(held) == len(copies) - 1:
+        if not left or len(held) == len(copies) - 1:
             break
-        held.add(digest)
-        count += copies[digest]
-    train = [i for i in everything if digests[i] not in held]
-    return train, [i for i in everything if digests[i] in held]
+        if copies[digest] <= left:
+            held.add(digest)
+            left -= copies[digest]
+    return held
+
+
+def count_held_out(digests: Sequence[int], fraction: float, seed: int) -> int:
+    """Rows that `split` holds out, mostly without hashing a million of them.
+
+    A row without copies is passed over only when nothing is left to hold out. So with more of them than are wanted, as
+    many are held out as are wanted.
+    """
+    wanted = wanted_rows(len(digests), fraction)
+    if sum(count == 1 for count in Counter(digests).values()) > wanted:
+        return wanted
+    held = held_out_contents(digests, fraction, seed)
+    return sum(digest in held for digest in digests)
+
+
+def wanted_rows(rows: int, fraction: float) -> int:
+    """Rows that a share of them is: at least one, and one is left to train on; none of a single row."""
+    return min(rows - 1, max(1, round(fraction * rows))) if fraction > 0 and rows > 1 else 0
 
 
 def _order(digest: int, seed: int) -> bytes:

@@ -78,6 +78,7 @@ def _profile_of(
         turns=kept.turns,
         sources=_sources(kept, sources, files),
         unconfirmed=any(file.shape.guessed for file in files),
+        digests=kept.index.digest,
     )
 
 

@@ -19,7 +19,7 @@ from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.parallel import on_one_card
 from recommender.plan import Estimate, Evidence, Reason
-from recommender.steps import held_out_rows, plan_steps
+from recommender.steps import plan_steps
 from recommender.units import duration, gib
 
 Pricer = Callable[[FinetuneConfig], Estimate]
@@ -50,7 +50,7 @@ class Context:
         if self.data is None:
             return None
         fraction = 0.0 if self.config.data.eval is not None else self.config.data.eval_fraction
-        return max(1, self.data.rows - held_out_rows(self.data.rows, fraction))
+        return max(1, self.data.rows - self.data.held_out_by_split(fraction, self.config.training.seed))
 
     @cached_property
     def trained_tokens(self) -> int | None:

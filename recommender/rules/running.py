@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
-from recommender.steps import EVAL_SHARE, held_out_rows, plan_steps
+from recommender.steps import EVAL_SHARE, plan_steps
 from recommender.units import count, gib, percent
 
 MOST = 1000
@@ -30,9 +30,16 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     """How much is held out, and how often it is looked at."""
     data = context.data
     value = recommended_eval_fraction(data.rows if data is not None else None)
-    held = ENOUGH_HELD if data is None else held_out_rows(data.rows, value)
+    held = ENOUGH_HELD if data is None else data.held_out_by_split(value, context.config.training.seed)
     if data is None:
         why = f"{percent(value)} of the rows are held out, at random but always the same."
+    elif data.rows < 2:
+        why = "Nothing can be held out of a single row."
+    elif not held:
+        why = (
+            f"None of {count(data.rows)} rows can be held out: copies of a row stay on one side, and every row has "
+            f"more than {percent(value)} of all."
+        )
     else:
         judged = (
             "enough to see the loss turn, few enough to be quick"

@@ -155,11 +155,9 @@ def _trained_on(plan: Plan) -> str:
 
 
 def _held_out(plan: Plan) -> str:
-    from recommender.steps import held_out_rows
-
     if plan.data is None or plan.config.data.eval is not None:
         return ""
-    return counted(held_out_rows(plan.data.rows, plan.config.data.eval_fraction), "row")
+    return counted(plan.data.held_out_by_split(plan.config.data.eval_fraction, plan.config.training.seed), "row")
 
 
 def _packing(plan: Plan) -> str:

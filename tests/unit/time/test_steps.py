@@ -4,7 +4,7 @@ import pytest
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.steps import count_steps, held_out_rows, packs, plan_steps
+from recommender.steps import count_steps, packs, plan_steps
 
 
 def config(**changes: object) -> FinetuneConfig:
@@ -38,7 +38,8 @@ def test_held_out_rows_leave_the_training_rows() -> None:
     steps = plan_steps(config(data={"eval_fraction": 0.05}), synthetic_profile(1000, 100))
     assert steps is not None
     assert (steps.train_rows, steps.eval_rows) == (950, 50)
-    assert held_out_rows(1, 0.5) == 0
+    assert synthetic_profile(1, 100).held_out_by_split(0.5, 42) == 0
+    assert synthetic_profile(2, 100).held_out_by_split(0.99, 42) == 1
 
 
 def test_nothing_is_evaluated_without_held_out_rows() -> None:

@@ -1,0 +1,65 @@
+"""Rows with exact copies: what is held out of them, and that the plan counts what the worker will do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.data.split import count_held_out, held_out_contents, wanted_rows
+from recommender.data.split import split as split_rows
+from recommender.recommend import recommend
+from recommender.steps import plan_steps
+from tests.unit.data.conftest import Profile
+from tests.unit.plan.facts import RTX_4090, SMOLLM
+
+ROWS = [{"instruction": f"Question {i}", "output": f"Answer {i}"} for i in range(60)]
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=30),
+    st.floats(0, 0.99),
+    st.integers(0, 5),
+)
+def test_never_more_than_the_share_is_held_out(copies: list[int], fraction: float, seed: int) -> None:
+    digests = [content * 977 for content, times in enumerate(copies) for _ in range(times)]
+    held = held_out_contents(digests, fraction, seed)
+    count = sum(Counter(digests)[content] for content in held)
+    assert count <= wanted_rows(len(digests), fraction)
+    assert count == count_held_out(digests, fraction, seed)
+    assert not held or len(held) < len(copies)
+
+
+@given(st.integers(1, 200), st.floats(0, 0.99), st.integers(0, 5))
+def test_of_distinct_rows_the_share_is_met_exactly(rows: int, fraction: float, seed: int) -> None:
+    rng = Random(seed)
+    digests = [rng.getrandbits(64) for _ in range(rows)]
+    assert len(held_out_contents(digests, fraction, seed)) == wanted_rows(rows, fraction)
+
+
+@pytest.mark.parametrize("copies", [[500], [250, 250], [499, 1], [100] * 5, [30] * 15 + [1] * 10, [3] * 20, [1] * 60])
+def test_the_plan_counts_what_the_worker_holds_out(profile: Profile, copies: list[int]) -> None:
+    dataset = profile([row for row, times in zip(ROWS, copies, strict=False) for _ in range(times)])
+    plan = recommend(SMOLLM, RTX_4090, dataset.profile)
+    train, held = split_rows(dataset, plan.config.data.eval_fraction, plan.config.training.seed)
+    steps = plan_steps(plan.config, dataset.profile)
+    assert steps is not None
+    assert (steps.train_rows, steps.eval_rows) == (len(train), len(held))
+    assert plan.estimate.time is not None
+    assert plan.estimate.time.steps == steps.total
+    why = plan.reasons["data.eval_fraction"].why
+    assert (f"rows, {len(held)}, " in why) == bool(held)
+    assert bool(steps.evaluations) == bool(held)
+    assert any("No row is held out" in warning for warning in plan.warnings) != bool(held)
+
+
+def test_many_copies_are_warned_of(profile: Profile) -> None:
+    def told(copies: int) -> list[str]:
+        found = profile([*ROWS, *ROWS[:1] * copies]).profile
+        return [warning for warning in recommend(SMOLLM, RTX_4090, found).warnings if "exact cop" in warning]
+
+    assert told(2) == []
+    assert told(20)[0].startswith("20 of 80 rows are exact copies of an earlier one")
