@@ -2,7 +2,7 @@
 
 For each pair and goal every split, checkpointing, optimizer and offloading is priced at the recommended length and
 rank, for 16-bit LoRA, 8 bits and NF4. Those that fit and obey the rules are compared with the plan by time a row:
-16-bit LoRA, and activations kept, within 70 % of free memory where the goal asks for it; for quality the base rounded
+16-bit LoRA within 70 % of free memory where the goal asks for it; for quality the base rounded
 no more than it must be. Exit 1 when a plan does not fit its card although another would, or when one is left unused
 that is more than 5 % faster.
 """
@@ -58,13 +58,11 @@ def every(plan: Plan) -> Iterator[Candidate]:
 
 def obeys(one: Candidate, plan: Plan) -> bool:
     """Whether the rules allow it for the plan's goal."""
-    training = one.config.training
-    kept = not training.gradient_checkpointing
     if plan.goal == "fastest":
         return one.within(1)
     sixteen = one.config.method == "lora" and plan.goal != "best-quality"
     rounded = one.config.quantization.bits == plan.config.quantization.bits
-    return one.within(COMFORT if sixteen or kept else 1) and (rounded or sixteen)
+    return one.within(COMFORT if sixteen else 1) and (rounded or sixteen)
 
 
 def main() -> int:

@@ -149,21 +149,20 @@ class Space:
             yield {RANK: rank}
 
 
-def feasible(space: Space, changes: Mapping[str, Any], *, share: float, bare_share: float) -> list[Candidate]:
+def feasible(space: Space, changes: Mapping[str, Any], *, share: float = 1.0) -> list[Candidate]:
     """Splits and checkpointing that fit.
 
     Args:
         space: What may vary.
         changes: Method, length, optimizer states: the same for all.
         share: Of free memory that the upper estimate may take.
-        bare_share: The same without gradient checkpointing, where activations depend most on the rows.
     """
     found = []
     choices = (changes[CHECKPOINTING],) if CHECKPOINTING in changes else (True, False)
     for checkpointing in choices:
         for split in space.splits():
             one = space.candidate({**changes, **split, CHECKPOINTING: checkpointing})
-            if not one.within(share if checkpointing else bare_share):
+            if not one.within(share):
                 break
             found.append(one)
         if CHECKPOINTING in space.given:
@@ -178,13 +177,13 @@ def smallest_near_fastest(found: list[Candidate]) -> Candidate:
     return min(near, key=lambda one: (one.config.training.per_device_train_batch_size, one.estimate.peak.process_bytes))
 
 
-def best_saver(space: Space, changes: Mapping[str, Any], *, share: float, bare_share: float) -> Candidate | None:
+def best_saver(space: Space, changes: Mapping[str, Any], *, share: float = 1.0) -> Candidate | None:
     """The best candidate over all ways to need less memory; None where nothing fits.
 
     A saver is taken only where the fastest candidate with it is more than 5 % faster than without: it may be what makes
     room for a larger micro-batch, or for keeping activations.
     """
-    found = [feasible(space, {**changes, **saver}, share=share, bare_share=bare_share) for saver in space.savers()]
+    found = [feasible(space, {**changes, **saver}, share=share) for saver in space.savers()]
     if not any(found):
         return None
     fastest = min(one.cost for group in found for one in group)
@@ -205,7 +204,7 @@ def search(space: Space) -> Candidate:
             one
             for base in space.bases()
             for saver in space.savers()
-            for one in feasible(space, {**length, **base, **saver}, share=1, bare_share=1)
+            for one in feasible(space, {**length, **base, **saver})
         ]
         if found:
             # Of equally fast ones the first: bases and savers come in the order of their harm.
@@ -221,23 +220,22 @@ def _roomy(space: Space, length: Mapping[str, Any]) -> Candidate | None:
     On a CPU all of it too: quantised products have no fast kernels there.
     """
     share = 1.0 if space.goal == "best-quality" or space.device.kind == "cpu" else COMFORT
-    bare = min(share, COMFORT)
     for base in space.bases()[:-1]:
-        if feasible(space, {**length, **base, **next(space.savers())}, share=share, bare_share=bare):
-            return best_saver(space, {**length, **base}, share=share, bare_share=bare)
+        if feasible(space, {**length, **base, **next(space.savers())}, share=share):
+            return best_saver(space, {**length, **base}, share=share)
     return None
 
 
 def _ladder(space: Space, wanted: int) -> Candidate:
     """The method that needs least, with more and more savers, a lower rank, then shorter rows, until it fits."""
     method = space.bases()[-1]
-    best = best_saver(space, {LENGTH: wanted, **method}, share=1, bare_share=COMFORT)
+    best = best_saver(space, {LENGTH: wanted, **method})
     if best is not None:
         return best
     least = {**method, **_all_savers(space)}
     for rank in space.lower_ranks():
         least |= rank
-        found = feasible(space, {LENGTH: wanted, **least}, share=1, bare_share=COMFORT)
+        found = feasible(space, {LENGTH: wanted, **least})
         if found:
             return smallest_near_fastest(found)
     nearest = space.candidate({LENGTH: wanted, **least})
@@ -246,7 +244,7 @@ def _ladder(space: Space, wanted: int) -> Candidate:
     shorter = longest_that_fits(space, least, SHORTEST, wanted - MULTIPLE)
     if shorter is None:
         return nearest
-    found = feasible(space, {LENGTH: shorter, **least}, share=1, bare_share=COMFORT)
+    found = feasible(space, {LENGTH: shorter, **least})
     return smallest_near_fastest(found) if found else nearest
 
 
@@ -284,8 +282,8 @@ def _longest(space: Space, wanted: int) -> Candidate:
     length, changes = best
     if (roomy := _roomy(space, {LENGTH: length})) is not None:
         return roomy
-    found = best_saver(space, {LENGTH: length, **method}, share=1, bare_share=COMFORT)
-    return found or smallest_near_fastest(feasible(space, {LENGTH: length, **changes}, share=1, bare_share=COMFORT))
+    found = best_saver(space, {LENGTH: length, **method})
+    return found or smallest_near_fastest(feasible(space, {LENGTH: length, **changes}))
 
 
 def _smallest(space: Space, wanted: int) -> Candidate:

@@ -134,19 +134,66 @@ def _trained_in(context: Context, rows: float) -> int:
 
 
 def _why_micro(context: Context, effective: int) -> str:
-    if context.device.kind == "cpu":
-        where = "the CPU"
-    else:
-        where = "this card"
+    if context.goal == "smallest-memory":
+        return "One at a time: this goal is the least memory, whatever the time."
+    if context.estimate is not None and context.estimate.fits != "yes" and not _fitting(context, effective):
+        return "One at a time: no split fits here with everything else as it is, and this one comes nearest."
     if context.estimate is None or context.estimate.time is None:
+        where = "the CPU" if context.device.kind == "cpu" else "this card"
         return (
             f"The speed of {where} is unknown, so the split is by memory and by how many tokens fill its kernels: the "
             "smallest micro-batch estimated within 5 % of the fastest."
         )
+    unit = "sequences" if rows_in_a_sequence(context) > 1 else "rows"
+    each = f"{effective} {unit} a step{' on each card' if context.device.count > 1 else ''}"
+    passed_over = _passed_over(context, effective)
+    if passed_over:
+        return passed_over.format(each=each) + _of_a_slice(context)
+    near = f"{NEAR - 1:.0%}".replace("%", " %")
     return (
-        f"The smallest micro-batch within {NEAR - 1:.0%} of the fastest that fits for {effective} rows a step"
-        f"{' on each card' if context.device.count > 1 else ''}: larger ones only add memory and padding."
-    ).replace("%", " %") + _of_a_slice(context)
+        f"The smallest micro-batch within {near} of the fastest that fits for {each}: larger ones only add memory and "
+        f"padding.{_of_a_slice(context)}"
+    )
+
+
+def _fitting(context: Context, effective: int) -> dict[int, Estimate]:
+    """Micro-batch to the price of its split, of those that fit."""
+    return {micro: price for micro, price in _priced_splits(context, effective).items() if price.fits == "yes"}
+
+
+def _passed_over(context: Context, effective: int) -> str:
+    """Why a split that fits and is more than 5 % faster is not the one; empty where there is none.
+
+    Either it is beyond the share of memory that 16-bit LoRA is held to, or the person changed other values since the
+    search, which is not repeated for an edit.
+    """
+    ours = int(context.searched.get("training.per_device_train_batch_size", 1))
+    splits, fitting = _priced_splits(context, effective), _fitting(context, effective)
+    if ours not in splits or not fitting:
+        return ""
+    fastest = min(fitting, key=lambda micro: _seconds(fitting[micro]))
+    gain = slower(splits[ours], fitting[fastest])
+    if gain is None or _seconds(splits[ours]) <= NEAR * _seconds(fitting[fastest]):
+        return ""
+    need = f"{gib(_high(fitting[fastest]))} at most"
+    other = f"{fastest} × {effective // fastest} would be {by_how_much(gain)} and take {need}"
+    if context.config.method == "lora" and _high(fitting[fastest]) > COMFORT * fitting[fastest].free_bytes:
+        return (
+            f"The fastest for {{each}} within the {percent(COMFORT)} of free memory that 16-bit LoRA is held to. "
+            f"{other}, which is more."
+        )
+    return (
+        f"Found for {{each}} before other values were edited, and kept. With them {other}, which fits: set it "
+        "if you want it."
+    )
+
+
+def _seconds(price: Estimate) -> float:
+    return price.time.step_seconds if price.time else 0.0
+
+
+def _high(price: Estimate) -> int:
+    return price.peak.high_bytes
 
 
 def _of_a_slice(context: Context) -> str:
@@ -157,17 +204,24 @@ def _of_a_slice(context: Context) -> str:
 
 
 def _splits(context: Context, effective: int) -> tuple[Evidence, ...]:
-    """Memory and step time of each split of the effective batch, priced with everything else as it is."""
+    """Memory and step time of each split of the effective batch."""
     if context.estimate is None:
         return ()
-    lines = []
-    for micro in micro_batches(effective):
-        changes = {
-            "training.per_device_train_batch_size": micro,
-            "training.gradient_accumulation_steps": effective // micro,
-        }
-        lines.append(priced_line(f"{micro} × {effective // micro}", context.priced(changes)))
-    return tuple(lines)
+    splits = _priced_splits(context, effective).items()
+    return tuple(priced_line(f"{micro} × {effective // micro}", price) for micro, price in splits)
+
+
+def _priced_splits(context: Context, effective: int) -> dict[int, Estimate]:
+    """Micro-batch to the price of its split, with everything else as it is."""
+    return {
+        micro: context.priced(
+            {
+                "training.per_device_train_batch_size": micro,
+                "training.gradient_accumulation_steps": effective // micro,
+            }
+        )
+        for micro in micro_batches(effective)
+    }
 
 
 def checkpointing(context: Context) -> Mapping[str, Reason]:
@@ -205,9 +259,14 @@ def _beyond(context: Context, off: Estimate) -> str:
     """Why a plan without checkpointing that fits is not taken: at this micro-batch, or one row at a time."""
     assert context.estimate is not None
     training, free = context.config.training, context.estimate.free_bytes
-    room = f"beyond the {percent(COMFORT)} that leave room"
+    if context.goal == "smallest-memory":
+        return ", and this goal is the least memory"
+    most = COMFORT * free if context.config.method == "lora" and context.goal != "best-quality" else free
+    room = f"beyond the {percent(COMFORT)} that 16-bit LoRA is held to"
+    if off.peak.high_bytes <= most:
+        return "; it was chosen before other values were edited"
     if off.peak.high_bytes <= free:
-        return f", {room}" if off.peak.high_bytes > COMFORT * free else ""
+        return f", {room}"
     single = context.priced(
         {
             "training.per_device_train_batch_size": 1,
@@ -219,7 +278,7 @@ def _beyond(context: Context, off: Estimate) -> str:
     high = single.peak.high_bytes
     if training.per_device_train_batch_size == 1 or high > free:
         return ""
-    return f"; one row at a time {gib(high)}, {f'still {room}' if high > COMFORT * free else 'which would be slower'}"
+    return f"; one row at a time {gib(high)}, {f'still {room}' if high > most else 'which would be slower'}"
 
 
 def offloading(context: Context) -> Mapping[str, Reason]:

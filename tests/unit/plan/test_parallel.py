@@ -37,8 +37,9 @@ def test_cards_by_name() -> None:
 
 @pytest.mark.parametrize("cards", [2, 4, 16])
 def test_the_same_steps_in_a_share_of_the_time(cards: int) -> None:
-    one = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
     more = recommend(LLAMA_8B, several(RTX_4090, cards), EXAMPLE)
+    split = {"per_device_train_batch_size": more.config.training.per_device_train_batch_size}
+    one = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=split)
     assert more.config.training.effective_batch_size * cards == one.config.training.effective_batch_size
     assert more.config.training.learning_rate == one.config.training.learning_rate
     assert one.estimate.time is not None and more.estimate.time is not None

@@ -164,9 +164,8 @@ def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
     lora = [one for one in plan.alternatives if one.config.method == "lora"]
     assert {one.goal for one in lora} == {"fastest", "best-quality"}
     for one in lora:
-        assert "less time" in one.gains
         assert "base not quantised" in one.gains
-        assert "more memory" in one.gives_up
+        assert ("less time" in one.gains) is (one.goal == "fastest")
 
 
 def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
@@ -183,7 +182,6 @@ def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
 def test_no_faster_split_is_left_unused() -> None:
     from recommender.config.edit import replace as with_values
     from recommender.pricing import pricer
-    from recommender.rules.base import COMFORT
 
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
     price, chosen = pricer(LLAMA_8B, RTX_4090, EXAMPLE), plan.estimate.time
@@ -200,8 +198,7 @@ def test_no_faster_split_is_left_unused() -> None:
                     },
                 )
             )
-            share = 1.0 if checkpointing else COMFORT
-            if other.fits == "yes" and other.peak.high_bytes <= share * other.free_bytes:
+            if other.fits == "yes":
                 assert other.time is not None
                 assert other.time.step_seconds * 1.05 >= chosen.step_seconds
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.parallel import several
@@ -85,14 +86,30 @@ def test_steps_are_told_with_the_passes_that_they_take() -> None:
 
 
 def test_why_room_for_every_activation_is_not_enough() -> None:
-    chosen = plan(LLAMA_8B, card("a card", 18, (8, 9)))
-    training = chosen.config.training
-    assert (training.gradient_checkpointing, training.per_device_train_batch_size) == (True, 2)
-    assert "one row at a time 13.3 GiB, still beyond the 70 % that leave room" in (
-        chosen.reasons["training.gradient_checkpointing"].why
-    )
+    chosen = plan(LLAMA_8B, card("a card", 32, (8, 9)))
+    assert (chosen.config.method, chosen.config.training.gradient_checkpointing) == ("lora", True)
+    assert "that 16-bit LoRA is held to" in chosen.reasons["training.gradient_checkpointing"].why
+    rounded = plan(LLAMA_8B, card("a card", 18, (8, 9)))
+    assert (rounded.config.method, rounded.config.training.gradient_checkpointing) == ("qlora", False)
     crowded = plan(LLAMA_8B, card("a card", 9.5, (8, 9)), rows(50_000, 800))
     assert "70 %" not in crowded.reasons["training.gradient_checkpointing"].why
+
+
+def test_a_faster_split_that_is_not_taken_is_told_with_the_ground() -> None:
+    key = "training.per_device_train_batch_size"
+    held = recommend(LLAMA_8B, device_from_catalogue("A100 40GB"), rows(300, 300)).reasons[key].why
+    assert "16-bit LoRA is held to" in held and "10 % faster" in held
+    chosen = plan(LLAMA_8B, RTX_4090, rows(300, 300))
+    assert chosen.reasons[key].why.startswith("The smallest micro-batch within 5 % of the fastest that fits")
+    edited = replan(chosen, {"gradient_checkpointing": not chosen.config.training.gradient_checkpointing})
+    assert "before other values were edited" in edited.reasons[key].why
+    again = recommend(
+        LLAMA_8B,
+        RTX_4090,
+        rows(300, 300),
+        overrides={"gradient_checkpointing": not chosen.config.training.gradient_checkpointing},
+    )
+    assert "before other values were edited" not in again.reasons[key].why
 
 
 def test_lengths_that_were_estimated_are_not_called_counted() -> None:
@@ -117,7 +134,8 @@ def test_the_scale_of_a_high_rank_is_not_called_the_measured_one() -> None:
 
 
 def test_dropout_has_its_price() -> None:
-    chosen, with_dropout = plan(), plan(lora_dropout=0.1, **dict(plan().searched))
+    chosen = plan()
+    with_dropout = plan(lora_dropout=0.1, r=chosen.config.lora.r, **dict(chosen.searched))
     more = with_dropout.estimate.peak.process_bytes - chosen.estimate.peak.process_bytes
     assert chosen.reasons["lora.lora_dropout"].costs == f"none at 0; 0.1 would take {gib(more)} more."
 
