@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.packing import packed_tokens
+from recommender.data.packing import sequences_of
 from recommender.data.profile import DataProfile
 
 LOOKS = 10
@@ -71,8 +71,7 @@ def plan_steps(config: FinetuneConfig, data: DataProfile | None) -> Steps | None
         held = data.held_out_by_split(config.data.eval_fraction, config.training.seed)
         train = data.rows - held
     if packs(config):
-        length = config.data.max_length
-        train = max(1, ceil(packed_tokens(data, length) * train / data.rows / length))
+        train = sequences_of(data, config.data.max_length, train)
     return count_steps(config, train, held)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import packing, strategy_for
 from recommender.data.profile import DataProfile
@@ -47,17 +48,21 @@ def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ..
 
 
 def packing_document(profile: DataProfile, config: FinetuneConfig) -> dict[str, Any]:
-    """What packing changes at a configuration's length and batch, for `data --json`; steps are those of an epoch."""
+    """What packing changes at a configuration's length and batch, for `data --json`; steps are those of an epoch.
+
+    They are counted as the plan counts them, without the rows that are held out; None without rows.
+    """
     training = config.training
     found = packing(profile, config.data.max_length, training.per_device_train_batch_size)
     batch = training.effective_batch_size
+    padded, packed = (plan_steps(replace(config, {"data.packing": each}), profile) for each in (False, True))
     return {
         "packed": packs(config),
         "strategy": found.strategy,
         "padding_share": found.padding_share,
         "empty_share": found.empty_share,
-        "steps": max(1, -(-profile.rows // batch)),
-        "steps_packed": max(1, -(-found.sequences // batch)),
+        "steps": padded.per_epoch if padded else None,
+        "steps_packed": packed.per_epoch if packed else None,
         "rows_in_step": batch,
-        "rows_in_step_packed": min(profile.rows, batch * found.rows_in_sequence),
+        "rows_in_step_packed": min(padded.train_rows if padded else 0, batch * found.rows_in_sequence),
     }

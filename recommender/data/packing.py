@@ -58,9 +58,24 @@ def packing(profile: DataProfile, max_length: int, batch: int) -> Packing:
         batch: Rows, or sequences, of one forward pass.
     """
     strategy = strategy_for(profile)
-    full = _fullness(profile.lengths, max_length, strategy)
-    sequences = max(1, ceil(packed_tokens(profile, max_length) / (max_length * full)))
-    return Packing(strategy, padding_share(profile, max_length, batch), sequences, 1 - full, profile.rows / sequences)
+    sequences = sequences_of(profile, max_length)
+    empty = 1 - fullness(profile, max_length)
+    return Packing(strategy, padding_share(profile, max_length, batch), sequences, empty, profile.rows / sequences)
+
+
+def sequences_of(profile: DataProfile, max_length: int, rows: int | None = None) -> int:
+    """Packed sequences of `max_length` tokens that so many of the rows make, or all of them."""
+    share = 1.0 if rows is None else rows / profile.rows
+    tokens = packed_tokens(profile, max_length) * share
+    return max(1, ceil(tokens / (max_length * fullness(profile, max_length))))
+
+
+def fullness(profile: DataProfile, max_length: int) -> float:
+    """The share of packed sequences that is not empty."""
+    asked = "fullness", max_length
+    if asked not in profile.known:
+        profile.known[asked] = _fullness(profile, max_length)
+    return float(profile.known[asked])
 
 
 def padding_share(profile: DataProfile, max_length: int, batch: int) -> float:
@@ -81,12 +96,14 @@ def padding_share(profile: DataProfile, max_length: int, batch: int) -> float:
     return share if share > _ROUNDING else 0.0
 
 
-def _fullness(lengths: Sequence[int], max_length: int, strategy: Strategy) -> float:
-    """The share of packed sequences that is not empty, by packing some batches of rows."""
+def _fullness(profile: DataProfile, max_length: int) -> float:
+    """By packing some batches of rows: as they follow each other, and of made-up rows, which are sorted, evenly."""
+    lengths, strategy = profile.lengths, strategy_for(profile)
     batches = max(1, len(lengths) // TOGETHER)
     tokens = sequences = 0
     for number in range(0, batches, max(1, batches // _TRIED)):
-        some = _pieces(lengths[number * TOGETHER : (number + 1) * TOGETHER], max_length, strategy)
+        drawn = slice(number * TOGETHER, (number + 1) * TOGETHER)
+        some = _pieces(lengths[drawn if profile.digests else slice(number, None, batches)], max_length, strategy)
         tokens += sum(some)
         sequences += best_fit_decreasing(some, max_length)
     return tokens / (sequences * max_length) if sequences else 1.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from recommender.data.split import count_held_out, wanted_rows
 from recommender.data.tally import Runs, Tally, WholeRows
@@ -172,8 +173,8 @@ class DataProfile:
         return len(self.lengths)
 
     @cached_property
-    def _splits(self) -> dict[tuple[float, int], int]:
-        """Rows that were held out, by the share and seed that were asked for."""
+    def known(self) -> dict[tuple[Any, ...], Any]:
+        """What was worked out of these rows, by what was asked: they do not change, and a plan asks a hundred times."""
         return {}
 
     def held_out_by_split(self, fraction: float, seed: int) -> int:
@@ -185,10 +186,10 @@ class DataProfile:
         """
         if not self.digests:
             return wanted_rows(self.rows, fraction)
-        asked = fraction, seed
-        if asked not in self._splits:
-            self._splits[asked] = count_held_out(self.digests, fraction, seed)
-        return self._splits[asked]
+        asked = "held out", fraction, seed
+        if asked not in self.known:
+            self.known[asked] = count_held_out(self.digests, fraction, seed)
+        return int(self.known[asked])
 
     @cached_property
     def length_tally(self) -> Tally:

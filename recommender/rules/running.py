@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.data.split import wanted_rows
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
 from recommender.steps import EVAL_SHARE, plan_steps
@@ -47,8 +48,9 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
             else "so few that their loss only says which way it goes, and more would be missed in training"
         )
         verb = "is" if held == 1 else "are"
+        share = f"{'At most ' if held < wanted_rows(data.rows, value) else ''}{percent(value)}"
         why = (
-            f"{percent(value)} of {count(data.rows)} rows, {count(held)}, {verb} held out: {judged}. Copies of a row "
+            f"{share} of {count(data.rows)} rows, {count(held)}, {verb} held out: {judged}. Copies of a row "
             "stay on one side."
         )
     planned = plan_steps(context.all_cards, data)

@@ -247,25 +247,30 @@ def data(
 
     Its shape, its lengths, what is cut, and which tokens are trained.
     """
+    from recommender.config.edit import apply
     from recommender.data.document import document, near_document, row_document
     from recommender.data.load import profile_data
     from recommender.data.packed import limit_of, packing_document, splits
     from recommender.model.reader import read_model
+    from recommender.rules.running import recommended_eval_fraction
     from tui.commands.progress import DataLine
     from tui.commands.show_data import chosen_row, show_data
 
     settings: Settings = context.obj
     spec = read_model(model)
-    config = data_config(files, assignments(values))
+    changes = assignments(values)
+    config = data_config(files, changes)
     section, max_length = config.data, config.data.max_length
     progress_note(f"reading {', '.join(files)} …")
     with DataLine(sys.stderr) as line:
         dataset = profile_data(section, model=spec, progress=line.read, fetched=line.fetched)
+        if "data.eval_fraction" not in changes:
+            config = apply(config, {"data.eval_fraction": recommended_eval_fraction(dataset.profile.rows)})
         if near:
             from recommender.data.near import near_duplicates
 
-            seed = config.training.seed
-            dataset.near = near_duplicates(dataset, line.compared, fraction=section.eval_fraction, seed=seed)
+            fraction, seed = config.data.eval_fraction, config.training.seed
+            dataset.near = near_duplicates(dataset, line.compared, fraction=fraction, seed=seed)
     limit, asked = limit_of(dataset.profile, config), ids or row is not None
     chosen = chosen_row(dataset, row or "1", limit)
     if json:

@@ -201,8 +201,8 @@ def _packing(profile: DataProfile, config: FinetuneConfig) -> str:
     return (
         f"{'packed' if found['packed'] else 'if packed'} (batch {config.training.per_device_train_batch_size} × "
         f"{config.training.gradient_accumulation_steps}): padding {percent(found['padding_share'])} → 0 %, sequences "
-        f"{percent(1 - found['empty_share'])} full, {count(found['steps'])} → {count(found['steps_packed'])} steps an "
-        f"epoch of about {counted(round(found['rows_in_step_packed']), 'row')}, {found['strategy']}: {how}"
+        f"{percent(1 - found['empty_share'])} full, {count(found['steps'])} → {counted(found['steps_packed'], 'step')} "
+        f"an epoch of about {counted(round(found['rows_in_step_packed']), 'row')}, {found['strategy']}: {how}"
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recommender.data.packed import splits, step_warnings
-from recommender.data.packing import packing
-from recommender.steps import packs
+from recommender.config.edit import replace
+from recommender.data.packed import packing_document, splits, step_warnings
 from recommender.units import count, counted, duration, gib, percent, rate
 from tui.clean import clean
 from tui.screens.data_sets import held_out_row, source_rows
@@ -146,20 +145,17 @@ def _packing(profile: DataProfile, max_length: int, plan: FinetuneConfig | None)
     """What packing would do at the planned batch: padding, steps, rows of a step."""
     if plan is None or not profile.rows or profile.tokenizer == "assumed":
         return []
-    training = plan.training
-    found = packing(profile, max_length, training.per_device_train_batch_size)
-    batch = training.effective_batch_size
-    on = "packed" if packs(plan) else "if packed"
-    how = "longer rows are split, nothing is lost" if found.strategy == "bfd_split" else "rows stay whole"
-    padded, packed = max(1, -(-profile.rows // batch)), max(1, -(-found.sequences // batch))
+    found = packing_document(profile, replace(plan, {"data.max_length": max_length}))
+    on = "packed" if found["packed"] else "if packed"
+    how = "longer rows are split, nothing is lost" if found["strategy"] == "bfd_split" else "rows stay whole"
     return [
         row(
             (f"{on}: ", "label"),
-            (f"padding {percent(found.padding_share)} → 0 %", "bright"),
-            (f", sequences {percent(1 - found.empty_share)} full", "label"),
-            (f", {count(padded)} → {count(packed)} steps an epoch", "label"),
-            (f" of about {counted(round(min(profile.rows, batch * found.rows_in_sequence)), 'row')}", "label"),
-            (f"  {found.strategy}: {how}", "quiet"),
+            (f"padding {percent(found['padding_share'])} → 0 %", "bright"),
+            (f", sequences {percent(1 - found['empty_share'])} full", "label"),
+            (f", {count(found['steps'])} → {counted(found['steps_packed'], 'step')} an epoch", "label"),
+            (f" of about {counted(round(found['rows_in_step_packed']), 'row')}", "label"),
+            (f"  {found['strategy']}: {how}", "quiet"),
             indent=2,
         )
     ]

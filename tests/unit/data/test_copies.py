@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.data.packed import packing_document
 from recommender.data.split import count_held_out, held_out_contents, wanted_rows
 from recommender.data.split import split as split_rows
 from recommender.recommend import recommend
@@ -63,3 +64,14 @@ def test_many_copies_are_warned_of(profile: Profile) -> None:
 
     assert told(2) == []
     assert told(20)[0].startswith("20 of 80 rows are exact copies of an earlier one")
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_an_epoch_has_the_plans_steps_on_the_data_screen_too(profile: Profile, packing: bool) -> None:
+    found = profile([*ROWS, *ROWS[:10]]).profile
+    plan = recommend(SMOLLM, RTX_4090, found, overrides={"data.packing": packing})
+    steps = plan_steps(plan.config, found)
+    assert steps is not None
+    document = packing_document(found, plan.config)
+    assert document["steps_packed" if packing else "steps"] == steps.per_epoch
+    assert document["rows_in_step_packed"] <= 63
