@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.facts import Device
+from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
 from recommender.model.spec import ModelSpec
 from recommender.rules.precision import capability
 
@@ -16,7 +16,6 @@ FROM_PLAIN_WEIGHTS = ("pissa", "pissa_niter_16", "orthogonal")
 """Starts of the adapter that PEFT 0.21 refuses over quantised weights."""
 FLASH_FROM: Mapping[str, tuple[int, int]] = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
 """Compute capability from which each runs (the READMEs of flash-attn)."""
-_OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
 
 
 def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], model: ModelSpec, device: Device) -> None:
@@ -49,7 +48,8 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
         )
     if "method" in given:
         refuse_start(config, model)
-    _refuse_unknown_targets(config, model)
+    refuse_unknown_modules(config, model)
+    refuse_idle_patterns(config, model)
 
 
 def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
@@ -93,19 +93,3 @@ def refuse_start(config: FinetuneConfig, model: ModelSpec) -> None:
             "lora.init_lora_weights loftq makes up for what rounding to 4 bits loses: it needs both weights.",
             remedy="Set method to qlora with 4 bits and a model in 16 bits, or lora.init_lora_weights to true.",
         )
-
-
-def _refuse_unknown_targets(config: FinetuneConfig, model: ModelSpec) -> None:
-    targets = config.lora.target_modules
-    known = [*dict.fromkeys(linear.name for linear in model.linears), *_OUTSIDE_LAYERS]
-    if targets == "all-linear" or not model.linears:
-        return
-    if not targets:
-        raise InputError("lora.target_modules is empty.", remedy="Set it to all-linear, or name layers.")
-    for name in targets:
-        if name.rpartition(".")[2] not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.4)
-            raise InputError(
-                f"lora.target_modules: {model.name} has no layer called '{name}'.",
-                remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",
-            )

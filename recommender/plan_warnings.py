@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
+from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Remedy
@@ -66,6 +67,11 @@ def _warnings(
             f"max_length {count(config.data.max_length)} is beyond the model's own context of "
             f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it"
             + (", or leave rope_scaling to the plan." if config.data.max_length <= reach(model) else ".")
+        )
+    for key, pattern in unseen_patterns(config, model):
+        yield (
+            f"lora.{key}: whether a layer's path matches '{pattern}' is known once the model is loaded. It is priced "
+            "as if none did, and PEFT passes over what matches none without a word."
         )
     yield from _about_training(config, device)
     if device.count > 1:

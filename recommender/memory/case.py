@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
-from recommender.memory.modules import refuse_unknown_modules
+from recommender.memory.modules import adapted_layers, rank_of, refuse_unknown_modules
 from recommender.memory.stacks import Stack
 from recommender.model.spec import Linear, ModelSpec
 from recommender.steps import packs
@@ -79,7 +78,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
     """Resolve a configuration.
 
     Raises:
-        InputError: The model cannot be priced, or none of `lora.target_modules` is in it.
+        InputError: The model cannot be priced, or has not the modules that are named.
     """
     model.require_supported()
     refuse_unknown_modules(config, model)
@@ -120,30 +119,5 @@ def _trained_bytes(config: FinetuneConfig, stack: Stack) -> int:
 
 
 def find_targets(config: FinetuneConfig, model: ModelSpec) -> tuple[Target, ...]:
-    """The linear layers that get an adapter, each with its rank.
-
-    Raises:
-        InputError: None of the named modules is a linear layer of this model.
-    """
-    wanted, linears = config.lora.target_modules, model.linears
-    if wanted != "all-linear":
-        linears = tuple(linear for linear in linears if linear.name in wanted)
-        if not linears:
-            known = ", ".join(linear.name for linear in model.linears)
-            raise InputError(
-                f"lora.target_modules {', '.join(wanted) or '(empty)'}: {model.name} has no such linear layer.",
-                remedy=f"Choose all-linear, or some of {known}.",
-            )
-    return tuple(Target(linear, _rank(config, linear.name)) for linear in linears)
-
-
-def _rank(config: FinetuneConfig, name: str) -> int:
-    """PEFT matches `rank_pattern` keys against the end of a module's path."""
-    pattern = config.lora.rank_pattern
-    if pattern:
-        import re
-
-        for key, rank in pattern.items():
-            if re.fullmatch(rf"(.*\.)?({key})", name):
-                return rank
-    return config.lora.r
+    """The linear layers that get an adapter, each with its rank."""
+    return tuple(Target(linear, rank_of(config.lora, linear.name)) for linear in adapted_layers(config, model))

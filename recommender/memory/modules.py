@@ -1,46 +1,138 @@
-"""Modules that a LoRA configuration names beside its targets: each must be one of the model's."""
+"""Modules that a LoRA configuration names: each must be one of the model's that can be trained so."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Lora
-from recommender.model.spec import ModelSpec
+from recommender.model.spec import Linear, ModelSpec
 
 _OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
 
 
 def refuse_unknown_modules(config: FinetuneConfig, model: ModelSpec) -> None:
-    """Refuse `lora.modules_to_save`, `rank_pattern` and `alpha_pattern` that mean nothing in this model.
+    """Refuse `lora.target_modules`, `modules_to_save`, `rank_pattern` and `alpha_pattern` that cannot be meant.
 
-    PEFT passes over a pattern that matches no module without a word. Of patterns only plain names are looked at, by
-    their last part: a regular expression may match any module.
+    An adapter goes on the linear layers inside the decoder layers, which are named without what stands before them:
+    nothing else is priced. TRL 1.16 refuses an adapter of the head, once the model is loaded (`SFTTrainer.__init__`).
+    Of patterns only plain names are looked at, by their last part: a regular expression may match any module.
 
     Raises:
-        InputError: The key, the name, and the nearest module or all of them.
+        InputError: The key, the name, and what to write instead.
     """
     if config.method == "full" or not model.linears:
         return
     layers = tuple(dict.fromkeys(linear.name for linear in model.linears))
-    for key, name, leaf, known in _named(config.lora, (*layers, *_OUTSIDE_LAYERS)):
-        if leaf not in known:
-            near = get_close_matches(leaf, known, n=1, cutoff=0.6)
+    _refuse_targets(config.lora.target_modules, layers, model)
+    saved = (*layers, *_OUTSIDE_LAYERS, "norm")
+    for name in config.lora.modules_to_save:
+        if name not in saved:
+            raise _no_module("modules_to_save", name, name, saved, model)
+    for key, name in _patterns(config.lora):
+        leaf = name.rpartition(".")[2]
+        if _is_plain(name) and leaf not in saved:
+            raise _no_module(key, name, leaf, layers, model)
+        _refuse_no_expression(key, name)
+
+
+def refuse_idle_patterns(config: FinetuneConfig, model: ModelSpec) -> None:
+    """Refuse a pattern by which a layer without an adapter is named: PEFT would pass over it without a word.
+
+    Raises:
+        InputError: The key, the name, and the layers that get an adapter.
+    """
+    if config.method == "full" or not model.linears:
+        return
+    adapted = tuple(dict.fromkeys(linear.name for linear in adapted_layers(config, model)))
+    for key, name in _patterns(config.lora):
+        if _is_plain(name) and name.rpartition(".")[2] not in adapted:
             raise InputError(
-                f"lora.{key}: {model.name} has no module called '{name}'.",
-                remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",
+                f"lora.{key}: '{name}' gets no adapter, so it would change nothing.",
+                remedy=f"Adapters are on {', '.join(adapted)}.",
             )
 
 
-def _named(lora: Lora, known: tuple[str, ...]) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """Key, name, the part of it that is compared, and what it may be."""
-    for name in lora.modules_to_save:
-        yield "modules_to_save", name, name, (*known, "norm")
-    for key, pattern in (("rank_pattern", lora.rank_pattern), ("alpha_pattern", lora.alpha_pattern)):
-        for name in _plain(pattern):
-            yield key, name, name.rpartition(".")[2], known
+def adapted_layers(config: FinetuneConfig, model: ModelSpec) -> tuple[Linear, ...]:
+    """The linear layers that get an adapter."""
+    wanted = config.lora.target_modules
+    return tuple(linear for linear in model.linears if wanted == "all-linear" or linear.name in wanted)
 
 
-def _plain(pattern: Iterable[str]) -> Iterator[str]:
-    return (name for name in pattern if all(part.isidentifier() or part.isdigit() for part in name.split(".")))
+def rank_of(lora: Lora, name: str) -> int:
+    """The rank of a layer's adapter, by its leaf name."""
+    return next((rank for key, rank in lora.rank_pattern.items() if _matches(key, name)), lora.r)
+
+
+def unseen_patterns(config: FinetuneConfig, model: ModelSpec) -> tuple[tuple[str, str], ...]:
+    """Patterns, with their key, that match no adapted layer by its name: paths of modules and regular expressions.
+
+    Whether a module's path matches is known once the model is loaded; `rank_of` passes over them.
+    """
+    if config.method == "full":
+        return ()
+    names = {linear.name for linear in adapted_layers(config, model)}
+    return tuple(
+        (key, pattern) for key, pattern in _patterns(config.lora) if not any(_matches(pattern, name) for name in names)
+    )
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """PEFT matches a key against the end of a module's path (`peft.utils.get_pattern_key`)."""
+    return re.fullmatch(rf"(.*\.)?({pattern})", name) is not None
+
+
+def _patterns(lora: Lora) -> Iterator[tuple[str, str]]:
+    yield from (("rank_pattern", name) for name in lora.rank_pattern)
+    yield from (("alpha_pattern", name) for name in lora.alpha_pattern)
+
+
+def _refuse_targets(targets: str | list[str], layers: tuple[str, ...], model: ModelSpec) -> None:
+    if targets == "all-linear":
+        return
+    if not targets:
+        raise InputError("lora.target_modules is empty.", remedy="Set it to all-linear, or name layers.")
+    for name in targets:
+        leaf = name.rpartition(".")[2]
+        if name in layers:
+            continue
+        if leaf in _OUTSIDE_LAYERS:
+            raise InputError(
+                f"lora.target_modules: {leaf} stands outside the layers, where no adapter is trained.",
+                remedy=f"Train it in full instead: lora.modules_to_save=[{leaf}], and leave it out of target_modules.",
+            )
+        if leaf in layers:
+            raise InputError(
+                f"lora.target_modules: layers are named without what stands before them, not '{name}'.",
+                remedy=f"Write {leaf}: it is adapted in every layer.",
+            )
+        near = get_close_matches(name, layers, n=1, cutoff=0.4)
+        raise InputError(
+            f"lora.target_modules: {model.name} has no layer called '{name}'.",
+            remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(layers)}.",
+        )
+
+
+def _refuse_no_expression(key: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise InputError(
+            f"lora.{key}: '{pattern}' is neither a layer's name nor a regular expression: {error}.",
+            remedy="Write a layer's name, such as q_proj.",
+        ) from None
+
+
+def _no_module(key: str, name: str, leaf: str, known: Iterable[str], model: ModelSpec) -> InputError:
+    names = tuple(known)
+    near = get_close_matches(leaf, names, n=1, cutoff=0.6)
+    return InputError(
+        f"lora.{key}: {model.name} has no module called '{name}'.",
+        remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(names)}.",
+    )
+
+
+def _is_plain(name: str) -> bool:
+    return all(part.isidentifier() or part.isdigit() for part in name.split("."))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from math import sqrt
 
 from presets.sweep import load_sweep
+from recommender.config.edit import replace
 from recommender.config.schema import Goal, Task
+from recommender.memory.case import find_targets
 from recommender.model.spec import ModelSpec
 from recommender.plan import Evidence, Reason
 from recommender.rules import variants
@@ -126,8 +128,9 @@ def rank(context: Context) -> Mapping[str, Reason]:
 
 
 def _why_rank(context: Context, value: int, wanted: int) -> str:
-    each = rank_unit(context.model, context.config.lora.target_modules)
-    tokens, adapter = context.trained_tokens, value * each
+    tokens = context.trained_tokens
+    targeted = find_targets(replace(context.config, {"lora.r": value}), context.model)
+    adapter = sum(target.parameters for target in targeted)
     low, high = rank_range(context)
     distance = DISTANT[context.config.data.task]
     if value < wanted and context.estimate is not None and context.estimate.fits == "no":
@@ -139,6 +142,8 @@ def _why_rank(context: Context, value: int, wanted: int) -> str:
     per_token = (
         f"{count(adapter)} adapter parameters for {count(tokens)} trained tokens, {small_share(adapter, tokens)}"
     )
+    if context.config.lora.rank_pattern:
+        return f"{per_token}, with the ranks of rank_pattern; {CAPACITY} are wanted."
     if adapter < CAPACITY * tokens:
         return (
             f"{per_token}: fewer than the {CAPACITY} that are wanted; r {high} is the most for "

@@ -13,6 +13,7 @@ from presets.errors import InputError
 from recommender.config.schema import Goal
 from recommender.machine.facts import Device
 from recommender.recommend import GOALS, recommend
+from recommender.units import count
 from tests.unit.plan.facts import (
     CPU,
     EXAMPLE,
@@ -50,6 +51,25 @@ def test_names_of_modules_that_there_are() -> None:
     assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=named).config.lora.rank_pattern["q_proj"] == 8
 
 
+def test_an_adapter_of_the_head_is_answered_with_what_trains_it() -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"target_modules": ["q_proj", "lm_head"]})
+    assert "lora.modules_to_save=[lm_head]" in (caught.value.remedy or "")
+    kept = {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}
+    assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=kept).config.lora.modules_to_save == ["lm_head"]
+
+
+def test_the_rank_reason_counts_the_ranks_of_rank_pattern() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"rank_pattern": {"q_proj": 128}})
+    assert f"{count(plan.estimate.trainable_parameters)} adapter parameters" in plan.reasons["lora.r"].why
+    assert not [warning for warning in plan.warnings if "rank_pattern" in warning]
+
+
+def test_a_pattern_that_may_match_nothing_is_warned_of() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"alpha_pattern": {r".*\.[01]\..*": 4}})
+    assert [warning for warning in plan.warnings if r"matches '.*\.[01]\..*'" in warning]
+
+
 def test_a_simulated_card_is_said_to_be_one() -> None:
     assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
 
@@ -62,6 +82,12 @@ def test_a_simulated_card_is_said_to_be_one() -> None:
         ({"method": "lora", "quantization.bits": 4}, "bits must be null"),
         ({"target_modules": ["q_prj"]}, "no layer called 'q_prj'"),
         ({"target_modules": []}, "target_modules is empty"),
+        ({"target_modules": ["q_proj", "lm_head"]}, "lm_head stands outside the layers"),
+        ({"target_modules": ["q_proj", "model.embed_tokens"]}, "embed_tokens stands outside the layers"),
+        ({"target_modules": ["q_proj", "self_attn.k_proj"]}, "not 'self_attn.k_proj'"),
+        ({"target_modules": ["v_proj"], "rank_pattern": {"q_proj": 4}}, "rank_pattern: 'q_proj' gets no adapter"),
+        ({"alpha_pattern": {"lm_head": 4}}, "alpha_pattern: 'lm_head' gets no adapter"),
+        ({"rank_pattern": {"*_proj": 4}}, "neither a layer's name nor a regular expression"),
         ({"modules_to_save": ["nope"]}, "lora.modules_to_save: llama-3.1-8b-instruct has no module called 'nope'"),
         ({"rank_pattern": {"nope": 4}}, "lora.rank_pattern: llama-3.1-8b-instruct has no module called 'nope'"),
         ({"alpha_pattern": {"layers.0.q_prj": 4}}, "has no module called 'layers.0.q_prj'"),
