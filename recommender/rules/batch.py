@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.config.edit import replace
 from recommender.plan import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
-from recommender.steps import packs
-from recommender.units import count, gib, percent, small
+from recommender.steps import packs, plan_steps
+from recommender.units import count, counted, gib, percent, small
 
 EFFECTIVE = 16
 """Rows of an optimizer step where there are enough."""
@@ -101,29 +102,38 @@ def accumulation(context: Context) -> Mapping[str, Reason]:
 
 
 def _why_effective(context: Context, effective: int) -> str:
-    rows, steps, each = context.training_rows, context.steps, rows_in_a_sequence(context)
+    rows, each = context.training_rows, rows_in_a_sequence(context)
+    steps = _steps_at(context, effective)
     if each > 1:
         return (
             f"A packed sequence holds about {small(round(each, 1))} rows, so {effective} of them are about "
             f"{count(effective * each)} rows, {count(_trained_in(context, effective * each))} trained tokens a step; "
-            f"{count(steps)} steps."
+            f"{counted(steps, 'step')}."
         )
     if rows is None:
         return f"{effective} is where most published LoRA runs are."
     passes, ends = context.config.training.num_train_epochs, context.config.training.max_steps
     times = "" if passes == 1 else f" in {small(passes)} passes"
+    stops = "" if ends is None else f", and max_steps ends the run at {count(ends)}"
     if effective == EFFECTIVE:
-        given = (
-            f"{count(rows)} rows{times} give {count(steps)} steps"
-            if ends is None
-            else f"max_steps ends at {count(ends)}"
-        )
-        return f"{effective} is where most published LoRA runs are; {given}."
+        given = f"{counted(rows, 'row')}{times} give {counted(steps, 'step')}"
+        return f"{effective} is where most published LoRA runs are; {given}{stops}."
     least = ", the least that is taken," if effective == SMALLEST else ""
     return (
-        f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {count(rows)} rows{times}; "
-        f"{effective}{least} gives {count(steps)}."
+        f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {counted(rows, 'row')}{times}; "
+        f"{effective}{least} gives {count(steps)}{stops}."
     )
+
+
+def _steps_at(context: Context, effective: int) -> int:
+    """Steps of all passes over the data at a batch, wherever max_steps ends."""
+    whole = {
+        "training.per_device_train_batch_size": 1,
+        "training.gradient_accumulation_steps": effective,
+        "training.max_steps": None,
+    }
+    planned = plan_steps(replace(context.config, whole), context.data)
+    return 0 if planned is None else planned.total
 
 
 def _trained_in(context: Context, rows: float) -> int:

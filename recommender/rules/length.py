@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile import DataProfile
 from recommender.model.spec import ModelSpec
-from recommender.plan import Reason
+from recommender.plan import Estimate, Reason
 from recommender.rules.base import Context, Rule
-from recommender.units import count, percent
+from recommender.units import count, counted, gib, percent
 
 MULTIPLE = 64
 """Lengths go in steps of 64: matrix kernels run in tiles, and finer steps change nothing that can be seen."""
@@ -22,6 +22,8 @@ STRETCH = 4.0
 STRETCHED_ALREADY = 100_000
 """Contexts from which a model was most likely stretched by its makers: it is not stretched again."""
 
+WORTH_PACKING = 0.95
+"""Share of the run's time up to which packing is worth a word."""
 LONG_ROWS = 0.005
 """Share of rows beyond a model's context from which it is stretched: for fewer, all others would be read less well."""
 
@@ -84,10 +86,7 @@ def length(context: Context) -> Mapping[str, Reason]:
         why, sure = f"No data is known: {count(value)} tokens are assumed.", "low"
     else:
         lost = lost_share(data, value)
-        rows = data.rows_cut(value)
-        cut = (
-            f"{percent(lost)} of them and {count(rows)} of {count(data.rows)} rows are cut" if rows else "no row is cut"
-        )
+        cut = _cut(data, value, "of them")
         sure = "high" if data.tokenizer == "exact" else "medium"
         if value < wanted:
             why = (
@@ -97,7 +96,8 @@ def length(context: Context) -> Mapping[str, Reason]:
         elif lost > 1 - KEEP:
             own = model.max_position_embeddings
             stretched = f", and can be stretched to {count(reach(model))}" if value > own else ""
-            why = f"The model's own context ends at {count(own)} tokens{stretched}: {cut}."
+            lossy = _cut(data, value, "of the trained tokens")
+            why = f"The model's own context ends at {count(own)} tokens{stretched}: {lossy}."
         else:
             kept = "all" if context.goal in ("best-quality", "longest-context") else f"at least {percent(KEEP)}"
             why = (
@@ -115,6 +115,14 @@ def length(context: Context) -> Mapping[str, Reason]:
             costs="Activations and the loss grow in proportion; shorter rows cost nothing extra but padding.",
         )
     }
+
+
+def _cut(data: DataProfile, value: int, of_tokens: str) -> str:
+    """What a limit cuts, of the trained tokens and of the rows."""
+    rows = data.rows_cut(value)
+    if not rows:
+        return "no row is cut"
+    return f"{percent(lost_share(data, value))} {of_tokens} and {count(rows)} of {counted(data.rows, 'row')} are cut"
 
 
 def _source(data: DataProfile | None) -> str:
@@ -143,9 +151,30 @@ def packing(context: Context) -> Mapping[str, Reason]:
             "TRL, SFTTrainer: packing and padding-free batches need a flash attention",
             "high",
             others="LLaMA-Factory and Unsloth leave packing off by default.",
-            costs="none" if not on else "The batch is one row of batch × max_length tokens.",
+            costs="The batch is one row of batch × max_length tokens." if on else _packed_costs(context),
         )
     }
+
+
+def _packed_costs(context: Context) -> str:
+    """What leaving rows unpacked costs by the estimate."""
+    padding = "Padding, where rows of different length share a micro-batch"
+    if context.estimate is None or context.data is None:
+        return f"{padding}."
+    packed = context.priced({"data.packing": True})
+    before, after = _run_seconds(context.estimate), _run_seconds(packed)
+    if not before or not after or after > WORTH_PACKING * before:
+        return f"{padding}; packed, the run would hardly be quicker."
+    more = packed.peak.process_bytes - context.estimate.peak.process_bytes
+    return (
+        f"{padding}. Packed, the run would take about {percent(1 - after / before)} less time by the estimate, which "
+        f"knows the mask and not how slow its kernel is on your card, and {gib(abs(more))} "
+        f"{'more' if more > 0 else 'less'} memory; a step would hold more rows."
+    )
+
+
+def _run_seconds(price: Estimate) -> float | None:
+    return price.time.total_seconds if price.time else None
 
 
 def train_on(context: Context) -> Mapping[str, Reason]:

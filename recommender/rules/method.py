@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recommender.machine.facts import Device
-from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
 from recommender.units import gib, percent
@@ -119,7 +118,8 @@ def _compared(context: Context, value: str) -> str:
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
     model, what = context.model, "The frozen base"
     if model.num_experts:
-        what = f"What is not an expert, {percent(model.linear_parameters / model.total_parameters)} of the weights,"
+        share = percent(model.linear_parameters / model.total_parameters)
+        what = f"What bitsandbytes reaches, the linear layers outside of the experts ({share} of the weights),"
     held = f"{what} is held in {context.config.quantization.bits or 4} bits"
     bare = "" if value == "lora" and context.config.method == "lora" else ", one row at a time with checkpointing,"
     share = f"{percent(lora.peak.high_bytes / free)} of " if free > 0 else "with "
@@ -148,14 +148,16 @@ def _why_bits(context: Context) -> str:
     least = "The most that fit here: " if bits == 8 and context.goal == "best-quality" else ""
     return (
         f"{least}{bits} bits a weight in the linear layers, {gib(model.linear_parameters * bits / 8)} instead of "
-        f"{gib(model.linear_parameters * 2)}; embedding, head and norms stay as they are{_experts(model)}."
+        f"{gib(model.linear_parameters * _plain(context) / 8)}; embedding, head and norms stay as they are"
+        f"{_experts(context)}."
     )
 
 
-def _experts(model: ModelSpec) -> str:
-    if not model.num_experts:
+def _experts(context: Context) -> str:
+    if not context.model.num_experts:
         return ""
-    return f", and so do the fused experts, {gib(model.other_parameters * 2)}, which bitsandbytes does not reach"
+    held = gib(context.model.other_parameters * _plain(context) / 8)
+    return f", and so do the fused experts, {held}, which bitsandbytes does not reach"
 
 
 def _costs(context: Context) -> str:

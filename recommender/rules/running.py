@@ -8,7 +8,7 @@ from recommender.data.split import wanted_rows
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
 from recommender.steps import EVAL_SHARE, plan_steps
-from recommender.units import count, gib, percent
+from recommender.units import count, counted, gib, percent
 
 MOST = 1000
 """Held-out rows beyond which the loss gets no clearer but evaluation gets longer."""
@@ -56,8 +56,9 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     planned = plan_steps(context.all_cards, data)
     every, often = "", ""
     if planned is not None and planned.eval_every is not None:
-        every = f" Here: every {count(planned.eval_every)} steps, {count(planned.evaluations)} times."
-        often = f" Here: every {count(planned.save_every)} steps."
+        every = f" Here: {_each(planned.eval_every)}, {counted(planned.evaluations, 'time')}."
+    if planned is not None:
+        often = f" Here: {_each(planned.save_every)}."
     return {
         "data.eval_fraction": Reason(
             value,
@@ -76,13 +77,23 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
         ),
         "run.save_steps": Reason(
             "auto",
-            "A checkpoint at each evaluation, so that the best one can be kept and little is lost when the run dies."
-            + often,
+            _when_saved(judged=planned is None or planned.eval_every is not None) + often,
             "this project",
             "medium",
             costs="Disk: the adapter and its optimizer states, for as many as are kept.",
         ),
     }
+
+
+def _each(steps: int) -> str:
+    return "every step" if steps == 1 else f"every {count(steps)} steps"
+
+
+def _when_saved(*, judged: bool) -> str:
+    """With an evaluation, which says what the checkpoint is worth; without any, as often as one would be."""
+    if judged:
+        return "A checkpoint at each evaluation, so that the best one can be kept and little is lost when the run dies."
+    return "Nothing is held out, so no checkpoint can be judged: they are for a run that dies, and the last one counts."
 
 
 def logging(context: Context) -> Mapping[str, Reason]:

@@ -7,7 +7,7 @@ from math import ceil
 
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
-from recommender.units import count, gib, small
+from recommender.units import count, counted, gib, small
 
 ONE_PASS = 10_000
 """Rows from which one epoch is enough."""
@@ -38,13 +38,13 @@ def epochs(context: Context) -> Mapping[str, Reason]:
             f"{count(rows)} rows are few: {small(value)} passes give {count(rows * value)} examples. Watch the "
             "evaluation loss for the turn."
         )
-    epochs_decide = f"Epochs decide: {count(context.steps)} steps." if context.steps else "Epochs decide."
+    epochs_decide = f"Epochs decide: {counted(context.steps, 'step')}." if context.steps else "Epochs decide."
     if ends := context.config.training.max_steps:
         examples = count(ends * context.all_cards.training.effective_batch_size)
         why = f"{why} max_steps decides here: the run ends after {examples} examples."
         epochs_decide = (
-            f"passes over the rows say how often each is seen. So the run ends after {count(ends)} steps, {examples} "
-            "examples, whatever the epochs."
+            f"passes over the rows say how often each is seen. So the run ends after {counted(ends, 'step')}, "
+            f"{examples} examples, whatever the epochs."
         )
     return {
         "training.num_train_epochs": Reason(
@@ -70,7 +70,7 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
     """Cosine with a short warmup."""
     steps, warmup = context.steps, 0.05
     # Rounded up, as `TrainingArguments.get_warmup_steps` does (Transformers 5.23).
-    first = f", {count(ceil(steps * warmup))} of {count(steps)} steps" if steps else ""
+    first = f", {count(ceil(steps * warmup))} of {counted(steps, 'step')}" if steps else ""
     return {
         "training.lr_scheduler_type": Reason(
             "cosine",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recommender.memory.attention import masked
 from recommender.memory.case import FP32, Case
 from recommender.memory.moments import offloads
 from recommender.memory.weights import adapter_parameters, linear_bytes_per_parameter
@@ -94,7 +95,8 @@ def _forward(case: Case, tokens: float, length: float) -> tuple[float, float, fl
         active += model.num_layers * 3 * model.hidden_size * inner
     query = model.num_heads * model.head_dim
     keys = model.num_kv_heads * model.head_dim
-    attention = 2.0 * query * length * tokens * model.num_layers
+    # Under the mask of packed rows no kernel skips the half that causality leaves out.
+    attention = (4.0 if case.packed and masked(case) else 2.0) * query * length * tokens * model.num_layers
     wide = max(case.plain if case.bits else case.compute, case.compute)
     low_rank = wide if case.autocast else max(wide, case.adapter)
     each = NORM_PASSES * model.hidden_size * FP32

@@ -82,7 +82,9 @@ def test_steps_are_told_with_the_passes_that_they_take() -> None:
     key = "training.gradient_accumulation_steps"
     assert "949 rows in 3 passes give 180 steps" in reason(key, data=rows(999, 100)).why
     assert "4, the least that is taken, gives" in reason(key, data=rows(90, 60)).why
-    assert "max_steps ends at 100" in reason(key, max_steps=100).why
+    assert reason(key, max_steps=100).why.endswith("give 3 063 steps, and max_steps ends the run at 100.")
+    few = [reason(key, data=rows(270, 100), gradient_accumulation_steps=each).why for each in (8, 1000)]
+    assert all("of 243 rows in 3 passes; 4, the least that is taken, gives 183" in why for why in few), few
 
 
 def test_why_room_for_every_activation_is_not_enough() -> None:
@@ -213,7 +215,17 @@ def test_how_little_of_a_mixture_is_quantised_stands_in_the_reason() -> None:
     share = mixture.linear_parameters / mixture.total_parameters
     said = reason("method", mixture, A100)
     assert said.value == "qlora"
-    assert f"What is not an expert, {percent(share)} of the weights, is held in 4 bits" in said.why
+    assert f"outside of the experts ({percent(share)} of the weights), is held in 4 bits" in said.why
+
+
+def test_weights_of_32_bits_are_counted_as_such() -> None:
+    said = reason("quantization.bits", method="qlora", precision="fp32").why
+    assert f"instead of {gib(LLAMA_8B.linear_parameters * 4)}" in said
+
+
+def test_what_packing_would_save_is_told_where_it_is_off() -> None:
+    short = reason("data.packing", data=rows(2000, 120))
+    assert "off" in short.why.lower() and "less time by the estimate" in short.costs
 
 
 def test_rows_of_one_card_are_not_told_as_those_of_all() -> None:
