@@ -179,6 +179,7 @@ class Plan:
     reasons: Mapping[str, Reason]
     """Dotted key ('training.learning_rate') to reason: every lora and training key, and what else was decided."""
     alternatives: tuple[Alternative, ...]
+    """One for every other goal; none after an edit, until `recommend.alternatives` works them out."""
     remedies: tuple[Remedy, ...]
     warnings: tuple[str, ...]
     device: Device

@@ -104,23 +104,35 @@ def recommend(
     )
     question = _ask(model, device, data, goal, bare, given, price)
     best = answer(question)
-    others = {other: answer(with_fields(question, goal=other)) for other in GOALS if other != goal}
     unbound = best
     if any(key in SEARCHED for key in question.given):
         free = {key: value for key, value in given.items() if key not in SEARCHED}
         unbound = answer(_ask(model, device, data, goal, bare, free, price))
-    alternatives = tuple(_alternative(other, best.candidate, one.candidate, data) for other, one in others.items())
     searched = {**best.searched, **{key: value for key, value in unbound.searched.items() if key in question.given}}
-    return _plan(question, best.candidate, searched, alternatives, flatten(bare))
+    return _plan(question, best.candidate, searched, _others(question, best.candidate), flatten(bare))
 
 
-def _alternative(goal: Goal, best: Candidate, other: Candidate, data: DataProfile | None) -> Alternative:
-    lost, gained = gives_up(best, other, data), gains(best, other, data)
-    return Alternative(goal, other.config, other.estimate, lost, gained)
+def alternatives(plan: Plan) -> tuple[Alternative, ...]:
+    """The best for every other goal, around the values that the person has set by now, beside the plan as it is now."""
+    price = pricer(plan.model, plan.device, plan.data)
+    question = _ask(plan.model, plan.device, plan.data, plan.goal, plan.config, plan.overrides, price)
+    return _others(question, Candidate(plan.config, plan.estimate))
+
+
+def _others(question: Question, best: Candidate) -> tuple[Alternative, ...]:
+    found = []
+    for goal in GOALS:
+        if goal != question.goal:
+            other = answer(with_fields(question, goal=goal)).candidate
+            lost, gained = gives_up(best, other, question.data), gains(best, other, question.data)
+            found.append(Alternative(goal, other.config, other.estimate, lost, gained))
+    return tuple(found)
 
 
 def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
     """The plan after an edit: priced again, and what depends on it derived again. The search is not repeated.
+
+    The alternatives are left out, since each takes a search: `alternatives` works them out when they are asked for.
 
     Args:
         plan: The plan on the screen.
@@ -130,17 +142,39 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     Raises:
         InputError: as `recommend`.
     """
+    given, back, _ = _edited(plan, changes, without)
+    price = pricer(plan.model, plan.device, plan.data)
+    question = _ask(plan.model, plan.device, plan.data, plan.goal, apply(plan.config, back), given, price)
+    kept = {key: value_of(question.start, key) if key in SEARCHED else value for key, value in plan.searched.items()}
+    config = decide(question.context(kept), question.given)
+    return _plan(question, Candidate(config, price(config)), plan.searched, (), plan.recommended)
+
+
+def amended(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+    """A plan that is out of date, with an edit for the one that takes its place: nothing is priced or derived.
+
+    Args:
+        plan: Made for a device, a model or data that are no longer chosen.
+        changes: As for `replan`.
+        without: As for `replan`.
+
+    Raises:
+        InputError: a value that its key cannot take.
+    """
+    given, back, new = _edited(plan, changes, without)
+    return with_fields(plan, config=apply(plan.config, back | new), overrides=given)
+
+
+def _edited(
+    plan: Plan, changes: Mapping[str, Any], without: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The person's values after an edit, the recommended ones that come back, and the new ones."""
     dropped = {owner(known_key(key)) for key in without}
     dropped |= {"method", "quantization.bits"} if dropped & {"method", "quantization.bits"} else set()
     new = with_followers(plan.config, {known_key(key): value for key, value in changes.items()})
     given = {key: value for key, value in plan.overrides.items() if key not in dropped} | new
-    price = pricer(plan.model, plan.device, plan.data)
-    start = plan.config
     back = {key: plan.recommended[key] for key in dropped if key in plan.recommended}
-    question = _ask(plan.model, plan.device, plan.data, plan.goal, apply(start, back), given, price)
-    kept = {key: value_of(question.start, key) if key in SEARCHED else value for key, value in plan.searched.items()}
-    config = decide(question.context(kept), question.given)
-    return _plan(question, Candidate(config, price(config)), plan.searched, plan.alternatives, plan.recommended)
+    return given, back, new
 
 
 def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None) -> Plan:
@@ -155,7 +189,7 @@ def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: Data
     price = pricer(model, device, data)
     question = _ask(model, device, data, advised.goal, config, theirs, price)
     best = Candidate(config, price(config))
-    return _plan(question, best, advised.searched, advised.alternatives, advised.recommended)
+    return _plan(question, best, advised.searched, (), advised.recommended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +275,9 @@ def _name(model: ModelSpec) -> str:
 
 
 def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
-    """The JSON document of `recommend --json` (DESIGN section 6)."""
-    return plan_document(plan, machine)
+    """The JSON document of `recommend --json` (DESIGN section 6); an edited plan's alternatives are worked out."""
+    whole = plan if plan.alternatives else with_fields(plan, alternatives=alternatives(plan))
+    return plan_document(whole, machine)
 
 
 def launch_document(

@@ -241,6 +241,8 @@ class Flow:
         """
         if self.state.plan is None:
             self.set(max_length=length)
+        elif self.state.outdated:
+            self.amend({"data.max_length": length})
         else:
             self.take_plan(self.app.services.replan(self.state.plan, {"data.max_length": length}))
 
@@ -261,7 +263,7 @@ class Flow:
         wanted = (state.device, state.model, state.dataset)
         if state.device is None or state.model is None or Step.PLAN in state.working:
             return
-        if state.plan is None or self._planned_for != wanted:
+        if state.plan is None or state.outdated:
             if Step.PLAN in state.errors and self._planned_for == wanted:
                 return
             self._planned_for = wanted
@@ -285,9 +287,30 @@ class Flow:
 
         def work(_job: Job) -> Mapping[str, Any]:
             plan = self.app.services.recommend(model, device, dataset, goal=aim, overrides=given, data=data)
-            return {"plan": plan, "goal": aim}
+            return {"plan": plan, "goal": aim} | ({"kept": plan.overrides} if state.plan is None else {})
 
         self.start(Step.PLAN, "working out a plan", work)
+
+    def amend(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+        """Edit a plan that is out of date: it is made anew, for what is chosen now, with the edit.
+
+        Raises:
+            InputError: a value that its key cannot take.
+        """
+        if self.state.plan is None:
+            return
+        self.set(plan=self.app.services.amended(self.state.plan, changes, without))
+        if not {Step.MODEL, Step.DATA} & set(self.state.working):
+            self.recommend()
+
+    def save(self, plan: Plan, path: Path) -> None:
+        """Write a plan's configuration into a file.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self.app.services.write_config(plan, path)
+        self.set(kept=plan.overrides)
 
     def take_plan(self, plan: Plan, **changes: Any) -> None:
         """Show an edited plan from now on."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
     from recommender.model.local import LocalModel
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Estimate, Plan
+    from recommender.plan import Alternative, Estimate, Plan
     from trainer.check import CheckLine
 
 Told = Callable[[int, int], None]
@@ -92,6 +92,12 @@ class Services(Protocol):
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """The plan after an edit."""
+
+    def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """A plan that is out of date, with an edit for the one that takes its place."""
+
+    def alternatives(self, plan: Plan) -> Sequence[Alternative]:
+        """The best plan for every other goal, with the person's values."""
 
     def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
         """What a plan would need with these values."""
@@ -228,6 +234,18 @@ class RealServices:
         from recommender.recommend import replan
 
         return replan(plan, changes, without)
+
+    def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """See `Services`."""
+        from recommender.recommend import amended
+
+        return amended(plan, changes, without)
+
+    def alternatives(self, plan: Plan) -> Sequence[Alternative]:
+        """See `Services`."""
+        from recommender.recommend import alternatives
+
+        return plan.alternatives or alternatives(plan)
 
     def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
         """See `Services`."""

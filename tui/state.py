@@ -64,6 +64,8 @@ class WizardState:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Values set on the command line, dotted key to value; the plan takes them over."""
     plan: Plan | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """The person's values as the command line gave them, or as they were last saved or trained."""
     preset: str = ""
     """Name of the preset that was applied last."""
     price: float | None = None
@@ -94,11 +96,26 @@ class WizardState:
             return self.plan.config.data.max_length
         return int(self.max_length or self.overrides.get("data.max_length") or DEFAULT_LENGTH)
 
+    def belongs(self, plan: Plan) -> bool:
+        """Whether a plan was made for the device, the model and the data that are chosen now."""
+        profile = None if self.dataset is None else self.dataset.profile
+        return plan.device == self.device and plan.model is self.model and plan.data is profile
+
+    @property
+    def outdated(self) -> bool:
+        """Whether there is a plan, but for another device, model or data."""
+        return self.plan is not None and not self.belongs(self.plan)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the plan has values of the person that are neither saved nor trained."""
+        return self.plan is not None and dict(self.plan.overrides) != dict(self.kept)
+
     @property
     def memory_moved(self) -> bool:
         """Whether free memory is no longer about what the plan was made with."""
         plan = self.plan
-        if plan is None or plan.device.simulated or self.free_now is None:
+        if plan is None or self.outdated or plan.device.simulated or self.free_now is None:
             return False
         return abs(self.free_now - plan.device.free_bytes) > DRIFT * plan.device.total_bytes
 

@@ -147,6 +147,10 @@ class CheckScreen(StepScreen):
         if plan is None or dataset is None:
             self._say_what_lacks(state)
             return
+        if state.outdated:
+            self._halt()
+            self._list_says("The plan was made for another machine, model or data: 4 makes it anew.")
+            return
         if plan.device.simulated:
             self._halt()
             self._list_says(
@@ -305,7 +309,7 @@ class CheckScreen(StepScreen):
             self.wizard.flow.set(errors={**errors, Step.CHECK: shown})
             self._show_verdict()
             return
-        self.wizard.flow.set(errors=errors)
+        self.wizard.flow.set(errors=errors, **({"kept": self._checking.plan.overrides} if self._checking else {}))
         # The next start of this plan is checked again: the device is busy now.
         self._checking = None
         await self.wizard.show_run(message.run)
@@ -313,7 +317,7 @@ class CheckScreen(StepScreen):
     def action_again(self) -> None:
         """Go through the list again."""
         plan, dataset = self.state.plan, self.state.dataset
-        if plan is not None and dataset is not None and not plan.device.simulated:
+        if plan is not None and dataset is not None and not (self.state.outdated or plan.device.simulated):
             self.wizard.flow.set(errors={at: e for at, e in self.state.errors.items() if at is not Step.CHECK})
             self._begin(plan, dataset)
             self._show_lines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -18,8 +19,9 @@ from tui.clean import clean
 from tui.screens.plan_lists import RemedyList, SettingsList
 from tui.screens.plan_meter import meter_lines
 from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
-from tui.screens.plan_text import model_rows, remedy_picks, settings_picks, waiting_rows, why_rows
-from tui.screens.plan_trace import MEMORY_TITLE, PlanTrace
+from tui.screens.plan_text import model_rows, out_of_date, remedy_picks, settings_picks, waiting_rows, why_rows
+from tui.screens.plan_trace import MEMORY_TITLE
+from tui.screens.plan_windows import PlanWindows
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
@@ -30,12 +32,11 @@ if TYPE_CHECKING:
     from textual import events
     from textual.widget import Widget
 
-    from recommender.config.schema import Goal
     from recommender.plan import Plan
     from tui.state import WizardState
 
 
-class PlanScreen(PlanTrace):
+class PlanScreen(PlanWindows):
     """Goal, settings, why, memory and time."""
 
     STEP = Step.PLAN
@@ -70,6 +71,7 @@ class PlanScreen(PlanTrace):
     #memory { height: auto; }
     #remedies { height: auto; max-height: 6; display: none; }
     PlanScreen.-no #remedies { display: block; }
+    PlanScreen.-outdated #settings, PlanScreen.-outdated #why, PlanScreen.-outdated #memory { opacity: 55%; }
     PlanScreen.-narrow #goal { height: 1; border: none; padding: 0 2; }
     PlanScreen.-narrow #settings { width: 100%; }
     PlanScreen.-narrow #why { display: none; width: 100%; }
@@ -113,8 +115,10 @@ class PlanScreen(PlanTrace):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a plan is offered when there is one."""
-        needs_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "try", "recommended"}
-        if action in needs_plan and self.state.plan is None:
+        of_this_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try"}
+        if action in {*of_this_plan, "recommended"} and self.state.plan is None:
+            return False
+        if action in of_this_plan and self.state.outdated:
             return False
         if action == "undo" and not self._undo:
             return False
@@ -125,6 +129,10 @@ class PlanScreen(PlanTrace):
     def show(self, state: WizardState) -> None:
         """Show the plan, or what it waits for."""
         plan = state.plan
+        self.forget_others()
+        if self.has_class("-outdated") is not state.outdated:
+            self.set_class(state.outdated, "-outdated")
+            self.refresh_bindings()
         if plan is None or (Step.PLAN in state.working and self._shown is None):
             self._show_waiting(state)
             return
@@ -185,9 +193,11 @@ class PlanScreen(PlanTrace):
         self.query_one("#why-rows", Rows).show(rows)
         self.query_one("#why").border_title = "why" if key is None else f"why {key.rpartition('.')[2]}"
         subtitle = "● recommended  ✎ yours"
-        self.query_one("#settings").border_subtitle = (
-            f"tab: why · {subtitle}" if self.has_class("-narrow") else subtitle
+        settings = self.query_one("#settings")
+        settings.border_title = (
+            "settings" if self.state.belongs(plan) else f"settings · {out_of_date(plan, self.state)}"
         )
+        settings.border_subtitle = f"tab: why · {subtitle}" if self.has_class("-narrow") else subtitle
 
     def _describe(self, key: str) -> str:
         if self._descriptions is None:
@@ -208,7 +218,7 @@ class PlanScreen(PlanTrace):
 
     def _show_remedies(self, plan: Plan) -> None:
         remedies = self.query_one("#remedies", PickList)
-        no = plan.estimate.fits == "no" and bool(plan.remedies)
+        no = plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.outdated
         was = self.has_class("-no")
         self.set_class(no, "-no")
         self.query_one("#memory").border_subtitle = "↑ ↓ choose · enter applies · tab: settings" if no else ""
@@ -285,7 +295,7 @@ class PlanScreen(PlanTrace):
     def _open_editor(self, plan: Plan, key: str) -> None:
         from tui.screens.plan_edit import TYPED, ValueEditor
 
-        editor = ValueEditor(plan, self.wizard.services, self._take)
+        editor = ValueEditor(self._here(plan), self.wizard.services, self._take)
         place = self._popup_place()
 
         def answered(answer: str | None) -> None:
@@ -297,6 +307,14 @@ class PlanScreen(PlanTrace):
         popup = editor.popup(key, place)
         editor_is_list = bool(editor.is_list(key))
         self.app.push_screen(popup, answered)
+
+    def _here(self, plan: Plan) -> Plan:
+        """The plan for what is chosen now: what is out of date prices values for the device that will have them."""
+        state = self.state
+        if not state.outdated or state.device is None or state.model is None:
+            return plan
+        profile = None if state.dataset is None else state.dataset.profile
+        return replace(plan, device=state.device, model=state.model, data=profile, recommended={})
 
     def _popup_place(self) -> Offset:
         """Right below the value that is edited."""
@@ -322,49 +340,6 @@ class PlanScreen(PlanTrace):
         plan = self.state.plan
         if plan is not None:
             self.change_or_tell(plan.remedies[int(event.pick.key)].changes)
-
-    # Goals and windows
-
-    @on(GoalRow.Taken)
-    def _goal(self, event: GoalRow.Taken) -> None:
-        self.aim(event.goal)
-
-    def aim(self, goal: Goal | None) -> None:
-        """Plan for another goal; None leaves it."""
-        plan = self.state.plan
-        if plan is not None and goal is not None and goal != plan.goal:
-            self._remember(plan)
-            self.wizard.flow.recommend(goal=goal)
-
-    def action_alternatives(self) -> None:
-        """Compare the goals."""
-        from tui.screens.plan_popups import open_alternatives
-
-        open_alternatives(self)
-
-    def action_presets(self) -> None:
-        """List the presets."""
-        from tui.screens.plan_popups import open_presets
-
-        open_presets(self)
-
-    def action_save(self) -> None:
-        """Save the configuration."""
-        from tui.screens.plan_popups import open_save
-
-        open_save(self)
-
-    def action_try(self) -> None:
-        """Compare learning rates by short trainings."""
-        from tui.screens.plan_try import open_try
-
-        open_try(self)
-
-    def action_price(self) -> None:
-        """Ask what an hour costs, and keep it."""
-        from tui.screens.plan_popups import open_price
-
-        open_price(self)
 
     async def action_check(self) -> None:
         """Go on to the checks."""

@@ -30,10 +30,10 @@ class PlanEdits(StepScreen):
         self._undo: list[Plan] = []
         self._replan_seconds = 0.0
 
-    def change_or_tell(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
+    def change_or_tell(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Any) -> None:
         """Edit the plan, or say why that cannot be."""
         try:
-            self.change(changes, without)
+            self.change(changes, without, **state)
         except WizardError as error:
             self.tell(error)
 
@@ -54,6 +54,9 @@ class PlanEdits(StepScreen):
         """
         plan = self.state.plan
         if plan is None:
+            return
+        if self.state.outdated:
+            self.wizard.flow.amend(changes, without)
             return
         if self._replan_seconds > SAME_THREAD_SECONDS:
             self._change_in_thread(plan, changes, without, state)
@@ -90,6 +93,12 @@ class PlanEdits(StepScreen):
         first = not self._undo
         self._undo = [*self._undo[-UNDO_DEPTH:], plan]
         if first:
+            self.refresh_bindings()
+
+    def forget_others(self) -> None:
+        """Undo takes back edits: what was made for another device, other data or another model is not gone back to."""
+        if self._undo and not self.state.belongs(self._undo[-1]):
+            self._undo.clear()
             self.refresh_bindings()
 
     def action_undo(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import FinetuneConfig, Goal
     from recommender.plan import Alternative, Estimate, Plan
-    from tui.screens.plan import PlanScreen
+    from tui.screens.plan_windows import PlanWindows
     from tui.services import Services
 
 
-def alternatives_popup(plan: Plan) -> PickPopup:
+def alternatives_popup(plan: Plan, others: Sequence[Alternative]) -> PickPopup:
     """The best plan for each goal, with memory, time and what is given up; answers with the goal."""
 
     def build(_width: int, _wanted: str) -> list[Pick]:
         yours = _alternative(plan.goal, plan.config, plan.estimate, [("this plan", "quiet")], current=True)
-        return [yours, *(_alternative(one.goal, one.config, one.estimate, _trade(one)) for one in plan.alternatives)]
+        return [yours, *(_alternative(one.goal, one.config, one.estimate, _trade(one)) for one in others)]
 
-    height = 2 * (1 + len(plan.alternatives)) + 2
+    height = 2 * (1 + len(others)) + 2
     return PickPopup("alternatives: the best plan for each goal", build, current=plan.goal, width=100, height=height)
 
 
@@ -145,17 +145,24 @@ def default_name(plan: Plan) -> str:
     )
 
 
-def open_alternatives(screen: PlanScreen) -> None:
+def open_alternatives(screen: PlanWindows) -> None:
     """Show the alternatives; the chosen goal is planned for."""
-    if screen.state.plan is not None:
-        screen.app.push_screen(alternatives_popup(screen.state.plan), lambda goal: screen.aim(_goal(goal)))
+    plan = screen.state.plan
+    if plan is None:
+        return
+    try:
+        others = screen.wizard.services.alternatives(plan)
+    except WizardError as error:
+        screen.tell(error)
+        return
+    screen.app.push_screen(alternatives_popup(plan, others), lambda goal: screen.aim(_goal(goal)))
 
 
 def _goal(name: str | None) -> Goal | None:
     return next((goal for goal in GOALS if goal == name), None)
 
 
-def open_presets(screen: PlanScreen) -> None:
+def open_presets(screen: PlanWindows) -> None:
     """List the presets; the chosen one is shown with what it changes before it is applied."""
     if screen.state.plan is None:
         return
@@ -167,7 +174,7 @@ def open_presets(screen: PlanScreen) -> None:
     screen.app.push_screen(popup, lambda name: _preview(screen, name))
 
 
-def _preview(screen: PlanScreen, name: str | None) -> None:
+def _preview(screen: PlanWindows, name: str | None) -> None:
     plan, services = screen.state.plan, screen.wizard.services
     recipe = next((one for one in services.recipes() if one.name == name), None)
     if plan is None or recipe is None:
@@ -180,13 +187,13 @@ def _preview(screen: PlanScreen, name: str | None) -> None:
 
     def answered(answer: str | None) -> None:
         if answer == "yes":
-            screen.accept(plan, edited, {"preset": recipe.name})
+            screen.change_or_tell(recipe.changes, preset=recipe.name)
 
     note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
     screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
 
 
-def open_save(screen: PlanScreen) -> None:
+def open_save(screen: PlanWindows) -> None:
     """Ask for a file and write the configuration into it."""
     plan = screen.state.plan
     if plan is None:
@@ -196,10 +203,10 @@ def open_save(screen: PlanScreen) -> None:
         if answer is not None:
             screen.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
 
-    screen.app.push_screen(save_popup(plan, lambda path: screen.wizard.services.write_config(plan, path)), saved)
+    screen.app.push_screen(save_popup(plan, lambda path: screen.wizard.flow.save(plan, path)), saved)
 
 
-def open_price(screen: PlanScreen) -> None:
+def open_price(screen: PlanWindows) -> None:
     """Ask what an hour costs."""
     price = screen.state.price
     popup = ValuePopup(

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from recommender.units import count, counted, duration, gib, gib_number, rate
 from tui.clean import clean
+from tui.screens.machine_text import short_name
 from tui.screens.plan_rows import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row
@@ -302,6 +303,14 @@ def short_verdict(estimate: Estimate) -> list[Part]:
     """'FITS 9.4 GiB', for lists."""
     word, tone = VERDICTS[estimate.fits]
     return [(cell(word.strip(), 6), tone), (cell(gib(estimate.peak.process_bytes), 9, "right"), "label")]
+
+
+def out_of_date(plan: Plan, state: WizardState) -> str:
+    """What a plan was made for that is no longer chosen."""
+    if plan.device != state.device:
+        same = state.device is not None and plan.device.name == state.device.name
+        return "out of date: with other free memory" if same else f"out of date: for {short_name(plan.device.name)}"
+    return "out of date: for another model" if plan.model is not state.model else "out of date: for other data"
 
 
 def waiting_rows(state: WizardState) -> list[Row]:

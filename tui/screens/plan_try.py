@@ -14,7 +14,7 @@ from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
     from recommender.plan import Plan
-    from tui.screens.plan import PlanScreen
+    from tui.screens.plan_windows import PlanWindows
 
 STEPS = 50
 RATE = "training.learning_rate"
@@ -55,7 +55,7 @@ def try_rows(plan: Plan) -> list[Row]:
     ]
 
 
-def open_try(screen: PlanScreen) -> None:
+def open_try(screen: PlanWindows) -> None:
     """Show what would be tried; then save the configuration for it and copy the command."""
     plan = screen.state.plan
     if plan is None:
@@ -73,7 +73,7 @@ def open_try(screen: PlanScreen) -> None:
             screen.app.push_screen(save_popup(plan, write), told)
 
     def write(path: Path) -> None:
-        screen.wizard.services.write_config(plan, path)
+        screen.wizard.flow.save(plan, path)
 
     def told(name: str | None) -> None:
         if name is not None:

@@ -10,10 +10,12 @@ import pytest
 from presets.errors import InputError
 from presets.recipes import load_recipes
 from recommender.config.edit import diff, value_of
+from recommender.config.schema import Goal
+from recommender.machine.facts import Device
 from recommender.plan import Plan
 from recommender.plan_document import plain
-from recommender.recommend import document, recommend, replan
-from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, T4
+from recommender.recommend import GOALS, alternatives, document, recommend, replan
+from tests.unit.plan.facts import CARDS, CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, T4
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,32 @@ def test_every_recipe_can_be_applied_to_a_plan(plan: Plan, recipe: object) -> No
     applied = replan(plan, recipe.changes)
     assert set(recipe.changes) <= set(applied.overrides)
     assert all(value_of(applied.config, key) == value for key, value in recipe.changes.items())
+
+
+@pytest.mark.parametrize("device", [*CARDS, CPU], ids=lambda device: device.name)
+@pytest.mark.parametrize("goal", GOALS)
+def test_alternatives_worked_out_again_are_those_of_a_new_plan(device: Device, goal: Goal) -> None:
+    fresh = recommend(SMOLLM, device, EXAMPLE, goal=goal)
+    assert alternatives(fresh) == fresh.alternatives
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training.num_train_epochs": 30},
+        {"training.per_device_train_batch_size": 1, "lora.r": 64},
+        {"method": "lora"},
+        {"data.max_length": 256},
+    ],
+    ids=repr,
+)
+def test_alternatives_of_an_edited_plan_are_priced_with_the_edits(plan: Plan, changes: dict[str, object]) -> None:
+    edited = replan(plan, changes)
+    assert edited.alternatives == ()
+    for one in alternatives(edited):
+        again = recommend(LLAMA_8B, RTX_4090, EXAMPLE, goal=one.goal, overrides=edited.overrides)
+        assert (one.config, one.estimate) == (again.config, again.estimate)
+    assert [one["goal"] for one in document(edited, None)["alternatives"]] == [g for g in GOALS if g != plan.goal]
 
 
 def test_an_edit_is_answered_within_a_frame(plan: Plan) -> None:

@@ -1,0 +1,59 @@
+"""What opens above the plan: goals, alternatives, presets, saving, rates to try, the price of an hour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on
+
+from tui.screens.plan_trace import PlanTrace
+from tui.widgets.goal_row import GoalRow
+
+if TYPE_CHECKING:
+    from recommender.config.schema import Goal
+
+
+class PlanWindows(PlanTrace):
+    """A plan's screen with its windows."""
+
+    @on(GoalRow.Taken)
+    def _goal(self, event: GoalRow.Taken) -> None:
+        self.aim(event.goal)
+
+    def aim(self, goal: Goal | None) -> None:
+        """Plan for another goal; None leaves it."""
+        plan = self.state.plan
+        if plan is not None and goal is not None and goal != plan.goal:
+            if not self.state.outdated:
+                self._remember(plan)
+            self.wizard.flow.recommend(goal=goal)
+
+    def action_alternatives(self) -> None:
+        """Compare the goals."""
+        from tui.screens.plan_popups import open_alternatives
+
+        open_alternatives(self)
+
+    def action_presets(self) -> None:
+        """List the presets."""
+        from tui.screens.plan_popups import open_presets
+
+        open_presets(self)
+
+    def action_save(self) -> None:
+        """Save the configuration."""
+        from tui.screens.plan_popups import open_save
+
+        open_save(self)
+
+    def action_try(self) -> None:
+        """Compare learning rates by short trainings."""
+        from tui.screens.plan_try import open_try
+
+        open_try(self)
+
+    def action_price(self) -> None:
+        """Ask what an hour costs, and keep it."""
+        from tui.screens.plan_popups import open_price
+
+        open_price(self)
