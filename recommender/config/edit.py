@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from presets.errors import InputError
 from recommender.config.keys import fields, full_name, nearest, sections
@@ -12,6 +13,9 @@ from recommender.config.syntax import Loader
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+
+_QUOTES = "'\""
 
 
 def apply(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:
@@ -105,6 +109,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     try:
         value = yaml.load(raw, Loader)
     except (yaml.YAMLError, RecursionError):
+        if _takes_list(_options(fields().get(name))) and not raw.strip().startswith(("[", "{")):
+            return name, _parts(raw)
         raise InputError(
             f"The value of {name} cannot be read: '{_start(raw)}'.", remedy="Quote it if it is text."
         ) from None
@@ -116,17 +122,34 @@ def _start(text: str, limit: int = 60) -> str:
 
 
 def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:
-    """Text stays text where text is wanted, and `a,b` is a list where a list is wanted."""
-    if field is None or value is None or get_origin(field.annotation) is dict:
+    """Text stays text where text is wanted, and `a,b` or `a` is a list where a list is wanted."""
+    options = _options(field)
+    if value is None:
+        return [] if _takes_list(options) and NoneType not in options and not raw else None
+    if not options or any(get_origin(option) is dict for option in options):
         return value
-    options = get_args(field.annotation) or (field.annotation,)
-    if field.annotation is str or (str in options and not isinstance(value, bool)):
-        return raw.strip("'\"")
-    takes_list = any(get_origin(option) is list for option in (field.annotation, *options))
-    literals = [literal for option in options for literal in get_args(option) if isinstance(literal, str)]
-    if takes_list and isinstance(value, str) and value not in literals:
-        return [part.strip() for part in value.split(",")]
+    if (field is not None and field.annotation is str) or (str in options and not isinstance(value, bool)):
+        return raw.strip(_QUOTES)
+    words = [word for option in options if get_origin(option) is Literal for word in get_args(option)]
+    if _takes_list(options) and not isinstance(value, list | dict) and value not in words:
+        return _parts(raw)
     return value
+
+
+def _options(field: FieldInfo | None) -> tuple[Any, ...]:
+    """What a field takes: the members of a union, or the one type that it has."""
+    if field is None:
+        return ()
+    union = get_origin(field.annotation) in (Union, UnionType)
+    return get_args(field.annotation) if union else (field.annotation,)
+
+
+def _takes_list(options: tuple[Any, ...]) -> bool:
+    return any(get_origin(option) is list for option in options)
+
+
+def _parts(raw: str) -> list[str]:
+    return [part.strip().strip(_QUOTES) for part in raw.split(",")]
 
 
 def replace(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:

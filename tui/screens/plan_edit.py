@@ -171,6 +171,4 @@ def parse(key: str, text: str) -> Any:
     """
     from recommender.config.edit import parse_assignment
 
-    if not text.strip():
-        return None
     return parse_assignment(f"{key}={text.strip()}")[1]

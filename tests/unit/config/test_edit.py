@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 
 from presets.errors import InputError
 from recommender.config.edit import apply, diff, flatten, parse_assignment
+from recommender.config.keys import fields
 from recommender.config.schema import FinetuneConfig, Quantization
 
 QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
@@ -25,12 +29,81 @@ QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
         ("data.train=a.jsonl", "data.train", ["a.jsonl"]),
         ("data.columns.output=answer", "data.columns.output", "answer"),
         ("rank_pattern={q_proj: 8}", "lora.rank_pattern", {"q_proj": 8}),
+        ("modules_to_save=", "lora.modules_to_save", []),
+        ("data.eval=", "data.eval", None),
+        ("report_to=wandb", "run.report_to", ["wandb"]),
+        ("data.train=*.jsonl", "data.train", ["*.jsonl"]),
+        ("data.train=2026", "data.train", ["2026"]),
+        ("data.train=[{path: a.jsonl, weight: 2}]", "data.train", [{"path": "a.jsonl", "weight": 2}]),
         ("model=123", "model", "123"),
         ("run.name=2026", "run.name", "2026"),
     ],
 )
 def test_assignments(text: str, key: str, value: Any) -> None:
     assert parse_assignment(text) == (key, value)
+
+
+LISTS = (
+    ("[]", 0),
+    ("[{0}]", 1),
+    ("{0}", 1),
+    ("[{0},{1}]", 2),
+    ("{0},{1}", 2),
+    ('["{0}","{1}"]', 2),
+    ('"{0}","{1}"', 2),
+)
+"""How a person writes a list, and how many of two words are in it."""
+FORMS: dict[Any, tuple[tuple[str, Any], ...]] = {
+    dict: (("{}", {}), ("{q_proj: 8}", {"q_proj": 8})),
+    str: (("some text", "some text"), ("2026", "2026"), ("'quoted'", "quoted")),
+    int: (("3", 3),),
+    float: (("0.5", 0.5), ("2e-1", 0.2)),
+    bool: (("true", True), ("false", False)),
+}
+"""What a person writes for a type, and what comes of it."""
+OWN = {"data.columns", "trust_remote_code"}
+"""Keys that take less than their type: names of columns, and the model once more."""
+WRONG_TYPE = r"must be (a list|a mapping|text|a number|a whole number|true or false)"
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that a field takes, out of unions and of what they are annotated with."""
+    if get_origin(annotation) in (Union, UnionType):
+        for option in get_args(annotation):
+            yield from _kinds(option)
+    elif get_origin(annotation) is Annotated:
+        yield from _kinds(get_args(annotation)[0])
+    else:
+        yield annotation
+
+
+def _assignments() -> Iterator[tuple[str, str, Any]]:
+    """Every key with each form in which each of its types is written."""
+    for key, kind in ((key, kind) for key, field in fields().items() for kind in _kinds(field.annotation)):
+        origin = get_origin(kind) or kind
+        if kind is type(None):
+            yield key, "null", None
+        elif origin is Literal:
+            yield from ((key, str(word), word) for word in get_args(kind))
+        elif origin is list:
+            inner = next(_kinds(get_args(kind)[0]))
+            words = list(get_args(inner)[:2] if get_origin(inner) is Literal else ("first", "second"))
+            yield from ((key, form.format(*words), words[:number]) for form, number in LISTS)
+        else:
+            yield from ((key, text, wanted) for text, wanted in FORMS.get(origin, ()))
+
+
+@pytest.mark.parametrize(("key", "text", "value"), [one for one in _assignments() if one[0] not in OWN])
+def test_every_key_takes_every_form_of_its_types(key: str, text: str, value: Any) -> None:
+    stretched = {"rope_scaling": {"rope_type": "linear", "factor": 2}} if key.startswith("rope_scaling.") else {}
+    name, parsed = parse_assignment(f"{key}={text}")
+    try:
+        changed = apply(apply(QLORA, stretched), {name: parsed})
+    except InputError as error:
+        # A value of the right type that is out of the key's range is refused for that.
+        assert not re.search(WRONG_TYPE, str(error)), error
+    else:
+        assert flatten(changed)[key] == value
 
 
 @pytest.mark.parametrize(
