@@ -19,7 +19,8 @@ class SweepRow:
 
     model: str
     family: str
-    hidden_size: int
+    parameters: float
+    """In all, by which the rate's law goes."""
     r: int
     test_nll: Mapping[float, float]
     """Learning rate to test loss, nats a token."""
@@ -42,17 +43,22 @@ class Sweep:
     lora_alpha: int
     rows: tuple[SweepRow, ...]
 
-    def nearest(self, family: str, hidden_size: int, r: int) -> SweepRow | None:
-        """The family's model nearest in width, at the swept rank nearest to r; None for a family that is not there."""
+    def nearest(self, family: str, parameters: float, r: int) -> SweepRow | None:
+        """The family's model nearest in parameters, at its swept rank nearest to r; None for a family not there.
+
+        Nearest by ratio: the law of the rate is one of powers, of the parameters and of the rank.
+        """
         rows = [row for row in self.rows if row.family == family]
-        if not rows:
-            return None
-        width = min((row.hidden_size for row in rows), key=lambda size: abs(size - hidden_size))
-        return min((row for row in rows if row.hidden_size == width), key=lambda row: abs(row.r - r))
+        return min(rows, key=lambda row: (_ratio(row.parameters, parameters), _ratio(row.r, r)), default=None)
 
     def same_model(self, row: SweepRow) -> tuple[SweepRow, ...]:
         """The rows of that model, by rank."""
         return tuple(sorted((other for other in self.rows if other.model == row.model), key=lambda other: other.r))
+
+
+def _ratio(one: float, other: float) -> float:
+    """How many times the greater is the smaller, 1 or more."""
+    return max(one / other, other / one)
 
 
 @cache

@@ -163,7 +163,7 @@ def small_share(adapter: int, tokens: int) -> str:
 
 def _rank_evidence(context: Context) -> tuple[Evidence, ...]:
     sweep = load_sweep()
-    row = sweep.nearest(sweep_family(context.model), context.model.hidden_size, context.config.lora.r)
+    row = sweep.nearest(sweep_family(context.model), context.model.total_parameters, context.config.lora.r)
     if row is None:
         return ()
     note = f"{sweep.data}, {sweep.steps} steps of batch {sweep.batch}, test loss at the best swept rate"

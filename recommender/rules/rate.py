@@ -93,7 +93,7 @@ def rate(context: Context) -> Mapping[str, Reason]:
             f"Measured with plain LoRA on every linear layer, and yours differs in {' and '.join(different)}: how the "
             "rate should follow is not known."
         )
-    row = load_sweep().nearest(sweep_family(model), model.hidden_size, config.lora.r)
+    row = load_sweep().nearest(sweep_family(model), model.total_parameters, config.lora.r)
     if row is not None:
         sentences.append(_measured(row, context))
     return {

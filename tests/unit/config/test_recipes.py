@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from presets.recipes import FOLDER, Recipe, find_recipe, load_recipes, read_reci
 from presets.sweep import load_sweep
 from recommender.config.edit import apply, value_of
 from recommender.config.schema import FinetuneConfig, Quantization
+from recommender.model.reader import read_model
+from recommender.rules.families import sweep_family
 
 GOOD = "title: T\nmeant_for: M\nsource: S\nchanges: {lora.r: 8}\n"
 
@@ -68,8 +71,33 @@ def test_a_damaged_recipe_is_named(tmp_path: Path, text: str, says: str) -> None
 def test_the_sweep_is_whole() -> None:
     sweep = load_sweep()
     assert (sweep.batch, sweep.steps, sweep.lora_alpha) == (128, 780, 32)
-    row = sweep.nearest("llama", 4096, 16)
+    row = sweep.nearest("llama", 8e9, 16)
     assert row is not None
     assert (row.model, row.r, row.best_rate) == ("Llama-3.1-8B", 16, 3e-4)
-    assert sweep.nearest("no such family", 4096, 16) is None
+    assert sweep.nearest("no such family", 8e9, 16) is None
     assert {each.r for each in sweep.same_model(row)} == {4, 16, 64, 128}
+
+
+@pytest.mark.parametrize(
+    ("name", "r", "model", "rank"),
+    [
+        ("qwen3-8b", 1, "Qwen3-8B", 4),
+        ("qwen3-0.6b", 16, "Qwen3-8B", 16),
+        ("qwen3-4b", 100, "Qwen3-8B", 128),
+        ("qwen3-32b", 256, "Qwen3-32B", 64),
+        ("llama-3.2-3b-instruct", 9, "Llama-3.1-8B", 16),
+        ("llama-3.2-1b-instruct", 7, "Llama-3.2-1B", 4),
+    ],
+)
+def test_the_sweeps_evidence_is_of_the_model_nearest_in_parameters(name: str, r: int, model: str, rank: int) -> None:
+    spec = read_model(name, offline=True)
+    row = load_sweep().nearest(sweep_family(spec), spec.total_parameters, r)
+    assert row is not None
+    assert (row.model, row.r) == (model, rank)
+
+
+def test_the_sweeps_parameters_are_those_of_the_fit() -> None:
+    table = Path(__file__).parents[3] / "benchmarks" / "reference" / "sweep_models.csv"
+    with table.open(newline="") as file:
+        fitted = {row["model"].rpartition("/")[2]: float(row["parameters"]) for row in csv.DictReader(file)}
+    assert all(row.parameters == fitted[row.model] for row in load_sweep().rows)
