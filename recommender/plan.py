@@ -82,6 +82,10 @@ class Estimate:
         """Free memory less the estimate; negative when it is too much."""
         return self.free_bytes - self.peak.process_bytes
 
+    def in_use_bytes(self, device: Device) -> int:
+        """What nvidia-smi will show of the device: this, and what is in use there already."""
+        return device.total_bytes - device.free_bytes + self.peak.process_bytes
+
     def document(self) -> dict[str, Any]:
         """The JSON document of `estimate --json` (DESIGN section 6)."""
         from dataclasses import asdict

@@ -24,7 +24,7 @@ def plan_document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
         "estimate": plan.estimate.document(),
         "reasons": {key: plain(reason.document()) for key, reason in plan.reasons.items()},
         "alternatives": [_alternative(one) for one in plan.alternatives],
-        "remedies": [_remedy(one) for one in plan.remedies],
+        "remedies": [remedy_document(one) for one in plan.remedies],
         "warnings": list(plan.warnings),
         "overrides": plain(plan.overrides),
         "machine": {**(plain(machine) if machine is not None else {}), "device": plain(plan.device)},
@@ -43,7 +43,8 @@ def _alternative(one: Alternative) -> dict[str, Any]:
     }
 
 
-def _remedy(one: Remedy) -> dict[str, Any]:
+def remedy_document(one: Remedy) -> dict[str, Any]:
+    """One of the document's remedies."""
     return {
         "label": one.label,
         "changes": plain(one.changes),

@@ -64,7 +64,7 @@ def profile_data(
     Args:
         data: The `data` section: train, format, columns, template, train_on, skip_bad_rows, max_length.
         model: Whose tokenizer and chat template are used; without one, or without its tokenizer on this disk,
-            lengths are estimated from bytes and the profile says so.
+            lengths are estimated from the text and the profile says so.
         base: Where relative paths start; the current folder when None.
         progress: Told rows done and rows in all, once a batch.
         cancelled: Asked once a batch.

@@ -181,13 +181,21 @@ def estimate(
     values: SetOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Estimate memory and time of a configuration, part by part."""
+    """Estimate memory and time of a configuration, part by part.
+
+    What `recommend` would refuse or warn of is refused and warned of here too.
+    """
+    from recommender.config.edit import flatten
+    from recommender.contradictions import refuse_contradictions
     from recommender.estimate import estimate as price
     from recommender.inverses import find_limits
     from recommender.machine.probe import probe
     from recommender.memory.terms import breakdown
     from recommender.model.reader import read_model
-    from tui.commands.show_plan import show_estimate, show_limits, show_terms
+    from recommender.plan_document import remedy_document
+    from recommender.plan_warnings import warnings_of
+    from recommender.remedies import remedies as remedies_for
+    from tui.commands.show_plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
 
     settings: Settings = context.obj
     if trained is not None and not trace:
@@ -195,6 +203,7 @@ def estimate(
     wanted = read_config(config, values)
     device = target_device(probe(settings.runs), gpu, gpu_memory)
     spec = read_model(wanted.model, revision=wanted.revision)
+    refuse_contradictions(wanted, flatten(wanted), spec, device)
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)
@@ -202,16 +211,21 @@ def estimate(
         answer = traced(wanted, spec, device, profile, stack, trained)
     else:
         answer = price(wanted, spec, device, profile, stack=stack)
+    remedies = () if answer.fits == "yes" else remedies_for(wanted, spec, device, profile, answer)
+    warnings = warnings_of(wanted, spec, device, profile, answer, remedies)
     limits = find_limits(wanted, spec, device, profile, stack=stack)
     lines = breakdown(wanted, spec, device, profile, stack=stack)
     if json:
         listed = [{"part": line.part, "name": line.name, "bytes": line.nbytes} for line in lines]
-        print_json({**answer.document(), "limits": limits.document(), "terms": listed})
+        told = {"warnings": list(warnings), "remedies": [remedy_document(remedy) for remedy in remedies]}
+        print_json({**answer.document(), **told, "limits": limits.document(), "terms": listed})
     else:
         show_estimate(answer, device, settings.console())
         if terms:
             show_terms(lines, settings.console())
         show_limits(limits, settings.console())
+        show_warnings(warnings, settings.console())
+        show_remedies(remedies, settings.console())
     return 1 if answer.fits == "no" else 0
 
 

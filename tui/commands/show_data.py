@@ -161,7 +161,7 @@ def _show_profile(
 
     line(f"{profile.shape}: {counted(profile.rows, 'row')}   {profile.shape_reason}")
     marks = "  ".join(f"p{int(q * 100)} {profile.quantile(q)}" for q in (0.5, 0.9, 0.95, 0.99))
-    guessed = " (estimated from bytes: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
+    guessed = " (estimated from the text: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
     line(f"tokens  {marks}  max {profile.longest}  total {count(profile.total_tokens)}{guessed}")
     line(f"        {bars(histogram(profile, 40))}")
     line(_cut(profile, max_length, split=split))

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from recommender.inverses import Limits
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
-    from recommender.plan import Estimate, Plan
+    from recommender.plan import Estimate, Plan, Remedy
 
+MERGE = "merge"
+"""The phase that is no part of the run."""
 WORDS = {"yes": "FITS", "tight": "TIGHT", "no": "NO"}
 
 
@@ -34,10 +36,14 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     )
     parts = " · ".join(f"{name} {gib(size)}" for name, size in estimate.parts.items() if size)
     console.print(f"parts  {parts}", soft_wrap=True)
-    phases = " · ".join(f"{name} {gib(size)}" for name, size in estimate.phases.items() if size)
+    during = {name: size for name, size in estimate.phases.items() if size and name != MERGE}
+    phases = " · ".join(f"{name} {gib(size)}" for name, size in during.items())
     console.print(f"phases {phases}", soft_wrap=True)
+    if merging := estimate.phases.get(MERGE):
+        where = "on the GPU where it fits there, else in host memory" if device.kind == "cuda" else "in host memory"
+        console.print(f"merge  {gib(merging)} in a process of its own after the run, {where}", soft_wrap=True)
     if device.kind == "cuda":
-        console.print(f"nvidia-smi will show about {gib(peak.process_bytes)}")
+        console.print(f"nvidia-smi will show about {gib(estimate.in_use_bytes(device))}")
     console.print(f"adapter {gib(estimate.adapter_bytes)}   {count(estimate.trainable_parameters)} trained parameters")
     if time := estimate.time:
         total = f"{duration(time.total_seconds)}" if time.total_seconds is not None else "unknown without rows"
@@ -52,6 +58,12 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
         console.print("time   unknown: the speed of this card is not known")
     for note in estimate.notes:
         console.print(f"note   {as_markup(note)}", soft_wrap=True)
+
+
+def show_warnings(warnings: Sequence[str], console: Console) -> None:
+    """Print what the person should know before they start, a line each."""
+    for warning in warnings:
+        console.print(f"! {as_markup(warning)}", soft_wrap=True)
 
 
 def show_terms(terms: Sequence[Term], console: Console) -> None:
@@ -93,18 +105,22 @@ def show_plan(plan: Plan, console: Console) -> None:
             )
     console.print(table)
     show_estimate(plan.estimate, plan.device, console)
-    for warning in plan.warnings:
-        console.print(f"! {as_markup(warning)}", soft_wrap=True)
-    if plan.remedies and plan.estimate.fits != "yes":
-        from recommender.units import gib
+    show_warnings(plan.warnings, console)
+    if plan.estimate.fits != "yes":
+        show_remedies(plan.remedies, console)
 
-        helps = any(remedy.fits != "no" for remedy in plan.remedies)
-        console.print("what would help:" if helps else "what would save memory, none of it enough alone:")
-        for remedy in plan.remedies:
-            console.print(
-                f"  {as_markup(remedy.label)}  saves {gib(remedy.saves_bytes)}  {as_markup(remedy.costs)}",
-                soft_wrap=True,
-            )
+
+def show_remedies(remedies: Sequence[Remedy], console: Console) -> None:
+    """Print what would save memory, and whether it would be enough."""
+    from recommender.units import gib
+
+    if not remedies:
+        return
+    helps = any(remedy.fits != "no" for remedy in remedies)
+    console.print("what would help:" if helps else "what would save memory, none of it enough alone:")
+    for remedy in remedies:
+        line = f"  {as_markup(remedy.label)}  saves {gib(remedy.saves_bytes)}  {as_markup(remedy.costs)}"
+        console.print(line, soft_wrap=True)
 
 
 def _plain(value: object) -> str:

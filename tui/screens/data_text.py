@@ -99,8 +99,8 @@ def _lengths(profile: DataProfile, width: int) -> list[Row]:
         lines = [row(("tokens  ", "label"), (told, "bright"), (f" · {total}", "label"), indent=8)]
     else:
         lines = [row(("tokens  ", "label"), (told, "bright"), indent=8), row((f"        {total}", "label"))]
-    if profile.tokenizer != "exact":
-        lines.append(row(("estimated from bytes: no tokenizer here", "caution"), indent=2))
+    if profile.tokenizer == "bytes":
+        lines.append(row(("estimated from the text: no tokenizer here", "caution"), indent=2))
     return lines
 
 

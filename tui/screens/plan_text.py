@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from recommender.units import count, counted, duration, gib, gib_number, rate
+from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
 from tui.clean import clean
 from tui.screens.machine_text import short_name
 from tui.screens.plan_rows import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
@@ -199,7 +199,7 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
     peak = estimate.peak
     word, tone = VERDICTS[estimate.fits]
     spare = estimate.spare_bytes
-    left = f"{gib_number(spare)} to spare" if spare >= 0 else f"{gib_number(-spare)} too much"
+    left = f"{_apart(spare)} to spare" if spare >= 0 else f"{_apart(-spare)} too much"
     unsure = max(peak.high_bytes - peak.process_bytes, peak.process_bytes - peak.low_bytes)
     return [
         (gib(peak.process_bytes), "bright"),
@@ -210,10 +210,15 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
     ]
 
 
+def _apart(nbytes: int) -> str:
+    """A size in GiB like the two beside it; with its unit where that would be 0.0."""
+    return gib_number(nbytes) if nbytes >= 0.1 * GIB else gib(nbytes)
+
+
 def time_row(plan: Plan, price: float | None, width: int) -> Row:
     """How long, how much, how fast; what says least, and blanks, are left out until it fits a width in cells."""
     parts = _time_parts(plan, price)
-    for least in (" with evaluation", " tokens", " steps"):
+    for least in (" tokens", " steps", " with evaluation"):
         if _cells(parts) <= width:
             break
         parts = [part for part in parts if not part[0].endswith(least)]
@@ -259,8 +264,7 @@ def room_row(plan: Plan, runs: str, width: int) -> Row:
     estimate, device = plan.estimate, plan.device
     told = []
     if device.kind == "cuda":
-        used = device.total_bytes - device.free_bytes + estimate.peak.process_bytes
-        told.append(f"nvidia-smi will show about {gib(used)}")
+        told.append(f"nvidia-smi will show about {gib(estimate.in_use_bytes(device))}")
     told += [f"host RAM {gib(estimate.host_bytes)}", f"disk {gib(estimate.disk_bytes)}"]
     left = " · ".join(told)
     where = clean(runs)

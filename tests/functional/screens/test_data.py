@@ -31,7 +31,7 @@ async def test_it_answers_whether_the_file_was_understood(
         profile = seen.app.state.dataset.profile if seen.app.state.dataset else None
         assert profile is not None
         assert f"p50 {profile.quantile(0.5)} · p90 {profile.quantile(0.9)}" in text
-        assert "estimated from bytes" in " ".join(text.split())
+        assert "estimated from the text" in " ".join(text.split())
         assert "Name 0 things." in text
         assert "max_length 1 024" in text
 

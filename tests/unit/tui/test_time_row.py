@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from recommender.recommend import recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
-from tui.screens.plan_text import time_row
+from tui.screens.plan_text import time_row, verdict_parts
 
 
 def test_parts_are_left_out_whole_and_speed_and_adapter_stay() -> None:
@@ -18,3 +20,17 @@ def test_parts_are_left_out_whole_and_speed_and_adapter_stay() -> None:
         assert " tok/s" in told
         assert "MiB" in told
         before = len(told)
+
+
+def test_a_price_does_not_take_away_that_evaluation_is_counted() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    width = len(time_row(plan, None, 200).plain)
+    priced = time_row(plan, 0.4, width).plain
+    assert " with evaluation" in priced
+    assert "about $" in priced
+
+
+def test_what_is_little_to_spare_is_not_nothing() -> None:
+    estimate = recommend(LLAMA_8B, RTX_4090, EXAMPLE).estimate
+    close = replace(estimate, free_bytes=estimate.peak.process_bytes + 40 * 2**20)
+    assert "  40 MiB to spare" in [text for text, _ in verdict_parts(close)]
