@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import TypeVar
 
+from textual import events
 from textual.app import App
 from textual.filter import LineFilter
 
 from tui.errors import INTERNAL_ERROR_EXIT, crash_sentence
 from tui.plain_characters import AsciiOnly, shows_unicode
 from tui.theme import BOX_CSS, SHARED_CSS, use_theme, variable_defaults
+from tui.typed_ahead import TypedAhead
 
 Result = TypeVar("Result")
 
@@ -32,8 +34,18 @@ class Shell(App[Result]):
         # Nothing moves by itself: each frame of an animation is a packet over SSH.
         self.animation_level = "none"
         self.unicode = unicode and shows_unicode(os.environ)
+        self._typed_ahead = TypedAhead(self)
         self._ascii = AsciiOnly(enabled=not self.unicode)
         use_theme(self, theme)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take a key only when the one before has been dealt with; everything else at once."""
+        if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+            await super().on_event(event)
+        elif not self._typed_ahead.holds(event):
+            target, before = self.focused or self.screen, self.screen
+            await super().on_event(event)
+            self._typed_ahead.handed_on(target, before)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables, for Textual's own themes too."""

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.screen import Screen
 
 from tests.functional.screens.made import MadeServices
-from tests.functional.screens.seen import NARROW, WIDE, planned, wizard
+from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
 from tui.app import WizardApp
 from tui.state import WizardState
 from tui.theme import THEMES
@@ -117,3 +119,39 @@ async def test_a_fault_of_our_own_is_one_sentence_with_the_log(
         await seen.sees("this did not work", "lora-wizard itself failed (RuntimeError: no x/y)", "crash.log")
         assert "Traceback" not in seen.text
     assert "RuntimeError: no x/y" in (tmp_path / "state" / "lora-wizard" / "crash.log").read_text()
+
+
+async def type_at_once(seen: Seen, *keys: str) -> None:
+    """Keys that come together, as they do over a slow line."""
+    for key in keys:
+        seen.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await seen.pilot.pause()
+
+
+async def test_keys_that_come_together_reach_what_the_one_before_opened(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        screen = seen.app.screen
+        screen.query_one("#settings-list").move_to("r / lora_alpha")  # type: ignore[attr-defined]
+        await seen.pilot.pause()
+        # A field, then what is under it; a list; a window with a filter; and the digits that jump, when none is open.
+        await type_at_once(seen, "enter", "6", "4", "enter", "right", "enter", "9", "6", "enter")
+        await seen.until(lambda: (seen.plan.config.lora.r, seen.plan.config.lora.lora_alpha) == (64, 96))
+        assert seen.app.screen is screen and seen.app.at is Step.PLAN
+        await type_at_once(seen, "up", "enter", "down", "enter", "u")
+        await seen.until(lambda: seen.plan.config.lora.r == 64 and not seen.app.state.working)
+        assert seen.app.screen is screen
+        await type_at_once(seen, "1", "w", *"H200", "enter", "4")
+        await seen.until(lambda: "H200" in seen.plan.device.name)
+        assert seen.app.at is Step.PLAN
+        await type_at_once(seen, "3", "o", "x", "escape", "4", "q")
+    assert seen.app.return_code == 0
+
+
+async def test_a_key_does_not_wait_for_ever(services: MadeServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.typed_ahead.PATIENCE_SECONDS", 0.05)
+    async with wizard(services) as seen:
+        await seen.sees("RTX 4090")
+        # It never lays anything out again, so what was opened never says that it is there.
+        monkeypatch.setattr(Screen, "call_after_refresh", lambda *_: True)
+        await type_at_once(seen, "4", "3")
+        await seen.until(lambda: seen.app.at is Step.DATA)
