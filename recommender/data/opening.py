@@ -15,7 +15,7 @@ from recommender.data.files import find_files, format_of, names_hub_dataset
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.readers.bytefile import PACKED, Tick
-from recommender.data.registry import INDEX, Entry, entry_for, explain_index, find_entry
+from recommender.data.registry import ASKED, INDEX, Entry, entry_for, explain_index, find_entry
 from recommender.data.shapes import Shape, ShapeError, recognise
 
 PEEK = 100
@@ -152,7 +152,7 @@ def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
 
 def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Shape:
     """As the index says; pairs and marked rows are not taken by an index alone, so that the person says so."""
-    if entry.format in {"preference", "kto"}:
+    if entry.format in ASKED:
         return recognise(rows, where=str(reader.path))
     seen = {column for row in rows for column in row}
     columns = {role: column for role, column in entry.columns.items() if column in seen or role not in _OPTIONAL}

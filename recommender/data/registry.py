@@ -37,6 +37,10 @@ _SPEAKERS = {
 }
 
 
+ASKED = frozenset({"preference", "kto"})
+"""Formats that an index alone does not decide: half of such rows is not to be learnt, so the person says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One data set of an index."""
@@ -73,14 +77,18 @@ def find_entry(name: str, base: Path | None = None) -> Entry | None:
 
 
 def entry_for(path: Path) -> Path | None:
-    """The name under which the index beside a file tells how that file is read; None where no index does."""
+    """The name under which the index beside a file tells how that file is read; None where it would not help."""
     index = path.parent / INDEX
     try:
         entries = _read(index) if index.is_file() else {}
+        named = (_entry(name, held, index) for name, held in entries.items() if _is_of(held, path))
+        return next((path.parent / entry.name for entry in named if entry.format not in ASKED), None)
     except InputError:
         return None
-    names = (name for name, held in entries.items() if isinstance(held, Mapping) and held.get("file_name") == path.name)
-    return next((path.parent / name for name in names), None)
+
+
+def _is_of(held: Any, path: Path) -> bool:
+    return isinstance(held, Mapping) and held.get("file_name") == path.name
 
 
 def explain_index(path: Path) -> InputError:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
+from recommender.config.edit import parse_assignment
 from recommender.config.schema import Data
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
@@ -78,6 +79,15 @@ def test_what_an_index_cannot_give_is_explained(
     with pytest.raises(InputError, match=says) as caught:
         profile_data(Data(train=[str(folder / name)]), model=chatml)
     assert remedy in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize("name", ["ranked.json", "ranked"])
+def test_what_is_said_of_pairs_can_be_followed_at_once(folder: Path, chatml: ModelSpec, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        profile_data(Data(train=[str(folder / name)]), model=chatml)
+    key, value = parse_assignment((caught.value.remedy or "").rpartition("--set ")[2].rstrip("."))
+    taken = profile_data(Data(train=[str(folder / name)], **{key.removeprefix("data."): value}), model=chatml)
+    assert (taken.profile.rows, taken.answer_text(0)) == (1, "yes")
 
 
 @pytest.mark.parametrize(
