@@ -49,6 +49,7 @@ class PlanScreen(PlanWindows):
         "rates by short trainings, ctrl+s saves the configuration as YAML, g goes on to the checks."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "remedies", "remedies", key_display="tab"),
         Binding("g", "check", "check and start"),
         Binding("u", "undo", "undo"),
         Binding("a", "alternatives", "alternatives"),
@@ -121,6 +122,8 @@ class PlanScreen(PlanWindows):
         if action in of_this_plan and self.state.outdated:
             return False
         if action == "undo" and not self._undo:
+            return False
+        if action == "remedies" and not (self.has_class("-no") and self.query_one(SettingsList).has_focus):
             return False
         return super().check_action(action, parameters)
 
@@ -197,7 +200,8 @@ class PlanScreen(PlanWindows):
         settings.border_title = (
             "settings" if self.state.belongs(plan) else f"settings · {out_of_date(plan, self.state)}"
         )
-        settings.border_subtitle = f"tab: why · {subtitle}" if self.has_class("-narrow") else subtitle
+        why = "tab twice: why" if self._remedies_of(plan) else "tab: why"
+        settings.border_subtitle = f"{why} · {subtitle}" if self.has_class("-narrow") else subtitle
 
     def _describe(self, key: str) -> str:
         if self._descriptions is None:
@@ -216,19 +220,35 @@ class PlanScreen(PlanWindows):
             runs=f"runs in {self.wizard.services.runs}",
         )
 
+    def _remedies_of(self, plan: Plan) -> bool:
+        """Whether it has remedies to choose from."""
+        return plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.outdated
+
     def _show_remedies(self, plan: Plan) -> None:
         remedies = self.query_one("#remedies", PickList)
-        no = plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.outdated
+        no = self._remedies_of(plan)
         was = self.has_class("-no")
         self.set_class(no, "-no")
-        self.query_one("#memory").border_subtitle = "↑ ↓ choose · enter applies · tab: settings" if no else ""
         if no:
             remedies.styles.height = min(len(plan.remedies), 4 if self.has_class("-short") else 6)
             remedies.show(lambda width: remedy_picks(plan, width))
-            if not was and self.app.screen is self:
-                self.call_after_refresh(remedies.focus)
         elif remedies.has_focus:
             self.query_one(SettingsList).focus()
+        if was is not no:
+            self.refresh_bindings()
+        self._show_way_to_remedies()
+
+    def on_descendant_focus(self) -> None:
+        """What the keys do to the remedies depends on where the focus is."""
+        self._show_way_to_remedies()
+
+    def _show_way_to_remedies(self) -> None:
+        way = "tab: choose from these"
+        if self.query_one("#remedies").has_focus:
+            way = "↑ ↓ choose · enter applies · tab: why"
+        elif not self.query_one(SettingsList).has_focus:
+            way = "tab from the settings: choose from these"
+        self.query_one("#memory").border_subtitle = way if self.has_class("-no") else ""
 
     def explain(self) -> list[Row]:
         """The value under the cursor, when the settings have the focus."""
@@ -265,11 +285,16 @@ class PlanScreen(PlanWindows):
         self._show_why(self.state.plan)
         self.query_one("#why-rows", Rows).scroll_home(animate=False)
 
+    def action_remedies(self) -> None:
+        """Go to what would make the plan fit."""
+        self.action_next_pane(1)
+
     def action_next_pane(self, by: int) -> None:
         """Move the focus to the next pane; in a narrow terminal the why pane takes the settings' place."""
         panes: list[Widget] = [self.query_one(GoalRow), self.query_one(SettingsList), self.query_one("#why-rows")]
         if self.has_class("-no"):
-            panes.append(self.query_one("#remedies"))
+            # What would make it fit is looked for first.
+            panes.insert(2, self.query_one("#remedies"))
         here = next((index for index, pane in enumerate(panes) if pane.has_focus), 0)
         target = panes[(here + by) % len(panes)]
         self.set_class(target.id == "why-rows", "-why")

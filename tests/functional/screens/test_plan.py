@@ -122,17 +122,39 @@ async def test_when_it_does_not_fit_remedies_are_chosen_with_arrows_and_enter(
 ) -> None:
     async with planned(services, [rows], size=size) as seen:
         await does_not_fit(seen)
-        await seen.sees(" NO ", "too much", "saves", "enter applies")
+        await seen.sees(" NO ", "too much", "saves", "tab: choose from these")
         needed = seen.plan.estimate.peak.process_bytes
         # Those that are enough are listed first.
         remedies = sorted(seen.plan.remedies, key=lambda remedy: remedy.fits == "no")
-        await seen.until(lambda: seen.app.screen.focused is not None and seen.app.screen.focused.id == "remedies")
+        assert "tab remedies" in seen.lines[-1]
+        await seen.press("tab")
+        await seen.sees("enter applies")
         await seen.press("down", "enter")
         await seen.until(lambda: seen.plan.estimate.peak.process_bytes < needed)
         for key, value in remedies[1].changes.items():
             assert key in seen.plan.overrides and seen.plan.overrides[key] == value
         await seen.press("u")
         await seen.until(lambda: seen.plan.estimate.peak.process_bytes == needed)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_an_edit_that_no_longer_fits_leaves_the_keys_to_the_settings(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        await does_not_fit(seen)
+        edited = seen.plan
+        await seen.press("down", "enter")
+        await seen.sees("peak rate")
+        await seen.press("escape")
+        assert seen.plan is edited
+        # Tab goes on to the remedies, then to the reasons, and round.
+        await seen.press("tab")
+        await seen.until(lambda: (seen.app.focused or seen.app.screen).id == "remedies")
+        await seen.press("tab")
+        await seen.sees("confidence")
+        await seen.press("shift+tab", "shift+tab")
+        await seen.until(lambda: (seen.app.focused or seen.app.screen).id == "settings-list")
 
 
 async def test_advanced_settings_unfold(services: MadeServices, rows: str) -> None:
@@ -427,7 +449,7 @@ async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
         await seen.sees("this did not work", "settings · out of date: for RTX 4090")
         assert seen.app.state.outdated and screen.has_class("-outdated")
         await seen.press("a", "p", "ctrl+s", "t", "b", "T", "g")
-        assert seen.app.screen is screen and seen.app.at is Step.PLAN
+        assert len(seen.app.screen_stack) == 1 and seen.app.at is Step.PLAN
         assert "^s save" not in seen.text and "alternatives" not in seen.lines[-1]
         # Another edit is kept, and the error stays: bf16 is what is wrong.
         screen.change({"training.seed": 7})
