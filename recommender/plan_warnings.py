@@ -10,8 +10,10 @@ from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
+from recommender.parallel import on_one_card
 from recommender.plan import Estimate, Remedy
 from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
+from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
 
 FEW_ROWS = 100
@@ -62,7 +64,8 @@ def _warnings(
         yield from data.stops_at(config.data.max_length)
         yield from _about_rows(config, data)
         yield from data.warnings
-    if config.data.max_length > model.max_position_embeddings and config.rope_scaling is None:
+    reached = config.data.max_length if data is None else min(config.data.max_length, data.longest)
+    if reached > model.max_position_embeddings and config.rope_scaling is None:
         yield (
             f"max_length {count(config.data.max_length)} is beyond the model's own context of "
             f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it"
@@ -73,6 +76,7 @@ def _warnings(
             f"lora.{key}: whether a layer's path matches '{pattern}' is known once the model is loaded. It is priced "
             "as if none did, and PEFT passes over what matches none without a word."
         )
+    yield from _about_steps(on_one_card(config, device.count), data)
     yield from _about_training(config, device)
     if device.count > 1:
         yield (
@@ -83,13 +87,38 @@ def _warnings(
         yield f"{device.name} is simulated: this plan can be exported, not trained here."
 
 
+def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[str]:
+    """What the person set in steps, against the steps of the run."""
+    planned = plan_steps(config, data)
+    total = config.training.max_steps if planned is None else planned.total
+    if total is None:
+        return
+    training, run = config.training, config.run
+    steps = counted(total, "step")
+    # Of the schedules, 'constant' alone has no warmup.
+    warms_up = training.warmup_steps > 0 and training.lr_scheduler_type != "constant"
+    if warms_up and total == 1:
+        yield "The run's only step is one of warmup, at a rate of 0: nothing is learnt. Set warmup_steps to 0."
+    elif warms_up and training.warmup_steps >= total:
+        yield (
+            f"warmup_steps {count(int(training.warmup_steps))} leaves nothing of the run's {steps}: the rate never "
+            "reaches its peak. A share of the run is given below 1, such as 0.05."
+        )
+    evaluates = planned is None or planned.eval_rows != 0
+    if evaluates and run.eval_steps != "auto" and run.eval_steps > total:
+        yield (
+            f"eval_steps {count(run.eval_steps)} is beyond the run's {steps}: it is evaluated once, at its end, and "
+            "no earlier checkpoint can be the best."
+        )
+    if run.save_steps != "auto" and run.save_steps > total:
+        yield (
+            f"save_steps {count(run.save_steps)} is beyond the run's {steps}: a run that dies before its end leaves "
+            "nothing to go on from."
+        )
+
+
 def _about_training(config: FinetuneConfig, device: Device) -> Iterator[str]:
     training = config.training
-    if training.max_steps is not None and training.warmup_steps >= training.max_steps:
-        yield (
-            f"warmup_steps {small(training.warmup_steps)} is all of the {count(training.max_steps)} steps: the rate "
-            "never reaches its peak."
-        )
     if device.mig:
         yield f"{device.name} is a slice of a GPU (MIG): its speed is taken in proportion to the slice."
     flash = training.attn_implementation.startswith("flash")

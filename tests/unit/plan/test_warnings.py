@@ -70,6 +70,35 @@ def test_a_pattern_that_may_match_nothing_is_warned_of() -> None:
     assert [warning for warning in plan.warnings if r"matches '.*\.[01]\..*'" in warning]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"warmup_steps": 500}, "warmup_steps 500 leaves nothing of the run's 34 steps"),
+        ({"eval_steps": 1000}, "eval_steps 1 000 is beyond the run's 34 steps"),
+        ({"save_steps": 35}, "save_steps 35 is beyond the run's 34 steps"),
+        ({"max_steps": 1}, "The run's only step is one of warmup"),
+        ({"max_steps": 1, "warmup_steps": 0}, ""),
+        ({"warmup_steps": 33, "eval_steps": 34, "save_steps": 34}, ""),
+        ({"warmup_steps": 500, "lr_scheduler_type": "constant"}, ""),
+        ({"eval_steps": 1000, "save_steps": 34, "eval_fraction": 0}, ""),
+    ],
+)
+def test_what_is_set_in_steps_is_held_against_those_of_the_run(overrides: dict[str, Any], says: str) -> None:
+    epoch = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_train_epochs": 1}
+    warnings = recommend(SMOLLM, RTX_4090, rows(300, 100), overrides={**epoch, **overrides}).warnings
+    found = [warning for warning in warnings if "the run's" in warning]
+    assert [says in warning for warning in found] == ([True] if says else [])
+
+
+def test_a_context_that_no_row_reaches_is_not_warned_of() -> None:
+    def told(longest: int) -> list[str]:
+        plan = recommend(SMOLLM, RTX_4090, rows(301, longest), overrides={"max_length": 200_000})
+        return [warning for warning in plan.warnings if "own context" in warning]
+
+    assert not told(100)
+    assert told(SMOLLM.max_position_embeddings)
+
+
 def test_a_simulated_card_is_said_to_be_one() -> None:
     assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
 
@@ -191,7 +220,7 @@ def test_a_mig_slice_is_said_to_be_one() -> None:
 
 
 def test_a_length_that_no_stretching_reaches_is_not_left_to_the_plan() -> None:
-    beyond = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"max_length": 400_000})
+    beyond = recommend(LLAMA_8B, RTX_4090, None, overrides={"max_length": 400_000})
     (said,) = (warning for warning in beyond.warnings if "learnt nothing" in warning)
     assert said.endswith("shorten it.")
     reached = recommend(SMOLLM, RTX_4090, rows(4000, 20_000), overrides={"max_length": 16_384, "rope_scaling": None})
