@@ -15,7 +15,7 @@ from recommender.plan import Estimate, Remedy
 from recommender.pricing import pricer
 from recommender.rules.base import Pricer, by_how_much, slower
 from recommender.rules.length import MULTIPLE, lost_share
-from recommender.units import count, percent
+from recommender.units import counted, percent
 
 SMALLEST_RANK = 4
 SHORTEST = 128
@@ -205,7 +205,7 @@ def _length(patient: Patient) -> Iterator[Change]:
         lost = lost_share(patient.data, shorter) - lost_share(patient.data, length)
         if lost <= 0:
             return "cuts nothing"
-        return f"cuts {percent(lost)} of trained tokens, {count(patient.data.rows_cut(shorter))} rows"
+        return f"cuts {percent(lost)} of trained tokens, {counted(patient.data.rows_cut(shorter), 'row')}"
 
     yield Change(f"max_length {length} → {shorter}", {"data.max_length": shorter}, harm)
 

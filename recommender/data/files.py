@@ -45,6 +45,16 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(Path(name).suffix)
 
 
+def require_name(name: str) -> None:
+    """Refuse a name that is empty: as a path it would be the current folder, and everything in it.
+
+    Raises:
+        InputError: It is.
+    """
+    if not name.strip():
+        raise InputError("No data file was given.", remedy=_KNOWN)
+
+
 def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
     """Data files that a name stands for, in sorted order.
 
@@ -55,9 +65,7 @@ def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
     Raises:
         InputError: No name, nothing is there, or nothing in it is data.
     """
-    if not name.strip():
-        # As a path it would be the current folder, and everything in it.
-        raise InputError("No data file was given.", remedy=_KNOWN)
+    require_name(name)
     path = (base or Path()) / Path(name).expanduser()
     try:
         if path.is_file():

@@ -16,6 +16,7 @@ from recommender.data.profile import BadRow
 from recommender.data.readers.base import excerpt
 from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Measured, Tokeniser
+from recommender.units import counted
 
 FEW_ROWS = 20
 """Below this a warning: LIMA (Zhou et al. 2023) used 1 000 rows; tens of rows are memorised rather than learned."""
@@ -274,7 +275,7 @@ def warnings(
 
 def _counted(found: Findings) -> list[str]:
     """In how many rows something is odd."""
-    counted = (
+    found_in = (
         (found.doubled_start, "the BOS token stands twice: the text brings its own"),
         (found.straddles, "the first trained token also holds the end of the prompt"),
         (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
@@ -286,7 +287,7 @@ def _counted(found: Findings) -> list[str]:
         (found.placeholders, "a placeholder such as {{name}} stands: if it was to be filled in, the model learns it"),
         (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
     )
-    return [f"In {_rows(count)} {what}." for count, what in counted if count]
+    return [f"In {_rows(count)} {what}." for count, what in found_in if count]
 
 
 def _imitated(found: Findings) -> str:
@@ -321,4 +322,4 @@ def _strings_as_pairs(files: Sequence[OpenFile]) -> bool:
 
 
 def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
+    return counted(count, "row")

@@ -10,6 +10,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import packing, strategy_for
 from recommender.data.profile import DataProfile
 from recommender.steps import packs, plan_steps
+from recommender.units import count, counted
 
 MOST_PASSES = 15
 """As often LIMA (Zhou et al. 2023) went through its 1 000 rows; the best was what it had after 5 to 10 times."""
@@ -31,18 +32,19 @@ def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ..
     if steps is None:
         return ()
     batch = config.training.effective_batch_size
-    what = "sequences" if packs(config) else "rows"
+    what = "sequence" if packs(config) else "row"
     passes = steps.total / steps.per_epoch
     said = []
     if steps.train_rows < batch:
         said.append(
-            f"A step takes {batch} {what} and there are {steps.train_rows} to train on: an epoch is a single step. "
+            f"A step takes {counted(batch, what)} and {counted(steps.train_rows, what)} "
+            f"{'is' if steps.train_rows == 1 else 'are'} left to train on: an epoch is a single step. "
             "Lower gradient_accumulation_steps for more of them."
         )
     if passes > MOST_PASSES:
         said.append(
-            f"{steps.total} steps go through the rows {round(passes)} times: the model will learn them by heart. "
-            "Lower max_steps or num_train_epochs, or take more rows."
+            f"{counted(steps.total, 'step')} go through the rows {count(passes)} times: the model will learn them "
+            "by heart. Lower max_steps or num_train_epochs, or take more rows."
         )
     return tuple(said)
 

@@ -73,3 +73,15 @@ def test_the_command_and_the_wizard_tell_one_figure_of_nvidia_smi(run: Run) -> N
     assert figure is not None
     assert figure[0].strip() in shown
     assert gib(plan.estimate.peak.process_bytes) not in figure[0]
+
+
+def test_nothing_is_said_to_be_read_where_no_file_was_named(run: Run) -> None:
+    for arguments in (("recommend", "--model", NAME, "--data", ""), ("data", " ", "--model", NAME)):
+        done = run(*arguments)
+        assert_bad_input(done, "No data file was given.")
+        assert "reading" not in done.stderr
+
+
+def test_one_step_is_a_step(run: Run, tmp_path: Path) -> None:
+    file = _file(tmp_path, "training: {max_steps: 1}\n")
+    assert "   1 step   " in run("estimate", file, "--gpu", "RTX 4090", "--rows", 50, "--tokens", 100).stdout

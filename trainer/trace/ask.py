@@ -20,6 +20,7 @@ from recommender.memory.stacks import find_stack
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Fits, Peak
+from recommender.units import counted
 from trainer.children import Cancelled, ChildAnswer, follow
 from trainer.trace.architecture import architecture_of
 from trainer.trace.order import make_order
@@ -150,7 +151,7 @@ def notes_of(case: Case, trained_tokens: int | None = None) -> tuple[str, ...]:
         return ("Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own.",)
     notes = ["Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."]
     if case.stack.loss == "fused":
-        share = "every token" if trained_tokens is None else f"{trained_tokens} tokens"
+        share = "every token" if trained_tokens is None else counted(trained_tokens, "token")
         notes.append(f"TRL's fused loss on CUDA is traced by a stand-in, with {share} trained.")
         notes.append("No run on a GPU has checked this stack here yet.")
     return tuple(notes)

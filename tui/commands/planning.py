@@ -13,6 +13,8 @@ from tui.commands.facts import JsonFlag
 from tui.commands.settings import Settings, print_json, progress_note, target_device
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recommender.config.schema import Data, FinetuneConfig
     from recommender.data.profile import DataProfile
     from recommender.machine.facts import Device
@@ -64,13 +66,26 @@ def stand_in(rows: int | None, tokens: float | None) -> DataProfile | None:
     return synthetic_profile(rows, tokens)
 
 
+def say_reading(names: Sequence[str]) -> None:
+    """Say on stderr what is read.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    from recommender.data.files import require_name
+
+    for name in names:
+        require_name(name)
+    progress_note(f"reading {', '.join(names)} …")
+
+
 def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfile:
     """Read and tokenise the data of a configuration, saying on stderr how far it is."""
     from recommender.data.load import profile_data
     from tui.commands.progress import DataLine
 
     model.require_supported()
-    progress_note(f"reading {', '.join(section.train_paths)} …")
+    say_reading(section.train_paths)
     with DataLine(sys.stderr) as line:
         return profile_data(section, model=model, base=base, progress=line.read, fetched=line.fetched).profile
 
@@ -275,7 +290,7 @@ def data(
     changes = assignments(values)
     config = data_config(files, changes)
     section, max_length = config.data, config.data.max_length
-    progress_note(f"reading {', '.join(files)} …")
+    say_reading(files)
     with DataLine(sys.stderr) as line:
         dataset = profile_data(section, model=spec, progress=line.read, fetched=line.fetched)
         if "data.eval_fraction" not in changes:

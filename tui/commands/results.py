@@ -38,7 +38,7 @@ def merge(
 
     Writes 16-bit safetensors into a new folder, and checks that the result answers as base and adapter do.
     """
-    from recommender.units import gib
+    from recommender.units import counted, gib
     from trainer.merge import merge_run
     from trainer.runs import find_run
 
@@ -51,9 +51,9 @@ def merge(
         return 0
     print(found["path"])
     progress_note(
-        f"{found['modules']} modules merged, {found['shards']} shard(s), {gib(found['bytes'])}; against base + adapter "
-        f"the logits are off by {found['off']:.2%} of what the adapter changes, the most likely token agrees at "
-        f"{found['agreement']:.1%} of {found['positions']} positions"
+        f"{counted(found['modules'], 'module')} merged, {counted(found['shards'], 'shard')}, {gib(found['bytes'])}; "
+        f"against base + adapter the logits are off by {found['off']:.2%} of what the adapter changes, the most likely "
+        f"token agrees at {found['agreement']:.1%} of {found['positions']} positions"
     )
     for line in what_next(Path(found["path"]), own_code=bool(found.get("own_code"))):
         progress_note(line)

@@ -49,7 +49,7 @@ def _process_line(gpu: Gpu) -> str:
 
 def show_machine(machine: Machine, console: Console) -> None:
     """Print GPUs, host, software and notices, each on its line."""
-    from recommender.units import gib
+    from recommender.units import counted, gib
 
     def line(text: str) -> None:
         console.print(as_markup(text), soft_wrap=True)
@@ -64,7 +64,7 @@ def show_machine(machine: Machine, console: Console) -> None:
             line(f"   → {machine.nvml.remedy}")
     host = machine.host
     precision = "bf16 ✓" if host.cpu.bf16 else "fp32 (no bf16 instructions)"
-    line(f"CPU   {host.cpu.name}, {host.cpu.cores} cores, {precision}")
+    line(f"CPU   {host.cpu.name}, {counted(host.cpu.cores, 'core')}, {precision}")
     limit = " (cgroup's limit)" if host.ram_source == "cgroup" else ""
     line(f"RAM   {gib(host.ram_available)} of {gib(host.ram_total)} free{limit}")
     for disk in host.disks:

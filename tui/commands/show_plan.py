@@ -23,7 +23,7 @@ WORDS = {"yes": "FITS", "tight": "TIGHT", "no": "NO"}
 
 def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     """Print the judgement, the parts at the peak, and the time."""
-    from recommender.units import count, duration, gib, rate
+    from recommender.units import count, counted, duration, gib, rate
 
     peak = estimate.peak
     spare = estimate.spare_bytes
@@ -52,7 +52,7 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
             if time.low_seconds is not None and time.high_seconds is not None
             else ""
         )
-        steps = f"   {count(time.steps)} steps" if time.steps else ""
+        steps = f"   {counted(time.steps, 'step')}" if time.steps else ""
         console.print(f"time   {total}{spread}{steps}   about {rate(time.tokens_per_second)}", soft_wrap=True)
     else:
         console.print("time   unknown: the speed of this card is not known")

@@ -89,10 +89,11 @@ def _document(results: Sequence[Result], steps: int) -> dict[str, Any]:
 
 
 def _show(results: Sequence[Result], steps: int) -> None:
+    from recommender.units import counted
     from trainer.tryout import sentence, shown
 
     width = max(len(shown(result.values)) for result in results)
-    print(f"After {steps} steps on the same rows, best first:")
+    print(f"After {counted(steps, 'step')} on the same rows, best first:")
     for result in results:
         print(f"  {shown(result.values):{width}s}  {sentence(result)}  {result.run.name}")
     print(CAUTION)

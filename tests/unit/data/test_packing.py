@@ -88,6 +88,6 @@ def test_fewer_rows_than_steps_make_sense_for_are_told() -> None:
 
     assert said(400) == said(400, max_steps=700) == ()
     (many,) = said(400, max_steps=1000)
-    assert many.startswith("1000 steps go through the rows 21 times: the model will learn them by heart.")
+    assert many.startswith("1 000 steps go through the rows 21 times: the model will learn them by heart.")
     (few,) = said(8)
-    assert few.startswith("A step takes 8 rows and there are 7 to train on: an epoch is a single step.")
+    assert few.startswith("A step takes 8 rows and 7 rows are left to train on: an epoch is a single step.")
