@@ -51,6 +51,13 @@ def _warnings(
         yield what_would_fit(config, model, device, data, estimate)
     if model.unsupported:
         yield model.unsupported
+    if data is not None:
+        yield from data.stops_at(config.data.max_length)
+    if device.count > 1:
+        yield (
+            f"This program trains on one card, so the plan is for another trainer (accelerate launch): {device.count} "
+            "cards share the rows of a step, each with the whole model."
+        )
     if model.access:
         yield model.access
     if model.own_code:
@@ -61,7 +68,6 @@ def _warnings(
             "measures what it really takes."
         )
     if data is not None:
-        yield from data.stops_at(config.data.max_length)
         yield from _about_rows(config, data)
         yield from data.warnings
     reached = config.data.max_length if data is None else min(config.data.max_length, data.longest)
@@ -78,11 +84,6 @@ def _warnings(
         )
     yield from _about_steps(on_one_card(config, device.count), data)
     yield from _about_training(config, device)
-    if device.count > 1:
-        yield (
-            f"{device.count} cards share the rows of a step, each with the whole model: this program trains on one, so "
-            "the plan is for another trainer (accelerate launch)."
-        )
     if device.simulated:
         yield f"{device.name} is simulated: this plan can be exported, not trained here."
 

@@ -24,7 +24,9 @@ _DRAWN = {
     **dict.fromkeys("░▃▂", ":"),
     **dict.fromkeys("●◉✎", "*"),
     **dict.fromkeys("○◌", "o"),
-    **dict.fromkeys("·⋅…", "."),
+    **dict.fromkeys("·⋅", "."),
+    # What is cut must not look like the end of a sentence.
+    "…": "~",
     **dict.fromkeys("→▶▸❯", ">"),
     **dict.fromkeys("←◀◂", "<"),
     **dict.fromkeys("↑▲", "^"),
@@ -52,7 +54,8 @@ _BRAILLE = range(0x2801, 0x2900)
 @lru_cache(4096)
 def to_ascii(text: str) -> str:
     """Return the text with every character that is not ASCII replaced, as wide as before."""
-    return text if text.isascii() else "".join(map(_one, text))
+    # What is still being done ends in a blank and an ellipsis; what is cut in an ellipsis alone.
+    return text if text.isascii() else "".join(map(_one, text.replace(" …", "..")))
 
 
 def _one(character: str) -> str:

@@ -14,12 +14,20 @@ from textual.content import Content
 from textual.geometry import Offset
 
 from presets.errors import WizardError
-from recommender.units import gib
+from recommender.units import counted, gib
 from tui.clean import clean
 from tui.screens.plan_lists import RemedyList, SettingsList
 from tui.screens.plan_meter import meter_lines
 from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
-from tui.screens.plan_text import model_rows, out_of_date, remedy_picks, settings_picks, waiting_rows, why_rows
+from tui.screens.plan_text import (
+    model_rows,
+    out_of_date,
+    remedy_picks,
+    settings_picks,
+    waiting_rows,
+    warnings_beside,
+    why_rows,
+)
 from tui.screens.plan_trace import MEMORY_TITLE
 from tui.screens.plan_windows import PlanWindows
 from tui.widgets.goal_row import GoalRow
@@ -46,7 +54,8 @@ class PlanScreen(PlanWindows):
         "yours. Memory and time are worked out again at each edit. When it does not fit, the remedies below say what "
         "to change, what that saves and what it costs: enter applies one. a compares the goals, p lists presets that "
         "others published, b shows the memory term by term, t traces it through the real model, T compares learning "
-        "rates by short trainings, ctrl+s saves the configuration as YAML, g goes on to the checks."
+        "rates by short trainings, ! lists the warnings, ctrl+s saves the configuration as YAML, g goes on to the "
+        "checks."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "remedies", "remedies", key_display="tab"),
@@ -57,6 +66,7 @@ class PlanScreen(PlanWindows):
         Binding("ctrl+s", "save", "save", key_display="^s"),
         Binding("t", "trace", "trace"),
         Binding("b", "terms", "breakdown", show=False),
+        Binding("exclamation_mark", "warnings", "warnings", key_display="!", show=False),
         Binding("T", "try", "try rates", show=False),
         Binding("dollar_sign", "price", "price an hour", key_display="$", show=False),
         Binding("tab", "next_pane(1)", "next pane", show=False),
@@ -116,12 +126,14 @@ class PlanScreen(PlanWindows):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a plan is offered when there is one."""
-        of_this_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try"}
+        of_this_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"}
         if action in {*of_this_plan, "recommended"} and self.state.plan is None:
             return False
         if action in of_this_plan and self.state.outdated:
             return False
         if action == "undo" and not self._undo:
+            return False
+        if action == "warnings" and self.state.plan is not None and not self.state.plan.warnings:
             return False
         if action == "remedies" and not (self.has_class("-no") and self.query_one(SettingsList).has_focus):
             return False
@@ -248,7 +260,11 @@ class PlanScreen(PlanWindows):
             way = "↑ ↓ choose · enter applies · tab: why"
         elif not self.query_one(SettingsList).has_focus:
             way = "tab from the settings: choose from these"
-        self.query_one("#memory").border_subtitle = way if self.has_class("-no") else ""
+        told = [way] if self.has_class("-no") else []
+        plan = self.state.plan
+        if plan is not None and plan.estimate.fits == "no" and (more := len(warnings_beside(plan))):
+            told.append(f"!: {counted(more, 'warning')}")
+        self.query_one("#memory").border_subtitle = " · ".join(told)
 
     def explain(self) -> list[Row]:
         """The value under the cursor, when the settings have the focus."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDE = 110
 """Columns from which the verdict stands beside the bar."""
 WARNINGS = 2
-"""How many are shown here; the model's row has them all."""
+"""How many are shown here; one where there is little height."""
 
 
 def meter_lines(
@@ -49,7 +49,7 @@ def meter_lines(
     lines.append(content(time_row(plan, state.price, width)))
     if not short:
         lines.append(content(room_row(plan, runs, width)))
-        lines += [content(line) for line in warning_rows(plan)[:WARNINGS]]
+    lines += [content(line) for line in warning_rows(plan, width, 1 if short else WARNINGS)]
     if state.memory_moved and state.free_now is not None:
         lines.append(content(row(("! ", "caution"), f"{gib(state.free_now)} are free now: f5 plans with that")))
     return tuple(lines)

@@ -12,7 +12,7 @@ from tui.clean import clean
 from tui.price import parse_price
 from tui.screens.plan_rows import value_text
 from tui.screens.plan_text import short_verdict, value_at
-from tui.screens.popup import ConfirmPopup, PickPopup, ValuePopup
+from tui.screens.popup import ConfirmPopup, PickPopup, TextPopup, ValuePopup
 from tui.widgets.goal_row import GOALS
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, row
@@ -58,6 +58,14 @@ def _alternative(
 def _trade(one: Alternative) -> list[Part]:
     lost: list[Part] = [("gives up ", "quiet"), (clean(one.gives_up), "label")]
     return [("gains ", "quiet"), (clean(one.gains), "bright"), ("; ", "quiet"), *lost] if one.gains else lost
+
+
+def warnings_popup(plan: Plan) -> TextPopup:
+    """Every warning whole, the gravest first."""
+    rows: list[Row] = []
+    for text in plan.warnings:
+        rows += [row(("! ", "caution"), clean(text), indent=2), row()]
+    return TextPopup("warnings", rows[:-1])
 
 
 def presets_popup(plan: Plan, services: Services) -> PickPopup:

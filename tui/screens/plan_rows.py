@@ -104,8 +104,9 @@ def steps_of(plan: Plan) -> int | None:
 def _batch(plan: Plan) -> str:
     from recommender.steps import packs
 
-    unit = "sequences" if packs(plan.config) else "rows"
-    return f"= {plan.config.training.effective_batch_size * plan.device.count} {unit} a step"
+    unit, cards = "sequences" if packs(plan.config) else "rows", plan.device.count
+    total = plan.config.training.effective_batch_size * cards
+    return f"= {counted(total, unit[:-1])} a step" if cards == 1 else f"× {cards} cards = {total} {unit}"
 
 
 def _covers(plan: Plan) -> str:

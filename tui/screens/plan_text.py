@@ -272,15 +272,28 @@ def room_row(plan: Plan, runs: str, width: int) -> Row:
     return row((left, "quiet"), (" " * gap + where, "quiet")) if gap >= 3 else row((left, "quiet"))
 
 
-def warning_rows(plan: Plan) -> list[Row]:
-    """What the person should know, without what the verdict says already."""
-    told = plan.warnings if plan.estimate.fits == "yes" else plan.warnings[1:]
-    return [row(("! ", "caution"), (clean(text), "label"), indent=2) for text in told]
+def warnings_beside(plan: Plan) -> list[str]:
+    """What the person should know and the lines of the meter do not say already, the gravest first."""
+    said = 0 if plan.estimate.fits == "yes" else 1 + bool(nothing_helps(plan))
+    return [clean(text) for text in plan.warnings[said:]]
+
+
+def warning_rows(plan: Plan, width: int, most: int) -> list[Row]:
+    """The gravest warnings, a line each; the last says how many more there are, and what shows them whole."""
+    told = warnings_beside(plan)
+    shown = told[:most]
+    if len(told) > len(shown):
+        rest = f"  {len(told) - len(shown)} more: !"
+    else:
+        rest = "  !: all of it" if any(cell_len(text) > width - 2 for text in shown) else ""
+    rooms = [width - 2] * (len(shown) - 1) + [width - 2 - cell_len(rest)]
+    rows = [row(("! ", "caution"), (cut(text, room), "label")) for text, room in zip(shown, rooms, strict=False)]
+    return [*rows[:-1], Row((*rows[-1].parts, (rest, "accent")))] if rows and rest else rows
 
 
 def nothing_helps(plan: Plan) -> list[Row]:
     """What would hold a plan that no remedy makes fit; nothing where one does."""
-    if len(plan.warnings) < 2 or any(remedy.fits != "no" for remedy in plan.remedies):
+    if plan.estimate.fits != "no" or len(plan.warnings) < 2 or any(remedy.fits != "no" for remedy in plan.remedies):
         return []
     return [row(("! ", "caution"), (clean(part), "label"), indent=2) for part in plan.warnings[1].split("; ")]
 

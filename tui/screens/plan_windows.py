@@ -46,6 +46,13 @@ class PlanWindows(PlanTrace):
 
         open_save(self)
 
+    def action_warnings(self) -> None:
+        """Show every warning whole."""
+        from tui.screens.plan_popups import warnings_popup
+
+        if self.state.plan is not None:
+            self.app.push_screen(warnings_popup(self.state.plan))
+
     def action_try(self) -> None:
         """Compare learning rates by short trainings."""
         from tui.screens.plan_try import open_try

@@ -86,17 +86,17 @@ def legend(estimate: Estimate, width: int, *, colour: bool, cuda: bool) -> Conte
 
 
 def _that_fit(entries: Sequence[tuple[Content, int]], width: int) -> Content:
-    room = width
-    wanted: set[int] = set()
-    for index in sorted(range(len(entries)), key=lambda index: -entries[index][1]):
-        size = entries[index][0].cell_length + 2
-        if size <= room + 2:
-            wanted.add(index)
-            room -= size
-    kept = [entries[index][0] for index in sorted(wanted)]
-    rest = sum(nbytes for index, (_, nbytes) in enumerate(entries) if index not in wanted)
-    other = Content.styled(f"+{gib_number(rest)}", "$quiet")
-    return Content("  ").join([*kept, other] if rest and room >= other.cell_length else kept)
+    """The largest parts with the sum of the others, which has its own place in the line."""
+    if sum(entry.cell_length + 2 for entry, _ in entries) - 2 <= width:
+        return Content("  ").join([entry for entry, _ in entries])
+    by_size = sorted(range(len(entries)), key=lambda index: -entries[index][1])
+    for number in range(len(entries) - 1, -1, -1):
+        rest = sum(entries[index][1] for index in by_size[number:])
+        kept = [entries[index][0] for index in sorted(by_size[:number])]
+        line = Content("  ").join([*kept, Content.styled(f"others {gib_number(rest)}", "$quiet")])
+        if line.cell_length <= width:
+            break
+    return line
 
 
 class Lines(Widget):

@@ -401,7 +401,7 @@ async def take_card(seen: Seen, name: str) -> None:
     await seen.press("1", "w", *name)
     await seen.sees("what-if gpu")
     await seen.press("enter")
-    await seen.until(lambda: seen.app.state.device is not None and name in seen.app.state.device.name)
+    await seen.until(lambda: seen.app.state.device is not None and seen.app.state.device.simulated)
     await seen.press("4")
 
 
@@ -491,3 +491,22 @@ async def test_alternatives_are_those_of_the_edited_plan(services: MadeServices,
         await seen.sees("alternatives: the best plan for each goal")
         (line,) = (line for line in seen.lines if "○ fastest" in line and "GiB" in line)
         assert duration(fast.estimate.time.total_seconds) in line
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_every_warning_is_a_key_away_the_gravest_first(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        await take_card(seen, "2x 4090")
+        await seen.until(lambda: seen.plan.device.count == 2)
+        await seen.sees("! This program trains on one card", " more: !")
+        await seen.press("exclamation_mark")
+        await seen.sees("─ warnings ─")
+        for warning in seen.plan.warnings:
+            assert warning[:30] in seen.text, warning
+        await seen.press("escape")
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.change({"method": "full"})
+        await seen.sees(f"!: {len(seen.plan.warnings) - 1} warnings")

@@ -99,6 +99,13 @@ def test_a_context_that_no_row_reaches_is_not_warned_of() -> None:
     assert told(SMOLLM.max_position_embeddings)
 
 
+def test_what_cannot_be_trained_here_is_said_before_what_is_to_be_fetched() -> None:
+    far = replace(LLAMA_8B, access="It is not on this disk.")
+    one, two = (recommend(far, device, EXAMPLE).warnings for device in (RTX_4090, replace(RTX_4090, count=2)))
+    assert one[0] == "It is not on this disk."
+    assert two[0].startswith("This program trains on one card") and two[1] == "It is not on this disk."
+
+
 def test_a_simulated_card_is_said_to_be_one() -> None:
     assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from recommender.plan import Plan
 from recommender.recommend import recommend
 from recommender.steps import plan_steps
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
 from tui.screens.plan_rows import Setting, shown_settings
-from tui.screens.plan_text import nothing_helps, why_rows
+from tui.screens.plan_text import nothing_helps, warning_rows, why_rows
 
 
 def text(rows: list[object]) -> str:
@@ -87,3 +91,26 @@ def test_a_long_label_does_not_push_what_was_found_to_the_right() -> None:
     rates = [line.plain for line in why_rows(plan, "training.learning_rate", "")]
     assert any("rate 3e-4" in line and "0.586" in line for line in rates), "figures stand beside their labels"
     assert "no biases to train" in plan.reasons["lora.bias"].why
+
+
+def test_the_batch_of_several_cards_says_how_many_share_it() -> None:
+    from recommender.parallel import named_cards
+
+    (setting,) = (one for one in shown_settings(recommend(LLAMA_8B, T4, EXAMPLE), advanced=False) if "×" in one.label)
+    one, two = (recommend(LLAMA_8B, named_cards(name), EXAMPLE) for name in ("4090", "2x 4090"))
+    assert setting.note(one) == f"= {one.config.training.effective_batch_size} rows a step"
+    assert setting.note(two) == f"× 2 cards = {2 * two.config.training.effective_batch_size} rows"
+
+
+@pytest.mark.parametrize("width", [76, 116])
+def test_warnings_that_are_not_shown_are_counted_with_their_key(width: int) -> None:
+    plan = replace(recommend(LLAMA_8B, RTX_3090, EXAMPLE), warnings=("short", "x" * 200, "third"))
+    assert [line.plain for line in warning_rows(plan, width, 3)][::2] == ["! short", "! third  !: all of it"]
+    shown = [line.plain for line in warning_rows(plan, width, 2)]
+    assert shown[0] == "! short" and shown[1].endswith("x…  1 more: !") and len(shown[1]) == width
+    assert [line.plain for line in warning_rows(plan, width, 1)] == ["! short  2 more: !"]
+    assert warning_rows(replace(plan, warnings=("short",)), width, 1)[0].plain == "! short"
+    assert warning_rows(replace(plan, warnings=()), width, 1) == []
+    # What the verdict says is not said again.
+    tight = replace(plan, estimate=replace(plan.estimate, fits="tight"))
+    assert warning_rows(tight, width, 1)[0].plain.startswith("! xxx")
