@@ -22,7 +22,7 @@ _DRAWN = {
     **dict.fromkeys("▓▅", "%"),
     **dict.fromkeys("▒▄▀", "="),
     **dict.fromkeys("░▃▂", ":"),
-    **dict.fromkeys("●◉✎", "*"),
+    **dict.fromkeys("●◉", "*"),
     **dict.fromkeys("○◌", "o"),
     **dict.fromkeys("·⋅", "."),
     # What is cut must not look like the end of a sentence.
@@ -34,6 +34,8 @@ _DRAWN = {
     **dict.fromkeys("–—−", "-"),
     **dict.fromkeys("“”„″", '"'),
     **dict.fromkeys("‘’′", "'"),
+    # Beside the mark of what is recommended it must be another one.
+    "✎": "/",
     "✓": "+",
     "✗": "x",
     "✕": "x",

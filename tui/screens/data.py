@@ -118,7 +118,8 @@ class DataScreen(SampleView):
         elif working is not None:
             rows.show(progress_rows(working, width))
         elif state.dataset is None:
-            rows.show([row((_waiting_for(state), "quiet"))])
+            typing = self.query_one("#path").has_focus
+            rows.show([row((line, "quiet")) for line in _waiting_for(state, typing=typing)])
             self.query_one("#sample-text", Static).update("")
         else:
             profile = state.dataset.profile
@@ -136,6 +137,11 @@ class DataScreen(SampleView):
         """The histogram has another width."""
         super().on_resize(event)
         self.call_after_refresh(self._follow)
+
+    def on_descendant_focus(self) -> None:
+        """What a letter does depends on whether it is typed."""
+        if self.state.dataset is None:
+            self._follow()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs rows is offered when there are some."""
@@ -290,12 +296,13 @@ def refused(error: WizardError | None) -> ShapeError | None:
     return error if isinstance(error, ShapeError) and error.columns else None
 
 
-def _waiting_for(state: WizardState) -> str:
+def _waiting_for(state: WizardState, *, typing: bool) -> list[str]:
     if state.data.get("train") and state.model is None:
-        return "the rows are read when a model is chosen: 2"
+        return ["the rows are read when a model is chosen: 2"]
     if refused(state.errors.get(Step.DATA)) is not None:
-        return "f says by hand what the rows are: their shape, and which column is what"
-    return "no data yet: type a path or a hub id above · ctrl+o browses files · H lists well-known data sets"
+        return ["f says by hand what the rows are: their shape, and which column is what"]
+    known = "esc, then H, lists well-known data sets" if typing else "H lists well-known data sets · o types a path"
+    return ["no data yet: type a path or a hub id above", "ctrl+o browses files", known]
 
 
 def _title(files: Sequence[Path]) -> str:

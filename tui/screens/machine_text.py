@@ -33,7 +33,7 @@ def device_picks(machine: Machine, gpus: Sequence[Gpu], device: Device | None, w
         picks.append(_simulated(device))
     picks += [_gpu(gpu, device, width) for gpu in gpus or machine.gpus]
     if not machine.gpus:
-        picks.append(Pick("none", tuple(_no_gpu(machine)), fixed=True))
+        picks.append(Pick("none", tuple(_no_gpu(machine, device)), fixed=True))
     picks.append(_cpu(machine, device, width))
     return picks
 
@@ -105,9 +105,10 @@ def _process(process: GpuProcess) -> str:
     return f"{clean(process.name or 'a process')} (pid {process.pid}, {who}){size}"
 
 
-def _no_gpu(machine: Machine) -> Iterator[Row]:
+def _no_gpu(machine: Machine, device: Device | None) -> Iterator[Row]:
     yield row(("! ", "caution"), (clean(machine.nvml.message) or "No NVIDIA GPU is listed.", "plain"))
-    yield row(("  plans are for this CPU · the remedy is under software · w plans for a card", "quiet"))
+    for_what = "plans are for this CPU · " if device is not None and device.kind == "cpu" else ""
+    yield row((f"  {for_what}the remedy is under software · w plans for a card", "quiet"))
 
 
 def _cpu(machine: Machine, device: Device | None, width: int) -> Pick:

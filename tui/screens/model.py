@@ -140,6 +140,12 @@ class ModelScreen(StepScreen):
         super().on_resize(event)
         self.call_after_refresh(self._show_header)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where the filter is typed, its key is a letter like others."""
+        if action == "filter" and self.query_one("#model-filter").has_focus:
+            return False
+        return super().check_action(action, parameters)
+
     def show(self, state: WizardState) -> None:
         """Show the models, how they fit, and what is being read."""
         self._show_list()

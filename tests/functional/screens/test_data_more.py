@@ -309,7 +309,12 @@ async def test_what_comes_from_the_hub_is_counted_and_can_be_stopped(
 
 async def test_well_known_data_sets_are_offered_by_name(services: MadeServices) -> None:
     async with wizard(services, start=Step.DATA, state={"model_name": LLAMA}) as seen:
-        await seen.sees("H lists well-known data sets")
+        # While a path is typed, H is a letter of it.
+        await seen.sees("esc, then H, lists well-known data sets")
+        await seen.press("escape")
+        await seen.sees("H lists well-known data sets · o types a path")
+        await seen.press("o")
+        await seen.sees("esc, then H, lists well-known data sets")
         await seen.press("escape", "H")
         await seen.sees("Dolly", "SQL create context", "Alpaca Chinese", "CC BY-SA 3.0")
         await seen.press(*"sql")

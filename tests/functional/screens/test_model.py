@@ -116,3 +116,14 @@ class OwnCode(MadeServices):
 
     def read_model(self, name: str) -> ModelSpec:
         return read_model(name) if name.startswith("/") else MadeServices.read_model(self, name)
+
+
+async def test_the_filters_key_is_not_offered_where_it_is_a_letter(services: MadeServices) -> None:
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.sees("catalogue", "/ filter")
+        await seen.press("slash")
+        await seen.until(lambda: "/ filter" not in seen.lines[-1])
+        await seen.press("slash")
+        assert seen.app.screen.query_one("#model-filter", Input).value == "/"
+        await seen.press("escape")
+        await seen.until(lambda: "/ filter" in seen.lines[-1])

@@ -14,6 +14,7 @@ from tui.plain_characters import to_ascii
         ("1 × 4…", "1 x 4~"),
         ("9.5 GiB more m…", "9.5 GiB more m~"),
         ("reading the rows …", "reading the rows.."),
+        ("● recommended  ✎ yours", "* recommended  / yours"),
         ("■ weights 5.3 · ✓", "# weights 5.3 . +"),
     ],
 )
