@@ -57,7 +57,7 @@ def test_positions_are_stretched_beyond_the_models_own_context_only() -> None:
     assert long.config.rope_scaling == RopeScaling(rope_type="yarn", factor=2)
     assert "stretches its positions 2 times" in long.reasons["rope_scaling"].why
 
-    edited = replan(recommend(SMOLLM, H200, EXAMPLE), {"data.max_length": 20_000})
+    edited = replan(recommend(SMOLLM, H200, None), {"data.max_length": 20_000})
     assert edited.config.rope_scaling == RopeScaling(rope_type="yarn", factor=2.5)
     refused = replan(edited, {"rope_scaling": None})
     assert refused.config.rope_scaling is None
