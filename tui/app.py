@@ -199,7 +199,19 @@ class WizardApp(Shell[int]):
         self.push_screen(HelpScreen(help_for(self.screen)))
 
     async def action_quit(self) -> None:
-        """Leave; a run that was started here goes on, and that is said."""
+        """Leave; edits that are not kept are asked about, a run that was started here goes on, and that is said."""
+        if self.state.unsaved:
+            from tui.screens.yes_no import YesNo
+
+            self.push_screen(YesNo(_would_be_lost(self.state), "quit", enter_says_yes=False), self._quit_if)
+        else:
+            self._quit()
+
+    def _quit_if(self, yes: bool | None) -> None:
+        if yes:
+            self._quit()
+
+    def _quit(self) -> None:
         if self.state.run is None:
             self.exit(0)
             return
@@ -225,6 +237,17 @@ class WizardApp(Shell[int]):
             yield SystemCommand(
                 f"Theme: {theme.name}", "change the colours", partial(setattr, self, "theme", theme.name)
             )
+
+
+def _would_be_lost(state: WizardState) -> str:
+    """What quitting would lose."""
+    from recommender.units import counted
+
+    now, kept = {} if state.plan is None else state.plan.overrides, state.kept
+    keys = [key for key in {**now, **kept} if (key in now) != (key in kept) or now[key] != kept[key]]
+    names = ", ".join(key.rpartition(".")[2] for key in keys[:4]) + (" …" if len(keys) > 4 else "")
+    way = "" if state.outdated else " ^s in step 4 saves the plan."
+    return f"{counted(len(keys), 'edit')} of the plan ({names}) would be lost.{way}"
 
 
 def _explained(node: DOMNode, action: str) -> str:

@@ -10,6 +10,7 @@ from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
 from tui.app import WizardApp
 from tui.state import WizardState
+from tui.screens.plan import PlanScreen
 from tui.theme import THEMES
 from tui.widgets.top_bar import Step
 
@@ -155,3 +156,47 @@ async def test_a_key_does_not_wait_for_ever(services: MadeServices, monkeypatch:
         monkeypatch.setattr(Screen, "call_after_refresh", lambda *_: True)
         await type_at_once(seen, "4", "3")
         await seen.until(lambda: seen.app.at is Step.DATA)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_quitting_asks_once_about_edits_that_are_not_kept(
+    services: MadeServices, rows: str, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    target = tmp_path / "kept.yaml"
+    state = {"overrides": {"training.num_train_epochs": 2}}
+    async with planned(services, [rows], size=size, state=state) as seen:
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        # What the command line gave is there to be given again.
+        assert not seen.app.state.unsaved
+        screen.change({"lora.r": 64})
+        await seen.press("q")
+        await seen.sees("1 edit of the plan (r) would be lost", "^s in step 4 saves the plan")
+        await seen.press("enter", "n")
+        await seen.loses("would be lost")
+        await seen.press("ctrl+s")
+        await seen.fill("#value", str(target))
+        await seen.until(lambda: target.exists() and not seen.app.state.unsaved)
+        screen.change({"training.seed": 1})
+        screen.change({}, ["training.num_train_epochs"])
+        await seen.press("3", "q")
+        await seen.sees("2 edits of the plan (seed, num_train_epochs) would be lost")
+        await seen.press("y")
+    assert seen.app.return_code == 0
+
+
+async def test_what_was_backspaced_or_trained_is_not_asked_about(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.change({"lora.r": 64})
+        assert seen.app.state.unsaved
+        await seen.press("u")
+        assert not seen.app.state.unsaved
+        screen.change({"lora.r": 64})
+        await seen.press("g")
+        await seen.sees("one worst-case step")
+        await seen.press("g", "g")
+        await seen.until(lambda: services.started and not seen.app.state.unsaved)
+        await seen.press("q")
+    assert seen.app.return_code == 0
