@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from recommender.config.schema import Data, FinetuneConfig
     from recommender.data.profile import DataProfile
+    from recommender.inverses import Limits
     from recommender.machine.facts import Device
+    from recommender.memory.terms import Term
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Estimate
+    from recommender.plan import Estimate, Remedy
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
 RowsOption = Annotated[int | None, typer.Option("--rows", min=1, help="Rows, when the data is not at hand.")]
@@ -196,10 +198,7 @@ def estimate(
     values: SetOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Estimate memory and time of a configuration, part by part.
-
-    What `recommend` would refuse or warn of is refused and warned of here too.
-    """
+    """Estimate memory and time of a configuration, part by part; it refuses and warns as recommend does."""
     from recommender.config.edit import flatten
     from recommender.contradictions import refuse_contradictions
     from recommender.estimate import estimate as price
@@ -207,9 +206,6 @@ def estimate(
     from recommender.machine.probe import probe
     from recommender.memory.terms import breakdown
     from recommender.model.reader import read_model
-    from recommender.plan_document import remedy_document
-    from recommender.plan_warnings import warnings_of
-    from recommender.remedies import remedies as remedies_for
     from tui.commands.show_plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
 
     settings: Settings = context.obj
@@ -222,18 +218,13 @@ def estimate(
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)
-    if trace:
-        answer = traced(wanted, spec, device, profile, stack, trained)
-    else:
-        answer = price(wanted, spec, device, profile, stack=stack)
-    remedies = () if answer.fits == "yes" else remedies_for(wanted, spec, device, profile, answer)
-    warnings = warnings_of(wanted, spec, device, profile, answer, remedies)
-    limits = find_limits(wanted, spec, device, profile, stack=stack)
-    lines = breakdown(wanted, spec, device, profile, stack=stack)
+    asked = wanted, spec, device, profile
+    answer = traced(*asked, stack, trained) if trace else price(*asked, stack=stack)
+    warnings, remedies = advice(*asked, answer)
+    limits = find_limits(*asked, stack=stack)
+    lines = breakdown(*asked, stack=stack)
     if json:
-        listed = [{"part": line.part, "name": line.name, "bytes": line.nbytes} for line in lines]
-        told = {"warnings": list(warnings), "remedies": [remedy_document(remedy) for remedy in remedies]}
-        print_json({**answer.document(), **told, "limits": limits.document(), "terms": listed})
+        print_json(estimate_document(answer, warnings, remedies, limits, lines))
     else:
         show_estimate(answer, device, settings.console())
         if terms:
@@ -242,6 +233,32 @@ def estimate(
         show_warnings(warnings, settings.console())
         show_remedies(remedies, settings.console())
     return 1 if answer.fits == "no" else 0
+
+
+def advice(
+    config: FinetuneConfig, model: ModelSpec, device: Device, profile: DataProfile | None, answer: Estimate
+) -> tuple[Sequence[str], Sequence[Remedy]]:
+    """What a plan with this configuration warns of, and what would make it fit where it surely does not."""
+    from recommender.plan_warnings import warnings_of
+    from recommender.remedies import remedies
+
+    offered = () if answer.fits == "yes" else remedies(config, model, device, profile, answer)
+    return warnings_of(config, model, device, profile, answer, offered), offered
+
+
+def estimate_document(
+    answer: Estimate, warnings: Sequence[str], remedies: Sequence[Remedy], limits: Limits, terms: Sequence[Term]
+) -> dict[str, Any]:
+    """The document of `estimate --json` (DESIGN section 6)."""
+    from recommender.plan_document import remedy_document
+
+    return {
+        **answer.document(),
+        "warnings": list(warnings),
+        "remedies": [remedy_document(remedy) for remedy in remedies],
+        "limits": limits.document(),
+        "terms": [{"part": term.part, "name": term.name, "bytes": term.nbytes} for term in terms],
+    }
 
 
 def traced(
