@@ -15,7 +15,7 @@ from recommender.rules import variants
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.rules.families import sweep_family
 from recommender.rules.fitting import DROPOUT
-from recommender.units import count, gib, percent, small
+from recommender.units import count, counted, gib, percent, small
 
 ALPHA = 32
 """lora_alpha of the runs that the learning-rate rule was measured with."""
@@ -253,13 +253,12 @@ def _why_experts(model: ModelSpec, names: str) -> str:
 def dropout(context: Context) -> Mapping[str, Reason]:
     """None."""
     rows, epochs = context.training_rows, context.config.training.num_train_epochs
-    seen = f" {count(rows)} rows are seen {'once' if epochs == 1 else f'{small(epochs)} times'};" if rows else ""
+    seen = f" {_seen(rows, epochs)};" if rows else ""
     return {
         "lora.lora_dropout": Reason(
             0.0,
             f"Off:{seen} dropout slows the adapter's product and keeps one more activation a layer, and the runs "
-            f"behind "
-            "the learning-rate rule had none. Raise it if the evaluation loss turns up.",
+            "behind the learning-rate rule had none. Raise it if the evaluation loss turns up.",
             "Thinking Machines, LoRA Without Regret (2025); Unsloth: 0 is the optimised path",
             "medium",
             others="The QLoRA paper used 0.1 up to 13B and 0.05 above; the LoRA hyperparameter guide says 0.1 to 0.2; "
@@ -270,12 +269,19 @@ def dropout(context: Context) -> Mapping[str, Reason]:
     }
 
 
+def _seen(rows: int, epochs: float) -> str:
+    if epochs < 1:
+        return f"{percent(epochs)} of {counted(rows, 'row')} are seen once"
+    often = "once" if epochs == 1 else f"{small(epochs)} times"
+    return f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} seen {often}"
+
+
 def _dropout_costs(context: Context) -> str:
     """What a tenth would take: a mask and the input that it leaves, of every adapted layer."""
     if context.estimate is None or context.config.method == "full" or context.config.lora.lora_dropout:
         return "none at 0"
     more = context.priced({"lora.lora_dropout": DROPOUT}).peak.process_bytes - context.estimate.peak.process_bytes
-    return f"none at 0; {DROPOUT:g} would take {gib(max(0, more))} more."
+    return f"none at 0; {DROPOUT:g} would take {gib(max(0, more))} more, and time that the estimate leaves out."
 
 
 RULES = (

@@ -86,11 +86,11 @@ def accumulation(context: Context) -> Mapping[str, Reason]:
     effective, cards = per_card(context), context.device.count
     micro = training.per_device_train_batch_size
     steps = accumulation_for(effective, micro)
-    unit = "sequences" if rows_in_a_sequence(context) > 1 else "rows"
+    whole = counted(micro * steps * cards, _unit(context))
     return {
         "training.gradient_accumulation_steps": Reason(
             steps,
-            f"{micro} × {steps}{f' × {cards} cards' if cards > 1 else ''} = {micro * steps * cards} {unit} a step. "
+            f"{micro} × {steps}{f' × {cards} cards' if cards > 1 else ''} = {whole} a step. "
             f"{_why_effective(context, effective * cards)}",
             "Thinking Machines, LoRA Without Regret (2025): LoRA tolerates large batches less than full fine-tuning",
             "medium",
@@ -99,6 +99,11 @@ def accumulation(context: Context) -> Mapping[str, Reason]:
             costs="none: accumulated gradients have the adapter's size whatever their number.",
         )
     }
+
+
+def _unit(context: Context) -> str:
+    """What a batch is counted in."""
+    return "sequence" if rows_in_a_sequence(context) > 1 else "row"
 
 
 def _why_effective(context: Context, effective: int) -> str:
@@ -154,8 +159,7 @@ def _why_micro(context: Context, effective: int) -> str:
             f"The speed of {where} is unknown, so the split is by memory and by how many tokens fill its kernels: the "
             "smallest micro-batch estimated within 5 % of the fastest."
         )
-    unit = "sequences" if rows_in_a_sequence(context) > 1 else "rows"
-    each = f"{effective} {unit} a step{' on each card' if context.device.count > 1 else ''}"
+    each = f"{counted(effective, _unit(context))} a step{' on each card' if context.device.count > 1 else ''}"
     passed_over = _passed_over(context, effective)
     if passed_over:
         return passed_over.format(each=each) + _of_a_slice(context)

@@ -35,8 +35,8 @@ def epochs(context: Context) -> Mapping[str, Reason]:
         )
     else:
         why = (
-            f"{count(rows)} rows are few: {small(value)} passes give {count(rows * value)} examples. Watch the "
-            "evaluation loss for the turn."
+            f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} few: {small(value)} passes give "
+            f"{count(rows * value)} examples. Watch the evaluation loss for the turn."
         )
     epochs_decide = f"Epochs decide: {counted(context.steps, 'step')}." if context.steps else "Epochs decide."
     if ends := context.config.training.max_steps:
