@@ -93,7 +93,7 @@ def _start(event: Event) -> Said:
         _joined("", word(event, "model"), " "),
         word(event, "method") or "",
         f"on {device}" if (device := word(event, "device")) else "",
-        f"· {count(steps)} steps" if (steps := whole(event, "total_steps")) else "",
+        f"· {counted(steps, 'step')}" if (steps := whole(event, "total_steps")) else "",
         f"· {counted(rows, 'row')}" if (rows := whole(event, "train_rows")) else "",
         f"· {count(trained)} trainable parameters" if (trained := whole(event, "trainable_parameters")) else "",
         f"· continued from step {count(resumed)}" if (resumed := whole(event, "resumed_from")) else "",

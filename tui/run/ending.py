@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recommender.units import count, duration, gib
+from recommender.units import count, counted, duration, gib
 from trainer.elsewhere import only_over_its_base
 from tui.clean import clean, clean_lines
 from tui.event_lines import number, whole, word
@@ -88,7 +88,9 @@ def _headline(snapshot: Snapshot) -> Sequence[Row]:
     mark, tone = MARKS.get(snapshot.status, ("■", "caution"))
     word_ = "died" if snapshot.died else clean(snapshot.status)
     total = snapshot.state.total_steps
-    steps = f"{count(snapshot.state.step)} of {count(total)} steps" if total else f"{count(snapshot.state.step)} steps"
+    steps = (
+        f"{count(snapshot.state.step)} of {counted(total, 'step')}" if total else counted(snapshot.state.step, "step")
+    )
     seconds = elapsed(snapshot)
     parts = [steps, duration(seconds) if seconds is not None else "", _tokens(snapshot)]
     return [row((f"{mark} {word_}", tone), (f"  {' · '.join(part for part in parts if part)}", "bright"), indent=2)]
@@ -96,7 +98,7 @@ def _headline(snapshot: Snapshot) -> Sequence[Row]:
 
 def _tokens(snapshot: Snapshot) -> str:
     tokens = whole(snapshot.end, "tokens") or (snapshot.steps[-1].tokens if snapshot.steps else None)
-    return f"{count(tokens)} tokens" if tokens else ""
+    return counted(tokens, "token") if tokens else ""
 
 
 def _trouble(snapshot: Snapshot) -> Sequence[Row]:

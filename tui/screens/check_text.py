@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from recommender.units import count, duration, gib
+from recommender.units import count, counted, duration, gib
 from tui.clean import clean
 from tui.screens.machine_text import short_name
 from tui.widgets.pick_list import Pick
@@ -99,6 +99,6 @@ def confirmation(plan: Plan) -> str:
     """What a start will do, in one line."""
     time = plan.estimate.time
     takes = "" if time is None or time.total_seconds is None else f", about {duration(time.total_seconds)}"
-    steps = "" if time is None or time.steps is None else f", {count(time.steps)} steps"
+    steps = "" if time is None or time.steps is None else f", {counted(time.steps, 'step')}"
     name = plan.config.model.rstrip("/").rpartition("/")[2]
     return clean(f"start {plan.config.method} of {name} on {short_name(plan.device.name)}{steps}{takes}?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recommender.units import count, percent
+from recommender.units import count, counted, percent
 from tui.clean import clean
 from tui.widgets.histogram import histogram
 from tui.widgets.rows import Row, row
@@ -56,9 +56,9 @@ def _source(look: FirstLook) -> str:
 
     if not isinstance(look, Refined):
         whence = "drawn from everywhere" if look.everywhere else "the first ones: true if the rest is alike"
-        return f"estimate from {count(look.drawn)} rows, {whence}"
+        return f"estimate from {counted(look.drawn, 'row')}, {whence}"
     rest = f"the rest from {count(len(look.ahead))} drawn ones" if look.everywhere else "true if the rest is alike"
-    return f"{count(look.so_far.rows)} rows read exactly, {rest}"
+    return f"{counted(look.so_far.rows, 'row')} read exactly, {rest}"
 
 
 def _found(look: FirstLook) -> list[Row]:
@@ -67,8 +67,8 @@ def _found(look: FirstLook) -> list[Row]:
 
     if not isinstance(look, Refined):
         return []
-    counted = ((look.so_far.bad, "bad rows"), (look.so_far.duplicates, "exact duplicates"))
-    said = ", ".join(f"{count(number)} {what}" for number, what in counted if number)
+    found = ((look.so_far.bad, "bad row"), (look.so_far.duplicates, "exact duplicate"))
+    said = ", ".join(counted(number, what) for number, what in found if number)
     return [row(("! ", "caution"), f"so far {said}", indent=2)] if said else []
 
 

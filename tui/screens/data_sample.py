@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
-from recommender.units import count
+from recommender.units import count, counted
 from tui.clean import clean
 from tui.screens.data_near import NearSearch
 from tui.widgets.sample import sample_content
@@ -107,7 +107,7 @@ class SampleView(NearSearch):
         total = count(len(dataset)) if dataset else "?"
         box = self.query_one("#sample")
         line = f", line {sample.line}" if sample.line else ""
-        box.border_title = f"sample {count(sample.row + 1)} of {total}{line}, {count(sample.length)} tokens"
+        box.border_title = f"sample {count(sample.row + 1)} of {total}{line}, {counted(sample.length, 'token')}"
         cut = sample.length - self._limit
         odd = dataset.findings(sample.row) if dataset else ()
         legend = clean(f"! {odd[0]}") if odd else "highlighted: the loss sees it"

@@ -34,7 +34,8 @@ def source_row(source: SourceFacts, profile: DataProfile, width: int) -> Row:
     shapes = max(len(other.shape) for other in profile.sources)
     weight = f"×{source.weight:g}"
     of = " of tokens" if width >= 72 else ""
-    figures = f"{weight:>5}  {count(source.rows):>7} rows  {share:>6}{of}"
+    noun = "row " if source.rows == 1 else "rows"
+    figures = f"{weight:>5}  {count(source.rows):>7} {noun}  {share:>6}{of}"
     name = cell(clean(short_name(source.name)), max(8, width - len(figures) - shapes - 4))
     return row((name, "bright"), (figures, "label"), (f"  {clean(source.shape)}", "quiet"), indent=2)
 

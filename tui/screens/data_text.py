@@ -70,7 +70,7 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
             (clean(profile.shape), "bright"),
             (f" ({columns})   " if columns else "   ", "label"),
             (count(profile.rows), "bright"),
-            (" rows", "label"),
+            (" row" if profile.rows == 1 else " rows", "label"),
             indent=2,
         ),
         row((clean(profile.shape_reason), "quiet"), indent=2),
@@ -125,8 +125,8 @@ def _split(profile: DataProfile, max_length: int) -> Row:
     rows = profile.rows_cut(max_length)
     return row(
         (f"split at {count(max_length)}: ", "label"),
-        (f"{count(rows)} rows", "bright"),
-        (", which are packed in parts: nothing is cut", "label"),
+        (counted(rows, "row"), "bright"),
+        (", packed in parts: nothing is cut", "label"),
         indent=2,
     )
 
@@ -239,7 +239,7 @@ def bad_row_picks(profile: DataProfile, width: int) -> list[Pick]:
     offer = (
         "take them back: nothing starts while they are there"
         if left_out
-        else f"leave these {count(profile.bad_row_count)} rows out"
+        else f"leave {counted(profile.bad_row_count, 'bad row')} out"
     )
     picks = [Pick(LEAVE_OUT, (row(("→ ", "accent"), (offer, "bright")),))]
     picks += [_bad(number, bad, width) for number, bad in enumerate(profile.bad_rows)]

@@ -218,10 +218,10 @@ def _apart(nbytes: int) -> str:
 def time_row(plan: Plan, price: float | None, width: int) -> Row:
     """How long, how much, how fast; what says least, and blanks, are left out until it fits a width in cells."""
     parts = _time_parts(plan, price)
-    for least in (" tokens", " steps", " with evaluation"):
+    for least in (" token", " step", " with evaluation"):
         if _cells(parts) <= width:
             break
-        parts = [part for part in parts if not part[0].endswith(least)]
+        parts = [part for part in parts if not part[0].removesuffix("s").endswith(least)]
         close = [(text.replace("   ", "  "), tone) for text, tone in parts]
         parts = close if _cells(close) <= width < _cells(parts) else parts
     return Row(tuple(parts))
@@ -237,10 +237,10 @@ def _time_parts(plan: Plan, price: float | None) -> list[Part]:
     steps = steps_of(plan)
     parts: list[Part] = [*_total(time)]
     if steps is not None:
-        parts.append((f"   {count(steps)} steps", "label"))
+        parts.append((f"   {counted(steps, 'step')}", "label"))
     if time is not None:
         if time.tokens is not None:
-            parts.append((f"   {count(time.tokens)} tokens", "label"))
+            parts.append((f"   {counted(time.tokens, 'token')}", "label"))
         parts.append((f"   about {rate(time.tokens_per_second)}", "label"))
         if price is not None and time.total_seconds is not None:
             parts.append((f"   about ${price * time.total_seconds / 3600:.2f}", "label"))

@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from recommender.units import counted
 from trainer.events import Command
 
 
@@ -65,7 +66,7 @@ class StopScreen(ModalScreen[Command | None]):
         if self._saved_step is None:
             return f"{text} Without saving everything so far is lost: there is no checkpoint yet."
         lost = max(0, (self._step or 0) - self._saved_step)
-        return f"{text} Without saving the {lost} steps since checkpoint {self._saved_step} are lost."
+        return f"{text} Without saving the work of {counted(lost, 'step')} since checkpoint {self._saved_step} is lost."
 
     def on_mount(self) -> None:
         """Put the focus on the answer that loses nothing."""

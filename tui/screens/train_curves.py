@@ -11,6 +11,7 @@ from textual.markup import escape
 from textual.message import Message
 from textual.screen import Screen
 
+from recommender.units import counted
 from trainer.reader import RunReader
 from tui.clean import clean
 from tui.run.history import History
@@ -126,7 +127,9 @@ class CurveKeys(Screen[None]):
             "log-y" if curve.log_scale else "",
             "zoomed, 0 shows all" if curve.zoomed else "",
             f"hidden: {', '.join(hidden)}" if hidden else "",
-            f"smoothed over {self.history.smooth.span:.0f} steps" if self.history.smoothing != 1.0 else "",
+            f"smoothed over {counted(round(self.history.smooth.span), 'step')}"
+            if self.history.smoothing != 1.0
+            else "",
             f"behind: {self._older[0]}" if self._older else "",
             legend,
         ]

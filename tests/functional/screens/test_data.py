@@ -95,7 +95,7 @@ async def test_bad_rows_are_listed_and_left_out_only_on_demand(services: MadeSer
         await until_profiled(seen)
         await seen.sees("✗", "b lists them")
         await seen.press("b")
-        await seen.sees("bad.jsonl:4", "leave these 1 rows out")
+        await seen.sees("bad.jsonl:4", "leave 1 bad row out")
         await seen.press("enter")
         await seen.sees("1 bad row, left out")
         assert seen.app.state.data["skip_bad_rows"] is True

@@ -342,7 +342,7 @@ def test_packing_and_all_that_a_limit_cuts_are_priced(tmp_path: Path, tokenised:
     assert "→ 0 %, sequences " in text
     assert "steps an epoch of about" in text and "bfd: rows stay whole" in text
     text = said([{"text": "word " * 100}] * 30, 64, True)
-    assert "which are packed in parts: nothing is cut" in text
+    assert "packed in parts: nothing is cut" in text
     assert "bfd_split: longer rows are split, nothing is lost" in text and "of the trained tokens" not in text
 
 
@@ -353,4 +353,4 @@ def test_the_lines_of_several_data_sets_stand_in_columns(tmp_path: Path) -> None
     ]
     profile = load.profile_data(Data(train=paths), model=None).profile
     lines = [line.plain for line in source_rows(profile, 80)]
-    assert len({line.index("×1") for line in lines}) == len({line.index("rows") for line in lines}) == 1
+    assert len({line.index("×1") for line in lines}) == len({line.index(" row") for line in lines}) == 1

@@ -9,8 +9,8 @@ from textual.screen import Screen
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
 from tui.app import WizardApp
-from tui.state import WizardState
 from tui.screens.plan import PlanScreen
+from tui.state import WizardState
 from tui.theme import THEMES
 from tui.widgets.top_bar import Step
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from recommender.recommend import recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
+from tui.screens.check_text import confirmation
 from tui.screens.plan_text import time_row, verdict_parts
 
 
@@ -34,3 +35,11 @@ def test_what_is_little_to_spare_is_not_nothing() -> None:
     estimate = recommend(LLAMA_8B, RTX_4090, EXAMPLE).estimate
     close = replace(estimate, free_bytes=estimate.peak.process_bytes + 40 * 2**20)
     assert "  40 MiB to spare" in [text for text, _ in verdict_parts(close)]
+
+
+def test_one_step_is_a_step_and_gives_way_like_steps() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"training.max_steps": 1, "training.warmup_steps": 0})
+    wide = time_row(plan, None, 200).plain
+    assert "   1 step " in wide and "1 steps" not in wide
+    assert "1 step" not in time_row(plan, None, len(wide) - 20).plain
+    assert "start " in confirmation(plan) and ", 1 step," in confirmation(plan)
