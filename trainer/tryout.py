@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError
+from recommender.units import counted
 from trainer.control import request
 from trainer.launch import launch, resume_run
 from trainer.reader import RunReader, Snapshot
@@ -24,6 +25,7 @@ from trainer.state import read_state
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
+    from recommender.data.profile import DataProfile
     from recommender.machine.facts import Device
 
 MOST = 32
@@ -123,6 +125,20 @@ def trials(config: FinetuneConfig, choices: Sequence[str], steps: int) -> tuple[
     if len(found) > MOST:
         raise InputError(f"That is {len(found)} trials; at most {MOST} are run.", remedy="Give fewer values.")
     return tuple(_trial(apply(config, values), values, steps) for values in found)
+
+
+def require_held_out(config: FinetuneConfig, profile: DataProfile) -> None:
+    """Refuse rows of which none can be held out: copies of a row stay on one side.
+
+    Raises:
+        InputError: every trial would end without a loss to rank it by.
+    """
+    if config.data.eval is None and not profile.held_out_by_split(config.data.eval_fraction, config.training.seed):
+        raise InputError(
+            f"None of {counted(profile.rows, 'row')} can be held out at data.eval_fraction "
+            f"{config.data.eval_fraction:g}, so trials cannot be ranked.",
+            remedy="Give other rows as data.eval, or a larger data.eval_fraction.",
+        )
 
 
 def _choice(text: str) -> tuple[str, list[Any]]:

@@ -49,7 +49,7 @@ def try_values(
     from recommender.machine.devices import default_device
     from recommender.machine.probe import probe
     from recommender.recommend import launch_document
-    from trainer.tryout import run_trials, trials
+    from trainer.tryout import require_held_out, run_trials, trials
     from tui.commands.training import run_check_list
 
     settings: Settings = context.obj
@@ -62,6 +62,7 @@ def try_values(
 
     spec = read_model(base.model, revision=base.revision)
     dataset = profile_data(base.data, model=spec)
+    require_held_out(base, dataset.profile)
     device = default_device(probe(settings.runs))
     run_check_list(base, device, spec, dataset, settings.runs)
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from presets.errors import InputError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
-from trainer.tryout import shown, trials
+from recommender.data.synthetic import synthetic_profile
+from trainer.tryout import require_held_out, shown, trials
 
 MakeConfig = Callable[..., FinetuneConfig]
 
@@ -59,6 +61,13 @@ def test_what_cannot_be_compared_is_refused(make_config: MakeConfig, choices: li
 def test_without_held_out_rows_there_is_no_ranking(make_config: MakeConfig) -> None:
     with pytest.raises(InputError, match="Nothing is held out"):
         trials(make_config(data__eval_fraction=0.0), ["learning_rate=1e-4,3e-4"], 5)
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(1, True), (40, False)])
+def test_rows_of_which_none_can_be_held_out_are_refused(make_config: MakeConfig, rows: int, refused: bool) -> None:
+    config, profile = make_config(data__eval_fraction=0.1), synthetic_profile(rows, 50)
+    with pytest.raises(InputError, match="None of 1 row can be held out") if refused else nullcontext():
+        require_held_out(config, profile)
 
 
 @pytest.mark.torch
