@@ -63,9 +63,9 @@ def test_without_held_out_rows_there_is_no_ranking(make_config: MakeConfig) -> N
         trials(make_config(data__eval_fraction=0.0), ["learning_rate=1e-4,3e-4"], 5)
 
 
-@pytest.mark.parametrize(("rows", "refused"), [(1, True), (40, False)])
-def test_rows_of_which_none_can_be_held_out_are_refused(make_config: MakeConfig, rows: int, refused: bool) -> None:
-    config, profile = make_config(data__eval_fraction=0.1), synthetic_profile(rows, 50)
+@pytest.mark.parametrize(("count", "refused"), [(1, True), (40, False)])
+def test_rows_of_which_none_can_be_held_out_are_refused(make_config: MakeConfig, count: int, refused: bool) -> None:
+    config, profile = make_config(data__eval_fraction=0.1), synthetic_profile(count, 50)
     with pytest.raises(InputError, match="None of 1 row can be held out") if refused else nullcontext():
         require_held_out(config, profile)
 
