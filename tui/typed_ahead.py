@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
+from textual.app import App, ScreenStackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,8 @@ class TypedAhead:
     async def _deal(self, target: MessagePump, before: Screen[Any]) -> None:
         try:
             await asyncio.wait_for(self._settled(target, before), PATIENCE_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, ScreenStackError):
+            # It took too long, or the last screen has gone: the application ends.
             pass
         finally:
             if not self.app.call_later(self._next):

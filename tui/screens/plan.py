@@ -129,7 +129,8 @@ class PlanScreen(PlanWindows):
         of_this_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"}
         if action in {*of_this_plan, "recommended"} and self.state.plan is None:
             return False
-        if action in of_this_plan and self.state.outdated:
+        cancels = action == "trace" and self._tracing is not None
+        if action in of_this_plan and self.state.outdated and not cancels:
             return False
         if action == "undo" and not self._undo:
             return False

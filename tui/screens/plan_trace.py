@@ -67,7 +67,7 @@ class PlanTrace(PlanEdits):
             self.notify("The trace was cancelled: the figures are the formula's.", timeout=4)
         elif isinstance(answer, WizardError):
             self.tell(answer)
-        elif self.state.plan is plan:
+        elif self.state.plan is plan and not self.state.outdated:
             self.wizard.flow.take_plan(replace(plan, estimate=answer))
         else:
             self.notify("The plan has changed meanwhile: t traces it as it is now.", timeout=4)

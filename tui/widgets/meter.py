@@ -89,14 +89,16 @@ def _that_fit(entries: Sequence[tuple[Content, int]], width: int) -> Content:
     """The largest parts with the sum of the others, which has its own place in the line."""
     if sum(entry.cell_length + 2 for entry, _ in entries) - 2 <= width:
         return Content("  ").join([entry for entry, _ in entries])
-    by_size = sorted(range(len(entries)), key=lambda index: -entries[index][1])
-    for number in range(len(entries) - 1, -1, -1):
-        rest = sum(entries[index][1] for index in by_size[number:])
-        kept = [entries[index][0] for index in sorted(by_size[:number])]
-        line = Content("  ").join([*kept, Content.styled(f"others {gib_number(rest)}", "$quiet")])
-        if line.cell_length <= width:
-            break
-    return line
+    room = width - len(f"others {gib_number(sum(nbytes for _, nbytes in entries))}")
+    wanted: set[int] = set()
+    for index in sorted(range(len(entries)), key=lambda index: -entries[index][1]):
+        size = entries[index][0].cell_length + 2
+        if size <= room:
+            wanted.add(index)
+            room -= size
+    kept = [entries[index][0] for index in sorted(wanted)]
+    rest = sum(nbytes for index, (_, nbytes) in enumerate(entries) if index not in wanted)
+    return Content("  ").join([*kept, Content.styled(f"others {gib_number(rest)}", "$quiet")])
 
 
 class Lines(Widget):

