@@ -15,7 +15,6 @@ from textual.geometry import Offset
 
 from presets.errors import WizardError
 from recommender.units import counted, gib
-from tui.clean import clean
 from tui.screens.plan_lists import RemedyList, SettingsList
 from tui.screens.plan_meter import meter_lines
 from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
@@ -29,7 +28,7 @@ from tui.screens.plan_text import (
     why_rows,
 )
 from tui.screens.plan_trace import MEMORY_TITLE
-from tui.screens.plan_windows import PlanWindows
+from tui.screens.plan_windows import OF_THIS_PLAN, PlanWindows
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
@@ -126,11 +125,10 @@ class PlanScreen(PlanWindows):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a plan is offered when there is one."""
-        of_this_plan = {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"}
-        if action in {*of_this_plan, "recommended"} and self.state.plan is None:
+        if action in {*OF_THIS_PLAN, "recommended"} and self.state.plan is None:
             return False
         cancels = action == "trace" and self._tracing is not None
-        if action in of_this_plan and self.state.outdated and not cancels:
+        if action in OF_THIS_PLAN and self.state.outdated and not cancels:
             return False
         if action == "undo" and not self._undo:
             return False
@@ -382,20 +380,3 @@ class PlanScreen(PlanWindows):
         plan = self.state.plan
         if plan is not None:
             self.change_or_tell(plan.remedies[int(event.pick.key)].changes)
-
-    async def action_check(self) -> None:
-        """Go on to the checks."""
-        plan = self.state.plan
-        if plan is None:
-            return
-        if plan.device.simulated:
-            self.notify(
-                f"{clean(plan.device.name)} is simulated: training cannot be started on it. ctrl+s saves the plan.",
-                severity="warning",
-                timeout=6,
-                markup=False,
-            )
-        elif self.state.dataset is None:
-            self.notify("There is no data to train on yet: 3.", severity="warning", timeout=4)
-        else:
-            await self.wizard.action_go(int(Step.CHECK))

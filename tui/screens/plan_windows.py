@@ -1,4 +1,4 @@
-"""What opens above the plan: goals, alternatives, presets, saving, rates to try, the price of an hour."""
+"""What leads away from the plan: goals, alternatives, presets, saving, rates to try, the price of an hour, the checks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
+from tui.clean import clean
 from tui.screens.plan_trace import PlanTrace
 from tui.widgets.goal_row import GoalRow
+from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from recommender.config.schema import Goal
 
 
+OF_THIS_PLAN = frozenset(
+    {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"},
+)
+"""Actions that make no sense with a plan that is out of date."""
+
+
 class PlanWindows(PlanTrace):
-    """A plan's screen with its windows."""
+    """A plan's screen with its windows and the way on."""
 
     @on(GoalRow.Taken)
     def _goal(self, event: GoalRow.Taken) -> None:
@@ -64,3 +72,20 @@ class PlanWindows(PlanTrace):
         from tui.screens.plan_popups import open_price
 
         open_price(self)
+
+    async def action_check(self) -> None:
+        """Go on to the checks."""
+        plan = self.state.plan
+        if plan is None:
+            return
+        if plan.device.simulated:
+            self.notify(
+                f"{clean(plan.device.name)} is simulated: training cannot be started on it. ctrl+s saves the plan.",
+                severity="warning",
+                timeout=6,
+                markup=False,
+            )
+        elif self.state.dataset is None:
+            self.notify("There is no data to train on yet: 3.", severity="warning", timeout=4)
+        else:
+            await self.wizard.action_go(int(Step.CHECK))

@@ -144,7 +144,8 @@ async def test_keys_that_come_together_reach_what_the_one_before_opened(services
         await type_at_once(seen, "1", "w", *"H200", "enter", "4")
         await seen.until(lambda: "H200" in seen.plan.device.name)
         assert seen.app.at is Step.PLAN
-        await type_at_once(seen, "3", "o", "x", "escape", "4", "q")
+        # Edits are not saved, so quitting asks.
+        await type_at_once(seen, "3", "o", "x", "escape", "4", "q", "y")
     assert seen.app.return_code == 0
 
 
