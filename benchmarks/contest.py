@@ -2,10 +2,10 @@
 
 SmolLM2-135M-Instruct on this processor. From each data set `HELD_OUT` rows are kept aside, the same for everyone, and
 for each seed other rows are drawn until they hold 20,000 trained tokens. Each contestant goes through them once: our
-plan as `recommend` makes it for these rows, the defaults of LLaMA-Factory, Unsloth and TRL, and a grid of five rates at
-our other settings. Each run appends one line to the results, so the program can be stopped and given again. It refuses
-to go on where a contestant's settings are no longer those of the lines that are there: the rules stay as they were
-when the contest began.
+plan as `recommend` makes it for these rows, the two rates that it offers to try beside its own, the defaults of
+LLaMA-Factory, Unsloth and TRL, and a grid of five rates at our other settings. Each run appends one line to the
+results, so the program can be stopped and given again. It refuses to go on where a contestant's settings are no longer
+those of the lines that are there: the rules stay as they were when the contest began.
 
 `--table` prints the results and runs nothing. Exit 1 where a run is missing or a limit is missed.
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 import platformdirs
 
-from benchmarks.contest_table import GRID, SEEDS, Row, check, load, show
+from benchmarks.contest_table import GRID, SEEDS, TRIED, Row, check, load, show
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.edit import flatten, replace
 from recommender.config.schema import Data, FinetuneConfig
@@ -36,6 +36,7 @@ from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.recommend import recommend
+from recommender.rules.rate import to_try
 from recommender.steps import plan_steps
 from trainer.demo_model import ensure_demo_model
 from trainer.tryout import Result, Trial, run_trials
@@ -140,10 +141,11 @@ def usable_rows(dataset: DataSet, longest: int) -> list[int]:
 
 
 def write_rows(path: Path, dataset: DataSet, rows: Sequence[int]) -> Path:
-    """A JSONL file of these rows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(dataset.row(i), ensure_ascii=False) for i in rows)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """A JSONL file of these rows; one that is there already is left alone, since a run may be reading it."""
+    text = "\n".join(json.dumps(dataset.row(i), ensure_ascii=False) for i in rows) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -162,6 +164,12 @@ def heat(source: Path, seed: int, model: ModelSpec, device: Device) -> Heat:
     plan = recommend(model, device, profile, overrides=fixed, data_config=data, model_name=str(model.path))
     configs = {"ours": plan.config}
     configs |= {who: replace(plan.config, dict(changes)) for who, changes in DEFAULTS.items()}
+    rate = plan.config.training.learning_rate
+    configs |= {
+        f"{TRIED}{each:g}": replace(plan.config, {"training.learning_rate": each})
+        for each in to_try(rate)
+        if each != rate
+    }
     configs |= {f"rate {rate:g}": replace(plan.config, {"training.learning_rate": rate}) for rate in GRID}
     timed = {}
     for who, config in configs.items():

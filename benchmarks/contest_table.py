@@ -15,6 +15,13 @@ SEEDS = (1, 2)
 SETS = 2
 """Data sets that the contest asks for."""
 OTHERS = ("LLaMA-Factory", "Unsloth", "TRL")
+FIRST = "ours at first"
+"""Our plan by the rules of the first contest, before short runs were measured on other data (`benchmarks.short_runs`):
+kept beside the present one, and held against no limit."""
+TRIED = "tried "
+"""Before a rate that the plan offers to try beside its own: `lora-wizard try` takes the one of least held-out loss, as
+the grid's best is taken."""
+TRIES = 2
 NEAR = 0.01
 """How far above the grid's best our plan may be, as a share of its loss."""
 
@@ -59,6 +66,13 @@ def losses(rows: Sequence[Row], data: str, who: str) -> list[float]:
     return [row.loss for row in sorted(rows, key=lambda row: row.seed) if row.data == data and row.who == who]
 
 
+def after_try(rows: Sequence[Row], data: str) -> list[float]:
+    """By seed, the least loss of our plan's rate and those that it offers to try."""
+    mine = [row for row in rows if row.data == data and (row.who == "ours" or row.who.startswith(TRIED))]
+    by_seed = {seed: [row.loss for row in mine if row.seed == seed] for seed in sorted({row.seed for row in mine})}
+    return [min(found) for found in by_seed.values() if len(found) == 1 + TRIES]
+
+
 def grid_names() -> tuple[str, ...]:
     """The grid's contestants."""
     return tuple(f"rate {rate:g}" for rate in GRID)
@@ -73,8 +87,12 @@ def show(rows: Sequence[Row]) -> None:
             f"{first.trained_tokens:,} trained tokens in {first.rows} rows (seed {first.seed})"
         )
         ours = losses(rows, data, "ours")
-        for who in ("ours", *OTHERS, *grid_names()):
+        if tried := after_try(rows, data):
+            print(f"  {'ours after try':14s} {fmean(tried):.4f}  ({', '.join(f'{loss:.4f}' for loss in tried)})")
+        for who in ("ours", FIRST, *OTHERS, *grid_names()):
             found = losses(rows, data, who)
+            if who == FIRST and not found:
+                continue
             if not found:
                 print(f"  {who:14s} not run yet")
                 continue
@@ -86,17 +104,18 @@ def show(rows: Sequence[Row]) -> None:
                 f"{max(found) - min(found):.4f} {against}   rate {settings['training.learning_rate']:g}, r "
                 f"{settings['lora.r']}, {steps} steps of {settings['training.gradient_accumulation_steps']} rows"
             )
-    rules = sorted({row.rules for row in rows})
+    rules = sorted({row.rules for row in rows if row.who == "ours"})
     if rules:
-        print(f"Rules as of commit {', '.join(rules)}. The percentage is a contestant's mean above ours.")
+        print(f"Our plans are by the rules of {', '.join(rules)}. The percentage is a contestant's mean above ours.")
 
 
 def check(rows: Sequence[Row]) -> bool:
     """Whether every run is there, and ours is at or below each default and within 1 % of the grid's best."""
     sets = {row.data for row in rows}
-    wanted = max(SETS, len(sets)) * len(SEEDS) * (1 + len(OTHERS) + len(GRID))
-    if len({row.key for row in rows}) < wanted:
-        print(f"{len(rows)} of {wanted} runs are there; give the same command again.")
+    wanted = max(SETS, len(sets)) * len(SEEDS) * (1 + TRIES + len(OTHERS) + len(GRID))
+    there = len({row.key for row in rows if row.who != FIRST})
+    if there < wanted:
+        print(f"{there} of {wanted} runs are there; give the same command again.")
         return False
     held = True
     for data in sorted(sets):
@@ -108,8 +127,10 @@ def check(rows: Sequence[Row]) -> bool:
         best = min(grid_names(), key=lambda who: fmean(losses(rows, data, who)))
         above = ours / fmean(losses(rows, data, best)) - 1
         held &= above <= NEAR
+        tried = fmean(after_try(rows, data)) / fmean(losses(rows, data, best)) - 1
         print(
-            f"{data}: {above:+.2%} from the grid's best, {best}; limit {NEAR:.0%}{'' if above <= NEAR else ' MISSED'}"
+            f"{data}: {above:+.2%} from the grid's best, {best}; limit {NEAR:.0%}{'' if above <= NEAR else ' MISSED'}. "
+            f"After the try that the plan offers: {tried:+.2%}."
         )
     print("Limits hold." if held else "A limit was MISSED.")
     return held

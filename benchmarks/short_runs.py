@@ -5,11 +5,13 @@ settings at r 16 and batches of 4; from each data set the same held-out rows, an
 rows of one shuffled order, once. Every length that the rows allow is trained at each of `RATES`. The contest's data
 sets are refused: what is learnt here goes into the rules, and what judges the rules must not.
 
-The best rate of a length is the lowest point of a parabola in the logarithm of the rate through the best trained rate
-and its neighbours; at the grid's edge, the edge. How it falls with the length is one slope in logarithms with a level
-for each data set.
+Below 100 steps the rule multiplies the rate by (100 / N)^p. Of every p the regret is the loss above the least one of
+the same length, as a share, at the rate that the rule would give: a mean over lengths, then over data sets. The p of
+least regret is `recommender.rules.rate.SHORTER_EXPONENT`. Between trained rates the loss is a parabola in the logarithm
+of the rate through the best one and its neighbours, else a line, beyond the ends the last slope.
 
 Each run appends one line to the results, so the program can be stopped and given again; `--table` runs nothing.
+`python -m benchmarks.short_runs_rows FOLDER` makes rows of two tasks whose answers have a fixed form.
 """
 
 from __future__ import annotations
@@ -24,9 +26,6 @@ from math import exp, log
 from pathlib import Path
 from statistics import fmean
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.contest import append_line, folder, this_processor, usable_rows, write_rows
 from presets.errors import InputError, WizardError
 from recommender.config.edit import replace
@@ -37,12 +36,18 @@ from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.recommend import recommend
+from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, short_factor, shorter_factor
 from trainer.demo_model import ensure_demo_model
 from trainer.tryout import Trial, run_trials
 
-STEPS = (24, 12, 48, 96)
+STEPS = (24, 48, 12)
 """In the order in which they are run: what every data set has comes first."""
-RATES = (1e-3, 2e-3, 4e-3, 5e-4)
+RATES = (2e-3, 1e-3, 4e-3, 5e-4, 8e-3)
+LEAST = 3
+"""Rates of a length from which it counts."""
+EXPONENTS = tuple(round(hundredth / 100, 2) for hundredth in range(101))
+MODEL = "smollm2-135m-instruct"
+RANK = 16
 BATCH = 4
 HELD_OUT = 30
 LONGEST = 256
@@ -75,55 +80,92 @@ def load(path: Path) -> list[Run]:
 
 
 def curves(runs: Sequence[Run]) -> dict[tuple[str, int], Curve]:
-    """Data set and steps to the losses at each rate; those that are not complete are left out."""
+    """Data set and steps to the losses at each rate, of those with enough rates."""
     found: dict[tuple[str, int], dict[float, float]] = defaultdict(dict)
     for run in runs:
         found[run.data, run.steps][run.rate] = run.loss
-    return {key: dict(sorted(curve.items())) for key, curve in sorted(found.items()) if len(curve) == len(RATES)}
+    return {key: dict(sorted(curve.items())) for key, curve in sorted(found.items()) if len(curve) >= LEAST}
 
 
-def best_rate(curve: Curve) -> float:
-    """The lowest point of the parabola through the best rate and its neighbours."""
+def lowest(curve: Curve) -> tuple[float, float, float] | None:
+    """Log rate, loss and curvature of the parabola through the best rate and its neighbours; None at an edge."""
     rates = sorted(curve)
     at = rates.index(min(curve, key=lambda rate: curve[rate]))
     if at in (0, len(rates) - 1):
-        return rates[at]
+        return None
     x = [log(rate) for rate in rates[at - 1 : at + 2]]
     y = [curve[rate] for rate in rates[at - 1 : at + 2]]
     left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
     bend = (right - left) / (x[2] - x[0])
-    return exp((x[0] + x[1]) / 2 - left / (2 * bend))
+    best = (x[0] + x[1]) / 2 - left / (2 * bend)
+    return best, y[1] - bend * (x[1] - best) ** 2, bend
 
 
-def slope(best: Mapping[tuple[str, int], float]) -> float | None:
-    """How the logarithm of the best rate changes with that of the length, a level for each data set.
+def loss_at(curve: Curve, rate: float) -> float:
+    """The loss at any rate."""
+    rates, vertex = sorted(curve), lowest(curve)
+    if vertex is not None:
+        at = rates.index(min(curve, key=lambda each: curve[each]))
+        if rates[at - 1] <= rate <= rates[at + 1]:
+            best, loss, bend = vertex
+            return loss + bend * (log(rate) - best) ** 2
+    right = next((i for i in range(1, len(rates) - 1) if rate <= rates[i]), len(rates) - 1)
+    (x0, y0), (x1, y1) = ((rates[i], curve[rates[i]]) for i in (right - 1, right))
+    return y0 + (y1 - y0) * log(rate / x0) / log(x1 / x0)
 
-    None where no data set has two lengths.
-    """
-    by_data: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for (data, steps), rate in best.items():
-        by_data[data].append((log(steps), log(rate)))
-    above = below = 0.0
-    for points in by_data.values():
-        middle = fmean(x for x, _ in points), fmean(y for _, y in points)
-        above += sum((x - middle[0]) * (y - middle[1]) for x, y in points)
-        below += sum((x - middle[0]) ** 2 for x, _ in points)
-    return above / below if below else None
+
+def regret(curve: Curve, rate: float) -> float:
+    """The loss at a rate above the least one, as a share."""
+    vertex = lowest(curve)
+    least = min(curve.values()) if vertex is None else vertex[1]
+    return max(0.0, loss_at(curve, rate) / least - 1)
+
+
+def rule(steps: int, exponent: float) -> float:
+    """The rate that the rules give for a run of so many steps here, were this the exponent of short runs."""
+    base = base_rate(read_model(MODEL, offline=True), RANK)
+    return base * short_factor(steps) * shorter_factor(steps, exponent) * batch_factor(BATCH, steps)
+
+
+def mean_regret(found: Mapping[tuple[str, int], Curve], exponent: float) -> float:
+    """Over the lengths of a data set, then over the data sets."""
+    by_data: dict[str, list[float]] = defaultdict(list)
+    for (data, steps), curve in found.items():
+        by_data[data].append(regret(curve, rule(steps, exponent)))
+    return fmean(fmean(each) for each in by_data.values())
+
+
+def fit(found: Mapping[tuple[str, int], Curve]) -> float:
+    """The exponent of least regret, in hundredths."""
+    return min(EXPONENTS, key=lambda exponent: mean_regret(found, exponent))
+
+
+def left_out(found: Mapping[tuple[str, int], Curve]) -> tuple[float, list[float]]:
+    """Mean regret of each data set at the exponent of the others, and those exponents."""
+    regrets, exponents = [], []
+    for data in {data for data, _ in found}:
+        others = {key: curve for key, curve in found.items() if key[0] != data}
+        exponents.append(fit(others) if others else 0.0)
+        regrets.append(mean_regret({key: found[key] for key in found if key[0] == data}, exponents[-1]))
+    return fmean(regrets), exponents
 
 
 def show(runs: Sequence[Run]) -> None:
-    """Print the losses, the best rates and the slope."""
-    rates = sorted(RATES)
-    table = Table("data", "steps", "before", *(f"{rate:g}" for rate in rates), "best rate")
+    """Print the losses, the best rates, what the rule gives, and the exponent of least regret."""
+    rates, found = sorted(RATES), curves(runs)
+    best = fit(found)
     first = {run.data: run.first_loss for run in runs}
-    best = {key: best_rate(curve) for key, curve in curves(runs).items()}
-    for (data, steps), curve in curves(runs).items():
-        losses = (f"{curve[rate]:.4f}" for rate in rates)
-        table.add_row(data, str(steps), f"{first[data]:.4f}", *losses, f"{best[data, steps]:.2g}")
-    Console().print(table)
-    found = slope(best)
-    if found is not None:
-        print(f"best rate ~ steps^{found:.2f}")
+    print(f"{'data':20s} steps  before  {'  '.join(f'{rate:7g}' for rate in rates)}     best     rule  regret")
+    for (data, steps), curve in found.items():
+        losses = "  ".join(f"{curve[rate]:7.4f}" if rate in curve else "      –" for rate in rates)
+        vertex, ours = lowest(curve), rule(steps, SHORTER_EXPONENT)
+        at_best = "at edge" if vertex is None else f"{exp(vertex[0]):7.2g}"
+        loss = f"{regret(curve, ours):7.2%}"
+        print(f"{data:20s} {steps:5d} {first[data]:7.4f}  {losses}  {at_best}  {ours:7.2g} {loss}")
+    held, exponents = left_out(found)
+    print(f"mean regret of the rule's exponent {SHORTER_EXPONENT:g}: {mean_regret(found, SHORTER_EXPONENT):.2%}")
+    print(f"least at {best:g}: {mean_regret(found, best):.2%}; with none: {mean_regret(found, 0):.2%}")
+    print(f"each data set by the others: {held:.2%}, exponents {min(exponents):g} to {max(exponents):g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +203,7 @@ def configure(source: Source, steps: int, model: ModelSpec, device: Device) -> F
     write_rows(train, source.dataset, source.rows[: steps * BATCH])
     data = Data(train=[str(train)], eval=[str(source.held_out)])
     fixed = {
-        "lora.r": 16,
+        "lora.r": RANK,
         "training.num_train_epochs": 1,
         "training.max_steps": steps,
         "training.seed": 1,

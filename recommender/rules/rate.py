@@ -15,7 +15,7 @@ from recommender.rules.base import Context, Rule
 from recommender.rules.batch import rows_in_a_sequence
 from recommender.rules.families import TAKEN_AS, sweep_family
 from recommender.rules.fitting import LORA_FACTOR
-from recommender.units import count, small
+from recommender.units import count, counted, small
 
 TINKER_BASE, TINKER_WIDTH = 5e-5, 2000
 TINKER_EXPONENTS: Mapping[str, float] = {"llama": 0.781, "qwen": 0.0775}
@@ -23,10 +23,17 @@ TINKER_EXPONENTS: Mapping[str, float] = {"llama": 0.781, "qwen": 0.0775}
 SWEPT_STEPS = 780
 SHORT_EXPONENT = 0.2
 """How the rate rises in runs shorter than the sweep's: in runs of about 100 steps LoRA's best rate is 15 rather than 10
-times the full rate (LoRA Without Regret), and 1.5 = (780 / 100)^0.2. Shorter ones are extrapolated, to 10 steps; that
-longer horizons want less is also what Bjorck et al. 2024 measured in pre-training."""
-SHORTEST_MEASURED = 100
+times the full rate (LoRA Without Regret), and 1.5 = (780 / 100)^0.2. That longer horizons want less is also what Bjorck
+et al. 2024 measured in pre-training."""
+SHORT_STEPS = 100
+SHORTER_EXPONENT = 0.41
+"""How it rises below those: the exponent of least regret over this project's own runs of 12 to 48 steps, of one small
+model on five data sets (`python -m benchmarks.short_runs --table`). Too low a rate costs much more there than too high
+a one: what has not been learnt when the steps are over."""
 FEWEST_STEPS = 10
+LONGEST_SURE = 10 * SWEPT_STEPS
+"""Steps beyond which what was swept says little. Longer horizons want lower rates in pre-training (Bjorck et al. 2024),
+by how much with LoRA nobody measured."""
 SWEPT_BATCH = 128
 BATCH_EXPONENT = 0.25
 """How the rate follows a batch below the swept one in a run as long as the sweep's. Noise alone would make it the
@@ -51,10 +58,20 @@ def scale_factor(lora: Lora) -> float:
 
 
 def length_factor(steps: int | None) -> float:
-    """More in runs shorter than the sweep's: 1.5 times at 100 steps, 1.9 at 30."""
+    """More in runs shorter than the sweep's: 1.5 times at 100 steps, and more below."""
     if steps is None or steps >= SWEPT_STEPS:
         return 1.0
-    return float((SWEPT_STEPS / max(FEWEST_STEPS, steps)) ** SHORT_EXPONENT)
+    return short_factor(steps) * shorter_factor(steps, SHORTER_EXPONENT)
+
+
+def short_factor(steps: int) -> float:
+    """The part of it that is published, down to 100 steps."""
+    return float((SWEPT_STEPS / max(SHORT_STEPS, steps)) ** SHORT_EXPONENT)
+
+
+def shorter_factor(steps: int, exponent: float) -> float:
+    """The part below them, which is this project's own."""
+    return float((SHORT_STEPS / min(SHORT_STEPS, max(FEWEST_STEPS, steps))) ** exponent)
 
 
 def batch_exponent(steps: int | None) -> float:
@@ -84,9 +101,14 @@ def rate(context: Context) -> Mapping[str, Reason]:
     sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in factors if factor != 1)]
     if len(sentences) > 1:
         sentences.append(f"Together {small(value)}.")
+    if context.steps is not None and context.steps > LONGEST_SURE:
+        sentences.append(
+            f"{count(context.steps)} steps are {context.steps / SWEPT_STEPS:.0f} times the sweep's: longer runs want "
+            "less in pre-training (Bjorck et al. 2024), by how much with LoRA nobody measured."
+        )
     if value > load_rate_law().highest:
         sentences.append(
-            f"No rate above {small(load_rate_law().highest)} was best for any swept model: compare lower ones first."
+            f"No rate above {small(load_rate_law().highest)} was best for any swept model, in {SWEPT_STEPS} steps."
         )
     if different := unlike_the_sweep(config):
         sentences.append(
@@ -101,7 +123,8 @@ def rate(context: Context) -> Mapping[str, Reason]:
             value,
             " ".join(sentences),
             "fitted to Thinking Machines' chat_sl sweep of 18 models (tinker-cookbook); LoRA Without Regret (2025) on "
-            "short runs; Malladi et al. 2022 and Marek et al. 2025 on batches",
+            f"short runs, and below {SHORT_STEPS} steps this project's own (benchmarks/short_runs.py); Malladi et al. "
+            "2022 and Marek et al. 2025 on batches",
             _confidence(context, row),
             evidence=_evidence(row),
             others="The Unsloth guide starts at 2e-4; LLaMA-Factory's default is 5e-5 and its newcomer recipe 1e-4; "
@@ -164,9 +187,8 @@ def _factors(context: Context) -> list[tuple[float, str]]:
         found.append(
             (
                 length,
-                f"A run of {count(steps)} steps is shorter than the {SWEPT_STEPS} of the sweep, which wants more: × "
-                f"({SWEPT_STEPS} / {max(FEWEST_STEPS, steps)})^{SHORT_EXPONENT:g} = {length:.2f}"
-                f"{', extrapolated' if steps < SHORTEST_MEASURED else ''}.",
+                f"{counted(steps, 'step')}, fewer than the sweep's {SWEPT_STEPS}, want more: × {_length_told(steps)} = "
+                f"{length:.2f}{_how_known(steps)}.",
             )
         )
     less = "" if length == 1 else ", and matters less in a short run"
@@ -178,6 +200,17 @@ def _factors(context: Context) -> list[tuple[float, str]]:
         )
     )
     return found
+
+
+def _length_told(steps: int) -> str:
+    published = f"({SWEPT_STEPS} / {max(SHORT_STEPS, steps)})^{SHORT_EXPONENT:g}"
+    if steps >= SHORT_STEPS:
+        return published
+    return f"{published} × ({SHORT_STEPS} / {max(FEWEST_STEPS, steps)})^{SHORTER_EXPONENT:g}"
+
+
+def _how_known(steps: int) -> str:
+    return "" if steps >= SHORT_STEPS else ", the latter from this project's own runs"
 
 
 def _rows_a_step(context: Context) -> int:
@@ -251,8 +284,8 @@ def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     model, config, law = context.model, context.config, load_rate_law()
     calibrated = sweep_family(model) in law.families and _was_measured(model.total_parameters, law)
     usual = config.method == "full" or (two_digits(scale_factor(config.lora)) == 1 and not unlike_the_sweep(config))
-    long = context.steps is None or context.steps >= SHORTEST_MEASURED
-    return "medium" if row is not None and calibrated and usual and long and config.lora.r <= law.ranks[1] else "low"
+    near = context.steps is None or SHORT_STEPS <= context.steps <= LONGEST_SURE
+    return "medium" if row is not None and calibrated and usual and near and config.lora.r <= law.ranks[1] else "low"
 
 
 RULES = (Rule("learning rate", ("training.learning_rate",), rate),)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.contest import LONGEST, TRAINED_TOKENS, Heat, draw, heat, settings, unchanged
-from benchmarks.contest_table import GRID, OTHERS, Row, check, grid_names, load
+from benchmarks.contest_table import FIRST, GRID, OTHERS, TRIED, Row, after_try, check, grid_names, load, show
 from presets.errors import InputError, NoError
 from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
@@ -17,6 +17,7 @@ from recommender.data.load import profile_data
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
+from recommender.rules.rate import to_try
 
 MODEL = Path.home() / ".cache/lora-wizard/models/SmolLM2-135M-Instruct"
 CPU = Device(kind="cpu", name="CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, bf16=True, cores=1)
@@ -25,11 +26,13 @@ needs_model = pytest.mark.skipif(not MODEL.is_dir(), reason="the demo model is n
 
 
 def row(who: str, loss: float, seed: int = 1, data: str = "set") -> Row:
-    return Row(data, seed, who, loss, 2.0, 60.0, 30, 120, 48, 20_000, "abc", {"training.learning_rate": 1e-4})
+    settings = {"training.learning_rate": 1e-4, "lora.r": 16, "training.gradient_accumulation_steps": 4}
+    return Row(data, seed, who, loss, 2.0, 60.0, 30, 120, 48, 20_000, "abc", settings)
 
 
 def finished(ours: float, others: float, grid: float) -> list[Row]:
-    losses = {"ours": ours, **dict.fromkeys(OTHERS, others), **dict.fromkeys(grid_names(), grid)}
+    tried = {f"{TRIED}{rate:g}": ours + 0.5 for rate in (1e-4, 3e-4)}
+    losses = {"ours": ours, **tried, **dict.fromkeys(OTHERS, others), **dict.fromkeys(grid_names(), grid)}
     return [row(who, loss, seed, data) for data in ("a", "b") for seed in (1, 2) for who, loss in losses.items()]
 
 
@@ -73,6 +76,21 @@ def test_a_missing_run_is_a_miss() -> None:
     assert not check([])
 
 
+def test_the_plan_of_the_first_rules_is_shown_and_judges_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    worse = [row(FIRST, 9.0, seed, data) for data in ("a", "b") for seed in (1, 2)]
+    assert check(finished(1.0, 1.1, 1.0) + worse)
+    assert not check(finished(1.0, 1.1, 1.0)[:-1] + worse)
+    show(finished(1.0, 1.1, 1.0) + worse)
+    assert capsys.readouterr().out.count(FIRST) == 2
+
+
+def test_of_the_rates_that_are_tried_the_least_loss_counts_of_each_seed() -> None:
+    tried = [row(f"{TRIED}{seed}e-4", 1 - 0.1 * seed, seed, "a") for seed in (1, 2)]
+    kept = [one for one in finished(1.0, 1.1, 1.0) if one.who != f"{TRIED}0.0001"]
+    assert after_try(kept + tried, "a") == pytest.approx([0.9, 0.8])
+    assert after_try(kept, "a") == []
+
+
 def test_a_torn_last_line_is_run_again(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     line = json.dumps(asdict(row("ours", 1.0)))
@@ -106,8 +124,10 @@ def test_too_little_data(model: ModelSpec, here: Path, tmp_path: Path) -> None:
 @needs_model
 def test_contestants_differ_in_what_they_should(source: Path, model: ModelSpec, here: Path) -> None:
     one = heat(source, 1, model, CPU)
-    assert set(one.configs) == {"ours", *OTHERS, *grid_names()}
     ours = settings(one.configs["ours"])
+    tried = {f"{TRIED}{rate:g}" for rate in to_try(ours["training.learning_rate"])}
+    assert set(one.configs) < {"ours", *tried, *OTHERS, *grid_names()}
+    assert len(one.configs) == 1 + 2 + len(OTHERS) + len(GRID)
     for rate in GRID:
         theirs = settings(one.configs[f"rate {rate:g}"])
         assert theirs == {**ours, "training.learning_rate": rate}

@@ -7,6 +7,9 @@ import pytest
 
 from benchmarks.rate_fit import fit, load
 from benchmarks.regret import HELD, ours, regrets
+from benchmarks.short_runs import RESULTS, curves, mean_regret
+from benchmarks.short_runs import fit as fit_short
+from benchmarks.short_runs import load as load_short
 from presets.rate_law import load_rate_law
 from presets.sweep import load_sweep
 from recommender.config.edit import replace as with_values
@@ -14,7 +17,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Reason
 from recommender.rules.base import Context
-from recommender.rules.rate import base_rate, batch_factor, length_factor, rate, two_digits
+from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, length_factor, rate, two_digits
 from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows
 
 LLAMA_70B = model("llama-3.3-70b-instruct")
@@ -85,12 +88,25 @@ def test_a_smaller_batch_takes_less_and_a_short_run_more() -> None:
     assert "short" not in advise(LLAMA_8B, training__max_steps=1000).why
     short = advise(LLAMA_8B, training__max_steps=100, training__gradient_accumulation_steps=128)
     assert short.value == pytest.approx(large * 1.5, rel=0.03)
-    assert "100 steps is shorter than the 780" in short.why
-    assert "extrapolated" not in short.why
+    assert "100 steps, fewer than the sweep's 780, want more" in short.why
+    assert "own runs" not in short.why
     assert short.confidence == "medium"
     shorter = advise(LLAMA_8B, training__max_steps=30)
-    assert "1.92, extrapolated." in shorter.why
+    assert f"= {length_factor(30):.2f}, the latter from this project's own runs." in shorter.why
     assert shorter.confidence == "low"
+
+
+def test_a_run_much_longer_than_the_sweep_is_told_as_a_guess() -> None:
+    sure, unsure = (advise(LLAMA_8B, training__max_steps=steps) for steps in (7800, 62_400))
+    assert sure.value == unsure.value
+    assert (sure.confidence, unsure.confidence) == ("medium", "low")
+    assert "62 400 steps are 80 times the sweep's" in unsure.why and "Bjorck" not in sure.why
+
+
+def test_the_exponent_of_short_runs_is_what_the_program_prints() -> None:
+    found = curves(load_short(RESULTS))
+    assert fit_short(found) == pytest.approx(SHORTER_EXPONENT, abs=0.011)
+    assert mean_regret(found, SHORTER_EXPONENT) < mean_regret(found, 0.2)
 
 
 def test_the_batch_matters_less_the_shorter_the_run() -> None:
@@ -98,7 +114,8 @@ def test_the_batch_matters_less_the_shorter_the_run() -> None:
     assert factors == sorted(factors, reverse=True)
     assert factors[3] == factors[4] == factors[5] == pytest.approx((4 / 128) ** 0.25)
     assert batch_factor(4, 195) == pytest.approx((4 / 128) ** 0.125)
-    assert [length_factor(steps) for steps in (1, 10, 780, None)] == pytest.approx([78**0.2, 78**0.2, 1, 1])
+    assert [length_factor(steps) for steps in (100, 780, 781, None)] == pytest.approx([7.8**0.2, 1, 1, 1])
+    assert length_factor(1) == length_factor(10) == pytest.approx(7.8**0.2 * 10**SHORTER_EXPONENT)
 
 
 def test_the_regret_of_the_sweep_is_within_its_limits() -> None:

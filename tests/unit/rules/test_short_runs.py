@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from math import log
+from math import exp, log
 from pathlib import Path
 
 import pytest
 
-from benchmarks.short_runs import RATES, Run, best_rate, curves, load, refuse_judges, slope
+from benchmarks.short_runs import (
+    RATES,
+    Run,
+    curves,
+    fit,
+    load,
+    loss_at,
+    lowest,
+    mean_regret,
+    refuse_judges,
+    regret,
+    rule,
+)
 from presets.errors import InputError
 
 
@@ -17,23 +29,27 @@ def valley(lowest: float, steepness: float = 0.1) -> dict[float, float]:
     return {rate: 1 + steepness * log(rate / lowest) ** 2 for rate in RATES}
 
 
-@pytest.mark.parametrize("lowest", [8e-4, 1.5e-3, 2.4e-3])
-def test_the_best_rate_is_the_lowest_point_between_the_trained_ones(lowest: float) -> None:
-    assert best_rate(valley(lowest)) == pytest.approx(lowest)
+@pytest.mark.parametrize("best", [8e-4, 1.5e-3, 2.4e-3])
+def test_the_best_rate_is_the_lowest_point_between_the_trained_ones(best: float) -> None:
+    found = lowest(valley(best))
+    assert found is not None
+    assert (exp(found[0]), found[1]) == pytest.approx((best, 1.0))
+    assert loss_at(valley(best), 1.1e-3) == pytest.approx(1 + 0.1 * log(1.1e-3 / best) ** 2)
 
 
-def test_a_curve_that_falls_to_the_edge_gives_the_edge() -> None:
-    assert best_rate(valley(1e-1)) == max(RATES)
-    assert best_rate(valley(1e-6)) == min(RATES)
+@pytest.mark.parametrize("best", [1e-1, 1e-6])
+def test_a_curve_that_falls_to_the_edge_has_no_lowest_point(best: float) -> None:
+    assert lowest(valley(best)) is None
+    assert regret(valley(best), 1e-3) > 0
 
 
-def test_the_slope_is_common_and_the_levels_are_not() -> None:
-    best = {("a", n): 1e-2 * n**-0.3 for n in (12, 24, 48)} | {("b", n): 5e-2 * n**-0.3 for n in (24, 48)}
-    assert slope(best) == pytest.approx(-0.3)
-    assert slope({("a", 12): 1e-3, ("b", 24): 1e-4}) is None
+def test_the_exponent_is_the_one_that_made_the_curves() -> None:
+    made = {(data, steps): valley(rule(steps, 0.3)) for data in "ab" for steps in (24, 48)}
+    assert fit(made) == pytest.approx(0.3, abs=0.011)
+    assert mean_regret(made, 0.3) < mean_regret(made, 0.1)
 
 
-def test_only_whole_curves_count_and_a_torn_line_does_not(tmp_path: Path) -> None:
+def test_a_length_of_one_rate_does_not_count_and_a_torn_line_does_not(tmp_path: Path) -> None:
     file = tmp_path / "runs.jsonl"
     whole = [Run("a", 12, rate, loss, 2.0) for rate, loss in valley(2e-3).items()]
     lines = [json.dumps(asdict(run)) for run in [*whole, Run("a", 24, 1e-3, 1.5, 2.0)]]
