@@ -11,6 +11,8 @@ from recommender.config.schema import FinetuneConfig, Lora
 from recommender.model.spec import Linear, ModelSpec
 
 _OUTSIDE_LAYERS = ("lm_head", "embed_tokens")
+_FLAGS = re.compile(r"\(\?([aimsux]+)\)(.*)", re.DOTALL)
+"""Flags of a whole expression, and what they are of."""
 
 
 def refuse_unknown_modules(config: FinetuneConfig, model: ModelSpec) -> None:
@@ -80,8 +82,19 @@ def unseen_patterns(config: FinetuneConfig, model: ModelSpec) -> tuple[tuple[str
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """PEFT matches a key against the end of a module's path (`peft.utils.get_pattern_key`)."""
-    return re.fullmatch(rf"(.*\.)?({pattern})", name) is not None
+    """Whether a layer, by its leaf name, is one of a pattern's."""
+    return _expression(pattern).fullmatch(name) is not None
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """What PEFT makes of a pattern: it may follow a module's path (`peft.utils.get_pattern_key`).
+
+    Raises:
+        re.error: It is none.
+        OverflowError: It repeats more often than can be counted.
+        RecursionError: Its groups stand too deep in each other.
+    """
+    return re.compile(rf"(.*\.)?({pattern})")
 
 
 def _patterns(lora: Lora) -> Iterator[tuple[str, str]]:
@@ -105,7 +118,8 @@ def _refuse_targets(targets: str | list[str], layers: tuple[str, ...], model: Mo
             )
         if leaf in layers:
             raise InputError(
-                f"lora.target_modules: layers are named without what stands before them, not '{name}'.",
+                f"lora.target_modules: '{name}' would be {leaf} of some layers, and an adapter of single layers is not "
+                "supported here: names are without what stands before them.",
                 remedy=f"Write {leaf}: it is adapted in every layer.",
             )
         near = get_close_matches(name, layers, n=1, cutoff=0.4)
@@ -117,11 +131,17 @@ def _refuse_targets(targets: str | list[str], layers: tuple[str, ...], model: Mo
 
 def _refuse_no_expression(key: str, pattern: str) -> None:
     try:
-        re.compile(pattern)
-    except re.error as error:
+        _expression(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        # Without the place that `str(error)` names: it counts in what stands around the pattern too.
+        why = error.msg if isinstance(error, re.error) else str(error)
+        flags = _FLAGS.match(pattern)
         raise InputError(
-            f"lora.{key}: '{pattern}' is neither a layer's name nor a regular expression: {error}.",
-            remedy="Write a layer's name, such as q_proj.",
+            f"lora.{key}: '{pattern}' is neither a layer's name nor a regular expression for the end of a module's "
+            f"path: {why}.",
+            remedy=f"Write (?{flags[1]}:{flags[2]}): flags hold within a group."
+            if flags and flags[2]
+            else "Write a layer's name, such as q_proj.",
         ) from None
 
 

@@ -12,7 +12,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import Goal
 from recommender.machine.facts import Device
-from recommender.recommend import GOALS, recommend
+from recommender.recommend import GOALS, recommend, replan
 from recommender.units import count
 from tests.unit.plan.facts import (
     CPU,
@@ -57,6 +57,24 @@ def test_an_adapter_of_the_head_is_answered_with_what_trains_it() -> None:
     assert "lora.modules_to_save=[lm_head]" in (caught.value.remedy or "")
     kept = {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}
     assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=kept).config.lora.modules_to_save == ["lm_head"]
+
+
+def test_an_adapter_of_a_single_layer_is_said_to_be_unsupported() -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"target_modules": ["model.layers.0.self_attn.q_proj"]})
+    assert "an adapter of single layers is not supported here" in caught.value.message
+    assert caught.value.remedy == "Write q_proj: it is adapted in every layer."
+
+
+def test_what_a_refused_pattern_is_answered_with_is_taken() -> None:
+    with pytest.raises(InputError) as caught:
+        recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"rank_pattern": {"(?i)Q_proj": 8}})
+    assert caught.value.remedy == "Write (?i:Q_proj): flags hold within a group."
+    taken = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"rank_pattern": {"(?i:Q_proj)": 8}})
+    plain = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"rank_pattern": {"q_proj": 8}})
+    assert taken.estimate.trainable_parameters == plain.estimate.trainable_parameters
+    with pytest.raises(InputError, match="is neither a layer's name"):
+        replan(plain, {"alpha_pattern": {"(?i)Q_proj": 8}})
 
 
 def test_the_rank_reason_counts_the_ranks_of_rank_pattern() -> None:
@@ -120,10 +138,13 @@ def test_a_simulated_card_is_said_to_be_one() -> None:
         ({"target_modules": []}, "target_modules is empty"),
         ({"target_modules": ["q_proj", "lm_head"]}, "lm_head stands outside the layers"),
         ({"target_modules": ["q_proj", "model.embed_tokens"]}, "embed_tokens stands outside the layers"),
-        ({"target_modules": ["q_proj", "self_attn.k_proj"]}, "not 'self_attn.k_proj'"),
+        ({"target_modules": ["q_proj", "self_attn.k_proj"]}, "'self_attn.k_proj' would be k_proj of some"),
         ({"target_modules": ["v_proj"], "rank_pattern": {"q_proj": 4}}, "rank_pattern: 'q_proj' gets no adapter"),
         ({"alpha_pattern": {"lm_head": 4}}, "alpha_pattern: 'lm_head' gets no adapter"),
         ({"rank_pattern": {"*_proj": 4}}, "neither a layer's name nor a regular expression"),
+        ({"rank_pattern": {"(?i)q_proj": 4}}, "global flags not at the start of the expression."),
+        ({"alpha_pattern": {"q_proj{9999999999999}": 4}}, "the repetition number is too large."),
+        ({"rank_pattern": {"(" * 3000: 4}}, "neither a layer's name nor a regular expression"),
         ({"modules_to_save": ["nope"]}, "lora.modules_to_save: llama-3.1-8b-instruct has no module called 'nope'"),
         ({"rank_pattern": {"nope": 4}}, "lora.rank_pattern: llama-3.1-8b-instruct has no module called 'nope'"),
         ({"alpha_pattern": {"layers.0.q_prj": 4}}, "has no module called 'layers.0.q_prj'"),
