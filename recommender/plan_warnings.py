@@ -167,9 +167,10 @@ def what_would_fit(
 def _about_copies(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     """Exact copies of rows, and what they leave of evaluation."""
     if data.duplicates >= MANY_COPIES * data.rows:
-        are = "row is an exact copy" if data.duplicates == 1 else "rows are exact copies"
+        are = "is an exact copy" if data.duplicates == 1 else "are exact copies"
+        earlier = "an earlier one" if data.duplicates == 1 else "earlier ones"
         yield (
-            f"{count(data.duplicates)} of {count(data.rows)} {are} of an earlier one: what is repeated is learnt by "
+            f"{count(data.duplicates)} of {count(data.rows)} rows {are} of {earlier}: what is repeated is learnt by "
             "heart. Take the copies out, unless it is to weigh more."
         )
     fraction = config.data.eval_fraction

@@ -63,7 +63,12 @@ def test_many_copies_are_warned_of(profile: Profile) -> None:
         return [warning for warning in recommend(SMOLLM, RTX_4090, found).warnings if "exact cop" in warning]
 
     assert told(2) == []
-    assert told(20)[0].startswith("20 of 80 rows are exact copies of an earlier one")
+    assert told(20)[0].startswith("20 of 80 rows are exact copies of earlier ones:")
+    one = profile([*ROWS[:11], ROWS[0]]).profile
+    assert any(
+        warning.startswith("1 of 12 rows is an exact copy of an earlier one:")
+        for warning in recommend(SMOLLM, RTX_4090, one).warnings
+    )
 
 
 @pytest.mark.parametrize("packing", [True, False])
