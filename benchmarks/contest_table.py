@@ -114,7 +114,7 @@ def check(rows: Sequence[Row]) -> bool:
     sets = {row.data for row in rows}
     wanted = max(SETS, len(sets)) * len(SEEDS) * (1 + TRIES + len(OTHERS) + len(GRID))
     there = len({row.key for row in rows if row.who != FIRST})
-    if there < wanted:
+    if there < wanted or any(len(after_try(rows, data)) < len(SEEDS) for data in sets):
         print(f"{there} of {wanted} runs are there; give the same command again.")
         return False
     held = True

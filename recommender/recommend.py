@@ -64,7 +64,7 @@ class Question:
 
     def context(self, searched: Mapping[str, Any]) -> Context:
         """What the rules see before anything is decided."""
-        return Context(self.model, self.device, self.data, self.goal, self.start, self.price, searched)
+        return Context(self.model, self.device, self.data, self.goal, self.start, self.price, searched, self.given)
 
 
 def recommend(

@@ -17,7 +17,7 @@ from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate
-from recommender.rules.base import COMFORT, Pricer
+from recommender.rules.base import Pricer, sixteen_bit_share
 from recommender.rules.batch import NEAR, accumulation_for, micro_batches
 from recommender.rules.length import MULTIPLE, recommended_length
 
@@ -215,11 +215,8 @@ def search(space: Space) -> Candidate:
 
 
 def _roomy(space: Space, length: Mapping[str, Any]) -> Candidate | None:
-    """The least rounded base that leaves room: 70 % of free memory at most for a balanced plan, all of it for quality.
-
-    On a CPU all of it too: quantised products have no fast kernels there.
-    """
-    share = 1.0 if space.goal == "best-quality" or space.device.kind == "cpu" else COMFORT
+    """The least rounded base that leaves room."""
+    share = sixteen_bit_share(space.goal, space.device)
     for base in space.bases()[:-1]:
         if feasible(space, {**length, **base, **next(space.savers())}, share=share):
             return best_saver(space, {**length, **base}, share=share)

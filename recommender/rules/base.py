@@ -41,6 +41,8 @@ class Context:
     price: Pricer
     searched: Mapping[str, Any] = field(default_factory=dict)
     """Dotted key to the value that the search over memory and time found best."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted key to value that the person set."""
     estimate: Estimate | None = None
     """The configuration's price; None while values are still being decided, when no rule needs to explain."""
 
@@ -78,6 +80,14 @@ class Context:
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
         """What the configuration would need with these values instead."""
         return self.price(replace(self.config, changes))
+
+
+def sixteen_bit_share(goal: Goal, device: Device) -> float:
+    """Share of free memory that 16-bit LoRA may take before 4 bits are preferred, upper end of the estimate.
+
+    All of it where quality or speed comes first, and on a CPU, where quantised products have no fast kernels.
+    """
+    return 1.0 if goal in ("best-quality", "fastest") or device.kind == "cpu" else COMFORT
 
 
 Advise = Callable[[Context], Mapping[str, Reason]]

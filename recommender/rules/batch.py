@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from recommender.config.edit import replace
 from recommender.plan import Estimate, Evidence, Reason
-from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
+from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, sixteen_bit_share, slower
 from recommender.steps import packs, plan_steps
 from recommender.units import count, counted, gib, percent, small
 
+MICRO = "training.per_device_train_batch_size"
 EFFECTIVE = 16
 """Rows of an optimizer step where there are enough."""
 ENOUGH_ROWS = 2000
@@ -107,27 +108,27 @@ def _unit(context: Context) -> str:
 
 
 def _why_effective(context: Context, effective: int) -> str:
-    rows, each = context.training_rows, rows_in_a_sequence(context)
-    steps = _steps_at(context, effective)
+    rows, each, cards = context.training_rows, rows_in_a_sequence(context), context.device.count
+    steps = counted(_steps_at(context, effective), "step")
+    passes, ends = context.config.training.num_train_epochs, context.config.training.max_steps
+    stops = "" if ends is None else f", and max_steps ends the run at {count(ends)}"
     if each > 1:
         return (
             f"A packed sequence holds about {small(round(each, 1))} rows, so {effective} of them are about "
             f"{count(effective * each)} rows, {count(_trained_in(context, effective * each))} trained tokens a step; "
-            f"{counted(steps, 'step')}."
+            f"{steps}{stops}."
         )
+    wanted = effective_batch(rows, passes)
+    nearest = "" if effective == wanted else f"; on {cards} cards {effective} comes nearest"
     if rows is None:
-        return f"{effective} is where most published LoRA runs are."
-    passes, ends = context.config.training.num_train_epochs, context.config.training.max_steps
+        return f"{wanted} is where most published LoRA runs are{nearest}."
     times = "" if passes == 1 else f" in {small(passes)} passes"
-    stops = "" if ends is None else f", and max_steps ends the run at {count(ends)}"
-    if effective == EFFECTIVE:
-        given = f"{counted(rows, 'row')}{times} give {counted(steps, 'step')}"
-        return f"{effective} is where most published LoRA runs are; {given}{stops}."
-    least = ", the least that is taken," if effective == SMALLEST else ""
-    return (
-        f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {counted(rows, 'row')}{times}; "
-        f"{effective}{least} gives {count(steps)}{stops}."
-    )
+    given = f"{counted(rows, 'row')}{times}"
+    if wanted == EFFECTIVE:
+        return f"{wanted} is where most published LoRA runs are{nearest}; {given} give {steps}{stops}."
+    least = ", the least that is taken," if wanted == SMALLEST and not nearest else ""
+    gives = f"{wanted} is better{nearest}: {steps}" if nearest else f"{wanted}{least} gives {steps}"
+    return f"{EFFECTIVE} would leave fewer than {ENOUGH_STEPS} steps of {given}; {gives}{stops}."
 
 
 def _steps_at(context: Context, effective: int) -> int:
@@ -151,18 +152,16 @@ def _trained_in(context: Context, rows: float) -> int:
 def _why_micro(context: Context, effective: int) -> str:
     if context.goal == "smallest-memory":
         return "One at a time: this goal is the least memory, whatever the time."
-    if context.estimate is not None and context.estimate.fits != "yes" and not _fitting(context, effective):
-        return "One at a time: no split fits here with everything else as it is, and this one comes nearest."
+    each = f"{counted(effective, _unit(context))} a step{' on each card' if context.device.count > 1 else ''}"
+    other = _other_split(context, effective, each)
+    if other:
+        return other + _of_a_slice(context)
     if context.estimate is None or context.estimate.time is None:
         where = "the CPU" if context.device.kind == "cpu" else "this card"
         return (
             f"The speed of {where} is unknown, so the split is by memory and by how many tokens fill its kernels: the "
             "smallest micro-batch estimated within 5 % of the fastest."
         )
-    each = f"{counted(effective, _unit(context))} a step{' on each card' if context.device.count > 1 else ''}"
-    passed_over = _passed_over(context, effective)
-    if passed_over:
-        return passed_over.format(each=each) + _of_a_slice(context)
     near = f"{NEAR - 1:.0%}".replace("%", " %")
     return (
         f"The smallest micro-batch within {near} of the fastest that fits for {each}: larger ones only add memory and "
@@ -170,36 +169,46 @@ def _why_micro(context: Context, effective: int) -> str:
     )
 
 
-def _fitting(context: Context, effective: int) -> dict[int, Estimate]:
-    """Micro-batch to the price of its split, of those that fit."""
-    return {micro: price for micro, price in _priced_splits(context, effective).items() if price.fits == "yes"}
+def _other_split(context: Context, effective: int, each: str) -> str:
+    """Why this split, where it is not the smallest near the fastest that fits; empty where it is.
 
-
-def _passed_over(context: Context, effective: int) -> str:
-    """Why a split that fits and is more than 5 % faster is not the one; empty where there is none.
-
-    Either it is beyond the share of memory that 16-bit LoRA is held to, or the person changed other values since the
-    search, which is not repeated for an edit.
+    Either none fits, or a faster one is beyond the share of memory that 16-bit LoRA is held to, or the person changed
+    other values since the search, which is not repeated for an edit.
     """
-    ours = int(context.searched.get("training.per_device_train_batch_size", 1))
-    splits, fitting = _priced_splits(context, effective), _fitting(context, effective)
-    if ours not in splits or not fitting:
+    if context.estimate is None:
         return ""
+    ours = int(context.searched.get(MICRO, 1))
+    splits = _priced_splits(context, effective)
+    fitting = {micro: price for micro, price in splits.items() if price.fits == "yes"}
+    before = f"Found for {each} before other values were edited, and kept"
+    if ours not in splits:
+        return f"{before}."
+    if not fitting:
+        if ours == 1:
+            return "One at a time: no split fits here with everything else as it is, and this one comes nearest."
+        return f"{before}. With them no split fits, and one at a time comes nearest."
     fastest = min(fitting, key=lambda micro: _seconds(fitting[micro]))
+    need = f"{gib(_high(fitting[fastest]))} at most"
+    split = f"{fastest} × {effective // fastest}"
+    if ours not in fitting:
+        return f"{before}. With them it does not fit any more, and {split} would: {need}."
     gain = slower(splits[ours], fitting[fastest])
     if gain is None or _seconds(splits[ours]) <= NEAR * _seconds(fitting[fastest]):
         return ""
-    need = f"{gib(_high(fitting[fastest]))} at most"
-    other = f"{fastest} × {effective // fastest} would be {by_how_much(gain)} and take {need}"
-    if context.config.method == "lora" and _high(fitting[fastest]) > COMFORT * fitting[fastest].free_bytes:
+    told = f"{split} would be {by_how_much(gain)} and take {need}"
+    if _high(fitting[fastest]) > _most(context):
         return (
-            f"The fastest for {{each}} within the {percent(COMFORT)} of free memory that 16-bit LoRA is held to. "
-            f"{other}, which is more."
+            f"The fastest for {each} within the {percent(COMFORT)} of free memory that 16-bit LoRA is held to. {told}, "
+            "which is more."
         )
-    return (
-        f"Found for {{each}} before other values were edited, and kept. With them {other}, which fits: set it "
-        "if you want it."
-    )
+    return f"{before}. With them {told}, which fits: set it if you want it."
+
+
+def _most(context: Context) -> float:
+    """Bytes that the upper estimate may take: less than are free where the search chose 16-bit LoRA."""
+    assert context.estimate is not None
+    chosen = context.config.method == "lora" and not {"method", "quantization.bits"} & set(context.given)
+    return (sixteen_bit_share(context.goal, context.device) if chosen else 1.0) * context.estimate.free_bytes
 
 
 def _seconds(price: Estimate) -> float:
@@ -254,8 +263,12 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
         need = f"{gib(off.peak.high_bytes)} at most without it, of {free} free"
         if value:
             text = f"Layers are computed again in the backward pass instead of kept: {need}{_beyond(context, off)}."
-        else:
+        elif off.fits == "yes":
             text = f"Every activation is kept, because there is room: {need}."
+        else:
+            text = (
+                f"Off since before other values were edited. Now there is no room for every activation: {need}."
+            )
         costs = f"On saves {gib(max(0, saved))}" + (f" and is {time}." if time else ".")
     return {
         "training.gradient_checkpointing": Reason(
@@ -275,7 +288,7 @@ def _beyond(context: Context, off: Estimate) -> str:
     training, free = context.config.training, context.estimate.free_bytes
     if context.goal == "smallest-memory":
         return ", and this goal is the least memory"
-    most = COMFORT * free if context.config.method == "lora" and context.goal != "best-quality" else free
+    most = _most(context)
     room = f"beyond the {percent(COMFORT)} that 16-bit LoRA is held to"
     if off.peak.high_bytes <= most:
         return "; it was chosen before other values were edited"

@@ -68,7 +68,8 @@ def epochs(context: Context) -> Mapping[str, Reason]:
 
 def scheduler(context: Context) -> Mapping[str, Reason]:
     """Cosine with a short warmup."""
-    steps, warmup = context.steps, 0.05
+    steps = context.steps
+    warmup = 0.0 if steps == 1 else 0.05
     # Rounded up, as `TrainingArguments.get_warmup_steps` does (Transformers 5.23).
     first = f", {count(ceil(steps * warmup))} of {counted(steps, 'step')}" if steps else ""
     return {
@@ -83,7 +84,9 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
         ),
         "training.warmup_steps": Reason(
             warmup,
-            f"The rate rises over the first 5 % of steps{first}, while AdamW's averages fill.",
+            f"The rate rises over the first 5 % of steps{first}, while AdamW's averages fill."
+            if warmup
+            else "None: a rise from zero would be the whole of a single step.",
             "Unsloth's guide: 5 to 10 % of steps",
             "medium",
             others="The QLoRA paper 3 %; LLaMA-Factory none by default; Unsloth's notebooks 5 steps.",

@@ -94,7 +94,7 @@ def test_a_pattern_that_may_match_nothing_is_warned_of() -> None:
         ({"warmup_steps": 500}, "warmup_steps 500 leaves nothing of the run's 34 steps"),
         ({"eval_steps": 1000}, "eval_steps 1 000 is beyond the run's 34 steps"),
         ({"save_steps": 35}, "save_steps 35 is beyond the run's 34 steps"),
-        ({"max_steps": 1}, "The run's only step is one of warmup"),
+        ({"max_steps": 1, "warmup_steps": 0.05}, "The run's only step is one of warmup"),
         ({"max_steps": 1, "warmup_steps": 0}, ""),
         ({"warmup_steps": 33, "eval_steps": 34, "save_steps": 34}, ""),
         ({"warmup_steps": 500, "lr_scheduler_type": "constant"}, ""),

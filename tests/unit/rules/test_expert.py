@@ -84,7 +84,7 @@ def test_steps_are_told_with_the_passes_that_they_take() -> None:
     assert "4, the least that is taken, gives" in reason(key, data=rows(90, 60)).why
     assert reason(key, max_steps=100).why.endswith("give 3 063 steps, and max_steps ends the run at 100.")
     few = [reason(key, data=rows(270, 100), gradient_accumulation_steps=each).why for each in (8, 1000)]
-    assert all("of 243 rows in 3 passes; 4, the least that is taken, gives 183" in why for why in few), few
+    assert all("of 243 rows in 3 passes; 4, the least that is taken, gives 183 steps" in why for why in few), few
 
 
 def test_why_room_for_every_activation_is_not_enough() -> None:
@@ -103,6 +103,17 @@ def test_a_faster_split_that_is_not_taken_is_told_with_the_ground() -> None:
     assert "16-bit LoRA is held to" in held and "10 % faster" in held
     chosen = plan(LLAMA_8B, RTX_4090, rows(300, 300))
     assert chosen.reasons[key].why.startswith("The smallest micro-batch within 5 % of the fastest that fits")
+    longer = replan(recommend(LLAMA_8B, RTX_4090, EXAMPLE), {"max_length": 2048})
+    assert longer.estimate.fits != "yes" and "does not fit any more, and 1 × 16 would" in longer.reasons[key].why
+    sixteen = replan(recommend(LLAMA_8B, RTX_4090, EXAMPLE), {"method": "lora"})
+    assert "With them no split fits" in sixteen.reasons[key].why
+    assert "there is no room for every activation" in sixteen.reasons["training.gradient_checkpointing"].why
+    bare = replan(plan(LLAMA_8B, card("a card", 24, (8, 6)), rows(300, 800)), {"method": "lora"})
+    assert "held to" not in bare.reasons[key].why + bare.reasons["training.gradient_checkpointing"].why
+    three = recommend(LLAMA_8B, several(RTX_4090, 3), rows(50_000, 200)).reasons["training.gradient_accumulation_steps"]
+    assert "on 3 cards 15 comes nearest" in three.why and "fewer than" not in three.why
+    packed = recommend(LLAMA_8B, RTX_4090, rows(50_000, 200), overrides={"packing": True, "max_steps": 10})
+    assert packed.reasons["training.gradient_accumulation_steps"].why.endswith("max_steps ends the run at 10.")
     edited = replan(chosen, {"gradient_checkpointing": not chosen.config.training.gradient_checkpointing})
     assert "before other values were edited" in edited.reasons[key].why
     again = recommend(
@@ -232,3 +243,9 @@ def test_rows_of_one_card_are_not_told_as_those_of_all() -> None:
     two = reason("training.per_device_train_batch_size", LLAMA_8B, several(RTX_4090, 2))
     assert "8 rows a step on each card" in two.why
     assert "each card" not in reason("training.per_device_train_batch_size").why
+
+
+def test_a_run_of_one_step_has_no_warmup() -> None:
+    assert reason("training.warmup_steps", max_steps=1).value == 0
+    assert "whole of a single step" in reason("training.warmup_steps", max_steps=1).why
+    assert reason("training.warmup_steps", max_steps=2).value == 0.05

@@ -88,7 +88,7 @@ def test_a_smaller_batch_takes_less_and_a_short_run_more() -> None:
     assert "short" not in advise(LLAMA_8B, training__max_steps=1000).why
     short = advise(LLAMA_8B, training__max_steps=100, training__gradient_accumulation_steps=128)
     assert short.value == pytest.approx(large * 1.5, rel=0.03)
-    assert "100 steps, fewer than the sweep's 780, want more" in short.why
+    assert "100 steps are fewer than the sweep's 780, which wants more" in short.why
     assert "own runs" not in short.why
     assert short.confidence == "medium"
     shorter = advise(LLAMA_8B, training__max_steps=30)
