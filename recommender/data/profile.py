@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from recommender.data.split import count_held_out, wanted_rows
+from recommender.data.split import contents_by_copies, count_held_out, wanted_rows
 from recommender.data.tally import Runs, Tally, WholeRows
 from recommender.data.turn_words import Tags, TurnWords
 from recommender.units import count
@@ -184,12 +184,16 @@ class DataProfile:
             fraction: `data.eval_fraction`.
             seed: `training.seed`, which matters where rows have copies.
         """
-        if not self.digests:
+        if not self.digests or fraction <= 0:
             return wanted_rows(self.rows, fraction)
         asked = "held out", fraction, seed
         if asked not in self.known:
-            self.known[asked] = count_held_out(self.digests, fraction, seed)
+            self.known[asked] = count_held_out(self.digests, self._contents_by_copies, fraction, seed)
         return int(self.known[asked])
+
+    @cached_property
+    def _contents_by_copies(self) -> dict[int, int]:
+        return contents_by_copies(self.digests)
 
     @cached_property
     def length_tally(self) -> Tally:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.data import split as split_module
 from recommender.data.packed import packing_document
-from recommender.data.split import count_held_out, held_out_contents, wanted_rows
+from recommender.data.split import contents_by_copies, count_held_out, held_out_contents, wanted_rows
 from recommender.data.split import split as split_rows
+from recommender.data.synthetic import synthetic_profile
 from recommender.recommend import recommend
 from recommender.steps import plan_steps
 from tests.unit.data.conftest import Profile
@@ -30,8 +33,44 @@ def test_never_more_than_the_share_is_held_out(copies: list[int], fraction: floa
     held = held_out_contents(digests, fraction, seed)
     count = sum(Counter(digests)[content] for content in held)
     assert count <= wanted_rows(len(digests), fraction)
-    assert count == count_held_out(digests, fraction, seed)
+    assert count == count_held_out(digests, contents_by_copies(digests), fraction, seed)
     assert not held or len(held) < len(copies)
+
+
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=60),
+    st.integers(1, 4),
+    st.floats(0, 0.99),
+    st.integers(0, 5),
+)
+def test_rows_that_are_taken_several_times_are_counted_as_they_are_split(
+    copies: list[int], weight: int, fraction: float, seed: int
+) -> None:
+    digests = [content * 977 for content, times in enumerate(copies) for _ in range(times * weight)]
+    held = held_out_contents(digests, fraction, seed)
+    count = count_held_out(digests, contents_by_copies(digests), fraction, seed)
+    assert count == sum(digest in held for digest in digests)
+
+
+@pytest.mark.parametrize(
+    ("digests", "odd"), [([*range(1000)], 101), ([*range(995), *range(5)], 101), ([*range(500)] * 2, 100)]
+)
+def test_after_the_first_question_rows_are_neither_counted_nor_ordered(
+    digests: list[int], odd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit of the seed is priced while the person waits, and there may be a million rows."""
+    found = replace(synthetic_profile(1000, 100), digests=digests)
+    assert found.held_out_by_split(0.05, 42) == 50
+    monkeypatch.setattr(split_module, "Counter", None)
+    monkeypatch.setattr(split_module, "_order", None)
+    assert [found.held_out_by_split(0.05, seed) for seed in (1, 2)] == [50, 50]
+    assert found.held_out_by_split(0.101, 42) == odd
+
+
+def test_nothing_is_counted_where_nothing_is_to_be_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_module, "Counter", None)
+    found = replace(synthetic_profile(1000, 100), digests=[*range(500)] * 2)
+    assert found.held_out_by_split(0, 42) == 0
 
 
 @given(st.integers(1, 200), st.floats(0, 0.99), st.integers(0, 5))
