@@ -50,7 +50,7 @@ def estimate(
     adapter = _saved_bytes(case)
     checkpoint = adapter + _states_on_disk(case)
     return Estimate(
-        fits=_fits(found.process, high, device.free_bytes),
+        fits=fits_in(found.process, high, device.free_bytes),
         free_bytes=device.free_bytes,
         peak=Peak(reserved - parts["allocator"], reserved, found.process, low, high),
         parts=parts,
@@ -75,7 +75,8 @@ def _notes(found: Centred) -> tuple[str, ...]:
     return ()
 
 
-def _fits(process: int, high: int, free: int) -> Fits:
+def fits_in(process: int, high: int, free: int) -> Fits:
+    """Whether an estimate with this upper end fits into what is free; all in bytes."""
     if high <= free:
         return "yes"
     return "tight" if process <= free else "no"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate
+from recommender.plan import Estimate, Peak
 from recommender.rules.base import Pricer
 
 
@@ -23,3 +25,38 @@ def pricer(model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer
         return known[key]
 
     return price
+
+
+def centred(price: Pricer, config: FinetuneConfig, known: Estimate) -> Pricer:
+    """The estimator, moved by what it is off where a better estimate is known.
+
+    What a change saves stays the formula's difference; whether that is enough is judged from the better estimate. The
+    same bytes are added everywhere, since most of what the formula misses, such as the context, stays with a change.
+
+    Args:
+        price: The formula.
+        config: What `known` is an estimate of.
+        known: The better estimate, such as a trace.
+    """
+    from recommender.estimate import fits_in
+    from recommender.memory.measured import moved_parts
+
+    by, was = known.peak, price(config).peak
+
+    def moved(other: FinetuneConfig) -> Estimate:
+        found = price(other)
+        if by == was:
+            return found
+        peak = found.peak
+        process = max(0, peak.process_bytes + by.process_bytes - was.process_bytes)
+        there = Peak(
+            max(0, peak.allocated_bytes + by.allocated_bytes - was.allocated_bytes),
+            max(0, peak.reserved_bytes + by.reserved_bytes - was.reserved_bytes),
+            process,
+            max(0, peak.low_bytes + by.low_bytes - was.low_bytes),
+            max(process, peak.high_bytes + by.high_bytes - was.high_bytes),
+        )
+        fits = fits_in(there.process_bytes, there.high_bytes, found.free_bytes)
+        return replace(found, peak=there, parts=moved_parts(found.parts, process), fits=fits)
+
+    return moved

@@ -15,10 +15,10 @@ from recommender.contradictions import refuse_contradictions, refuse_start
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Alternative, Plan
+from recommender.plan import Alternative, Estimate, Plan
 from recommender.plan_document import plain, plan_document
 from recommender.plan_warnings import warnings_of
-from recommender.pricing import pricer
+from recommender.pricing import centred, pricer
 from recommender.remedies import remedies
 from recommender.rules.base import Context, Pricer
 from recommender.rules.batch import per_card
@@ -92,9 +92,23 @@ def recommend(
         InputError: a model that cannot be priced or trained; an override that its key cannot take, or that
             contradicts another or the device.
     """
+    question, best, searched, otherwise = _advice(model, device, data, goal, overrides or {}, data_config, model_name)
+    return _plan(question, best, searched, _others(question, best), otherwise)
+
+
+def _advice(
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None,
+    goal: Goal,
+    overrides: Mapping[str, Any],
+    data_config: Data | None,
+    model_name: str | None,
+) -> tuple[Question, Candidate, dict[str, Any], dict[str, Any]]:
+    """The question as it was asked, the best candidate, what the search found, and what keys without a rule hold."""
     model.require_supported()
     price = pricer(model, device, data)
-    given = {known_key(key): value for key, value in (overrides or {}).items()}
+    given = {known_key(key): value for key, value in overrides.items()}
     bare = FinetuneConfig(
         model=model_name or _name(model),
         revision=model.revision,
@@ -109,14 +123,17 @@ def recommend(
         free = {key: value for key, value in given.items() if key not in SEARCHED}
         unbound = answer(_ask(model, device, data, goal, bare, free, price))
     searched = {**best.searched, **{key: value for key, value in unbound.searched.items() if key in question.given}}
-    return _plan(question, best.candidate, searched, _others(question, best.candidate), flatten(bare))
+    return question, best.candidate, searched, flatten(bare)
 
 
 def alternatives(plan: Plan) -> tuple[Alternative, ...]:
-    """The best for every other goal, around the values that the person has set by now, beside the plan as it is now."""
+    """The best for every other goal, around the values that the person has set by now, beside the plan as it is now.
+
+    The others are priced by the formula, so the plan is compared by it too, even where it was traced.
+    """
     price = pricer(plan.model, plan.device, plan.data)
     question = _ask(plan.model, plan.device, plan.data, plan.goal, plan.config, plan.overrides, price)
-    return _others(question, Candidate(plan.config, plan.estimate))
+    return _others(question, Candidate(plan.config, price(plan.config)))
 
 
 def _others(question: Question, best: Candidate) -> tuple[Alternative, ...]:
@@ -148,6 +165,20 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     kept = {key: value_of(question.start, key) if key in SEARCHED else value for key, value in plan.searched.items()}
     config = decide(question.context(kept), question.given)
     return _plan(question, Candidate(config, price(config)), plan.searched, (), plan.recommended)
+
+
+def with_estimate(plan: Plan, estimate: Estimate) -> Plan:
+    """The plan with another estimate of its configuration, and with what follows from one: remedies, warnings, reasons.
+
+    What a change would need is then as far from the formula as the plan itself. The alternatives stay the formula's.
+
+    Args:
+        plan: As it was priced.
+        estimate: Of the same configuration, such as a trace gives.
+    """
+    price = centred(pricer(plan.model, plan.device, plan.data), plan.config, estimate)
+    question = _ask(plan.model, plan.device, plan.data, plan.goal, plan.config, plan.overrides, price)
+    return _plan(question, Candidate(plan.config, estimate), plan.searched, plan.alternatives, plan.recommended)
 
 
 def amended(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
@@ -183,13 +214,12 @@ def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: Data
     Raises:
         InputError: it asks for what the device or the model cannot do.
     """
-    advised = recommend(model, device, data, data_config=config.data, model_name=config.model)
-    ours = flatten(advised.config)
+    advised, best, searched, otherwise = _advice(model, device, data, "balanced", {}, config.data, config.model)
+    recommended = _plan(advised, best, searched, (), otherwise).recommended
+    ours = flatten(best.config)
     theirs = {key: value for key, value in flatten(config).items() if key not in ours or ours[key] != value}
-    price = pricer(model, device, data)
-    question = _ask(model, device, data, advised.goal, config, theirs, price)
-    best = Candidate(config, price(config))
-    return _plan(question, best, advised.searched, (), advised.recommended)
+    question = _ask(model, device, data, advised.goal, config, theirs, advised.price)
+    return _plan(question, Candidate(config, advised.price(config)), searched, (), recommended)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,9 @@ class Services(Protocol):
     def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
         """What the plan needs, by running the real model on tensors without data."""
 
+    def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
+        """The plan with another estimate of it, and what follows from that."""
+
     def recipes(self) -> Sequence[Recipe]:
         """Presets that ship with the program."""
 
@@ -262,6 +265,12 @@ class RealServices:
             told(done, total)
 
         return trace(plan.config, plan.model, plan.device, plan.data, progress=progress, cancelled=stopped)
+
+    def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
+        """See `Services`."""
+        from recommender.recommend import with_estimate
+
+        return with_estimate(plan, estimate)
 
     def recipes(self) -> Sequence[Recipe]:
         """See `Services`."""

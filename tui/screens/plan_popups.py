@@ -30,7 +30,9 @@ def alternatives_popup(plan: Plan, others: Sequence[Alternative]) -> PickPopup:
     """The best plan for each goal, with memory, time and what is given up; answers with the goal."""
 
     def build(_width: int, _wanted: str) -> list[Pick]:
-        yours = _alternative(plan.goal, plan.config, plan.estimate, [("this plan", "quiet")], current=True)
+        # The others are the formula's, and so is what they gain and give up.
+        what = "this plan, traced; all else by the formula" if plan.estimate.basis == "trace" else "this plan"
+        yours = _alternative(plan.goal, plan.config, plan.estimate, [(what, "quiet")], current=True)
         return [yours, *(_alternative(one.goal, one.config, one.estimate, _trade(one)) for one in others)]
 
     height = 2 * (1 + len(others)) + 2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
 
 from presets.errors import NoError, WizardError
 from tui.screens.plan_edits import PlanEdits
+from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from recommender.plan import Estimate, Plan
@@ -67,8 +67,8 @@ class PlanTrace(PlanEdits):
             self.notify("The trace was cancelled: the figures are the formula's.", timeout=4)
         elif isinstance(answer, WizardError):
             self.tell(answer)
-        elif self.state.plan is plan and not self.state.outdated:
-            self.wizard.flow.take_plan(replace(plan, estimate=answer))
+        elif self.state.plan is plan and not self.state.outdated and Step.PLAN not in self.state.working:
+            self.wizard.flow.take_plan(self.wizard.services.with_estimate(plan, answer))
         else:
             self.notify("The plan has changed meanwhile: t traces it as it is now.", timeout=4)
 

@@ -248,6 +248,10 @@ class Tracing(MadeServices):
             raise NoError("The trace was cancelled.")
         if plan.config.lora.use_dora:
             raise InputError("A trace does not unpack quantised weights.")
+        if plan.config.training.seed == 2:
+            free = plan.estimate.free_bytes
+            peak = replace(plan.estimate.peak, process_bytes=free + 3 * GIB, high_bytes=free + 4 * GIB)
+            return replace(plan.estimate, basis="trace", fits="no", peak=peak)
         return replace(plan.estimate, basis="trace")
 
 
@@ -259,6 +263,21 @@ async def test_a_trace_takes_the_place_of_the_formula(tmp_path: Path, rows: str,
         await seen.until(lambda: seen.plan.estimate.basis == "trace")
         await seen.sees("(trace)")
         assert "tracing" not in seen.text
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
+    tmp_path: Path, rows: str, size: tuple[int, int]
+) -> None:
+    services = Tracing(tmp_path)
+    async with planned(services, [rows], size=size) as seen:
+        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 2}))
+        assert seen.plan.estimate.fits != "no"
+        await seen.press("t")
+        await seen.sees(" NO ", "too much", "(trace)", "tab: choose from these", "saves")
+        assert seen.plan.warnings[0].startswith("Does not fit") and seen.plan.remedies
+        await seen.press("a")
+        await seen.sees("this plan, traced; all else by the formula")
 
 
 async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows: str) -> None:

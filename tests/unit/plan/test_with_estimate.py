@@ -1,0 +1,85 @@
+"""A better estimate of a plan, such as a trace gives: what follows from an estimate follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from recommender.estimate import fits_in
+from recommender.plan import Estimate, Plan
+from recommender.recommend import GOALS, alternatives, launch_document, recommend, replan, with_estimate
+from recommender.search import Candidate, Space, search
+from recommender.units import gib
+from tests.unit.plan.facts import EXAMPLE, GIB, LLAMA_8B, RTX_4090, SMOLLM, T4, TINY_CARD
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+
+
+def traced(estimate: Estimate, more: int) -> Estimate:
+    """The estimate as a trace that finds so many bytes more."""
+    old = estimate.peak
+    peak = replace(
+        old,
+        allocated_bytes=old.allocated_bytes + more,
+        reserved_bytes=old.reserved_bytes + more,
+        process_bytes=old.process_bytes + more,
+        low_bytes=old.low_bytes + more,
+        high_bytes=old.high_bytes + more,
+    )
+    parts = {**estimate.parts, "activations": estimate.parts["activations"] + more}
+    fits = fits_in(peak.process_bytes, peak.high_bytes, estimate.free_bytes)
+    return replace(estimate, peak=peak, parts=parts, fits=fits, basis="trace")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [(LLAMA_8B, RTX_4090, EXAMPLE), (SMOLLM, T4, EXAMPLE), (LLAMA_8B, TINY_CARD, None)],
+    ids=["8B", "small", "no fit"],
+)
+def test_the_formulas_own_estimate_changes_nothing(made: tuple[object, ...]) -> None:
+    whole = recommend(*made)  # type: ignore[arg-type]
+    assert with_estimate(whole, whole.estimate) == whole
+
+
+def test_a_trace_that_no_longer_fits_brings_its_own_warning_and_remedies(plan: Plan) -> None:
+    assert plan.estimate.fits == "yes" and not plan.remedies
+    found = traced(plan.estimate, plan.estimate.spare_bytes + 2 * GIB)
+    after = with_estimate(plan, found)
+    assert after.estimate is found and found.fits == "no"
+    assert after.warnings[0].startswith(f"Does not fit: {gib(found.peak.process_bytes)} needed")
+    assert set(plan.warnings) <= set(after.warnings)
+    assert after.remedies
+    for remedy in after.remedies:
+        assert (remedy.fits == "no") is (remedy.saves_bytes < 2 * GIB), remedy
+    assert after.alternatives == plan.alternatives
+
+
+def test_a_trace_that_fits_after_all_drops_what_did_not(plan: Plan) -> None:
+    too_much = replan(plan, {"training.per_device_train_batch_size": 256})
+    assert too_much.estimate.fits == "no" and too_much.warnings[0].startswith("Does not fit")
+    less = too_much.estimate.peak.high_bytes - too_much.estimate.free_bytes
+    after = with_estimate(too_much, traced(too_much.estimate, -less))
+    assert after.estimate.fits == "yes" and after.remedies == ()
+    assert not any("Does not fit" in warning for warning in after.warnings)
+
+
+def test_alternatives_of_a_traced_plan_are_compared_by_the_formula(plan: Plan) -> None:
+    edited = replan(plan, {"training.seed": 7})
+    there = with_estimate(edited, traced(edited.estimate, 3 * GIB))
+    assert alternatives(there) == alternatives(edited)
+
+
+def test_the_plan_of_a_file_searches_for_each_goal_once(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    goals = []
+
+    def counted(space: Space) -> Candidate:
+        goals.append(space.goal)
+        return search(space)
+
+    monkeypatch.setattr("recommender.recommend.search", counted)
+    assert launch_document(plan.config, LLAMA_8B, RTX_4090, EXAMPLE)["alternatives"]
+    assert sorted(goals) == sorted(GOALS)
