@@ -11,8 +11,8 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
+from trainer.began import began_with
 from trainer.runfolder import RunFolder
-from trainer.tail import Tail
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -47,7 +47,7 @@ def agreed_code(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec) -> M
             remedy="Download the model again, with its Python files.",
         )
     assert spec.path is not None
-    now, before = digests(spec.path), _executed(folder)
+    now, before = digests(spec.path), began_with(folder, "own_code")
     if before is not None and now != before:
         other = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
         raise InputError(
@@ -55,11 +55,3 @@ def agreed_code(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec) -> M
             remedy="Bring back what it was, or train anew: that asks once more.",
         )
     return now
-
-
-def _executed(folder: RunFolder) -> Mapping[str, str] | None:
-    """What the record says of the code that the run began with."""
-    for document in Tail(folder.events).documents():
-        if document.get("kind") == "start" and isinstance(code := document.get("own_code"), dict):
-            return code
-    return None

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from trainer.worker.requests import Requests
 from trainer.worker.result import finish_adapter
 from trainer.worker.room import give_up_reserve, hold_reserve, record
 from trainer.worker.rows import Rows, longest, read_rows, tokens_of
+from trainer.worker.same_rows import require_same_rows
 from trainer.worker.watched import WatchedTrainer, undisturbed
 
 
@@ -67,13 +68,15 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         past: What earlier lives of the run came to.
 
     Raises:
-        InputError: The model or the data cannot be used.
+        InputError: The model or the data cannot be used, or the rows are not those that the run began with.
     """
     cuda = torch.cuda.is_available()
     config = load_config(folder.effective_config)
     spec = _model_here(folder, config)
     code = agreed_code(folder, config, spec)
     rows = read_rows(config, spec)
+    if past.step:
+        require_same_rows(folder, config.data, rows.contents)
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda, free_before=free_bytes(read_device(folder)) if cuda else None)
@@ -270,6 +273,7 @@ def _record_start(job: Job, done: int) -> None:
         peak_flops=peak_flops(job.config, read_device(job.folder)),
         resumed_from=done or None,
         own_code=dict(job.own_code) if job.own_code else None,
+        contents=asdict(job.rows.contents),
     )
 
 

@@ -14,6 +14,8 @@ from trainer.tail import Tail
 class Past:
     """Figures up to a step."""
 
+    step: int = 0
+    """The checkpoint's; 0 where none is gone on from."""
     tokens: int = 0
     """Tokens gone through."""
     first_eval: float | None = None
@@ -47,6 +49,7 @@ def read_past(folder: RunFolder, step: int) -> Past:
     finite = [(loss, at) for at, loss in sorted(evals.items()) if math.isfinite(loss)]
     best = min(finite) if finite else None
     return Past(
+        step=step,
         tokens=tokens[max(tokens)] if tokens else 0,
         first_eval=finite[0][0] if finite else None,
         last_eval=finite[-1][0] if finite else None,

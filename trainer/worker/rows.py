@@ -22,6 +22,7 @@ from recommender.data.packing import Strategy, strategy_for
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
 from recommender.steps import packs
+from trainer.worker.same_rows import Contents
 from trainer.worker.sample import Questions
 
 BATCH: Final = 1000
@@ -44,6 +45,8 @@ class Rows:
     """Of all tokens that were read of the training data, held-out rows included, those that the loss sees."""
     packing_strategy: Strategy
     """How TRL packs them, where rows are packed."""
+    contents: Contents
+    """What is read and what of it is held out, by content: a resumed run goes on with the same."""
 
     def digest(self) -> str:
         """SHA-256 of the training rows as the model sees them: every row's length, then its tokens, then its labels.
@@ -75,17 +78,18 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     else:
         train_indices, held_indices = split(source, config.data.eval_fraction, config.training.seed)
         held = source
+    contents = Contents.of(source.index.digest, (held.index.digest[row] for row in held_indices))
     strategy = strategy_for(source.profile)
     # Text that is packed is split where it is too long, by TRL: nothing of it is cut off here.
     limit = sys.maxsize if packs(config) and strategy == "bfd_split" else config.data.max_length
     train, counts = _dataset(source, train_indices, limit)
     if not held_indices:
         asked = Questions(source, [train_indices[row] for row in _typical(train)[:1]])
-        return Rows(source, train, None, asked, _share(counts), strategy)
+        return Rows(source, train, None, asked, _share(counts), strategy, contents)
     held_out, held_counts = _dataset(held, held_indices, config.data.max_length)
     asked = Questions(held, [held_indices[row] for row in _typical(held_out)])
     share = _share(counts, *([held_counts] if held is source else []))
-    return Rows(source, train, held_out, asked, share, strategy)
+    return Rows(source, train, held_out, asked, share, strategy, contents)
 
 
 def longest(rows: Any, count: int) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def digest(rows, size):
         for part in parts
     ]
     train = Dataset(InMemoryTable(pa.Table.from_batches(batches, schema=ROW)))
-    return Rows(None, train, None, None, 1.0, "bfd").digest()
+    return Rows(None, train, None, None, 1.0, "bfd", None).digest()
 
 
 numbers = [3, 1, 2, 1, 2, 3, 4, 5, 6, -100, 2, 3, 4, -100, 6]
