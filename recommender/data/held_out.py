@@ -96,11 +96,12 @@ def _say(dataset: DataSet, facts: HeldOutFacts, data: Data) -> None:
         )
     if facts.also_trained:
         warnings.append(
-            f"{facts.also_trained} of {facts.rows} held-out rows are also trained on: eval_loss would look better than "
-            "it is."
+            f"{facts.also_trained} of {facts.rows} held-out rows {'is' if facts.also_trained == 1 else 'are'} also "
+            "trained on: eval_loss would look better than it is."
         )
     if facts.copies:
-        warnings.append(f"{facts.copies} of {facts.rows} held-out rows are exact copies of an earlier one of them.")
+        exact = "is an exact copy of an earlier one" if facts.copies == 1 else "are exact copies of earlier ones"
+        warnings.append(f"{facts.copies} of {facts.rows} held-out rows {exact} of them.")
     dataset.profile = replace(
         profile,
         held_out=facts,

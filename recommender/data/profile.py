@@ -99,13 +99,14 @@ class NearRows:
             said.append(f"{count(len(self.earlier))} {are} nearly the same as an earlier one")
         if self.leaked:
             said.append(
-                f"{count(self.leaked)} of {count(self.held_out_rows)} held-out rows are nearly the same as a row that "
-                "is trained on: eval_loss would look better than it is"
+                f"{count(self.leaked)} of {count(self.held_out_rows)} held-out rows "
+                f"{'is' if self.leaked == 1 else 'are'} nearly the same as a row that is trained on: eval_loss would "
+                "look better than it is"
             )
         if self.held_out_copies:
             said.append(
-                f"{count(self.held_out_copies)} of {count(self.held_out_rows)} held-out rows are nearly the same as an "
-                "earlier one of them"
+                f"{count(self.held_out_copies)} of {count(self.held_out_rows)} held-out rows "
+                f"{'is' if self.held_out_copies == 1 else 'are'} nearly the same as an earlier one of them"
             )
         return tuple(said)
 

@@ -241,10 +241,10 @@ async def test_held_out_files_are_named_and_compared(tokenised: Tokenised, tmp_p
         await seen.sees("evaluation data")
         seen.app.screen.query_one("#value", Input).value = held_path
         await seen.press("enter")
-        await seen.sees("held out: 10 rows in files", "1 of 10 held-out rows are also trained on")
+        await seen.sees("held out: 10 rows in files", "1 of 10 held-out rows is also trained on")
         assert seen.app.state.data["eval"] == [held_path]
         await seen.press("D")
-        await seen.sees("1 of 10 held-out rows are nearly the same as a row")
+        await seen.sees("1 of 10 held-out rows is nearly the same as a row")
         await seen.press("x")
         await seen.sees("sample 10 of 40", "nearly the same as a held-out row (held.json")
         await seen.press("V", *["delete"], "enter")

@@ -79,13 +79,18 @@ def test_held_out_files_are_compared_with_what_is_trained(profile: Profile, tmp_
     facts = dataset.profile.held_out
     assert facts is not None
     assert (facts.rows, facts.copies, facts.also_trained, facts.bad_row_count) == (24, 1, 1, 1)
+    assert [warning for warning in dataset.profile.warnings if "held-out rows" in warning] == [
+        "1 of 24 held-out rows is also trained on: eval_loss would look better than it is.",
+        "1 of 24 held-out rows is an exact copy of an earlier one of them.",
+    ]
     found = near_duplicates(dataset)
     assert found.earlier == {} and found.held_out == {12: (str(tmp_path / "held.jsonl"), 11)}
     assert (found.leaked, found.held_out_copies, found.held_out_rows) == (1, 1, 24)
     dataset.near = found
     assert dataset.next_finding(0, 1, 1000) == 12
     assert dataset.sample(12, 1000).findings == ("nearly the same as a held-out row (held.jsonl, line 11)",)
-    assert "1 of 24 held-out rows are nearly the same as a row that is trained on" in found.warnings[0]
+    assert "1 of 24 held-out rows is nearly the same as a row that is trained on" in found.warnings[0]
+    assert found.warnings[1] == "1 of 24 held-out rows is nearly the same as an earlier one of them"
 
 
 def test_near_rows_on_both_sides_of_the_split_are_counted(profile: Profile) -> None:
