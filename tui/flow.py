@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, WizardError
 from tui.code_question import TRUST, about_code, asks_first, without_other_code
-from tui.state import Progress
+from tui.planning import Planning
+from tui.reading import out_voted
 from tui.widgets.top_bar import Step
-from tui.work import Done, Job, Learnt, Told
+from tui.work import Done, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from recommender.config.schema import Goal
     from recommender.machine.facts import Device, Gpu, Machine
-    from recommender.plan import Plan
     from tui.app import WizardApp
-    from tui.state import WizardState
 
 POLL_SECONDS = 2.0
 """How often free memory is looked at."""
 
 
-class Flow:
+class Flow(Planning):
     """Keeps the wizard's state true to what the person chose.
 
     Attributes:
@@ -38,46 +33,8 @@ class Flow:
     """
 
     def __init__(self, app: WizardApp) -> None:
-        self.app = app
-        self._jobs: dict[Step, Job] = {}
+        super().__init__(app)
         self._polling = False
-        self._planned_for: tuple[object, ...] = ()
-
-    @property
-    def state(self) -> WizardState:
-        """What is known so far."""
-        return self.app.state
-
-    # Work in threads
-
-    def start(self, step: Step, what: str, work: Callable[[Job], Mapping[str, Any]]) -> None:
-        """Do something for a step in a thread; what was being done for it before is cancelled."""
-        self.stop(step)
-        job = Job(self.app, step, what)
-        self._jobs[step] = job
-        errors = {at: error for at, error in self.state.errors.items() if at != step}
-        self.set(working={**self.state.working, step: Progress(what)}, errors=errors)
-        self.app.run_worker(lambda: job.run(work), thread=True, group=step.name, exit_on_error=False)
-
-    def stop(self, step: Step) -> bool:
-        """Cancel what is being done for a step; whether there was something."""
-        job = self._jobs.pop(step, None)
-        if job is None:
-            return False
-        job.stop()
-        self.set(working={at: progress for at, progress in self.state.working.items() if at != step})
-        return True
-
-    def told(self, message: Told) -> None:
-        """Show how far a job is."""
-        step = message.job.step
-        if self._jobs.get(step) is message.job:
-            self.set(working={**self.state.working, step: message.progress})
-
-    def learnt(self, message: Learnt) -> None:
-        """Show what a job knows already."""
-        if self._jobs.get(message.job.step) is message.job:
-            self.set(**message.changes)
 
     def done(self, message: Done) -> None:
         """Take over what a job found out, and go on from there."""
@@ -93,7 +50,10 @@ class Flow:
                 about_code(message.changes["model"]), lambda yes: self._take_code(yes, message.changes)
             )
             return
+        before = self.state.plan
         self.set(working=working, errors=errors, **message.changes)
+        if step is Step.PLAN:
+            self._planned(before, message.error)
         # Rows, vocabularies and modules stay: going through them again and again held a key up for 60 ms now and then.
         gc.collect()
         gc.freeze()
@@ -110,10 +70,6 @@ class Flow:
                 remedy="Choose a model whose architecture Transformers has, or choose it again and agree.",
             )
             self.set(errors={**self.state.errors, Step.MODEL: error})
-
-    def set(self, **changes: Any) -> None:
-        """Replace fields of the state."""
-        self.app.state = replace(self.state, **changes)
 
     def advance(self) -> None:
         """Do what can be done now and is wanted: tokenise the data for the model, plan when the plan is looked at."""
@@ -217,8 +173,12 @@ class Flow:
         Args:
             **changes: Keys of the `data` section; None drops one.
         """
-        data = {key: value for key, value in {**self.state.data, **changes}.items() if value is not None}
-        self.set(data=data, dataset=None, first_look=None)
+        plan = self.state.plan
+        if plan is not None and (over := out_voted(plan, changes)):
+            # What is being worked out would bring them back.
+            self.stop(Step.PLAN)
+            plan = self.app.services.amended(plan, {}, over)
+        self.set(data=self.data_with(changes), dataset=None, first_look=None, plan=plan)
         self.profile()
 
     def profile(self) -> None:
@@ -241,10 +201,8 @@ class Flow:
         """
         if self.state.plan is None:
             self.set(max_length=length)
-        elif self.state.outdated:
-            self.amend({"data.max_length": length})
         else:
-            self.take_plan(self.app.services.replan(self.state.plan, {"data.max_length": length}))
+            self.edit({"data.max_length": length})
 
     def set_price(self, price: float | None) -> None:
         """Say what an hour costs, and keep it.
@@ -254,68 +212,6 @@ class Flow:
         """
         self.app.services.keep_price(price)
         self.set(price=price)
-
-    # Plan
-
-    def plan_if_needed(self) -> None:
-        """Make the plan when there is none for this device, model and data."""
-        state = self.state
-        wanted = (state.device, state.model, state.dataset)
-        if state.device is None or state.model is None or Step.PLAN in state.working:
-            return
-        if state.plan is None or state.outdated:
-            if Step.PLAN in state.errors and self._planned_for == wanted:
-                return
-            self._planned_for = wanted
-            self.recommend()
-
-    def recommend(self, *, goal: Goal | None = None, overrides: Mapping[str, Any] | None = None) -> None:
-        """Make a plan.
-
-        Args:
-            goal: For this goal; the state's when None.
-            overrides: With these values of the person; the plan's own when None.
-        """
-        state = self.state
-        model, device, dataset, aim = state.model, state.device, state.dataset, goal or state.goal
-        if model is None or device is None:
-            return
-        given = dict(overrides if overrides is not None else state.plan.overrides if state.plan else state.overrides)
-        if state.max_length is not None and state.plan is None:
-            given["data.max_length"] = state.max_length
-        data = {key: value for key, value in state.data.items() if key != "max_length"}
-
-        def work(_job: Job) -> Mapping[str, Any]:
-            plan = self.app.services.recommend(model, device, dataset, goal=aim, overrides=given, data=data)
-            return {"plan": plan, "goal": aim} | ({"kept": plan.overrides} if state.plan is None else {})
-
-        self.start(Step.PLAN, "working out a plan", work)
-
-    def amend(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
-        """Edit a plan that is out of date: it is made anew, for what is chosen now, with the edit.
-
-        Raises:
-            InputError: a value that its key cannot take.
-        """
-        if self.state.plan is None:
-            return
-        self.set(plan=self.app.services.amended(self.state.plan, changes, without))
-        if not {Step.MODEL, Step.DATA} & set(self.state.working):
-            self.recommend()
-
-    def save(self, plan: Plan, path: Path) -> None:
-        """Write a plan's configuration into a file.
-
-        Raises:
-            InputError: it cannot be written.
-        """
-        self.app.services.write_config(plan, path)
-        self.set(kept=plan.overrides)
-
-    def take_plan(self, plan: Plan, **changes: Any) -> None:
-        """Show an edited plan from now on."""
-        errors = {at: error for at, error in self.state.errors.items() if at is not Step.PLAN}
-        self.set(plan=plan, goal=plan.goal, max_length=plan.config.data.max_length, errors=errors, **changes)
 
 
 def absolute(paths: Sequence[str]) -> list[str]:

@@ -61,6 +61,7 @@ class WizardState:
     max_length: int | None = None
     """The length limit that the person chose on the Data screen; None leaves it to the plan."""
     goal: Goal = "balanced"
+    """What was asked for last; the plan is for it once it has been worked out."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Values set on the command line, dotted key to value; the plan takes them over."""
     plan: Plan | None = None
@@ -105,6 +106,11 @@ class WizardState:
     def outdated(self) -> bool:
         """Whether there is a plan, but for another device, model or data."""
         return self.plan is not None and not self.belongs(self.plan)
+
+    @property
+    def aim(self) -> Goal:
+        """The plan's goal; of one that is out of date the one that takes its place is to have."""
+        return self.goal if self.plan is None or self.outdated else self.plan.goal
 
     @property
     def unsaved(self) -> bool:

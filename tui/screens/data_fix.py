@@ -47,7 +47,7 @@ def toggle_embeddings(wizard: WizardApp) -> None:
     if state.plan is not None:
         kept = [name for name in state.plan.config.lora.modules_to_save if name not in modules]
         wanted = kept if trains_embeddings(state) else [*kept, *modules]
-        wizard.flow.take_plan(wizard.services.replan(state.plan, {KEY: wanted}))
+        wizard.flow.edit({KEY: wanted})
         return
     others = {key: value for key, value in state.overrides.items() if key != KEY}
     wizard.flow.set(overrides=others if trains_embeddings(state) else {**others, KEY: modules})

@@ -155,7 +155,7 @@ class PlanScreen(PlanWindows):
         if first:
             self.refresh_bindings()
         goal = self.query_one(GoalRow)
-        goal.goal, goal.preset = plan.goal, state.preset
+        goal.goal, goal.preset = state.aim, state.preset
         self._show_settings(plan)
         if first:
             self.query_one(SettingsList).move_to("method")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from presets.errors import WizardError
 from tui.clean import clean
 from tui.screens.base import StepScreen
-from tui.screens.plan_text import value_at
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 SAME_THREAD_SECONDS = 0.02
 """An edit that took longer than this is worked out in a thread the next time, the newest winning."""
-READ_AGAIN = {"data.train_on": "train_on", "data.template": "template", "data.format": "format"}
-"""Keys that change the tokens themselves: the data is read again."""
 UNDO_DEPTH = 100
 
 
@@ -58,13 +55,17 @@ class PlanEdits(StepScreen):
         if self.state.outdated:
             self.wizard.flow.amend(changes, without)
             return
+        if self.wizard.flow.replanning:
+            self.wizard.flow.wait_with(plan, changes, without, lambda: self.change_or_tell(changes, without, **state))
+            return
         if self._replan_seconds > SAME_THREAD_SECONDS:
             self._change_in_thread(plan, changes, without, state)
             return
         began = time.perf_counter()
         edited = self.wizard.services.replan(plan, changes, without)
         self._replan_seconds = time.perf_counter() - began
-        self.accept(plan, edited, state)
+        self._remember(plan)
+        self.wizard.flow.take_plan(edited, **state)
 
     def _change_in_thread(
         self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: Mapping[str, Any]
@@ -76,18 +77,6 @@ class PlanEdits(StepScreen):
         )
         # The next edit is tried in place again: one slow answer may have been the machine's, not the plan's.
         self._replan_seconds = 0.0
-
-    def accept(self, before: Plan, edited: Plan, state: Mapping[str, Any]) -> None:
-        """Show an edited plan; the edit can be undone. Data is read again where its tokens changed."""
-        self._remember(before)
-        self.wizard.flow.take_plan(edited, **state)
-        reread = {
-            leaf: edited.overrides.get(key)
-            for key, leaf in READ_AGAIN.items()
-            if _differs(before, edited, key) and edited.data is not None and self.state.data.get("train")
-        }
-        if reread:
-            self.wizard.flow.open_data(**reread)
 
     def _remember(self, plan: Plan) -> None:
         first = not self._undo
@@ -102,13 +91,11 @@ class PlanEdits(StepScreen):
             self.refresh_bindings()
 
     def action_undo(self) -> None:
-        """Take the last edit back."""
-        if self._undo:
+        """Take the last edit back: one that waits, what is being worked out, or one that was made."""
+        flow = self.wizard.flow
+        if self._undo and not flow.take_back():
+            flow.stop(Step.PLAN)
             plan = self._undo.pop()
-            self.wizard.flow.take_plan(plan)
+            flow.take_plan(plan)
             if not self._undo:
                 self.refresh_bindings()
-
-
-def _differs(before: Plan, after: Plan, key: str) -> bool:
-    return bool(value_at(before.config, key) != value_at(after.config, key))

@@ -30,11 +30,15 @@ class PlanWindows(PlanTrace):
 
     def aim(self, goal: Goal | None) -> None:
         """Plan for another goal; None leaves it."""
-        plan = self.state.plan
-        if plan is not None and goal is not None and goal != plan.goal:
+        plan, flow = self.state.plan, self.wizard.flow
+        if plan is None or goal is None:
+            return
+        if flow.replanning:
+            flow.afterwards(lambda: self.aim(goal))
+        elif goal != self.state.aim:
             if not self.state.outdated:
                 self._remember(plan)
-            self.wizard.flow.recommend(goal=goal)
+            flow.recommend(goal=goal)
 
     def action_alternatives(self) -> None:
         """Compare the goals."""

@@ -1,0 +1,201 @@
+"""Edits of a plan while another is being worked out, or while it is out of date: the newest wins and none is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, current_thread, main_thread
+from typing import Any
+
+import pytest
+
+from presets.errors import InputError
+from recommender.machine.devices import device_from_catalogue
+from recommender.plan import Plan
+from tests.functional.screens.made import MadeServices
+from tests.functional.screens.seen import Seen, planned
+from tui.screens.plan import PlanScreen
+from tui.screens.plan_edits import SAME_THREAD_SECONDS
+from tui.widgets.top_bar import Step
+
+
+@dataclass(frozen=True)
+class Held(MadeServices):
+    """What is worked out in a thread waits until it may end."""
+
+    may_end: Event = field(default_factory=Event)
+
+    def recommend(self, *args: Any, **options: Any) -> Plan:
+        self.may_end.wait(20)
+        return super().recommend(*args, **options)
+
+    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        if current_thread() is not main_thread():
+            self.may_end.wait(20)
+        return super().replan(plan, changes, without)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    services = Held(tmp_path / "runs")
+    services.may_end.set()
+    yield services
+    services.may_end.set()
+
+
+def screen_of(seen: Seen) -> PlanScreen:
+    screen = seen.app.screen
+    assert isinstance(screen, PlanScreen)
+    return screen
+
+
+def change_slowly(screen: PlanScreen, changes: Mapping[str, Any]) -> None:
+    """Edit as where edits take long."""
+    screen._replan_seconds = 2 * SAME_THREAD_SECONDS
+    screen.change(changes)
+    assert Step.PLAN in screen.state.working
+
+
+async def rests(seen: Seen) -> None:
+    await seen.until(lambda: not seen.app.state.working and not seen.app.state.outdated)
+
+
+def outdate(seen: Seen, held: Held) -> None:
+    """Another card, whose plan is not there yet."""
+    held.may_end.clear()
+    seen.app.flow.choose_device(device_from_catalogue("T4"))
+    assert seen.app.state.outdated
+
+
+def read_as_planned(seen: Seen, train_on: str) -> None:
+    assert seen.plan.config.data.train_on == train_on
+    assert seen.app.state.dataset is not None
+    profile = seen.app.state.dataset.profile
+    assert seen.plan.data is profile
+    assert (profile.trained_tokens == profile.total_tokens) is (train_on == "all")
+
+
+async def test_an_edit_of_an_outdated_plan_reads_the_data_again(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        outdate(seen, held)
+        screen_of(seen).change({"data.train_on": "all"})
+        held.may_end.set()
+        await rests(seen)
+        assert seen.plan.device.name == "T4"
+        read_as_planned(seen, "all")
+        screen_of(seen).change({}, ["data.train_on"])
+        await rests(seen)
+        read_as_planned(seen, "assistant")
+        assert "data.train_on" not in seen.plan.overrides
+
+
+async def test_an_edit_in_a_thread_reads_the_data_again(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        change_slowly(screen_of(seen), {"data.train_on": "all"})
+        await seen.until(lambda: seen.plan.config.data.train_on == "all")
+        await rests(seen)
+        read_as_planned(seen, "all")
+
+
+async def test_a_value_of_the_command_line_is_what_data_is_read_with(held: Held, rows: str) -> None:
+    async with planned(held, [rows], state={"overrides": {"data.train_on": "all"}}) as seen:
+        await rests(seen)
+        read_as_planned(seen, "all")
+
+
+async def test_what_the_data_screen_says_later_is_what_holds(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        screen_of(seen).change({"data.train_on": "all"})
+        await rests(seen)
+        seen.app.flow.open_data(train_on="assistant")
+        await rests(seen)
+        read_as_planned(seen, "assistant")
+
+
+async def test_the_goal_that_was_asked_for_outlives_an_edit(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        outdate(seen, held)
+        await seen.press("shift+tab", "right", "enter")
+        await seen.sees("◉ fastest")
+        screen_of(seen).change({"training.seed": 7})
+        held.may_end.set()
+        await rests(seen)
+        assert seen.plan.goal == seen.app.state.goal == "fastest"
+        assert seen.plan.config.training.seed == 7
+
+
+async def test_edits_while_another_goal_is_planned_for_wait(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        screen, before = screen_of(seen), seen.plan
+        held.may_end.clear()
+        screen.aim("fastest")
+        screen.change({"training.seed": 7, "lora.r": 64})
+        screen.change({"training.seed": 8})
+        seen.app.flow.set_length(256)
+        with pytest.raises(InputError):
+            screen.change({"lora.r": 0})
+        assert seen.plan is before
+        held.may_end.set()
+        await seen.until(lambda: seen.plan.config.data.max_length == 256)
+        await rests(seen)
+        assert seen.plan.goal == "fastest"
+        assert (seen.plan.config.training.seed, seen.plan.config.lora.r) == (8, 64)
+        # Each is taken back by itself.
+        await seen.press("u")
+        assert seen.plan.config.training.seed == 7
+
+
+async def test_edits_while_an_edit_is_worked_out_wait_and_a_goal_does_too(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        screen = screen_of(seen)
+        held.may_end.clear()
+        change_slowly(screen, {"lora.r": 64})
+        screen.aim("fastest")
+        screen.change({"training.seed": 7})
+        held.may_end.set()
+        await seen.until(lambda: seen.plan.config.training.seed == 7)
+        await rests(seen)
+        assert seen.plan.goal == "fastest" and seen.plan.config.lora.r == 64
+
+
+async def test_an_edit_that_waits_comes_before_one_of_the_plan_that_is_out_of_date(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        screen = screen_of(seen)
+        held.may_end.clear()
+        screen.aim("fastest")
+        screen.change({"training.seed": 7, "lora.r": 64})
+        outdate(seen, held)
+        screen.change({"training.seed": 8})
+        held.may_end.set()
+        await rests(seen)
+        assert seen.plan.device.name == "T4" and seen.plan.goal == "fastest"
+        assert (seen.plan.config.training.seed, seen.plan.config.lora.r) == (8, 64)
+
+
+async def test_undo_takes_back_what_waits_and_what_is_worked_out(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        screen, before = screen_of(seen), seen.plan
+        held.may_end.clear()
+        screen.aim("fastest")
+        screen.change({"training.seed": 7})
+        await seen.press("u")
+        assert Step.PLAN in seen.app.state.working
+        await seen.press("u")
+        assert Step.PLAN not in seen.app.state.working
+        held.may_end.set()
+        await seen.pilot.pause()
+        assert seen.plan is before and seen.app.state.goal == "balanced"
+
+
+async def test_an_edit_that_cannot_be_leaves_those_that_wait(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        screen = screen_of(seen)
+        held.may_end.clear()
+        change_slowly(screen, {"lora.target_modules": ["nothing"]})
+        screen.change({"training.seed": 7})
+        held.may_end.set()
+        await seen.until(lambda: seen.plan.config.training.seed == 7)
+        await rests(seen)
+        assert seen.plan.config.lora.target_modules != ["nothing"]
+        await seen.sees("nothing")
