@@ -14,7 +14,7 @@ from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
-from recommender.estimate import estimate
+from recommender.estimate import estimate, fits_in
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
@@ -150,12 +150,19 @@ def biggest_model(
 
 
 def smallest_card(
-    config: FinetuneConfig, model: ModelSpec, data: DataProfile | None = None, stack: str = "trl"
+    config: FinetuneConfig, model: ModelSpec, data: DataProfile | None = None, stack: str = "trl", *, more: int = 0
 ) -> tuple[str, int] | None:
     """The catalogue's card with the least memory that holds the plan, and its marketed bytes.
 
     Of cards of one size the fastest in memory. Cards without bfloat16 or flash attention are passed over where the
     plan uses them.
+
+    Args:
+        config: The plan.
+        model: Its model.
+        data: Its rows.
+        stack: What runs it.
+        more: Bytes that a better estimate, such as a trace, found above this one's.
     """
     from presets.gpus import load_gpus
 
@@ -165,7 +172,8 @@ def smallest_card(
         if facts.memory_bytes < least or (needs_ampere and facts.compute_capability < (8, 0)):
             continue
         found = estimate(config, model, device_from_catalogue(facts.name), data, stack=stack)
-        if found.fits == "yes":
+        process, high = found.peak.process_bytes + more, found.peak.high_bytes + more
+        if fits_in(process, high, found.free_bytes) == "yes":
             return facts.name, facts.memory_bytes
-        least = NEAR_NEED * found.peak.process_bytes
+        least = NEAR_NEED * process
     return None

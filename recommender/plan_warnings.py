@@ -143,12 +143,14 @@ def what_would_fit(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
 ) -> str:
     """What would hold a plan that nothing makes fit: this device with nothing else on it, another, or another model."""
+    from recommender.estimate import estimate as formula
     from recommender.inverses import biggest_model, smallest_card
 
     if estimate.peak.high_bytes <= device.total_bytes:
         used = gib(device.total_bytes - device.free_bytes)
         return f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits."
-    card = smallest_card(config, model, data) if device.kind == "cuda" else None
+    more = estimate.peak.high_bytes - formula(config, model, device, data).peak.high_bytes
+    card = smallest_card(config, model, data, more=more) if device.kind == "cuda" else None
     smaller = biggest_model(config, device, data)
     if card:
         needed = f"it would on {card[0]} ({gib(card[1])})"

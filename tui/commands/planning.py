@@ -240,9 +240,12 @@ def advice(
 ) -> tuple[Sequence[str], Sequence[Remedy]]:
     """What a plan with this configuration warns of, and what would make it fit where it surely does not."""
     from recommender.plan_warnings import warnings_of
+    from recommender.pricing import centred, pricer
     from recommender.remedies import remedies
 
-    offered = () if answer.fits == "yes" else remedies(config, model, device, profile, answer)
+    # A trace, or another stack: what changes would need is as far from the formula as the answer.
+    around = centred(pricer(model, device, profile), config, answer)
+    offered = () if answer.fits == "yes" else remedies(config, model, device, profile, answer, price=around)
     return warnings_of(config, model, device, profile, answer, offered), offered
 
 

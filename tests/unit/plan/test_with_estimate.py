@@ -12,6 +12,7 @@ from recommender.recommend import GOALS, alternatives, launch_document, recommen
 from recommender.search import Candidate, Space, search
 from recommender.units import gib
 from tests.unit.plan.facts import EXAMPLE, GIB, LLAMA_8B, RTX_4090, SMOLLM, T4, TINY_CARD
+from tui.commands.planning import advice
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,21 @@ def test_a_trace_that_fits_after_all_drops_what_did_not(plan: Plan) -> None:
     after = with_estimate(too_much, traced(too_much.estimate, -less))
     assert after.estimate.fits == "yes" and after.remedies == ()
     assert not any("Does not fit" in warning for warning in after.warnings)
+
+
+def test_the_card_that_would_hold_a_traced_plan_holds_what_was_traced(plan: Plan) -> None:
+    found = traced(plan.estimate, plan.estimate.spare_bytes + 60 * GIB)
+    warnings = with_estimate(plan, found).warnings
+    (card,) = (warning for warning in warnings if warning.startswith("Nothing below makes it fit"))
+    size = float(card.split("(")[1].split(" GiB")[0])
+    assert found.peak.high_bytes <= size * GIB < 2 * found.peak.high_bytes
+
+
+def test_estimate_advises_from_its_trace(plan: Plan) -> None:
+    found = traced(plan.estimate, plan.estimate.spare_bytes + 2 * GIB)
+    warnings, offered = advice(plan.config, plan.model, plan.device, plan.data, found)
+    after = with_estimate(plan, found)
+    assert tuple(warnings) == after.warnings and tuple(offered) == after.remedies
 
 
 def test_alternatives_of_a_traced_plan_are_compared_by_the_formula(plan: Plan) -> None:
