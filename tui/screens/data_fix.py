@@ -42,6 +42,10 @@ def _modules(state: WizardState) -> list[str]:
 
 def toggle_embeddings(wizard: WizardApp) -> None:
     """Train the embeddings in full beside the adapter, or no longer."""
+    if wizard.flow.replanning:
+        # Which way it goes depends on the plan that comes.
+        wizard.flow.afterwards(lambda: toggle_embeddings(wizard))
+        return
     state = wizard.state
     modules = _modules(state)
     if state.plan is not None:

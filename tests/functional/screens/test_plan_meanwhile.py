@@ -15,6 +15,7 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.plan import Plan
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import Seen, planned
+from tui.screens.data_fix import toggle_embeddings
 from tui.screens.plan import PlanScreen
 from tui.screens.plan_edits import SAME_THREAD_SECONDS
 from tui.widgets.top_bar import Step
@@ -171,6 +172,18 @@ async def test_an_edit_that_waits_comes_before_one_of_the_plan_that_is_out_of_da
         await rests(seen)
         assert seen.plan.device.name == "T4" and seen.plan.goal == "fastest"
         assert (seen.plan.config.training.seed, seen.plan.config.lora.r) == (8, 64)
+
+
+async def test_embeddings_that_are_switched_on_and_off_meanwhile_are_off(held: Held, rows: str) -> None:
+    async with planned(held, [rows]) as seen:
+        held.may_end.clear()
+        screen_of(seen).aim("fastest")
+        toggle_embeddings(seen.app)
+        toggle_embeddings(seen.app)
+        held.may_end.set()
+        await seen.until(lambda: seen.plan.goal == "fastest" and "lora.modules_to_save" in seen.plan.overrides)
+        await rests(seen)
+        assert not seen.plan.config.lora.modules_to_save
 
 
 async def test_undo_takes_back_what_waits_and_what_is_worked_out(held: Held, rows: str) -> None:
