@@ -266,9 +266,7 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
         elif off.fits == "yes":
             text = f"Every activation is kept, because there is room: {need}."
         else:
-            text = (
-                f"Off since before other values were edited. Now there is no room for every activation: {need}."
-            )
+            text = f"Off since before other values were edited. Now there is no room for every activation: {need}."
         costs = f"On saves {gib(max(0, saved))}" + (f" and is {time}." if time else ".")
     return {
         "training.gradient_checkpointing": Reason(
