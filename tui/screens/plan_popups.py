@@ -26,21 +26,28 @@ if TYPE_CHECKING:
     from tui.services import Services
 
 
+ALTERNATIVES_WIDTH = 100
+INDENT = 6
+"""Cells of a line of the alternatives before what it says, with the cursor's."""
+
+
 def alternatives_popup(plan: Plan, others: Sequence[Alternative]) -> PickPopup:
     """The best plan for each goal, with memory, time and what is given up; answers with the goal."""
 
-    def build(_width: int, _wanted: str) -> list[Pick]:
+    def build(width: int, _wanted: str) -> list[Pick]:
         # The others are the formula's, and so is what they gain and give up.
         what = "this plan, traced; all else by the formula" if plan.estimate.basis == "trace" else "this plan"
-        yours = _alternative(plan.goal, plan.config, plan.estimate, [(what, "quiet")], current=True)
-        return [yours, *(_alternative(one.goal, one.config, one.estimate, _trade(one)) for one in others)]
+        yours = _alternative(plan.goal, plan.config, plan.estimate, [[(what, "quiet")]], current=True)
+        return [yours, *(_alternative(one.goal, one.config, one.estimate, _trade(one, width)) for one in others)]
 
-    height = 2 * (1 + len(others)) + 2
-    return PickPopup("alternatives: the best plan for each goal", build, current=plan.goal, width=100, height=height)
+    height = sum(1 + len(_trade(one, ALTERNATIVES_WIDTH - 4)) for one in others) + 4
+    return PickPopup(
+        "alternatives: the best plan for each goal", build, current=plan.goal, width=ALTERNATIVES_WIDTH, height=height
+    )
 
 
 def _alternative(
-    goal: str, config: FinetuneConfig, estimate: Estimate, trade: list[Part], *, current: bool = False
+    goal: str, config: FinetuneConfig, estimate: Estimate, trade: list[list[Part]], *, current: bool = False
 ) -> Pick:
     training = config.training
     seconds = estimate.time.total_seconds if estimate.time else None
@@ -54,12 +61,17 @@ def _alternative(
         (cell(duration(seconds) if seconds is not None else "time unknown", 14, "right"), "label"),
         (f"   {values}", "label"),
     ]
-    return Pick(goal, (Row(tuple(first)), row(("    ", "quiet"), *trade)))
+    return Pick(goal, (Row(tuple(first)), *(row(("    ", "quiet"), *line) for line in trade)))
 
 
-def _trade(one: Alternative) -> list[Part]:
+def _trade(one: Alternative, width: int) -> list[list[Part]]:
+    """What it gains and gives up, on a line of their own each where one is too short for both."""
     lost: list[Part] = [("gives up ", "quiet"), (clean(one.gives_up), "label")]
-    return [("gains ", "quiet"), (clean(one.gains), "bright"), ("; ", "quiet"), *lost] if one.gains else lost
+    if not one.gains:
+        return [lost]
+    gained: list[Part] = [("gains ", "quiet"), (clean(one.gains), "bright")]
+    both: list[Part] = [*gained, ("; ", "quiet"), *lost]
+    return [both] if sum(len(text) for text, _ in both) <= width - INDENT else [gained, lost]
 
 
 def warnings_popup(plan: Plan) -> TextPopup:

@@ -217,8 +217,8 @@ class TextPopup(Popup[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q,question_mark", "dismiss", show=False)]
     DEFAULT_CSS = """
-    TextPopup > .popup { height: 80%; padding: 0 1 0 2; }
-    TextPopup Rows { height: 1fr; }
+    TextPopup > .popup { height: auto; max-height: 80%; padding: 0 1 0 2; }
+    TextPopup Rows { height: auto; max-height: 100%; }
     """
 
     def __init__(self, title: str, rows: Sequence[Row]) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from presets.errors import InputError, NoError
 from recommender.plan import Estimate, Plan
+from recommender.recommend import alternatives
 from recommender.units import gib, gib_number
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
@@ -184,6 +185,7 @@ async def test_another_goal_gives_another_plan_and_keeps_what_is_yours(services:
         screen.change({"training.seed": 7})
         await seen.press("a")
         await seen.sees("alternatives: the best plan for each goal", "gains", "gives up", "smallest memory")
+        assert all(f"gives up {one.gives_up}" in seen.text for one in alternatives(seen.plan) if one.gives_up)
         await seen.press("end", "enter")
         await seen.until(lambda: seen.plan.goal == "smallest-memory")
         await seen.sees("◉ smallest memory")
