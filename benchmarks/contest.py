@@ -218,14 +218,15 @@ def run_heat(one: Heat, device: Device, results: Path, rules: str) -> None:
         digest = sha256(f"{one.data} {one.seed} {who} {config.model_dump_json()}".encode()).hexdigest()[:10]
         named = replace(config, {"run.name": f"contest-{digest}"})
         trial = Trial({"training.learning_rate": config.training.learning_rate}, named)
-        (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, note=_note)
+        (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, note=note)
         if result.eval_loss is None:
             raise NoError(f"{who} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
         append_line(results, _line(one, who, config, result) | {"rules": rules})
         shutil.rmtree(result.run)
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
+    """Say on stderr how far it is."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -277,13 +278,18 @@ def _heats(sources: Sequence[Path], device: Device) -> Iterator[Heat]:
             yield heat(source.resolve(), seed, model, device)
 
 
+def asked(about: str | None, results: Path) -> argparse.Namespace:
+    """The command line of a program that adds runs to a file: data sets, `--results` and `--table`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", type=Path, help="data sets in a form that `lora-wizard data` reads")
+    parser.add_argument("--results", type=Path, default=results, help="JSON lines, one a run")
+    parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
+    return parser.parse_args()
+
+
 def main() -> int:
     """Run what is missing, print the table, and say whether the limits hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="*", type=Path, help="data sets in a form that `lora-wizard data` reads")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines, one a run")
-    parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
-    options = parser.parse_args()
+    options = asked(__doc__, RESULTS)
     try:
         if not options.table:
             if not options.data:

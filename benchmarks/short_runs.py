@@ -16,7 +16,6 @@ Each run appends one line to the results, so the program can be stopped and give
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import defaultdict
@@ -26,7 +25,8 @@ from math import exp, log
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.contest import append_line, folder, this_processor, usable_rows, write_rows
+from benchmarks.contest import append_line, asked, folder, note, this_processor, usable_rows, write_rows
+from benchmarks.rate_fit import Curve
 from presets.errors import InputError, WizardError
 from recommender.config.edit import replace
 from recommender.config.schema import Data, FinetuneConfig
@@ -54,8 +54,6 @@ LONGEST = 256
 RESULTS = Path(__file__).parent / "results" / "short_runs.jsonl"
 JUDGES = ("alpaca_en", "glaive_toolcall_en")
 """Names of the contest's data sets begin so."""
-Curve = Mapping[float, float]
-"""Rate to held-out loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,24 +227,16 @@ def train(source: Source, steps: int, results: Path, model: ModelSpec, device: D
     for rate in todo:
         named = {"training.learning_rate": rate, "run.name": f"short-{source.name}-{steps}-{rate:g}"}
         trial = Trial({"training.learning_rate": rate}, replace(config, named))
-        (result,) = run_trials([trial], runs=folder() / "short", device=device, plan=lambda _: {}, note=_note)
+        (result,) = run_trials([trial], runs=folder() / "short", device=device, plan=lambda _: {}, note=note)
         if result.eval_loss is None or result.first_eval_loss is None:
             raise InputError(f"{rate:g} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
         run = Run(source.name, steps, rate, result.eval_loss, result.first_eval_loss)
         append_line(results, asdict(run))
 
 
-def _note(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="*", type=Path, help="data sets in a form that `lora-wizard data` reads")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines, one a run")
-    parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
-    options = parser.parse_args()
+    options = asked(__doc__, RESULTS)
     try:
         if not options.table:
             for path in options.data:

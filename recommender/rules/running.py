@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.data.profile import DataProfile
 from recommender.data.split import wanted_rows
 from recommender.plan import Reason
 from recommender.rules.base import Context, Rule
@@ -32,27 +33,6 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     data = context.data
     value = recommended_eval_fraction(data.rows if data is not None else None)
     held = ENOUGH_HELD if data is None else data.held_out_by_split(value, context.config.training.seed)
-    if data is None:
-        why = f"{percent(value)} of the rows are held out, at random but always the same."
-    elif data.rows < 2:
-        why = "Nothing can be held out of a single row."
-    elif not held:
-        why = (
-            f"None of {count(data.rows)} rows can be held out: copies of a row stay on one side, and every row has "
-            f"more than {percent(value)} of all."
-        )
-    else:
-        judged = (
-            "enough to see the loss turn, few enough to be quick"
-            if held >= ENOUGH_HELD
-            else "so few that their loss only says which way it goes, and more would be missed in training"
-        )
-        verb = "is" if held == 1 else "are"
-        share = f"{'At most ' if held < wanted_rows(data.rows, value) else ''}{percent(value)}"
-        why = (
-            f"{share} of {count(data.rows)} rows, {count(held)}, {verb} held out: {judged}. Copies of a row "
-            "stay on one side."
-        )
     planned = plan_steps(context.all_cards, data)
     every, often = "", ""
     if planned is not None and planned.eval_every is not None:
@@ -62,7 +42,7 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     return {
         "data.eval_fraction": Reason(
             value,
-            why,
+            _why_held(data, value, held),
             "LLaMA-Factory's walk-through: a tenth or less",
             "medium" if held >= ENOUGH_HELD else "low",
             others="Guides that hold nothing out cannot see overfitting.",
@@ -83,6 +63,29 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
             costs="Disk: the adapter and its optimizer states, for as many as are kept.",
         ),
     }
+
+
+def _why_held(data: DataProfile | None, value: float, held: int) -> str:
+    """How many rows are held out, and what they are good for."""
+    if data is None:
+        return f"{percent(value)} of the rows are held out, at random but always the same."
+    if data.rows < 2:
+        return "Nothing can be held out of a single row."
+    if not held:
+        return (
+            f"None of {count(data.rows)} rows can be held out: copies of a row stay on one side, and every row has "
+            f"more than {percent(value)} of all."
+        )
+    judged = (
+        "enough to see the loss turn, few enough to be quick"
+        if held >= ENOUGH_HELD
+        else "so few that their loss only says which way it goes, and more would be missed in training"
+    )
+    share = f"{'At most ' if held < wanted_rows(data.rows, value) else ''}{percent(value)}"
+    return (
+        f"{share} of {count(data.rows)} rows, {count(held)}, {'is' if held == 1 else 'are'} held out: {judged}. Copies "
+        "of a row stay on one side."
+    )
 
 
 def _each(steps: int) -> str:

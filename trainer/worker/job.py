@@ -98,11 +98,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         peft_config=adapter_config(config.lora, model) if config.method != "full" else None,
         callbacks=[recorder],
     )
-    if config.lora.init_lora_weights == LOFTQ and config.method != "full":
-        start_from_loftq(trainer.model, Path(str(spec.path)))
-    settle_trainable_dtypes(trainer.model, config.training.precision)
-    if config.training.loraplus_lr_ratio is not None:
-        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
+    _settle(trainer, config, spec)
     meter.loaded(trainer.model)
     needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
     trainer.watch(folder, past, requests, config, needed, rows.questions)
@@ -111,6 +107,15 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
         trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
     return Job(folder, config, spec, rows, trainer, recorder, requests, meter, steps, code)
+
+
+def _settle(trainer: WatchedTrainer, config: FinetuneConfig, spec: ModelSpec) -> None:
+    """The adapter's start and dtypes, and its optimizer where that is not the trainer's own."""
+    if config.lora.init_lora_weights == LOFTQ and config.method != "full":
+        start_from_loftq(trainer.model, Path(str(spec.path)))
+    settle_trainable_dtypes(trainer.model, config.training.precision)
+    if config.training.loraplus_lr_ratio is not None:
+        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
 
 
 def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:

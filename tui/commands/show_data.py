@@ -139,15 +139,20 @@ def show_data(
     if near and not dataset.near.warnings:
         line("✓ no near-identical rows")
     _show_problems(dataset, max_length, line, split=split, config=config)
+    limit = max_length if config is None else limit_of(profile, config)
+    _show_row(dataset.sample(row, limit), console, line, whole=whole, ids=ids)
+
+
+def _show_row(sample: Sample, console: Console, line: Callable[[str], None], *, whole: bool, ids: bool) -> None:
+    """Print one row as the model will see it."""
     signs = console.color_system is None
     told = f"between {MARK}: what the loss sees; behind {CUT}: cut" if signs else "reversed: what the loss sees"
-    line(f"--- row {row + 1} as the model will see it ({told}) ---")
-    sample = dataset.sample(row, max_length if config is None else limit_of(profile, config))
+    line(f"--- row {sample.row + 1} as the model will see it ({told}) ---")
     for finding in sample.findings:
         line(f"! this row: {finding}")
     console.print(sample_text(sample, marks=signs, whole=whole), soft_wrap=True)
     if not whole and len(sample.pieces) > MOST:
-        line(f"(the whole row: --row {row + 1})")
+        line(f"(the whole row: --row {sample.row + 1})")
     if ids:
         line(" ".join("?" if piece.token_id is None else str(piece.token_id) for piece in sample.pieces))
 

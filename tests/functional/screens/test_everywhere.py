@@ -10,6 +10,7 @@ from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
 from tui.app import WizardApp
 from tui.screens.plan import PlanScreen
+from tui.screens.plan_lists import SettingsList
 from tui.state import WizardState
 from tui.theme import THEMES
 from tui.widgets.top_bar import Step
@@ -132,7 +133,7 @@ async def type_at_once(seen: Seen, *keys: str) -> None:
 async def test_keys_that_come_together_reach_what_the_one_before_opened(services: MadeServices, rows: str) -> None:
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
-        screen.query_one("#settings-list").move_to("r / lora_alpha")  # type: ignore[attr-defined]
+        screen.query_one(SettingsList).move_to("r / lora_alpha")
         await seen.pilot.pause()
         # A field, then what is under it; a list; a window with a filter; and the digits that jump, when none is open.
         await type_at_once(seen, "enter", "6", "4", "enter", "right", "enter", "9", "6", "enter")

@@ -1,17 +1,14 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from time import perf_counter
 
 import pytest
 import yaml
 
-from presets.errors import InputError, NoError
-from recommender.plan import Estimate, Plan
 from recommender.recommend import alternatives
 from recommender.units import gib, gib_number
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
+from tests.functional.screens.on_plan import does_not_fit, go_to, take_card
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
 from tui.screens.plan import PlanScreen
 from tui.widgets.top_bar import Step
@@ -19,20 +16,6 @@ from tui.widgets.top_bar import Step
 
 def verdict(seen: Seen) -> str:
     return {"yes": "FITS", "tight": "TIGHT", "no": "NO"}[seen.plan.estimate.fits]
-
-
-async def go_to(seen: Seen, label: str) -> None:
-    """Put the cursor on a row of the settings."""
-    screen = seen.app.screen
-    assert isinstance(screen, PlanScreen)
-    screen.query_one("#settings-list").move_to(label)  # type: ignore[attr-defined]
-    await seen.pilot.pause()
-
-
-async def does_not_fit(seen: Seen) -> None:
-    await go_to(seen, "method")
-    await seen.press("enter", "end", "enter")
-    await seen.until(lambda: seen.plan.estimate.fits == "no")
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
@@ -239,68 +222,6 @@ async def test_the_configuration_is_saved_and_never_overwritten_unasked(
         await seen.sees("cannot be written")
 
 
-class Tracing(MadeServices):
-    """Its trace takes until it is cancelled, or gives the formula's figures as its own."""
-
-    def trace(self, plan: Plan, told: Callable[[int, int], None], stopped: Callable[[], bool]) -> Estimate:
-        told(43, 100)
-        if plan.config.training.seed == 1:
-            while not stopped():
-                Event().wait(0.01)
-            raise NoError("The trace was cancelled.")
-        if plan.config.lora.use_dora:
-            raise InputError("A trace does not unpack quantised weights.")
-        if plan.config.training.seed == 2:
-            free = plan.estimate.free_bytes
-            peak = replace(plan.estimate.peak, process_bytes=free + 3 * GIB, high_bytes=free + 4 * GIB)
-            return replace(plan.estimate, basis="trace", fits="no", peak=peak)
-        return replace(plan.estimate, basis="trace")
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_a_trace_takes_the_place_of_the_formula(tmp_path: Path, rows: str, size: tuple[int, int]) -> None:
-    async with planned(Tracing(tmp_path), [rows], size=size) as seen:
-        assert seen.plan.estimate.basis == "formula"
-        await seen.press("t")
-        await seen.until(lambda: seen.plan.estimate.basis == "trace")
-        await seen.sees("(trace)")
-        assert "tracing" not in seen.text
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
-    tmp_path: Path, rows: str, size: tuple[int, int]
-) -> None:
-    services = Tracing(tmp_path)
-    async with planned(services, [rows], size=size) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 2}))
-        assert seen.plan.estimate.fits != "no"
-        await seen.press("t")
-        await seen.sees(" NO ", "too much", "(trace)", "tab: choose from these", "saves")
-        assert seen.plan.warnings[0].startswith("Does not fit") and seen.plan.remedies
-        await seen.press("a")
-        await seen.sees("this plan, traced; all else by the formula")
-
-
-async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows: str) -> None:
-    services = Tracing(tmp_path)
-    async with planned(services, [rows]) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 1}))
-        await seen.press("t")
-        await seen.sees("tracing 43 %", "t cancels")
-        await seen.press("t")
-        await seen.sees("cancelled")
-        assert seen.plan.estimate.basis == "formula"
-
-
-async def test_a_trace_that_is_refused_says_why(tmp_path: Path, rows: str) -> None:
-    services = Tracing(tmp_path)
-    async with planned(services, [rows]) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"lora.use_dora": True}))
-        await seen.press("t")
-        await seen.sees("does not unpack quantised weights")
-
-
 async def test_a_price_an_hour_makes_plans_say_what_they_cost(services: MadeServices, rows: str) -> None:
     async with planned(services, [rows]) as seen:
         await seen.press("dollar_sign")
@@ -415,111 +336,6 @@ async def test_stretched_positions_are_a_row_of_their_own(services: MadeServices
         await seen.until(lambda: seen.plan.config.rope_scaling is None)
         await seen.press("backspace")
         await seen.until(lambda: seen.plan.config.rope_scaling is not None)
-
-
-async def take_card(seen: Seen, name: str) -> None:
-    """Plan for a what-if card, as on the Machine screen."""
-    await seen.press("1", "w", *name)
-    await seen.sees("what-if gpu")
-    await seen.press("enter")
-    await seen.until(lambda: seen.app.state.device is not None and seen.app.state.device.simulated)
-    await seen.press("4")
-
-
-async def test_undo_does_not_lead_to_a_plan_for_another_gpu(services: MadeServices, rows: str) -> None:
-    async with planned(services, [rows]) as seen:
-        screen = seen.app.screen
-        assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
-        await seen.until(lambda: screen.check_action("undo", ()))
-        await take_card(seen, "T4")
-        await seen.until(lambda: seen.plan.device.name == "T4")
-        assert not screen.check_action("undo", ())
-        await seen.press("u")
-        assert seen.plan.device.name == "T4" and seen.plan.config.training.precision == "fp16"
-        assert seen.plan.config.training.seed == 7
-        screen.change({"training.seed": 8})
-        await seen.press("u")
-        await seen.until(lambda: seen.plan.config.training.seed == 7)
-
-
-async def test_undo_does_not_lead_to_a_plan_for_other_data(services: MadeServices, rows: str, tmp_path: Path) -> None:
-    other = tmp_path / "other.jsonl"
-    other.write_text("".join(Path(rows).read_text().splitlines(keepends=True)[:40]))
-    async with planned(services, [rows]) as seen:
-        screen = seen.app.screen
-        assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
-        seen.app.flow.open_data(train=[str(other)])
-        await seen.until(lambda: seen.plan.data is not None and seen.plan.data.rows == 40)
-        await seen.press("u")
-        assert seen.plan.data is not None and seen.plan.data.rows == 40
-        assert seen.plan.config.training.seed == 7
-
-
-async def test_undo_does_not_lead_to_a_plan_for_another_model(services: MadeServices, rows: str) -> None:
-    async with planned(services, [rows]) as seen:
-        screen = seen.app.screen
-        assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
-        seen.app.flow.choose_model("qwen3-4b")
-        await seen.until(lambda: seen.app.state.model_name == "qwen3-4b" and seen.app.state.plan is not None)
-        chosen = seen.plan.model
-        await seen.press("u")
-        assert seen.plan.model is chosen is seen.app.state.model
-
-
-async def test_a_trace_of_what_is_out_of_date_is_void(tmp_path: Path, rows: str) -> None:
-    services = Tracing(tmp_path)
-    async with planned(services, [rows]) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 1, "training.precision": "bf16"}))
-        await seen.press("t")
-        await seen.sees("tracing 43 %")
-        await take_card(seen, "T4")
-        await seen.sees("out of date: for RTX 4090", "tracing 43 %")
-        await seen.press("t")
-        await seen.sees("cancelled")
-        await seen.sees("this did not work")
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
-    services: MadeServices, rows: str, size: tuple[int, int]
-) -> None:
-    async with planned(services, [rows], size=size) as seen:
-        screen = seen.app.screen
-        assert isinstance(screen, PlanScreen)
-        screen.change({"training.precision": "bf16"})
-        before = seen.plan
-        await take_card(seen, "T4")
-        await seen.sees("this did not work", "settings · out of date: for RTX 4090")
-        assert seen.app.state.outdated and screen.has_class("-outdated")
-        await seen.press("a", "p", "ctrl+s", "t", "b", "T", "g")
-        assert len(seen.app.screen_stack) == 1 and seen.app.at is Step.PLAN
-        assert "^s save" not in seen.text and "alternatives" not in seen.lines[-1]
-        # Another edit is kept, and the error stays: bf16 is what is wrong.
-        screen.change({"training.seed": 7})
-        assert seen.plan.config.training.seed == 7
-        await seen.until(lambda: Step.PLAN not in seen.app.state.working)
-        await seen.sees("this did not work", "settings · out of date: for RTX 4090")
-        await go_to(seen, "precision")
-        await seen.press("enter")
-        await seen.sees("enter chooses")
-        assert "recommended" not in seen.line("fp32 ")
-        await seen.press("escape", "backspace")
-        await seen.until(lambda: not seen.app.state.outdated)
-        await seen.loses("this did not work", "out of date")
-        assert seen.plan.device.name == "T4" and seen.plan.config.training.precision == "fp16"
-        assert seen.plan.config.training.seed == 7 and before.device.name.endswith("4090")
-        await seen.sees("^s save" if size == WIDE else "g check")
-
-
-async def test_a_plan_that_is_out_of_date_is_not_checked(services: MadeServices, rows: str) -> None:
-    async with planned(services, [rows]) as seen:
-        await seen.press("1", "down", "space", "5")
-        await seen.sees("The plan was made for another machine, model or data: 4 makes it anew.")
-        await seen.press("f5", "g", "g")
-        assert not services.started
 
 
 async def test_alternatives_are_those_of_the_edited_plan(services: MadeServices, rows: str) -> None:

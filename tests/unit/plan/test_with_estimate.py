@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from recommender.data.profile import DataProfile
 from recommender.estimate import fits_in
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate, Plan
 from recommender.recommend import GOALS, alternatives, launch_document, recommend, replan, with_estimate
 from recommender.search import Candidate, Space, search
@@ -41,8 +44,8 @@ def traced(estimate: Estimate, more: int) -> Estimate:
     [(LLAMA_8B, RTX_4090, EXAMPLE), (SMOLLM, T4, EXAMPLE), (LLAMA_8B, TINY_CARD, None)],
     ids=["8B", "small", "no fit"],
 )
-def test_the_formulas_own_estimate_changes_nothing(made: tuple[object, ...]) -> None:
-    whole = recommend(*made)  # type: ignore[arg-type]
+def test_the_formulas_own_estimate_changes_nothing(made: tuple[ModelSpec, Device, DataProfile | None]) -> None:
+    whole = recommend(*made)
     assert with_estimate(whole, whole.estimate) == whole
 
 
