@@ -64,10 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from presets.errors import WizardError
     from tui.errors import show, show_crash
 
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        return _run(given)
     except WizardError as error:
-        return show(error)
+        return show(error, as_json="--json" in given)
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
         return 130

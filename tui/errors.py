@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from datetime import datetime
 from pathlib import Path
 
 from presets.errors import WizardError
+from presets.questions import QuestionError
 from tui.clean import clean_text
 
 INTERNAL_ERROR_EXIT = 70
@@ -15,8 +17,8 @@ INTERNAL_ERROR_EXIT = 70
 
 
 def render(error: WizardError) -> str:
-    """Return the lines for stderr: what happened, then what to do, then detail."""
-    lines = [f"error: {error.message}"]
+    """Return the lines for stderr: what happened or what is asked, then what to do, then detail."""
+    lines = [f"{'question' if isinstance(error, QuestionError) else 'error'}: {error.message}"]
     if error.remedy:
         lines.append(f"  → {error.remedy}")
     lines += [f"  {line}" for line in error.detail.strip().splitlines()]
@@ -24,9 +26,16 @@ def render(error: WizardError) -> str:
     return clean_text("\n".join(lines))
 
 
-def show(error: WizardError) -> int:
-    """Print the error to stderr and return its exit code."""
+def show(error: WizardError, *, as_json: bool = False) -> int:
+    """Print the error to stderr and return its exit code.
+
+    Args:
+        error: What went wrong, or what is asked.
+        as_json: Whether a program asked: a question is printed to stdout too, as its JSON document.
+    """
     print(render(error), file=sys.stderr)
+    if as_json and isinstance(error, QuestionError):
+        sys.stdout.write(json.dumps({"question": error.question.document()}, indent=2, ensure_ascii=False) + "\n")
     return error.exit_code
 
 
