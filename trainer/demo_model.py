@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from recommender.model.reader import CONVERTED, models_dir
 from recommender.paths import model_cache_dir
 from recommender.units import gib
 from trainer.demo_package import Progress, obtain_gguf
+from trainer.environment import child_environment, module_command
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -157,8 +156,8 @@ def _convert(file: Path, folder: Path, report: Progress) -> None:
         InputError: It failed, or what it made is not whole.
     """
     report("converting the demo model (about half a minute, once)", 1, _STEPS)
-    command = [sys.executable, "-P", "-m", "trainer.worker.convert_gguf", str(file), str(folder)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = module_command("trainer.worker.convert_gguf", str(file), str(folder))
+    environment = {**child_environment(None), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         command, capture_output=True, text=True, errors="replace", env=environment, cwd=file.parent, check=False
     )

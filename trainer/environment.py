@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from recommender.machine.facts import Device
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+OURS: Final = ("presets", "recommender", "trainer")
+"""The packages that children import."""
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
@@ -22,7 +26,8 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
 
     A `trainer.py` or a `datasets/` in the user's folder must shadow neither ours nor Hugging Face's: PYTHONSAFEPATH
     keeps the current folder off the path, and it is taken out of PYTHONPATH, of which the rest stays: that may be where
-    a cluster keeps its torch. The GPU is named by UUID, because NVML counts in PCI order and CUDA may not.
+    a cluster keeps its torch. Before the rest stands the folder of the code that runs now (`own_folder`). The GPU is
+    named by UUID, because NVML counts in PCI order and CUDA may not.
 
     On the processor, torch's threads give their cores away while they wait for each other instead of spinning: libgomp
     takes this count itself where it has more threads than cores of its own
@@ -37,8 +42,8 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",
     }
-    path = [*([] if _installed() else [str(PACKAGE_ROOT)]), *_elsewhere(environment.get("PYTHONPATH", ""))]
-    values["PYTHONPATH"] = os.pathsep.join(path)
+    elsewhere = _elsewhere(environment.get("PYTHONPATH", ""))
+    values["PYTHONPATH"] = os.pathsep.join([*own_folder(elsewhere), *elsewhere])
     if device is None or device.kind == "cpu":
         if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(environment):
             values["GOMP_SPINCOUNT"] = "1000"
@@ -57,12 +62,22 @@ def _elsewhere(path: str) -> list[str]:
     return [entry for entry in path.split(os.pathsep) if Path(entry).is_absolute() and Path(entry) != here]
 
 
-def _installed() -> bool:
-    """Whether this package is found without help: installed, or editable."""
-    from importlib.metadata import PackageNotFoundError, version
+def own_folder(elsewhere: Sequence[str], root: Path = PACKAGE_ROOT) -> list[str]:
+    """The folder that must stand first on a child's search path, so that the child runs the code of its parent.
 
-    try:
-        version("lora-wizard")
-    except PackageNotFoundError:
-        return False
-    return True
+    None where the interpreter finds that code there by itself: its site-packages, put first, would shadow the standard
+    library with what old distributions bring (`pip install asyncio` is one).
+
+    Args:
+        elsewhere: What else stands on PYTHONPATH.
+        root: The folder that holds our packages.
+    """
+    sites = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    found_anyway = str(root) in map(os.path.realpath, sites)
+    shadowed = any(Path(entry, name).exists() for entry in elsewhere for package in OURS for name in _forms(package))
+    return [str(root)] if shadowed or not found_anyway else []
+
+
+def _forms(package: str) -> tuple[str, str]:
+    """Names of the file or folder that an import of this name would find."""
+    return package, f"{package}.py"

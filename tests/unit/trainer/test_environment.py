@@ -1,0 +1,62 @@
+"""Children run the code of their parent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer import environment
+from trainer.environment import PACKAGE_ROOT, child_environment, own_folder
+
+PARENT = """
+import subprocess, sys
+from trainer.environment import child_environment
+child = "import presets, recommender, trainer; print(presets.__file__, recommender.__file__, trainer.__file__)"
+print(subprocess.run([sys.executable, "-c", child], env=child_environment(None), capture_output=True, text=True).stdout)
+"""
+
+
+def files_of_a_child(cwd: Path, **variables: str) -> list[str]:
+    """The files of our packages in a child of a process that is started in `cwd` with these variables."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    done = subprocess.run(
+        [sys.executable, "-c", PARENT], env=kept | variables, cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Another checkout than the one that is installed."""
+    for package in environment.OURS:
+        shutil.copytree(
+            PACKAGE_ROOT / package, tmp_path / "checkout" / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    return tmp_path / "checkout"
+
+
+def test_a_child_of_a_checkout_runs_the_checkout(copy: Path, tmp_path: Path) -> None:
+    here = [str(copy / package / "__init__.py") for package in environment.OURS]
+    assert files_of_a_child(copy) == here
+    assert files_of_a_child(tmp_path, PYTHONPATH=str(copy)) == here
+
+
+def test_a_trainer_on_the_users_search_path_shadows_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "trainer.py").write_text("raise SystemExit('not ours')")
+    values = child_environment(None, {"PYTHONPATH": str(tmp_path / "lib")})
+    assert values["PYTHONPATH"].split(os.pathsep) == [str(PACKAGE_ROOT), str(tmp_path / "lib")]
+
+
+def test_site_packages_are_put_first_only_where_they_must(tmp_path: Path) -> None:
+    installed = Path(os.path.realpath(site.getsitepackages()[0]))
+    assert own_folder([str(tmp_path)], installed) == []
+    (tmp_path / "recommender").mkdir()
+    assert own_folder([str(tmp_path)], installed) == [str(installed)]
+    assert own_folder([], tmp_path) == [str(tmp_path)]
