@@ -24,6 +24,8 @@ RELIED_ON: Final[frozenset[Kind]] = frozenset({"checkpoint", "recovery", "end"})
 """Events that are on the disk before anything else happens."""
 FULL_DISK: Final = "the disk of "
 """How the reason of a pause begins that nobody asked for."""
+MARKER: Final = ".lora-wizard-run"
+"""An empty file by which a folder is known as a run whatever else is in it; runs made before it have none."""
 SPARE_BYTES = 4 * 2**20
 """Left on the disk beside what is saved, for the events and the log."""
 
@@ -84,6 +86,52 @@ class RunFolder:
         """What training leaves."""
         return self.path / "adapter"
 
+    @property
+    def marker(self) -> Path:
+        """The file that says what this folder is."""
+        return self.path / MARKER
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run: it has state.json, and the marker or a record that begins as this program's does.
+
+    A configuration alone makes none: `-o config.yaml` writes one into anybody's project.
+    """
+    folder = RunFolder(path)
+    return _is_file(folder.state) and (_is_file(folder.marker) or _is_our_first(_first_line(folder.events)))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there and may be looked at: others' folders and names that cannot be hold no run for us."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _first_line(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.readline(2**16)
+    except OSError:
+        return b""
+
+
+def _is_our_first(line: bytes) -> bool:
+    """Whether an events.jsonl that begins with this line is a run's: a start, or an end where there was no start."""
+    try:
+        first = json.loads(line)
+    except ValueError:
+        return False
+    match first:
+        case {"v": int(), "t": int() | float(), "kind": "status", "status": str()}:
+            return True
+        case {"v": int(), "t": int() | float(), "kind": "start"}:
+            return True
+        case {"v": int(), "t": int() | float(), "kind": "end", "status": "failed"}:
+            return True
+    return False
+
 
 def short_name(text: str) -> str:
     """A hub id, folder or file as a piece of a folder's name: lower case, letters, digits and single dashes."""
@@ -137,7 +185,9 @@ def create(runs: Path, wanted: str) -> RunFolder:
                 path.mkdir(mode=FOLDER_MODE)
             except FileExistsError:
                 continue
-            return RunFolder(path)
+            made = RunFolder(path)
+            made.marker.touch(mode=FILE_MODE)
+            return made
     except OSError as problem:
         raise _no_place(runs, problem) from None
     raise InputError(f"{runs} holds a thousand runs named {wanted}.", remedy="Remove some with `lora-wizard rm`.")

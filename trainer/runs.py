@@ -1,21 +1,24 @@
-"""All runs of a folder: listed, found by what a person types, removed."""
+"""All runs of a folder: listed, and found by what a person types."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from presets.errors import InputError
 from trainer.events import SILENCE_SECONDS
-from trainer.runfolder import RunFolder
+from trainer.processes import boot_id
+from trainer.runfolder import RunFolder, is_run
 from trainer.state import RunState, fold, read_state
 from trainer.tail import last_lines
+
+NO_RUN: Final = "it holds no state.json with the record that a run begins"
+"""What a folder lacks that is no run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ class RunSummary:
 def is_alive(state: RunState) -> bool:
     """Whether the supervisor or the worker of this state still runs."""
     return any(process is not None and process.alive() for process in (state.supervisor, state.worker))
+
+
+def may_run_elsewhere(state: RunState, clock: Callable[[], float] = time.time) -> bool:
+    """Whether a run that no process here belongs to gave a sign of life a moment ago.
+
+    A folder of runs may be shared by machines; and between a run's folder and its supervisor lies a moment.
+    """
+    if state.ended or state.heartbeat is None or clock() - state.heartbeat > SILENCE_SECONDS:
+        return False
+    known = [process for process in (state.supervisor, state.worker) if process is not None]
+    return all(process.boot != boot_id() for process in known)
 
 
 def summarise(path: Path, clock: Callable[[], float] = time.time) -> RunSummary:
@@ -83,13 +97,13 @@ def _with_last_words(state: RunState, folder: RunFolder) -> RunState:
 
 
 def list_runs(runs: Path) -> tuple[RunSummary, ...]:
-    """Every run, newest first. A folder without a configuration is no run.
+    """Every run, newest first.
 
     Raises:
         InputError: The folder cannot be read, or is no folder.
     """
     try:
-        folders = [path for path in runs.iterdir() if RunFolder(path).config.is_file()]
+        folders = [path for path in runs.iterdir() if is_run(path)]
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -111,7 +125,7 @@ def find_run(runs: Path, wanted: str | None) -> Path:
     Raises:
         InputError: There is none, or several match.
     """
-    if wanted and RunFolder(Path(wanted).expanduser()).config.is_file():
+    if wanted and is_run(Path(wanted).expanduser()):
         return Path(wanted).expanduser().absolute()
     found = list_runs(runs)
     if not found:
@@ -125,22 +139,5 @@ def find_run(runs: Path, wanted: str | None) -> Path:
     names = ", ".join(path.name for path in matching[:5]) or ", ".join(run.id for run in found[:5])
     what = f"{'Several runs match' if matching else 'No run matches'} '{wanted}'"
     if not matching and Path(str(wanted)).expanduser().is_dir():
-        what = f"{wanted} is a folder, but not a run's: it holds no config.yaml"
+        what = f"{wanted} is a folder, but not a run's: {NO_RUN}"
     raise InputError(f"{what}.", remedy=f"{'They are' if matching else 'The newest are'}: {names}.")
-
-
-def remove_run(path: Path) -> None:
-    """Remove a run's folder.
-
-    Raises:
-        InputError: It still runs, is no run, or cannot be removed.
-    """
-    folder = RunFolder(path)
-    if not folder.config.is_file():
-        raise InputError(f"{path} is no run folder.")
-    if is_alive(read_state(folder)):
-        raise InputError(f"{folder.id} is still running.", remedy=f"Stop it first: `lora-wizard stop {folder.id}`.")
-    try:
-        shutil.rmtree(path)
-    except OSError as problem:
-        raise InputError(f"{path} cannot be removed: {problem.strerror}.", remedy="Check who owns it.") from None

@@ -19,7 +19,7 @@ from recommender.units import counted
 from trainer.control import request
 from trainer.launch import launch, resume_run
 from trainer.reader import RunReader, Snapshot
-from trainer.runfolder import RunFolder
+from trainer.runfolder import RunFolder, is_run
 from trainer.runs import is_alive
 from trainer.state import read_state
 
@@ -230,7 +230,7 @@ def find(trial: Trial, runs: Path) -> Path | None:
     text = dump_config(trial.config)
     for path in sorted(runs.glob(f"*{trial.config.run.name}*"), reverse=True):
         folder = RunFolder(path)
-        if folder.config.is_file() and folder.config.read_text(encoding="utf-8") == text:
+        if is_run(path) and folder.config.is_file() and folder.config.read_text(encoding="utf-8") == text:
             return path
     return None
 

@@ -183,19 +183,21 @@ def resume(
 
 def remove(
     context: typer.Context,
-    run: RunArgument,
+    run: Annotated[str, typer.Argument(help="A run's whole id, or its whole folder.", metavar="RUN")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> int:
-    """Remove a run's folder, its checkpoints and its adapter."""
-    from trainer.runs import find_run, remove_run
+    """Remove a run: its record, its checkpoints and its adapter.
+
+    Other files in its folder stay there. Anything but a run is refused.
+    """
+    from trainer.removal import find_whole, remove_run
 
     settings: Settings = context.obj
-    path = find_run(settings.runs, run)
+    path = find_whole(settings.runs, run)
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"This removes {path} with its adapter.", remedy="Say so with --yes.")
         if not typer.confirm(f"Remove {path} with its checkpoints and its adapter?"):
             return 0
-    remove_run(path)
-    progress_note(f"removed {path}")
+    progress_note(remove_run(path).sentence())
     return 0

@@ -236,17 +236,19 @@ class RunsScreen(Screen[None]):
         if run is None:
             return
         question = f"Remove {clean(run.id)} with its checkpoints and its adapter? This cannot be undone."
-        self.app.push_screen(YesNo(question, "remove"), lambda yes: self._do(yes, self._remove, run.path))
+        self.app.push_screen(
+            YesNo(question, "remove", enter_says_yes=False), lambda yes: self._do(yes, self._remove, run.path)
+        )
 
     def _remove(self, path: Path) -> None:
-        from trainer.runs import remove_run
+        from trainer.removal import remove_run
 
         try:
-            remove_run(path)
+            removed = remove_run(path)
         except WizardError as error:
             self._say(str(error), bad=True)
             return
-        self._say(f"removed {path.name}")
+        self._say(removed.sentence())
 
     def _do(self, yes: bool | None, work: Callable[[Path], None], path: Path) -> None:
         """Do what was agreed to, in a thread."""

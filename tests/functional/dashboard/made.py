@@ -40,6 +40,7 @@ class MadeRun:
         self.path.mkdir(mode=0o700, parents=True)
         self.folder = RunFolder(self.path)
         self.folder.config.write_text(CONFIG)
+        self.folder.marker.touch()
         process = Process.this() if self.alive else GONE
         self.state = replace(self.state, supervisor=process, worker=process, started=self.now)
         self._random = random.Random(self.seed)

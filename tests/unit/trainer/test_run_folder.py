@@ -16,7 +16,7 @@ from trainer.lock import acquire, holder
 from trainer.processes import Process
 from trainer.reader import RunReader
 from trainer.runfolder import RunFolder, append_line, create, record, run_id, short_name, write_atomically
-from trainer.runs import find_run, list_runs, remove_run
+from trainer.runs import find_run, list_runs
 from trainer.state import RunState, fold, read_state, write_state
 
 
@@ -164,17 +164,6 @@ def test_runs_are_found_by_what_a_person_types(tmp_path: Path) -> None:
             find_run(tmp_path, wanted)
     with pytest.raises(InputError, match="no runs"):
         find_run(tmp_path / "empty", None)
-
-
-def test_a_living_run_is_not_removed(tmp_path: Path) -> None:
-    living = made_run(tmp_path, "a", supervisor=Process.this())
-    with pytest.raises(InputError, match="still running"):
-        remove_run(living.path)
-    ended = made_run(tmp_path, "b", status="finished")
-    remove_run(ended.path)
-    assert not ended.path.exists()
-    with pytest.raises(InputError, match="no run folder"):
-        remove_run(tmp_path)
 
 
 def test_requests_are_lines_with_an_id(tmp_path: Path) -> None:
