@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from presets.errors import InputError
-from trainer.checkpoints import sync_folder
+from trainer.checkpoints import sealed_names, sync_folder
 from trainer.runfolder import RunFolder
 
 
 def put_in_place(folder: RunFolder, written: Path) -> None:
-    """Give a whole new adapter its name; the one before stays until then."""
+    """Give a whole new adapter its name; the one before stays until then, and what others put into it stays in it."""
     before = folder.path / ".adapter.before"
-    shutil.rmtree(before, ignore_errors=True)
     if folder.adapter.exists():
+        _give_up(before, folder.adapter)
         folder.adapter.rename(before)
     written.rename(folder.adapter)
     sync_folder(folder.path)
+    _give_up(before, folder.adapter)
+
+
+def _give_up(before: Path, after: Path) -> None:
+    """Remove an adapter that another one replaced, once what was not sealed with it has moved to that one.
+
+    Such as a file that a person converted it to.
+    """
+    ours = sealed_names(before)
+    for path in sorted(before.rglob("*")) if ours is not None else ():
+        name = path.relative_to(before)
+        if str(name) in (ours or ()) or (path.is_dir() and not path.is_symlink()) or os.path.lexists(after / name):
+            continue
+        with suppress(OSError):
+            (after / name).parent.mkdir(parents=True, exist_ok=True)
+            path.rename(after / name)
     shutil.rmtree(before, ignore_errors=True)
 
 

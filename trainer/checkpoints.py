@@ -69,6 +69,14 @@ def seal(checkpoint: Path) -> int:
     return sum(int(entry["bytes"] or 0) for entry in files.values())
 
 
+def sealed_names(folder: Path) -> frozenset[str] | None:
+    """The files that were in a folder when it was sealed, and its seal; None without a seal that can be read."""
+    try:
+        return frozenset(json.loads((folder / SEAL).read_text(encoding="utf-8"))["files"]) | {SEAL}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def damage(checkpoint: Path, *, contents: bool = True) -> str:
     """What is wrong with a checkpoint, empty when nothing is.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from presets.errors import InputError
-from trainer.checkpoints import SEAL
+from trainer.checkpoints import sealed_names
 from trainer.runfolder import MARKER, RunFolder, is_run
 from trainer.runs import NO_RUN, is_alive, may_run_elsewhere
 from trainer.state import read_state
@@ -131,7 +130,7 @@ def _remove_checkpoints(checkpoints: Path) -> None:
 
 def _remove_sealed(path: Path) -> None:
     """Remove what was sealed in a folder; all of it where it was never sealed, because it was not whole."""
-    names = _sealed(path)
+    names = sealed_names(path)
     if names is None or path.is_symlink():
         _remove_tree(path)
         return
@@ -141,14 +140,6 @@ def _remove_sealed(path: Path) -> None:
                 (Path(parent) / file).unlink()
         with suppress(OSError):
             Path(parent).rmdir()
-
-
-def _sealed(path: Path) -> frozenset[str] | None:
-    """The files that belong to a sealed folder; None without a seal that can be read."""
-    try:
-        return frozenset(json.loads((path / SEAL).read_text(encoding="utf-8"))["files"]) | {SEAL}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _remove_tree(path: Path) -> None:

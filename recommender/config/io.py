@@ -221,6 +221,22 @@ def write_config(path: Path, config: FinetuneConfig, reasons: Mapping[str, Reaso
         raise InputError(f"{path} cannot be written: {error.strerror or error}.", remedy="Name another file.") from None
 
 
+def require_replaceable(path: Path) -> None:
+    """Refuse to write a configuration over a file that is none: rows, say, whose name stands behind the wrong option.
+
+    Raises:
+        InputError: It is there and names no model.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        found = None
+    if not isinstance(found, dict) or "model" not in found:
+        raise InputError(f"{path} is there already, and is no configuration.", remedy="Name another file.")
+
+
 def _replace(path: Path, text: str) -> None:
     """Put a text in a file's place at once, with the mode that a new file would have, or that it had."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

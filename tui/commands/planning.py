@@ -141,6 +141,10 @@ def recommend(
     from tui.commands.show_plan import show_plan
 
     settings: Settings = context.obj
+    if output:
+        from recommender.config.io import require_replaceable, write_config
+
+        require_replaceable(output)
     chosen_goal = as_goal(goal)
     changes = assignments(values)
     if data and (rows or tokens):
@@ -154,8 +158,6 @@ def recommend(
     profile = profile_of(section, spec, None) if data else stand_in(rows, tokens)
     plan = make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)
     if output:
-        from recommender.config.io import write_config
-
         write_config(output, plan.config, plan.reasons)
     if json:
         print_json(document(plan, machine))

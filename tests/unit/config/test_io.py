@@ -17,6 +17,7 @@ from recommender.config.io import (
     load_config,
     number_text,
     parse_config,
+    require_replaceable,
     resolve,
     write_config,
 )
@@ -196,3 +197,18 @@ def test_qlora_means_four_bits_where_nothing_is_said(tmp_path: Path) -> None:
     path.write_text("model: m\nquantization: {bits: null}")
     with pytest.raises(InputError, match=r"needs quantization\.bits 4 or 8"):
         load_config(path)
+
+
+@pytest.mark.parametrize("text", ['{"messages": []}\n{"messages": []}\n', "a book\n", "- model\n", "\x00\x01"])
+def test_a_configuration_is_not_written_over_something_else(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(text)
+    with pytest.raises(InputError, match="is no configuration"):
+        require_replaceable(file)
+
+
+def test_a_configuration_is_written_over_one_or_over_nothing(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("model: a/b\nnot_ours: 1\n")
+    (tmp_path / "empty").touch()
+    for name in ("old.yaml", "empty", "new.yaml"):
+        require_replaceable(tmp_path / name)
