@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from presets.errors import InputError, NoError
+from recommender.config.io import load_config
 from trainer.adapter import require_adapter
+from trainer.base import Held, find_base, hold_to_base
 from trainer.environment import child_environment, module_command
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
@@ -25,16 +27,31 @@ class Chat:
 
     Args:
         run: The run's folder; its adapter must be there.
+        base: Where its base lies now, where that is not what the configuration names.
+        allow_changed_base: Whether another base than the one that it was trained over is agreed to.
+
+    Attributes:
+        held: How the base is to the one that the run was trained over; known once the context is open.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, *, base: str | None = None, allow_changed_base: bool = False) -> None:
         self.folder = RunFolder(run)
+        self.held: Held = "unknown"
+        self._base, self._allow_changed_base = base, allow_changed_base
 
     def __enter__(self) -> Self:
+        """Start the child.
+
+        Raises:
+            InputError: No adapter, or a base that is not there or not the one that it was trained over.
+        """
         require_adapter(self.folder)
+        config = load_config(self.folder.effective_config)
+        spec = find_base(self.folder, config, self._base)
+        self.held = hold_to_base(self.folder, spec, allow_changed=self._allow_changed_base)
         self._errors = tempfile.TemporaryFile()
         self._child = subprocess.Popen(
-            module_command("trainer.worker.chat", str(self.folder.path)),
+            module_command("trainer.worker.chat", str(self.folder.path), *([self._base] if self._base else [])),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from presets.errors import InputError, NoError
 from trainer.adapter import has_weights
+from trainer.checkpoints import complete_checkpoints
 from trainer.environment import child_environment, module_command
 from trainer.lock import busy, holder, lock_path
 from trainer.recovery import HARMLESS
@@ -81,17 +82,24 @@ def launch(
     return folder.path
 
 
-def resume_run(path: Path, *, allow_busy: bool = False, changes: Mapping[str, Any] | None = None) -> Path:
+def resume_run(
+    path: Path,
+    *,
+    allow_busy: bool = False,
+    changes: Mapping[str, Any] | None = None,
+    allow_changed_base: bool = False,
+) -> Path:
     """Continue a run from its last whole checkpoint, or from the beginning where it had not come to one.
 
     Args:
         path: The run's folder.
         allow_busy: Start although another run has the device.
-        changes: Dotted key to a value that holds from now on.
+        changes: Dotted key to a value that holds from now on; `model` is where its base lies now.
+        allow_changed_base: Go on over a base that is not the one that it began with.
 
     Raises:
-        InputError: It is running, has finished, its device is busy or gone, or a change does not go with what was
-            trained so far.
+        InputError: It is running, has finished, its device is busy or gone, its base is not there or another one, or a
+            change does not go with what was trained so far.
     """
     from trainer.supervisor import read_device
 
@@ -109,8 +117,13 @@ def resume_run(path: Path, *, allow_busy: bool = False, changes: Mapping[str, An
     device = read_device(folder)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
-    if changes:
-        _change(folder, changes)
+    wanted = dict(changes or {})
+    moved = wanted.pop("model", None)
+    _hold_base(folder, moved, allow_changed=allow_changed_base)
+    if wanted:
+        _change(folder, wanted)
+    if moved is not None:
+        _move_base(folder, moved)
     write_state(folder, replace(state, status="starting", reason=None, exit_code=None, signal=None))
     _start_supervisor(folder, device, allow_busy=allow_busy, resume=True)
     return path
@@ -137,6 +150,37 @@ def _change(folder: RunFolder, changes: Mapping[str, Any]) -> None:
     write_atomically(folder.effective_config, dump_config(changed))
     before, after = ({key: value_of(each, key) for key in changes} for each in (config, changed))
     record(folder, "recovery", before=before, after=after, why="it was asked for")
+
+
+def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> None:
+    """See that there is a base to go on over, and that it is the run's where anything was trained over that already.
+
+    Weights that are not here yet are held to it by the worker, once they have been downloaded.
+    """
+    from recommender.config.io import load_config
+    from trainer.base import find_base, hold_to_base, told, write_base
+
+    spec = find_base(folder, load_config(folder.effective_config), moved)
+    if moved is not None and not spec.has_weights:
+        raise InputError(f"{moved} has no safetensors weights.", remedy="Name the folder that has them.")
+    if not complete_checkpoints(folder):
+        return
+    if hold_to_base(folder, spec, allow_changed=allow_changed) == "changed":
+        write_base(folder, spec)
+        record(folder, "warning", message=told(folder, "changed"))
+
+
+def _move_base(folder: RunFolder, place: str) -> None:
+    """Let a run's configuration name its base where that lies now."""
+    from recommender.config.edit import replace as with_values
+    from recommender.config.io import dump_config, load_config
+    from trainer.base import place_of
+
+    config, now = load_config(folder.effective_config), place_of(place)
+    trusted = config.trust_remote_code and now
+    moved = with_values(config, {"model": now, "revision": None, "trust_remote_code": trusted})
+    write_atomically(folder.effective_config, dump_config(moved))
+    record(folder, "recovery", before={"model": config.model}, after={"model": now}, why="it was asked for")
 
 
 def _require_room(path: Path, plan: Mapping[str, Any]) -> None:

@@ -17,34 +17,39 @@ from trainer.supervisor import read_device
 
 if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec
+    from trainer.base import Held
 
 
 COPIED = {".json", ".jinja", ".model", ".py", ".txt"}
 """Ends of the files beside the weights that a merged model needs too."""
 
 
-def merge_run(run: Path, into: Path) -> dict[str, Any]:
+def merge_run(run: Path, into: Path, *, base: str | None = None, allow_changed_base: bool = False) -> dict[str, Any]:
     """Merge a run's adapter into its base in 16 bits.
 
     Args:
         run: The run's folder.
         into: Where to; a new folder, or an empty one.
+        base: Where its base lies now, where that is not what the configuration names.
+        allow_changed_base: Merge into a base that is not the one that it was trained over.
 
     Returns:
-        path, shards, bytes, modules, off (see `trainer.worker.merge.verify`), agreement, positions.
+        path, shards, bytes, modules, off (see `trainer.worker.merge.verify`), agreement, positions, and base: 'same',
+        'unknown' or 'changed', as `trainer.base.Held`.
 
     Raises:
-        InputError: No adapter, a full fine-tune, a folder that is not empty, a disk too small, an adapter that cannot
-            be merged this way.
+        InputError: No adapter, a full fine-tune, a base that is not there or another one, a folder that is not empty, a
+            disk too small, an adapter that cannot be merged this way.
         NoError: It failed, or the result is not base + adapter.
     """
     folder = RunFolder(run)
-    _check(folder, into)
+    held = _check(folder, into, base, allow_changed=allow_changed_base)
     written = into.with_name(f".{into.name}.merging")
     shutil.rmtree(written, ignore_errors=True)
     try:
         written.mkdir(parents=True)
-        answer = ask("trainer.worker.merge", str(run), str(written), device=read_device(folder))
+        place = [base] if base else []
+        answer = ask("trainer.worker.merge", str(run), str(written), *place, device=read_device(folder))
         document = answer.document or {}
         if answer.code != 0:
             raise _failure(answer)
@@ -55,7 +60,7 @@ def merge_run(run: Path, into: Path) -> dict[str, Any]:
         raise InputError(f"{into} cannot be written: {problem.strerror}.", remedy="Name another folder.") from None
     finally:
         shutil.rmtree(written, ignore_errors=True)
-    return {**document, "path": str(into)}
+    return {**document, "path": str(into), "base": held}
 
 
 def _failure(answer: ChildAnswer) -> WizardError:
@@ -81,10 +86,10 @@ def _failure(answer: ChildAnswer) -> WizardError:
     return NoError(last, remedy="Is there memory enough for one model?")
 
 
-def _check(folder: RunFolder, into: Path) -> None:
+def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bool) -> Held:
     from recommender.config.io import load_config
-    from recommender.model.reader import read_model
     from recommender.units import gib
+    from trainer.base import find_base, hold_to_base
 
     require_adapter(folder)
     config = load_config(folder.effective_config)
@@ -94,7 +99,8 @@ def _check(folder: RunFolder, into: Path) -> None:
         )
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is there already.", remedy="Name a new folder.")
-    spec = read_model(config.model, revision=config.revision)
+    spec = find_base(folder, config, base)
+    held = hold_to_base(folder, spec, allow_changed=allow_changed)
     _require_memory(spec)
     needed = 2 * spec.total_parameters + _beside_weights(spec, folder)
     place = next(parent for parent in into.absolute().parents if parent.exists())
@@ -104,6 +110,7 @@ def _check(folder: RunFolder, into: Path) -> None:
             f"The disk of {place} has {gib(free)} free and the merged model needs {gib(needed)}.",
             remedy="Free some room, or name a folder on another disk.",
         )
+    return held
 
 
 def _beside_weights(spec: ModelSpec, folder: RunFolder) -> int:

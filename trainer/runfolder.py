@@ -57,6 +57,11 @@ class RunFolder:
         return self.path / "plan.json"
 
     @property
+    def base(self) -> Path:
+        """What it was trained over: the model's fingerprint, and the adapter's where it started from one."""
+        return self.path / "base.json"
+
+    @property
     def events(self) -> Path:
         """The append-only record."""
         return self.path / "events.jsonl"

@@ -27,6 +27,19 @@ _AGAIN = "Delete it and download the model again."
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor of a safetensors file."""
+
+    dtype: str
+    """As the format names it, such as 'BF16'."""
+    shape: tuple[int, ...]
+    start: int
+    """First byte in the file."""
+    end: int
+    """Byte after its last one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """What the safetensors files of one model hold."""
 
@@ -61,10 +74,10 @@ def read_weights(folder: Path) -> Weights | None:
     shapes: dict[str, tuple[int, ...]] = {}
     stored: Counter[str] = Counter()
     for path in files:
-        for name, (dtype, shape) in read_header(path).items():
+        for name, entry in read_entries(path).items():
             if not name.endswith(_BUFFERS):
-                shapes[name] = shape
-                stored[dtype] += math.prod(shape)
+                shapes[name] = entry.shape
+                stored[entry.dtype] += math.prod(entry.shape)
     common = stored.most_common(1)[0][0] if stored else ""
     nbytes = sum(path.stat().st_size for path in files)
     return Weights(shapes, _DTYPES.get(common, common.lower() or None), nbytes, packed="U8" in stored)
@@ -98,8 +111,8 @@ def read_index(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Read one file's header: tensor name to (type, shape).
+def read_entries(path: Path) -> dict[str, Entry]:
+    """Read one file's header: tensor name to its type, shape and place.
 
     The format: 8 bytes little-endian length, then that many bytes of JSON, then the tensors at `data_offsets`
     (https://huggingface.co/docs/safetensors, 'Format').
@@ -123,18 +136,17 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             if size < 8 or not 2 <= length <= min(_LARGEST_HEADER, size - 8):
                 raise _torn(path, f"the header should be {length} bytes and the file is {size}")
             header = json.loads(file.read(length))
-        end = max(
-            (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
-        )
-        if 8 + length + end > size:
-            raise _torn(path, f"{8 + length + end - size} bytes are missing at its end")
-        return {
-            name: (str(entry["dtype"]), tuple(int(width) for width in entry["shape"]))
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
+        entries = {name: _entry(entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
+        if (end := max((entry.end for entry in entries.values()), default=0)) > size:
+            raise _torn(path, f"{end - size} bytes are missing at its end")
+        return entries
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise _torn(path, "its header cannot be read", str(error)) from error
+
+
+def _entry(raw: Mapping[str, Any], data: int) -> Entry:
+    start, end = (data + int(offset) for offset in raw["data_offsets"])
+    return Entry(str(raw["dtype"]), tuple(int(width) for width in raw["shape"]), start, end)
 
 
 def _torn(path: Path, how: str, detail: str = "") -> InputError:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 
 from recommender.config.io import load_config
-from recommender.model.reader import read_model
 from trainer.adapter import require_adapter
+from trainer.base import find_base
 from trainer.own_code import agreed_code
 from trainer.runfolder import RunFolder
 from trainer.worker.build import load_model
@@ -30,8 +30,12 @@ class Answerer:
     turns: dict[Side, list[dict[str, str]]] = field(default_factory=lambda: {"base": [], "tuned": []})
 
     @classmethod
-    def of(cls, folder: RunFolder) -> Answerer:
+    def of(cls, folder: RunFolder, base_place: str | None = None) -> Answerer:
         """Load the pair of a run.
+
+        Args:
+            folder: The run.
+            base_place: Where its base lies now, where that is not what the configuration names.
 
         Raises:
             InputError: There is no adapter, or no weights of the base.
@@ -41,7 +45,7 @@ class Answerer:
 
         require_adapter(folder)
         config = load_config(folder.effective_config)
-        spec = read_model(config.model, revision=config.revision)
+        spec = find_base(folder, config, base_place)
         cuda = torch.cuda.is_available()
         trust = agreed_code(folder, config, spec) is not None
         base = load_model(config, spec, cuda=cuda)

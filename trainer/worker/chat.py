@@ -1,4 +1,4 @@
-"""`python -m trainer.worker.chat RUN`: prompts as JSON lines in, pieces of two answers as JSON lines out."""
+"""`python -m trainer.worker.chat RUN [BASE]`: prompts as JSON lines in, pieces of two answers as JSON lines out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> int:
     try:
         from trainer.worker.answering import Answerer
 
-        answerer = Answerer.of(RunFolder(Path(sys.argv[1]).absolute()))
+        answerer = Answerer.of(RunFolder(Path(sys.argv[1]).absolute()), *sys.argv[2:3])
     except WizardError as error:
         _say(told, error=error.message, remedy=error.remedy)
         return error.exit_code

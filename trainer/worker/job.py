@@ -16,9 +16,9 @@ import torch
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from recommender.model.own_code import agreed, missing
-from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, count_steps
+from trainer.base import commit_of, find_base, hold_to_base, told, write_base
 from trainer.calibrate import keep
 from trainer.checkpoints import newest_whole, step_of
 from trainer.download import download
@@ -38,7 +38,7 @@ from trainer.worker.requests import Requests
 from trainer.worker.result import finish_adapter
 from trainer.worker.room import give_up_reserve, hold_reserve, record
 from trainer.worker.rows import Rows, longest, read_rows, tokens_of
-from trainer.worker.same_rows import require_same_rows
+from trainer.worker.same_rows import require_same_rows, require_same_tokens
 from trainer.worker.watched import WatchedTrainer, undisturbed
 
 
@@ -68,15 +68,18 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         past: What earlier lives of the run came to.
 
     Raises:
-        InputError: The model or the data cannot be used, or the rows are not those that the run began with.
+        InputError: The model or the data cannot be used, or base or rows are not those that the run began with.
     """
     cuda = torch.cuda.is_available()
     config = load_config(folder.effective_config)
     spec = _model_here(folder, config)
+    if past.step and hold_to_base(folder, spec) == "unknown":
+        record(folder, "warning", message=told(folder, "unknown"))
     code = agreed_code(folder, config, spec)
     rows = read_rows(config, spec)
     if past.step:
         require_same_rows(folder, config.data, rows.contents)
+        require_same_tokens(folder, rows.digest())
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda, free_before=free_bytes(read_device(folder)) if cuda else None)
@@ -120,19 +123,19 @@ def _settle(trainer: WatchedTrainer, config: FinetuneConfig, spec: ModelSpec) ->
 
 def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:
     """The model, downloaded first when it is only on the hub."""
-    spec = read_model(config.model, revision=config.revision)
+    spec = find_base(folder, config)
     lacks_code = agreed(config, spec) and bool(missing(spec))
     if (spec.has_weights and not lacks_code) or spec.hub_id is None or spec.access:
         return spec
     record(folder, "status", status="downloading")
     download(
         spec.hub_id,
-        config.revision,
+        commit_of(folder, config),
         lambda file, done, total: record(folder, "download", file=file, done_bytes=done, total_bytes=total),
         code=bool(spec.own_code),
     )
     record(folder, "status", status="loading")
-    return read_model(config.model, revision=config.revision)
+    return find_base(folder, config)
 
 
 def _tokenizer(spec: ModelSpec, rows: Rows, *, trust: bool) -> Any:
@@ -183,6 +186,8 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     checkpoint = _last_checkpoint(folder) if resume else None
     done = step_of(checkpoint) if checkpoint else 0
     job = build(folder, requests, read_past(folder, done) if checkpoint else Past())
+    if checkpoint is None:
+        write_base(folder, job.spec)
     plan = _plan(folder)
     _record_start(job, done)
     if checkpoint is None:
@@ -278,7 +283,7 @@ def _record_start(job: Job, done: int) -> None:
         peak_flops=peak_flops(job.config, read_device(job.folder)),
         resumed_from=done or None,
         own_code=dict(job.own_code) if job.own_code else None,
-        contents=asdict(job.rows.contents),
+        contents=asdict(job.rows.contents) | {"tokens_sha256": job.rows.digest()},
     )
 
 

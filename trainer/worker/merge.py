@@ -1,4 +1,4 @@
-"""`python -m trainer.worker.merge RUN FOLDER`: base and adapter into one 16-bit model, shard by shard, then verified.
+"""`python -m trainer.worker.merge RUN FOLDER [BASE]`: base and adapter into one 16-bit model, file by file, verified.
 
 Each weight is merged in fp32 and rounded once, with only one file of the base in memory at a time; a base that is
 packed in 4 bits on disk is unpacked. The verification afterwards loads one model after the other: on the GPU where it
@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.config.schema import RopeScaling
-from recommender.model.reader import read_model
+from trainer.base import find_base
 from trainer.own_code import agreed_code, copy_code
 from trainer.runfolder import RunFolder
 from trainer.worker.build import stretched
@@ -53,12 +53,13 @@ class AsTrained:
     """Its weights rounded, and the adapter made for just that."""
 
 
-def merge(run: RunFolder, into: Path) -> dict[str, Any]:
+def merge(run: RunFolder, into: Path, base_place: str | None = None) -> dict[str, Any]:
     """Merge a run's adapter.
 
     Args:
         run: The run.
         into: A folder that exists and is empty.
+        base_place: Where its base lies now, where that is not what the configuration names.
 
     Returns:
         What was written and how far the result is off.
@@ -67,7 +68,7 @@ def merge(run: RunFolder, into: Path) -> dict[str, Any]:
         InputError: A base that cannot be merged into. NoError: The result is not base + adapter.
     """
     config = load_config(run.effective_config)
-    spec = read_model(config.model, revision=config.revision)
+    spec = find_base(run, config, base_place)
     if spec.path is None or not spec.has_weights:
         raise InputError(f"{spec.name} has no weights here.", remedy="Download the base model first.")
     trust = agreed_code(run, config, spec) is not None
@@ -251,7 +252,7 @@ def main() -> int:
     """Merge, print one JSON line."""
     told, sys.stdout = sys.stdout, sys.stderr
     try:
-        answer: dict[str, Any] = merge(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]))
+        answer: dict[str, Any] = merge(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]), *sys.argv[3:4])
         code = 0
     except WizardError as error:
         answer, code = {"reason": error.message, "remedy": error.remedy}, error.exit_code

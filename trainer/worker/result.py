@@ -44,7 +44,7 @@ def _write(job: Job, path: Path) -> None:
         if job.spec.hub_id:
             # Loaded from a folder of this machine's cache: another machine knows it by its name.
             model.peft_config["default"].base_model_name_or_path = job.spec.hub_id
-            model.peft_config["default"].revision = job.config.revision
+            model.peft_config["default"].revision = job.config.revision or job.spec.revision
     model.save_pretrained(str(path), **options)
     job.trainer.processing_class.save_pretrained(str(path))
     if job.own_code and job.config.method == "full":

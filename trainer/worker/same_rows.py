@@ -84,6 +84,26 @@ def require_same_rows(folder: RunFolder, data: Data, now: Contents) -> None:
     )
 
 
+def require_same_tokens(folder: RunFolder, tokens_sha256: str) -> None:
+    """See that the rows of a run which goes on are the same tokens as before; an older run wrote none down.
+
+    Args:
+        folder: The run.
+        tokens_sha256: Of its training rows as the model would see them now.
+
+    Raises:
+        InputError: They are others.
+    """
+    before = text((began_with(folder, "contents") or {}).get("tokens_sha256"))
+    if before is not None and before != tokens_sha256:
+        raise InputError(
+            f"The rows are those that {folder.id} began with, and become other tokens now: the base's tokenizer or "
+            "chat template has changed since, or the version of lora-wizard has.",
+            remedy="Bring back the tokenizer's files, data.template and the version of lora-wizard that it began with, "
+            "or train anew.",
+        )
+
+
 def _then_and_now(then: int, now: int) -> str:
     if then == now:
         return f"{count(now)} as before, but other ones or in another order"

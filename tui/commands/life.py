@@ -27,6 +27,12 @@ NotifyOption = Annotated[
 NotifyCommand = Annotated[
     str | None, typer.Option("--notify-command", help="Run this shell command then.", metavar="COMMAND")
 ]
+BaseOption = Annotated[
+    str | None, typer.Option("--base", metavar="FOLDER", help="Where the base lies now, if it has moved.")
+]
+AllowChangedBase = Annotated[
+    bool, typer.Option("--allow-changed-base", help="Take this base although it is not the one that it began with.")
+]
 PlainFlag = Annotated[bool, typer.Option("--plain", help="One line a step, no screens.")]
 
 
@@ -165,6 +171,8 @@ def resume(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Go on with another value: learning_rate, micro-batch, run.*"),
     ] = None,
+    base: BaseOption = None,
+    allow_changed_base: AllowChangedBase = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     plain: PlainFlag = False,
 ) -> int:
@@ -174,7 +182,8 @@ def resume(
     from tui.commands.planning import assignments
 
     settings: Settings = context.obj
-    path = resume_run(find_run(settings.runs, run), changes=assignments(values))
+    changes = assignments(values) | ({"model": base} if base else {})
+    path = resume_run(find_run(settings.runs, run), changes=changes, allow_changed_base=allow_changed_base)
     if detach:
         print(path)
         return 0

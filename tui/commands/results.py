@@ -12,7 +12,7 @@ import typer
 from presets.errors import InputError
 from tui.clean import clean, clean_lines
 from tui.commands.facts import JsonFlag
-from tui.commands.life import RunArgument
+from tui.commands.life import AllowChangedBase, BaseOption, RunArgument
 from tui.commands.settings import Settings, print_json, progress_note
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def merge(
     context: typer.Context,
     run: RunArgument,
     into: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the merged model.", metavar="DIR")],
+    base: BaseOption = None,
+    allow_changed_base: AllowChangedBase = False,
     json: JsonFlag = False,
 ) -> int:
     """Merge a run's adapter into its base.
@@ -39,13 +41,17 @@ def merge(
     Writes 16-bit safetensors into a new folder, and checks that the result answers as base and adapter do.
     """
     from recommender.units import counted, gib
+    from trainer.base import told
     from trainer.merge import merge_run
+    from trainer.runfolder import RunFolder
     from trainer.runs import find_run
 
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
     progress_note(f"merging {path.name} into its base, a shard at a time, then checking the result …")
-    found = merge_run(path, into.expanduser().absolute())
+    found = merge_run(path, into.expanduser().absolute(), base=base, allow_changed_base=allow_changed_base)
+    if note := told(RunFolder(path), found["base"]):
+        progress_note(note)
     if json:
         print_json(found)
         return 0
@@ -81,19 +87,25 @@ def chat(
     context: typer.Context,
     run: RunArgument,
     most: Annotated[int, typer.Option("--tokens", help="Tokens of an answer at most.", min=1)] = 256,
+    base: BaseOption = None,
+    allow_changed_base: AllowChangedBase = False,
 ) -> int:
     """Ask the base and the tuned model the same.
 
     Their answers stand side by side; prompts come from stdin, one a line.
     """
+    from trainer.base import told
     from trainer.chat import Chat
+    from trainer.runfolder import RunFolder
     from trainer.runs import find_run
 
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
     progress_note("loading the base and its adapter …")
     asks = sys.stdin.isatty()
-    with Chat(path) as pair:
+    with Chat(path, base=base, allow_changed_base=allow_changed_base) as pair:
+        if note := told(RunFolder(path), pair.held):
+            progress_note(note)
         if asks:
             progress_note("type a prompt; /new begins a new conversation, an empty line or ctrl+d leaves")
         forget = False

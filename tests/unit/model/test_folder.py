@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
-from recommender.model.headers import INDEX, SINGLE, read_header
+from recommender.model.headers import INDEX, SINGLE, read_entries
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 
@@ -220,8 +220,8 @@ def test_a_folder_called_like_a_catalogue_model_does_not_hide_it(
 
 def test_header_gives_type_and_shape(tmp_path: Path) -> None:
     build_tiny_llama(tmp_path, hidden=128)
-    header = read_header(tmp_path / SINGLE)
-    assert header["model.layers.1.mlp.down_proj.weight"] == ("F32", (128, 256))
+    entry = read_entries(tmp_path / SINGLE)["model.layers.1.mlp.down_proj.weight"]
+    assert (entry.dtype, entry.shape, entry.end - entry.start) == ("F32", (128, 256), 4 * 128 * 256)
 
 
 def test_a_folder_that_may_not_be_entered_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
