@@ -94,6 +94,26 @@ class Result:
         }
 
 
+def settled(config: FinetuneConfig, choices: Sequence[str]) -> tuple[FinetuneConfig, list[str]]:
+    """The configuration with what is said of its rows, and the choices that are left to compare.
+
+    How rows are read is the same for every trial, so one value of it is no comparison but an answer.
+
+    Raises:
+        InputError: An unknown key or value.
+    """
+    from recommender.config.edit import apply, parse_assignment
+
+    said, left = {}, []
+    for text in choices:
+        key, value = parse_assignment(text)
+        if _FIXED.get(key) == _SAME_ROWS and len(list(_split(text.partition("=")[2]))) == 1:
+            said[key] = value
+        else:
+            left.append(text)
+    return apply(config, said), left
+
+
 def trials(config: FinetuneConfig, choices: Sequence[str], steps: int) -> tuple[Trial, ...]:
     """Every combination of the values, each as a short training.
 

@@ -181,6 +181,19 @@ class Flow(Planning):
         self.set(data=self.data_with(changes), dataset=None, first_look=None, plan=plan)
         self.profile()
 
+    def answer(self, settings: Mapping[str, Any]) -> None:
+        """Take an answer to a question about the data, and read it so.
+
+        Args:
+            settings: The answer's settings, dotted key to value.
+        """
+        others = {key: value for key, value in settings.items() if not key.startswith("data.")}
+        data = in_data(settings)
+        if (length := data.pop("max_length", None)) is not None:
+            self.set_length(length)
+        self.set(overrides={**self.state.overrides, **others})
+        self.open_data(**data)
+
     def profile(self) -> None:
         """Read and tokenise the data as the state says."""
         data, model = self.state.data, self.state.model
@@ -228,6 +241,11 @@ def absolute(paths: Sequence[str]) -> list[str]:
             return True
 
     return [str(Path(path).expanduser().absolute()) if here(Path(path).expanduser()) else path for path in paths]
+
+
+def in_data(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the `data` section by their names in it."""
+    return {key.removeprefix("data."): value for key, value in settings.items() if key.startswith("data.")}
 
 
 def _free(gpus: Sequence[Gpu], device: Device | None) -> int | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recommender.config.schema import Goal
     from recommender.data.dataset import DataSet
     from recommender.data.first_look import FirstLook
+    from recommender.data.tokenise import Piece
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
     from recommender.model.local import LocalModel
     from recommender.model.spec import ModelSpec
@@ -77,6 +78,9 @@ class Services(Protocol):
         fetched: Fetched,
     ) -> DataSet:
         """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
+
+    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
+        """The first row of one of the data sets, as the model would see it."""
 
     def recommend(
         self,
@@ -214,6 +218,13 @@ class RealServices:
         return profile_data(
             section, model=model, progress=told, cancelled=stopped, first=first, refined=first, fetched=fetched
         )
+
+    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
+        """See `Services`."""
+        from recommender.config.schema import Data
+        from recommender.data.preview import first_row
+
+        return first_row(Data.model_validate(data), model=model, source=source)
 
     def recommend(
         self,

@@ -109,7 +109,7 @@ def _profile(
     stopped = cancelled or (lambda: False)
     latest: FirstLook | None = None
     tick = _tick(cancelled)
-    tokeniser, template = _tokeniser(data, model, base)
+    tokeniser, template = tokeniser_of(data, model, base)
 
     def build(some: Gathered, of: list[OpenFile]) -> DataSet:
         return dataset_of(some, data, (), of, tokeniser, template)
@@ -158,7 +158,10 @@ def _tick(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
     return tick
 
 
-def _tokeniser(data: Data, model: ModelSpec | None, base: Path | None) -> tuple[Tokeniser | None, ChatTemplate | None]:
+def tokeniser_of(
+    data: Data, model: ModelSpec | None, base: Path | None
+) -> tuple[Tokeniser | None, ChatTemplate | None]:
+    """The tokeniser of a model for this data, and its chat template; none where its tokenizer is not on this disk."""
     vocabulary = load_vocabulary(model.path) if model else None
     if vocabulary is None or model is None:
         return None, None

@@ -11,8 +11,9 @@ from typing import Any
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, marked
 from recommender.data.readers.json_rows import kind
 from recommender.data.shapes import Shape
-from recommender.data.turn_forms import spread
-from recommender.data.turn_words import Tags, role_of
+from recommender.data.sides import side_named
+from recommender.data.turn_forms import spread, transcript
+from recommender.data.turn_words import Tags, role_of, turns_in
 
 _KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
@@ -101,34 +102,57 @@ def _pair(row: Mapping[str, Any], shape: Shape) -> Example:
 
 def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
     """The chosen side of a preference pair: what was asked is context, and the answer that was preferred is trained."""
-    column = shape.columns["chosen"]
+    column = _better(row, shape)
     if row.get(column) is None:
         raise RowProblem(f"lacks the column '{column}'")
-    value = row[column]
-    if isinstance(value, str):
-        answer = [Message("assistant", value)]
-    else:
-        answer = [
-            _message(turn, number) for number, turn in enumerate(value if isinstance(value, list) else [value], 1)
-        ]
-    asked = [] if answer and answer[0].role in {"user", "system"} else _asked(row, shape)
+    answer = _answer(row[column])
+    asked, tools = ([], ()) if answer and answer[0].role in {"user", "system"} else _asked(row, shape)
     if not asked and not any(turn.role == "user" for turn in answer):
         raise RowProblem(f"has an answer in '{column}' and nothing that it answers")
     system = _optional(row, shape, "system")
     if system and (asked or answer)[0].role != "system":
         asked.insert(0, Message("system", system))
-    return Chat((*asked, *answer), _tools(row, shape))
+    return Chat((*asked, *answer), tools or _tools(row, shape))
 
 
-def _asked(row: Mapping[str, Any], shape: Shape) -> list[Message]:
+def _better(row: Mapping[str, Any], shape: Shape) -> str:
+    """The column of the answer that is trained: the chosen one, or the one that the row's verdict names."""
+    chosen, verdict = shape.columns["chosen"], shape.columns.get("winner")
+    if verdict is None:
+        return chosen
+    sides = (chosen, shape.columns.get("rejected", chosen))
+    place = side_named(row.get(verdict), sides)
+    if place is None:
+        raise RowProblem(f"names no better side ('{verdict}' is {json.dumps(row.get(verdict), default=str)[:40]})")
+    return sides[place]
+
+
+def _answer(value: Any) -> list[Message]:
+    """The turns of an answer: a text, one turn, a list of turns, or a conversation that is written out."""
+    if isinstance(value, str) and (told := transcript(value)):
+        return [Message(role, said) for role, said in told]
+    if isinstance(value, str):
+        value = turns_in(value) or value
+    if isinstance(value, str):
+        return [Message("assistant", value)]
+    return [_message(turn, number) for number, turn in enumerate(value if isinstance(value, list) else [value], 1)]
+
+
+def _asked(row: Mapping[str, Any], shape: Shape) -> tuple[list[Message], tuple[Any, ...]]:
+    """What an answer answers, as context, and the tools that stand beside it (OpenAI's `input`)."""
     column = shape.columns.get("prompt")
-    if column is None:
-        return []
-    value = row.get(column)
-    if isinstance(value, str) and not value.lstrip().startswith("["):
-        return [Message("user", value)] if value.strip() else []
-    turns = [_message(turn, number) for number, turn in enumerate(_turns(row, column), 1)]
-    return [Message(turn.role, turn.content, turn.extra, train=False) for turn in turns]
+    value = row.get(column) if column else None
+    if column is None or value is None:
+        return [], ()
+    if isinstance(value, Mapping):
+        inner = Shape("messages", {"messages": "messages", "tools": "tools"}, "high", "")
+        turns, tools = _turns(value, "messages"), _tools(value, inner)
+    elif isinstance(value, str) and not turns_in(value):
+        return ([Message("user", value)] if value.strip() else []), ()
+    else:
+        turns, tools = _turns(row, column), ()
+    asked = [_message(turn, number) for number, turn in enumerate(turns, 1)]
+    return [Message(turn.role, turn.content, turn.extra, train=False) for turn in asked], tools
 
 
 def _turns(row: Mapping[str, Any], column: str) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from presets.errors import InputError
+from presets.questions import Choice
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import OpenFile
 from recommender.data.examples import NOT_FOUND
@@ -16,7 +17,7 @@ from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
 from recommender.data.readers.bytefile import PACKED, Tick
 from recommender.data.registry import ASKED, INDEX, Entry, entry_for, explain_index, find_entry
-from recommender.data.shapes import Shape, ShapeError, recognise
+from recommender.data.shapes import Shape, ShapeError, ShapeQuestionError, recognise
 
 PEEK = 100
 """Rows that the shape is recognised by."""
@@ -113,14 +114,53 @@ def open_sources(
             try:
                 files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
             except ShapeError as error:
-                error.source = number
-                if entry is None and (named := entry_for(path)):
-                    error.remedy = f"The {INDEX} beside it says how it is read: give {named} instead."
-                raise
+                named = entry_for(path) if entry is None else None
+                raise _of_source(error, number, sources, named) from error
             weights.append(source.weight)
     if not files:
         raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")
     return files, weights
+
+
+def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named: Path | None) -> ShapeError:
+    """The error as one of this data set, which of several is answered for alone.
+
+    Args:
+        error: Why its rows are not taken.
+        number: Which data set it is.
+        sources: All data sets.
+        named: The name under which an index beside its file says how it is read.
+    """
+    error.source = number
+    if not isinstance(error, ShapeQuestionError):
+        if named:
+            error.remedy = f"The {INDEX} beside it says how it is read: give {named} instead."
+        return error
+    ways = error.question.choices
+    if len(sources) > 1 or sources[number].format or sources[number].columns:
+        ways = tuple(replace(way, set=_alone(way.set, number, sources)) for way in ways)
+    if named:
+        others = [str(named) if place == number else _item(source) for place, source in enumerate(sources)]
+        ways = (Choice({"data.train": others}, f"Read it as the {INDEX} beside it says."), *ways)
+    said = ShapeQuestionError(replace(error.question, choices=ways))
+    said.columns, said.turns, said.source = error.columns, error.turns, number
+    return said
+
+
+def _alone(settings: Mapping[str, Any], number: int, sources: Sequence[Source]) -> dict[str, Any]:
+    """Settings of all data as those of one data set."""
+    own = {leaf: settings[f"data.{leaf}"] for leaf in ("format", "columns") if f"data.{leaf}" in settings}
+    train = [_item(source) for source in sources]
+    said = train[number] if isinstance(train[number], dict) else {"path": sources[number].path}
+    train[number] = {**{key: held for key, held in said.items() if key not in {"format", "columns"}}, **own}
+    rest = {key: held for key, held in settings.items() if key not in {"data.format", "data.columns"}}
+    return {"data.train": train, **rest}
+
+
+def _item(source: Source) -> Any:
+    """A data set as `data.train` names it: its path alone where it says no more."""
+    said = source.model_dump(exclude_defaults=True)
+    return source.path if said.keys() == {"path"} else said
 
 
 def _as_told(source: Source, data: Data) -> Data:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from presets.errors import InputError
-from recommender.data.examples import marked
 from recommender.data.files import nearest
+from recommender.data.shape_errors import ShapeError, ShapeQuestionError, with_facts
+from recommender.data.sides import FLAGS, asked_column, find_sides, question_of_marks, question_of_sides
 from recommender.data.turn_forms import CONVERSATION, QUESTION_AND_ANSWER, TEXTS, Form, form_of
 from recommender.data.turn_words import SPEAKERS, TURN_KEYS, Tags, TurnWords, tags_of, turn_words, turns_in
+
+__all__ = ["REQUIRED", "ROLES", "Shape", "ShapeError", "ShapeQuestionError", "recognise"]
 
 Sure = Literal["high", "medium", "low"]
 Columns = Mapping[str, str]
@@ -21,7 +24,7 @@ ROLES = {
     "sharegpt": ("conversations", "system", "tools"),
     "messages": ("messages", "system", "tools"),
     "prompt-completion": ("prompt", "completion", "system", "tools"),
-    "preference": ("prompt", "chosen", "system", "tools"),
+    "preference": ("prompt", "chosen", "rejected", "winner", "system", "tools"),
     "kto": ("label",),
     "text": ("text",),
 }
@@ -37,28 +40,11 @@ REQUIRED = {
     "kto": ("label",),
     "text": ("text",),
 }
-_FLAGS = ("kto_tag", "label")
-_ASKED = ("prompt", "conversations", "messages", "question", "instruction", "input")
-"""Where rows with a chosen answer have what it answers."""
 _CONTEXT = ("input", "context")
 _TEXT = ("text", "content", "document", "body")
 _SOURCES = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name", "script_url")
 """Where an entry of LLaMA-Factory's index has its rows from."""
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path", "audio_path", "pixel_values")
-
-
-class ShapeError(InputError):
-    """The rows of a file are not taken as they are: the person can say how they are to be read.
-
-    Attributes:
-        columns: Every column of the first rows.
-        turns: How turns are written in them.
-        source: Which of the data sets it is, in the order in which they were given.
-    """
-
-    columns: tuple[str, ...] = ()
-    turns: tuple[TurnWords, ...] = ()
-    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +86,8 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         given: `data.columns`: role to column.
 
     Raises:
-        ShapeError: Preference or media data, an unknown format, a column that is not there, or nothing recognised.
+        ShapeQuestionError: The rows can be read in several ways.
+        ShapeError: Media data, an unknown format, a column that is not there, or nothing recognised.
     """
     columns = _columns(rows)
     turns = turn_words(rows, columns)
@@ -108,9 +95,7 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         shape = _recognise(rows, columns, where, wanted, dict(given or {}))
         return replace(shape, seen=columns, turns=turns, form=_form(rows, shape))
     except InputError as error:
-        said = ShapeError(error.message, remedy=error.remedy, detail=error.detail)
-        said.columns, said.turns = columns, turns
-        raise said from error
+        raise with_facts(error, columns, turns) from error
 
 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:
@@ -125,7 +110,7 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
         return _as_told(wanted, given, rows, columns, where)
     if given:
         return _by_roles(given, rows, columns, where)
-    _refuse_preference(rows, columns, where)
+    _ask_which_answer(rows, columns, where)
     shape = _guess(rows, columns)
     if shape is None and any(_names_data(value) for row in rows for value in row.values()):
         raise InputError(
@@ -234,12 +219,15 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
             f"data.format '{wanted}' is not known.",
             remedy=f"Did you mean '{near}'?" if near else f"Known are auto, {', '.join(ROLES)}.",
         )
-    found = {role: role for role in ROLES[wanted] if role in columns}
+    # A verdict is followed only where the person says so.
+    found = {role: role for role in ROLES[wanted] if role in columns and role not in {"rejected", "winner"}}
     guess = _guess(rows, columns)
     if guess is not None and guess.name == wanted:
         found = {**guess.columns}
-    if wanted == "preference" and "prompt" not in found and (asked := [c for c in _ASKED if c in columns]):
-        found["prompt"] = asked[0]
+    if wanted == "preference" and (asked := asked_column(columns, given.values())):
+        found["prompt"] = asked
+    if not set(REQUIRED[wanted]) & given.keys():
+        found |= _sides_told(wanted, rows, columns, where)
     used = {**found, **given}
     missing = [role for role in REQUIRED[wanted] if role not in used]
     if missing:
@@ -251,9 +239,19 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
     return Shape(wanted, used, "high", f"{wanted}, as data.format says")
 
 
+def _sides_told(wanted: str, rows: Rows, columns: Sequence[str], where: str) -> dict[str, str]:
+    """The columns of a preference pair; for other shapes none, and a comparison is asked about."""
+    sides = find_sides(rows, columns)
+    if wanted == "preference" and sides and len(sides.winning) == 1 and not sides.verdict:
+        return {"chosen": sides.winning[0]}
+    if sides and wanted != "text":
+        raise question_of_sides(columns, where, sides)
+    return {}
+
+
 def _kto(rows: Rows, columns: Sequence[str], where: str, given: Columns) -> Shape:
     """The shape of rows marked good or bad, read without their mark."""
-    flag = given.get("label") or next((column for column in _FLAGS if column in columns), "")
+    flag = given.get("label") or next((column for column in FLAGS if column in columns), "")
     if not flag:
         raise InputError(
             f"{where} has no column that marks rows as good or bad. It has: {_listed(columns)}.",
@@ -288,24 +286,12 @@ def _refuse_media(rows: Rows, columns: Sequence[str], where: str) -> None:
         )
 
 
-def _refuse_preference(rows: Rows, columns: Sequence[str], where: str) -> None:
-    if {"chosen", "rejected"} <= set(columns):
-        raise InputError(
-            f"{where} holds preference pairs (chosen, rejected), which are for DPO: supervised fine-tuning has no use "
-            "for the rejected side.",
-            remedy="To train on the chosen answers alone, say so: --set data.format=preference.",
-        )
-    flags = [column for column in _FLAGS if column in columns]
-    answers = {"completion", "messages", "conversations", "response"} & set(columns)
-    # TRL's rows have a completion; beside other answers 1 and 0 may as well be the names of classes.
-    numbers = "completion" in columns or flags[:1] == ["kto_tag"]
-    if flags and answers and all(marked(row.get(flags[0]), numbers=numbers) is not None for row in rows):
-        raise InputError(
-            f"{where} holds rows marked good or bad ('{flags[0]}'), which are for KTO: supervised fine-tuning would "
-            "learn the bad ones too.",
-            remedy=f"To train on the rows whose '{flags[0]}' is true alone, say so: --set data.format=kto "
-            "--set data.skip_bad_rows=true.",
-        )
+def _ask_which_answer(rows: Rows, columns: Sequence[str], where: str) -> None:
+    """Ask which answers are trained where rows have better and worse ones."""
+    if sides := find_sides(rows, columns):
+        raise question_of_sides(columns, where, sides)
+    if marks := question_of_marks(rows, columns, where):
+        raise marks
 
 
 def _guess(rows: Rows, columns: Sequence[str]) -> Shape | None:

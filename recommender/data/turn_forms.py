@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -81,6 +82,22 @@ def spread(turns: Sequence[Any], form: Form) -> list[Any]:
         pair = isinstance(turn, Mapping) and asked in turn and answered in turn
         found += [_turn("user", turn[asked]), _turn("assistant", turn[answered])] if pair else [turn]
     return found
+
+
+_SPOKEN: Final = re.compile(r"\n\n(Human|Assistant): ?")
+
+
+def transcript(text: str) -> list[tuple[str, str]]:
+    """The turns of a conversation that is written out (HH-RLHF): role and text; empty where it is none.
+
+    Args:
+        text: Turns that begin with Human: and Assistant:, each behind an empty line.
+    """
+    if not text.startswith("\n\nHuman:"):
+        return []
+    parts = _SPOKEN.split(text)[1:]
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [(roles[who], said.strip()) for who, said in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def _turn(role: str, content: Any) -> Any:

@@ -49,14 +49,15 @@ def try_values(
     from recommender.machine.devices import default_device
     from recommender.machine.probe import probe
     from recommender.recommend import launch_document
-    from trainer.tryout import require_held_out, run_trials, trials
+    from trainer.tryout import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list
 
     settings: Settings = context.obj
     base = read_config(config)
     if not base.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
-    wanted = trials(base, values or [], steps)
+    base, compared = settled(base, values or [])
+    wanted = trials(base, compared, steps)
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
 

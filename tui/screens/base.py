@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
+from presets.questions import QuestionError
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Row, row
 from tui.widgets.text import paragraph
@@ -125,7 +126,7 @@ class Problem(Static):
     def __init__(self, error: WizardError) -> None:
         super().__init__(paragraph(error_rows(error)), classes="pane -bad")
         self.add_class("problem")
-        self.border_title = "this did not work"
+        self.border_title = "a question" if isinstance(error, QuestionError) else "this did not work"
         self.error = error
 
 
@@ -133,6 +134,11 @@ def error_rows(error: WizardError) -> list[Row]:
     """What happened, what to do, and the first lines of the technical detail."""
     from tui.clean import clean
 
+    if isinstance(error, QuestionError):
+        return [
+            row(("? ", "caution"), (clean(error.message), "bright")),
+            row(("→ ", "accent"), "a on step 3 answers it"),
+        ]
     lines = [row(("✗ ", "bad"), (clean(error.message), "bright"))]
     if error.remedy:
         lines.append(row(("→ ", "accent"), clean(error.remedy)))

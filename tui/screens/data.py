@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,8 +14,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
 from presets.errors import InputError, WizardError
+from presets.questions import QuestionError
 from tui.clean import clean
-from tui.flow import absolute
+from tui.flow import absolute, in_data
 from tui.screens.data_first import first_rows
 from tui.screens.data_fix import embedding_rows, offers_embeddings, toggle_embeddings
 from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
@@ -28,6 +29,7 @@ from tui.widgets.top_bar import Step
 if TYPE_CHECKING:
     from recommender.data.profile import DataProfile
     from recommender.data.shapes import ShapeError
+    from recommender.data.tokenise import Piece
     from tui.state import WizardState
 
 
@@ -50,6 +52,7 @@ class DataScreen(SampleView):
         Binding("plus,equals_sign", "length(1)", "longer", key_display="+"),
         Binding("minus", "length(-1)", "shorter", key_display="-"),
         Binding("e", "type_length", "max_length"),
+        Binding("a", "answer", "answer"),
         Binding("f", "format", "format"),
         Binding("b", "bad_rows", "bad rows"),
         Binding("F", "fix", "use the template"),
@@ -79,6 +82,10 @@ class DataScreen(SampleView):
     DataScreen.-narrow #profile { width: 100%; height: 13; }
     DataScreen.-narrow #sample { width: 100%; }
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: QuestionError | None = None
 
     def body(self) -> ComposeResult:
         """The path, the profile, a sample."""
@@ -112,6 +119,7 @@ class DataScreen(SampleView):
         width = max(20, rows.scrollable_content_region.width)
         working = state.working.get(Step.DATA) or state.working.get(Step.MODEL)
         box = self.query_one("#profile")
+        self._ask_once()
         if working is not None and (look := state.first_look) is not None:
             rows.show([*progress_rows(working, width), row(""), *first_rows(look, state.length, width)])
             self._show_sample(look.dataset, self._limit)
@@ -158,6 +166,8 @@ class DataScreen(SampleView):
         }
         if action in needs and (profile is None or not needs[action](profile)):
             return False
+        if action == "answer" and self._question is None:
+            return False
         if action == "embeddings" and not offers_embeddings(self.state):
             return False
         if action == "format" and profile is None and self._refused is None:
@@ -168,6 +178,39 @@ class DataScreen(SampleView):
     def _refused(self) -> ShapeError | None:
         """Why rows were not taken as they are; None when that is not what is wrong."""
         return refused(self.state.errors.get(Step.DATA))
+
+    @property
+    def _question(self) -> QuestionError | None:
+        """What is asked about the data; None where nothing is."""
+        error = self.state.errors.get(Step.DATA)
+        return error if isinstance(error, QuestionError) else None
+
+    def _ask_once(self) -> None:
+        """Ask what has just come up; asked once, it waits for its key."""
+        error = self._question
+        if error is not None and error is not self._asked and Step.DATA not in self.state.working:
+            self._asked = error
+            self.call_after_refresh(self.action_answer)
+
+    def action_answer(self) -> None:
+        """Ask how the rows are meant, with the first row under each answer."""
+        error = self._question
+        if error is None or self.app.screen is not self:
+            return
+        from tui.screens.question import QuestionPopup
+
+        state, services = self.state, self.wizard.services
+        source = getattr(error, "source", 0)
+
+        def look(settings: Mapping[str, Any]) -> Sequence[Piece]:
+            return services.first_row({**state.data, **in_data(settings)}, state.model, source)
+
+        def answered(number: int | None) -> None:
+            if number is not None:
+                self.wizard.flow.answer(error.question.choices[number].set)
+
+        colour = not self.app.no_color and self.wizard.unicode
+        self.app.push_screen(QuestionPopup(error.question, look, colour=colour), answered)
 
     # The length limit
 
@@ -299,6 +342,8 @@ def refused(error: WizardError | None) -> ShapeError | None:
 def _waiting_for(state: WizardState, *, typing: bool) -> list[str]:
     if state.data.get("train") and state.model is None:
         return ["the rows are read when a model is chosen: 2"]
+    if isinstance(state.errors.get(Step.DATA), QuestionError):
+        return ["a answers the question: nothing is read until it is answered"]
     if refused(state.errors.get(Step.DATA)) is not None:
         return ["f says by hand what the rows are: their shape, and which column is what"]
     known = "esc, then H, lists well-known data sets" if typing else "H lists well-known data sets · o types a path"

@@ -149,25 +149,25 @@ async def test_columns_that_are_guessed_are_confirmed_with_a_key(services: MadeS
         assert source["columns"] == {"instruction": "question", "input": "context", "output": "response"}
 
 
-async def test_preference_pairs_are_explained_and_taken_when_the_person_says_so(
+async def test_what_is_asked_about_the_rows_shows_the_first_row_under_each_answer(
     services: MadeServices, tmp_path: Path
 ) -> None:
-    rows = [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": "Bad"} for i in range(30)]
+    rows = [
+        {"prompt": f"Ask {i}", "response_a": f"Left {i}", "response_b": f"Right {i}", "winner": "b"} for i in range(30)
+    ]
     async with wizard(services, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", rows))) as seen:
-        await seen.sees("holds preference pairs", "f says by hand what the rows are")
-        await seen.press("f")
-        await seen.sees("recognised by its columns")
-        await seen.press(*["down"] * 5, "enter")
-        await seen.sees("which column is 'prompt'")
-        await seen.press("down", "enter")
-        await seen.sees("which column is 'chosen'")
-        await seen.press("down", "enter")
-        await seen.sees("which column is 'system'")
-        await seen.press("enter")
-        await seen.sees("which column is 'tools'")
+        await seen.sees("compares answers", "Train the side that 'winner' names", "Right 0")
+        await seen.press("down")
+        await seen.sees("Left 0")
+        await seen.press("escape")
+        await seen.sees("a question", "a answers the question")
+        assert seen.app.state.dataset is None and not seen.app.state.working
+        await seen.press("a")
+        await seen.sees("which is it?", "Right 0")
         await seen.press("enter")
         await until_profiled(seen)
-        await seen.sees("preference (prompt, chosen)", "30 rows", "Good 0")
+        await seen.sees("preference (prompt, chosen=response_a", "30 rows", "Right 0")
+        assert not seen.app.state.errors
 
 
 async def test_an_end_of_turn_that_is_not_trained_has_a_fix(tmp_path: Path) -> None:

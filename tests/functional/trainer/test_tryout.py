@@ -14,9 +14,16 @@ from presets.errors import InputError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from trainer.tryout import require_held_out, shown, trials
+from trainer.tryout import require_held_out, settled, shown, trials
 
 MakeConfig = Callable[..., FinetuneConfig]
+
+
+def test_one_value_of_how_rows_are_read_holds_for_every_trial(make_config: MakeConfig) -> None:
+    told = ['data.columns={"prompt": "a", "chosen": "b"}', "data.format=preference", "lora.r=4,8"]
+    base, left = settled(make_config(), told)
+    assert (base.data.format, base.data.columns, left) == ("preference", {"prompt": "a", "chosen": "b"}, ["lora.r=4,8"])
+    assert settled(make_config(), ["data.max_length=64,128"])[1] == ["data.max_length=64,128"]
 
 
 def test_every_combination_is_a_trial(make_config: MakeConfig) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
-from recommender.config.edit import parse_assignment
+from presets.questions import QuestionError
 from recommender.config.schema import Data
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
@@ -69,7 +69,6 @@ def test_an_entry_of_text_is_trained_whole(folder: Path, chatml: ModelSpec) -> N
     [
         ("pears", "names no data set 'pears'", "pairs"),
         ("far", "not a file on this disk", "hf download"),
-        ("ranked", "preference pairs", "data.format=preference"),
         ("dataset_info.json", "index of data sets", "chats"),
     ],
 )
@@ -82,11 +81,12 @@ def test_what_an_index_cannot_give_is_explained(
 
 
 @pytest.mark.parametrize("name", ["ranked.json", "ranked"])
-def test_what_is_said_of_pairs_can_be_followed_at_once(folder: Path, chatml: ModelSpec, name: str) -> None:
-    with pytest.raises(InputError) as caught:
+def test_what_is_asked_of_pairs_can_be_answered_at_once(folder: Path, chatml: ModelSpec, name: str) -> None:
+    with pytest.raises(QuestionError, match="preference pairs") as caught:
         profile_data(Data(train=[str(folder / name)]), model=chatml)
-    key, value = parse_assignment((caught.value.remedy or "").rpartition("--set ")[2].rstrip("."))
-    taken = profile_data(Data(train=[str(folder / name)], **{key.removeprefix("data."): value}), model=chatml)
+    (choice,) = caught.value.question.choices
+    told = {key.removeprefix("data."): value for key, value in choice.set.items()}
+    taken = profile_data(Data(train=[str(folder / name)], **told), model=chatml)
     assert (taken.profile.rows, taken.answer_text(0)) == (1, "yes")
 
 
@@ -126,7 +126,7 @@ def test_only_rows_marked_good_are_used(profile: Profile) -> None:
 @pytest.mark.parametrize("marks", [(1, 0), ("True", "False"), ("1", "0")])
 def test_marks_of_a_table_are_marks(profile: Profile, marks: tuple[Any, Any]) -> None:
     rows = [{"prompt": f"Q{i}", "completion": f"A{i}", "label": marks[i % 2]} for i in range(6)]
-    with pytest.raises(InputError, match="for KTO"):
+    with pytest.raises(InputError, match="marked good or bad"):
         profile(rows)
     assert profile(rows, format="kto", skip_bad_rows=True).profile.rows == 3
 

@@ -130,8 +130,6 @@ def test_what_the_person_says_goes_first(row: dict[str, Any], options: dict[str,
 @pytest.mark.parametrize(
     ("row", "options", "says", "remedy"),
     [
-        ({"prompt": "Q", "chosen": "A", "rejected": "B"}, {}, "preference pairs", "chosen answers"),
-        ({"prompt": "Q", "completion": "A", "label": True}, {}, "for KTO", "'label' is true"),
         ({"conversations": SHAREGPT, "images": ["a.png"]}, {}, "text only", "rows of text"),
         ({"foo": 1, "bar": [2]}, {}, "no known shape. Columns: foo, bar", "data.columns.instruction"),
         ({"question": "Q", "answer": "A"}, {"wanted": "alpacca"}, "'alpacca' is not known", "'alpaca'"),
