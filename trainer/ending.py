@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from presets.errors import WizardError
+from trainer.agreed import goes_with
 from trainer.runfolder import RunFolder, record
 from trainer.state import RunState
 from trainer.tail import last_lines
@@ -25,6 +26,8 @@ ON_END_SECONDS: Final = 600.0
 
 def run_on_end(folder: RunFolder, state: RunState) -> None:
     """Run `run.on_end` once the run has ended and its adapter is on the disk; its outcome is an event.
+
+    Only the command that the run was started or resumed with is run: a changed one waits for somebody's yes.
 
     The command is a shell's, with the run told in its environment: LORA_WIZARD_RUN (the folder), LORA_WIZARD_RUN_ID,
     LORA_WIZARD_STATUS, LORA_WIZARD_REASON and LORA_WIZARD_ADAPTER (empty when there is none). What it prints goes to
@@ -49,6 +52,10 @@ def run_on_end(folder: RunFolder, state: RunState) -> None:
         "LORA_WIZARD_REASON": state.reason or "",
         "LORA_WIZARD_ADAPTER": str(folder.adapter) if folder.adapter.is_dir() else "",
     }
+    if not goes_with(folder, command):
+        with suppress(OSError):
+            record(folder, "on_end", command=command, reason="not run: nobody agreed to it")
+        return
     os.sync()
     code = _shell(command, folder, told)
     with suppress(OSError):

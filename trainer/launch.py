@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from presets.errors import InputError, NoError
 from trainer.adapter import has_weights
+from trainer.agreed import require_agreed, send_with
 from trainer.checkpoints import complete_checkpoints
 from trainer.environment import child_environment, module_command
 from trainer.lock import busy, holder, lock_path
@@ -39,6 +40,7 @@ def launch(
     device: Device,
     runs: Path,
     allow_busy: bool = False,
+    allow_on_end: bool = False,
 ) -> Path:
     """Make the run folder and start its supervisor.
 
@@ -48,12 +50,14 @@ def launch(
         device: What to train on.
         runs: Folder of runs.
         allow_busy: Start although another run has the device.
+        allow_on_end: Whether somebody agreed to run.on_end just now.
 
     Returns:
         The run's folder.
 
     Raises:
-        InputError: A simulated device, a busy one, a folder that cannot be written, or a disk too full.
+        InputError: A simulated device, a busy one, a command that nobody agreed to, a folder that cannot be written, or
+            a disk too full.
         NoError: The supervisor did not come up.
     """
     from recommender.config.io import dump_config
@@ -63,6 +67,7 @@ def launch(
             f"{device.name} is simulated: training cannot be started on it.",
             remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
         )
+    require_agreed(config.run.on_end, allowed=allow_on_end)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
     data = config.data.train_paths[0] if config.data.train else None
@@ -74,6 +79,7 @@ def launch(
         write_atomically(folder.effective_config, text)
         plan = {**plan_document, "device": asdict(device)}
         write_atomically(folder.plan, json.dumps(plan, default=str, allow_nan=False))
+        send_with(folder, config.run.on_end)
         write_state(folder, RunState(started=time.time(), heartbeat=time.time()))
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -86,6 +92,7 @@ def resume_run(
     path: Path,
     *,
     allow_busy: bool = False,
+    allow_on_end: bool = False,
     changes: Mapping[str, Any] | None = None,
     allow_changed_base: bool = False,
 ) -> Path:
@@ -94,13 +101,15 @@ def resume_run(
     Args:
         path: The run's folder.
         allow_busy: Start although another run has the device.
+        allow_on_end: Whether somebody agreed to run.on_end just now.
         changes: Dotted key to a value that holds from now on; `model` is where its base lies now.
         allow_changed_base: Go on over a base that is not the one that it began with.
 
     Raises:
-        InputError: It is running, has finished, its device is busy or gone, its base is not there or another one, or a
-            change does not go with what was trained so far.
+        InputError: It is running, has finished, its device is busy or gone, its base is not there or another one, a
+            change does not go with what was trained so far, or nobody agreed to its command.
     """
+    from recommender.config.io import load_config
     from trainer.supervisor import read_device
 
     folder = RunFolder(path)
@@ -119,9 +128,13 @@ def resume_run(
         raise busy(other)
     wanted = dict(changes or {})
     moved = wanted.pop("model", None)
+    config = load_config(folder.effective_config)
+    changed = _changed(config, wanted) if wanted else config
+    require_agreed(changed.run.on_end, folder, allowed=allow_on_end)
     _hold_base(folder, moved, allow_changed=allow_changed_base)
+    send_with(folder, changed.run.on_end)
     if wanted:
-        _change(folder, wanted)
+        _write_down(folder, config, changed, wanted)
     if moved is not None:
         _move_base(folder, moved)
     write_state(folder, replace(state, status="starting", reason=None, exit_code=None, signal=None))
@@ -129,12 +142,10 @@ def resume_run(
     return path
 
 
-def _change(folder: RunFolder, changes: Mapping[str, Any]) -> None:
-    """Change what a run goes on with; which rows come next, and what is trained, must stay as it was."""
-    from recommender.config.edit import apply, value_of
-    from recommender.config.io import dump_config, load_config
+def _changed(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:
+    """The configuration that a run goes on with; which rows come next, and what is trained, stay as they were."""
+    from recommender.config.edit import apply
 
-    config = load_config(folder.effective_config)
     if wrong := next((key for key in changes if key not in CHANGEABLE and not key.startswith("run.")), None):
         raise InputError(
             f"{wrong} cannot be changed in the middle of a run.",
@@ -147,6 +158,14 @@ def _change(folder: RunFolder, changes: Mapping[str, Any]) -> None:
             f"{config.training.effective_batch_size}, and other rows would come next.",
             remedy="Change per_device_train_batch_size and gradient_accumulation_steps together.",
         )
+    return changed
+
+
+def _write_down(folder: RunFolder, config: FinetuneConfig, changed: FinetuneConfig, changes: Mapping[str, Any]) -> None:
+    """Make the changed configuration what runs, and record what was changed."""
+    from recommender.config.edit import value_of
+    from recommender.config.io import dump_config
+
     write_atomically(folder.effective_config, dump_config(changed))
     before, after = ({key: value_of(each, key) for key in changes} for each in (config, changed))
     record(folder, "recovery", before=before, after=after, why="it was asked for")

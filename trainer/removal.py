@@ -16,7 +16,10 @@ from trainer.runfolder import MARKER, RunFolder, is_run
 from trainer.runs import NO_RUN, is_alive, may_run_elsewhere
 from trainer.state import read_state
 
-FILES: Final = ("config.yaml", "config.effective.yaml", "plan.json", "events.jsonl", "commands.jsonl", "worker.log")
+FILES: Final = (
+    "config.yaml", "config.effective.yaml", "plan.json", "base.json", "agreed.json", "events.jsonl", "commands.jsonl",
+    "worker.log",
+)  # fmt: skip
 """Of a run's folder, beside what it is known by."""
 KNOWN_BY: Final = (MARKER, "state.json")
 """Removed last: what was removed in part can be removed again."""

@@ -92,6 +92,11 @@ class RunFolder:
         return self.path / "adapter"
 
     @property
+    def agreed(self) -> Path:
+        """Hashes of what the person agreed to for this run."""
+        return self.path / "agreed.json"
+
+    @property
     def marker(self) -> Path:
         """The file that says what this folder is."""
         return self.path / MARKER

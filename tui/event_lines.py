@@ -178,6 +178,8 @@ def _recovery(event: Event) -> Said:
 
 def _on_end(event: Event) -> Said:
     code = whole(event, "exit_code")
+    if reason := word(event, "reason"):
+        return f"on_end: {word(event, 'command') or ''} · {reason}", "caution"
     outcome = "took too long" if code is None else "done" if code == 0 else f"exit code {code}"
     return f"on_end: {word(event, 'command') or ''} · {outcome}", "quiet" if code == 0 else "caution"
 

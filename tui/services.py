@@ -127,8 +127,14 @@ class Services(Protocol):
     def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
         """Run the checks before a start, a line at each change."""
 
+    def agreed(self, command: str) -> bool:
+        """Whether somebody said yes to this shell command on this machine."""
+
+    def keep_agreed(self, command: str) -> None:
+        """Keep a yes to a shell command."""
+
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
-        """Start the run in processes of its own and return its folder."""
+        """Start the run, whose command was agreed to, in processes of its own and return its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,9 +323,28 @@ class RealServices:
             plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs, cancelled=stopped
         )
 
+    def agreed(self, command: str) -> bool:
+        """See `Services`."""
+        from trainer.agreed import is_kept
+
+        return is_kept(command)
+
+    def keep_agreed(self, command: str) -> None:
+        """See `Services`."""
+        from trainer.agreed import keep
+
+        keep(command)
+
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """See `Services`."""
         from recommender.recommend import document
         from trainer.launch import launch
 
-        return launch(plan.config, plan_document=document(plan, machine), device=plan.device, runs=self.runs)
+        return launch(
+            plan.config,
+            plan_document=document(plan, machine),
+            device=plan.device,
+            runs=self.runs,
+            # Asked for before: a state folder that cannot be written keeps no yes, and forbids no start.
+            allow_on_end=True,
+        )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from presets.errors import InputError
+from tui.commands.agreeing import AllowOnEnd, ask
 from tui.commands.facts import JsonFlag
 from tui.commands.settings import Settings, print_json, progress_note
 
@@ -175,15 +177,22 @@ def resume(
     allow_changed_base: AllowChangedBase = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     plain: PlainFlag = False,
+    allow_on_end: AllowOnEnd = False,
 ) -> int:
     """Continue a run from its last checkpoint."""
+    from trainer.agreed import NotAgreedError
     from trainer.launch import resume_run
     from trainer.runs import find_run
     from tui.commands.planning import assignments
 
     settings: Settings = context.obj
-    changes = assignments(values) | ({"model": base} if base else {})
-    path = resume_run(find_run(settings.runs, run), changes=changes, allow_changed_base=allow_changed_base)
+    path, changes = find_run(settings.runs, run), assignments(values) | ({"model": base} if base else {})
+    go_on_with = partial(resume_run, path, changes=changes, allow_changed_base=allow_changed_base)
+    try:
+        go_on_with(allow_on_end=allow_on_end)
+    except NotAgreedError as unagreed:
+        ask(unagreed)
+        go_on_with(allow_on_end=True)
     if detach:
         print(path)
         return 0

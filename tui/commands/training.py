@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from presets.errors import InputError, NoError
+from tui.commands.agreeing import AllowOnEnd, agree_on_end
 from tui.commands.life import NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
 from tui.commands.planning import SetOption, read_config
 from tui.commands.settings import Settings, progress_note
@@ -61,6 +62,7 @@ def start(
     document: dict[str, Any] | None,
     device: Device,
     allow_busy: bool = False,
+    allow_on_end: bool = False,
 ) -> Path:
     """Check, then launch a run.
 
@@ -81,7 +83,14 @@ def start(
         raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
     run_check_list(config, device, spec, dataset, settings.runs, allow_busy=allow_busy)
     plan = document or launch_document(config, spec, device, dataset.profile)
-    return launch(config, plan_document=plan, device=device, runs=settings.runs, allow_busy=allow_busy)
+    return launch(
+        config,
+        plan_document=plan,
+        device=device,
+        runs=settings.runs,
+        allow_busy=allow_busy,
+        allow_on_end=allow_on_end,
+    )
 
 
 def train(
@@ -91,6 +100,7 @@ def train(
     detach: DetachFlag = False,
     plain: PlainFlag = False,
     allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Beside another run on the same device.")] = False,
+    allow_on_end: AllowOnEnd = False,
     notify: NotifyOption = None,
     notify_command: NotifyCommand = None,
 ) -> int:
@@ -106,8 +116,9 @@ def train(
     wanted = read_config(config, values)
     if not wanted.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
+    agreed = agree_on_end(wanted.run.on_end, allowed=allow_on_end)
     device = default_device(probe(settings.runs))
-    run = start(wanted, settings, document=None, device=device, allow_busy=allow_busy)
+    run = start(wanted, settings, document=None, device=device, allow_busy=allow_busy, allow_on_end=agreed)
     if detach:
         print(run)
         return 0

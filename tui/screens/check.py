@@ -17,6 +17,7 @@ from tui.clean import clean
 from tui.errors import crash_sentence
 from tui.screens.base import StepScreen, error_rows
 from tui.screens.check_text import check_picks, confirmation, verdict_row
+from tui.screens.yes_no import about_command
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
 from tui.widgets.text import content, paragraph
@@ -275,6 +276,23 @@ class CheckScreen(StepScreen):
 
     def _confirmed(self) -> None:
         self._asking = False
+        command = self._checking.plan.config.run.on_end if self._checking else None
+        if command and not self.wizard.services.agreed(command):
+            self.app.push_screen(about_command(command), lambda yes: self._agreed(yes, command))
+        else:
+            self._go()
+
+    def _agreed(self, yes: bool | None, command: str) -> None:
+        """Start once the command at the run's end is agreed to; without the yes nothing starts."""
+        if yes:
+            self.wizard.services.keep_agreed(command)
+            self._go()
+        else:
+            self.notify("Not started: `on_end` in step 4 names that command.", severity="warning", timeout=4)
+        self.refresh_bindings()
+        self._show_verdict()
+
+    def _go(self) -> None:
         if self._checking is not None and self._checking.running:
             self._wanted = True
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -22,7 +23,7 @@ from presets.errors import WizardError
 from tui.clean import clean
 from tui.screens.runs_text import Line, headings, lines_of, model_and_data
 from tui.screens.stop import StopScreen
-from tui.screens.yes_no import YesNo
+from tui.screens.yes_no import YesNo, about_command
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
@@ -202,15 +203,31 @@ class RunsScreen(Screen[None]):
         question = f"Resume {clean(run.id)} from its last checkpoint?"
         self.app.push_screen(YesNo(question, "resume"), lambda yes: self._do(yes, self._resume, run.path))
 
-    def _resume(self, path: Path) -> None:
+    def _resume(self, path: Path, *, allow_on_end: bool = False) -> None:
+        from trainer.agreed import NotAgreedError
         from trainer.launch import resume_run
 
         try:
-            resumed = resume_run(path)
+            resumed = resume_run(path, allow_on_end=allow_on_end)
+        except NotAgreedError as unagreed:
+            self.app.call_from_thread(self._ask_about_command, path, unagreed.command)
+            return
         except WizardError as error:
             self._say(str(error), bad=True)
             return
         self._say(f"{resumed.name} goes on")
+
+    def _ask_about_command(self, path: Path, command: str) -> None:
+        """Go on with a run once its command is agreed to."""
+
+        def answered(yes: bool | None) -> None:
+            from trainer.agreed import keep
+
+            if yes:
+                keep(command)
+            self._do(yes, partial(self._resume, allow_on_end=True), path)
+
+        self.app.push_screen(about_command(command), answered)
 
     def action_stop(self) -> None:
         """Save and stop, stop, or keep going."""

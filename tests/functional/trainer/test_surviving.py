@@ -28,7 +28,7 @@ IMITATE_MEMORY, IMITATE_NAN = "LORA_WIZARD_IMITATE_OOM_TOKENS", "LORA_WIZARD_IMI
 
 
 def start(config: FinetuneConfig, runs: Path) -> Path:
-    return launch(config, plan_document={"estimate": {"checkpoint_bytes": 1}}, device=CPU, runs=runs)
+    return launch(config, plan_document={"estimate": {"checkpoint_bytes": 1}}, device=CPU, runs=runs, allow_on_end=True)
 
 
 def of_kind(shot: Snapshot, kind: str) -> list[dict[str, object]]:

@@ -13,6 +13,7 @@ from recommender.config.io import dump_config, load_config
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
+from trainer.agreed import send_with
 from trainer.ending import run_on_end, unsaid_end
 from trainer.recovery import HARMLESS, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.runfolder import RunFolder
@@ -32,7 +33,9 @@ def folder_with(path: Path, model: Path, **changes: object) -> RunFolder:
     base = FinetuneConfig(model=str(model), method="lora", quantization=Quantization(bits=None))
     named = {key.replace("__", "."): value for key, value in changes.items()}
     folder = RunFolder(path)
-    folder.effective_config.write_text(dump_config(apply(base, named)))
+    config = apply(base, named)
+    folder.effective_config.write_text(dump_config(config))
+    send_with(folder, config.run.on_end)
     return folder
 
 
@@ -94,6 +97,16 @@ def test_on_end_runs_with_the_outcome_in_its_environment(tmp_path: Path, model: 
     run_on_end(folder, RunState(status="failed", reason="out of $(memory)"))
     assert (tmp_path / "told").read_text() == "failed: out of $(memory)\n"
     assert [(event["kind"], event["exit_code"]) for event in Tail(folder.events).documents()] == [("on_end", 3)]
+
+
+def test_an_on_end_that_was_changed_behind_the_run_is_not_run(tmp_path: Path, model: Path) -> None:
+    folder = folder_with(tmp_path, model, run__on_end="touch agreed")
+    text = folder.effective_config.read_text()
+    folder.effective_config.write_text(text.replace("touch agreed", "touch other"))
+    run_on_end(folder, RunState(status="finished"))
+    assert not (tmp_path / "other").exists()
+    (told,) = Tail(folder.events).documents()
+    assert (told["command"], told["reason"]) == ("touch other", "not run: nobody agreed to it")
 
 
 def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,15 @@ def test_a_run_goes_whole(tmp_path: Path, age: Callable[[RunFolder], RunFolder])
     assert list(tmp_path.iterdir()) == []
 
 
+def test_every_file_of_the_contract_goes(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    names = [name for name, value in vars(RunFolder).items() if isinstance(value, property)]
+    for path in (getattr(folder, name) for name in names if name != "id"):
+        if not path.exists():
+            path.write_text("")
+    assert remove_run(folder.path).left == ()
+
+
 def test_a_run_that_never_began_to_write_is_one_by_its_marker(tmp_path: Path) -> None:
     folder = made(tmp_path)
     folder.events.unlink()
