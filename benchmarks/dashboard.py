@@ -179,7 +179,7 @@ def opening(run: Path, steps: int, repeats: int) -> list[Figure]:
 
 
 def _peak(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) * 1024
 
 

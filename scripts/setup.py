@@ -51,7 +51,9 @@ def fail(text: str) -> None:
 
 def probe_torch(python: Path | str) -> dict[str, object]:
     """Ask an interpreter for its torch, in a process of its own, with one real product on the GPU if there is one."""
-    done = subprocess.run([python, "-c", TORCH_PROBE], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", TORCH_PROBE], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     lines = done.stdout.strip().splitlines()
     try:
         answer = json.loads(lines[-1]) if lines else {}
@@ -84,7 +86,7 @@ def reusable(answer: dict[str, object], gpu: bool) -> bool:
 def make_venv(venv: Path, reuse: bool) -> None:
     """Create the virtual environment; it sees the outer packages only when their torch is to be reused."""
     command = [sys.executable, "-m", "venv", *(["--system-site-packages"] if reuse else []), str(venv)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         fail(
             f"could not make a virtual environment ({(done.stdout + done.stderr).strip()[-300:]}).\n"
@@ -97,9 +99,13 @@ def constraints_for(reuse: bool, venv: Path) -> Path:
     tested = ROOT / "constraints.txt"
     if not reuse:
         return tested
-    kept = [line for line in tested.read_text().splitlines() if not line.startswith(("torch==", "triton==", "numpy=="))]
+    kept = [
+        line
+        for line in tested.read_text(encoding="utf-8").splitlines()
+        if not line.startswith(("torch==", "triton==", "numpy=="))
+    ]
     relaxed = venv / "constraints-reused-torch.txt"
-    relaxed.write_text("\n".join(kept) + "\n")
+    relaxed.write_text("\n".join(kept) + "\n", encoding="utf-8")
     return relaxed
 
 
@@ -109,7 +115,11 @@ def install(venv: Path, extras: str, reuse: bool) -> None:
     constraints = constraints_for(reuse, venv)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(constraints)]
     # torch first and by its exact version: an open range would let the resolver fetch a newer build.
-    steps = [] if reuse else [[line] for line in constraints.read_text().splitlines() if line.startswith("torch==")]
+    steps = (
+        []
+        if reuse
+        else [[line] for line in constraints.read_text(encoding="utf-8").splitlines() if line.startswith("torch==")]
+    )
     target = f"{ROOT}[{extras}]" if extras else str(ROOT)
     for step in [*steps, ["-e", target]]:
         if subprocess.run([*pip, *step], check=False).returncode:
@@ -143,7 +153,7 @@ def check_gpu(venv: Path, gpu: bool) -> None:
         return
     fail(
         f"an NVIDIA GPU is here, but {why}{detail}.\n  To use it: {remedy}.\n"
-        "  To go on with the CPU: LORA_WIZARD_CPU=1 make …"
+        "  To go on with the CPU: LORA_WIZARD_CPU=1 make"
     )
 
 
@@ -166,7 +176,7 @@ def up_to_date(venv: Path, extras: str) -> bool:
     if not (venv / "bin" / "lora-wizard").exists():
         return False
     stamps = ((stamp_file(venv, each), stamp_of(each)) for each in {extras, "dev"})
-    return any(file.exists() and file.read_text() == wanted for file, wanted in stamps)
+    return any(file.exists() and file.read_text(encoding="utf-8") == wanted for file, wanted in stamps)
 
 
 def main() -> None:
@@ -178,7 +188,7 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         fail(
             f"Python {sys.version_info[0]}.{sys.version_info[1]} is too old, 3.11 or newer is needed: "
-            "install one and run `make PYTHON=python3.12 …`."
+            "install one and run `make PYTHON=python3.12`."
         )
     if up_to_date(chosen.venv, chosen.extras):
         return
@@ -193,7 +203,7 @@ def main() -> None:
     say("installing the tested versions (torch is the large one; this takes some minutes)")
     install(chosen.venv, chosen.extras, reuse)
     check_gpu(chosen.venv, gpu)
-    stamp_file(chosen.venv, chosen.extras).write_text(stamp_of(chosen.extras))
+    stamp_file(chosen.venv, chosen.extras).write_text(stamp_of(chosen.extras), encoding="utf-8")
 
 
 if __name__ == "__main__":

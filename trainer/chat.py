@@ -56,7 +56,7 @@ class Chat:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=child_environment(read_device(self.folder)),
-            text=True,
+            encoding="utf-8",
             start_new_session=True,
         )
         try:

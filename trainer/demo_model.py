@@ -101,7 +101,7 @@ def _prepare(folder: Path) -> None:
 def _lock(path: Path, report: Progress) -> Iterator[None]:
     """Hold a lock file; the kernel drops it when its holder dies, so it needs no clearing up."""
     try:
-        file = path.open("a")
+        file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path.parent} cannot be written.",
@@ -159,7 +159,7 @@ def _convert(file: Path, folder: Path, report: Progress) -> None:
     command = module_command("trainer.worker.convert_gguf", str(file), str(folder))
     environment = {**child_environment(None), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", env=environment, cwd=file.parent, check=False
+        command, capture_output=True, encoding="utf-8", errors="replace", env=environment, cwd=file.parent, check=False
     )
     if done.returncode != 0 or not _is_complete(folder):
         raise InputError(

@@ -37,6 +37,9 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
     values = dict(environment) | {
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
+        # Whatever the locale: logs are UTF-8, and so is every file that a library reads or writes without saying so.
+        "PYTHONUTF8": "1",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

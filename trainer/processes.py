@@ -66,6 +66,6 @@ class Process:
 def boot_id() -> str:
     """This boot's id; empty where the kernel does not say."""
     try:
-        return BOOT_ID.read_text().strip()
+        return BOOT_ID.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

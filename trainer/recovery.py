@@ -121,7 +121,7 @@ def out_of_memory_remedy(folder: RunFolder, device: Device) -> str:
 def kernel_kills(vmstat: Path = VMSTAT) -> int:
     """Processes that the kernel has killed for memory since boot, in any control group (vmstat's `oom_kill`)."""
     try:
-        lines = vmstat.read_text().splitlines()
+        lines = vmstat.read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from presets.errors import WizardError
 from presets.questions import QuestionError
 from tui.clean import clean_text
+from tui.streams import print_json
 
 INTERNAL_ERROR_EXIT = 70
 """EX_SOFTWARE of sysexits.h: our fault, neither a 'no' (1) nor bad input (2)."""
@@ -35,7 +35,7 @@ def show(error: WizardError, *, as_json: bool = False) -> int:
     """
     print(render(error), file=sys.stderr)
     if as_json and isinstance(error, QuestionError):
-        sys.stdout.write(json.dumps({"question": error.question.document()}, indent=2, ensure_ascii=False) + "\n")
+        print_json({"question": error.question.document()})
     return error.exit_code
 
 

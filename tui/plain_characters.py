@@ -1,34 +1,27 @@
-"""Drawing with ASCII only, for terminals that have no other characters: `--no-unicode`, the Linux console, LANG=C.
-
-One filter over everything that is painted, cell by cell, so that no widget needs a second way to draw.
-"""
+"""Signs in ASCII, for where there are no others: `--no-unicode`, the Linux console, LANG=C, another encoding."""
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-from rich.cells import cell_len
-from rich.segment import Segment
-from textual.color import Color
-from textual.filter import LineFilter
-
 _DRAWN = {
     **dict.fromkeys("─━═╌┄┈╴╶▔▁⎺⎽", "-"),
-    **dict.fromkeys("│┃║┆┊╎╵╷▏▎▍▌▐▕⎸⎹", "|"),
-    **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╔╗╚╝╠╣╦╩╬", "+"),
+    **dict.fromkeys("│┃║┆┊╎╵╷▏▎▍▌▐▕⎸⎹¦", "|"),
+    **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╔╗╚╝╠╣╦╩╬┏┓┗┛┠┡┢┣┨┩┪┫┯┳┷┻┿╂╇╈╋", "+"),
     **dict.fromkeys("█■▇▆", "#"),
     **dict.fromkeys("▓▅", "%"),
     **dict.fromkeys("▒▄▀", "="),
     **dict.fromkeys("░▃▂", ":"),
-    **dict.fromkeys("●◉", "*"),
+    **dict.fromkeys("●◉•", "*"),
     **dict.fromkeys("○◌", "o"),
     **dict.fromkeys("·⋅", "."),
     # What is cut must not look like the end of a sentence.
     "…": "~",
-    **dict.fromkeys("→▶▸❯", ">"),
-    **dict.fromkeys("←◀◂", "<"),
+    **dict.fromkeys("→▶▸❯›⟩", ">"),
+    **dict.fromkeys("←◀◂‹⟨", "<"),
     **dict.fromkeys("↑▲", "^"),
     **dict.fromkeys("↓▼▾", "v"),
     **dict.fromkeys("–—−", "-"),
@@ -36,6 +29,7 @@ _DRAWN = {
     **dict.fromkeys("‘’′", "'"),
     # Beside the mark of what is recommended it must be another one.
     "✎": "/",
+    "✂": "]",
     "✓": "+",
     "✗": "x",
     "✕": "x",
@@ -53,40 +47,74 @@ _DRAWN = {
 _BRAILLE = range(0x2801, 0x2900)
 
 
+_IN_TEXT = {"…": "...", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "±": "+/-", "°": " deg ", "▁": "_"}
+"""Where nothing has to stay as wide as it was."""
+
+
 @lru_cache(4096)
-def to_ascii(text: str) -> str:
-    """Return the text with every character that is not ASCII replaced, as wide as before."""
+def drawn_in(text: str, encoding: str = "ascii") -> str:
+    """Return the text as wide as before, drawings in ASCII, and every other sign that the encoding lacks replaced.
+
+    Lines and blocks go even where the encoding has them: terminals of East Asian encodings draw them two cells wide.
+    """
     # What is still being done ends in a blank and an ellipsis; what is cut in an ellipsis alone.
-    return text if text.isascii() else "".join(map(_one, text.replace(" …", "..")))
+    if text.isascii():
+        return text
+    return "".join(one if _keeps(one, encoding) else _one(one) for one in text.replace(" …", ".."))
+
+
+def _keeps(character: str, encoding: str) -> bool:
+    if character.isascii() or character in _DRAWN or ord(character) in _BRAILLE:
+        return character.isascii()
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _one(character: str) -> str:
-    if character.isascii():
-        return character
     if character in _DRAWN:
         return _DRAWN[character]
     if ord(character) in _BRAILLE:
         return "." if (ord(character) - 0x2800).bit_count() < 4 else ":"
     base = unicodedata.normalize("NFKD", character)[:1]
-    return base if base.isascii() and base.isprintable() else "?" * cell_len(character)
+    if base.isascii() and base.isprintable():
+        return base
+    from rich.cells import cell_len
+
+    return "?" * cell_len(character)
 
 
-class AsciiOnly(LineFilter):
-    """Replaces what the terminal cannot show."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """Return the segments with their text in ASCII."""
-        return [Segment(to_ascii(text), style, control) for text, style, control in segments]
+def in_text(character: str) -> str:
+    """Return the ASCII for one sign of a running text, which may become longer."""
+    return _IN_TEXT.get(character) or _one(character)
 
 
-def shows_unicode(environment: Mapping[str, str]) -> bool:
-    """Whether the terminal is likely to show more than ASCII.
+def drawing_encoding(stream: str, environment: Mapping[str, str], *, unicode: bool = True) -> str:
+    """Return the encoding whose signs a terminal is likely to show: the stream's, or ASCII.
 
-    Not when the locale says C or POSIX in so many words, and not on the Linux console, whose font has 512 glyphs. An
-    unset locale, as in most containers, says nothing: terminals have been UTF-8 for long.
+    ASCII where it was asked for, where the locale says C or POSIX in so many words, and on the Linux console, whose
+    font has 512 glyphs. An unset locale, as in most containers, says nothing: terminals have been UTF-8 for long.
+
+    Args:
+        stream: The encoding of what is written to the terminal.
+        environment: TERM and the locale.
+        unicode: Whether more than ASCII was not forbidden.
     """
-    if environment.get("TERM") in {"linux", "dumb", "vt100", "vt220"}:
-        return False
+    plain = environment.get("TERM") in {"linux", "dumb", "vt100", "vt220"} or _locale(environment) in {"C", "POSIX"}
+    return "ascii" if plain or not unicode else codecs.lookup(stream).name
+
+
+def charset(environment: Mapping[str, str]) -> str:
+    """Return the encoding that the locale names, as Python calls it; empty where it names none that Python knows."""
+    named = _locale(environment).partition(".")[2].partition("@")[0]
+    try:
+        return codecs.lookup(named).name if named else ""
+    except LookupError:
+        return ""
+
+
+def _locale(environment: Mapping[str, str]) -> str:
     # Python itself sets LC_CTYPE=C.UTF-8 under LANG=C (PEP 538), so LC_CTYPE cannot be asked.
-    chosen = environment.get("LC_ALL") or environment.get("LANG") or ""
-    return chosen not in {"C", "POSIX"}
+    return environment.get("LC_ALL") or environment.get("LANG") or ""

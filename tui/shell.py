@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
 from textual import events
 from textual.app import App
+from textual.driver import Driver
 from textual.filter import LineFilter
 
+from tui.character_filter import DrawnIn
 from tui.errors import INTERNAL_ERROR_EXIT, crash_sentence
-from tui.plain_characters import AsciiOnly, shows_unicode
+from tui.plain_characters import drawing_encoding
 from tui.theme import BOX_CSS, SHARED_CSS, use_theme, variable_defaults
 from tui.typed_ahead import TypedAhead
 
@@ -19,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class Shell(App[Result]):
-    """An application with our themes, without animation, drawing with ASCII where asked to.
+    """An application with our themes, without animation, drawing with ASCII where asked to or no more is had.
 
     Attributes:
         unicode: Whether more than ASCII is drawn.
@@ -33,9 +36,11 @@ class Shell(App[Result]):
         super().__init__()
         # Nothing moves by itself: each frame of an animation is a packet over SSH.
         self.animation_level = "none"
-        self.unicode = unicode and shows_unicode(os.environ)
+        # Textual draws on stderr.
+        encoding = drawing_encoding(sys.__stderr__.encoding if sys.__stderr__ else "utf-8", os.environ, unicode=unicode)
+        self.unicode = encoding == "utf-8"
         self._typed_ahead = TypedAhead(self)
-        self._ascii = AsciiOnly(enabled=not self.unicode)
+        self._drawn = DrawnIn(encoding, enabled=not self.unicode)
         use_theme(self, theme)
 
     async def on_event(self, event: events.Event) -> None:
@@ -47,6 +52,15 @@ class Shell(App[Result]):
             await super().on_event(event)
             self._typed_ahead.handed_on(target, before)
 
+    def get_driver_class(self) -> type[Driver]:
+        """Our reader of keys in the place of Textual's for terminals."""
+        from textual.drivers.linux_driver import LinuxDriver
+
+        from tui.driver import TerminalDriver
+
+        found = super().get_driver_class()
+        return TerminalDriver if found is LinuxDriver else found
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables, for Textual's own themes too."""
         return variable_defaults()
@@ -54,7 +68,7 @@ class Shell(App[Result]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters (NO_COLOR among them), then ours."""
         filters = super().get_line_filters()
-        return filters if self.unicode else [*filters, self._ascii]
+        return filters if self.unicode else [*filters, self._drawn]
 
     def _fatal_error(self) -> None:
         """Leave with one sentence: Textual would print the traceback, which belongs into the log."""

@@ -125,6 +125,6 @@ def _number(path: Path) -> int | None:
 def _text(path: Path) -> str:
     """A file's text without its last newline; empty where it cannot be read."""
     try:
-        return path.read_text(errors="replace").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""

@@ -58,7 +58,7 @@ def _host_memory(root: Path) -> tuple[int, int]:
     """MemTotal and MemAvailable in bytes; what sysconf says where /proc/meminfo cannot be read."""
     fields: dict[str, int] = {}
     try:
-        for line in (root / "proc/meminfo").read_text().splitlines():
+        for line in (root / "proc/meminfo").read_text(encoding="utf-8").splitlines():
             name, _, rest = line.partition(":")
             fields[name] = int(rest.split()[0]) * 1024
     except (OSError, ValueError, IndexError):
@@ -74,7 +74,7 @@ def _cpuinfo(root: Path) -> dict[str, str]:
     """The first processor's fields."""
     fields: dict[str, str] = {}
     try:
-        with (root / "proc/cpuinfo").open(errors="replace") as lines:
+        with (root / "proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 name, colon, value = line.partition(":")
                 if colon and name.strip() == "processor" and "processor" in fields:

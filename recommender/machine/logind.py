@@ -37,7 +37,7 @@ def _settings(root: Path) -> tuple[dict[str, str], dict[str, str]]:
         dropins |= {path.name: path for path in (root / place / "logind.conf.d").glob("*.conf")}
     for path in ([main] if main else []) + [dropins[name] for name in sorted(dropins)]:
         try:
-            text = path.read_text(errors="replace")
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         for mark, key, value in re.findall(

@@ -40,7 +40,7 @@ class Mount:
 def read_mounts(root: Path = Path("/")) -> tuple[Mount, ...]:
     """All mounts that this process sees, in mount order (proc_pid_mountinfo(5)); none where that cannot be read."""
     try:
-        text = (root / "proc/self/mountinfo").read_text(errors="replace")
+        text = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ()
     return tuple(mount for line in text.splitlines() if (mount := _parse(line)))

@@ -30,7 +30,7 @@ def in_container(root: Path = Path("/"), environment: dict[str, str] | None = No
     if any((root / marker).exists() for marker in _MARKERS):
         return True
     try:
-        text = (root / "proc/1/cgroup").read_text(errors="replace")
+        text = (root / "proc/1/cgroup").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     return any(word in text for word in _CGROUP_WORDS)

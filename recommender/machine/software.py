@@ -72,7 +72,7 @@ def torch_cuda(torch: metadata.Distribution) -> str | None:
     if local.startswith(("cpu", "rocm", "xpu")):
         return None
     try:
-        text = Path(str(torch.locate_file("torch/version.py"))).read_text(errors="replace")
+        text = Path(str(torch.locate_file("torch/version.py"))).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     match = re.search(r"^cuda\b[^=\n]*=\s*['\"](\d+\.\d+)", text, flags=re.MULTILINE)

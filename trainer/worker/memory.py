@@ -41,7 +41,7 @@ class MemoryMeter:
 
     def _resident(self, key: str) -> int:
         """Bytes of VmRSS (now), RssFile (its pages of files) or VmHWM (the most since the process began)."""
-        for line in self._status.read_text().splitlines():
+        for line in self._status.read_text(encoding="utf-8").splitlines():
             if line.startswith(key + ":"):
                 return int(line.split()[1]) * 1024
         return 0
@@ -92,7 +92,7 @@ def free_bytes(device: Device) -> int | None:
 def _mapped_weights(maps: Path) -> list[tuple[int, int]]:
     """Address ranges (first, one after the last) in which safetensors files are mapped; see proc_pid_maps(5)."""
     found = []
-    for line in maps.read_text().splitlines():
+    for line in maps.read_text(encoding="utf-8").splitlines():
         addresses, *_, name = line.split()
         if name.endswith(".safetensors"):
             start, _, end = addresses.partition("-")

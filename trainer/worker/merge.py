@@ -112,7 +112,7 @@ def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) 
     shards = sorted(set(index.values()))
     if len(shards) > 1:
         document = {"metadata": {"total_size": total}, "weight_map": index}
-        (into / "model.safetensors.index.json").write_text(json.dumps(document, indent=2))
+        (into / "model.safetensors.index.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
     return {"path": str(into), "shards": len(shards), "bytes": total, "names": frozenset(index)}
 
 
@@ -149,13 +149,13 @@ def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, unt
             for path in source.glob(pattern):
                 if path.is_file() and path.name not in skipped:
                     shutil.copyfile(path, into / path.name)
-    config = json.loads((into / "config.json").read_text())
+    config = json.loads((into / "config.json").read_text(encoding="utf-8"))
     config.pop("quantization_config", None)
     config.pop("torch_dtype", None)
     config["dtype"] = str(dtype).removeprefix("torch.")
     if untied:
         config["tie_word_embeddings"] = False
-    (into / "config.json").write_text(json.dumps(config, indent=2))
+    (into / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _stretch(into: Path, base: Path, rope: RopeScaling, *, trust: bool) -> None:
@@ -164,12 +164,12 @@ def _stretch(into: Path, base: Path, rope: RopeScaling, *, trust: bool) -> None:
 
     known = stretched(AutoConfig.from_pretrained(str(base), trust_remote_code=trust), rope).to_dict()
     path = into / "config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding="utf-8"))
     for old in ("rope_scaling", "rope_theta"):
         config.pop(old, None)
     for key in ("rope_parameters", "max_position_embeddings"):
         config[key] = known[key]
-    path.write_text(json.dumps(config, indent=2))
+    path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def verify(

@@ -158,7 +158,7 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
             shutil.rmtree(written.parent, ignore_errors=True)
             try:
                 super(WatchedTrainer, self)._save_checkpoint(model, trial)
-                (written / PROGRESS).write_text(json.dumps(self._progress()))
+                (written / PROGRESS).write_text(json.dumps(self._progress()), encoding="utf-8")
                 size = seal(written)
             except BaseException:
                 shutil.rmtree(written.parent, ignore_errors=True)

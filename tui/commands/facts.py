@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tui.commands.settings import Settings, print_json
+from tui.commands.settings import Settings
+from tui.streams import print_json
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 

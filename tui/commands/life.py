@@ -13,7 +13,8 @@ import typer
 from presets.errors import InputError
 from tui.commands.agreeing import AllowOnEnd, ask
 from tui.commands.facts import JsonFlag
-from tui.commands.settings import Settings, print_json, progress_note
+from tui.commands.settings import Settings, progress_note
+from tui.streams import print_json, print_path
 
 if TYPE_CHECKING:
     from trainer.events import Command
@@ -194,7 +195,7 @@ def resume(
         ask(unagreed)
         go_on_with(allow_on_end=True)
     if detach:
-        print(path)
+        print_path(path)
         return 0
     return follow(path, settings, plain=plain)
 

@@ -10,7 +10,8 @@ import typer
 
 from presets.errors import InputError
 from tui.commands.facts import JsonFlag
-from tui.commands.settings import Settings, print_json, progress_note, target_device
+from tui.commands.settings import Settings, progress_note, target_device
+from tui.streams import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,8 @@ from presets.errors import InputError
 from tui.clean import clean, clean_lines
 from tui.commands.facts import JsonFlag
 from tui.commands.life import AllowChangedBase, BaseOption, RunArgument
-from tui.commands.settings import Settings, print_json, progress_note
+from tui.commands.settings import Settings, progress_note
+from tui.streams import print_json, print_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,7 +56,7 @@ def merge(
     if json:
         print_json(found)
         return 0
-    print(found["path"])
+    print_path(Path(found["path"]))
     progress_note(
         f"{counted(found['modules'], 'module')} merged, {counted(found['shards'], 'shard')}, {gib(found['bytes'])}; "
         f"against base + adapter the logits are off by {found['off']:.2%} of what the adapter changes, the most likely "

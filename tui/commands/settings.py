@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from presets.errors import InputError
 from tui.clean import clean_text
@@ -41,11 +40,6 @@ class Settings:
         if not console.is_terminal:
             console.width = max(console.width, 200)
         return console
-
-
-def print_json(document: Any) -> None:
-    """Print one JSON document to stdout and nothing else."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
 
 def progress_note(text: str) -> None:

@@ -120,7 +120,9 @@ def train(
     device = default_device(probe(settings.runs))
     run = start(wanted, settings, document=None, device=device, allow_busy=allow_busy, allow_on_end=agreed)
     if detach:
-        print(run)
+        from tui.streams import print_path
+
+        print_path(run)
         return 0
     return follow(run, settings, plain=plain)
 
@@ -189,7 +191,7 @@ def calibrate(
     Kept beside its prediction, it centres later estimates of the same setting on this machine.
     """
     from trainer.calibrate import measure
-    from tui.commands.settings import print_json
+    from tui.streams import print_json
 
     settings: Settings = context.obj
     outcome = measure(_calibration_config(config, settings), settings.runs, note=progress_note)

@@ -9,7 +9,8 @@ import typer
 
 from presets.errors import InputError, NoError
 from tui.commands.planning import read_config
-from tui.commands.settings import Settings, print_json, progress_note
+from tui.commands.settings import Settings, progress_note
+from tui.streams import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -60,3 +60,9 @@ def test_site_packages_are_put_first_only_where_they_must(tmp_path: Path) -> Non
     (tmp_path / "recommender").mkdir()
     assert own_folder([str(tmp_path)], installed) == [str(installed)]
     assert own_folder([], tmp_path) == [str(tmp_path)]
+
+
+def test_children_read_and_write_utf8_whatever_the_locale() -> None:
+    values = child_environment(None, {"LC_ALL": "zh_CN.GBK", "PYTHONIOENCODING": "gbk"})
+    assert values["PYTHONUTF8"] == "1"
+    assert values["PYTHONIOENCODING"].startswith("utf-8")

@@ -1,0 +1,37 @@
+"""The terminal's keys in the terminal's encoding: Textual's own reader ends the program at a byte beside UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import selectors
+import sys
+from collections.abc import Callable
+
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+
+LOOK_SECONDS = 0.1
+
+
+class TerminalDriver(LinuxDriver):
+    """Leaves out bytes that mean nothing in the terminal's encoding, such as those of 8-bit meta keys."""
+
+    def run_input_thread(self) -> None:
+        """Read keys until the application ends."""
+        parser = XTermParser(self._debug)
+        decode = key_decoder(sys.__stdin__.encoding if sys.__stdin__ else "utf-8")
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                come = decode(os.read(self.fileno, 4096)) if selector.select(LOOK_SECONDS) else ""
+                # An empty text would tell the parser that nothing comes any more.
+                for event in parser.feed(come) if come else ():
+                    self.process_message(event)
+                for event in parser.tick():
+                    self.process_message(event)
+
+
+def key_decoder(encoding: str) -> Callable[[bytes], str]:
+    """Return what turns bytes that come in pieces into text, without those that the encoding has no sign for."""
+    return codecs.getincrementaldecoder(encoding)("ignore").decode
