@@ -23,6 +23,7 @@ class History:
         loss: Training loss of each step.
         smooth: The same, smoothed.
         evals: Evaluation losses.
+        best: The least of them, alone, where there are several.
         learning_rate: Of each step.
         grad_norm: Of each step, before clipping.
         speed: Tokens a second.
@@ -36,6 +37,7 @@ class History:
     loss: Series = field(default_factory=Series)
     smooth: Smoothed = field(default_factory=Smoothed)
     evals: Series = field(default_factory=Series)
+    best: Series = field(default_factory=Series)
     learning_rate: Series = field(default_factory=Series)
     grad_norm: Series = field(default_factory=Series)
     speed: Series = field(default_factory=Series)
@@ -61,6 +63,10 @@ class History:
         if changed or seen != self._evals_seen:
             self.evals.clear()
             self.evals.extend((point.step, point.eval_loss) for point in snapshot.evals)
+            self.best.clear()
+            if len(self.evals) > 1:
+                least = min(range(len(self.evals)), key=self.evals.y.__getitem__)
+                self.best.extend([(self.evals.x[least], self.evals.y[least])])
             changed, self._evals_seen = True, seen
         return changed
 

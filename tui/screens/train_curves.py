@@ -118,11 +118,15 @@ class CurveKeys(Screen[None]):
 
     def say_view(self) -> None:
         """What is seen of the large curve: its values at the cursor, else how it is drawn."""
-        from tui.widgets.run_curves import HIDINGS
+        from tui.widgets.curve import MARKERS
+        from tui.widgets.run_curves import BEST, HIDINGS
 
         curve = self.large
-        legend = self.metric.legend if self.draws_unicode else self.metric.legend.replace("●", "o")
-        hidden = sorted(HIDINGS[self._hiding]) if self.metric.key == "loss" else []
+        legend = self.metric.legend + self._best()
+        if not self.draws_unicode:
+            for fine, plain in MARKERS.values():
+                legend = legend.replace(fine, plain)
+        hidden = sorted(HIDINGS[self._hiding] - {BEST}) if self.metric.key == "loss" else []
         parts = [
             "log-y" if curve.log_scale else "",
             "zoomed, 0 shows all" if curve.zoomed else "",
@@ -138,6 +142,15 @@ class CurveKeys(Screen[None]):
             # Setting it repaints the pane, whatever stood there before.
             self._said = said
             self.query_one("#main").border_subtitle = escape(said)
+
+    def _best(self) -> str:
+        """The best evaluation, as the legend names its mark."""
+        from tui.widgets.run_curves import BEST, HIDINGS
+
+        best = self.history.best
+        if self.metric.key != "loss" or BEST in HIDINGS[self._hiding] or not len(best):
+            return ""
+        return f" · ★ best {short(best.y[-1], 4)} at {best.x[-1]:.0f}"
 
     def _values(self) -> str:
         found = self.large.values()

@@ -9,7 +9,7 @@ module is imported when the Train screen opens and not before.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -23,7 +23,10 @@ from tui.widgets.curve_cells import cells_of, changed_rows, held
 from tui.widgets.series import Series, Window
 from tui.widgets.ticks import Tick, linear_ticks, log_ticks
 
-Look = Literal["raw", "line", "dots"]
+Look = Literal["raw", "line", "dots", "star"]
+
+MARKERS: Mapping[Look, tuple[str, str]] = {"dots": ("●", "o"), "star": ("★", "@")}
+"""How single points are drawn, in Unicode and in ASCII."""
 
 # textual-plot draws a heavy box around the data; two thin axes say the same with less ink.
 _THIN = str.maketrans("┃━┏┓┗┛┡┩┢┪┣┫┳┻┠┨┯┷╋╂┿╇╈", "│─┌┐└┘┌┐┌┐├┤┬┴├┤┬┴┼┼┼┼┼")
@@ -178,7 +181,9 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         """Name, step and value of each track's point that is nearest to the cursor."""
         if self._cursor is None:
             return ()
-        found = ((track.name, track.series.nearest(self._cursor)) for track in self.tracks)
+        # A star marks a point of another track.
+        named = (track for track in self.tracks if track.look != "star")
+        found = ((track.name, track.series.nearest(self._cursor)) for track in named)
         return tuple((name, *point) for name, point in found if point is not None)
 
     def on_mouse_move(self, event: MouseMove) -> None:
@@ -249,6 +254,9 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
     def _window(self, track: Track, columns: int) -> Window:
         per_column = 2 if self._unicode else 1
         found = track.series.window(self._x_min, self._x_max, columns * per_column)
+        if track.look == "dots" and found.x and len(track.series) > len(found.x):
+            # Thinned, a bucket shows its extremes; the last evaluation, the one that counts, may be none of them.
+            found = found.with_last(track.series, self._x_max)
         if not self._log:
             return found
         kept = [(x, math.log10(y)) for x, y in zip(found.x, found.y, strict=True) if y > 0]
@@ -273,8 +281,9 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
             if not window.x:
                 continue
             style = str(self.get_component_rich_style(track.tone))
-            if track.look == "dots":
-                self.scatter(window.x, window.y, marker="●" if self._unicode else "o", marker_style=style)
+            if track.look in MARKERS:
+                fine, plain = MARKERS[track.look]
+                self.scatter(window.x, window.y, marker=fine if self._unicode else plain, marker_style=style)
             elif self._unicode:
                 self.plot(window.x, window.y, line_style=style, hires_mode=HiResMode.BRAILLE)
             else:
@@ -327,6 +336,21 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         finally:
             self._auto_x_min, self._auto_x_max, self._auto_y_min, self._auto_y_max = flags
 
+    def get_pixel_from_coordinate(self, x: float, y: float) -> tuple[int, int]:
+        """Return the column and row of a point; one on a limit lies within the axes, where it is seen.
+
+        textual-plot puts the greatest x and y into its box's right and upper edge, which is not drawn here.
+        """
+        column, row = super().get_pixel_from_coordinate(x, y)
+        inside = self._scale_rectangle
+        if _at(x, self._x_max, self._x_max - self._x_min):
+            column = inside.right - 1
+        if _at(y, self._y_max, self._y_max - self._y_min):
+            row = inside.y
+        elif _at(y, self._y_min, self._y_max - self._y_min):
+            row = inside.bottom - 1
+        return column, row
+
     def _render_x_label(self) -> None:
         """The pane's title names the axis."""
 
@@ -356,11 +380,16 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         if self._cursor is None or not buffer or not self._x_min <= self._cursor <= self._x_max:
             return
         width = len(buffer[0])
-        column = 1 + round((self._cursor - self._x_min) / (self._x_max - self._x_min) * (width - 3))
+        column = min(width - 2, self.get_pixel_from_coordinate(self._cursor, self._y_min)[0])
         style, mark = str(self.get_component_rich_style("plot--tick")), "┊" if self._unicode else ":"
         for row, styles in zip(buffer[:-1], plot._styles, strict=False):
             if row[column] in " \u2800":
                 row[column], styles[column] = mark, style
+
+
+def _at(value: float, limit: float, span: float) -> bool:
+    """Whether a value is a limit, but for rounding."""
+    return abs(value - limit) <= 1e-9 * span
 
 
 def rounded_up(value: float, parts: int) -> float:

@@ -11,13 +11,13 @@ from textual.containers import Vertical
 from tui.run.history import History
 from tui.widgets.curve import Curve, Track
 
-RAW, SMOOTH, EVALUATION, OLDER = "raw", "smoothed", "eval", "behind"
+RAW, SMOOTH, EVALUATION, BEST, OLDER = "raw", "smoothed", "eval", "best", "behind"
 """Names of the loss's tracks."""
 HIDINGS: tuple[frozenset[str], ...] = (
     frozenset(),
     frozenset({RAW}),
-    frozenset({RAW, EVALUATION}),
-    frozenset({SMOOTH, EVALUATION}),
+    frozenset({RAW, EVALUATION, BEST}),
+    frozenset({SMOOTH, EVALUATION, BEST}),
 )
 """What `h` hides, one after the other."""
 
@@ -40,6 +40,7 @@ def _loss(history: History) -> tuple[Track, ...]:
         Track(history.loss, "raw", "curve--raw", RAW),
         Track(history.smooth.series, "line", "curve--smooth", SMOOTH),
         Track(history.evals, "dots", "curve--eval", EVALUATION),
+        Track(history.best, "star", "curve--eval", BEST),
     )
 
 

@@ -21,6 +21,12 @@ class Window:
     x: tuple[float, ...]
     y: tuple[float, ...]
 
+    def with_last(self, series: Series, high: float) -> Window:
+        """Return the window with the last point of its series where that is not beyond `high`."""
+        if series.x[-1] > high:
+            return self
+        return Window((*self.x, series.x[-1]), (*self.y, series.y[-1]))
+
 
 EMPTY = Window((), ())
 

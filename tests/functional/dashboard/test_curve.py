@@ -1,7 +1,9 @@
 """A curve as a person sees it: its shape, its labels, and what it costs to repaint."""
 
 import math
+from itertools import pairwise
 
+import pytest
 from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
@@ -26,7 +28,10 @@ class OneCurve(Shell[None]):
         return variable_defaults()
 
     def compose(self) -> ComposeResult:
-        yield Curve([Track(self.series, "line", "curve--smooth")], unicode=self.draws_unicode)
+        yield Curve(self.tracks(), unicode=self.draws_unicode)
+
+    def tracks(self) -> list[Track]:
+        return [Track(self.series, "line", "curve--smooth")]
 
     @property
     def curve(self) -> Curve:
@@ -184,3 +189,77 @@ def test_the_right_end_moves_in_rough_steps() -> None:
     assert rounded_up(1418, 50) == 1450
     assert rounded_up(1449, 50) == 1450
     assert rounded_up(10, 50) == 10
+
+
+class Evaluated(OneCurve):
+    """A loss of each step, and evaluations that lie on every edge of what is drawn."""
+
+    def __init__(self, steps: list[int], evals: list[float], *, unicode: bool = True) -> None:
+        super().__init__([0.6] * max(1, steps[-1]), unicode=unicode)
+        self.evals, self.best = Series(), Series()
+        self.evals.extend(zip(steps, evals, strict=True))
+        least = min(range(len(evals)), key=evals.__getitem__)
+        self.best.extend([(steps[least], evals[least])])
+
+    def tracks(self) -> list[Track]:
+        dots = Track(self.evals, "dots", "curve--eval", "eval")
+        return [*super().tracks(), dots, Track(self.best, "star", "curve--eval", "best")]
+
+    def marks(self) -> dict[tuple[int, int], str]:
+        """The marks on the canvas by column and row, the axes not counted."""
+        rows = self.curve.query_one("#plot")._buffer
+        return {(x - 1, y): cell for y, row in enumerate(rows) for x, cell in enumerate(row) if cell in "●★o@"}
+
+
+SIZES = [(30, 6), (41, 9), (60, 16), (80, 24), (120, 40), (200, 60)]
+RUNS = [
+    ([0, 5, 10], [1.0, 0.5, 0.2]),
+    ([0, 5, 10], [0.2, 0.5, 1.0]),
+    ([0, 8, 16, 24, 32, 40, 48, 56], [4.8, 4.1, 3.9, 3.6, 3.5, 3.3, 3.2, 3.148]),
+    ([100, 200, 300, 400], [0.3, 0.1, 0.2, 0.4]),
+    ([0, 1000], [0.3, 0.3]),
+    ([0, 7], [0.1 + 0.2, 0.6]),
+    ([4], [0.7]),
+]
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("steps", "evals"), RUNS)
+async def test_every_evaluation_is_drawn_the_last_and_the_best_too(
+    steps: list[int], evals: list[float], size: tuple[int, int], unicode: bool
+) -> None:
+    app = Evaluated(steps, evals, unicode=unicode)
+    dot, star = ("●", "★") if unicode else ("o", "@")
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        for log in (False, True):
+            app.curve.set_log(log)
+            await pilot.pause()
+            marks, width = app.marks(), app.curve.query_one("#plot").size.width - 2
+            assert len(marks) == len(evals), app.picture()
+            # From left to right they are the evaluations in order, each where its step stands on the axis.
+            columns = sorted(x for x, _ in marks)
+            end = rounded_up(max(steps[-1], 2.0), 50)
+            expected = [min(width - 1, int(step / end * width + 1e-9)) for step in steps]
+            assert columns == expected
+            if steps[-1] == end:
+                assert columns[-1] == width - 1
+            rows = [next(y for (at, y) in marks if at == x) for x in columns]
+            drawn = sorted(zip(evals, rows, strict=True))
+            assert all(lower[1] >= higher[1] for lower, higher in pairwise(drawn)), "a greater loss stands higher"
+            assert [mark for _, mark in sorted(marks.items())].count(star) == 1
+            least = min(range(len(evals)), key=evals.__getitem__)
+            assert marks[columns[least], rows[least]] == star
+            assert all(marks[x, y] == dot for i, (x, y) in enumerate(zip(columns, rows, strict=True)) if i != least)
+        assert set("".join(app.picture())) & {star}
+
+
+async def test_of_very_many_evaluations_the_last_is_drawn() -> None:
+    steps = list(range(5000))
+    app = Evaluated(steps, [1.0 + (step % 7) / 10 for step in steps[:-1]] + [1.35])
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        marks, curve = app.marks(), app.curve
+        column, row = curve.get_pixel_from_coordinate(4999.0, 1.35)
+        assert marks[column - 1, row] == "●"
