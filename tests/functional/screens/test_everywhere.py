@@ -147,7 +147,7 @@ async def test_keys_that_come_together_reach_what_the_one_before_opened(services
         assert seen.app.at is Step.PLAN
         # Edits are not saved, so quitting asks.
         await type_at_once(seen, "3", "o", "x", "escape", "4", "q", "y")
-    assert seen.app.return_code == 0
+        await seen.until(lambda: seen.app.return_code == 0)
 
 
 async def test_a_key_does_not_wait_for_ever(services: MadeServices, monkeypatch: pytest.MonkeyPatch) -> None:
