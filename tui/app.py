@@ -155,9 +155,15 @@ class WizardApp(Shell[int]):
             await self._go_to_run()
 
     async def action_back(self) -> None:
-        """Leave what is open above the step, else go to the step before."""
+        """Leave what is open above the step, close what is told on it, else go to the step before."""
+        from tui.screens.base import StepScreen
+
         if len(self.screen_stack) > 1:
             self.pop_screen()
+        elif self.screen.query("Toast"):
+            self.clear_notifications()
+        elif isinstance(self.screen, StepScreen) and self.screen.close_problem():
+            return
         elif self.at > Step.MACHINE:
             await self.action_go(self.at - 1)
 

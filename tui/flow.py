@@ -44,6 +44,9 @@ class Flow(Planning):
         del self._jobs[step]
         working = {at: progress for at, progress in self.state.working.items() if at != step}
         errors = dict(self.state.errors) | ({step: message.error} if message.error else {})
+        if step is Step.MODEL and message.error is None:
+            # The rows are read anew, with its tokenizer and template.
+            errors.pop(Step.DATA, None)
         if step is Step.MODEL and asks_first(message.changes, self.state.overrides):
             self.set(working=working, errors=errors)
             self.app.push_screen(
@@ -74,11 +77,13 @@ class Flow(Planning):
     def advance(self) -> None:
         """Do what can be done now and is wanted: tokenise the data for the model, plan when the plan is looked at."""
         state = self.state
-        busy = {**state.working, **state.errors}
-        ready = state.model is not None and not {Step.MODEL, Step.DATA} & set(state.working)
-        if ready and state.data.get("train") and state.dataset is None and Step.DATA not in busy:
+        if {Step.MODEL, Step.DATA} & set(state.working):
+            return
+        # Where the model failed the rows are read without its tokenizer: what is wrong with them is told at once.
+        tried = state.model is not None or Step.MODEL in state.errors
+        if tried and state.data.get("train") and state.dataset is None and Step.DATA not in state.errors:
             self.profile()
-        elif ready and self.app.at is Step.PLAN:
+        elif self.app.at is Step.PLAN and not state.failed:
             self.plan_if_needed()
 
     # Machine

@@ -91,6 +91,12 @@ class WizardState:
         return frozenset(step for step, there in results.items() if there)
 
     @property
+    def failed(self) -> Mapping[Step, WizardError]:
+        """Why steps that a plan rests on have no result, in their order."""
+        rests_on = (Step.MACHINE, Step.MODEL, Step.DATA)
+        return {step: self.errors[step] for step in rests_on if step in self.errors and step not in self.done}
+
+    @property
     def length(self) -> int:
         """The length limit that holds now."""
         if self.plan is not None:

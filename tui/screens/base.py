@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -10,6 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from presets.questions import QuestionError
+from tui.screens.unready import failure_rows
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Row, row
 from tui.widgets.text import paragraph
@@ -45,6 +47,10 @@ class StepScreen(Screen[None]):
     StepScreen { layers: default cover; }
     .problem { height: auto; max-height: 9; }
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._put_away: Mapping[Step, WizardError] = {}
 
     @property
     def wizard(self) -> WizardApp:
@@ -101,33 +107,51 @@ class StepScreen(Screen[None]):
             return
         state = self.state
         bar = self.query_one(TopBar)
-        bar.done, bar.device = state.done, state.device_line()
+        bar.done, bar.failed, bar.device = state.done, frozenset(state.failed), state.device_line()
         self._show_problem(state)
         self.show(state)
 
-    def _show_problem(self, state: WizardState) -> None:
-        """The panel is made when there is something to say, and goes when there is not."""
+    def problems(self, state: WizardState) -> Mapping[Step, WizardError]:
+        """Return what the panel tells: why this step failed; a step may tell of those before it too."""
         error = state.errors.get(self.STEP)
+        return {} if error is None else {self.STEP: error}
+
+    def _show_problem(self, state: WizardState) -> None:
+        """Make the panel when there is something to say, and remove it when there is not or it was closed."""
+        problems = {} if (found := self.problems(state)) == self._put_away else found
         panel = next(iter(self.query(Problem)), None)
-        if panel is not None and error is not panel.error:
+        if panel is not None and problems != panel.problems:
             panel.remove()
             panel = None
-        if error is not None and panel is None:
-            self.mount(Problem(error), after=self.query_one(TopBar))
+        if problems and panel is None:
+            self.mount(Problem(self.STEP, problems), after=self.query_one(TopBar))
+
+    def close_problem(self) -> bool:
+        """Take the panel away until something else is wrong; whether there was one."""
+        panels = self.query(Problem)
+        for panel in panels:
+            self._put_away = panel.problems
+            panel.remove()
+        return bool(panels)
 
 
 class Problem(Static):
-    """What went wrong in a step, why, and what to do next.
+    """What went wrong in a step, or in those before it that it needs, why, and what to do next; escape closes it.
 
     Attributes:
-        error: The error that it shows.
+        problems: The errors that it shows.
     """
 
-    def __init__(self, error: WizardError) -> None:
-        super().__init__(paragraph(error_rows(error)), classes="pane -bad")
+    def __init__(self, here: Step, problems: Mapping[Step, WizardError]) -> None:
+        rows: list[Row] = []
+        for step, error in problems.items():
+            rows += error_rows(error) if step is here else failure_rows(step, error)
+        super().__init__(paragraph(rows), classes="pane -bad")
         self.add_class("problem")
-        self.border_title = "a question" if isinstance(error, QuestionError) else "this did not work"
-        self.error = error
+        asks = all(isinstance(error, QuestionError) for error in problems.values())
+        self.border_title = "a question" if asks else "this did not work"
+        self.border_subtitle = "esc closes"
+        self.problems = problems
 
 
 def error_rows(error: WizardError) -> list[Row]:

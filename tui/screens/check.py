@@ -17,6 +17,7 @@ from tui.clean import clean
 from tui.errors import crash_sentence
 from tui.screens.base import StepScreen, error_rows
 from tui.screens.check_text import check_picks, confirmation, verdict_row
+from tui.screens.unready import lacking
 from tui.screens.yes_no import about_command
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
@@ -145,12 +146,9 @@ class CheckScreen(StepScreen):
     def show(self, state: WizardState) -> None:
         """Begin to check when there is a plan that was not checked yet."""
         plan, dataset = state.plan, state.dataset
-        if plan is None or dataset is None:
-            self._say_what_lacks(state)
-            return
-        if state.outdated:
+        if plan is None or dataset is None or state.outdated:
             self._halt()
-            self._list_says("The plan was made for another machine, model or data: 4 makes it anew.")
+            self._list_says(lacking(state))
             return
         if plan.device.simulated:
             self._halt()
@@ -175,12 +173,6 @@ class CheckScreen(StepScreen):
         if action in {"start", "mend"} and self._failed is (action == "start"):
             return False
         return super().check_action(action, parameters)
-
-    def _say_what_lacks(self, state: WizardState) -> None:
-        self._halt()
-        self._list_says(
-            "There is no plan to check yet: 4." if state.plan is None else "There is no data to train on yet: 3."
-        )
 
     def _list_says(self, text: str) -> None:
         self.query_one(PickList).show(lambda _width: [Pick("says", (row((clean(text), "label")),), fixed=True)])

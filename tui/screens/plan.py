@@ -23,12 +23,12 @@ from tui.screens.plan_text import (
     out_of_date,
     remedy_picks,
     settings_picks,
-    waiting_rows,
     warnings_beside,
     why_rows,
 )
 from tui.screens.plan_trace import MEMORY_TITLE
 from tui.screens.plan_windows import OF_THIS_PLAN, PlanWindows
+from tui.screens.unready import waiting_rows
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
@@ -139,6 +139,10 @@ class PlanScreen(PlanWindows):
         return super().check_action(action, parameters)
 
     # What is shown
+
+    def problems(self, state: WizardState) -> Mapping[Step, WizardError]:
+        """Return why this step failed, and why those before it did: there is no plan without them."""
+        return {**state.failed, **super().problems(state)}
 
     def show(self, state: WizardState) -> None:
         """Show the plan, or what it waits for."""

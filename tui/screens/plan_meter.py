@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from recommender.units import gib
-from tui.screens.plan_text import nothing_helps, room_row, time_row, verdict_parts, warning_rows
+from tui.screens.plan_text import nothing_helps, room_row, stop_rows, time_row, verdict_parts, warning_rows
 from tui.widgets.meter import bar, legend
 from tui.widgets.rows import Part, row
 from tui.widgets.text import STYLES, content
@@ -43,6 +43,7 @@ def meter_lines(
         lines = [Content.assemble(bar(estimate, cells, colour=colour), "   ", verdict)]
     else:
         lines = [verdict, bar(estimate, width, colour=colour)]
+    lines += [content(line) for line in stop_rows(plan)]
     if estimate.fits == "no":
         return (*lines, *(content(line) for line in nothing_helps(plan)))
     lines.append(legend(estimate, width, colour=colour, cuda=plan.device.kind == "cuda"))

@@ -275,7 +275,17 @@ def room_row(plan: Plan, runs: str, width: int) -> Row:
 def warnings_beside(plan: Plan) -> list[str]:
     """What the person should know and the lines of the meter do not say already, the gravest first."""
     said = 0 if plan.estimate.fits == "yes" else 1 + bool(nothing_helps(plan))
-    return [clean(text) for text in plan.warnings[said:]]
+    stops = _stops(plan)
+    return [clean(text) for text in plan.warnings[said:] if text not in stops]
+
+
+def _stops(plan: Plan) -> tuple[str, ...]:
+    return () if plan.data is None else plan.data.stops_at(plan.config.data.max_length)
+
+
+def stop_rows(plan: Plan) -> list[Row]:
+    """Why nothing can be started on the data as it is, a line each."""
+    return [row(("✗ ", "bad"), ("3 Data: ", "bad"), (clean(stop), "plain")) for stop in _stops(plan)]
 
 
 def warning_rows(plan: Plan, width: int, most: int) -> list[Row]:
@@ -328,23 +338,3 @@ def out_of_date(plan: Plan, state: WizardState) -> str:
         same = state.device is not None and plan.device.name == state.device.name
         return "out of date: with other free memory" if same else f"out of date: for {short_name(plan.device.name)}"
     return "out of date: for another model" if plan.model is not state.model else "out of date: for other data"
-
-
-def waiting_rows(state: WizardState) -> list[Row]:
-    """What the plan waits for, and how far it is."""
-    from tui.screens.data_text import progress_rows
-    from tui.widgets.top_bar import Step
-
-    for step in (Step.MACHINE, Step.MODEL, Step.DATA, Step.PLAN):
-        if step in state.working:
-            return progress_rows(state.working[step], 60)
-    for step in (Step.MACHINE, Step.MODEL, Step.DATA):
-        if error := state.errors.get(step):
-            told = [
-                row((f"step {step.value} {step.title} did not work:", "label")),
-                row(("✗ ", "bad"), clean(error.message)),
-            ]
-            return [*told, row(("→ ", "accent"), clean(error.remedy))] if error.remedy else told
-    if state.model is None:
-        return [row(("no model yet: ", "label"), ("2", "accent"), (" chooses one", "label"))]
-    return [row(("no plan yet", "label"))]

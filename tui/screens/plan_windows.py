@@ -8,6 +8,7 @@ from textual import on
 
 from tui.clean import clean
 from tui.screens.plan_trace import PlanTrace
+from tui.screens.unready import lacking
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.top_bar import Step
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 OF_THIS_PLAN = frozenset(
-    {"check", "undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"},
+    {"undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"},
 )
 """Actions that make no sense with a plan that is out of date."""
 
@@ -80,16 +81,14 @@ class PlanWindows(PlanTrace):
     async def action_check(self) -> None:
         """Go on to the checks."""
         plan = self.state.plan
-        if plan is None:
-            return
-        if plan.device.simulated:
+        if plan is not None and plan.device.simulated:
             self.notify(
                 f"{clean(plan.device.name)} is simulated: training cannot be started on it. ctrl+s saves the plan.",
                 severity="warning",
                 timeout=6,
                 markup=False,
             )
-        elif self.state.dataset is None:
-            self.notify("There is no data to train on yet: 3.", severity="warning", timeout=4)
+        elif why := lacking(self.state):
+            self.notify(why, severity="warning", timeout=8, markup=False)
         else:
             await self.wizard.action_go(int(Step.CHECK))

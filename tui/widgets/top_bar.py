@@ -58,6 +58,7 @@ class TopBar(Widget):
     Attributes:
         current: The step that the screen belongs to; None outside the wizard.
         done: Steps that are done.
+        failed: Steps that were tried and have no result.
         device: What is planned for.
     """
 
@@ -68,6 +69,7 @@ class TopBar(Widget):
 
     current: reactive[Step | None] = reactive(None)
     done: reactive[frozenset[Step]] = reactive(frozenset())
+    failed: reactive[frozenset[Step]] = reactive(frozenset())
     device: reactive[DeviceLine] = reactive(DeviceLine())
 
     class Jump(Message):
@@ -103,6 +105,8 @@ class TopBar(Widget):
         title = step.title if named else ""
         if step is self.current:
             text = Content.styled(f"{step.value} {title}", "bold underline $foreground")
+        elif step in self.failed:
+            text = Content.styled(f"✗ {title}" if named else f"✗{step.value}", "$error")
         elif step in self.done:
             text = Content.styled(f"✓ {title}" if named else f"✓{step.value}", "$success")
         else:
