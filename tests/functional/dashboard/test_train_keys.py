@@ -92,11 +92,11 @@ async def test_tracks_are_hidden_in_turn(make: Make) -> None:
         await seen.sees("step 150 / 400")
         await seen.press("h")
         await seen.sees("hidden: raw")
-        assert [track.name for track in curve(seen).tracks] == ["smoothed", "eval"]
+        assert [track.name for track in curve(seen).tracks] == ["smoothed", "eval", "best"]
         await seen.press("h")
         assert [track.name for track in curve(seen).tracks] == ["smoothed"]
         await seen.press("h", "h")
-        assert len(curve(seen).tracks) == 3
+        assert len(curve(seen).tracks) == 4
 
 
 async def test_smoothing_is_adjustable(make: Make) -> None:
@@ -167,7 +167,7 @@ async def test_another_run_is_laid_behind(make: Make, tmp_path: Path) -> None:
         behind = curve(seen).tracks[0]
         assert (behind.name, behind.series.x[-1]) == ("behind", 300.0)
         await seen.press("O")
-        await seen.until(lambda: len(curve(seen).tracks) == 3)
+        await seen.until(lambda: len(curve(seen).tracks) == 4)
 
 
 async def test_events_and_log_are_filtered(make: Make) -> None:
