@@ -86,10 +86,15 @@ def damage(checkpoint: Path, *, contents: bool = True) -> str:
     """
     if not (checkpoint / "trainer_state.json").is_file() or not any(checkpoint.glob("*.safetensors")):
         return "weights or trainer state are missing"
+    return unlike_seal(checkpoint, contents=contents)
+
+
+def unlike_seal(folder: Path, *, contents: bool = True) -> str:
+    """What of a folder is not as it was sealed, empty when all is; as `damage`."""
     try:
-        files = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["files"]
+        files = json.loads((folder / SEAL).read_text(encoding="utf-8"))["files"]
         for name, entry in files.items():
-            path = checkpoint / name
+            path = folder / name
             if not path.is_file():
                 return f"{name} is missing"
             if path.stat().st_size != entry["bytes"]:

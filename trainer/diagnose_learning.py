@@ -142,13 +142,14 @@ def overfitting(snapshot: Snapshot) -> Finding | None:
     then, now = _level_at(snapshot, known[best].step), _level_at(snapshot, known[-1].step)
     if then is None or now is None or now >= then:
         return None
+    step = known[best].step
+    which = f"The best checkpoint is of step {count(step)}." if step else "No checkpoint is better than the base."
     return Finding(
         "caution",
         "overfitting",
         f"eval_loss {after[0]:.4g} at step {count(known[best].step)}, {after[-1]:.4g} at step {count(known[-1].step)}; "
         f"the training loss fell from {then:.3g} to {now:.3g}.",
-        f"The best checkpoint is of step {count(known[best].step)}. "
-        f"{against_overfitting(snapshot, best_step=known[best].step)}".rstrip(),
+        f"{which} {against_overfitting(snapshot, best_step=step)}".rstrip(),
     )
 
 
@@ -211,8 +212,8 @@ def _evaluations(snapshot: Snapshot) -> Sequence[EvalPoint]:
 
 
 def _level_at(snapshot: Snapshot, step: int) -> float | None:
-    """The mean training loss of the twenty logged steps up to one."""
-    last = bisect_right(snapshot.steps.column("step"), step)
+    """The mean training loss of the twenty logged steps up to one; of the first step, before any."""
+    last = max(1, bisect_right(snapshot.steps.column("step"), step))
     near, _ = _finite(snapshot.steps[max(0, last - 20) : last])
     return fmean(near) if near else None
 

@@ -18,7 +18,7 @@ and new ones may appear; a reader ignores what it does not know. Bytes, seconds 
 | warning | message, remedy |
 | recovery | before, after, label, why, attempt, most |
 | on_end | command, exit_code (none: it took too long), reason (it was not run, and why) |
-| end | status, reason, remedy, exit_code, signal, first_eval_loss, last_eval_loss, best_eval_loss, best_step, adapter, steps, tokens, seconds, recording_seconds (spent in the callback), peak_bytes, predicted_bytes |
+| end | status, reason, remedy, exit_code, signal, first_eval_loss, last_eval_loss, best_eval_loss, best_step, adapter, adapter_step and adapter_eval_loss (of the state that it is), steps, tokens, seconds, recording_seconds (spent in the callback), peak_bytes, predicted_bytes |
 """
 
 from __future__ import annotations

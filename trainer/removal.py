@@ -121,11 +121,16 @@ def _require_removable(folder: RunFolder) -> None:
 
 
 def _remove_checkpoints(checkpoints: Path) -> None:
-    """Remove what training wrote there: checkpoints, whole or not, and TensorBoard's `runs`."""
+    """Remove what training wrote there: checkpoints, whole or not, the weights before it, and TensorBoard's `runs`."""
     if checkpoints.is_symlink():
         checkpoints.unlink()
         return
-    for path in (*checkpoints.glob("checkpoint-*"), checkpoints / ".saving", checkpoints / "runs"):
+    for path in (
+        *checkpoints.glob("checkpoint-*"),
+        checkpoints / ".saving",
+        checkpoints / "start",
+        checkpoints / "runs",
+    ):
         _remove_sealed(path)
     with suppress(OSError):
         checkpoints.rmdir()

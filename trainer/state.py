@@ -23,6 +23,7 @@ class RunState:
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
+    """Of the last evaluation; of what the run leaves, once it has ended."""
     supervisor: Process | None = None
     worker: Process | None = None
     started: float | None = None
@@ -103,6 +104,7 @@ def fold(state: RunState, event: Mapping[str, Any]) -> RunState:
                 reason=text(event.get("reason")),
                 exit_code=whole(event.get("exit_code")),
                 signal=text(event.get("signal")),
+                eval_loss=state.eval_loss if (kept := number(event.get("adapter_eval_loss"))) is None else kept,
             )
     return state
 

@@ -14,6 +14,7 @@ from recommender.config.io import dump_config
 from recommender.data.files import find_files
 from trainer.elsewhere import only_over_its_base
 from trainer.secrets import HIDDEN, mask
+from trainer.worker.best import why_kept
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -78,7 +79,10 @@ def _results(job: Job) -> list[tuple[str, str]]:
     if trainer.first_eval is not None and trainer.last_eval is not None:
         found.append(("evaluation loss", f"{trainer.first_eval:.4f} before, {trainer.last_eval:.4f} at the last look"))
     if trainer.best:
-        found.append(("best evaluation loss", f"{trainer.best[0]:.4f} at step {trainer.best[1]}"))
+        when = f"at step {trainer.best[1]}" if trainer.best[1] else "before training"
+        found.append(("best evaluation loss", f"{trainer.best[0]:.4f} {when}"))
+    if job.kept and (why := why_kept(job, job.kept)):
+        found.append(("what is kept", why))
     return found
 
 

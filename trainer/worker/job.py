@@ -26,6 +26,7 @@ from trainer.own_code import agreed_code
 from trainer.runfolder import RunFolder
 from trainer.supervisor import read_device
 from trainer.worker.adapter import LOFTQ, adapter_config
+from trainer.worker.best import Kept, drop_start, keep_start, settle, why_kept
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
 from trainer.worker.flops import flops_per_token, peak_flops
 from trainer.worker.loftq import start_from_loftq
@@ -57,6 +58,8 @@ class Job:
     steps: Steps
     own_code: Mapping[str, str] | None
     """The model's own code that was executed: file and SHA-256."""
+    kept: Kept | None = None
+    """The state that the run leaves, once that is settled."""
 
 
 def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
@@ -208,9 +211,14 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
         job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
     give_up_reserve(folder)
+    if finished and job.config.run.early_stopping is not None:
+        # Only evaluated can the last state be held against the best one.
+        _evaluate_at_end(job)
+    job.kept = settle(job, finished=finished)
     # The adapter first: nothing that comes after may cost it.
     finish_adapter(job)
     if finished:
+        drop_start(folder)
         _after(job)
     _record_end(job, "finished" if finished else "stopped", plan, time.monotonic() - began)
     return 0
@@ -243,6 +251,8 @@ def _before(job: Job, plan: dict[str, Any]) -> None:
     _preflight(job, plan)
     if job.rows.held_out is not None:
         job.trainer.evaluate()
+        if job.config.run.early_stopping is not None:
+            keep_start(job)
     job.requests.leave_if_asked()
     with undisturbed():
         _ask(job, "before", 0)
@@ -295,11 +305,13 @@ def _tokens_per_step(job: Job) -> float:
 
 def _after(job: Job) -> None:
     """The loss at the end, where the last evaluation was earlier, and the same answer again."""
-    trainer = job.trainer
-    step = int(trainer.state.global_step)
-    if job.rows.held_out is not None and trainer.evaluated_at != step:
-        trainer.evaluate()
-    _ask(job, "after", step)
+    _evaluate_at_end(job)
+    _ask(job, "after", int(job.trainer.state.global_step))
+
+
+def _evaluate_at_end(job: Job) -> None:
+    if job.rows.held_out is not None and job.trainer.evaluated_at != int(job.trainer.state.global_step):
+        job.trainer.evaluate()
 
 
 def _ask(job: Job, when: str, step: int) -> None:
@@ -307,16 +319,18 @@ def _ask(job: Job, when: str, step: int) -> None:
 
 
 def _why(job: Job, status: str) -> str:
-    if job.trainer.stopped_early and job.trainer.best:
-        loss, step = job.trainer.best
-        return f"stopped early: no better evaluation since step {step} ({loss:.4f}), whose adapter is kept"
+    kept = why_kept(job, job.kept) if job.kept else ""
+    if job.trainer.stopped_early:
+        return f"stopped early{f': {kept}' if kept else ''}"
     if job.requests.stop_after_epoch and not job.requests.stop and status == "stopped":
         return "stopped after the epoch, as asked"
-    return "every step is done" if status == "finished" else "stopped as asked"
+    if status == "finished":
+        return f"every step is done{f'; {kept}' if kept else ''}"
+    return "stopped as asked"
 
 
 def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> None:
-    trainer = job.trainer
+    trainer, kept = job.trainer, job.kept
     losses = {"first_eval_loss": trainer.first_eval, "last_eval_loss": trainer.last_eval}
     record(
         job.folder,
@@ -329,6 +343,8 @@ def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> 
         best_eval_loss=trainer.best[0] if trainer.best else None,
         best_step=trainer.best[1] if trainer.best else None,
         adapter=str(job.folder.adapter) if job.folder.adapter.exists() else None,
+        adapter_step=kept.step if kept else None,
+        adapter_eval_loss=_loss_of(job),
         steps=int(trainer.state.global_step),
         tokens=job.recorder.tokens,
         seconds=seconds,
@@ -336,3 +352,12 @@ def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> 
         peak_bytes=job.meter.peak(),
         predicted_bytes=_predicted(plan),
     )
+
+
+def _loss_of(job: Job) -> float | None:
+    """Evaluation loss of the state that the run leaves; None where it was not evaluated, or is not finite."""
+    trainer, kept = job.trainer, job.kept
+    if kept is None:
+        return None
+    loss = trainer.last_eval if kept.step == trainer.evaluated_at else kept.loss
+    return loss if loss is not None and math.isfinite(loss) else None

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.adapter import put_in_place
-from trainer.checkpoints import complete_checkpoints, seal, step_of
+from trainer.checkpoints import seal
 from trainer.own_code import copy_code
+from trainer.worker.best import bytes_of_trained
 from trainer.worker.card import model_card
 from trainer.worker.room import record, save_with_room
 
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
 
 def finish_adapter(job: Job) -> None:
-    """Write adapter/ under a temporary name, then rename. After early stopping it is the best checkpoint's."""
+    """Write adapter/ under a temporary name, then rename."""
     record(job.folder, "status", status="saving")
-    if job.trainer.stopped_early and (best := _best_checkpoint(job)):
-        job.trainer._load_from_checkpoint(str(best))
     temporary = job.folder.path / ".adapter.tmp"
 
     def save() -> None:
@@ -31,7 +30,7 @@ def finish_adapter(job: Job) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
-    save_with_room(job.folder, _bytes_needed(job), save, job.requests.poll, "saving")
+    save_with_room(job.folder, bytes_of_trained(job), save, job.requests.poll, "saving")
     put_in_place(job.folder, temporary)
 
 
@@ -52,15 +51,3 @@ def _write(job: Job, path: Path) -> None:
         copy_code(Path(str(job.spec.path)), path)
     (path / "README.md").write_text(model_card(job), encoding="utf-8")
     seal(path)
-
-
-def _bytes_needed(job: Job) -> int:
-    trained = [p.numel() * p.element_size() for p in job.trainer.model.parameters() if p.requires_grad]
-    return sum(trained)
-
-
-def _best_checkpoint(job: Job) -> Path | None:
-    if not job.trainer.best:
-        return None
-    step = job.trainer.best[1]
-    return next((path for path in complete_checkpoints(job.folder) if step_of(path) == step), None)

@@ -18,6 +18,7 @@ from trl import SFTTrainer
 from recommender.config.schema import FinetuneConfig
 from trainer.checkpoints import drop_old, seal, sync_folder
 from trainer.runfolder import RunFolder
+from trainer.worker.best import drop_start
 from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
 from trainer.worker.nonfinite import NonFinite
 from trainer.worker.past import Past
@@ -137,6 +138,10 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
                 record(self.folder, "status", status="paused")
             if self.requests.evaluate and self.eval_dataset is not None:
                 self.evaluate()
+                if self.control.should_save:
+                    # The best yet: after the next step its weights are others.
+                    self._save_checkpoint(self.model, None)
+                    self.control.should_save = False
                 record(self.folder, "status", status="paused")
             self.requests.evaluate = False
         if self.requests.stop:
@@ -176,7 +181,10 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         relative = str(path.relative_to(self.folder.path))
         seconds = time.perf_counter() - began
         record(self.folder, "checkpoint", step=int(self.state.global_step), path=relative, bytes=size, seconds=seconds)
-        drop_old(self.folder, int(self.args.save_total_limit), self.best[1] if self.best else None)
+        best = self.best[1] if self.best else None
+        drop_old(self.folder, int(self.args.save_total_limit), best)
+        if best:
+            drop_start(self.folder)
         record(self.folder, "status", status="training")
 
     def rehearse_saving(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -126,13 +126,24 @@ def _figures(snapshot: Snapshot) -> Sequence[Row]:
     adapter = adapter_path(snapshot)
     if adapter is not None:
         rows.append(field("adapter", (clean(str(adapter)), "accent")))
+        rows += _kept(snapshot)
     return rows
+
+
+def _kept(snapshot: Snapshot) -> Sequence[Row]:
+    """Which state the adapter is, where it is not the last one."""
+    step = whole(snapshot.end, "adapter_step")
+    if step is None or step == snapshot.state.step:
+        return []
+    loss = number(snapshot.end, "adapter_eval_loss")
+    of = f"as it was before training{': the base is as good' if loss is not None else ''}" if step == 0 else ""
+    return [field("", (of or f"of step {count(step)}, whose evaluation was the best", "caution" if of else "label"))]
 
 
 def _losses(known: Sequence[EvalPoint]) -> Sequence[Row]:
     first, last = known[0], known[-1]
     best = min(known, key=lambda point: point.eval_loss or 0.0)
-    when = "before training" if first.step == 0 else f"at step {count(first.step)}"
+    when = _when(first.step)
     if first is last:
         # Stopped before a second evaluation: nothing can be said yet of what training did.
         return [field("eval_loss", (short(first.eval_loss or 0.0, 4), "bright"), (f" {when}", "label"))]
@@ -144,8 +155,12 @@ def _losses(known: Sequence[EvalPoint]) -> Sequence[Row]:
             (short(last.eval_loss or 0.0, 4), "good" if (last.eval_loss or 0) < (first.eval_loss or 0) else "caution"),
             (" last", "label"),
         ),
-        field("best", (short(best.eval_loss or 0.0, 4), "bright"), (f" at step {count(best.step)}", "label")),
+        field("best", (short(best.eval_loss or 0.0, 4), "bright"), (f" {_when(best.step)}", "label")),
     ]
+
+
+def _when(step: int) -> str:
+    return f"at step {count(step)}" if step else "before training"
 
 
 def _against(measured: int, predicted: int | None) -> tuple[tuple[str, Any], ...]:
@@ -231,6 +246,8 @@ def _advice(snapshot: Snapshot) -> str:
         return ""
     best = min(known, key=lambda point: point.eval_loss or 0.0)
     last, before = known[-1], known[-2]
+    if best.step == 0 and (last.eval_loss or 0) > (best.eval_loss or 0):
+        return "No evaluation was better than the one before training: try other rows, or a lower learning_rate."
     if best.step < last.step and (last.eval_loss or 0) > 1.02 * (best.eval_loss or 0):
         return f"Evaluation was best at step {count(best.step)} and rose after it: fewer epochs would do."
     if best is last and (last.eval_loss or 0) < 0.99 * (before.eval_loss or 0):

@@ -58,7 +58,7 @@ def lines_of(line: Line, width: int, now: float) -> tuple[Row, ...]:
     """A run in one line, or in two where the screen is narrow; a reason stands below it."""
     run = line.run
     rows = [_one_line(line, width, now)] if width >= WIDE else _two_lines(line, width, now)
-    if run.reason and run.status in ENDED - {"finished"}:
+    if run.reason and run.status in ENDED and run.reason != "every step is done":
         rows.append(row((f"{'':{STATE}}  {clean(run.reason)}", "caution")))
     return tuple(rows)
 

@@ -1,5 +1,6 @@
 """Runs that meet trouble and go on: no memory, no room, not a number; and those told what to do meanwhile."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from presets.errors import InputError
 from recommender.config.io import load_config
@@ -130,6 +133,49 @@ def test_early_stopping_keeps_the_best(make_config: MakeConfig, tmp_path: Path) 
     if best:
         weights = (kept[f"checkpoint-{best}"] / "adapter_model.safetensors").read_bytes()
         assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == weights
+
+
+def answered(path: Path, answer: str, rows: int) -> str:
+    """A file of questions that all have one answer."""
+    lines = [
+        {"messages": [{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": answer}]}
+        for i in range(rows)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_early_stopping_keeps_the_start_where_training_made_it_worse(
+    make_config: MakeConfig, tmp_path: Path, tiny_model: Path, method: str
+) -> None:
+    config = make_config(
+        method=method,
+        data__train=[answered(tmp_path / "train.jsonl", "aaaa aaaa aaaa", 40)],
+        data__eval=[answered(tmp_path / "eval.jsonl", "zqxj#@! 9%^ kvw", 6)],
+        training__max_steps=60,
+        training__learning_rate=0.05,
+        training__lr_scheduler_type="constant",
+        training__warmup_steps=0,
+        run__eval_steps=10,
+        run__save_steps=10,
+        run__save_total_limit=1,
+        run__early_stopping=1,
+    )
+    run = start(config, tmp_path / "runs")
+    shot = wait_for(run, ended)
+    assert shot.status == "finished", (shot.state.reason, shot.log)
+    assert "as it was before training" in str(shot.state.reason)
+    assert (shot.end["best_step"], shot.end["adapter_step"]) == (0, 0)
+    assert shot.state.eval_loss == shot.end["adapter_eval_loss"] == shot.evals[0].eval_loss
+    assert "as it was before training" in (run / "adapter" / "README.md").read_text()
+    assert not (run / "checkpoints" / "start").exists()
+    if method == "full":
+        left, base = (load_file(folder / "model.safetensors") for folder in (run / "adapter", tiny_model))
+        assert all(np.array_equal(left[name], weights) for name, weights in base.items())
+    else:
+        left = load_file(run / "adapter" / "adapter_model.safetensors")
+        assert {float(abs(weights).max()) for name, weights in left.items() if "lora_B" in name} == {0.0}
 
 
 def test_a_torn_checkpoint_is_passed_over_and_said(make_config: MakeConfig, tmp_path: Path) -> None:

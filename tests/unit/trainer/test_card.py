@@ -9,6 +9,7 @@ import yaml
 
 from recommender.config.schema import Data, FinetuneConfig, Quantization
 from trainer.runfolder import RunFolder
+from trainer.worker.best import Kept
 from trainer.worker.card import model_card, plain
 
 HOSTILE = "evil\x1b[2J`<script>`|\n---\nlicense: mine\u202e"
@@ -32,6 +33,7 @@ def job(tmp_path: Path) -> Any:
         recorder=SimpleNamespace(tokens=1234),
         rows=SimpleNamespace(train=range(40), held_out=range(8), digest=lambda: "5ea1"),
         own_code=None,
+        kept=Kept(7, 1.25),
     )
 
 
@@ -97,3 +99,15 @@ def test_data_of_every_kind_is_named(job: Any, tmp_path: Path) -> None:
     assert "`00.jsonl`" in card and "and 6 files more" in card and "not read" not in card
     job.config = job.config.model_copy(update={"data": Data(train=["org/hub-set"])})
     assert "| `org/hub-set` | a data set by its name |" in model_card(job)
+
+
+def test_it_says_which_state_was_kept(job: Any) -> None:
+    assert "what is kept" not in model_card(job)
+    job.kept = Kept(5, 1.2)
+    assert "| what is kept | the adapter of step 5, whose evaluation was the best (1.2000), is kept |" in model_card(
+        job
+    )
+    job.kept, job.trainer.best = Kept(0, 1.2), (1.2, 0)
+    card = model_card(job)
+    assert "| best evaluation loss | 1.2000 before training |" in card
+    assert "as it was before training (1.2000): the base is as good" in card
