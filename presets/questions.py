@@ -28,6 +28,11 @@ class Choice:
     text: str
 
     @property
+    def said(self) -> str:
+        """The settings as they stand in a sentence: `data.reasoning: keep`."""
+        return ", ".join(f"{key}: {_value(value)}" for key, value in self.set.items())
+
+    @property
     def options(self) -> str:
         """The settings as options of a command line, quoted for a shell."""
         return " ".join(f"--set {shlex.quote(f'{key}={_value(value)}')}" for key, value in self.set.items())

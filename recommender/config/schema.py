@@ -47,6 +47,16 @@ def _named(value: Any) -> Any:
     return value
 
 
+TEMPLATE_ARGUMENTS = frozenset({"messages", "tools", "add_generation_prompt"})
+"""What a chat template is given of each row, so that no setting can give it."""
+
+
+def _template_variables(value: Any) -> Any:
+    if isinstance(value, dict) and (taken := sorted(TEMPLATE_ARGUMENTS & value.keys())):
+        raise ValueError(f"may not set {taken[0]}, which comes from each row's own turns and tools")
+    return value
+
+
 def same_model(first: str, second: str) -> bool:
     """Whether two names are of one model: the same text, or the same folder."""
     return first == second or Path(first).expanduser().absolute() == Path(second).expanduser().absolute()
@@ -123,7 +133,24 @@ class Data(Section):
     format: str = Field(
         "auto", description="row shape: auto, alpaca, sharegpt, messages, prompt-completion, text, preference, kto"
     )
-    template: str = Field("auto", description="chat template: auto is the model's own, else a name or a Jinja file")
+    template: str = Field(
+        "auto",
+        description="chat template: auto is the model's own, else a name, trl:NAME (TRL's training template) or a "
+        "Jinja file",
+    )
+    chat_template_kwargs: Annotated[dict[str, Any], BeforeValidator(_template_variables)] = Field(
+        default_factory=dict,
+        description="values for variables of the chat template, such as enable_thinking; a row's own go before them",
+    )
+    reasoning: Literal["auto", "keep", "drop", "split"] = Field(
+        "auto",
+        description="reasoning in answers: auto asks where the template would lose it, keep trains it as written, drop "
+        "takes it out, split moves <think> … </think> to where the template reads reasoning",
+    )
+    answers: Literal["all", "last", "each"] = Field(
+        "all",
+        description="which answers of a conversation are trained: all, the last, or each in a row of its own",
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="role to column, where recognition is corrected; for conversations also role and content (keys of "

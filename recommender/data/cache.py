@@ -19,6 +19,7 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
+from recommender.config.schema import Data
 from recommender.data.dataset import OpenFile
 from recommender.data.findings import Findings
 from recommender.data.gather import Gathered
@@ -36,7 +37,7 @@ _TOKENIZER = (
     "generation_config.json",
     "config.json",
 )
-_INDEX = ("file", "line", "start", "end", "digest", "flags")
+_INDEX = ("file", "line", "start", "end", "digest", "flags", "part")
 
 
 def key_of(
@@ -44,7 +45,7 @@ def key_of(
     weights: Sequence[float],
     tokeniser: Tokeniser | None,
     template: ChatTemplate | None,
-    train_on: str,
+    data: Data,
 ) -> str | None:
     """The name under which a data set is kept; None when a file cannot be read now.
 
@@ -60,14 +61,14 @@ def key_of(
             list(weights),
             [_hash(folder / name) if (folder / name).is_file() else "" for name in _TOKENIZER] if folder else [],
             source,
-            train_on,
+            [data.train_on, data.reasoning, data.answers, data.chat_template_kwargs],
             tokeniser.embedding_rows if tokeniser else 0,
             datetime.now().astimezone().date().isoformat() if any("strftime_now" in text for text in source) else "",
             sys.byteorder,
         ]
     except OSError:
         return None
-    return blake2b(json.dumps(parts).encode(), digest_size=20).hexdigest()
+    return blake2b(json.dumps(parts, default=str).encode(), digest_size=20).hexdigest()
 
 
 def _hash(path: Path) -> str:
@@ -81,7 +82,7 @@ def load(key: str, tokeniser: Tokeniser | None) -> Gathered | None:
     try:
         with path.open("rb") as file:
             head = json.loads(file.readline())
-            kept = Gathered(bad=[BadRow(**row) for row in head["bad"]])
+            kept = Gathered(bad=[BadRow(**row) for row in head["bad"]], read=head["read"])
             kept.found = Findings(**{**head["found"], "methods": set(head["found"]["methods"])})
             kept.span_start = array("Q")
             for numbers, count in zip(_arrays(kept), head["counts"], strict=True):
@@ -100,6 +101,7 @@ def save(key: str, kept: Gathered, tokeniser: Tokeniser | None) -> None:
     head = {
         "bad": [asdict(row) for row in kept.bad],
         "found": found,
+        "read": kept.read,
         "notes": sorted(tokeniser.turns.notes) if tokeniser else [],
         "counts": [len(numbers) for numbers in _arrays(kept)],
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from presets.errors import InputError
+from recommender.data.answers import Answers, rows_of
 from recommender.data.estimate import estimated_sample
 from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
 from recommender.data.normalise import normalise
@@ -66,7 +67,7 @@ class Sample:
 
 
 class RowIndex:
-    """Where each usable row stands and what is odd about it: 34 bytes a row instead of the row."""
+    """Where each usable row stands and what is odd about it: 38 bytes a row instead of the row."""
 
     def __init__(self) -> None:
         self.file = array("I")
@@ -74,19 +75,21 @@ class RowIndex:
         self.start = array("Q")
         self.end = array("Q")
         self.digest = array("Q")
-        self.flags = array("H")
+        self.flags = array("I")
+        self.part = array("H")
 
     def __len__(self) -> int:
         return len(self.file)
 
-    def add(self, file: int, line: int, start: int, end: int, digest: int, flags: int = 0) -> None:
-        """Append a row."""
+    def add(self, file: int, line: int, start: int, end: int, digest: int, flags: int = 0, part: int = 0) -> None:
+        """Append a row; `part` tells the rows of one conversation apart, where each answer has one."""
         self.file.append(file)
         self.line.append(line)
         self.start.append(start)
         self.end.append(end)
         self.digest.append(digest)
         self.flags.append(flags)
+        self.part.append(min(part, 65535))
 
 
 class DataSet:
@@ -111,6 +114,7 @@ class DataSet:
             saved beside the adapter should carry `template.source` as its chat_template.
         index: Where rows stand, and their content digests.
         near: Rows that are nearly the same as another one, once they were looked for.
+        files: Where the rows stand.
         held_out: The files of `data.eval`; none where rows are held out by the split.
     """
 
@@ -122,27 +126,29 @@ class DataSet:
         tokeniser: Tokeniser | None,
         template: ChatTemplate | None,
         train_on: TrainOn,
+        answers: Answers = "all",
     ) -> None:
         self.profile = profile
         self.template = template
         self.index = index
         self.near = NearRows()
         self.held_out: tuple[OpenFile, ...] = ()
-        self._files = tuple(files)
+        self.files = tuple(files)
         self._tokeniser = tokeniser
         self._train_on = train_on
+        self._answers: Answers = answers
 
     def __len__(self) -> int:
         return len(self.index)
 
     def row(self, i: int) -> dict[str, Any]:
         """Row i as it stands in its file: column to value."""
-        file = self._files[self.index.file[i]]
+        file = self.files[self.index.file[i]]
         return file.reader.read(self.index.start[i], self.index.end[i])
 
     def where(self, i: int) -> tuple[str, int]:
         """File and line (or row number) of row i."""
-        return str(self._files[self.index.file[i]].reader.path), self.index.line[i]
+        return str(self.files[self.index.file[i]].reader.path), self.index.line[i]
 
     def example(self, i: int) -> Example:
         """Row i as a conversation, a pair or text.
@@ -151,8 +157,9 @@ class DataSet:
             InputError: The file was changed after it was profiled.
         """
         try:
-            return normalise(self.row(i), self._files[self.index.file[i]].shape)
-        except RowProblem as problem:
+            example = normalise(self.row(i), self.files[self.index.file[i]].shape)
+            return rows_of(example, self._answers)[self.index.part[i]]
+        except (RowProblem, IndexError) as problem:
             raise self._changed(i) from problem
 
     def tokenised(self, i: int) -> TokenisedRow:

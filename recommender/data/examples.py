@@ -15,6 +15,10 @@ NOT_FOUND = "that cannot be found exactly in what the chat template makes of it"
 """How the reason of a row ends whose answer the template does not show."""
 
 
+REFUSED = "is refused by the chat template"
+"""How the reason of a row begins that the template does not take."""
+
+
 class RowProblem(Exception):
     """A row that cannot be used; its reason completes 'the row …'."""
 
@@ -68,6 +72,8 @@ class Chat:
     messages: tuple[Message, ...]
     tools: tuple[Any, ...] = ()
     """JSON schemas of the functions that the assistant may call."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """The row's own `chat_template_kwargs`: values of variables that the template reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ def digest(example: Example) -> int:
             parts = ["pair", example.prompt, example.completion]
         case Chat():
             turns = [[turn.role, turn.content, dict(turn.extra), turn.train] for turn in example.messages]
-            parts = ["chat", turns, list(example.tools)]
+            parts = ["chat", turns, list(example.tools), *([dict(example.variables)] if example.variables else [])]
     try:
         data = _ENCODER.encode(parts).encode("utf-8")
     except UnicodeEncodeError as error:

@@ -37,6 +37,10 @@ class Finding(IntFlag):
     LITERAL = 512
     STRANGER = 1024
     PLACEHOLDER = 2048
+    REASONING_LOST = 4096
+    TEXT_LOST = 8192
+    UNASKED = 16384
+    INLINE = 32768
 
 
 SAID = {
@@ -51,6 +55,10 @@ SAID = {
     Finding.REPLACEMENT: "it holds replacement characters",
     Finding.STRANGER: "a turn is of a speaker that is not known",
     Finding.PLACEHOLDER: "a placeholder such as {{name}} stands in it",
+    Finding.REASONING_LOST: "the chat template leaves out reasoning of its answers",
+    Finding.TEXT_LOST: "the chat template leaves out text of its answers",
+    Finding.UNASKED: "an answer begins otherwise than the model will be asked for it",
+    Finding.INLINE: "reasoning is trained as text, though the chat template has a place for it",
     Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
 """What the screen says of a row."""
@@ -103,6 +111,10 @@ class Findings:
     texts: int = 0
     answers: int = 0
     ended: int = 0
+    answered_rows: int = 0
+    """Rows in which an answer is trained."""
+    ended_rows: int = 0
+    """Of these, rows in which every answer is trained with its end."""
     empty: int = 0
     duplicates: int = 0
     doubled_start: int = 0
@@ -114,6 +126,16 @@ class Findings:
     replacement: int = 0
     literal: int = 0
     placeholders: int = 0
+    reasoning_lost: int = 0
+    text_lost: int = 0
+    unasked: int = 0
+    inline: int = 0
+    given_characters: int = 0
+    """Of all trained answers as they stand in the rows."""
+    lost_reasoning: int = 0
+    """Characters of reasoning that are not trained."""
+    lost_text: int = 0
+    """Characters of answers besides that are not trained."""
     highest_id: int = 0
     nothing_trained: bool = False
     methods: set[str] = field(default_factory=set)
@@ -125,6 +147,11 @@ class Findings:
         self.rows += 1
         self.answers += row.answers
         self.ended += row.ended
+        self.answered_rows += row.answers > 0
+        self.ended_rows += 0 < row.answers == row.ended
+        self.given_characters += row.lost.given
+        self.lost_reasoning += row.lost.reasoning
+        self.lost_text += row.lost.text
         self.chats += isinstance(example, Chat)
         self.texts += isinstance(example, Text)
         self.highest_id = max(self.highest_id, row.highest_id)
@@ -143,6 +170,11 @@ class Findings:
         if row.straddles or row.imitates:
             flags |= Finding.STRADDLES if row.straddles else 0
             flags |= Finding.IMITATES if row.imitates else 0
+        if row.lost.reasoning or row.lost.text or row.unasked or row.inline:
+            flags |= Finding.REASONING_LOST if row.lost.reasoning else 0
+            flags |= Finding.TEXT_LOST if row.lost.text else 0
+            flags |= Finding.UNASKED if row.unasked else 0
+            flags |= Finding.INLINE if row.inline else 0
         if flags:
             self._count(flags)
         return flags
@@ -164,6 +196,10 @@ class Findings:
         self.replacement += bool(flags & Finding.REPLACEMENT)
         self.literal += bool(flags & Finding.LITERAL)
         self.placeholders += bool(flags & Finding.PLACEHOLDER)
+        self.reasoning_lost += bool(flags & Finding.REASONING_LOST)
+        self.text_lost += bool(flags & Finding.TEXT_LOST)
+        self.unasked += bool(flags & Finding.UNASKED)
+        self.inline += bool(flags & Finding.INLINE)
 
     @property
     def trains_end_of_turn(self) -> bool | None:
@@ -263,10 +299,6 @@ def warnings(
         said.append(f"{taken} To confirm: data.columns: {{{confirmed}}}.")
     if found.bad and data.skip_bad_rows:
         said.append(f"Left out because they cannot be used: {_rows(found.bad)}.")
-    if found.trains_end_of_turn and found.ended < found.answers:
-        said.append(
-            f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token."
-        )
     if found.rows < FEW_ROWS:
         what = "it by heart" if found.rows == 1 else "them by heart rather than what they have in common"
         said.append(f"Only {_rows(found.rows)}: the model will learn {what}.")

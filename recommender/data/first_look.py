@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from presets.errors import InputError
+from recommender.config.schema import Data
 from recommender.data import intervals
 from recommender.data.dataset import DataSet, OpenFile
 from recommender.data.gather import Gathered, Gatherer
@@ -23,7 +24,7 @@ from recommender.data.intervals import Interval
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw, Reader
 from recommender.data.readers.anywhere import NotAnywhere, draw
-from recommender.data.tokenise import Tokeniser, TrainOn
+from recommender.data.tokenise import Tokeniser
 
 WANTED = 2000
 """Rows: a share of 1 % is then known to half a percent."""
@@ -138,7 +139,7 @@ def first_look(
     files: Sequence[OpenFile],
     weights: Sequence[float],
     tokeniser: Tokeniser | None,
-    train_on: TrainOn,
+    data: Data,
     build: Build,
     *,
     cancelled: Callable[[], bool] = lambda: False,
@@ -150,7 +151,7 @@ def first_look(
         files: What is to be read.
         weights: How often each file's rows are taken.
         tokeniser: None estimates lengths from the text.
-        train_on: Which tokens the loss sees.
+        data: Which tokens the loss sees, and which answers.
         build: Makes a data set of what was gathered of some files.
         cancelled: Asked between batches.
         seed: Of the draw.
@@ -170,10 +171,12 @@ def first_look(
             return None
         rounds = list(_rounds(files, rows, began + TOKENISING_SECONDS))
         chosen = [file for _, file in rounds]
-        gathered = Gatherer(chosen, [1.0] * len(chosen), tokeniser, train_on).run(lambda _d, _t: None, cancelled)
+        gathered = Gatherer(chosen, [1.0] * len(chosen), tokeniser, data.train_on, data.answers).run(
+            lambda _d, _t: None, cancelled
+        )
         if len(gathered.lengths) < LEAST:
             return None
-        usable = len(gathered.lengths) / (len(gathered.lengths) + gathered.found.bad)
+        usable = len(gathered.lengths) / (gathered.read + gathered.found.bad)
         value, low, high = in_all
         known = Interval(value * usable, low * usable, None if high is None else high * usable)
         index = gathered.index

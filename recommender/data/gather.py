@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from recommender.data.answers import Answers, rows_of
 from recommender.data.dataset import OpenFile, RowIndex
 from recommender.data.estimate import measure_without_tokenizer
 from recommender.data.examples import Chat, Example, RowProblem, digest
@@ -51,6 +52,8 @@ class Gathered:
     span_start: array[int] = field(default_factory=lambda: array("Q", [0]))
     turns: array[int] = field(default_factory=lambda: array("H"))
     """Turns of each conversation; 0 for text and pairs."""
+    read: int = 0
+    """Usable rows as they stand in the files; more rows are trained where each answer has one of its own."""
     bad: list[BadRow] = field(default_factory=list)
     found: Findings = field(default_factory=Findings)
 
@@ -67,6 +70,9 @@ class _Batch:
 
     file: int
     rows: list[Raw]
+    """As they stand; once for each of `examples`."""
+    parts: list[int]
+    """Which of its row's examples each one is."""
     examples: list[Example]
     digests: list[int]
     rendered: list[Rendered | RowProblem]
@@ -81,16 +87,23 @@ class Gatherer:
         weights: How often each file's rows are taken.
         tokeniser: None estimates lengths from the text.
         train_on: Which tokens the loss sees.
+        answers: Which answers of a conversation are trained.
     """
 
     def __init__(
-        self, files: list[OpenFile], weights: list[float], tokeniser: Tokeniser | None, train_on: TrainOn
+        self,
+        files: list[OpenFile],
+        weights: list[float],
+        tokeniser: Tokeniser | None,
+        train_on: TrainOn,
+        answers: Answers = "all",
     ) -> None:
         self.gathered = Gathered()
         self._files = files
         self._weights = weights
         self._tokeniser = tokeniser
         self._train_on = train_on
+        self._answers = answers
         self._seen: set[int] = set()
 
     def run(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Gathered:
@@ -124,6 +137,7 @@ class Gatherer:
         """Normalise and render a batch, and let it be encoded."""
         reader = self._files[number].reader
         rows: list[Raw] = []
+        parts: list[int] = []
         examples: list[Example] = []
         digests: list[int] = []
         for row in raw:
@@ -132,41 +146,51 @@ class Gatherer:
                 continue
             try:
                 example = normalise(row.values, self._files[number].shape)
-                digests.append(digest(example))
+                content = digest(example)
             except RowProblem as problem:
                 self.gathered.reject(bad_row(reader, row, problem))
                 continue
-            rows.append(row)
-            examples.append(example)
+            for part, each in enumerate(rows_of(example, self._answers)):
+                rows.append(row)
+                parts.append(part)
+                examples.append(each)
+                digests.append(content)
         if self._tokeniser is None:
-            return _Batch(number, rows, examples, digests, [], None)
+            return _Batch(number, rows, parts, examples, digests, [], None)
         rendered = self._tokeniser.render(examples)
         encoded = encoder.submit(self._tokeniser.encode, rendered)
-        return _Batch(number, rows, examples, digests, rendered, encoded)
+        return _Batch(number, rows, parts, examples, digests, rendered, encoded)
 
     def _finish(self, batch: _Batch) -> None:
         """Keep the numbers of a batch."""
         reader = self._files[batch.file].reader
-        for row, example, content, measured in zip(
-            batch.rows, batch.examples, batch.digests, self._measured(batch), strict=True
+        copy = False
+        for row, part, example, content, measured in zip(
+            batch.rows, batch.parts, batch.examples, batch.digests, self._measured(batch), strict=True
         ):
+            if not part:
+                # The rows of one conversation share its content, and are no copies of each other.
+                copy = content in self._seen
+                self._seen.add(content)
             if isinstance(measured, RowProblem):
                 self.gathered.reject(bad_row(reader, row, measured))
             else:
-                self._add(batch.file, row, example, content, measured)
+                self.gathered.read += not part
+                self._add(batch.file, row, part, example, content, measured, duplicate=copy)
 
     def _measured(self, batch: _Batch) -> list[Measured | RowProblem]:
         if self._tokeniser is None or batch.encoded is None:
             return [*measure_without_tokenizer(batch.examples, self._train_on)]
         return self._tokeniser.measured(batch.rendered, batch.encoded.result())
 
-    def _add(self, number: int, row: Raw, example: Example, content: int, measured: Measured) -> None:
+    def _add(
+        self, number: int, row: Raw, part: int, example: Example, content: int, measured: Measured, *, duplicate: bool
+    ) -> None:
         kept = self.gathered
-        flags = kept.found.see(measured, example, duplicate=content in self._seen)
-        self._seen.add(content)
+        flags = kept.found.see(measured, example, duplicate=duplicate)
         turns = min(len(example.messages), 65535) if isinstance(example, Chat) else 0
         for _ in range(copies(self._weights[number], content)):
-            kept.index.add(number, row.line, row.start, row.end, content, flags)
+            kept.index.add(number, row.line, row.start, row.end, content, flags, part)
             kept.lengths.append(measured.length)
             kept.turns.append(turns)
             kept.spans.extend(measured.spans)

@@ -44,13 +44,18 @@ class ChatRenderer:
         source: Jinja source.
         special_tokens: Named special tokens that templates read: bos_token, eos_token …
         now: Clock for `strftime_now`, which puts today's date into some system prompts.
+        variables: Values of other variables that the template reads (`chat_template_kwargs`).
 
     Raises:
         InputError: The template is not valid Jinja.
     """
 
     def __init__(
-        self, source: str, special_tokens: Mapping[str, str], now: Callable[[], datetime] = datetime.now
+        self,
+        source: str,
+        special_tokens: Mapping[str, str],
+        now: Callable[[], datetime] = datetime.now,
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         self.source = source
         self.special_tokens = dict(special_tokens)
@@ -63,29 +68,44 @@ class ChatRenderer:
             "documents": None,
             "strftime_now": lambda form: self._now().strftime(form),
             **self.special_tokens,
+            **(variables or {}),
         }
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] = (), prompt: bool = False) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Any] = (),
+        prompt: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
         """The conversation as text.
 
         Args:
             messages: Turns with role and content.
             tools: JSON schemas of functions.
             prompt: Whether the header that asks for the next answer follows (`add_generation_prompt`).
+            variables: This conversation's own values of variables.
 
         Raises:
             TemplateProblem: The template does not take this conversation.
         """
-        return self._run(self._template, messages, tools, prompt)
+        return self._run(self._template, messages, tools, prompt, variables)
 
-    def render_marked(self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] = ()) -> Marked:
+    def render_marked(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Any] = (),
+        variables: Mapping[str, Any] | None = None,
+    ) -> Marked:
         """The conversation with the spans that `{% generation %}` encloses.
 
         Raises:
             TemplateProblem: The template does not take it, or changes the marked text afterwards.
         """
-        plain = self.render(messages, tools=tools)
-        marked = self._run(self._marking, messages, tools, False)
+        plain = self.render(messages, tools=tools, variables=variables)
+        marked = self._run(self._marking, messages, tools, False, variables)
         pieces = re.split(f"([{_OPEN}{_CLOSE}])", marked)
         spans: list[tuple[int, int]] = []
         position, opened = 0, 0
@@ -100,7 +120,14 @@ class ChatRenderer:
             raise TemplateProblem("its generation marks do not stand where the text is")
         return Marked(plain, tuple(spans))
 
-    def _run(self, template: Template, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], ask: bool) -> str:
+    def _run(
+        self,
+        template: Template,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Any],
+        ask: bool,
+        variables: Mapping[str, Any] | None,
+    ) -> str:
         import jinja2
 
         try:
@@ -108,6 +135,7 @@ class ChatRenderer:
             context = template.new_context(
                 {
                     **self._globals,
+                    **(variables or {}),
                     "messages": list(messages),
                     "tools": list(tools) or None,
                     "add_generation_prompt": ask,
@@ -120,6 +148,14 @@ class ChatRenderer:
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             # A template is a program of somebody else's: what it trips over is about this conversation.
             raise TemplateProblem(f"{type(error).__name__}: {error}") from error
+
+
+def variables_of(source: str) -> frozenset[str]:
+    """Names that a template reads and does not set itself: messages, tools, enable_thinking."""
+    from jinja2 import meta
+
+    template = _compile(source, marks=False)
+    return frozenset(meta.find_undeclared_variables(template.environment.parse(source)))
 
 
 @lru_cache(maxsize=16)

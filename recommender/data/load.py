@@ -12,11 +12,12 @@ from recommender.data.document import document, histogram
 from recommender.data.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.gather import Cancelled, Gathered, Gatherer
 from recommender.data.held_out import with_held_out
-from recommender.data.opening import bytes_on_disk, fetch, open_sources
+from recommender.data.opening import bytes_on_disk, fetch, nothing_usable, open_sources
 from recommender.data.refine import refining
 from recommender.data.split import overlap, split
 from recommender.data.summing import dataset_of
 from recommender.data.synthetic import synthetic_profile
+from recommender.data.template_truth import refused_remedy, settle
 from recommender.data.templates import ChatTemplate, choose_template
 from recommender.data.tokenise import Tokeniser
 from recommender.data.turns import TurnFinder
@@ -120,7 +121,7 @@ def _profile(
         if first is None:
             return
         some, their_weights = open_sources(sources, data, base, tick, upto) if upto else (files, weights)
-        latest = first_look(some, their_weights, tokeniser, data.train_on, build, cancelled=stopped)
+        latest = first_look(some, their_weights, tokeniser, data, build, cancelled=stopped)
         if latest is not None:
             first(latest)
 
@@ -133,19 +134,21 @@ def _profile(
     if not looked and on_disk.total > HASHED_QUICKLY:
         looked = True
         look()
-    key = cache.key_of(files, weights, tokeniser, template, data.train_on)
+    key = cache.key_of(files, weights, tokeniser, template, data)
     kept = cache.load(key, tokeniser) if key else None
     if kept is None:
         if not looked and on_disk.total > WORTH_IT:
             look()
-        gatherer = Gatherer(files, weights, tokeniser, data.train_on)
+        gatherer = Gatherer(files, weights, tokeniser, data.train_on, data.answers)
         told = progress or (lambda _done, _total: None)
         if latest is not None and refined is not None:
             told = refining(latest, gatherer.gathered, [file.reader.size for file in files], refined, told)
         kept = gatherer.run(told, stopped)
         if key:
             cache.save(key, kept, tokeniser)
-    return dataset_of(kept, data, sources, files, tokeniser, template)
+    if kept.bad and not kept.lengths:
+        raise nothing_usable(kept.bad[0], refused_remedy(files, kept.bad, data, tokeniser))
+    return settle(dataset_of(kept, data, sources, files, tokeniser, template), kept.found, data, tokeniser)
 
 
 def _tick(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
@@ -166,5 +169,5 @@ def tokeniser_of(
     if vocabulary is None or model is None:
         return None, None
     template = choose_template(data.template, vocabulary, model_type=model.model_type, base=base)
-    turns = TurnFinder(template, vocabulary)
+    turns = TurnFinder(template, vocabulary, data.chat_template_kwargs, data.reasoning)
     return Tokeniser(vocabulary, turns, data.train_on, model.vocab_size), template

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
+from recommender.config.schema import TEMPLATE_ARGUMENTS
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, marked
 from recommender.data.readers.json_rows import kind
 from recommender.data.shapes import Shape
@@ -15,6 +17,8 @@ from recommender.data.sides import side_named
 from recommender.data.turn_forms import spread, transcript
 from recommender.data.turn_words import Tags, role_of, turns_in
 
+VARIABLES = "chat_template_kwargs"
+"""Column with a row's own values of variables of the chat template."""
 _KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
@@ -25,6 +29,23 @@ def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
     Raises:
         RowProblem: A column is missing or holds something else than text or turns.
     """
+    example = _example(row, shape)
+    if row.get(VARIABLES) is None or not isinstance(example, Chat):
+        return example
+    return replace(example, variables=_variables(row[VARIABLES]))
+
+
+def _variables(given: Any) -> dict[str, Any]:
+    """A row's values of variables of the chat template; a column of a Parquet file has nulls where it has none."""
+    value = _listed(given) if isinstance(given, str) else given
+    if not isinstance(value, Mapping):
+        raise RowProblem(f"column '{VARIABLES}' is {kind(given)}, not an object of names and values")
+    if taken := sorted(value.keys() & TEMPLATE_ARGUMENTS):
+        raise RowProblem(f"column '{VARIABLES}' sets {taken[0]}, which comes from the row's own turns and tools")
+    return {name: held for name, held in value.items() if held is not None}
+
+
+def _example(row: Mapping[str, Any], shape: Shape) -> Example:
     if shape.flag and marked(row.get(shape.flag)) is not True:
         raise RowProblem(f"is not marked as a good example ('{shape.flag}' is {json.dumps(row.get(shape.flag))[:40]})")
     match shape.name:

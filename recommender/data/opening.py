@@ -11,7 +11,7 @@ from presets.errors import InputError
 from presets.questions import Choice
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import OpenFile
-from recommender.data.examples import NOT_FOUND
+from recommender.data.examples import NOT_FOUND, REFUSED
 from recommender.data.files import find_files, format_of, names_hub_dataset
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
@@ -201,13 +201,21 @@ def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Sh
     return replace(shape, why=why, tags=entry.tags)
 
 
-def nothing_usable(first: BadRow) -> InputError:
-    """No row of a file can be used: the first one's reason."""
+_OTHER_TEMPLATE = "Take another template with data.template: chatml, alpaca or a Jinja file."
+
+
+def nothing_usable(first: BadRow, helps: str = "") -> InputError:
+    """No row of a file can be used: the first one's reason.
+
+    Args:
+        first: The first one.
+        helps: Settings under which the template takes such rows, where some are known.
+    """
     shown = f" It starts: {first.start}" if first.start else ""
     return InputError(
         f"No row of {first.file} can be used. Line {first.line} {first.reason}.{shown}",
         # The rows may be as good as any: it is the template that does not show where their answers are.
-        remedy="Take another template with data.template: chatml, alpaca or a Jinja file."
-        if NOT_FOUND in first.reason
+        remedy=(f"These rows can be used with {helps}." if helps else _OTHER_TEMPLATE)
+        if NOT_FOUND in first.reason or REFUSED in first.reason
         else "Repair the file, or say with data.format and data.columns how it is to be read.",
     )

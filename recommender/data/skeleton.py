@@ -29,6 +29,8 @@ class Found(NamedTuple):
     spans: Sequence[Span]
     ended: Sequence[bool]
     """For each answer, whether the end-of-turn token is in its span."""
+    asked: Sequence[bool]
+    """For each answer, whether it begins where generation will."""
     method: str
 
 
@@ -48,6 +50,8 @@ class Skeleton:
     """For each answer, how far before its content the trained text begins, and how far behind it that ends."""
     ended: dict[int, bool]
     """For each answer, whether the end-of-turn token is in its span."""
+    asked: dict[int, bool]
+    """For each answer, whether it begins where generation will."""
     method: str
     checked: int = 0
     refuted: bool = False
@@ -117,7 +121,8 @@ class Skeletons:
         for index, (start, end) in zip(answers, bare.spans, strict=True):
             place = bare.text.index(words[index])
             reach[index] = (place - start, end - place - len(words[index]))
-        return Skeleton(pieces, trimmed, reach, dict(zip(answers, bare.ended, strict=True)), bare.method)
+        ended, asked = (dict(zip(answers, held, strict=True)) for held in (bare.ended, bare.asked))
+        return Skeleton(pieces, trimmed, reach, ended, asked, bare.method)
 
 
 def _around(text: str, words: Sequence[str]) -> tuple[str, ...]:

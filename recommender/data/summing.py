@@ -37,7 +37,7 @@ def dataset_of(
         )
     used = template if kept.found.chats else None
     profile = _profile_of(kept, data, sources, files, tokeniser, used)
-    return DataSet(profile, files, kept.index, tokeniser, used, data.train_on)
+    return DataSet(profile, files, kept.index, tokeniser, used, data.train_on, data.answers)
 
 
 def _profile_of(

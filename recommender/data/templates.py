@@ -8,6 +8,7 @@ from pathlib import Path
 from presets.errors import InputError
 from presets.templates import FamilyTemplate, load_templates
 from recommender.data.files import nearest
+from recommender.data.trl_templates import PREFIX, training_template
 from recommender.data.vocabulary import Vocabulary
 
 
@@ -16,15 +17,22 @@ class ChatTemplate:
     """A chat template as it will be used."""
 
     name: str
-    """'model', a family's name, or the file's."""
+    """'model', a family's name, trl:NAME, or the file's."""
     source: str
-    """Jinja source; what a tokenizer that is saved beside the adapter should carry."""
+    """Jinja source."""
     with_tools: str = ""
     """Another source for conversations with tools, where the model has one."""
     warning: str = ""
     """What the person should know about the choice."""
     new_tokens: tuple[str, ...] = ()
     """Special tokens that it writes and that a base model may never have trained."""
+    asks_with: str = ""
+    """Source of the template that the tuned model is asked with, where that is another: the model's own."""
+
+    @property
+    def saved(self) -> str:
+        """What a tokenizer that is saved beside the adapter carries."""
+        return self.asks_with or self.source
 
 
 def choose_template(
@@ -33,7 +41,7 @@ def choose_template(
     """The template for a model's tokenizer.
 
     Args:
-        wanted: `data.template`: 'auto', 'model', a family's name, or a Jinja file.
+        wanted: `data.template`: 'auto', 'model', a family's name, trl:NAME, or a Jinja file.
         vocabulary: The model's tokenizer with its own templates.
         model_type: Architecture, which says which family is tried first.
         base: Where a relative file name starts.
@@ -50,6 +58,9 @@ def choose_template(
             f"The model in {vocabulary.folder} has no chat template of its own.",
             remedy=f"Use data.template auto, one of {', '.join(load_templates())}, or a Jinja file.",
         )
+    if wanted.startswith(PREFIX):
+        source = training_template(wanted.removeprefix(PREFIX))
+        return ChatTemplate(wanted, source, asks_with=own.get("default", ""))
     if wanted == "auto":
         return _family_for(vocabulary, model_type)
     family = load_templates().get(wanted)
@@ -104,5 +115,7 @@ def _from_file(wanted: str, base: Path | None) -> ChatTemplate:
         near = nearest(wanted, [*load_templates(), "auto", "model"])
         raise InputError(
             f"There is no chat template '{wanted}': neither a family's name nor a file that can be read.",
-            remedy=f"Did you mean '{near}'?" if near else f"Names are auto, model, {', '.join(load_templates())}.",
+            remedy=f"Did you mean '{near}'?"
+            if near
+            else f"Names are auto, model, {', '.join(load_templates())}, and {PREFIX}NAME.",
         ) from error

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
+from recommender.data.lost import NOTHING, Lost
 from recommender.data.places import Places, by_offsets
 from recommender.data.turns import RenderedChat, TurnFinder
 from recommender.data.vocabulary import Vocabulary
@@ -64,6 +65,12 @@ class Measured(NamedTuple):
     """Only looked for where the tokenizer has more ids than the embedding has rows."""
     imitates: bool = False
     """Whether a turn or a plain text holds the text of a special token, which becomes that token."""
+    lost: Lost = NOTHING
+    """Characters of its answers that are not trained."""
+    unasked: int = 0
+    """Answers that begin otherwise than the header ends with which generation will be asked for them."""
+    inline: bool = False
+    """Whether reasoning is trained as text, though the template has a place for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,9 @@ class Rendered:
     plain: bool
     """Whether BOS and EOS are still to be added."""
     imitates: bool = False
+    lost: Lost = NOTHING
+    unasked: int = 0
+    inline: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,18 @@ class Tokeniser:
         spans = ((0, len(found.text)),) if self.train_on == "all" and found.spans else found.spans
         ended = _ends_anywhere(found, self.turns.end_of_turn) if self.train_on == "all" else found.ended
         imitates = any(self._special_text.search(turn.content) for turn in chat.messages)
-        return Rendered(found.text, spans, found.answers, ended, found.method, False, imitates)
+        return Rendered(
+            found.text,
+            spans,
+            found.answers,
+            ended,
+            found.method,
+            False,
+            imitates,
+            found.lost,
+            found.unasked,
+            found.inline,
+        )
 
     def _around(self, row: Rendered, first: int | None, last: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids before and behind plain text, left out where the text has them itself."""
@@ -228,6 +249,9 @@ class Tokeniser:
             doubled_start=bos is not None and started[:2] == [bos, bos],
             highest_id=max(ids, default=0) if self._check_ids else 0,
             imitates=row.imitates,
+            lost=row.lost,
+            unasked=row.unasked,
+            inline=row.inline,
         )
 
     def _row(self, row: Rendered, encoding: Encoding) -> TokenisedRow:

@@ -149,7 +149,7 @@ def _tokenizer(spec: ModelSpec, rows: Rows, *, trust: bool) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if rows.source.template is not None:
-        tokenizer.chat_template = rows.source.template.source
+        tokenizer.chat_template = rows.source.template.saved
     return tokenizer
 
 

@@ -89,13 +89,13 @@ def test_rows_of_known_roles_are_rendered_once(tmp_path: Path, monkeypatch: pyte
     for row in range(CHECKED):
         made.render(chat(f"Ask {row}", "Yes."))
     calls: list[int] = []
-    render = made._plain.render
+    render = made.habits.plain.render
 
     def counted(messages: Sequence[Mapping[str, Any]], **options: Any) -> str:
         calls.append(1)
         return render(messages, **options)
 
-    monkeypatch.setattr(made._plain, "render", counted)
+    monkeypatch.setattr(made.habits.plain, "render", counted)
     assert made.render(chat("Ask", "Yes.")).method == "prefix"
     assert len(calls) == 1
 

@@ -10,6 +10,7 @@ from presets.errors import InputError
 from presets.templates import load_templates
 from recommender.data.examples import Chat, Message, RowProblem
 from recommender.data.jinja import ChatRenderer, TemplateProblem
+from recommender.data.lost import Lost
 from recommender.data.templates import choose_template
 from recommender.data.turns import RenderedChat, TurnFinder
 from recommender.data.vocabulary import Vocabulary, load_vocabulary
@@ -91,21 +92,17 @@ def test_every_answer_with_its_end_and_nothing_else(
     assert found.text.count("Yes.") == found.text.count("No.") == 1
 
 
-def test_reasoning_that_the_template_has_no_place_for_is_told(tmp_path: Path) -> None:
+def test_reasoning_that_the_template_has_no_place_for_is_counted_as_lost(tmp_path: Path) -> None:
     thought = Chat((USER, Message("assistant", "Yes.", {"reasoning_content": "Hm."})))
-    drops = finder(tmp_path / "drops", CHATML)
-    assert "Hm." not in drops.render(thought).text
-    assert any("no place for reasoning" in note for note in drops.notes)
+    found = finder(tmp_path / "drops", CHATML).render(thought)
+    assert "Hm." not in found.text and found.lost == Lost(given=7, reasoning=3, text=0)
     spoken = "(message.reasoning_content or '') + message['content']"
     keeps = finder(tmp_path / "keeps", CHATML.replace("message['content']", spoken))
-    assert "Hm." in keeps.render(thought).text and not keeps.notes
+    assert "Hm." in keeps.render(thought).text and not keeps.render(thought).lost.reasoning
     asked = CHATML.replace("message['content']", spoken.replace("reasoning_content", "thinking"))
     other = finder(tmp_path / "other", asked)
     found = other.render(thought)
-    assert found.text[slice(*found.spans[0])] == "Hm.Yes.<|im_end|>" and not other.notes
-    plain = finder(tmp_path / "plain", CHATML)
-    plain.render(Chat((USER, BOT)))
-    assert not plain.notes
+    assert found.text[slice(*found.spans[0])] == "Hm.Yes.<|im_end|>" and found.lost == Lost(given=7)
 
 
 def test_reasoning_that_the_template_drops_is_not_trained_and_what_stays_is(tmp_path: Path) -> None:

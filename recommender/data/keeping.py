@@ -1,0 +1,70 @@
+"""Train reasoning as the rows have it where a template would leave it out (`data.reasoning: keep`).
+
+The conversation is rendered with a word in the place of each answer that loses its reasoning; then the answer is put
+there, reasoning in front, as the template writes it where it does, else between <think> tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from recommender.data.examples import Message, RowProblem
+from recommender.data.locate import Located, Locator
+from recommender.data.lost import lost_of
+from recommender.data.reasoning import KEYS, answer_of, reasoning_of, split_inline
+
+
+def kept(locator: Locator, found: Located, messages: Sequence[Message], wanted: Sequence[int]) -> Located:
+    """The answers with their reasoning.
+
+    Args:
+        locator: Of the conversation.
+        found: Its answers as the template writes them.
+        messages: Its turns.
+        wanted: The answers that are trained.
+
+    Raises:
+        RowProblem: One of them cannot be written whole.
+    """
+    losing = [index for index, lost in zip(wanted, found.losses, strict=True) if lost.reasoning]
+    words = {index: f"Zq{index}kept" for index in losing}
+    bare = [_bare(turn, words[index]) if index in words else turn for index, turn in enumerate(messages)]
+    located = locator.locate(bare, wanted)
+    parts: list[str] = []
+    spans: list[tuple[int, int]] = []
+    position = shift = 0
+    for index, (start, end) in zip(wanted, located.spans, strict=True):
+        began = start + shift
+        if index in words:
+            stop = _behind(located.text, start, end, words[index])
+            written = _written(locator, messages[index])
+            parts += (located.text[position:start], written)
+            shift += len(written) - (stop - start)
+            position = stop
+        spans.append((began, end + shift))
+    text = "".join((*parts, located.text[position:]))
+    losses = tuple(lost_of(messages[i], text[start:end]) for i, (start, end) in zip(wanted, spans, strict=True))
+    if any(lost.reasoning for lost in losses):
+        raise RowProblem("has reasoning that cannot be written into what the chat template makes of it")
+    asked = tuple(locator.begins(messages, index, text, start) for index, (start, _) in zip(wanted, spans, strict=True))
+    return Located(text, tuple(spans), asked, losses, "difference")
+
+
+def _bare(turn: Message, word: str) -> Message:
+    return replace(turn, content=word, extra={key: held for key, held in turn.extra.items() if key not in KEYS})
+
+
+def _behind(text: str, start: int, end: int, word: str) -> int:
+    place = text.find(word, start, end)
+    if place < 0 or text.count(word) != 1:
+        raise RowProblem("has reasoning for which the chat template shows no place")
+    return place + len(word)
+
+
+def _written(locator: Locator, turn: Message) -> str:
+    """An answer with its reasoning in front."""
+    form = locator.habits.reasoning_form
+    if split_inline(turn.content) and not locator.habits.reasoning_key:
+        return turn.content
+    return f"{form.before}{reasoning_of(turn).strip()}{form.between}{answer_of(turn)}"

@@ -1,0 +1,195 @@
+"""What a chat template does to answers that nobody asked for: asked about, or told, with the ways that help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+from presets.questions import Choice, Question, QuestionError
+from recommender.config.schema import Data
+from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.examples import NOT_FOUND, REFUSED, Chat, RowProblem
+from recommender.data.findings import Finding, Findings
+from recommender.data.habits import shared_length
+from recommender.data.normalise import normalise
+from recommender.data.profile import BadRow
+from recommender.data.readers import Raw
+from recommender.data.readers.base import excerpt
+from recommender.data.reasoning import reasoning_of
+from recommender.data.tokenise import Tokeniser
+from recommender.data.turns import RenderedChat, TurnFinder
+from recommender.data.ways import TRIED, ways
+from recommender.units import counted, percent
+
+_SHOWN = 32
+"""Characters of a prompt or an answer that are shown."""
+
+
+def settle(dataset: DataSet, found: Findings, data: Data, tokeniser: Tokeniser | None) -> DataSet:
+    """The same data set, with warnings of what its template does to answers.
+
+    Args:
+        dataset: Rows as they were read.
+        found: Counts over them.
+        data: How they were read.
+        tokeniser: By what; None where lengths are estimated.
+
+    Raises:
+        QuestionError: Reasoning that the rows give would not be trained, and nobody has said what is to be done.
+    """
+    if tokeniser is None or not found.chats:
+        return dataset
+    turns = tokeniser.turns
+    if found.lost_reasoning:
+        _ask(dataset, found, data, turns)
+    told = [*_text_lost(dataset, found, data, turns), *_inline(dataset, found, data, turns)]
+    told += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
+    stops = tuple(f"{stop}{_for_refused(dataset, data, turns)}" for stop in dataset.profile.stops[:1])
+    if told or stops:
+        dataset.profile = replace(
+            dataset.profile,
+            warnings=(*dataset.profile.warnings, *told),
+            stops=(*stops, *dataset.profile.stops[1:]),
+        )
+    return dataset
+
+
+def refused_remedy(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, tokeniser: Tokeniser | None) -> str:
+    """What lets the template take rows that it refused, tried on them; empty where nothing is known to."""
+    if tokeniser is None:
+        return ""
+    return " or ".join(choice.options for choice in _ways_for_refused(files, bad, data, tokeniser.turns))
+
+
+def _ask(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> None:
+    chats = _flagged(dataset, Finding.REASONING_LOST)
+    file, line = dataset.where(_first(dataset, Finding.REASONING_LOST))
+    share = percent(found.lost_reasoning / max(1, found.given_characters))
+    reasoning = next(filter(None, map(reasoning_of, chats[0].messages)), "")
+    text = (
+        f"The chat template leaves out reasoning of the answers: {share} of what they say would not be trained "
+        f"({found.reasoning_lost} of {counted(found.rows, 'row')}; the first, {file} line {line}, "
+        f"reasons '{excerpt(reasoning, _SHOWN)}')."
+    )
+    drop = Choice({"data.reasoning": "drop"}, f"Answers are trained without their reasoning: {share} is left out.")
+    raise QuestionError(Question("reasoning_lost", text, (*ways(turns, data, chats, _whole), drop)))
+
+
+def _whole(row: RenderedChat) -> bool:
+    """Whether nothing of the answers is lost."""
+    return not row.lost.reasoning and not row.lost.text
+
+
+def _text_lost(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+    if not found.lost_text:
+        return
+    chats = _flagged(dataset, Finding.TEXT_LOST)
+    file, line = dataset.where(_first(dataset, Finding.TEXT_LOST))
+    share = percent(found.lost_text / max(1, found.given_characters))
+    beside = any(turn.content.strip() and turn.extra.get("tool_calls") for turn in chats[0].messages)
+    what = " (the text beside a function call)" if beside else ""
+    yield (
+        f"The chat template leaves out {share} of what the answers say{what}: in {counted(found.text_lost, 'row')}, "
+        f"the first {file} line {line}. It is not trained.{_named(ways(turns, data, chats, _whole))}"
+    )
+
+
+def _inline(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+    if not found.inline or data.reasoning != "auto":
+        return
+    chats = _flagged(dataset, Finding.INLINE)
+    choices = ways(turns, data, chats, lambda row: not row.inline and _whole(row))
+    split = [choice for choice in choices if choice.set.get("data.reasoning") == "split"]
+    yield (
+        f"In {counted(found.inline, 'row')} reasoning is trained as text between tags, though the chat template has a "
+        f"place for it ({turns.habits.reasoning_key}).{_named(split or choices)}"
+    )
+
+
+def _unasked(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+    """Answers that are trained where generation never stands."""
+    if not found.unasked:
+        return
+    chats = _flagged(dataset, Finding.UNASKED)
+    asked, trained = _meeting(turns, chats[0])
+    choices = ways(turns, data, chats, lambda row: not row.unasked and _whole(row))
+    yield (
+        f"In {counted(found.unasked, 'row')} answers are trained where generation never stands: the model will be "
+        f"asked with {asked!r}, and what is trained there begins {trained!r}."
+        f"{_named(choices, ' Ask the tuned model with the same.')}"
+    )
+
+
+def _meeting(turns: TurnFinder, chat: Chat) -> tuple[str, str]:
+    """How the header ends that asks for the first answer that is trained elsewhere, and what stands there instead."""
+    for place, turn in enumerate(chat.messages):
+        if turn.role != "assistant" or not turn.train:
+            continue
+        upto = replace(chat, messages=chat.messages[: place + 1])
+        asked, text = turns.prompt(upto), turns.render(upto).text
+        if not text.startswith(asked):
+            shared = shared_length([asked, text])
+            line = asked.rfind("\n", 0, shared) + 1 if shared - asked.rfind("\n", 0, shared) <= _SHOWN else shared
+            return asked[line:][:_SHOWN], text[line:][:_SHOWN]
+    return turns.prompt(chat)[-_SHOWN:], chat.messages[-1].content[:_SHOWN]
+
+
+def _unended(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+    """Answers that are trained without the token that ends them, beside others that have it."""
+    if not found.ended or found.ended == found.answers:
+        return
+    chats = _flagged(dataset, Finding.UNENDED)
+    choices = ways(turns, data, chats, lambda row: row.ended == row.answers and _whole(row))
+    yield (
+        f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token: the chat "
+        f"template writes none behind them at which generation stops.{_named(choices)}"
+    )
+
+
+def _for_refused(dataset: DataSet, data: Data, turns: TurnFinder) -> str:
+    profile = dataset.profile
+    if data.skip_bad_rows or not profile.bad_rows:
+        return ""
+    return _named(_ways_for_refused(dataset.files, profile.bad_rows, data, turns))
+
+
+def _ways_for_refused(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, turns: TurnFinder) -> list[Choice]:
+    of_template = [row for row in bad if NOT_FOUND in row.reason or REFUSED in row.reason]
+    return ways(turns, data, list(islice(_refused(files, of_template), TRIED)), _whole)
+
+
+def _refused(files: Sequence[OpenFile], bad: Sequence[BadRow]) -> Iterator[Chat]:
+    """The conversations of rows that could not be used, read again."""
+    for file in files:
+        lines = {row.line for row in bad if row.file == str(file.reader.path)}
+        if not lines:
+            continue
+        for row in file.reader.rows():
+            if isinstance(row, Raw) and row.line in lines:
+                lines.discard(row.line)
+                with suppress(RowProblem):
+                    example = normalise(row.values, file.shape)
+                    if isinstance(example, Chat):
+                        yield example
+            if not lines:
+                break
+
+
+def _first(dataset: DataSet, flag: Finding) -> int:
+    return next(row for row, flags in enumerate(dataset.index.flags) if flags & flag)
+
+
+def _flagged(dataset: DataSet, flag: Finding) -> list[Chat]:
+    """The first conversations with a finding."""
+    rows = (row for row, flags in enumerate(dataset.index.flags) if flags & flag)
+    examples = (dataset.example(row) for row in islice(rows, TRIED))
+    return [example for example in examples if isinstance(example, Chat)]
+
+
+def _named(choices: Sequence[Choice], then: str = "") -> str:
+    """The ways as the end of a sentence, tried on these rows; nothing where there is none."""
+    if not choices:
+        return ""
+    return f" It helps to set {' or '.join(choice.said for choice in choices[:2])}.{then}"

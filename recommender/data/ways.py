@@ -1,0 +1,105 @@
+"""Settings under which a template trains rows otherwise, each tried on the rows before it is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from presets.errors import InputError
+from presets.questions import Choice
+from recommender.config.schema import Data
+from recommender.data.answers import Answers, rows_of
+from recommender.data.examples import Chat, RowProblem
+from recommender.data.jinja import variables_of
+from recommender.data.templates import ChatTemplate
+from recommender.data.trl_templates import PREFIX, originals, training_template
+from recommender.data.turns import RenderedChat, TurnFinder
+
+TRIED = 32
+"""Rows that each way is tried on."""
+_SWITCH = re.compile(r"think|reason")
+"""Variables of templates that have to do with reasoning: enable_thinking, clear_thinking, reasoning_effort …"""
+
+Holds = Callable[[RenderedChat], bool]
+
+
+class Way(NamedTuple):
+    """A change of settings, and a finder that works by them."""
+
+    choice: Choice
+    finder: TurnFinder
+    answers: Answers
+
+
+def ways(turns: TurnFinder, data: Data, chats: Sequence[Chat], holds: Holds) -> list[Choice]:
+    """The changes under which all of these rows can be read and `holds` is true of each; the likeliest first.
+
+    Args:
+        turns: How rows are read now.
+        data: The settings now.
+        chats: Rows that are tried, TRIED of them at most.
+        holds: What is wanted of each row.
+    """
+    tried = chats[:TRIED]
+    return [way.choice for way in _candidates(turns, data, tried) if tried and _works(way, tried, holds)]
+
+
+def _works(way: Way, chats: Sequence[Chat], holds: Holds) -> bool:
+    try:
+        rows = [row for chat in chats for row in rows_of(chat, way.answers)]
+        return all(holds(way.finder.render(row)) for row in rows if isinstance(row, Chat))
+    except RowProblem:
+        return False
+
+
+def _candidates(turns: TurnFinder, data: Data, chats: Sequence[Chat]) -> Iterator[Way]:
+    def changed(
+        changes: Mapping[str, Any], text: str, template: ChatTemplate | None = None, answers: Answers = data.answers
+    ) -> Way:
+        variables = changes.get("data.chat_template_kwargs", turns.variables)
+        reasoning = changes.get("data.reasoning", turns.reasoning)
+        finder = TurnFinder(template or turns.template, turns.vocabulary, variables, reasoning)
+        return Way(Choice(changes, text), finder, answers)
+
+    for name in _twins(turns, chats):
+        template = ChatTemplate(PREFIX + name, training_template(name))
+        yield changed({"data.template": PREFIX + name}, "TRL's training template of this family.", template)
+    for switch, value in _switches(turns):
+        given = {**data.chat_template_kwargs, switch: value}
+        yield changed({"data.chat_template_kwargs": given}, f"The chat template's own switch {switch}.")
+    if data.answers == "all":
+        text = "A row for each answer, in which it stands last; earlier answers are its context."
+        yield changed({"data.answers": "each"}, text, answers="each")
+    if turns.reasoning == "auto":
+        if turns.habits.reasoning_key:
+            text = f"Reasoning is given to the template as {turns.habits.reasoning_key}, not in the text."
+            yield changed({"data.reasoning": "split"}, text)
+        yield changed({"data.reasoning": "keep"}, "Reasoning is written into each answer as the rows have it.")
+
+
+def _twins(turns: TurnFinder, chats: Sequence[Chat]) -> Iterator[str]:
+    """Training templates of TRL whose original writes these rows as the template in use does."""
+    if turns.template.name.startswith(PREFIX):
+        return
+    known = originals()
+    same = [name for name, source in known.items() if source.strip() == turns.template.source.strip()]
+    yield from same or [name for name, source in known.items() if _writes_alike(source, turns, chats)]
+
+
+def _writes_alike(source: str, turns: TurnFinder, chats: Sequence[Chat]) -> bool:
+    try:
+        other = TurnFinder(ChatTemplate("model", source), turns.vocabulary, turns.variables, turns.reasoning)
+        return all(other.render(chat).text == turns.render(chat).text for chat in chats)
+    except (RowProblem, InputError):
+        return False
+
+
+def _switches(turns: TurnFinder) -> Iterator[tuple[str, bool]]:
+    """Variables that the template reads and nothing sets, with the values they may take."""
+    sources = (turns.template.source, turns.template.with_tools)
+    names = {name for source in sources if source for name in variables_of(source) if _SWITCH.search(name)}
+    for name in sorted(names):
+        for value in (True, False):
+            if turns.variables.get(name) is not value:
+                yield name, value
