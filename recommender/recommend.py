@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from presets.errors import InputError
 from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers
+from recommender.config.edit import replace as with_values
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
 from recommender.contradictions import refuse_contradictions, refuse_start
 from recommender.data.profile import DataProfile
@@ -24,6 +25,7 @@ from recommender.rules.base import Context, Pricer
 from recommender.rules.batch import per_card
 from recommender.rules.registry import decide, explain
 from recommender.search import RANK, SEARCHED, Candidate, Space, search
+from recommender.start import adopted, refuse_against_start
 from recommender.trade import gains, gives_up
 
 if TYPE_CHECKING:
@@ -61,10 +63,17 @@ class Question:
     given: Mapping[str, Any]
     """Dotted key to value that the person set."""
     price: Pricer
+    settled: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted key to what the adapter settles that training goes on from."""
+
+    @property
+    def fixed(self) -> Mapping[str, Any]:
+        """What is not decided here: the person's values, and those of the adapter."""
+        return {**self.given, **self.settled}
 
     def context(self, searched: Mapping[str, Any]) -> Context:
         """What the rules see before anything is decided."""
-        return Context(self.model, self.device, self.data, self.goal, self.start, self.price, searched, self.given)
+        return Context(self.model, self.device, self.data, self.goal, self.start, self.price, searched, self.fixed)
 
 
 def recommend(
@@ -163,7 +172,7 @@ def replan(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) 
     price = pricer(plan.model, plan.device, plan.data)
     question = _ask(plan.model, plan.device, plan.data, plan.goal, apply(plan.config, back), given, price)
     kept = {key: value_of(question.start, key) if key in SEARCHED else value for key, value in plan.searched.items()}
-    config = decide(question.context(kept), question.given)
+    config = decide(question.context(kept), question.fixed)
     return _plan(question, Candidate(config, price(config)), plan.searched, (), plan.recommended)
 
 
@@ -233,18 +242,18 @@ class Answer:
 
 def answer(question: Question) -> Answer:
     """Decide, search, and decide again what depends on the search."""
-    first = decide(question.context({}), question.given)
+    first = decide(question.context({}), question.fixed)
     effective = per_card(with_fields(question.context({}), config=first))
     if {"training.per_device_train_batch_size", "training.gradient_accumulation_steps"} <= set(question.given):
         effective = first.training.effective_batch_size
     space = Space(
-        question.model, question.device, question.data, question.goal, first, question.given, question.price, effective
+        question.model, question.device, question.data, question.goal, first, question.fixed, question.price, effective
     )
     found = search(space)
     searched = {key: value_of(found.config, key) for key in SEARCHED}
     if found.config.lora.r != first.lora.r:
         searched[RANK] = found.config.lora.r
-    config = decide(question.context(searched), question.given)
+    config = decide(question.context(searched), question.fixed)
     return Answer(Candidate(config, question.price(config)), searched)
 
 
@@ -259,8 +268,12 @@ def _ask(
 ) -> Question:
     start = apply(bare, given)
     complete = {name: plain(value_of(start, name)) for name in map(owner, with_followers(bare, given))}
+    settled = adopted(start, model)
+    refuse_against_start(start, tuple(complete), settled)
+    start = with_values(start, settled)
+    complete = {key: value for key, value in complete.items() if key not in settled}
     refuse_contradictions(start, complete, model, device)
-    return Question(model, device, data, goal, start, complete, price)
+    return Question(model, device, data, goal, start, complete, price, settled)
 
 
 def _plan(
@@ -274,7 +287,7 @@ def _plan(
     config, estimate = best.config, best.estimate
     refuse_start(config, question.model)
     context = with_fields(question.context(searched), config=config, estimate=estimate)
-    reasons, recommended = explain(context, question.given)
+    reasons, recommended = explain(context, question.given, question.settled)
     offered = (
         ()
         if estimate.fits == "yes"

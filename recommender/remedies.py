@@ -175,7 +175,8 @@ def _offloading(patient: Patient) -> Iterator[Change]:
 
 def _rank(patient: Patient) -> Iterator[Change]:
     rank = patient.config.lora.r
-    if patient.config.method != "full" and rank > SMALLEST_RANK:
+    settled = patient.config.start_from is not None
+    if patient.config.method != "full" and not settled and rank > SMALLEST_RANK:
         lower = max(SMALLEST_RANK, rank // 2)
         yield Change(
             f"r {rank} → {lower}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
@@ -56,8 +56,11 @@ class Base:
 
     def write(self, folder: RunFolder) -> None:
         """Write it into a run's folder."""
-        place = {"folder": self.folder, "hub_id": self.hub_id, "revision": self.revision}
-        write_atomically(folder.base, json.dumps({"v": 1, **place, **self.fingerprint.document()}))
+        write_atomically(folder.base, json.dumps({**self.public(), "folder": self.folder}))
+
+    def public(self) -> dict[str, Any]:
+        """The JSON form without where it lies on this machine."""
+        return {"v": 1, "hub_id": self.hub_id, "revision": self.revision, **self.fingerprint.document()}
 
 
 def write_base(folder: RunFolder, spec: ModelSpec) -> None:

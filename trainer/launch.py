@@ -122,7 +122,7 @@ def resume_run(
     if is_alive(state):
         raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")
     if state.status == "finished" and has_weights(folder.adapter):
-        raise InputError(f"{folder.id} has finished.", remedy=f"Its adapter is in {folder.adapter}.")
+        raise _finished(folder, changes or {})
     device = read_device(folder)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
@@ -169,6 +169,21 @@ def _write_down(folder: RunFolder, config: FinetuneConfig, changed: FinetuneConf
     write_atomically(folder.effective_config, dump_config(changed))
     before, after = ({key: value_of(each, key) for key in changes} for each in (config, changed))
     record(folder, "recovery", before=before, after=after, why="it was asked for")
+
+
+def _finished(folder: RunFolder, changes: Mapping[str, Any]) -> InputError:
+    """What there is to do with a run that has come to its end."""
+    from recommender.config.io import load_config
+
+    if load_config(folder.effective_config).method == "full":
+        return InputError(f"{folder.id} has finished.", remedy=f"Its model is in {folder.adapter}: train on that.")
+    from trainer.start_from import how_to_go_on
+
+    return InputError(
+        f"{folder.id} has finished; its adapter is in {folder.adapter}.",
+        remedy=f"To train on from it, as a run of its own: {how_to_go_on(folder, changes)} (other rows: --set "
+        "data.train=FILE).",
+    )
 
 
 def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> None:

@@ -100,7 +100,7 @@ def _lines(node: yaml.MappingNode, prefix: str, name: str) -> Iterator[tuple[str
 
 
 def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
-    """Make relative paths absolute: data files, a template file, and the model when it is a folder there.
+    """Make relative paths absolute: data files, a template file, model and adapter when they are folders there.
 
     Args:
         config: As read.
@@ -127,7 +127,10 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
     )
     model = absolute(config.model) if (base / Path(config.model).expanduser()).is_dir() else config.model
     trusted = config.trust_remote_code and model
-    return config.model_copy(update={"data": data, "model": model, "trust_remote_code": trusted})
+    start = config.start_from
+    if start is not None and (base / Path(start).expanduser()).is_dir():
+        start = absolute(start)
+    return config.model_copy(update={"data": data, "model": model, "trust_remote_code": trusted, "start_from": start})
 
 
 class _Dumper(yaml.SafeDumper):

@@ -236,6 +236,11 @@ class FinetuneConfig(Section):
     trust_remote_code: Annotated[str | None, BeforeValidator(_named)] = Field(
         None, description="the model, named once more, where the Python code that comes with it may run; null: never"
     )
+    start_from: str | None = Field(
+        None,
+        min_length=1,
+        description="an adapter that training goes on from: a run, or a folder with adapter_config.json",
+    )
     method: Method = "qlora"
     quantization: Quantization = Field(default_factory=Quantization)
     lora: Lora = Field(default_factory=Lora)

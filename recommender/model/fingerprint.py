@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -27,6 +29,8 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """Keys of config.json that change nothing of what the weights compute: who wrote the file, how it is loaded, and where
 generation ends."""
+SETTLED: Final = 10.0
+"""Seconds since a file was written from which on what was read of it is kept."""
 MOST_NAMED: Final = 3
 """Keys or tensors that a sentence names."""
 
@@ -51,9 +55,10 @@ class Fingerprint:
 
         tensors: dict[str, str] = {}
         for path in weight_files(folder):
-            entries = read_entries(path)
-            with path.open("rb") as stream:
-                tensors |= {name: _digest(stream, entry) for name, entry in entries.items()}
+            stat = path.stat()
+            # Of a file that is being written, the time of its last change tells little.
+            read = _tensors.__wrapped__ if time.time() - stat.st_mtime < SETTLED else _tensors
+            tensors |= read(path, stat.st_size, stat.st_mtime_ns)
         return cls(read_config(folder), tensors)
 
     @classmethod
@@ -98,6 +103,14 @@ def _pair(before: Fingerprint, now: Fingerprint, key: str) -> str:
 def _some(names: list[str]) -> str:
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@lru_cache(maxsize=256)
+def _tensors(path: Path, _size: int, _modified: int) -> Mapping[str, str]:
+    """Name and digest of every tensor of a file; an edit of a plan asks for them again."""
+    entries = read_entries(path)
+    with path.open("rb") as stream:
+        return {name: _digest(stream, entry) for name, entry in entries.items()}
 
 
 def _digest(stream: BinaryIO, entry: Entry) -> str:

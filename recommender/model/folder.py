@@ -127,11 +127,22 @@ def _refuse_pickle(folder: Path) -> None:
             )
 
 
+def _base_of(folder: Path) -> str:
+    """The base that an adapter names, in brackets; empty where it names none."""
+    try:
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        return f" ({settings['base_model_name_or_path']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def _no_config(folder: Path) -> InputError:
+    if (folder / "adapter" / "adapter_config.json").exists():
+        folder = folder / "adapter"
     if (folder / "adapter_config.json").exists():
         return InputError(
             f"{folder} is a LoRA adapter, not a model: it has adapter_config.json and no config.json.",
-            remedy="Give the base model that it was trained on.",
+            remedy=f"Give its base as the model{_base_of(folder)}; to train on from it: --set start_from={folder}.",
         )
     if next(folder.glob("*.gguf"), None):
         return InputError(

@@ -106,7 +106,7 @@ def _less(config: FinetuneConfig, best_epoch: float | None) -> Iterator[Advice]:
 def _held_back(config: FinetuneConfig) -> Iterator[Advice]:
     """The same rows, learnt less closely."""
     training, lora, adapter = config.training, config.lora, config.method != "full"
-    if adapter and lora.r > SMALLEST_RANK:
+    if adapter and config.start_from is None and lora.r > SMALLEST_RANK:
         lower = max(SMALLEST_RANK, lora.r // 2)
         yield Advice(
             f"r {lora.r} → {lower}",
@@ -179,8 +179,8 @@ def _longer(config: FinetuneConfig) -> Iterator[Advice]:
 
 
 def _wider(config: FinetuneConfig) -> Iterator[Advice]:
-    """More of the model trained."""
-    lora, adapter = config.lora, config.method != "full"
+    """More of the model trained; of an adapter that is gone on from, its size is settled."""
+    lora, adapter = config.lora, config.method != "full" and config.start_from is None
     if adapter and lora.target_modules != "all-linear":
         yield Advice(
             "target_modules → all-linear",

@@ -115,6 +115,10 @@ def rate(context: Context) -> Mapping[str, Reason]:
             f"Measured with plain LoRA on every linear layer, and yours differs in {' and '.join(different)}: how the "
             "rate should follow is not known."
         )
+    if config.start_from is not None:
+        sentences.append(
+            "It is the rate for a new adapter: by how much one that has learnt already wants less, nobody measured."
+        )
     row = load_sweep().nearest(sweep_family(model), model.total_parameters, config.lora.r)
     if row is not None:
         sentences.append(_measured(row, context))

@@ -39,20 +39,33 @@ def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
     return context.config
 
 
-def explain(context: Context, given: Mapping[str, Any]) -> tuple[dict[str, Reason], dict[str, Any]]:
+def explain(
+    context: Context, given: Mapping[str, Any], settled: Mapping[str, Any]
+) -> tuple[dict[str, Reason], dict[str, Any]]:
     """The reason for every value of a priced configuration, and the value that is recommended.
 
     Args:
         context: With the final configuration and its estimate.
         given: Dotted keys that the person set: their reasons say so, and what was recommended.
+        settled: Dotted keys that the adapter settles which training goes on from.
     """
     reasons: dict[str, Reason] = {}
     recommended: dict[str, Any] = {}
     for rule in RULES:
         for key, reason in rule.advise(context).items():
+            if key in settled:
+                reason = _of_adapter(context.config, reason, settled[key])
             recommended[key] = reason.value
             reasons[key] = _yours(context.config, key, reason) if key in given else _in_effect(context, key, reason)
     return reasons, recommended
+
+
+def _of_adapter(config: FinetuneConfig, reason: Reason, value: Any) -> Reason:
+    """The reason for a value that an adapter brings."""
+    otherwise = "" if value == reason.value else f" A new adapter would get {shown(reason.value)}."
+    return Reason(
+        value, f"As the adapter has it that training goes on from.{otherwise}", str(config.start_from), "high"
+    )
 
 
 def _in_effect(context: Context, key: str, reason: Reason) -> Reason:

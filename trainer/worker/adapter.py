@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
+from peft import LoraConfig, set_peft_model_state_dict
+from safetensors.torch import load_file
 from torch import nn
 
+from presets.errors import InputError
 from recommender.config.schema import Lora
+from recommender.start import WEIGHTS
 
 ALL_LINEAR = "all-linear"
 LOFTQ = "loftq"
@@ -42,6 +46,38 @@ def adapter_config(lora: Lora, model: Any) -> LoraConfig:
         rank_pattern=dict(lora.rank_pattern),
         alpha_pattern=dict(lora.alpha_pattern),
     )
+
+
+def config_of(adapter: Path, lora: Lora) -> LoraConfig:
+    """PEFT's configuration of a saved adapter, to be trained on with the dropout of ours.
+
+    Args:
+        adapter: Its folder.
+        lora: Ours, with what the adapter settles.
+    """
+    found = LoraConfig.from_pretrained(str(adapter))
+    found.inference_mode = False
+    found.task_type = "CAUSAL_LM"
+    found.lora_dropout = lora.lora_dropout
+    # Loaded afterwards: how its factors began matters only where that changed the base.
+    found.init_lora_weights = True if lora.init_lora_weights == LOFTQ else lora.init_lora_weights
+    return found
+
+
+def load_adapter(model: Any, adapter: Path) -> None:
+    """Put a saved adapter's weights in the place of a new one's, each in the dtype that the new one has.
+
+    Raises:
+        InputError: Some find no place, or some of the adapter is not among them.
+    """
+    result = set_peft_model_state_dict(model, load_file(str(adapter / WEIGHTS)))
+    missing = [name for name in result.missing_keys if ".lora_" in name]
+    if wrong := [*result.unexpected_keys, *missing]:
+        raise InputError(
+            f"The adapter in {adapter} does not fit {model.get_base_model().__class__.__name__}: {wrong[0]} "
+            f"({len(wrong)} weights in all) is not in both.",
+            remedy="Start from an adapter of this model, or merge that one and train a new one on the merged model.",
+        )
 
 
 def has_experts(model: Any) -> bool:

@@ -17,6 +17,7 @@ from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
+from recommender.start import adopted, read_start
 from recommender.steps import Steps, count_steps
 from trainer.base import commit_of, find_base, hold_to_base, told, write_base
 from trainer.calibrate import keep
@@ -24,8 +25,9 @@ from trainer.checkpoints import newest_whole, step_of
 from trainer.download import download
 from trainer.own_code import agreed_code
 from trainer.runfolder import RunFolder
+from trainer.start_from import digests, require_same_start
 from trainer.supervisor import read_device
-from trainer.worker.adapter import LOFTQ, adapter_config
+from trainer.worker.adapter import LOFTQ, adapter_config, config_of, load_adapter
 from trainer.worker.best import Kept, drop_start, keep_start, settle, why_kept
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
 from trainer.worker.flops import flops_per_token, peak_flops
@@ -62,13 +64,14 @@ class Job:
     """The state that the run leaves, once that is settled."""
 
 
-def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
+def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | None = None) -> Job:
     """Read, load and put together; the optimizer does not exist yet.
 
     Args:
         folder: The run.
         requests: Obeyed at step ends.
         past: What earlier lives of the run came to.
+        checkpoint: What it goes on from; its weights are not read yet.
 
     Raises:
         InputError: The model or the data cannot be used, or base or rows are not those that the run began with.
@@ -79,6 +82,7 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     if past.step and hold_to_base(folder, spec) == "unknown":
         record(folder, "warning", message=told(folder, "unknown"))
     code = agreed_code(folder, config, spec)
+    adapter = _start_of(folder, config, spec, checkpoint)
     rows = read_rows(config, spec)
     if past.step:
         require_same_rows(folder, config.data, rows.contents)
@@ -101,10 +105,10 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
         train_dataset=rows.train,
         eval_dataset=rows.held_out,
         processing_class=_tokenizer(spec, rows, trust=code is not None),
-        peft_config=adapter_config(config.lora, model) if config.method != "full" else None,
+        peft_config=_peft_config(config, model, adapter),
         callbacks=[recorder],
     )
-    _settle(trainer, config, spec)
+    _settle(trainer, config, spec, adapter if checkpoint is None else None)
     meter.loaded(trainer.model)
     needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
     trainer.watch(folder, past, requests, config, needed, rows.questions)
@@ -115,9 +119,30 @@ def build(folder: RunFolder, requests: Requests, past: Past) -> Job:
     return Job(folder, config, spec, rows, trainer, recorder, requests, meter, steps, code)
 
 
-def _settle(trainer: WatchedTrainer, config: FinetuneConfig, spec: ModelSpec) -> None:
+def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkpoint: Path | None) -> Path | None:
+    """The saved adapter whose settings the trained one has: the checkpoint's, else that which training goes on from."""
+    if config.start_from is None:
+        return None
+    if checkpoint is not None:
+        # What the run started from may be gone by now.
+        return checkpoint
+    adopted(config, spec)
+    start = read_start(config.start_from).folder
+    require_same_start(folder, start)
+    return start
+
+
+def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> Any:
+    if config.method == "full":
+        return None
+    return adapter_config(config.lora, model) if adapter is None else config_of(adapter, config.lora)
+
+
+def _settle(trainer: WatchedTrainer, config: FinetuneConfig, spec: ModelSpec, start: Path | None) -> None:
     """The adapter's start and dtypes, and its optimizer where that is not the trainer's own."""
-    if config.lora.init_lora_weights == LOFTQ and config.method != "full":
+    if start is not None:
+        load_adapter(trainer.model, start)
+    elif config.lora.init_lora_weights == LOFTQ and config.method != "full":
         start_from_loftq(trainer.model, Path(str(spec.path)))
     settle_trainable_dtypes(trainer.model, config.training.precision)
     if config.training.loraplus_lr_ratio is not None:
@@ -188,7 +213,7 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     began = time.monotonic()
     checkpoint = _last_checkpoint(folder) if resume else None
     done = step_of(checkpoint) if checkpoint else 0
-    job = build(folder, requests, read_past(folder, done) if checkpoint else Past())
+    job = build(folder, requests, read_past(folder, done) if checkpoint else Past(), checkpoint)
     if checkpoint is None:
         write_base(folder, job.spec)
     plan = _plan(folder)
@@ -294,7 +319,16 @@ def _record_start(job: Job, done: int) -> None:
         resumed_from=done or None,
         own_code=dict(job.own_code) if job.own_code else None,
         contents=asdict(job.rows.contents) | {"tokens_sha256": job.rows.digest()},
+        start_from=_started_from(job, done),
     )
+
+
+def _started_from(job: Job, done: int) -> dict[str, Any] | None:
+    """The adapter that a run begins with; one that goes on from a checkpoint began earlier."""
+    if job.config.start_from is None or done:
+        return None
+    adapter = read_start(job.config.start_from).folder
+    return {"adapter": str(adapter), "sha256": digests(adapter)}
 
 
 def _tokens_per_step(job: Job) -> float:

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.config.schema import RopeScaling
+from recommender.start import BASE
 from trainer.base import find_base
 from trainer.own_code import agreed_code, copy_code
 from trainer.runfolder import RunFolder
@@ -143,7 +144,7 @@ def _extra(files: Sequence[Path], adapter: Adapter, dtype: torch.dtype) -> dict[
 
 def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, untied: bool) -> None:
     """Configuration and tokenizer; the adapter's tokenizer files win, for it was trained with those."""
-    skipped = {"adapter_config.json", "model.safetensors.index.json", "sealed.json"}
+    skipped = {"adapter_config.json", "model.safetensors.index.json", "sealed.json", BASE}
     for source in (base, adapter):
         for pattern in COPIED:
             for path in source.glob(pattern):

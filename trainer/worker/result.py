@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recommender.start import BASE
 from trainer.adapter import put_in_place
+from trainer.base import Base
 from trainer.checkpoints import seal
 from trainer.own_code import copy_code
 from trainer.worker.best import bytes_of_trained
@@ -40,14 +43,17 @@ def _write(job: Job, path: Path) -> None:
     if job.config.method != "full":
         # The vocabulary is never resized; finding that out by itself, PEFT would ask the hub.
         options["save_embedding_layers"] = False
-        if job.spec.hub_id:
-            # Loaded from a folder of this machine's cache: another machine knows it by its name.
-            model.peft_config["default"].base_model_name_or_path = job.spec.hub_id
-            model.peft_config["default"].revision = job.config.revision or job.spec.revision
+        settings = model.peft_config["default"]
+        # Loaded from a folder of this machine's cache: another machine knows it by its name.
+        settings.base_model_name_or_path = job.spec.hub_id or str(job.spec.path)
+        settings.revision = (job.config.revision or job.spec.revision) if job.spec.hub_id else None
     model.save_pretrained(str(path), **options)
     job.trainer.processing_class.save_pretrained(str(path))
     if job.own_code and job.config.method == "full":
         # The model is this folder: without its code nobody loads it.
         copy_code(Path(str(job.spec.path)), path)
+    if job.config.method != "full" and (base := Base.read(job.folder)):
+        # The adapter is worth nothing over other weights, wherever somebody takes it.
+        (path / BASE).write_text(json.dumps(base.public()), encoding="utf-8")
     (path / "README.md").write_text(model_card(job), encoding="utf-8")
     seal(path)

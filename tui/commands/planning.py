@@ -139,6 +139,7 @@ def recommend(
     from recommender.model.reader import read_model
     from recommender.recommend import as_goal, document
     from recommender.recommend import recommend as make_plan
+    from trainer.start_from import placed
     from tui.commands.show_plan import show_plan
 
     settings: Settings = context.obj
@@ -147,7 +148,7 @@ def recommend(
 
         require_replaceable(output)
     chosen_goal = as_goal(goal)
-    changes = assignments(values)
+    changes = placed(assignments(values), settings.runs)
     if data and (rows or tokens):
         raise InputError("--data and --rows were both given.", remedy="Give the file, or its size, not both.")
     machine = probe(settings.runs)
@@ -169,16 +170,41 @@ def recommend(
     return 1 if plan.estimate.fits == "no" else 0
 
 
-def read_config(path: Path, values: list[str] | None = None) -> FinetuneConfig:
+def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneConfig:
     """Read a configuration file, resolve its paths against its folder, and apply `--set`.
+
+    Args:
+        path: The file.
+        values: `--set key=value`.
+        runs: Folder of runs, among which `start_from` may name one.
 
     Raises:
         InputError: what is wrong with it, naming the file and the key.
     """
-    from recommender.config.edit import apply
+    from recommender.config.edit import apply, replace
     from recommender.config.io import load_config, resolve
+    from trainer.start_from import placed
 
-    return apply(resolve(load_config(path), path.absolute().parent), assignments(values))
+    config = apply(resolve(load_config(path), path.absolute().parent), assignments(values))
+    return replace(config, placed({"start_from": config.start_from}, runs))
+
+
+def settle_start(config: FinetuneConfig, model: ModelSpec, values: list[str] | None = None) -> FinetuneConfig:
+    """The configuration with what its adapter settles, said on stderr where the file has it otherwise.
+
+    Raises:
+        InputError: no such adapter, one of another base, or a `--set` against it.
+    """
+    from recommender.config.edit import replace, value_of
+    from recommender.config.io import value_text
+    from recommender.start import adopted, refuse_against_start
+
+    settled = adopted(config, model)
+    refuse_against_start(config, tuple(assignments(values)), settled)
+    for key, value in settled.items():
+        if value_of(config, key) != value:
+            progress_note(f"{key} {value_text(value)}, as the adapter has it, not {value_text(value_of(config, key))}")
+    return replace(config, settled)
 
 
 TrainedOption = Annotated[
@@ -214,9 +240,10 @@ def estimate(
     settings: Settings = context.obj
     if trained is not None and not trace:
         raise InputError("--trained-tokens says what a trace counts.", remedy="Give --trace with it.")
-    wanted = read_config(config, values)
+    wanted = read_config(config, values, settings.runs)
     device = target_device(probe(settings.runs), gpu, gpu_memory)
     spec = read_model(wanted.model, revision=wanted.revision)
+    wanted = settle_start(wanted, spec, values)
     refuse_contradictions(wanted, flatten(wanted), spec, device)
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:

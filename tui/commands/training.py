@@ -11,7 +11,7 @@ import typer
 from presets.errors import InputError, NoError
 from tui.commands.agreeing import AllowOnEnd, agree_on_end
 from tui.commands.life import NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
-from tui.commands.planning import SetOption, read_config
+from tui.commands.planning import SetOption, read_config, settle_start
 from tui.commands.settings import Settings, progress_note
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def start(
     device: Device,
     allow_busy: bool = False,
     allow_on_end: bool = False,
+    values: list[str] | None = None,
 ) -> Path:
     """Check, then launch a run.
 
@@ -78,6 +79,7 @@ def start(
     from trainer.launch import launch
 
     spec = read_model(config.model, revision=config.revision)
+    config = settle_start(config, spec, values)
     dataset = profile_data(config.data, model=spec)
     if stops := dataset.profile.stops_at(config.data.max_length):
         raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
@@ -113,12 +115,20 @@ def train(
 
     settings: Settings = context.obj
     wish_to_be_told(notify, notify_command)
-    wanted = read_config(config, values)
+    wanted = read_config(config, values, settings.runs)
     if not wanted.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
     agreed = agree_on_end(wanted.run.on_end, allowed=allow_on_end)
     device = default_device(probe(settings.runs))
-    run = start(wanted, settings, document=None, device=device, allow_busy=allow_busy, allow_on_end=agreed)
+    run = start(
+        wanted,
+        settings,
+        document=None,
+        device=device,
+        allow_busy=allow_busy,
+        allow_on_end=agreed,
+        values=values,
+    )
     if detach:
         from tui.streams import print_path
 
@@ -205,7 +215,7 @@ def calibrate(
 def _calibration_config(config: Path | None, settings: Settings) -> FinetuneConfig:
     """The configuration to measure: the given file's, or the demo's plan."""
     if config:
-        return read_config(config)
+        return read_config(config, None, settings.runs)
     from presets.demo import demo_data_path
     from recommender.config.schema import Data
     from recommender.data.load import profile_data

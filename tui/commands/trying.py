@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from presets.errors import InputError, NoError
-from tui.commands.planning import read_config
+from tui.commands.planning import read_config, settle_start
 from tui.commands.settings import Settings, progress_note
 from tui.streams import print_json
 
@@ -54,15 +54,16 @@ def try_values(
     from tui.commands.training import run_check_list
 
     settings: Settings = context.obj
-    base = read_config(config)
+    base = read_config(config, None, settings.runs)
     if not base.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
     base, compared = settled(base, values or [])
-    wanted = trials(base, compared, steps)
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
 
     spec = read_model(base.model, revision=base.revision)
+    base = settle_start(base, spec)
+    wanted = trials(base, compared, steps)
     dataset = profile_data(base.data, model=spec)
     require_held_out(base, dataset.profile)
     device = default_device(probe(settings.runs))

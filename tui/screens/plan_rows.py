@@ -38,6 +38,10 @@ def value_text(key: str, value: Any) -> str:
     """A value as the form shows it."""
     from recommender.config.schema import RopeScaling
 
+    if key == "start_from" and value:
+        # A run's adapter is called like every other run's: the run's own name tells them apart.
+        parts = [part for part in str(value).split("/") if part]
+        return clean(parts[-2] if len(parts) > 1 and parts[-1] == "adapter" else parts[-1])
     if key == "model":
         return clean(str(value).rstrip("/").rpartition("/")[2])
     if isinstance(value, bool) or value is None:
@@ -197,6 +201,7 @@ SETTINGS: tuple[Setting, ...] = (
 """What people look at first."""
 
 ADVANCED: tuple[Setting, ...] = (
+    Setting("start_from", ("start_from",), adapter=True),
     Setting("bits", ("quantization.bits",)),
     Setting("quant_type / double", ("quantization.quant_type", "quantization.double_quant")),
     Setting("lora_dropout", ("lora.lora_dropout",), adapter=True),

@@ -135,6 +135,7 @@ def test_every_key_can_be_set_and_says_so(key: str) -> None:
 
 def test_no_key_of_the_configuration_is_left_out_of_that() -> None:
     files = {"model", "trust_remote_code", "data.train", "data.eval", "data.format", "data.template", "data.columns"}
+    files |= {"start_from"}
     parts = {"rope_scaling.rope_type", "rope_scaling.factor"}
     assert set(fields()) - files - parts == set(SET)
 
