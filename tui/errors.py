@@ -64,6 +64,11 @@ def crash_sentence(error: BaseException) -> str:
     return f"lora-wizard itself failed ({type(error).__name__}: {error}); {keep_crash(error)}"
 
 
+def told_as(error: BaseException) -> WizardError:
+    """What a person is told of a failure: its own message, or that it is our fault and where the details are."""
+    return error if isinstance(error, WizardError) else WizardError(crash_sentence(error))
+
+
 def show_crash(error: BaseException) -> int:
     """Keep the traceback in the crash log, say so in one line, and return the exit code of an internal error."""
     print(clean_text(f"error: {crash_sentence(error)}"), file=sys.stderr)

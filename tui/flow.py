@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, WizardError
+from tui.background import background
+from tui.clean import clean
 from tui.code_question import TRUST, about_code, asks_first, without_other_code
 from tui.planning import Planning
 from tui.reading import out_voted
@@ -90,6 +92,7 @@ class Flow(Planning):
 
     def look(self) -> None:
         """Look at the machine."""
+        self._polling = False
         self.start(Step.MACHINE, "looking at this machine", self._look)
 
     def _look(self, _job: Job) -> Mapping[str, Any]:
@@ -134,19 +137,26 @@ class Flow(Planning):
         """Look at free memory, in a thread; left out while the last look has not ended."""
         if not self._polling and self.state.machine is not None:
             self._polling = True
-            self.app.run_worker(self._poll, thread=True, group="poll", exit_on_error=False)
+            background(self.app, self._poll, self._poll_failed, group="poll")
 
     def _poll(self) -> None:
         services = self.app.services
-        try:
-            gpus: Sequence[Gpu] = services.poll_gpus()[0] if self.state.machine and self.state.machine.gpus else ()
-            device = self.state.device
-            free = services.free_ram() if device is not None and device.kind == "cpu" else _free(gpus, device)
-            self.app.call_from_thread(self._polled, tuple(gpus), free)
-        finally:
-            self._polling = False
+        gpus: Sequence[Gpu] = services.poll_gpus()[0] if self.state.machine and self.state.machine.gpus else ()
+        device = self.state.device
+        free = services.free_ram() if device is not None and device.kind == "cpu" else _free(gpus, device)
+        self.app.call_later(self._polled, tuple(gpus), free)
+
+    def _poll_failed(self, error: WizardError) -> None:
+        """Say it once, and look no more until the machine is looked at again; what is shown as free grows old."""
+        self.app.notify(
+            clean(f"Free memory is not followed any more (f5 looks again): {error.message}"),
+            severity="error",
+            timeout=10,
+            markup=False,
+        )
 
     def _polled(self, gpus: tuple[Gpu, ...], free: int | None) -> None:
+        self._polling = False
         if self.state.device is None or self.state.device.simulated:
             free = None
         if gpus != self.state.gpus_now or free != self.state.free_now:

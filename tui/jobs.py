@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tui.background import background
 from tui.state import Progress
 from tui.work import Job, Learnt, Told
 
@@ -40,7 +41,7 @@ class Jobs:
         self._jobs[step] = job
         errors = {at: error for at, error in self.state.errors.items() if at != step}
         self.set(working={**self.state.working, step: Progress(what)}, errors=errors)
-        self.app.run_worker(lambda: job.run(work), thread=True, group=step.name, exit_on_error=False)
+        background(self.app, lambda: job.run(work), job.failed, group=step.name, exclusive=False)
 
     def stop(self, step: Step) -> bool:
         """Cancel what is being done for a step; whether there was something."""

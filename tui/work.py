@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from presets.errors import WizardError
-from tui.errors import crash_sentence
 from tui.state import Progress
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from textual.app import App
+
+    from presets.errors import WizardError
 
 REPORT_SECONDS = 0.25
 """At most four reports a second."""
@@ -112,14 +112,17 @@ class Job:
             self._app.post_message(Learnt(self, changes))
 
     def run(self, work: Callable[[Job], Mapping[str, Any]]) -> None:
-        """Do it, in a thread, and post how it ended."""
+        """Do it, in a thread, and post what it found; nothing once it was stopped, however it ends then."""
         try:
-            done = Done(self, work(self), None)
-        except WizardError as error:
-            done = Done(self, {}, error)
-        except Exception as error:
+            found = work(self)
+        except BaseException:
             if self._stopped:
                 return
-            done = Done(self, {}, WizardError(crash_sentence(error)))
+            raise
         if not self._stopped:
-            self._app.post_message(done)
+            self._app.post_message(Done(self, found, None))
+
+    def failed(self, error: WizardError) -> None:
+        """Post that it failed."""
+        if not self._stopped:
+            self._app.post_message(Done(self, {}, error))

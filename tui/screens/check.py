@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
+from tui.background import background
 from tui.clean import clean
-from tui.errors import crash_sentence
 from tui.screens.base import StepScreen, error_rows
 from tui.screens.check_text import check_picks, confirmation, verdict_row
 from tui.screens.unready import lacking
@@ -87,15 +87,13 @@ class Checking:
         self._stopped = True
 
     def run(self) -> None:
-        """Go through the list."""
-        error: WizardError | None = None
-        try:
-            for line in self._services.checks(self.plan, self._dataset, lambda: self._stopped):
-                self._screen.post_message(Checked(self, line))
-        except WizardError as problem:
-            error = problem
-        except Exception as problem:
-            error = WizardError(crash_sentence(problem))
+        """Go through the list, in a thread."""
+        for line in self._services.checks(self.plan, self._dataset, lambda: self._stopped):
+            self._screen.post_message(Checked(self, line))
+        self._screen.post_message(CheckingEnded(self, None))
+
+    def failed(self, error: WizardError) -> None:
+        """Say that it could not be gone through."""
         self._screen.post_message(CheckingEnded(self, error))
 
 
@@ -186,7 +184,7 @@ class CheckScreen(StepScreen):
         checking = Checking(self, plan, dataset, self.wizard.services)
         self._checking = checking
         self.refresh_bindings()
-        self.run_worker(checking.run, thread=True, group="check", exit_on_error=False)
+        background(self, checking.run, checking.failed, group="check", exclusive=False)
 
     def _halt(self) -> None:
         if self._checking is not None:
@@ -297,15 +295,13 @@ class CheckScreen(StepScreen):
         self._starting, self._wanted = True, False
         services, machine = self.wizard.services, self.state.machine
 
-        def work() -> None:
-            try:
-                self.post_message(Started(services.launch(checking.plan, machine), None))
-            except WizardError as error:
-                self.post_message(Started(None, error))
-            except Exception as error:
-                self.post_message(Started(None, WizardError(crash_sentence(error))))
-
-        self.run_worker(work, thread=True, group="launch", exit_on_error=False)
+        background(
+            self,
+            lambda: self.post_message(Started(services.launch(checking.plan, machine), None)),
+            lambda error: self.post_message(Started(None, error)),
+            group="launch",
+            exclusive=False,
+        )
         self.refresh_bindings()
         self._show_verdict()
 

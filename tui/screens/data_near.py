@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.message import Message
 
-from presets.errors import WizardError
 from recommender.units import percent
+from tui.background import background
 from tui.clean import clean
 from tui.screens.base import StepScreen
 from tui.widgets.rows import Row, row
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Looked(Message):
     """How far the search is, or how it ended."""
 
-    def __init__(self, dataset: DataSet, done: float, error: str = "") -> None:
+    def __init__(self, dataset: DataSet, done: float | None, *, found: bool = False, error: str = "") -> None:
         super().__init__()
         self.dataset = dataset
         """Whose rows."""
         self.done = done
-        """Share of the rows looked at; -1 at the end, -2 when it was stopped."""
+        """Share of the rows looked at; None when it has ended."""
+        self.found = found
+        """Whether it has come to its end."""
         self.error = error
         """Why it failed."""
 
@@ -64,7 +66,13 @@ class NearSearch(StepScreen):
             return
         self._searched, self._near_done, self._stop_near = dataset, 0, False
         self._follow()
-        self._look_for_near(dataset, *self._split_of())
+        fraction, seed = self._split_of()
+        background(
+            self,
+            lambda: self._look_for_near(dataset, fraction, seed),
+            lambda error: self._looked(Looked(dataset, None, error=str(error))),
+            group="near",
+        )
 
     def _split_of(self) -> tuple[float, int]:
         """Share of rows that the run would hold out, and the seed by which it chooses them."""
@@ -78,7 +86,6 @@ class NearSearch(StepScreen):
             int(given.get("training.seed", Training().seed)),
         )
 
-    @work(thread=True, exclusive=True, group="near", exit_on_error=False)
     def _look_for_near(self, dataset: DataSet, fraction: float, seed: int) -> None:
         from time import monotonic
 
@@ -101,18 +108,19 @@ class NearSearch(StepScreen):
                 fraction=fraction,
                 seed=seed,
             )
-            self.post_message(Looked(dataset, -1))
+            self.post_message(Looked(dataset, None, found=True))
         except Cancelled:
-            self.post_message(Looked(dataset, -2))
-        except WizardError as error:
-            self.post_message(Looked(dataset, -2, str(error)))
+            self.post_message(Looked(dataset, None))
 
     @on(Looked)
     def _looked(self, message: Looked) -> None:
         if message.dataset is not self._searched:
             return
-        self._near_done = message.done if message.done >= 0 else None
-        if message.done == -2:
+        self._near_done = message.done
+        if message.error:
             self._searched = None
-            self.notify(clean(message.error) or "Stopped looking for near-duplicates.", markup=False)
+            self.notify(clean(message.error), severity="error", timeout=10, markup=False)
+        elif message.done is None and not message.found:
+            self._searched = None
+            self.notify("Stopped looking for near-duplicates.")
         self._follow()

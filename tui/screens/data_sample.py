@@ -6,17 +6,18 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.message import Message
 from textual.widgets import Static
 
-from presets.errors import WizardError
 from recommender.units import count, counted
+from tui.background import background
 from tui.clean import clean
 from tui.screens.data_near import NearSearch
 from tui.widgets.sample import sample_content
 
 if TYPE_CHECKING:
+    from presets.errors import WizardError
     from recommender.data.dataset import DataSet, Sample
 
 NOTED_SECONDS = 0.2
@@ -82,14 +83,13 @@ class SampleView(NearSearch):
         if wanted != self._shown:
             self._shown = wanted
             self.refresh_bindings()
-            self._read_sample(dataset, self._row, length)
-
-    @work(thread=True, exclusive=True, group="sample", exit_on_error=False)
-    def _read_sample(self, dataset: DataSet, index: int, length: int) -> None:
-        try:
-            self.post_message(Sampled(dataset, dataset.sample(index, length)))
-        except WizardError as error:
-            self.post_message(Sampled(dataset, None, str(error)))
+            row = self._row
+            background(
+                self,
+                lambda: self.post_message(Sampled(dataset, dataset.sample(row, length))),
+                lambda error: self._sampled(Sampled(dataset, None, str(error))),
+                group="sample",
+            )
 
     @on(Sampled)
     def _sampled(self, message: Sampled) -> None:
@@ -145,12 +145,16 @@ class SampleView(NearSearch):
         """Look for a row in a thread; a million rows take it half a second."""
         self._looking = looking = object()
         self.set_timer(NOTED_SECONDS, lambda: self._note_looking(looking))
-        self._search(dataset, looking, search)
 
-    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
-    def _search(self, dataset: DataSet, looking: object, search: Callable[[Callable[[], bool]], int | None]) -> None:
-        found = search(lambda: self._looking is not looking)
-        self.post_message(RowFound(dataset, looking, found))
+        def find() -> None:
+            self.post_message(RowFound(dataset, looking, search(lambda: self._looking is not looking)))
+
+        background(self, find, lambda error: self._not_found(looking, error), group="look")
+
+    def _not_found(self, looking: object, error: WizardError) -> None:
+        if looking is self._looking:
+            self.stop_looking()
+            self.notify(clean(str(error)), severity="error", timeout=10, markup=False)
 
     def _note_looking(self, looking: object) -> None:
         if self._looking is looking:

@@ -6,15 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
-from textual.worker import Worker, WorkerState, get_current_worker
+from textual.worker import Worker, get_current_worker
 
 from presets.errors import WizardError
+from tui.background import background
 from tui.clean import clean
 from tui.screens.base import StepScreen
 from tui.screens.machine_text import short_name
@@ -188,21 +189,20 @@ class ModelScreen(StepScreen):
             spec = chosen or self._specs.get(entry.name) or entry.spec
         return facts(entry, spec, device)
 
-    @work(thread=True, exit_on_error=False, group="list")
     def _list_models(self) -> None:
+        background(self, self._find_models, self._not_listed, group="list")
+
+    def _find_models(self) -> None:
         """The catalogue at once, this disk when it has been looked through."""
         services = self.wizard.services
         catalogue = services.model_catalogue()
         self.post_message(Listed(entries((), catalogue), complete=False))
         self.post_message(Listed(entries(services.local_models(), catalogue), complete=True))
 
-    @on(Worker.StateChanged)
-    def _worker_ended(self, event: Worker.StateChanged) -> None:
-        if event.worker.group == "list" and event.state is WorkerState.ERROR:
-            error = event.worker.error
-            message = error.message if isinstance(error, WizardError) else f"The models cannot be listed: {error}"
-            self._complete = True
-            self.wizard.flow.set(errors={**self.state.errors, Step.MODEL: WizardError(message)})
+    def _not_listed(self, error: WizardError) -> None:
+        self._complete = True
+        self.wizard.flow.set(errors={**self.state.errors, Step.MODEL: error})
+        self._show_list()
 
     @on(Listed)
     def _listed(self, message: Listed) -> None:
@@ -221,7 +221,11 @@ class ModelScreen(StepScreen):
             self._fits = {}
         self._priced_for = device
         wanted = [entry for entry in self._entries if entry.name not in self._fits and not entry.trouble]
-        self._price_in_thread(device, self._visible_first(wanted))
+        ordered = self._visible_first(wanted)
+        background(self, lambda: self._price_all(device, ordered), self._not_priced, group="price")
+
+    def _not_priced(self, error: WizardError) -> None:
+        self.notify(clean(f"Not every model was priced: {error.message}"), severity="error", timeout=10, markup=False)
 
     def _visible_first(self, wanted: list[Entry]) -> list[Entry]:
         picks = self.query_one(ModelList)
@@ -229,16 +233,20 @@ class ModelScreen(StepScreen):
         seen = {pick.key for pick in picks.picks[top : top + height]}
         return sorted(wanted, key=lambda entry: entry.name not in seen)
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="price")
-    def _price_in_thread(self, device: Device, wanted: list[Entry]) -> None:
+    def _price_all(self, device: Device, wanted: list[Entry]) -> None:
         worker: Worker[Any] = get_current_worker()
         specs: dict[str, ModelSpec] = {}
         fits: dict[str, Mapping[str, Fit]] = {}
         shown_at = 0.0
+        trouble: Exception | None = None
         for entry in wanted:
             if worker.is_cancelled:
                 return
-            priced = self._priced(entry, device)
+            try:
+                priced = self._priced(entry, device)
+            except Exception as error:  # One model's fault is told at the end, and keeps no other from being priced.
+                trouble = trouble or error
+                continue
             if priced is not None:
                 specs[entry.name], fits[entry.name] = priced
             if fits and time.monotonic() - shown_at > BATCH_SECONDS:
@@ -246,6 +254,8 @@ class ModelScreen(StepScreen):
                 self.post_message(Priced(device, specs, fits))
                 specs, fits = {}, {}
         self.post_message(Priced(device, specs, fits))
+        if trouble is not None:
+            raise trouble
 
     def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | None:
         """None for a model that cannot be priced: its row shows no fit, choosing it says why."""

@@ -6,6 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from presets.errors import NoError, WizardError
+from tui.background import background
 from tui.screens.plan_edits import PlanEdits
 from tui.widgets.top_bar import Step
 
@@ -28,9 +29,11 @@ class PlanTrace(PlanEdits):
         if self._tracing is not None:
             self._tracing.set()
         elif plan is not None:
-            self._tracing = Event()
+            cancelled = self._tracing = Event()
             self._say("tracing: starting · t cancels")
-            self.run_worker(lambda: self._trace(plan), thread=True, group="trace", exit_on_error=False)
+            background(
+                self, lambda: self._trace(plan, cancelled), lambda error: self._traced(plan, error), group="trace"
+            )
 
     def action_terms(self) -> None:
         """Show the formula term by term."""
@@ -44,21 +47,14 @@ class PlanTrace(PlanEdits):
         if self._tracing is not None:
             self._tracing.set()
 
-    def _trace(self, plan: Plan) -> None:
+    def _trace(self, plan: Plan, cancelled: Event) -> None:
         """In a thread: wait for the tracing process."""
-        cancelled = self._tracing
-        if cancelled is None:
-            return
-        try:
-            answer: Estimate | WizardError = self.wizard.services.trace(plan, self._told, cancelled.is_set)
-        except WizardError as error:
-            answer = error
-        if self.is_attached:
-            self.app.call_from_thread(self._traced, plan, answer)
 
-    def _told(self, done: int, total: int) -> None:
-        if self.is_attached and self._tracing is not None and not self._tracing.is_set():
-            self.app.call_from_thread(self._say, f"tracing {done / max(1, total) * 100:.0f} % · t cancels")
+        def told(done: int, total: int) -> None:
+            if not cancelled.is_set():
+                self.call_later(self._say, f"tracing {done / max(1, total) * 100:.0f} % · t cancels")
+
+        self.call_later(self._traced, plan, self.wizard.services.trace(plan, told, cancelled.is_set))
 
     def _traced(self, plan: Plan, answer: Estimate | WizardError) -> None:
         self._tracing = None

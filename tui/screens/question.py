@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
+from tui.background import background
 from tui.clean import clean
 from tui.screens.popup import Popup, PopupList
 from tui.widgets.key_bar import KeyBar
@@ -83,18 +84,22 @@ class QuestionPopup(Popup[int]):
     def on_mount(self) -> None:
         """Take the focus, and read the first row."""
         self.query_one(PickList).focus()
-        self._read()
+        background(self, self._read, self._not_read, group="rows")
 
     def _picks(self, _width: int) -> list[Pick]:
         return [Pick(str(number), _lines(choice)) for number, choice in enumerate(self._question.choices)]
 
-    @work(thread=True, exclusive=True, exit_on_error=False)
     def _read(self) -> None:
         for number, choice in enumerate(self._question.choices):
             try:
                 self.post_message(Seen(number, self._look(choice.set)))
             except WizardError as error:
                 self.post_message(Seen(number, (), error.message))
+
+    def _not_read(self, error: WizardError) -> None:
+        for number in range(len(self._question.choices)):
+            if number not in self._seen:
+                self._one_seen(Seen(number, (), error.message))
 
     @on(Seen)
     def _one_seen(self, message: Seen) -> None:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -20,6 +21,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from presets.errors import WizardError
+from tui.background import Failures, background
 from tui.clean import clean
 from tui.screens.runs_text import Line, headings, lines_of, model_and_data
 from tui.screens.stop import StopScreen
@@ -118,7 +120,7 @@ class RunsScreen(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self.query_one(PickList).focus()
-        self._look()
+        background(self, self._look, self._unreadable, group="look")
 
     def on_unmount(self) -> None:
         """Let the looking thread end at once."""
@@ -129,22 +131,27 @@ class RunsScreen(Screen[None]):
         self.set_class(is_too_small(*event.size), "-tiny")
         self.query_one("#columns", Static).update(headings(event.size.width - 6))
 
-    @work(thread=True, exclusive=True, group="look")
+    def _unreadable(self, error: WizardError) -> None:
+        self._listed(Listed((), error.message))
+
     def _look(self) -> None:
+        """In a thread: look again and again, whatever went wrong the last time."""
         from trainer.runs import list_runs
 
-        worker = get_current_worker()
+        worker, failures = get_current_worker(), Failures()
         seen: tuple[tuple[Line, ...], str] | None = None
         while not worker.is_cancelled:
             lines: tuple[Line, ...] = ()
-            problem = ""
+            problem = None
             try:
                 lines = tuple(Line(run, *self._of_config(run.path)) for run in list_runs(self._runs_dir))
-            except WizardError as error:
-                problem = error.message
-            if (lines, problem) != seen:
-                seen = (lines, problem)
-                self.post_message(Listed(lines, problem))
+            except Exception as error:
+                problem = error
+            told = failures.take(problem)
+            problem_text = told.message if told else ""
+            if (lines, problem_text) != seen:
+                seen = (lines, problem_text)
+                self.post_message(Listed(lines, problem_text))
             if self._left.wait(self._poll_seconds):
                 return
 
@@ -178,7 +185,9 @@ class RunsScreen(Screen[None]):
     def _picks(self, width: int) -> Sequence[Pick]:
         if not self._lines:
             nothing = row(("no runs yet: `lora-wizard train CONFIG` or the wizard starts one", "quiet"))
-            return (Pick("", (row((clean(self._problem), "bad")) if self._problem else nothing,), fixed=True),)
+            # Where the details are stands at the end: it must be seen.
+            said = tuple(row((line, "bad")) for line in wrap(clean(self._problem), max(20, width - 2)))
+            return (Pick("", said or (nothing,), fixed=True),)
         now = self._clock()
         return [Pick(line.run.id, lines_of(line, width, now)) for line in self._lines]
 
@@ -210,10 +219,7 @@ class RunsScreen(Screen[None]):
         try:
             resumed = resume_run(path, allow_on_end=allow_on_end)
         except NotAgreedError as unagreed:
-            self.app.call_from_thread(self._ask_about_command, path, unagreed.command)
-            return
-        except WizardError as error:
-            self._say(str(error), bad=True)
+            self.call_later(self._ask_about_command, path, unagreed.command)
             return
         self._say(f"{resumed.name} goes on")
 
@@ -260,23 +266,19 @@ class RunsScreen(Screen[None]):
     def _remove(self, path: Path) -> None:
         from trainer.removal import remove_run
 
-        try:
-            removed = remove_run(path)
-        except WizardError as error:
-            self._say(str(error), bad=True)
-            return
-        self._say(removed.sentence())
+        self._say(remove_run(path).sentence())
 
     def _do(self, yes: bool | None, work: Callable[[Path], None], path: Path) -> None:
-        """Do what was agreed to, in a thread."""
+        """Do what was agreed to, in a thread; how it ended is said also where this screen was left meanwhile."""
         if yes:
-            self.run_worker(lambda: work(path), thread=True, group="do", exit_on_error=False)
+            failed = partial(self._notify, bad=True)
+            background(self.app, lambda: work(path), lambda error: failed(str(error)), group="do", exclusive=False)
 
-    def _say(self, text: str, *, bad: bool = False) -> None:
-        self.app.call_from_thread(self._notify, text, bad=bad)
+    def _say(self, text: str) -> None:
+        self.app.call_later(self._notify, text, bad=False)
 
     def _notify(self, text: str, *, bad: bool) -> None:
-        self.notify(clean(text), severity="error" if bad else "information", markup=False)
+        self.app.notify(clean(text), severity="error" if bad else "information", markup=False)
 
     def action_help(self) -> None:
         """Explain the screen and its keys."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -23,6 +23,7 @@ from recommender.units import gib_number
 from trainer.diagnose import diagnose
 from trainer.reader import RunReader
 from trainer.state import whole
+from tui.background import Failures, background
 from tui.clean import clean
 from tui.run.ending import ending_rows, has_ended
 from tui.run.notify import Notifier, Wishes
@@ -30,7 +31,7 @@ from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_colu
 from tui.screens.popup import ValuePopup
 from tui.screens.train_commands import RunCommands
 from tui.screens.train_curves import CurveKeys
-from tui.screens.train_look import Polled, fingerprint
+from tui.screens.train_look import Polled, Unreadable, fingerprint
 from tui.screens.train_requests import RequestKeys
 from tui.shell import Shell
 from tui.widgets.deck import Deck
@@ -78,14 +79,15 @@ class TrainScreen(CurveKeys, RequestKeys):
     TrainScreen { layers: default cover; layout: vertical; }
     TrainScreen.-tiny TooSmall { display: block; }
     #status { height: 1; padding: 0 1; background: $surface; }
-    #trouble { height: auto; min-height: 1; max-height: 3; padding: 0 1; display: none; }
+    #trouble, #unreadable { height: auto; min-height: 1; max-height: 4; padding: 0 1; display: none; }
+    TrainScreen.-unreadable #unreadable { display: block; }
     #body { height: 1fr; }
     #right { width: 46; height: 1fr; }
     #main { width: 1fr; height: 1fr; }
     #minor { height: 20%; min-height: 9; }
     #minor .pane { width: 1fr; height: 1fr; }
     #now { height: auto; max-height: 80%; }
-    #status, #trouble, #now Rows { height: auto; overflow-y: hidden; scrollbar-gutter: auto; }
+    #status, #trouble, #unreadable, #now Rows { height: auto; overflow-y: hidden; scrollbar-gutter: auto; }
     #status { height: 1; }
     #doctor { height: 1fr; min-height: 4; }
     #ending { height: 1fr; display: none; }
@@ -141,6 +143,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         unicode = self.draws_unicode
         yield TopBar(Step.TRAIN)
         yield Rows(id="status")
+        yield Rows(id="unreadable")
         yield Rows(id="trouble")
         with Horizontal(id="body"):
             yield from main_pane(self.history, unicode=unicode)
@@ -169,7 +172,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         """Begin to look."""
         bar = self.query_one(TopBar)
         bar.done = frozenset(Step) - {Step.TRAIN}
-        self._look()
+        background(self, self._look, lambda error: self._unreadable(Unreadable(error)), group="look")
 
     def on_unmount(self) -> None:
         """Let the looking thread end at once."""
@@ -185,12 +188,23 @@ class TrainScreen(CurveKeys, RequestKeys):
         if self.snapshot:
             self._show(self.snapshot, resized=True)
 
-    @work(thread=True, exclusive=True, group="look")
     def _look(self) -> None:
+        """In a thread: look again and again, whatever went wrong the last time."""
         worker: Worker[None] = get_current_worker()
+        failures, told = Failures(), None
         seen: tuple[object, ...] = ()
         while not worker.is_cancelled:
-            snapshot = self._reader.poll(LOOK_SECONDS if seen else FIRST_LOOK_SECONDS)
+            try:
+                snapshot, problem = self._reader.poll(LOOK_SECONDS if seen else FIRST_LOOK_SECONDS), None
+            except Exception as error:
+                snapshot, problem = None, error
+            if (now_told := failures.take(problem)) is not told:
+                told = now_told
+                self.post_message(Unreadable(told))
+            if snapshot is None:
+                if self._left.wait(ENDED_FACTOR * self._poll_seconds):
+                    return
+                continue
             now_seen = fingerprint(snapshot)
             if now_seen != seen:
                 seen = now_seen
@@ -203,6 +217,13 @@ class TrainScreen(CurveKeys, RequestKeys):
             rest = self._poll_seconds * (ENDED_FACTOR if has_ended(snapshot) else 1)
             if self._left.wait(0.0 if snapshot.behind else rest):
                 return
+
+    @on(Unreadable)
+    def _unreadable(self, message: Unreadable) -> None:
+        """Say above the panes why they do not move on."""
+        said = [row((clean(message.error.message), "bad"))] if message.error else []
+        self.set_class(bool(said), "-unreadable")
+        self.query_one("#unreadable", Rows).show(said)
 
     @on(Polled)
     def _polled(self, message: Polled) -> None:

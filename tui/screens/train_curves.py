@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.markup import escape
 from textual.message import Message
 from textual.screen import Screen
 
+from presets.errors import WizardError
 from recommender.units import counted
 from trainer.reader import RunReader
+from tui.background import background
 from tui.clean import clean
 from tui.run.history import History
 from tui.widgets.ticks import short
@@ -258,17 +260,22 @@ class CurveKeys(Screen[None]):
         from tui.screens.popup import PickPopup
         from tui.screens.runs_text import picks_of_runs
 
-        build = picks_of_runs(self.run_path)
+        try:
+            build = picks_of_runs(self.run_path)
+        except WizardError as error:
+            self.notify(clean(str(error)), severity="error", markup=False)
+            return
         popup = PickPopup("lay which run behind?", build, filtered=True)
         self.app.push_screen(popup, self._older_chosen)
 
     def _older_chosen(self, chosen: str | None) -> None:
         if chosen:
-            self._read_older(Path(chosen))
-
-    @work(thread=True, exclusive=True, group="older")
-    def _read_older(self, run: Path) -> None:
-        self.post_message(OlderRead(RunReader(run).poll()))
+            background(
+                self,
+                lambda: self.post_message(OlderRead(RunReader(Path(chosen)).poll())),
+                lambda error: self.notify(clean(str(error)), severity="error", timeout=10, markup=False),
+                group="older",
+            )
 
     @on(OlderRead)
     def _older_read(self, message: OlderRead) -> None:

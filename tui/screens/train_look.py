@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
+    from presets.errors import WizardError
     from trainer.reader import Snapshot
 
 
@@ -24,6 +25,15 @@ class Polled(Message):
     def can_replace(self, message: Message) -> bool:
         """Only the newest look is worth showing."""
         return isinstance(message, Polled)
+
+
+class Unreadable(Message):
+    """The run could not be looked at, or can be again."""
+
+    def __init__(self, error: WizardError | None) -> None:
+        super().__init__()
+        self.error = error
+        """Why; None when it can."""
 
 
 def fingerprint(snapshot: Snapshot) -> tuple[object, ...]:
