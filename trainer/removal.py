@@ -12,7 +12,7 @@ from typing import Final
 
 from presets.errors import InputError
 from trainer.checkpoints import sealed_names
-from trainer.runfolder import MARKER, RunFolder, is_run
+from trainer.runfolder import MARKER, RunFolder, as_typed, is_run
 from trainer.runs import NO_RUN, is_alive, may_run_elsewhere
 from trainer.state import read_state
 
@@ -66,10 +66,8 @@ def _places(runs: Path, wanted: str) -> tuple[Path, ...]:
     """Where a run of this name may lie; nowhere for '.' and '..', which mean whatever folder one happens to be in."""
     if wanted.rstrip("/").rpartition("/")[2] in ("", ".", "..", "~"):
         return ()
-    with suppress(RuntimeError):  # No home folder of that user.
-        typed = Path(wanted).expanduser()
-        return (typed,) if "/" in wanted else (runs / wanted, typed)
-    return ()
+    typed = as_typed(wanted)
+    return (typed,) if "/" in wanted else (runs / wanted, typed)
 
 
 def remove_run(path: Path) -> Removed:

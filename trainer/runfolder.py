@@ -102,6 +102,14 @@ class RunFolder:
         return self.path / MARKER
 
 
+def as_typed(text: str) -> Path:
+    """The path that a person typed; `~` stands for a home folder where there is such a user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder is a run: it has state.json, and the marker or a record that begins as this program's does.
 
@@ -115,6 +123,14 @@ def _is_file(path: Path) -> bool:
     """Whether a file is there and may be looked at: others' folders and names that cannot be hold no run for us."""
     try:
         return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def found_folder(path: Path) -> bool:
+    """Whether there is such a folder, as far as may be seen."""
+    try:
+        return path.is_dir()
     except (OSError, ValueError):
         return False
 

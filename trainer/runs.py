@@ -13,7 +13,7 @@ from typing import Any, Final
 from presets.errors import InputError
 from trainer.events import SILENCE_SECONDS
 from trainer.processes import boot_id
-from trainer.runfolder import RunFolder, is_run
+from trainer.runfolder import RunFolder, as_typed, found_folder, is_run
 from trainer.state import RunState, fold, read_state
 from trainer.tail import last_lines
 
@@ -125,8 +125,9 @@ def find_run(runs: Path, wanted: str | None) -> Path:
     Raises:
         InputError: There is none, or several match.
     """
-    if wanted and is_run(Path(wanted).expanduser()):
-        return Path(wanted).expanduser().absolute()
+    typed = as_typed(wanted or "")
+    if wanted and is_run(typed):
+        return typed.absolute()
     found = list_runs(runs)
     if not found:
         raise InputError(f"There are no runs in {runs}.", remedy="`lora-wizard train CONFIG` starts one.")
@@ -138,6 +139,6 @@ def find_run(runs: Path, wanted: str | None) -> Path:
         return matching[0]
     names = ", ".join(path.name for path in matching[:5]) or ", ".join(run.id for run in found[:5])
     what = f"{'Several runs match' if matching else 'No run matches'} '{wanted}'"
-    if not matching and Path(str(wanted)).expanduser().is_dir():
+    if not matching and found_folder(typed):
         what = f"{wanted} is a folder, but not a run's: {NO_RUN}"
     raise InputError(f"{what}.", remedy=f"{'They are' if matching else 'The newest are'}: {names}.")

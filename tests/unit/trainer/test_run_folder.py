@@ -162,6 +162,11 @@ def test_runs_are_found_by_what_a_person_types(tmp_path: Path) -> None:
     for wanted, message in (("2026", "Several"), ("three", "No run")):
         with pytest.raises(InputError, match=message):
             find_run(tmp_path, wanted)
+    for wanted in ("~nobody-of-that-name/x", "x" * 5000, "a\0b"):
+        with pytest.raises(InputError, match="No run"):
+            find_run(tmp_path, wanted)
+    with pytest.raises(InputError, match="a folder, but not a run's"):
+        find_run(tmp_path, str(tmp_path / "not-a-run"))
     with pytest.raises(InputError, match="no runs"):
         find_run(tmp_path / "empty", None)
 
