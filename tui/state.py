@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui.clean import clean
 from tui.widgets.top_bar import DeviceLine, Step
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ LOW_MEMORY = 0.1
 """Share of a device's memory below which its free memory is shown as low."""
 DRIFT = 0.05
 """Share by which free memory may differ from what the plan was made with before the plan says so."""
+_SUFFIX = re.compile(r"[-_](instruct|chat|it)$", re.IGNORECASE)
+"""What a model's name ends in that says little where there is no room."""
 DEFAULT_LENGTH = 1024
 """`data.max_length` until a plan says better; the schema's own default."""
 
@@ -89,6 +93,19 @@ class WizardState:
             Step.CHECK: self.run is not None,
         }
         return frozenset(step for step, there in results.items() if there)
+
+    @property
+    def names(self) -> tuple[tuple[Step, str], ...]:
+        """What was chosen, in short, for the top bar; the model first, since its name is missed most."""
+        named = []
+        if self.model is not None:
+            title = (self.model.hub_id or self.model_name).rstrip("/").rpartition("/")[2]
+            named.append((Step.MODEL, clean(_SUFFIX.sub("", title) or title)))
+        if self.dataset is not None and self.dataset.profile.files:
+            files = self.dataset.profile.files
+            more = f" +{len(files) - 1}" if len(files) > 1 else ""
+            named.append((Step.DATA, clean(files[0].name) + more))
+        return tuple(named)
 
     @property
     def failed(self) -> Mapping[Step, WizardError]:

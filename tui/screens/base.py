@@ -107,6 +107,7 @@ class StepScreen(Screen[None]):
             return
         state = self.state
         bar = self.query_one(TopBar)
+        bar.named = state.names
         bar.done, bar.failed, bar.device = state.done, frozenset(state.failed), state.device_line()
         self._show_problem(state)
         self.show(state)
@@ -118,7 +119,10 @@ class StepScreen(Screen[None]):
 
     def _show_problem(self, state: WizardState) -> None:
         """Make the panel when there is something to say, and remove it when there is not or it was closed."""
-        problems = {} if (found := self.problems(state)) == self._put_away else found
+        found = self.problems(state)
+        if not found:
+            self._put_away = {}
+        problems = {} if found == self._put_away else found
         panel = next(iter(self.query(Problem)), None)
         if panel is not None and problems != panel.problems:
             panel.remove()

@@ -122,10 +122,25 @@ def ask_evaluation(wizard: WizardApp) -> None:
             paths = shlex.split(text)
         except ValueError:
             paths = [text]
+        for path in paths:
+            require_there(path)
         wizard.flow.open_data(eval=absolute(paths) or None)
 
     hint = "files, a folder or a hub id that are held out; nothing holds a share of the rows out (eval_fraction)"
     wizard.push_screen(ValuePopup("evaluation data", shlex.join(held), take, hint=hint))
+
+
+def require_there(path: str) -> None:
+    """Refuse a path that leads to no data here; what may be a hub id is asked of the hub when it is read.
+
+    Raises:
+        InputError: There is no such file, or no data file in the folder; it names the nearest.
+    """
+    from recommender.data.files import find_files, names_hub_dataset
+
+    # FOLDER/NAME stands for a data set that the folder's dataset_info.json names.
+    if not names_hub_dataset(path) and not (Path(path).expanduser().parent / "dataset_info.json").is_file():
+        find_files(str(Path(path).expanduser()))
 
 
 def as_mapping(item: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from textual.worker import Worker, get_current_worker
 from presets.errors import WizardError
 from tui.background import background
 from tui.clean import clean
-from tui.screens.base import StepScreen
+from tui.screens.base import Problem, StepScreen
 from tui.screens.machine_text import short_name
 from tui.screens.model_text import (
     METHODS,
@@ -30,6 +30,7 @@ from tui.screens.model_text import (
     header,
     matching,
     model_picks,
+    with_chosen,
 )
 from tui.widgets.pick_list import MARGIN, PickList
 from tui.widgets.rows import Row, row
@@ -110,7 +111,10 @@ class ModelScreen(StepScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._found: list[Entry] = []
         self._entries: list[Entry] = []
+        self._chosen_row = ""
+        self._placed = ""
         self._complete = False
         self._specs: dict[str, ModelSpec] = {}
         self._fits: dict[str, Mapping[str, Fit]] = {}
@@ -149,12 +153,14 @@ class ModelScreen(StepScreen):
 
     def show(self, state: WizardState) -> None:
         """Show the models, how they fit, and what is being read."""
+        self._mark_chosen()
         self._show_list()
         self._show_facts()
         if state.device is not None and state.device is not self._priced_for and self._entries:
             self._price()
         if self._choosing and state.model is not None and state.model_name == self._choosing:
             self._choosing = ""
+            self.clear_filter()
             if not state.model.access:
                 self.call_after_refresh(self.wizard.action_go, int(Step.DATA))
         elif Step.MODEL in state.errors:
@@ -167,10 +173,33 @@ class ModelScreen(StepScreen):
     def _show_list(self) -> None:
         wanted = self.query_one("#model-filter", Input).value
         shown = matching(self._entries, wanted)
-        chosen = self.state.model_name if self.state.model is not None else ""
-        self.query_one(ModelList).show(
-            lambda width: model_picks(shown, self._fits, chosen, wanted, width, listing=not self._complete)
+        picks, chosen = self.query_one(ModelList), self._chosen_row
+        untouched = picks.current is None or picks.current.fixed or picks.current.key == self._placed
+        picks.show(
+            lambda width: model_picks(shown, self._fits, chosen, wanted, width, listing=not self._complete),
+            key=chosen if chosen and untouched else None,
         )
+        if untouched and picks.current is not None:
+            self._placed = picks.current.key
+
+    def _mark_chosen(self) -> None:
+        """Find the chosen model's row; the cursor goes to it when another is chosen."""
+        state = self.state
+        before = self._chosen_row
+        self._entries, self._chosen_row = with_chosen(self._found, state.model_name, state.model)
+        if self._chosen_row != before:
+            self._to_chosen()
+
+    def _to_chosen(self) -> None:
+        picks = self.query_one(ModelList)
+        if self._chosen_row:
+            picks.move_to(self._chosen_row)
+            self._placed = picks.current.key if picks.current is not None else ""
+
+    def on_screen_resume(self) -> None:
+        """Come back to the chosen model, not to where the cursor was left."""
+        super().on_screen_resume()
+        self._to_chosen()
 
     def _show_facts(self) -> None:
         self.query_one("#facts-text", Static).update(paragraph(self._fact_rows()))
@@ -185,7 +214,7 @@ class ModelScreen(StepScreen):
         device = "this device" if state.device is None else short_name(state.device.name)
         spec = None
         if entry is not None:
-            chosen = state.model if entry.name == state.model_name else None
+            chosen = state.model if entry.name == self._chosen_row else None
             spec = chosen or self._specs.get(entry.name) or entry.spec
         return facts(entry, spec, device)
 
@@ -206,7 +235,8 @@ class ModelScreen(StepScreen):
 
     @on(Listed)
     def _listed(self, message: Listed) -> None:
-        self._entries, self._complete = message.found, message.complete
+        self._found, self._complete = message.found, message.complete
+        self._mark_chosen()
         self._specs |= {entry.name: entry.spec for entry in message.found if entry.spec is not None}
         self._show_list()
         self._show_facts()
@@ -280,6 +310,8 @@ class ModelScreen(StepScreen):
     def _filtered(self) -> None:
         self._show_list()
         self.query_one(ModelList).action_edge(-1)
+        if not self.query_one("#model-filter", Input).value:
+            self._to_chosen()
         self._show_facts()
 
     @on(Input.Submitted, "#model-filter")
@@ -292,15 +324,28 @@ class ModelScreen(StepScreen):
 
     @on(PickList.Chosen)
     def _chosen(self, event: PickList.Chosen) -> None:
+        if event.pick.key == self._chosen_row and Step.MODEL not in self.state.working:
+            # It is chosen already: nothing is made anew.
+            self.clear_filter()
+            self.call_later(self.wizard.action_go, int(Step.DATA))
+            return
         self._choosing = event.pick.key.removeprefix(USE)
         self.wizard.flow.choose_model(self._choosing)
+
+    def clear_filter(self) -> bool:
+        """Empty the filter and go to the list, so that keys are keys again; whether something was typed."""
+        box = self.query_one("#model-filter", Input)
+        typed = bool(box.value)
+        box.value = ""
+        self.query_one(ModelList).focus()
+        return typed
 
     def action_filter(self) -> None:
         """Type a filter."""
         self.query_one("#model-filter", Input).focus()
 
     def on_key(self, event: events.Key) -> None:
-        """The arrow keys move in the list while the filter is typed; escape ends the reading of a model."""
+        """The arrow keys move in the list while the filter is typed; escape ends a model's reading, then the filter."""
         filtering = self.query_one("#model-filter", Input).has_focus
         if filtering and event.key in ("up", "down", "pageup", "pagedown"):
             picks = self.query_one(ModelList)
@@ -309,6 +354,8 @@ class ModelScreen(StepScreen):
             event.stop()
         elif event.key == "escape" and self.wizard.flow.stop(Step.MODEL):
             self._choosing = ""
+            event.stop()
+        elif event.key == "escape" and not filtering and not self.query(Problem) and self.clear_filter():
             event.stop()
 
     def action_leave_filter(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from recommender.units import count, gib, gib_number
@@ -33,7 +34,7 @@ class Entry:
     name: str
     """What `read_model` takes."""
     title: str
-    group: Literal["disk", "catalogue"]
+    group: Literal["chosen", "disk", "catalogue"]
     parameters: int | None = None
     context: int | None = None
     disk_bytes: int | None = None
@@ -83,6 +84,45 @@ def entries(local: Iterable[LocalModel], catalogue: Iterable[CatalogueModel]) ->
     ]
 
 
+def with_chosen(all_entries: Sequence[Entry], name: str, spec: ModelSpec | None) -> tuple[list[Entry], str]:
+    """The models and the name of the chosen one's row, which is added where the list has none: a folder, a hub id.
+
+    Args:
+        all_entries: Those that were found.
+        name: The chosen model as the person gave it; empty before one is chosen.
+        spec: Its facts.
+    """
+    if not name or spec is None:
+        return list(all_entries), ""
+    names = {_same(one) for one in (name, spec.name, spec.hub_id) if one}
+    found = next((entry for entry in all_entries if _names(entry) & names or _same_files(entry.spec, spec)), None)
+    if found is not None:
+        return list(all_entries), found.name
+    title = name.rstrip("/").rpartition("/")[2] if spec.path is not None else name
+    size = spec.weights_bytes if spec.has_weights else None
+    added = Entry(
+        name, title, "chosen", spec.total_parameters, spec.max_position_embeddings, size, gated=spec.gated, spec=spec
+    )
+    return [added, *all_entries], name
+
+
+def _same_files(one: ModelSpec | None, other: ModelSpec) -> bool:
+    return one is not None and one.path is not None and one.path == other.path
+
+
+def _names(entry: Entry) -> set[str]:
+    return {_same(entry.name)} | ({_same(entry.title)} if entry.group == "catalogue" else set())
+
+
+def _same(name: str) -> str:
+    """A name by which two ways of writing one model are equal."""
+    folder = Path(name).expanduser()
+    try:
+        return str(folder.resolve()) if folder.is_dir() else name.rstrip("/").lower()
+    except OSError:
+        return name.lower()
+
+
 def matching(all_entries: Sequence[Entry], wanted: str) -> list[Entry]:
     """Those that have every word of the filter in their name."""
     words = wanted.lower().split()
@@ -121,7 +161,11 @@ def model_picks(
     """The rows: groups with their headings, then 'use …' for what was typed."""
     at = Columns.for_width(width)
     picks: list[Pick] = []
-    groups = (("disk", "on this disk"), ("catalogue", "catalogue: planned from its published facts"))
+    groups = (
+        ("chosen", "chosen"),
+        ("disk", "on this disk"),
+        ("catalogue", "catalogue: planned from its published facts"),
+    )
     for group, title in groups:
         members = [entry for entry in shown if entry.group == group]
         if members:
@@ -143,7 +187,7 @@ def model_picks(
 def _pick(entry: Entry, fits: Mapping[str, Fit], chosen: str, at: Columns, *, short: bool) -> Pick:
     title = clean(entry.title.rpartition("/")[2] if short else entry.title)
     name: Part = (
-        cell(("✓ " if entry.name == chosen else "") + title, at.name),
+        cell(("◉ " if entry.name == chosen else "") + title, at.name),
         "good" if entry.name == chosen else "bright",
     )
     if entry.trouble:

@@ -345,12 +345,8 @@ class PlanScreen(PlanWindows):
         def answered(answer: str | None) -> None:
             if answer == TYPED:
                 self.app.push_screen(editor.field(key, place))
-            elif answer is not None and editor_is_list:
-                self.change_or_tell({key: editor.chosen(key, answer)})
 
-        popup = editor.popup(key, place)
-        editor_is_list = bool(editor.is_list(key))
-        self.app.push_screen(popup, answered)
+        self.app.push_screen(editor.popup(key, place), answered)
 
     def _here(self, plan: Plan) -> Plan:
         """The plan for what is chosen now: what is out of date prices values for the device that will have them."""

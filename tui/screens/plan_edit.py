@@ -105,10 +105,6 @@ class ValueEditor:
         self.services = services
         self._take = take
 
-    def is_list(self, key: str) -> bool:
-        """Whether the key has few values."""
-        return bool(choices(key, self.plan))
-
     def popup(self, key: str, at: Offset) -> PickPopup | ValuePopup:
         """The window for a key, at a place on the screen."""
         values = choices(key, self.plan)
@@ -140,8 +136,12 @@ class ValueEditor:
             picks = [Pick(str(i), (self._choice(key, value, label),)) for i, value in enumerate(values)]
             return [*picks, Pick(TYPED, (row(("type it …", "accent")),))] if free else picks
 
+        def accept(answer: str) -> None:
+            if answer != TYPED:
+                self._take(key, values[int(answer)])
+
         count = len(values) + (1 if free else 0)
-        return PickPopup(key, build, current=index, at=at, width=64, height=min(count + 2, 16))
+        return PickPopup(key, build, current=index, at=at, width=64, height=min(count + 2, 16), accept=accept)
 
     def _choice(self, key: str, value: Any, width: int) -> Row:
         shown = (cell(value_text(key, value), width - 2) + "  ", "bright")
@@ -157,10 +157,6 @@ class ValueEditor:
             return [Row(tuple(short_verdict(self.services.price(self.plan, {key: parse(key, text)}))))]
         except WizardError as error:
             return [row(("· ", "quiet"), (clean(error.message), "quiet"))]
-
-    def chosen(self, key: str, answer: str) -> Any:
-        """The value of an answered list."""
-        return choices(key, self.plan)[int(answer)]
 
 
 def parse(key: str, text: str) -> Any:

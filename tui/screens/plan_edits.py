@@ -70,8 +70,11 @@ class PlanEdits(StepScreen):
     def _change_in_thread(
         self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: Mapping[str, Any]
     ) -> None:
-        self._remember(plan)
         services = self.wizard.services
+        # What no plan takes is refused now, where it was typed.
+        services.amended(plan, changes, without)
+        services.price(plan, changes)
+        self._remember(plan)
         self.wizard.flow.start(
             Step.PLAN, "working it out", lambda _job: {"plan": services.replan(plan, changes, without), **state}
         )

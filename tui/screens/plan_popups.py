@@ -82,8 +82,8 @@ def warnings_popup(plan: Plan) -> TextPopup:
     return TextPopup("warnings", rows[:-1])
 
 
-def presets_popup(plan: Plan, services: Services) -> PickPopup:
-    """Published recipes, each with its price here; answers with the name."""
+def presets_popup(plan: Plan, services: Services, accept: Callable[[str], None] | None = None) -> PickPopup:
+    """Published recipes, each with its price here; answers with the name of one that `accept` takes."""
     recipes = services.recipes()
 
     def build(width: int, wanted: str) -> list[Pick]:
@@ -94,7 +94,11 @@ def presets_popup(plan: Plan, services: Services) -> PickPopup:
         return [_recipe(one, plan, services, width) for one in kept]
 
     return PickPopup(
-        "presets: what others published", build, filtered=True, note="enter shows what it changes · esc closes"
+        "presets: what others published",
+        build,
+        filtered=True,
+        note="enter shows what it changes · esc closes",
+        accept=accept,
     )
 
 
@@ -186,27 +190,31 @@ def _goal(name: str | None) -> Goal | None:
 
 def open_presets(screen: PlanWindows) -> None:
     """List the presets; the chosen one is shown with what it changes before it is applied."""
-    if screen.state.plan is None:
-        return
-    try:
-        popup = presets_popup(screen.state.plan, screen.wizard.services)
-    except WizardError as error:
-        screen.tell(error)
-        return
-    screen.app.push_screen(popup, lambda name: _preview(screen, name))
-
-
-def _preview(screen: PlanWindows, name: str | None) -> None:
     plan, services = screen.state.plan, screen.wizard.services
-    recipe = next((one for one in services.recipes() if one.name == name), None)
-    if plan is None or recipe is None:
+    if plan is None:
         return
+    edited: dict[str, Plan] = {}
+
+    def accept(name: str) -> None:
+        edited[name] = services.replan(plan, _recipe_named(services, name).changes)
+
+    def chosen(name: str | None) -> None:
+        if name is not None:
+            _preview(screen, plan, _recipe_named(services, name), edited[name])
+
     try:
-        edited = services.replan(plan, recipe.changes)
+        popup = presets_popup(plan, services, accept)
     except WizardError as error:
         screen.tell(error)
         return
+    screen.app.push_screen(popup, chosen)
 
+
+def _recipe_named(services: Services, name: str) -> Recipe:
+    return next(one for one in services.recipes() if one.name == name)
+
+
+def _preview(screen: PlanWindows, plan: Plan, recipe: Recipe, edited: Plan) -> None:
     def answered(answer: str | None) -> None:
         if answer == "yes":
             screen.change_or_tell(recipe.changes, preset=recipe.name)

@@ -40,7 +40,10 @@ class PopupList(PickList):
 
 
 class PickPopup(Popup[str]):
-    """A list to choose from; typing filters it when it has a filter. Answers with the key of the item."""
+    """A list to choose from; typing filters it when it has a filter. Answers with the key of the item.
+
+    It closes when the item is accepted; until then it says what is wrong with it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "choose", priority=False),
@@ -52,6 +55,7 @@ class PickPopup(Popup[str]):
     DEFAULT_CSS = """
     PickPopup PickList { height: auto; max-height: 1fr; }
     PickPopup Input { margin-bottom: 1; }
+    PickPopup #says { height: auto; display: none; }
     PickPopup > .popup.-tall { height: 85%; }
     PickPopup > .popup.-tall PickList { height: 1fr; }
     """
@@ -67,8 +71,23 @@ class PickPopup(Popup[str]):
         at: Offset | None = None,
         width: int | None = None,
         height: int | None = None,
+        accept: Callable[[str], None] | None = None,
     ) -> None:
+        """Make it.
+
+        Args:
+            title: What is chosen.
+            build: Makes the items from the width in cells and what was typed into the filter.
+            filtered: Whether it has a filter.
+            current: Key of the item that the cursor is on first.
+            note: What stands in the lower border; the keys when empty.
+            at: Where its upper left corner should be; the middle of the screen when None.
+            width: In cells.
+            height: In rows.
+            accept: Called with the chosen key; a `WizardError` it raises is shown and the popup stays.
+        """
         super().__init__()
+        self._accept = accept
         self._title = title
         self._build = build
         self._filtered = filtered
@@ -87,6 +106,7 @@ class PickPopup(Popup[str]):
             if self._filtered:
                 yield Input(placeholder="type to filter", id="filter")
             yield PopupList(self._items(), id="popup-list")
+            yield Static(id="says", markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -119,11 +139,31 @@ class PickPopup(Popup[str]):
         """Answer with the item under the cursor."""
         current = self.query_one(PickList).current
         if current is not None and not current.fixed:
-            self.dismiss(current.key)
+            self._answer(current.key)
 
     @on(PickList.Chosen)
     def _chosen(self, event: PickList.Chosen) -> None:
-        self.dismiss(event.pick.key)
+        self._answer(event.pick.key)
+
+    def _answer(self, key: str) -> None:
+        try:
+            if self._accept is not None:
+                self._accept(key)
+        except WizardError as error:
+            says = self.query_one("#says", Static)
+            says.update(paragraph(refusal(error)))
+            says.display = True
+            box = self.query_one(".popup")
+            if self._height:
+                # The message gets room below the list.
+                box.styles.height, box.styles.max_height = "auto", "85%"
+            return
+        self.dismiss(key)
+
+    @on(PickList.Moved)
+    def _moved(self, event: PickList.Moved) -> None:
+        if not isinstance(event, PickList.Chosen):
+            self.query_one("#says").display = False
 
     def action_move(self, by: int) -> None:
         """Move the list's cursor while the filter has the focus."""
@@ -206,8 +246,7 @@ class ValuePopup(Popup[str]):
         try:
             self._accept(event.value)
         except WizardError as error:
-            told = [row(("✗ ", "bad"), (clean(error.message), "plain"))]
-            self._say([*told, row(("→ ", "accent"), clean(error.remedy))] if error.remedy else told)
+            self._say(refusal(error))
             return
         self.dismiss(event.value)
 
@@ -263,6 +302,12 @@ class ConfirmPopup(Popup[str]):
     def action_yes(self) -> None:
         """Answer yes."""
         self.dismiss("yes")
+
+
+def refusal(error: WizardError) -> list[Row]:
+    """Rows that say why a value is not taken, and what to do."""
+    told = [row(("✗ ", "bad"), (clean(error.message), "plain"), indent=2)]
+    return [*told, row(("→ ", "accent"), clean(error.remedy), indent=2)] if error.remedy else told
 
 
 def place_at(screen: ModalScreen[str | None], box: object, at: Offset, width: int, height: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -59,6 +60,7 @@ class TopBar(Widget):
         current: The step that the screen belongs to; None outside the wizard.
         done: Steps that are done.
         failed: Steps that were tried and have no result.
+        named: What was chosen in steps that are done, shown in place of their titles where there is room.
         device: What is planned for.
     """
 
@@ -70,6 +72,7 @@ class TopBar(Widget):
     current: reactive[Step | None] = reactive(None)
     done: reactive[frozenset[Step]] = reactive(frozenset())
     failed: reactive[frozenset[Step]] = reactive(frozenset())
+    named: reactive[tuple[tuple[Step, str], ...]] = reactive(())
     device: reactive[DeviceLine] = reactive(DeviceLine())
 
     class Jump(Message):
@@ -87,28 +90,35 @@ class TopBar(Widget):
     def render(self) -> Content:
         """Lay the two ends out; the rail gives way first."""
         width = self.size.width
-        right = self._device(short=width < FULL_WIDTH)
-        left = self._rail(names=width >= FULL_WIDTH)
+        names = width >= FULL_WIDTH
+        right = self._device(short=not names)
+        left = self._rail({}, names=names)
+        for kept in range(len(self.named), 0, -1):
+            told = self._rail(dict(self.named[:kept]), names=names)
+            if told.cell_length + right.cell_length + 2 <= width:
+                left = told
+                break
         if left.cell_length + right.cell_length + 1 > width:
             right = right.truncate(max(0, width - left.cell_length - 1), ellipsis=True)
         gap = max(1, width - left.cell_length - right.cell_length - 1)
         return Content.assemble(left, " " * gap, right, " ")
 
-    def _rail(self, *, names: bool) -> Content:
+    def _rail(self, chosen: Mapping[Step, str], *, names: bool) -> Content:
         brand = BRAND if names else "lw"
         parts: list[Content | tuple[str, str] | str] = [(f" {brand} ", "bold $on-accent on $primary"), " "]
         for step in Step:
-            parts += [self._step(step, names or step is self.current), "  " if names else " "]
+            shown = chosen.get(step, "")
+            parts += [self._step(step, shown, names or step is self.current), "  " if names or shown else " "]
         return Content.assemble(*parts)
 
-    def _step(self, step: Step, named: bool) -> Content:
+    def _step(self, step: Step, chosen: str, named: bool) -> Content:
         title = step.title if named else ""
         if step is self.current:
             text = Content.styled(f"{step.value} {title}", "bold underline $foreground")
         elif step in self.failed:
             text = Content.styled(f"✗ {title}" if named else f"✗{step.value}", "$error")
         elif step in self.done:
-            text = Content.styled(f"✓ {title}" if named else f"✓{step.value}", "$success")
+            text = Content.styled(f"✓ {chosen or title}" if named else f"✓{step.value} {chosen}".rstrip(), "$success")
         else:
             text = Content.styled(f"{step.value} {title}".rstrip(), "$quiet")
         return text.stylize(Style.from_meta({"step": step.value}))

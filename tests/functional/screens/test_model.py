@@ -11,7 +11,8 @@ from recommender.model.spec import ModelSpec
 from tests.fixtures.own_code import bring_own_code
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.functional.screens.made import GIB, LLAMA, SMOL, MadeServices
-from tests.functional.screens.seen import NARROW, WIDE, wizard
+from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
+from tui.screens.model import ModelList
 from tui.widgets.top_bar import Step
 
 
@@ -55,7 +56,7 @@ async def test_the_filter_narrows_and_enter_chooses(services: MadeServices) -> N
         await seen.until(lambda: seen.app.at is Step.DATA)
         assert seen.app.state.model is not None
         assert seen.app.state.model.hidden_size == 4096
-        assert "✓ Model" in seen.lines[0]
+        assert "✓ Llama-3.1-8B" in seen.lines[0]
 
 
 async def test_a_typed_name_can_be_used_as_it_is_and_an_error_says_what_to_do(tmp_path: Path) -> None:
@@ -127,3 +128,80 @@ async def test_the_filters_key_is_not_offered_where_it_is_a_letter(services: Mad
         assert seen.app.screen.query_one("#model-filter", Input).value == "/"
         await seen.press("escape")
         await seen.until(lambda: "/ filter" in seen.lines[-1])
+
+
+HUB_ID = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("given", [LLAMA, HUB_ID, HUB_ID.lower()])
+async def test_coming_back_the_chosen_model_has_the_cursor_and_the_mark(
+    services: MadeServices, rows: str, given: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size, model=given) as seen:
+        plan = seen.plan
+        assert ("✓ " if size == WIDE else "✓2 ") + "llama-3.1-8b" in seen.lines[0].lower()
+        await seen.press("2")
+        await seen.until(lambda: on_row(seen, LLAMA))
+        assert "▌ ◉" in seen.line("◉") and "Llama-3.1-8B-Inst" in seen.line("◉")
+        assert sum("◉" in line for line in seen.lines) == 1
+        # The cursor moves, nothing is chosen, and coming back it stands on the chosen model again.
+        await seen.press("down", "down", "4", "2")
+        await seen.until(lambda: on_row(seen, LLAMA))
+        # Enter on it changes nothing.
+        await seen.press("enter")
+        await seen.until(lambda: seen.app.at is Step.DATA)
+        assert seen.app.state.model_name == given and seen.plan is plan and not seen.app.state.working
+
+
+def on_row(seen: Seen, key: str) -> bool:
+    current = seen.app.screen.query_one(ModelList).current
+    return current is not None and current.key == key
+
+
+async def test_a_typed_folder_has_a_row_and_the_filter_is_empty_again(tmp_path: Path, rows: str) -> None:
+    folder = build_tiny_llama(tmp_path / "mine")
+    async with wizard(OwnCode(tmp_path / "runs"), start=Step.MODEL) as seen:
+        await seen.sees("catalogue")
+        await seen.press("slash")
+        await seen.fill("#model-filter", str(folder))
+        await seen.until(lambda: seen.app.at is Step.DATA)
+        assert "✓ mine" in seen.lines[0]
+        await seen.press("escape", "2")
+        await seen.until(lambda: on_row(seen, str(folder)))
+        await seen.sees("▌ ◉ mine")
+        assert seen.app.screen.query_one("#model-filter", Input).value == ""
+        # Keys are keys, not letters of the filter.
+        await seen.press("question_mark")
+        await seen.sees("2 Model", "esc closes")
+
+
+async def test_escape_goes_from_the_filter_to_the_list_then_empties_it_then_goes_back(services: MadeServices) -> None:
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.sees("Qwen3-8B")
+        await seen.press("slash", *"llama", "escape")
+        await seen.until(lambda: seen.app.screen.query_one(ModelList).has_focus)
+        assert seen.app.screen.query_one("#model-filter", Input).value == "llama"
+        await seen.press("escape")
+        await seen.sees("Qwen3-8B")
+        assert seen.app.at is Step.MODEL and seen.app.screen.query_one("#model-filter", Input).value == ""
+        await seen.press("escape")
+        await seen.until(lambda: seen.app.at is Step.MACHINE)
+
+
+async def test_escape_closes_the_panel_of_a_failure_first(tmp_path: Path) -> None:
+    services = MadeServices(tmp_path, refusals={"org/x": InputError("org/x is gated.", remedy="Accept its licence.")})
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.sees("catalogue")
+        await seen.press("slash")
+        await seen.fill("#model-filter", "org/x")
+        await seen.sees("org/x is gated.", "esc closes")
+        # Out of the filter, then the panel, then what was typed.
+        await seen.press("escape", "escape")
+        await seen.loses("org/x is gated.")
+        assert seen.app.at is Step.MODEL and seen.app.screen.query_one("#model-filter", Input).value == "org/x"
+        await seen.press("4", "2")
+        await seen.pilot.pause()
+        assert "org/x is gated." not in seen.text
+        seen.app.flow.choose_model("org/x")
+        await seen.sees("org/x is gated.", "esc closes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, current_thread, main_thread
 from typing import Any
@@ -26,6 +26,8 @@ class Held(MadeServices):
     """What is worked out in a thread waits until it may end."""
 
     may_end: Event = field(default_factory=Event)
+    refuses: str = ""
+    """Key that is refused only when the plan is worked out."""
 
     def recommend(self, *args: Any, **options: Any) -> Plan:
         self.may_end.wait(20)
@@ -34,6 +36,8 @@ class Held(MadeServices):
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         if current_thread() is not main_thread():
             self.may_end.wait(20)
+        if self.refuses in changes:
+            raise InputError(f"{self.refuses} is refused at the end.")
         return super().replan(plan, changes, without)
 
 
@@ -202,13 +206,17 @@ async def test_undo_takes_back_what_waits_and_what_is_worked_out(held: Held, row
 
 
 async def test_an_edit_that_cannot_be_leaves_those_that_wait(held: Held, rows: str) -> None:
+    held = replace(held, refuses="lora.lora_dropout")
     async with planned(held, [rows]) as seen:
         screen = screen_of(seen)
         held.may_end.clear()
-        change_slowly(screen, {"lora.target_modules": ["nothing"]})
+        change_slowly(screen, {"lora.lora_dropout": 0.1})
         screen.change({"training.seed": 7})
         held.may_end.set()
         await seen.until(lambda: seen.plan.config.training.seed == 7)
         await rests(seen)
-        assert seen.plan.config.lora.target_modules != ["nothing"]
-        await seen.sees("nothing")
+        assert seen.plan.config.lora.lora_dropout != 0.1
+        await seen.sees("refused at the end")
+        # What no plan takes is refused at once, where it was typed.
+        with pytest.raises(InputError, match="nothing"):
+            change_slowly(screen, {"lora.target_modules": ["nothing"]})
