@@ -46,6 +46,8 @@ def _warnings(
     estimate: Estimate,
     remedies: Sequence[Remedy],
 ) -> Iterator[str]:
+    if device.passed_over:
+        yield f"{device.passed_over} This plan is for the CPU."
     yield from _about_fit(estimate, device)
     if estimate.fits == "no" and all(remedy.fits == "no" for remedy in remedies):
         yield what_would_fit(config, model, device, data, estimate)

@@ -80,11 +80,12 @@ def keep(
         append_line(state_dir() / FILE, line)
 
 
-def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) -> Calibration:
+def measure(config: FinetuneConfig, device: Device, runs: Path, *, note: Callable[[str], None]) -> Calibration:
     """Run the worst step on this machine's device and keep the outcome in the state folder's calibration.jsonl.
 
     Args:
         config: What to measure.
+        device: On which device.
         runs: Folder of runs, for its disk.
         note: Told what is being done.
 
@@ -93,13 +94,9 @@ def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) 
     """
     from recommender.data.load import profile_data
     from recommender.estimate import estimate
-    from recommender.machine.devices import default_device
-    from recommender.machine.probe import probe
     from recommender.model.reader import read_model
     from trainer.checks import Subject, measure_worst_step
 
-    machine = probe(runs)
-    device = default_device(machine)
     spec = read_model(config.model, revision=config.revision)
     if not spec.has_weights:
         raise InputError(
@@ -113,8 +110,8 @@ def measure(config: FinetuneConfig, runs: Path, *, note: Callable[[str], None]) 
     after = estimate(config, spec, device, dataset.profile).peak
     return Calibration(
         device.name,
-        machine.software.driver,
-        machine.software.versions.get("torch"),
+        device.driver,
+        device.torch_version,
         spec.name,
         config.method,
         price.peak.process_bytes,

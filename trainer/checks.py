@@ -203,6 +203,8 @@ def check_gpu_free(subject: Subject) -> Outcome:
     if other := holder(lock_path(subject.device)):
         remedy = f"Stop it with `lora-wizard stop {other}`, or wait."
         return "warn" if subject.allow_busy else "fail", f"the run {other} is training on it", remedy
+    if subject.device.passed_over:
+        return "warn", subject.device.passed_over, "`lora-wizard doctor` says what helps; a start takes the CPU."
     if subject.device.kind == "cpu":
         return "ok", "no other run trains on this CPU", ""
     from recommender.machine.probe import gpu_now

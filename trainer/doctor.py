@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recommender.machine.facts import Machine
+from recommender.machine.passed_over import passed_over
 from trainer.children import ask
 
 
@@ -49,6 +50,8 @@ def examine(runs: Path) -> tuple[Finding, ...]:
 
 
 def _driver(machine: Machine) -> Finding:
+    if unused := passed_over(machine):
+        return Finding("gpu", unused.level, unused.text, unused.remedy)
     if machine.gpus:
         names = ", ".join(gpu.name for gpu in machine.gpus)
         return Finding("gpu", "ok", f"{names}, driver {machine.software.driver}")

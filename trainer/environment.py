@@ -54,9 +54,16 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
     # Reserved memory stays close to allocated with growing segments; not offered under WSL and on unified memory.
     if not device.unified_memory and not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & set(environment):
         values["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
-    if device.uuid:
-        values["CUDA_VISIBLE_DEVICES"] = device.uuid
+    if visible := _visible_name(device):
+        values["CUDA_VISIBLE_DEVICES"] = visible
     return values
+
+
+def _visible_name(device: Device) -> str | None:
+    """What CUDA_VISIBLE_DEVICES calls it: CUDA knows UUIDs by their prefix, which Jetson's driver leaves out."""
+    if device.uuid and device.uuid.startswith(("GPU-", "MIG-")):
+        return device.uuid
+    return str(device.index) if device.index is not None else device.uuid
 
 
 def _elsewhere(path: str) -> list[str]:

@@ -143,7 +143,8 @@ class Flow(Planning):
         services = self.app.services
         gpus: Sequence[Gpu] = services.poll_gpus()[0] if self.state.machine and self.state.machine.gpus else ()
         device = self.state.device
-        free = services.free_ram() if device is not None and device.kind == "cpu" else _free(gpus, device)
+        shares = device is not None and (device.kind == "cpu" or device.unified_memory)
+        free = services.free_ram() if shares else _free(gpus, device)
         self.app.call_later(self._polled, tuple(gpus), free)
 
     def _poll_failed(self, error: WizardError) -> None:

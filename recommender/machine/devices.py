@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from presets.errors import InputError
 from presets.gpus import GpuFacts, driver_share, find_gpu, match_gpu
 from recommender.machine.facts import Device, Gpu, Machine, Software
+from recommender.machine.passed_over import cpu_is_wanted, passed_over, usable
 from recommender.machine.visible import visible_gpus
 
 _GIB = 2**30
@@ -22,7 +24,9 @@ FLASH_ATTENTION_FROM = (8, 0)
 def device_for_gpu(gpu: Gpu, machine: Machine) -> Device:
     """The device of a GPU that NVML reports; its rates come from the catalogue by name, None where it has none.
 
-    Free memory is NVML's. Where NVML does not tell (unified memory: GB10, Jetson) it is what the host can give.
+    Free memory is NVML's. Where NVML does not measure it (unified memory: GB10, Jetson) it is what the host can give:
+    MemAvailable, because CUDA's own figure leaves out what the page cache would give back
+    (https://nvidia.custhelp.com/app/answers/detail/a_id/5728).
 
     Raises:
         InputError: If the GPU cannot be read any more, or nobody knows how much memory it has.
@@ -129,13 +133,15 @@ def device_from_memory(nbytes: int) -> Device:
 def default_device(machine: Machine, environment: Mapping[str, str] = os.environ) -> Device:
     """What to plan for when nobody has chosen: the working GPU with the most free memory, else this CPU.
 
-    Only GPUs that CUDA_VISIBLE_DEVICES leaves to this process are taken.
+    Only GPUs that CUDA_VISIBLE_DEVICES leaves to this process are taken, and none where LORA_WIZARD_CPU=1 says so.
+    The device of the CPU names a GPU that is here and cannot be used.
     """
-    gpus = visible_gpus(machine.gpus, environment)
-    usable = [gpu for gpu in gpus if not gpu.problem and _knows_memory(gpu)]
-    if not usable:
-        return device_for_cpu(machine)
-    return max((device_for_gpu(gpu, machine) for gpu in usable), key=lambda device: device.free_bytes)
+    found = [] if cpu_is_wanted(environment) else filter(usable, visible_gpus(machine.gpus, environment))
+    devices = [device_for_gpu(gpu, machine) for gpu in found]
+    if devices:
+        return max(devices, key=lambda device: device.free_bytes)
+    unused = passed_over(machine, environment)
+    return replace(device_for_cpu(machine), passed_over=unused.text if unused else "")
 
 
 def parse_bytes(text: str) -> int:
@@ -165,18 +171,14 @@ def _memory(gpu: Gpu, facts: GpuFacts | None, machine: Machine) -> tuple[int, in
     if gpu.memory_total:
         free = gpu.memory_total - driver_share(gpu.memory_total) if gpu.memory_free is None else gpu.memory_free
         return gpu.memory_total, free, facts is not None and facts.kind == "unified"
-    if facts and facts.kind == "unified":
-        return machine.host.ram_total, machine.host.ram_available, True
-    if facts:
+    if facts and facts.kind != "unified":
         return facts.total_bytes, facts.free_bytes, False
+    if facts or gpu.memory_shared:
+        return machine.host.ram_total, machine.host.ram_available, True
     raise InputError(
         f"The driver does not say how much memory GPU {gpu.index} ({gpu.name}) has.",
         remedy="Plan for it by its size: --gpu-memory 24GiB.",
     )
-
-
-def _knows_memory(gpu: Gpu) -> bool:
-    return bool(gpu.memory_total) or match_gpu(gpu.name) is not None
 
 
 def _scaled(rate: float | None, share: float) -> float | None:

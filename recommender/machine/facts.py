@@ -76,6 +76,8 @@ class Gpu:
     processes: tuple[GpuProcess, ...] = ()
     problem: str = ""
     """Why this GPU cannot be read any more ('GPU is lost'), or empty."""
+    memory_shared: bool = False
+    """Whether the driver measures no memory because the GPU has none of its own: it uses the host's (GB10, Jetson)."""
     slowdown: str = ""
     """What holds its clocks down now: 'heat', 'power brake' (the supply asks for it), or empty."""
 
@@ -83,6 +85,22 @@ class Gpu:
     def bf16(self) -> bool:
         """Whether it multiplies bfloat16 natively: compute capability 8.0 (Ampere) and up."""
         return self.compute_capability is not None and self.compute_capability >= (8, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """A GPU as the kernel lists it, whether a library can use it or not."""
+
+    maker: str
+    """'NVIDIA', 'AMD', 'Intel' or 'Apple'."""
+    name: str
+    memory_total: int | None
+    """Bytes of its own; None where the kernel does not say."""
+
+    @property
+    def described(self) -> str:
+        """Its name, with its memory where that is known."""
+        return f"{self.name} ({self.memory_total / 2**30:.0f} GiB)" if self.memory_total else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +180,8 @@ class Machine:
     host: Host
     software: Software
     notices: tuple[Notice, ...] = field(default=())
+    accelerators: tuple[Accelerator, ...] = ()
+    """All GPUs that the kernel lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +217,7 @@ class Device:
     torch_version: str | None = None
     driver: str | None = None
     """Of a real GPU, such as '580.95.05'."""
+    passed_over: str = ""
+    """CPU only: which GPU is here and why it is not used, where the CPU was taken without anybody saying so."""
     count: int = 1
     """How many such cards share the rows of a step, each with the whole model; sizes and rates are of one."""

@@ -49,13 +49,14 @@ def read_cpu(root: Path = Path("/")) -> Cpu:
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Whole cores that this process may use: the affinity mask's, or fewer if the cgroup's quota is smaller."""
-    allowed = len(os.sched_getaffinity(0))
+    # macOS has no affinity mask.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroups.cpu_quota(root)
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
 def _host_memory(root: Path) -> tuple[int, int]:
-    """MemTotal and MemAvailable in bytes; what sysconf says where /proc/meminfo cannot be read."""
+    """MemTotal and MemAvailable in bytes; what psutil says where /proc/meminfo cannot be read, as on macOS."""
     fields: dict[str, int] = {}
     try:
         for line in (root / "proc/meminfo").read_text(encoding="utf-8").splitlines():
@@ -64,8 +65,10 @@ def _host_memory(root: Path) -> tuple[int, int]:
     except (OSError, ValueError, IndexError):
         pass
     if "MemTotal" not in fields:
-        page = os.sysconf("SC_PAGE_SIZE")
-        return os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page
+        import psutil
+
+        memory = psutil.virtual_memory()
+        return memory.total, memory.available
     total = fields["MemTotal"]
     return total, fields.get("MemAvailable", fields.get("MemFree", total))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from recommender.machine import wheels
 from recommender.machine.facts import Gpu, Host, Notice, NvmlState, NvmlStatus, Software
+from recommender.machine.passed_over import PassedOver, cpu_is_wanted
 from recommender.machine.software import missing
 from recommender.machine.visible import VARIABLE, order_is_certain, visible_gpus
 from recommender.units import gib
@@ -20,10 +21,25 @@ def notices(
     host: Host,
     software: Software,
     environment: Mapping[str, str] = os.environ,
+    *,
+    unused: PassedOver | None = None,
 ) -> tuple[Notice, ...]:
-    """Everything worth saying, what fails first."""
+    """Everything worth saying, what fails first.
+
+    Args:
+        gpus: As NVML lists them.
+        nvml: How NVML is.
+        host: The machine around them.
+        software: Versions.
+        environment: CUDA_VISIBLE_DEVICES.
+        unused: The GPU that is passed over for the CPU.
+    """
+    if cpu_is_wanted(environment):
+        # What a GPU lacks is nothing to this person.
+        gpus = ()
     found = [
-        *_driver(nvml, software),
+        *_driver(nvml, software, unused),
+        *_shared(gpus),
         *_visible(gpus, environment),
         *_torch(gpus, software),
         *_packages(gpus, software),
@@ -33,12 +49,20 @@ def notices(
     return tuple(sorted(found, key=lambda notice: order[notice.level]))
 
 
-def _driver(nvml: NvmlState, software: Software) -> Iterator[Notice]:
-    if nvml.status is not NvmlStatus.OK:
+def _driver(nvml: NvmlState, software: Software, unused: PassedOver | None) -> Iterator[Notice]:
+    if unused is not None:
+        yield Notice(unused.level, unused.text, unused.remedy)
+    elif nvml.status is not NvmlStatus.OK:
         yield Notice("warn", nvml.message, nvml.remedy)
-    elif software.driver:
+    if nvml.status is NvmlStatus.OK and software.driver:
         cuda = f" (CUDA {software.cuda_driver})" if software.cuda_driver else ""
         yield Notice("ok", f"driver {software.driver}{cuda}")
+
+
+def _shared(gpus: tuple[Gpu, ...]) -> Iterator[Notice]:
+    for gpu in gpus:
+        if gpu.memory_shared:
+            yield Notice("ok", f"{gpu.name} has no memory of its own: what the host has free counts")
 
 
 def _visible(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> Iterator[Notice]:
@@ -66,7 +90,7 @@ def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
             "fail", "torch is not installed: plans can be made, training cannot start.", _install(gpus, software)
         )
     elif not working:
-        cpu = "" if software.torch_cuda or "+cpu" in torch else " (CPU)"
+        cpu = "" if software.torch_cuda or "+" in torch else " (CPU)"
         yield Notice("ok", f"torch {torch}{cpu}")
     elif software.torch_cuda is None:
         yield Notice(
@@ -107,17 +131,25 @@ def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Notice
             "fail",
             f"torch {torch} (CUDA {software.torch_cuda}) has no kernels for GPU {gpu.index} {gpu.name} (compute "
             f"capability {major}.{minor}).",
-            f"Install a torch that has: {line}" if line else _no_wheel(gpu),
+            f"Install a torch that has: {line}" if line else _no_wheel(gpu, software),
         )
     if not without:
         shown = torch if "+" in torch else f"{torch} (CUDA {software.torch_cuda})"
         yield Notice("ok", f"torch {shown}")
 
 
-def _no_wheel(gpu: Gpu) -> str:
+def _no_wheel(gpu: Gpu, software: Software) -> str:
+    """What to do where no known torch wheel runs a card with this driver; a driver that is here is not asked for."""
     if gpu.compute_capability and gpu.compute_capability < (5, 0):
         return "No supported torch has kernels for a card this old: use another GPU, or plan for the CPU."
-    return f"No known torch wheel runs it with this driver: update the driver to {wheels.MINIMUM_DRIVER[13]} or newer."
+    if not wheels.is_newest(software.driver):
+        needed = wheels.MINIMUM_DRIVER[13]
+        return f"No known torch wheel runs it with this driver: update the driver to {needed} or newer."
+    name = ".".join(map(str, gpu.compute_capability or ())) or "unknown"
+    return (
+        f"The driver is new enough; no known torch wheel for this machine has kernels for compute capability {name}. "
+        "A build of the card's maker (NVIDIA's PyTorch container, or its wheels for Jetson) may."
+    )
 
 
 def _packages(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
@@ -168,7 +200,9 @@ def _install(gpus: list[Gpu] | tuple[Gpu, ...], software: Software) -> str:
         return line
     if not gpus:
         return f"{wheels.pip_install()} torch=={wheels.TESTED_TORCH}"
-    return f"Update the driver to {wheels.MINIMUM_DRIVER[13]} or newer, then: {wheels.pip_install()} torch"
+    if not wheels.is_newest(software.driver):
+        return f"Update the driver to {wheels.MINIMUM_DRIVER[13]} or newer, then: {wheels.pip_install()} torch"
+    return _no_wheel(gpus[0], software)
 
 
 def _pip(gpus: list[Gpu], software: Software) -> str | None:

@@ -48,6 +48,17 @@ class DriverVersions:
     """Highest CUDA version that it supports, such as '13.0'."""
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a GPU; None where the driver does not measure them."""
+
+    total: int | None = None
+    used: int | None = None
+    free: int | None = None
+    shared: bool = False
+    """Whether it is the host's: the driver says that there is nothing to measure."""
+
+
 class Nvml:
     """Reads all GPUs again and again. Opens the library at the first poll and keeps it open.
 
@@ -148,7 +159,7 @@ class Nvml:
 
     def _read_gpu(self, handle: Any, index: int) -> Gpu:
         nvml = _binding()
-        total, used, free = _memory(handle)
+        memory = _memory(handle)
         utilisation = _value(nvml.nvmlDeviceGetUtilizationRates, handle)
         mig = _value(nvml.nvmlDeviceGetMigMode, handle)
         architecture = _value(nvml.nvmlDeviceGetArchitecture, handle)
@@ -158,9 +169,10 @@ class Nvml:
             name=_value(nvml.nvmlDeviceGetName, handle) or f"NVIDIA GPU {index}",
             compute_capability=_value(nvml.nvmlDeviceGetCudaComputeCapability, handle),
             architecture=ARCHITECTURES.get(architecture) if architecture is not None else None,
-            memory_total=total,
-            memory_used=used,
-            memory_free=free,
+            memory_total=memory.total,
+            memory_used=memory.used,
+            memory_free=memory.free,
+            memory_shared=memory.shared,
             utilisation=utilisation.gpu if utilisation is not None else None,
             temperature=_temperature(handle),
             power_watts=_watts(nvml.nvmlDeviceGetPowerUsage, handle),
@@ -179,16 +191,17 @@ class Nvml:
             if instance is None:
                 continue
             found = True
-            total, used, free = _memory(instance)
+            memory = _memory(instance)
             attributes = _value(nvml.nvmlDeviceGetAttributes_v2, instance)
             slices = attributes.gpuInstanceSliceCount if attributes is not None else 0
             yield replace(
                 card,
                 uuid=_value(nvml.nvmlDeviceGetUUID, instance) or "",
                 name=_value(nvml.nvmlDeviceGetName, instance) or f"{card.name} MIG {number}",
-                memory_total=total,
-                memory_used=used,
-                memory_free=free,
+                memory_total=memory.total,
+                memory_used=memory.used,
+                memory_free=memory.free,
+                memory_shared=memory.shared,
                 utilisation=None,
                 compute_share=min(1.0, slices / _COMPUTE_SLICES) if slices else 1.0,
                 processes=self._processes(instance),
@@ -262,18 +275,34 @@ def _value(call: Callable[..., T], *args: Any) -> T | None:
     try:
         return call(*args)
     except nvml.NVMLError as error:
-        if error.value in (nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_RESET_REQUIRED, nvml.NVML_ERROR_UNINITIALIZED):
+        if error.value in _gone():
             raise
         return None
 
 
-def _memory(handle: Any) -> tuple[int | None, int | None, int | None]:
-    """Total, used and free bytes. The newer call does not count the driver's reserve as used; the older one does."""
+def _gone() -> tuple[int, ...]:
+    """Codes after which no figure can be had of a GPU."""
+    nvml = _binding()
+    return nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_RESET_REQUIRED, nvml.NVML_ERROR_UNINITIALIZED
+
+
+def _memory(handle: Any) -> Memory:
+    """Memory of a GPU. The newer call does not count the driver's reserve as used; the older one does.
+
+    On unified memory the driver answers 'not supported' (GB10, Jetson Thor: nvidia-smi shows [N/A]), or nothing at all.
+
+    Raises:
+        pynvml.NVMLError: The GPU is gone.
+    """
     nvml = _binding()
     memory = _value(nvml.nvmlDeviceGetMemoryInfo, handle, nvml.nvmlMemory_v2)
-    if memory is None:
-        memory = _value(nvml.nvmlDeviceGetMemoryInfo, handle)
-    return (memory.total, memory.used, memory.free) if memory is not None and memory.total else (None, None, None)
+    try:
+        memory = memory or nvml.nvmlDeviceGetMemoryInfo(handle)
+    except nvml.NVMLError as error:
+        if error.value in _gone():
+            raise
+        return Memory(shared=error.value == nvml.NVML_ERROR_NOT_SUPPORTED)
+    return Memory(memory.total, memory.used, memory.free) if memory.total else Memory(shared=True)
 
 
 def _temperature(handle: Any) -> int | None:

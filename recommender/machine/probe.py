@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import atexit
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from recommender.machine.accelerators import accelerators
 from recommender.machine.facts import Gpu, Machine, NvmlState
 from recommender.machine.host import read_host
 from recommender.machine.notices import notices
 from recommender.machine.nvml import Nvml
+from recommender.machine.passed_over import passed_over
 from recommender.machine.software import read_software
 
 
@@ -27,7 +29,8 @@ def probe(runs_dir: Path | None = None, nvml: Nvml | None = None) -> Machine:
     versions = reader.versions()
     host = read_host(runs_dir)
     software = read_software(versions.driver, versions.cuda)
-    return Machine(gpus, state, host, software, notices(gpus, state, host, software))
+    machine = Machine(gpus, state, host, software, accelerators=accelerators())
+    return replace(machine, notices=notices(gpus, state, host, software, unused=passed_over(machine)))
 
 
 def poll_gpus() -> tuple[tuple[Gpu, ...], NvmlState]:
@@ -48,6 +51,7 @@ def document(machine: Machine) -> dict[str, Any]:
             disk[key] = str(disk[key]) if disk[key] is not None else None
     return {
         "gpus": [_gpu_document(gpu) for gpu in machine.gpus],
+        "accelerators": [asdict(found) for found in machine.accelerators],
         "nvml": {"status": str(machine.nvml.status), "message": machine.nvml.message, "remedy": machine.nvml.remedy},
         "host": host,
         "software": software,

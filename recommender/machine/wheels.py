@@ -113,6 +113,12 @@ def pip_line(
     return None
 
 
+def is_newest(driver: str | None) -> bool:
+    """Whether a driver runs the newest CUDA major version that is known here, so that a newer one gives nothing."""
+    branch = (driver or "").partition(".")[0]
+    return branch.isdigit() and int(branch) >= max(map(int, MINIMUM_DRIVER.values()))
+
+
 def pip_install() -> str:
     """How to install into this very environment; one made by uv has no pip of its own."""
     if find_spec("pip") is None:

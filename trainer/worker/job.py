@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from recommender.model.own_code import agreed, missing
@@ -76,7 +77,14 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     Raises:
         InputError: The model or the data cannot be used, or base or rows are not those that the run began with.
     """
+    device = read_device(folder)
     cuda = torch.cuda.is_available()
+    if device.kind == "cuda" and not cuda:
+        # A run is resumed without the checks: Transformers would train on the CPU without a word.
+        raise InputError(
+            f"torch {torch.__version__} cannot use {device.name}, which this run is for.",
+            remedy="`lora-wizard doctor` says what is in the way; the run goes on once the GPU works again.",
+        )
     config = load_config(folder.effective_config)
     spec = _model_here(folder, config)
     if past.step and hold_to_base(folder, spec) == "unknown":
@@ -89,7 +97,7 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
         require_same_tokens(folder, rows.digest())
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
-    meter = MemoryMeter(cuda=cuda, free_before=free_bytes(read_device(folder)) if cuda else None)
+    meter = MemoryMeter(cuda=cuda, free_before=free_bytes(device) if cuda else None)
     recorder = StepRecorder(folder, requests, meter, past)
     model = load_model(config, spec, cuda=cuda)
     trainer = WatchedTrainer(

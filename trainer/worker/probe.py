@@ -18,11 +18,14 @@ def try_torch(cuda: bool) -> dict[str, Any]:
         product = torch.ones(64, 64) @ torch.ones(64, 64)
         return {"ok": float(product[0, 0]) == 64.0, "detail": f"torch {torch.__version__} on the CPU"}
     if not torch.cuda.is_available():
-        why = "a CPU build" if torch.version.cuda is None else f"built for CUDA {torch.version.cuda}"
+        built = torch.version.cuda or torch.version.hip
+        why = f"built for {'CUDA' if torch.version.cuda else 'ROCm'} {built}" if built else "a CPU build"
+        # The driver answers, or the GPU would not be listed: what to change is the build, or the driver under it.
+        what = "Update the driver, or install" if torch.version.cuda else "Install"
         return {
             "ok": False,
             "detail": f"torch {torch.__version__} ({why}) does not see the GPU",
-            "remedy": "Update the driver or install the torch build for it; `lora-wizard probe` names the command.",
+            "remedy": f"{what} the torch build for this driver and card; `lora-wizard probe` names the command.",
         }
     product = torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")
     name = torch.cuda.get_device_name(0)
@@ -34,6 +37,8 @@ def try_quantisation(cuda: bool) -> dict[str, Any]:
     import bitsandbytes as bnb
     import torch
 
+    if cuda and not torch.cuda.is_available():
+        return try_torch(cuda)
     device = "cuda" if cuda else "cpu"
     torch.manual_seed(0)
     weight = torch.randn(256, 256)

@@ -47,6 +47,41 @@ def progress_note(text: str) -> None:
     print(clean_text(text), file=sys.stderr, flush=True)
 
 
+def usual_device(runs: Path) -> Device:
+    """The device that is taken when nobody has chosen one."""
+    from recommender.machine.devices import default_device
+    from recommender.machine.probe import probe
+
+    return default_device(probe(runs))
+
+
+def training_device(runs: Path) -> Device:
+    """The device that this machine trains on; the CPU in the place of a GPU that is here only with a yes.
+
+    Raises:
+        InputError: a GPU is here and cannot be used, and nobody said that the CPU is meant.
+    """
+    from recommender.machine.devices import default_device
+    from recommender.machine.passed_over import passed_over
+    from recommender.machine.probe import probe
+
+    machine = probe(runs)
+    device = default_device(machine)
+    unused = passed_over(machine)
+    if unused is not None and not _agreed(f"{unused.text}\nTrain on the CPU ({device.name}) instead?"):
+        raise InputError(unused.text, remedy=unused.remedy)
+    return device
+
+
+def _agreed(question: str) -> bool:
+    """Ask for a yes on a terminal; elsewhere nobody has agreed to anything."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    import typer
+
+    return typer.confirm(clean_text(question), err=True)
+
+
 def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpus: int = 1) -> Device:
     """The device that a plan is for.
 

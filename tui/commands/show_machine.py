@@ -25,7 +25,7 @@ def _gpu_line(gpu: Gpu) -> str:
         "bf16 ✓" if gpu.bf16 else "bf16 ✗ (fp16 instead)",
         f"{gib(gpu.memory_free)} of {gib(gpu.memory_total)} free"
         if gpu.memory_total and gpu.memory_free is not None
-        else "",
+        else ("memory shared with the host" if gpu.memory_shared else "memory not known"),
         f"util {gpu.utilisation} %" if gpu.utilisation is not None else "",
         f"{gpu.temperature} °C" if gpu.temperature is not None else "",
         f"{gpu.power_watts:.0f}/{gpu.power_limit_watts:.0f} W" if gpu.power_watts and gpu.power_limit_watts else "",
@@ -58,10 +58,11 @@ def show_machine(machine: Machine, console: Console) -> None:
         line(_gpu_line(gpu))
         if gpu.processes:
             line(f"   in use by: {_process_line(gpu)}")
+    for found in machine.accelerators:
+        if found.maker != "NVIDIA":
+            line(f"–  {found.described}   not used")
     if not machine.gpus:
-        line(f"no GPU: {machine.nvml.message or 'none was found'}")
-        if machine.nvml.remedy:
-            line(f"   → {machine.nvml.remedy}")
+        line(f"no GPU that is used: {machine.nvml.message or 'none was found'}")
     host = machine.host
     precision = "bf16 ✓" if host.cpu.bf16 else "fp32 (no bf16 instructions)"
     line(f"CPU   {host.cpu.name}, {counted(host.cpu.cores, 'core')}, {precision}")

@@ -12,7 +12,7 @@ from presets.errors import InputError, NoError
 from tui.commands.agreeing import AllowOnEnd, agree_on_end
 from tui.commands.life import NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
 from tui.commands.planning import SetOption, read_config, settle_start
-from tui.commands.settings import Settings, progress_note
+from tui.commands.settings import Settings, progress_note, training_device, usual_device
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -110,16 +110,13 @@ def train(
 
     It trains in a process of its own, which outlives this terminal.
     """
-    from recommender.machine.devices import default_device
-    from recommender.machine.probe import probe
-
     settings: Settings = context.obj
     wish_to_be_told(notify, notify_command)
     wanted = read_config(config, values, settings.runs)
     if not wanted.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
     agreed = agree_on_end(wanted.run.on_end, allowed=allow_on_end)
-    device = default_device(probe(settings.runs))
+    device = training_device(settings.runs)
     run = start(
         wanted,
         settings,
@@ -143,16 +140,16 @@ def demo(context: typer.Context, plain: PlainFlag = False) -> int:
     In a terminal the wizard opens at the plan; without one, or with --plain, it trains and prints how it goes.
     """
     from presets.demo import demo_data_path
-    from recommender.machine.devices import default_device
-    from recommender.machine.probe import probe
     from trainer.demo_model import ensure_demo_model
     from tui.commands.progress import download_line
 
     settings: Settings = context.obj
+    screens = not plain and sys.stdin.isatty() and sys.stdout.isatty()
+    # The wizard asks before it starts.
+    device = usual_device(settings.runs) if screens else training_device(settings.runs)
     with download_line(sys.stderr) as progress:
         model = ensure_demo_model(progress)
-    device = default_device(probe(settings.runs))
-    if not plain and sys.stdin.isatty() and sys.stdout.isatty():
+    if screens:
         from tui.app import run_wizard
 
         return run_wizard(
@@ -204,7 +201,8 @@ def calibrate(
     from tui.streams import print_json
 
     settings: Settings = context.obj
-    outcome = measure(_calibration_config(config, settings), settings.runs, note=progress_note)
+    device = training_device(settings.runs)
+    outcome = measure(_calibration_config(config, settings, device), device, settings.runs, note=progress_note)
     if json:
         print_json(outcome.document())
     else:
@@ -212,15 +210,13 @@ def calibrate(
     return 0
 
 
-def _calibration_config(config: Path | None, settings: Settings) -> FinetuneConfig:
+def _calibration_config(config: Path | None, settings: Settings, device: Device) -> FinetuneConfig:
     """The configuration to measure: the given file's, or the demo's plan."""
     if config:
         return read_config(config, None, settings.runs)
     from presets.demo import demo_data_path
     from recommender.config.schema import Data
     from recommender.data.load import profile_data
-    from recommender.machine.devices import default_device
-    from recommender.machine.probe import probe
     from recommender.model.reader import read_model
     from recommender.recommend import recommend
     from trainer.demo_model import ensure_demo_model
@@ -229,5 +225,4 @@ def _calibration_config(config: Path | None, settings: Settings) -> FinetuneConf
     with download_line(sys.stderr) as progress:
         spec = read_model(str(ensure_demo_model(progress)))
     data = Data(train=[str(demo_data_path())])
-    device = default_device(probe(settings.runs))
     return recommend(spec, device, profile_data(data, model=spec).profile, data_config=data).config

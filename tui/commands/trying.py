@@ -9,7 +9,7 @@ import typer
 
 from presets.errors import InputError, NoError
 from tui.commands.planning import read_config, settle_start
-from tui.commands.settings import Settings, progress_note
+from tui.commands.settings import Settings, progress_note, training_device
 from tui.streams import print_json
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ def try_values(
 
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """
-    from recommender.machine.devices import default_device
-    from recommender.machine.probe import probe
     from recommender.recommend import launch_document
     from trainer.tryout import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list
@@ -57,6 +55,7 @@ def try_values(
     base = read_config(config, None, settings.runs)
     if not base.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
+    device = training_device(settings.runs)
     base, compared = settled(base, values or [])
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
@@ -66,7 +65,6 @@ def try_values(
     wanted = trials(base, compared, steps)
     dataset = profile_data(base.data, model=spec)
     require_held_out(base, dataset.profile)
-    device = default_device(probe(settings.runs))
     run_check_list(base, device, spec, dataset, settings.runs)
 
     def plan(of: FinetuneConfig) -> Mapping[str, Any]:

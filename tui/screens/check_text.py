@@ -101,4 +101,5 @@ def confirmation(plan: Plan) -> str:
     takes = "" if time is None or time.total_seconds is None else f", about {duration(time.total_seconds)}"
     steps = "" if time is None or time.steps is None else f", {counted(time.steps, 'step')}"
     name = plan.config.model.rstrip("/").rpartition("/")[2]
-    return clean(f"start {plan.config.method} of {name} on {short_name(plan.device.name)}{steps}{takes}?")
+    unused = ", the CPU, not on the GPU" if plan.device.passed_over else ""
+    return clean(f"start {plan.config.method} of {name} on {short_name(plan.device.name)}{unused}{steps}{takes}?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from recommender.machine.passed_over import passed_over
 from recommender.units import gib, gib_number
 from tui.clean import clean
 from tui.widgets.pick_list import Pick
@@ -31,7 +32,7 @@ def device_picks(machine: Machine, gpus: Sequence[Gpu], device: Device | None, w
     picks = []
     if device is not None and device.simulated:
         picks.append(_simulated(device))
-    picks += [_gpu(gpu, device, width) for gpu in gpus or machine.gpus]
+    picks += [_gpu(gpu, machine.host, device, width) for gpu in gpus or machine.gpus]
     if not machine.gpus:
         picks.append(Pick("none", tuple(_no_gpu(machine, device)), fixed=True))
     picks.append(_cpu(machine, device, width))
@@ -42,7 +43,7 @@ def _chosen(yes: bool) -> tuple[str, Tone]:
     return ("◉ ", "accent") if yes else ("○ ", "quiet")
 
 
-def _gpu(gpu: Gpu, device: Device | None, width: int) -> Pick:
+def _gpu(gpu: Gpu, host: Host, device: Device | None, width: int) -> Pick:
     here = device is not None and not device.simulated and device.uuid == gpu.uuid
     head = row(_chosen(here), (f"{gpu.index}  ", "label"), (cell(short_name(gpu.name), 24), "bright"))
     if gpu.problem:
@@ -54,9 +55,7 @@ def _gpu(gpu: Gpu, device: Device | None, width: int) -> Pick:
         *head.parts,
         (cell(f" {kind}", 15), "label"),
         bf16,
-        (f"   {cell(gib(gpu.memory_total), 9, 'right')}", "label"),
-        ("   free ", "label"),
-        (gib_number(gpu.memory_free), "good"),
+        *_memory(gpu, host),
     )
     live = _live(gpu)
     if width >= 100:
@@ -64,6 +63,19 @@ def _gpu(gpu: Gpu, device: Device | None, width: int) -> Pick:
     else:
         lines = [Row(parts), row((f"      {live}", "label"))]
     return Pick(gpu.uuid, (*lines, *_in_use(gpu, width)))
+
+
+def _memory(gpu: Gpu, host: Host) -> tuple[tuple[str, Tone], ...]:
+    """Its own memory, or the host's where it has none."""
+    total, free = (host.ram_total, host.ram_available) if gpu.memory_shared else (gpu.memory_total, gpu.memory_free)
+    if total is None:
+        return (("   memory not known", "caution"),)
+    return (
+        (f"   {cell(gib(total), 9, 'right')}", "label"),
+        ("   free ", "label"),
+        (gib_number(free), "good"),
+        (" shared with the host" if gpu.memory_shared else "", "label"),
+    )
 
 
 def _live(gpu: Gpu) -> str:
@@ -106,7 +118,9 @@ def _process(process: GpuProcess) -> str:
 
 
 def _no_gpu(machine: Machine, device: Device | None) -> Iterator[Row]:
-    yield row(("! ", "caution"), (clean(machine.nvml.message) or "No NVIDIA GPU is listed.", "plain"))
+    unused = passed_over(machine)
+    said = unused.text if unused else machine.nvml.message
+    yield row(("! ", "caution"), (clean(said) or "No NVIDIA GPU is listed.", "plain"), indent=2)
     for_what = "plans are for this CPU · " if device is not None and device.kind == "cpu" else ""
     yield row((f"  {for_what}the remedy is under software · w plans for a card", "quiet"))
 

@@ -1,6 +1,8 @@
 """What the worker builds, held in a child process because it needs torch."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
+from recommender.machine.facts import Device
 from tests.fixtures.child import run_python
 from trainer.children import ask
 from trainer.runfolder import RunFolder
@@ -60,6 +63,7 @@ def test_a_package_that_is_not_there_is_named_with_what_to_do(make_config: MakeC
     text = dump_config(make_config(training__attn_implementation="flash_attention_2"))
     for path in (folder.config, folder.effective_config):
         path.write_text(text)
+    folder.plan.write_text(json.dumps({"device": asdict(Device("cpu", "a CPU", 1, 1))}))
     answer = ask("trainer.worker", str(tmp_path), "--preflight-only", device=None)
     assert answer.code == 2
     assert answer.document is not None

@@ -156,3 +156,8 @@ def test_logind_spares_root_unless_told_otherwise(tmp_path: Path) -> None:
     assert kills_at_logout(tmp_path, uid=0) is False
     write(tmp_path, {MAIN: "KillExcludeUsers=\nKillUserProcesses=yes\n"})
     assert kills_at_logout(tmp_path, uid=0) is True
+
+
+def test_a_system_without_an_affinity_mask_has_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    assert read_cpu(tmp_path).cores >= 1

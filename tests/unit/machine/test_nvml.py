@@ -234,3 +234,12 @@ for _ in range(3):
 print(json.dumps(seen))
 """
     assert run_python(code, library=stub) == ["ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize(("code", "shared"), [(3, True), (999, False), (4, False)])
+def test_memory_that_is_not_supported_is_the_hosts(stub: Path, code: int, shared: bool) -> None:
+    fails = f"nvmlDeviceGetMemoryInfo:{code},nvmlDeviceGetMemoryInfo_v2:{code}"
+    gpu = poll(stub, NVML_STUB_FAIL=fails, NVML_STUB_COUNT="1")["polls"][0]["gpus"][0]
+    assert (gpu["memory_total"], gpu["memory_free"]) == (None, None)
+    assert gpu["memory_shared"] is shared
+    assert not gpu["problem"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from recommender.machine.facts import Device
 from trainer import environment
 from trainer.environment import PACKAGE_ROOT, child_environment, own_folder
 
@@ -66,3 +67,11 @@ def test_children_read_and_write_utf8_whatever_the_locale() -> None:
     values = child_environment(None, {"LC_ALL": "zh_CN.GBK", "PYTHONIOENCODING": "gbk"})
     assert values["PYTHONUTF8"] == "1"
     assert values["PYTHONIOENCODING"].startswith("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("uuid", "visible"), [("GPU-1", "GPU-1"), ("MIG-2", "MIG-2"), ("54e9b16b-5a4c", "0"), (None, "0")]
+)
+def test_a_gpu_is_named_as_cuda_knows_it(uuid: str | None, visible: str) -> None:
+    device = Device("cuda", "a GPU", 1, 1, uuid=uuid, index=0)
+    assert child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == visible
