@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import InputError, NoError
 from recommender.model.own_code import missing, question
+from recommender.model.parts import missing_tokenizer
 from recommender.units import counted, gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
@@ -167,8 +168,10 @@ def check_data(subject: Subject) -> Outcome:
     if stops:
         return "fail", stops[0], "`lora-wizard data` shows the rows as the model sees them."
     if profile.tokenizer != "exact" and subject.model.has_weights:
-        name = subject.model.path or subject.model.name
-        return "fail", f"{name} has no tokenizer, so no row can be turned into tokens", "Put its tokenizer.json there."
+        if subject.model.path is None:
+            return "fail", f"{subject.model.name} has no tokenizer here, so no row can be turned into tokens", ""
+        lacks, remedy = missing_tokenizer(subject.model.path)
+        return "fail", f"{subject.model.path} {lacks}, so no row can be turned into tokens", remedy
     return "ok", f"{counted(profile.rows, 'row')}, {profile.trained_share:.0%} of tokens trained".replace("%", " %"), ""
 
 

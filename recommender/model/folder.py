@@ -9,8 +9,9 @@ from typing import Any
 
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
-from recommender.model.headers import INDEX, Weights, read_index, read_weights, weight_files
+from recommender.model.headers import Weights, not_here, read_index, read_weights, weight_files
 from recommender.model.own_code import held_to_count, held_to_weights
+from recommender.model.parts import INDEX, get_again
 from recommender.model.quantised import BNB_4BIT
 from recommender.model.spec import ModelSpec, Source
 
@@ -48,10 +49,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read as JSON.", remedy="Get it again from where the model came from.", detail=str(error)
+            f"{path} cannot be read as JSON.", remedy=get_again(folder, path.name), detail=str(error)
         ) from error
     if not isinstance(config, dict):
-        raise InputError(f"{path} must hold a JSON object.", remedy="Get it again from where the model came from.")
+        raise InputError(f"{path} must hold a JSON object.", remedy=get_again(folder, path.name))
     return config
 
 
@@ -103,7 +104,7 @@ def _check_embedding(spec: ModelSpec, weights: Weights, origin: str) -> None:
 
 def _weights(folder: Path, source: Source) -> Weights | None:
     """The weights' headers; in the hub cache, a download that is not complete is no error: it goes on later."""
-    if source == "cache" and not all(path.exists() for path in weight_files(folder)):
+    if source == "cache" and (not_here(folder) or not all(path.exists() for path in weight_files(folder))):
         return None
     return read_weights(folder)
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+from recommender.model.parts import INDEX, SINGLE, get_again, missing_weights
 
 _LARGEST_HEADER = 100_000_000
 """Bytes; the limit that the safetensors format's own reader sets."""
@@ -23,7 +21,6 @@ _BUFFERS = ("rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
 
 _LFS_POINTER = b"version https://git-lfs"
 """How the text begins that stands in for a large file in a clone made without Git LFS (its specification)."""
-_AGAIN = "Delete it and download the model again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,11 @@ def read_weights(folder: Path) -> Weights | None:
     Raises:
         InputError: A file is missing, torn or no safetensors file.
     """
+    if missing := not_here(folder):
+        raise InputError(f"{folder} is not whole: {missing}.", remedy=get_again(folder))
     files = weight_files(folder)
     if not files:
         return None
-    if missing := [path.name for path in files if not path.exists()]:
-        raise InputError(
-            f"{folder}: {missing[0]} is named in {INDEX} but is not there ({len(missing)} of {len(files)} missing).",
-            remedy="Download the model again: the files that are complete are kept.",
-        )
     shapes: dict[str, tuple[int, ...]] = {}
     stored: Counter[str] = Counter()
     for path in files:
@@ -93,6 +87,13 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return (single,) if single.exists() else ()
 
 
+def not_here(folder: Path) -> str:
+    """What of a folder's weights is missing, as a clause; empty where nothing is, or where there are none."""
+    present = [path.name for path in folder.iterdir() if path.exists()]
+    named = read_index(folder / INDEX)["weight_map"].values() if INDEX in present else None
+    return missing_weights(present, named)
+
+
 def read_index(path: Path) -> dict[str, Any]:
     """Read an index file: `weight_map` (tensor to file) and perhaps `metadata.total_size`.
 
@@ -102,12 +103,16 @@ def read_index(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON.", remedy="Download it again.", detail=str(error)) from error
+        raise InputError(
+            f"{path} cannot be read as JSON.", remedy=get_again(path.parent, path.name), detail=str(error)
+        ) from error
     names = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise InputError(f"{path} has no weight_map of file names.", remedy="Download it again.")
+        raise InputError(f"{path} has no weight_map of file names.", remedy=get_again(path.parent, path.name))
     if outside := [name for name in names.values() if Path(name).name != name]:
-        raise InputError(f"{path} names {outside[0]!r}, which is not in its own folder.")
+        raise InputError(
+            f"{path} names {outside[0]!r}, which is not in its own folder.", remedy=get_again(path.parent, path.name)
+        )
     return dict(document)
 
 
@@ -124,7 +129,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         size = path.stat().st_size
         with path.open("rb") as file:
             if not size:
-                raise InputError(f"{path} is empty.", remedy=_AGAIN)
+                raise InputError(f"{path} is empty.", remedy=get_again(path.parent, path.name))
             start = file.read(len(_LFS_POINTER))
             if start == _LFS_POINTER:
                 raise InputError(
@@ -152,6 +157,6 @@ def _entry(raw: Mapping[str, Any], data: int) -> Entry:
 def _torn(path: Path, how: str, detail: str = "") -> InputError:
     return InputError(
         f"{path} is torn or is no safetensors file: {how}.",
-        remedy=_AGAIN,
+        remedy=get_again(path.parent, path.name),
         detail=detail,
     )

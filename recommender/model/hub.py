@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from presets.errors import InputError
+from recommender.model.parts import get_again, missing_weights
 
 T = TypeVar("T")
 
@@ -127,7 +128,7 @@ def _ask(hub_id: str, cache: Path, revision: str | None) -> HubModel:
         path = hf_hub_download(
             hub_id, "config.json", revision=info.sha, cache_dir=cache, endpoint=endpoint(), etag_timeout=_ANSWER_SECONDS
         )
-        config = json.loads(Path(path).read_text(encoding="utf-8"))
+        config = _read_config(hub_id, Path(path))
     except GatedRepoError as error:
         raise _gated(hub_id, get_token() is not None) from error
     except RevisionNotFoundError as error:
@@ -149,10 +150,23 @@ def _ask(hub_id: str, cache: Path, revision: str | None) -> HubModel:
     except Exception as error:
         # The transport's own errors change with the hub library's version; what they mean here does not.
         raise _unreachable(hub_id, f"{type(error).__name__}: {error}") from error
-    if not isinstance(config, dict):
-        raise HubMissing(f"config.json of {hub_id} is no JSON object.", remedy="Choose another revision.")
     counted = info.safetensors.total if info.safetensors else None
     return HubModel(config, info.sha or revision or "main", bool(info.gated), counted, _weights_bytes(files))
+
+
+def _read_config(hub_id: str, path: Path) -> dict[str, Any]:
+    """A config.json that came from the hub, or was kept in the cache from there."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise HubMissing(
+            f"config.json of {hub_id} came, and cannot be read as JSON.",
+            remedy=f"{get_again(path.parent, path.name)} If it is so on the hub too, choose another revision.",
+            detail=str(error),
+        ) from error
+    if not isinstance(config, dict):
+        raise HubMissing(f"config.json of {hub_id} is no JSON object.", remedy="Choose another revision.")
+    return config
 
 
 def _check_files(hub_id: str, files: Mapping[str, int]) -> None:
@@ -166,6 +180,11 @@ def _check_files(hub_id: str, files: Mapping[str, int]) -> None:
         raise HubMissing(
             f"{hub_id} has no safetensors weights on the hub; a pickle can run any code when it is loaded.",
             remedy="Look for a revision with safetensors (often refs/pr/N), or choose another model.",
+        )
+    if missing := missing_weights(files):
+        raise HubMissing(
+            f"{hub_id} is not whole on the hub: {missing}.",
+            remedy="Choose another revision or another model; its author can save it again with save_pretrained.",
         )
 
 

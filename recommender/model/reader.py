@@ -10,8 +10,10 @@ from presets.models import CatalogueModel, find_model, nearest_names
 from recommender.model.cache import find_cached
 from recommender.model.families import spec_from_config
 from recommender.model.folder import read_folder
+from recommender.model.headers import not_here
 from recommender.model.hub import HubModel, HubRefused, HubUnreachable, ask_hub, is_offline
 from recommender.model.own_code import held_to_count
+from recommender.model.parts import get_again
 from recommender.model.spec import ModelSpec
 from recommender.paths import cache_dir, model_cache_dir
 
@@ -96,10 +98,23 @@ def _read_hub_id(
         except (HubUnreachable, HubRefused) as error:
             trouble = error
     if cached is not None:
-        return replace(cached, access=str(trouble))
+        return replace(cached, access=_in_part(cached, name, trouble))
     if known is not None and revision is None:
         return replace(_from_catalogue(known, name), access=str(trouble))
     raise trouble
+
+
+def _in_part(cached: ModelSpec, name: str, trouble: InputError) -> str:
+    """Why the rest of a model that is partly in the cache does not come now, with what to do."""
+    assert cached.path is not None
+    missing = not_here(cached.path) or "its weights are missing"
+    if isinstance(trouble, HubRefused):
+        return f"{name} is on this disk only in part: {missing}. {trouble}"
+    return (
+        f"{name} is on this disk only in part: {missing}, and the hub cannot be asked for them now "
+        f"({'HF_HUB_OFFLINE is set' if is_offline() else 'it does not answer'}). Once it can: "
+        f"{get_again(cached.path)}"
+    )
 
 
 def _cached(hub_id: str, name: str, revision: str | None) -> ModelSpec | None:

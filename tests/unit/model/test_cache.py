@@ -5,8 +5,8 @@ import pytest
 
 from presets.errors import InputError
 from recommender.model.cache import cached_models
-from recommender.model.headers import INDEX, SINGLE
 from recommender.model.local import list_local_models
+from recommender.model.parts import INDEX, SINGLE
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 
@@ -56,7 +56,34 @@ def test_a_download_that_is_not_complete_can_be_planned(cache: Path) -> None:
     (folder / INDEX).write_text('{"metadata": {"total_size": 123}, "weight_map": {"a": "model-1.safetensors"}}')
     spec = read_model("some/model")
     assert not spec.has_weights and spec.weights_bytes == 123
-    assert "network is switched off" in spec.access
+    assert (
+        "some/model is on this disk only in part: 1 of 1 weight files is missing (model-1.safetensors)" in spec.access
+    )
+    assert f"`hf download some/model --revision {COMMIT}` gets what is missing" in spec.access
+
+
+def test_a_shard_without_its_index_is_a_download_that_is_not_complete(cache: Path) -> None:
+    folder = _put(cache, "some/model")
+    (folder / SINGLE).rename(folder / "model-00001-of-00003.safetensors")
+    spec = read_model("some/model")
+    assert not spec.has_weights
+    assert "2 of 3 weight files are missing (model-00002-of-00003.safetensors and 1 more)" in spec.access
+    assert "model.safetensors.index.json is missing" in spec.access
+
+
+def test_a_file_of_the_cache_that_is_torn_is_downloaded_over(cache: Path) -> None:
+    """Removing the link is not enough: the hub's library would link what is torn again."""
+    folder = _put(cache, "some/model")
+    blob = (folder / SINGLE).resolve()
+    blob.write_bytes(blob.read_bytes()[:-100])
+    with pytest.raises(InputError, match="100 bytes are missing at its end") as caught:
+        read_model("some/model")
+    again = f"`hf download some/model {SINGLE} --revision {COMMIT} --force-download` gets it again."
+    assert caught.value.remedy == again
+    (folder / "config.json").write_text('{"model_type": "lla')
+    with pytest.raises(InputError, match="cannot be read as JSON") as caught:
+        read_model("some/model")
+    assert "--force-download" in caught.value.remedy
 
 
 def test_a_short_name_finds_the_cached_model(cache: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
-from recommender.model.headers import INDEX, SINGLE, read_entries
+from recommender.model.headers import read_entries
+from recommender.model.parts import INDEX, SINGLE
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 
@@ -155,6 +156,20 @@ def _lost_shard(folder: Path) -> None:
     _shard(folder)[1].unlink()
 
 
+def _lost_index(folder: Path) -> None:
+    _shard(folder)
+    (folder / INDEX).unlink()
+
+
+def _lost_both(folder: Path) -> None:
+    _lost_index(folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+
+
+def _other_name(folder: Path) -> None:
+    (folder / SINGLE).rename(folder / "consolidated.safetensors")
+
+
 def _index_is_no_index(folder: Path) -> None:
     (folder / INDEX).write_text('{"weight_map": 3}')
 
@@ -180,7 +195,10 @@ def _index_points_outside(folder: Path) -> None:
         (_packed_only_in_name, "says bnb-4bit, but its weights are not packed"),
         (_huge_header, "torn"),
         (_header_without_types, "torn"),
-        (_lost_shard, "is named in model.safetensors.index.json but is not there"),
+        (_lost_shard, r"is not whole: 1 of 2 weight files is missing \(model-00002-of-00002.safetensors\)"),
+        (_lost_index, "is not whole: model.safetensors.index.json is missing, which says what is in which file"),
+        (_lost_both, r"1 of 2 weight files is missing \(model-00002-.*\) and model.safetensors.index.json is missing"),
+        (_other_name, r"its weights are in consolidated.safetensors, and only model.safetensors or"),
         (_index_is_no_index, "no weight_map"),
         (_index_points_outside, "not in its own folder"),
     ],
@@ -190,6 +208,18 @@ def test_a_damaged_folder_is_one_clear_error(tmp_path: Path, damage: Callable[[P
     with pytest.raises(InputError, match=complaint) as caught:
         read_model(str(tmp_path))
     assert str(tmp_path) in caught.value.message
+    assert caught.value.remedy
+
+
+def test_what_is_half_there_comes_with_its_command(tmp_path: Path) -> None:
+    _lost_shard(build_tiny_llama(tmp_path / "m"))
+    with pytest.raises(InputError) as caught:
+        read_model(str(tmp_path / "m"))
+    assert f"`hf download ORG/NAME --local-dir {tmp_path / 'm'}`, which keeps what is whole." in caught.value.remedy
+    _cut(build_tiny_llama(tmp_path / "cut"))
+    with pytest.raises(InputError) as caught:
+        read_model(str(tmp_path / "cut"))
+    assert caught.value.remedy.startswith("Delete it and copy it from where it came again")
 
 
 def test_names_that_are_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

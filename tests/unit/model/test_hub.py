@@ -9,6 +9,7 @@ import pytest
 from presets.errors import InputError
 from recommender.model import hub as hub_module
 from recommender.model.hub import HubMissing, HubRefused, HubUnreachable, reachable
+from recommender.model.parts import INDEX
 from recommender.model.reader import read_model
 from tests.fixtures.fake_hub import COMMIT, FakeHub, FakeRepo, fake_hub
 
@@ -25,6 +26,7 @@ LLAMA: dict[str, Any] = {
 }
 TOTAL = 102_720
 EMBEDDING = 448 * 64
+SHARDS = {"model-00001-of-00002.safetensors": 7, "model-00002-of-00002.safetensors": 8}
 
 
 @pytest.fixture
@@ -35,8 +37,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         "o/copied-head": FakeRepo(LLAMA, parameters=TOTAL + EMBEDDING),
         "o/sharded": FakeRepo(
             LLAMA,
-            files={"config.json": 1, "model-00001-of-00002.safetensors": 7, "model-00002-of-00002.safetensors": 8},
+            files={"config.json": 1, INDEX: 1, **SHARDS},
         ),
+        "o/no-index": FakeRepo(LLAMA, files={"config.json": 1, **SHARDS}),
+        "o/lost-shard": FakeRepo(LLAMA, files={"config.json": 1, INDEX: 1, "model-00002-of-00002.safetensors": 8}),
+        "o/other-name": FakeRepo(LLAMA, files={"config.json": 1, "consolidated.safetensors": 8}),
+        "o/cut": FakeRepo(LLAMA, bodies={"config.json": b'{"model_type": "lla'}),
+        "o/not-text": FakeRepo(LLAMA, bodies={"config.json": b"\xff\xfe\x00\xd8"}),
+        "o/a-list": FakeRepo(LLAMA, bodies={"config.json": b"[1]"}),
         "o/gated": FakeRepo(LLAMA, gated=True),
         "meta-llama/Llama-3.1-8B-Instruct": FakeRepo(LLAMA, gated=True),
         "o/pickle": FakeRepo(LLAMA, files={"config.json": 1, "pytorch_model.bin": 1}),
@@ -106,6 +114,12 @@ def test_gated_in_the_catalogue_can_be_planned_and_says_what_is_missing(hub: Fak
         ("o/good", "v9", "no revision 'v9'"),
         ("o/pickle", None, "no safetensors weights"),
         ("o/gguf", None, "no config.json"),
+        ("o/no-index", None, "not whole on the hub: model.safetensors.index.json is missing"),
+        ("o/lost-shard", None, r"not whole on the hub: 1 of 2 weight files is missing \(model-00001-of-00002"),
+        ("o/other-name", None, r"not whole on the hub: its weights are in consolidated.safetensors"),
+        ("o/cut", None, r"config.json of o/cut came, and cannot be read as JSON"),
+        ("o/not-text", None, r"config.json of o/not-text came, and cannot be read as JSON"),
+        ("o/a-list", None, r"config.json of o/a-list is no JSON object"),
         ("o o/bad", None, "is no hub id"),
     ],
 )

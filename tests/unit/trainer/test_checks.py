@@ -2,12 +2,17 @@
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from presets.errors import InputError
-from trainer.checks import Subject, check_logout, step_failure
+from recommender.config.schema import Data, FinetuneConfig
+from recommender.data.load import profile_data
+from recommender.model.reader import read_model
+from tests.fixtures.tiny_model import build_tiny_llama
+from trainer.checks import Subject, check_data, check_logout, step_failure
 from trainer.children import ChildAnswer
 from trainer.runfolder import require_place
 
@@ -45,6 +50,30 @@ def test_a_place_for_runs_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"A run folder cannot be made in {place}: .* Choose another folder"):
             require_place(place)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("left", "says", "remedy"),
+    [
+        (None, "has no tokenizer.json, so no row", "hf download ORG/NAME --local-dir"),
+        ("tokenizer.model", "has tokenizer.model and no tokenizer.json", "sentencepiece and protobuf"),
+        ("vocab.json", "has vocab.json and no tokenizer.json", "python -c"),
+    ],
+)
+def test_a_tokenizer_that_is_not_there_says_what_is(tmp_path: Path, left: str | None, says: str, remedy: str) -> None:
+    folder = build_tiny_llama(tmp_path / "m")
+    (folder / "tokenizer.json").unlink()
+    if left:
+        (folder / left).write_text("{}")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a"}\n' * 20)
+    model = read_model(str(folder))
+    data = Data(train=[str(rows)])
+    config = FinetuneConfig(model=str(folder), data=data)
+    dataset = profile_data(data, model=model)
+    subject = cast("Subject", SimpleNamespace(config=config, model=model, dataset=dataset))
+    status, detail, how = check_data(subject)
+    assert status == "fail" and says in detail and remedy in how
 
 
 def logind(root: Path, kills: str) -> Path:

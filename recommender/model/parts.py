@@ -1,0 +1,86 @@
+"""The files of a model that are not there, told alike for a folder, the hub's cache and the hub, and how they come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from shlex import quote
+from typing import Final
+
+SINGLE: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
+SHARD: Final = re.compile(r"model-(\d+)-of-(\d+)\.safetensors")
+OTHERS: Final = ("adapter_model.safetensors", "optimizer.safetensors")
+"""Files of that format that hold no model."""
+
+
+def missing_weights(present: Collection[str], named: Collection[str] | None = None) -> str:
+    """What of the weights is missing, as a clause; empty where nothing is, and where there are none at all.
+
+    Args:
+        present: Names of the files that are there.
+        named: Those that the index names; None where it is not there, or was not read.
+    """
+    if named is not None:
+        lost = sorted(set(named) - set(present))
+        return _some(lost, len(set(named))) if lost else ""
+    weights = [name for name in present if name.endswith(".safetensors") and name not in OTHERS]
+    if SINGLE in present or not weights:
+        return ""
+    numbers = {int(found[1]): int(found[2]) for name in weights if (found := SHARD.fullmatch(name))}
+    total = max(numbers.values(), default=0)
+    lost = [f"model-{number:05}-of-{total:05}.safetensors" for number in range(1, total + 1) if number not in numbers]
+    index = "" if INDEX in present else f"{INDEX} is missing, which says what is in which file"
+    if not total:
+        return f"its weights are in {min(weights)}, and only {SINGLE} or the files of an {INDEX} are read"
+    return " and ".join(part for part in (_some(lost, total) if lost else "", index) if part)
+
+
+def _some(lost: list[str], total: int) -> str:
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return f"{len(lost)} of {total} weight files {'is' if len(lost) == 1 else 'are'} missing ({lost[0]}{more})"
+
+
+def hub_id_of(snapshot: Path) -> str | None:
+    """The hub id of a snapshot's folder in the hub's cache; None for any other folder."""
+    root = snapshot.parent.parent.name
+    if snapshot.parent.name != "snapshots" or not root.startswith("models--"):
+        return None
+    return "/".join(root.removeprefix("models--").split("--", 1))
+
+
+def get_again(folder: Path, torn: str | None = None) -> str:
+    """The command that completes a model.
+
+    Args:
+        folder: Where its files are: a folder, or a snapshot in the hub's cache.
+        torn: Name of a file that is there and not whole.
+    """
+    hub_id = hub_id_of(folder)
+    if hub_id is not None:
+        revision = f" --revision {folder.name}"
+        if torn is None:
+            return f"`hf download {hub_id}{revision}` gets what is missing; what is whole is kept."
+        return f"`hf download {hub_id} {torn}{revision} --force-download` gets it again."
+    into = f"`hf download ORG/NAME --local-dir {quote(str(folder))}`"
+    if torn is None:
+        return f"Copy what is missing from where it came; from the hub: {into}, which keeps what is whole."
+    return f"Delete it and copy it from where it came again; from the hub: {into}."
+
+
+def missing_tokenizer(folder: Path) -> tuple[str, str]:
+    """What is there in the place of a tokenizer.json, and how one comes of it: a clause and a remedy."""
+    older = next((name for name in ("tokenizer.model", "vocab.json", "vocab.txt") if (folder / name).is_file()), None)
+    place = quote(str(folder))
+    if older is None:
+        return "has no tokenizer.json", get_again(folder)
+    code = f"from transformers import AutoTokenizer as T; T.from_pretrained('{folder}').save_pretrained('{folder}')"
+    needs = ", which needs sentencepiece and protobuf installed" if older == "tokenizer.model" else ""
+    return (
+        f"has {older} and no tokenizer.json, the form that is read here",
+        f"Make it of that{needs}: python -c {quote(code)}"
+        if hub_id_of(folder) is None
+        else f"Copy the model into a folder of its own (cp -rL {place} FOLDER), make tokenizer.json there{needs} "
+        "(AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)), and give that folder as the model.",
+    )
