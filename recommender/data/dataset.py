@@ -14,7 +14,7 @@ from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
 from recommender.data.normalise import normalise
 from recommender.data.profile import DataProfile, NearRows
 from recommender.data.readers import Reader
-from recommender.data.shapes import Shape
+from recommender.data.shape import Shape
 from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
 

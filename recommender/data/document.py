@@ -26,6 +26,7 @@ def document(profile: DataProfile, max_length: int, *, split: bool = False) -> d
         "shape_reason": profile.shape_reason,
         "columns": profile.columns,
         "columns_seen": list(profile.columns_seen),
+        "columns_unread": list(profile.unread),
         "rows": profile.rows,
         "bad_row_count": profile.bad_row_count,
         "bad_rows": [asdict(row) for row in profile.bad_rows],

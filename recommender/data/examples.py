@@ -54,6 +54,8 @@ class Message:
     """What else templates read: tool_calls, tool_call_id, name, reasoning_content."""
     train: bool = True
     """False for an answer that the data says is context only."""
+    weighted: bool = False
+    """Whether the data gives it a weight that is neither 0 nor 1, which counts as 1."""
 
     @property
     def empty(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -18,9 +19,12 @@ FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
     ".txt": "text",
 }
 COMPRESSED = (".gz", ".zst")
+_SPLITS = "dataset_dict.json"
+"""Names the splits of a folder that `datasets` has saved, each a folder in it."""
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
 """Files that describe a folder of data (LLaMA-Factory, `datasets`): never rows."""
 
@@ -55,12 +59,13 @@ def require_name(name: str) -> None:
         raise InputError("No data file was given.", remedy=_KNOWN)
 
 
-def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
+def find_files(name: str, base: Path | None = None, split: str | None = None) -> tuple[Path, ...]:
     """Data files that a name stands for, in sorted order.
 
     Args:
         name: A file, a folder (every data file below it) or a glob; `~` is expanded.
         base: Where relative names start; the current folder when None.
+        split: Which split of a folder that `datasets` has saved; its train split when None.
 
     Raises:
         InputError: No name, nothing is there, or nothing in it is data.
@@ -71,7 +76,7 @@ def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
         if path.is_file():
             return (path,)
         if path.is_dir():
-            return _in_folder(path)
+            return _in_folder(_split_of(path, split))
         if has_magic(name):
             return _matching(path, name)
         if path.exists():
@@ -79,6 +84,21 @@ def find_files(name: str, base: Path | None = None) -> tuple[Path, ...]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", remedy=_ACCESS) from error
     raise _missing(path)
+
+
+def _split_of(folder: Path, split: str | None) -> Path:
+    """The folder of one split, where `datasets` has saved several; else the folder itself."""
+    try:
+        splits = json.loads((folder / _SPLITS).read_text(encoding="utf-8"))["splits"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder
+    wanted = split or "train"
+    if wanted not in splits:
+        raise InputError(
+            f"{folder} has no split '{wanted}'. It has: {', '.join(map(str, splits))}.",
+            remedy=f"Give the folder of the one that is meant: {folder / str(splits[0])}." if splits else _KNOWN,
+        )
+    return folder / wanted
 
 
 def _in_folder(folder: Path) -> tuple[Path, ...]:
@@ -89,7 +109,7 @@ def _in_folder(folder: Path) -> tuple[Path, ...]:
         Path(parent) / name
         for parent, _, names in os.walk(folder, onerror=unreadable)
         for name in names
-        if not name.startswith(".") and name not in _NOT_DATA and format_of(Path(name))
+        if not name.startswith((".", "cache-")) and name not in _NOT_DATA and format_of(Path(name))
     ]
     if not found:
         raise InputError(f"The folder {folder} holds no data file.", remedy=_KNOWN)
@@ -128,4 +148,4 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 _ACCESS = "Check its permissions (ls -l) and that the disk is mounted."
-_KNOWN = "Rows are read from .json, .jsonl, .csv, .tsv, .parquet and .txt files, also with .gz or .zst behind."
+_KNOWN = "Rows are read from .json, .jsonl, .csv, .tsv, .parquet, .arrow and .txt files, also with .gz or .zst behind."

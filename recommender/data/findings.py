@@ -16,6 +16,7 @@ from recommender.data.profile import BadRow
 from recommender.data.readers.base import excerpt
 from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Measured, Tokeniser
+from recommender.data.unread import unread_warnings
 from recommender.units import counted
 
 FEW_ROWS = 20
@@ -41,6 +42,8 @@ class Finding(IntFlag):
     TEXT_LOST = 8192
     UNASKED = 16384
     INLINE = 32768
+    TWO_ANSWERS = 65536
+    WEIGHTED = 131072
 
 
 SAID = {
@@ -59,6 +62,8 @@ SAID = {
     Finding.TEXT_LOST: "the chat template leaves out text of its answers",
     Finding.UNASKED: "an answer begins otherwise than the model will be asked for it",
     Finding.INLINE: "reasoning is trained as text, though the chat template has a place for it",
+    Finding.TWO_ANSWERS: "two answers stand in a row",
+    Finding.WEIGHTED: "a turn has a weight other than 0 and 1, which counts as 1",
     Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
 """What the screen says of a row."""
@@ -136,6 +141,10 @@ class Findings:
     """Characters of reasoning that are not trained."""
     lost_text: int = 0
     """Characters of answers besides that are not trained."""
+    two_answers: int = 0
+    weighted: int = 0
+    blank: int = 0
+    """Rows without anything in them, which are passed over."""
     highest_id: int = 0
     nothing_trained: bool = False
     methods: set[str] = field(default_factory=set)
@@ -162,6 +171,8 @@ class Findings:
             flags |= order
             if order & Finding.STRANGER:
                 self._meet(example)
+        if isinstance(example, Chat) and any(turn.weighted for turn in example.messages):
+            flags |= Finding.WEIGHTED
         if duplicate or not row.spans or row.ended < row.answers or row.doubled_start:
             flags |= Finding.DUPLICATE if duplicate else 0
             flags |= Finding.EMPTY if not row.spans else 0
@@ -200,6 +211,8 @@ class Findings:
         self.text_lost += bool(flags & Finding.TEXT_LOST)
         self.unasked += bool(flags & Finding.UNASKED)
         self.inline += bool(flags & Finding.INLINE)
+        self.two_answers += bool(flags & Finding.TWO_ANSWERS)
+        self.weighted += bool(flags & Finding.WEIGHTED)
 
     @property
     def trains_end_of_turn(self) -> bool | None:
@@ -220,9 +233,11 @@ def order_of(roles: tuple[str, ...]) -> Finding:
     """
     found = _NOTHING if set(roles) <= _KNOWN else Finding.STRANGER
     spoken = [role for role in roles if role != "system"]
+    if any(pair == ("assistant", "assistant") for pair in pairwise(spoken)):
+        found |= Finding.TWO_ANSWERS
     if "system" in roles[1:] or not spoken or spoken[0] != "user" or spoken[-1] != "assistant":
         return found | Finding.DISORDERED
-    same = any(before == after and before in {"user", "assistant"} for before, after in pairwise(spoken))
+    same = any(before == after == "user" for before, after in pairwise(spoken))
     return found | Finding.DISORDERED if same else found
 
 
@@ -287,6 +302,7 @@ def warnings(
             "Prompt and completion are used as they are, without the model's chat template. To use it: "
             "data.format: alpaca with data.columns: {instruction: prompt, output: completion}."
         )
+    said += unread_warnings(files)
     said += _counted(found)
     for columns, why in {(tuple(file.shape.columns.items()), file.shape.why) for file in files if file.shape.guessed}:
         held = dict(columns)
@@ -297,6 +313,8 @@ def warnings(
         )
         confirmed = ", ".join(f"{role}: {column}" for role, column in columns)
         said.append(f"{taken} To confirm: data.columns: {{{confirmed}}}.")
+    if found.blank:
+        said.append(f"Passed over because nothing is in them: {counted(found.blank, 'empty row')}.")
     if found.bad and data.skip_bad_rows:
         said.append(f"Left out because they cannot be used: {_rows(found.bad)}.")
     if found.rows < FEW_ROWS:
@@ -311,6 +329,15 @@ def _counted(found: Findings) -> list[str]:
         (found.doubled_start, "the BOS token stands twice: the text brings its own"),
         (found.straddles, "the first trained token also holds the end of the prompt"),
         (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
+        (
+            found.two_answers,
+            "two answers stand in a row: the model learns to end after the first, and what is written between them is "
+            "not trained. Where they are one answer, join them",
+        ),
+        (
+            found.weighted,
+            "a turn has a weight other than 0 and 1: it is trained in full, since a token is trained here or not",
+        ),
         (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
         (found.imitates, f"the text of a special token stands {_imitated(found)}"),
         (found.empty, "the answer is empty: nothing is trained"),

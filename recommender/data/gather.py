@@ -20,7 +20,7 @@ from recommender.data.findings import Findings
 from recommender.data.normalise import normalise
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader
-from recommender.data.readers.base import excerpt, in_list
+from recommender.data.readers.base import excerpt, in_list, is_empty
 from recommender.data.tokenise import Measured, Rendered, Tokeniser, TrainOn
 
 if TYPE_CHECKING:
@@ -143,6 +143,9 @@ class Gatherer:
         for row in raw:
             if isinstance(row, BadRow):
                 self.gathered.reject(row)
+                continue
+            if is_empty(row.values):
+                self.gathered.found.blank += 1
                 continue
             try:
                 example = normalise(row.values, self._files[number].shape)

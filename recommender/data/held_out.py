@@ -15,6 +15,7 @@ from recommender.data.normalise import normalise
 from recommender.data.opening import open_sources
 from recommender.data.profile import BadRow, HeldOutFacts
 from recommender.data.readers import Raw
+from recommender.data.readers.base import is_empty
 from recommender.data.shapes import ShapeError
 from recommender.units import counted
 
@@ -73,6 +74,8 @@ def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tu
         for row in file.reader.rows():
             if not isinstance(row, Raw):
                 yield file, row.line, row
+                continue
+            if is_empty(row.values):
                 continue
             try:
                 example = normalise(row.values, file.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, time
 from decimal import Decimal
@@ -11,16 +11,13 @@ from typing import Any
 
 from recommender.config.schema import TEMPLATE_ARGUMENTS
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, marked
+from recommender.data.messages import messages_of, tools_of
+from recommender.data.parts import parts_of
 from recommender.data.readers.json_rows import kind
-from recommender.data.shapes import Shape
+from recommender.data.shape import VARIABLES, Shape
 from recommender.data.sides import side_named
 from recommender.data.turn_forms import spread, transcript
-from recommender.data.turn_words import Tags, role_of, turns_in
-
-VARIABLES = "chat_template_kwargs"
-"""Column with a row's own values of variables of the chat template."""
-_KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
-_REASONING = ("reasoning_content", "thinking", "reasoning")
+from recommender.data.turn_words import Tags, turns_in
 
 
 def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
@@ -79,13 +76,25 @@ def _optional(row: Mapping[str, Any], shape: Shape, role: str) -> str:
     return _text(row, column) if column and row.get(column) is not None else ""
 
 
+def _system(row: Mapping[str, Any], shape: Shape) -> str:
+    """The system message of a row: a text, or parts as in turns."""
+    column = shape.columns.get("system")
+    value = row.get(column) if column else None
+    return "".join(parts_of(value, 0).texts) if isinstance(value, list | Mapping) else _optional(row, shape, "system")
+
+
+def _tools(row: Mapping[str, Any], shape: Shape) -> tuple[Any, ...]:
+    column = shape.columns.get("tools")
+    return tools_of(row.get(column), column) if column else ()
+
+
 def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
     """Instruction and input are joined by a line end, as LLaMA-Factory joins them."""
     instruction = _text(row, shape.columns["instruction"])
     context = _optional(row, shape, "input")
     answer = _text(row, shape.columns["output"])
     turns: list[Message] = []
-    if system := _optional(row, shape, "system"):
+    if system := _system(row, shape):
         turns.append(Message("system", system))
     column = shape.columns.get("history")
     history = (row.get(column) if column else None) or []
@@ -93,14 +102,23 @@ def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
         history = _listed(history)
     if not isinstance(history, list | tuple):
         raise RowProblem(f"column '{column}' is {kind(history)}, not a list of pairs of question and answer")
-    for past in history:
-        if not (isinstance(past, list | tuple) and len(past) == 2 and all(isinstance(side, str) for side in past)):
-            raise RowProblem(f"column '{column}' is not a list of pairs of question and answer")
-        turns += [Message("user", past[0]), Message("assistant", past[1])]
+    turns += _past(history, column or "")
     question = f"{instruction}\n{context}" if instruction and context else instruction or context
     if not question.strip():
         raise RowProblem(f"asks nothing: '{shape.columns['instruction']}' is empty")
     return Chat((*turns, Message("user", question), Message("assistant", answer)))
+
+
+def _past(history: Sequence[Any], column: str) -> list[Message]:
+    """Earlier turns: pairs of question and answer, or turns that say whose they are."""
+    if history and all(isinstance(past, Mapping) for past in history):
+        return messages_of(history)
+    turns: list[Message] = []
+    for past in history:
+        if not (isinstance(past, list | tuple) and len(past) == 2 and all(isinstance(side, str) for side in past)):
+            raise RowProblem(f"column '{column}' is not a list of pairs of question and answer")
+        turns += [Message("user", past[0]), Message("assistant", past[1])]
+    return turns
 
 
 def _listed(text: str) -> Any:
@@ -112,13 +130,30 @@ def _listed(text: str) -> Any:
 
 
 def _pair(row: Mapping[str, Any], shape: Shape) -> Example:
+    """A prompt with its completion as they are; a conversation where one of them holds turns."""
     prompt, completion = shape.columns["prompt"], shape.columns["completion"]
-    if isinstance(row.get(completion), list):
-        before = [_message(turn, number) for number, turn in enumerate(_turns(row, prompt), 1)]
-        after = [_message(turn, number) for number, turn in enumerate(_turns(row, completion), 1)]
-        context = [Message(turn.role, turn.content, turn.extra, train=False) for turn in before]
-        return Chat((*context, *after), _tools(row, shape))
-    return Pair(_text(row, prompt), _text(row, completion))
+    if not any(isinstance(held, list | Mapping) or _is_listed(held) for held in (row.get(prompt), row.get(completion))):
+        return Pair(_text(row, prompt), _text(row, completion))
+    if row.get(completion) is None:
+        raise RowProblem(f"lacks the column '{completion}'")
+    asked, tools = _asked(row, prompt)
+    return _with_context(row, shape, asked, _answer(row[completion]), tools)
+
+
+def _is_listed(value: Any) -> bool:
+    """Whether a cell of a table holds turns, written as JSON."""
+    turns = turns_in(value)
+    return bool(turns) and all(isinstance(turn, Mapping) for turn in turns)
+
+
+def _with_context(
+    row: Mapping[str, Any], shape: Shape, asked: list[Message], answer: list[Message], tools: tuple[Any, ...] = ()
+) -> Chat:
+    """What was asked, as context, and what answers it; behind the row's system message where it has one."""
+    system = _system(row, shape)
+    if system and (asked or answer)[0].role != "system":
+        asked = [Message("system", system), *asked]
+    return Chat((*asked, *answer), tools or _tools(row, shape))
 
 
 def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
@@ -127,13 +162,12 @@ def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
     if row.get(column) is None:
         raise RowProblem(f"lacks the column '{column}'")
     answer = _answer(row[column])
-    asked, tools = ([], ()) if answer and answer[0].role in {"user", "system"} else _asked(row, shape)
+    asked, tools = (
+        ([], ()) if answer and answer[0].role in {"user", "system"} else _asked(row, shape.columns.get("prompt"))
+    )
     if not asked and not any(turn.role == "user" for turn in answer):
         raise RowProblem(f"has an answer in '{column}' and nothing that it answers")
-    system = _optional(row, shape, "system")
-    if system and (asked or answer)[0].role != "system":
-        asked.insert(0, Message("system", system))
-    return Chat((*asked, *answer), tools or _tools(row, shape))
+    return _with_context(row, shape, asked, answer, tools)
 
 
 def _better(row: Mapping[str, Any], shape: Shape) -> str:
@@ -156,24 +190,21 @@ def _answer(value: Any) -> list[Message]:
         value = turns_in(value) or value
     if isinstance(value, str):
         return [Message("assistant", value)]
-    return [_message(turn, number) for number, turn in enumerate(value if isinstance(value, list) else [value], 1)]
+    return messages_of(value if isinstance(value, list) else [value])
 
 
-def _asked(row: Mapping[str, Any], shape: Shape) -> tuple[list[Message], tuple[Any, ...]]:
+def _asked(row: Mapping[str, Any], column: str | None) -> tuple[list[Message], tuple[Any, ...]]:
     """What an answer answers, as context, and the tools that stand beside it (OpenAI's `input`)."""
-    column = shape.columns.get("prompt")
     value = row.get(column) if column else None
     if column is None or value is None:
         return [], ()
     if isinstance(value, Mapping):
-        inner = Shape("messages", {"messages": "messages", "tools": "tools"}, "high", "")
-        turns, tools = _turns(value, "messages"), _tools(value, inner)
+        turns, tools = _turns(value, "messages"), tools_of(value.get("tools"), "tools")
     elif isinstance(value, str) and not turns_in(value):
         return ([Message("user", value)] if value.strip() else []), ()
     else:
         turns, tools = _turns(row, column), ()
-    asked = [_message(turn, number) for number, turn in enumerate(turns, 1)]
-    return [Message(turn.role, turn.content, turn.extra, train=False) for turn in asked], tools
+    return [replace(turn, train=False) for turn in messages_of(turns)], tools
 
 
 def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
@@ -193,12 +224,13 @@ def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
 
 
 def _chat(row: Mapping[str, Any], shape: Shape, turns: list[Any]) -> Chat:
-    messages = [_message(_retagged(turn, shape.tags), number) for number, turn in enumerate(turns, 1)]
-    system = _optional(row, shape, "system")
+    messages = messages_of([_retagged(turn, shape.tags) for turn in turns])
+    system = _system(row, shape)
     if system and messages[0].role != "system":
         messages.insert(0, Message("system", system))
     if not any(message.role == "assistant" for message in messages):
-        raise RowProblem("has no answer: no turn is the assistant's")
+        speakers = ", ".join(f"'{role}'" for role in dict.fromkeys(message.role for message in messages))
+        raise RowProblem(f"has no answer: no turn is the assistant's, they are of {speakers}")
     return Chat(tuple(messages), _tools(row, shape))
 
 
@@ -210,88 +242,3 @@ def _retagged(turn: Any, tags: Tags | None) -> Any:
     role = dict(tags.speakers).get(said, said) if isinstance(said, str) else said
     rest = {key: value for key, value in turn.items() if key not in {tags.role, tags.content}}
     return {**rest, "role": role, **({"content": turn[tags.content]} if tags.content in turn else {})}
-
-
-def _message(turn: Any, number: int) -> Message:
-    if not isinstance(turn, Mapping):
-        raise RowProblem(f"turn {number} is {kind(turn)}, not an object")
-    said = turn.get("role", turn.get("from"))
-    if not isinstance(said, str):
-        raise RowProblem(f"turn {number} does not say whose it is (no role)")
-    role = role_of(said)
-    content = turn["content"] if "content" in turn else turn.get("value")
-    if role == "function_call":
-        return _called(content, number)
-    extra = {key: turn[key] for key in _KEPT if turn.get(key) is not None}
-    if (reasoning := next((turn[key] for key in _REASONING if isinstance(turn.get(key), str)), None)) is not None:
-        extra["reasoning_content"] = reasoning
-    if "tool_calls" in extra:
-        extra["tool_calls"] = _calls(extra["tool_calls"], number)
-    if content is None and not extra.get("tool_calls"):
-        raise RowProblem(f"turn {number} has no content")
-    # OpenAI's weight 0, and Axolotl's train false, keep an answer as context only.
-    trained = turn.get("weight") != 0 and turn.get("train") is not False
-    return Message(role, _content(content, number), extra, trained)
-
-
-def _content(content: Any, number: int) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise RowProblem(f"turn {number} has {kind(content)} for content, not text")
-    parts = []
-    for part in content:
-        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
-        if not isinstance(text, str):
-            what = part.get("type", "unknown") if isinstance(part, Mapping) else kind(part)
-            raise RowProblem(f"turn {number} holds a part of type '{what}': this trains on text only")
-        parts.append(text)
-    return "".join(parts)
-
-
-def _called(content: Any, number: int) -> Message:
-    """ShareGPT's function_call: JSON with name and arguments, or a list of such."""
-    if isinstance(content, str):
-        try:
-            content = json.loads(content)
-        except (ValueError, RecursionError):
-            raise RowProblem(f"turn {number} is a function call that is not valid JSON") from None
-    calls = content if isinstance(content, list) else [content]
-    return Message("assistant", "", {"tool_calls": _calls(calls, number)})
-
-
-def _calls(calls: Any, number: int) -> list[dict[str, Any]]:
-    """Calls as templates expect them: arguments as an object and not as JSON text."""
-    found = []
-    for call in calls if isinstance(calls, list) else [calls]:
-        function = call.get("function", call) if isinstance(call, Mapping) else None
-        if not (isinstance(function, Mapping) and isinstance(function.get("name"), str)):
-            raise RowProblem(f"turn {number} has a function call without a name")
-        arguments = function.get("arguments", {})
-        if isinstance(arguments, str):
-            try:
-                arguments = json.loads(arguments or "{}")
-            except (ValueError, RecursionError):
-                raise RowProblem(f"turn {number} has a function call whose arguments are not valid JSON") from None
-        known = {key: value for key, value in call.items() if key == "id" and value is not None}
-        found.append({**known, "type": "function", "function": {"name": function["name"], "arguments": arguments}})
-    return found
-
-
-def _tools(row: Mapping[str, Any], shape: Shape) -> tuple[Any, ...]:
-    """Tools as JSON schemas in the form {"type": "function", "function": …}, which templates expect."""
-    column = shape.columns.get("tools")
-    value = row.get(column) if column else None
-    if isinstance(value, str):
-        try:
-            value = json.loads(value or "[]")
-        except (ValueError, RecursionError):
-            raise RowProblem(f"column '{column}' is not valid JSON") from None
-    if not value:
-        return ()
-    tools = value if isinstance(value, list) else [value]
-    if not all(isinstance(tool, Mapping) for tool in tools):
-        raise RowProblem(f"column '{column}' is not a list of function descriptions")
-    return tuple(tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in tools)

@@ -15,9 +15,12 @@ from recommender.data.examples import NOT_FOUND, REFUSED
 from recommender.data.files import find_files, format_of, names_hub_dataset
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
+from recommender.data.readers.base import is_empty
 from recommender.data.readers.bytefile import PACKED, Tick
+from recommender.data.readers.grouped import GroupedReader
 from recommender.data.registry import ASKED, INDEX, Entry, entry_for, explain_index, find_entry
-from recommender.data.shapes import Shape, ShapeError, ShapeQuestionError, recognise
+from recommender.data.shape import Shape
+from recommender.data.shapes import ShapeError, ShapeQuestionError, recognise
 
 PEEK = 100
 """Rows that the shape is recognised by."""
@@ -80,7 +83,7 @@ def _looked_up(source: Source, base: Path | None, tick: Tick | None) -> list[tup
 
         return [(path, None) for path in hub_files(source, tick)]
     entry = find_entry(name, base)
-    found = find_files(name if entry is None else str(entry.path), base if entry is None else None)
+    found = find_files(name if entry is None else str(entry.path), base if entry is None else None, source.split)
     return [(path, entry) for path in found]
 
 
@@ -110,12 +113,15 @@ def open_sources(
         for path, entry in _paths(source, base, tick):
             if path.name == INDEX:
                 raise explain_index(path)
-            reader = open_reader(path, split=None if on_hub else source.split, upto=upto, tick=tick)
+            split = None if on_hub or format_of(path) == "arrow" else source.split
+            reader = open_reader(path, split=split, upto=upto, tick=tick)
             try:
-                files.append(OpenFile(reader, _shape(reader, _as_told(source, data), entry), number))
+                shape = _shape(reader, _as_told(source, data), entry)
             except ShapeError as error:
                 named = entry_for(path) if entry is None else None
                 raise _of_source(error, number, sources, named) from error
+            group = shape.columns.get("group")
+            files.append(OpenFile(GroupedReader(reader, group) if group else reader, shape, number))
             weights.append(source.weight)
     if not files:
         raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")
@@ -174,7 +180,7 @@ def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
     usable = []
     for row in reader.rows():
         if isinstance(row, Raw):
-            usable.append(row.values)
+            usable += [] if is_empty(row.values) else [row.values]
         else:
             first_bad = first_bad or row
         if len(usable) == PEEK:

@@ -14,6 +14,7 @@ from recommender.data.load import tokeniser_of
 from recommender.data.normalise import normalise
 from recommender.data.opening import open_sources
 from recommender.data.readers import Raw
+from recommender.data.readers.base import is_empty
 from recommender.data.tokenise import Piece, Rendered, Tokeniser
 from recommender.model.spec import ModelSpec
 
@@ -39,7 +40,7 @@ def first_row(data: Data, *, model: ModelSpec | None, source: int = 0, base: Pat
 
 
 def _first(file: OpenFile) -> Example:
-    row = next(row for row in file.reader.rows() if isinstance(row, Raw))
+    row = next(row for row in file.reader.rows() if isinstance(row, Raw) and not is_empty(row.values))
     try:
         return normalise(row.values, file.shape)
     except RowProblem as problem:

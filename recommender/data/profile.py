@@ -147,6 +147,8 @@ class DataProfile:
     warnings: tuple[str, ...] = ()
     """What the person should know, whatever the length limit; see `warnings_at`."""
     columns_seen: tuple[str, ...] = field(default=())
+    unread: tuple[str, ...] = ()
+    """Columns that nothing reads."""
     mask_method: str = ""
     """How the trained tokens were found: 'generation marks', 'prefix', 'difference' …, for the screen."""
     end_of_turn: str = ""

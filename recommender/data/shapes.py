@@ -3,77 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from presets.errors import InputError
+from presets.questions import QuestionError
+from recommender.data.asking import ask_about_columns, ask_about_speakers
 from recommender.data.files import nearest
+from recommender.data.guess import guess, with_optional
+from recommender.data.readers.grouped import MESSAGES
+from recommender.data.roles import REQUIRED, ROLES, roles_by_name
+from recommender.data.shape import Columns, Shape
 from recommender.data.shape_errors import ShapeError, ShapeQuestionError, with_facts
 from recommender.data.sides import FLAGS, asked_column, find_sides, question_of_marks, question_of_sides
-from recommender.data.turn_forms import CONVERSATION, QUESTION_AND_ANSWER, TEXTS, Form, form_of
-from recommender.data.turn_words import SPEAKERS, TURN_KEYS, Tags, TurnWords, tags_of, turn_words, turns_in
+from recommender.data.turn_forms import Form, form_of
+from recommender.data.turn_words import SPEAKERS, TURN_KEYS, Tags, tags_of, turn_words, turns_in
 
 __all__ = ["REQUIRED", "ROLES", "Shape", "ShapeError", "ShapeQuestionError", "recognise"]
 
-Sure = Literal["high", "medium", "low"]
-Columns = Mapping[str, str]
 Rows = Sequence[Mapping[str, Any]]
 
-ROLES = {
-    "alpaca": ("instruction", "input", "output", "history", "system"),
-    "sharegpt": ("conversations", "system", "tools"),
-    "messages": ("messages", "system", "tools"),
-    "prompt-completion": ("prompt", "completion", "system", "tools"),
-    "preference": ("prompt", "chosen", "rejected", "winner", "system", "tools"),
-    "kto": ("label",),
-    "text": ("text",),
-}
-"""Roles of each shape, the names that `data.columns` takes.
-
-Preference and kto are only taken when the person says so."""
-REQUIRED = {
-    "alpaca": ("instruction", "output"),
-    "sharegpt": ("conversations",),
-    "messages": ("messages",),
-    "prompt-completion": ("prompt", "completion"),
-    "preference": ("chosen",),
-    "kto": ("label",),
-    "text": ("text",),
-}
-_CONTEXT = ("input", "context")
-_TEXT = ("text", "content", "document", "body")
 _SOURCES = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name", "script_url")
 """Where an entry of LLaMA-Factory's index has its rows from."""
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path", "audio_path", "pixel_values")
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How the rows of a file are read."""
-
-    name: str
-    """'alpaca', 'sharegpt', 'messages', 'prompt-completion', 'text' or 'preference'."""
-    columns: Columns
-    """Role to column."""
-    sure: Sure
-    why: str
-    """One sentence for the screen."""
-    seen: tuple[str, ...] = ()
-    """Every column of the first rows, for the person to choose from."""
-    flag: str = ""
-    """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
-    tags: Tags | None = None
-    turns: tuple[TurnWords, ...] = ()
-    """How turns are written in the first rows, column by column."""
-    form: Form = None
-    """How conversations are written where their turns do not say whose they are."""
-    guessed: bool = False
-    """Whether columns were taken for question and answer by names that only sound like it."""
-
-    @property
-    def reason(self) -> str:
-        """Why, and how sure."""
-        return f"{self.why} (confidence {self.sure})"
 
 
 def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | None = None) -> Shape:
@@ -93,7 +45,7 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
     turns = turn_words(rows, columns)
     try:
         shape = _recognise(rows, columns, where, wanted, dict(given or {}))
-        return replace(shape, seen=columns, turns=turns, form=_form(rows, shape))
+        return replace(_as_used(shape, rows), seen=columns, turns=turns, form=_form(rows, shape))
     except InputError as error:
         raise with_facts(error, columns, turns) from error
 
@@ -102,6 +54,8 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
     _refuse_media(rows, columns, where)
     given, tags = tags_of(given, columns, rows)
     _check_given(given, columns, where)
+    if "group" in given:
+        return _grouped(given, tags, columns, where)
     if tags is not None:
         return replace(_tagged(rows, columns, where, wanted, given, tags), tags=tags)
     if wanted == "kto":
@@ -111,34 +65,50 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
     if given:
         return _by_roles(given, rows, columns, where)
     _ask_which_answer(rows, columns, where)
-    shape = _guess(rows, columns)
+    shape = guess(rows, columns, where)
+    if shape is not None and (error := _unknown_speakers(shape, rows, columns, where)):
+        raise error
     if shape is None and any(_names_data(value) for row in rows for value in row.values()):
         raise InputError(
             f"{where} is an index of data sets (as LLaMA-Factory's dataset_info.json is), not rows.",
             remedy="Give one of the data files that it names.",
         )
     if shape is None:
-        raise InputError(
-            f"{where}: the rows have no known shape. Columns: {_listed(columns)}.",
-            remedy=_say_turns(rows, columns)
-            or _say_objects(rows, columns)
-            or "Say which column is what, for example --set data.columns.instruction=COLUMN and "
-            "--set data.columns.output=COLUMN, or --set data.columns.text=COLUMN.",
-        )
+        raise _unknown(rows, columns, where)
     return shape
 
 
-def _say_turns(rows: Rows, columns: Sequence[str]) -> str:
-    """How the person says what the turns of these rows are; empty where there are none, or only one ever speaks."""
+def _as_used(shape: Shape, rows: Rows) -> Shape:
+    """The shape without roles that its rows have no place for: a plain prompt has no system message beside it."""
+    if shape.name != "prompt-completion":
+        return shape
+    held = [row.get(shape.columns[role]) for row in rows for role in ("prompt", "completion")]
+    if any(isinstance(value, list | Mapping) or (isinstance(value, str) and turns_in(value)) for value in held):
+        return shape
+    return replace(shape, columns={role: shape.columns[role] for role in ("prompt", "completion")})
+
+
+def _unknown(rows: Rows, columns: Sequence[str], where: str) -> InputError:
+    """What is asked, or said, of rows that nothing tells the shape of."""
     for held in turn_words(rows, columns):
-        role, content = held.usual()
-        words = dict(held.words).get(role, ())
-        if len(words) < 2:
-            continue
-        told = {"role": role, "content": content, "user": words[0], "assistant": words[-1]}
-        said = " ".join(f"--set data.columns.{key}={value}" for key, value in told.items())
-        return f"'{held.column}' holds turns. Say what they are, for example {said}."
-    return ""
+        if error := ask_about_speakers(held, where, "sharegpt", "conversations"):
+            return error
+    return ask_about_columns(rows, columns, where) or InputError(
+        f"{where}: the rows have no known shape. Columns: {_listed(columns)}.",
+        remedy=_say_objects(rows, columns)
+        or "Say which column is what, for example --set data.columns.instruction=COLUMN and "
+        "--set data.columns.output=COLUMN, or --set data.columns.text=COLUMN.",
+    )
+
+
+def _unknown_speakers(shape: Shape, rows: Rows, columns: Sequence[str], where: str) -> InputError | None:
+    """Ask who is the assistant in a column of turns where no word is known as its."""
+    role = "messages" if shape.name == "messages" else "conversations"
+    column = shape.columns.get(role, "")
+    if form_of(rows, column) is not None:
+        return None
+    named = [held for held in turn_words(rows, columns) if held.column == column]
+    return ask_about_speakers(named[0], where, shape.name, role) if named else None
 
 
 def _say_objects(rows: Rows, columns: Sequence[str]) -> str:
@@ -178,10 +148,24 @@ def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: 
         )
     name = wanted if wanted in {"messages", "sharegpt"} else "sharegpt"
     role = "messages" if name == "messages" else "conversations"
-    used = _with(name, columns, **{role: column}) | {
+    used = with_optional(name, columns, **{role: column}) | {
         key: held for key, held in given.items() if key in {"system", "tools"}
     }
     return Shape(name, used, "high", f"turns of '{column}' as data.columns says")
+
+
+def _grouped(given: Columns, tags: Tags | None, columns: Sequence[str], where: str) -> Shape:
+    """Conversations out of rows with one message each."""
+    told = tags or Tags(*TURN_KEYS)
+    for key, column in (("role", told.role), ("content", told.content)):
+        if column not in columns:
+            raise InputError(
+                f"{where} has no column '{column}' (data.columns.{key}). It has: {_listed(columns)}.",
+                remedy=f"Say which column it is: --set data.columns.{key}=COLUMN.",
+            )
+    rest = with_optional("messages", columns, group=given["group"]) | dict(given)
+    why = f"rows with the same '{given['group']}' are one conversation, as data.columns says"
+    return Shape("messages", {**rest, "messages": MESSAGES}, "high", why, tags=told)
 
 
 def _columns(rows: Rows) -> tuple[str, ...]:
@@ -219,15 +203,11 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
             f"data.format '{wanted}' is not known.",
             remedy=f"Did you mean '{near}'?" if near else f"Known are auto, {', '.join(ROLES)}.",
         )
-    # A verdict is followed only where the person says so.
-    found = {role: role for role in ROLES[wanted] if role in columns and role not in {"rejected", "winner"}}
-    guess = _guess(rows, columns)
-    if guess is not None and guess.name == wanted:
-        found = {**guess.columns}
-    if wanted == "preference" and (asked := asked_column(columns, given.values())):
+    found = roles_by_name(wanted, columns, given.values())
+    if not set(REQUIRED[wanted]) <= {*given}:
+        found |= _likely(wanted, rows, columns, where)
+    if wanted == "preference" and (asked := asked_column(columns, {*given.values(), found.get("chosen", "")})):
         found["prompt"] = asked
-    if not set(REQUIRED[wanted]) & given.keys():
-        found |= _sides_told(wanted, rows, columns, where)
     used = {**found, **given}
     missing = [role for role in REQUIRED[wanted] if role not in used]
     if missing:
@@ -239,14 +219,27 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
     return Shape(wanted, used, "high", f"{wanted}, as data.format says")
 
 
-def _sides_told(wanted: str, rows: Rows, columns: Sequence[str], where: str) -> dict[str, str]:
-    """The columns of a preference pair; for other shapes none, and a comparison is asked about."""
+def _likely(wanted: str, rows: Rows, columns: Sequence[str], where: str) -> dict[str, str]:
+    """The columns that a shape most likely has; where a comparison or several conversations leave it open, it is asked.
+
+    Raises:
+        QuestionError: Which answer, or which conversation.
+    """
     sides = find_sides(rows, columns)
     if wanted == "preference" and sides and len(sides.winning) == 1 and not sides.verdict:
         return {"chosen": sides.winning[0]}
     if sides and wanted != "text":
         raise question_of_sides(columns, where, sides)
-    return {}
+    try:
+        likely = guess(rows, columns, where)
+    except QuestionError as error:
+        if error.question.code == "which_turns" and wanted in {"messages", "sharegpt"}:
+            raise
+        return {}
+    except InputError:
+        # What is told goes before what the rows look like.
+        return {}
+    return {**likely.columns} if likely is not None and likely.name == wanted else {}
 
 
 def _kto(rows: Rows, columns: Sequence[str], where: str, given: Columns) -> Shape:
@@ -267,14 +260,14 @@ def _kto(rows: Rows, columns: Sequence[str], where: str, given: Columns) -> Shap
 def _by_roles(given: Columns, rows: Rows, columns: Sequence[str], where: str) -> Shape:
     """The shape whose required roles the person has named, completed by columns of the same name."""
     for name, required in REQUIRED.items():
-        roles = {role: role for role in ROLES[name] if role in columns and role not in given.values()}
+        roles = roles_by_name(name, columns, given.values())
         named = {role: column for role, column in given.items() if role in ROLES[name]}
         if len(named) == len(given) and any(role in given for role in required):
             used = {**roles, **named}
             if all(role in used for role in required):
                 return Shape(name, used, "high", f"{name}, as data.columns says")
-    guess = recognise(rows, where=where)
-    return Shape(guess.name, {**guess.columns, **given}, guess.sure, f"{guess.why}; with data.columns")
+    likely = recognise(rows, where=where)
+    return Shape(likely.name, {**likely.columns, **given}, likely.sure, f"{likely.why}; with data.columns")
 
 
 def _refuse_media(rows: Rows, columns: Sequence[str], where: str) -> None:
@@ -294,22 +287,6 @@ def _ask_which_answer(rows: Rows, columns: Sequence[str], where: str) -> None:
         raise marks
 
 
-def _guess(rows: Rows, columns: Sequence[str]) -> Shape | None:
-    return _conversation(rows, columns) or _pairs(columns) or _unsaid(rows, columns) or _text(rows, columns)
-
-
-def _unsaid(rows: Rows, columns: Sequence[str]) -> Shape | None:
-    """Conversations whose turns do not say whose they are."""
-    for column in columns:
-        form = form_of(rows, column)
-        if form is None or (form == TEXTS and column.lower() not in CONVERSATION):
-            continue
-        used = _with("sharegpt", columns, conversations=column)
-        held = "texts, the person's and the assistant's in turn" if form == TEXTS else f"{form[0]} and {form[1]}"
-        return Shape("sharegpt", used, "medium", f"the column '{column}' holds {held}", guessed=True)
-    return None
-
-
 def _form(rows: Rows, shape: Shape) -> Form:
     """How the conversations of a shape are written."""
     column = shape.columns.get("messages" if shape.name == "messages" else "conversations")
@@ -318,61 +295,3 @@ def _form(rows: Rows, shape: Shape) -> Form:
 
 def _is_turn(value: Any, role: str, content: str) -> bool:
     return isinstance(value, Mapping) and role in value and (content in value or "tool_calls" in value)
-
-
-def _conversation(rows: Rows, columns: Sequence[str]) -> Shape | None:
-    if {"prompt", "completion"} <= set(columns) and any(turns_in(row.get("completion")) for row in rows):
-        return Shape(
-            "prompt-completion",
-            _with("prompt-completion", columns, prompt="prompt", completion="completion"),
-            "high",
-            "prompt and completion are lists of turns",
-        )
-    by_name = sorted(columns, key=lambda name: name not in {"messages", "conversations", "conversation"})
-    for column in by_name:
-        first = next((turns[0] for row in rows if (turns := turns_in(row.get(column)))), None)
-        sure: Sure = "high" if column in {"messages", "conversations", "conversation"} else "medium"
-        if _is_turn(first, "role", "content"):
-            why = f"the column '{column}' holds turns with role and content"
-            return Shape("messages", _with("messages", columns, messages=column), sure, why)
-        if _is_turn(first, "from", "value"):
-            why = f"the column '{column}' holds turns with from and value"
-            return Shape("sharegpt", _with("sharegpt", columns, conversations=column), sure, why)
-    return None
-
-
-def _with(name: str, columns: Sequence[str], **used: str) -> dict[str, str]:
-    """The columns used, and the optional roles whose column has the role's own name."""
-    optional = {role: role for role in ROLES[name] if role in columns and role not in REQUIRED[name]}
-    return {**used, **{role: column for role, column in optional.items() if column not in used.values()}}
-
-
-def _pairs(columns: Sequence[str]) -> Shape | None:
-    lower = {column.lower(): column for column in columns}
-    if {"prompt", "completion"} <= lower.keys():
-        used = {"prompt": lower["prompt"], "completion": lower["completion"]}
-        return Shape("prompt-completion", used, "high", "columns prompt and completion")
-    for question, answer in QUESTION_AND_ANSWER:
-        if not (question in lower and answer in lower):
-            continue
-        used = {"instruction": lower[question], "output": lower[answer]}
-        context = next((name for name in _CONTEXT if name in lower and name not in {question, answer}), None)
-        used |= {"input": lower[context]} if context else {}
-        used |= {role: lower[role] for role in ("history", "system") if role in lower}
-        plain = question == "instruction" and answer == "output"
-        why = f"columns {', '.join(used.values())}"
-        if plain:
-            return Shape("alpaca", used, "high", why)
-        return Shape("alpaca", used, "medium", f"{why}: question and answer", guessed=True)
-    return None
-
-
-def _text(rows: Rows, columns: Sequence[str]) -> Shape | None:
-    name = next((column for column in columns if column.lower() in _TEXT), None)
-    strings = [column for column in columns if any(isinstance(row.get(column), str) for row in rows)]
-    if name is not None and name in strings:
-        sure: Sure = "high" if name.lower() == "text" else "medium"
-        return Shape("text", {"text": name}, sure, f"a column '{name}' and no question or answer beside it")
-    if len(columns) == 1 and strings:
-        return Shape("text", {"text": strings[0]}, "low", f"'{strings[0]}' is the only column")
-    return None

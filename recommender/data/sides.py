@@ -168,6 +168,8 @@ def _ways(columns: Sequence[str], sides: Sides) -> Iterable[Choice]:
         named = {**prompt, "chosen": first, "rejected": second, "winner": sides.verdict}
         yield _chosen(named, f"Train the side that '{sides.verdict}' names; ties are left out.", leave_out=True)
     plain = [column for column in columns if column.lower() in PLAIN and column not in {*answers, asked}]
+    if asked.lower() in PLAIN and not (sides.winning or sides.compared):
+        yield _chosen({"chosen": asked}, f"Train '{asked}' alone.")
     for column in (*plain, *(sides.compared if not sides.winning else ())):
         yield _chosen({**prompt, "chosen": column}, f"Train '{column}' of every row.")
 
@@ -196,7 +198,7 @@ def question_of_marks(rows: Rows, columns: Sequence[str], where: str) -> Questio
         where: The file.
     """
     flags = [column for column in FLAGS if column in columns]
-    answers = {"completion", "messages", "conversations", "response"} & set(columns)
+    answers = set(PLAIN) & set(columns)
     # TRL's rows have a completion; beside other answers 1 and 0 may as well be the names of classes.
     numbers = "completion" in columns or flags[:1] == ["kto_tag"]
     if not (flags and answers and all(marked(row.get(flags[0]), numbers=numbers) is not None for row in rows)):

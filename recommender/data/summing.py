@@ -14,6 +14,7 @@ from recommender.data.opening import nothing_usable
 from recommender.data.profile import DataProfile, SourceFacts
 from recommender.data.templates import ChatTemplate
 from recommender.data.tokenise import Tokeniser
+from recommender.data.unread import unread_columns
 
 
 def dataset_of(
@@ -70,6 +71,7 @@ def _profile_of(
         stops=stops(found, data, kept.bad, tokeniser),
         warnings=warnings(found, data, used, tokeniser, files),
         columns_seen=tuple(dict.fromkeys(name for file in files for name in file.shape.seen)),
+        unread=unread_columns(files),
         mask_method=" and ".join(sorted(found.methods)),
         end_of_turn=turns.end_of_turn[0] if turns and used and turns.end_of_turn else "",
         ending_template=ending_template(found, tokeniser),

@@ -71,7 +71,8 @@ class TurnWords:
         for pair in _KNOWN_KEYS:
             if set(pair) <= set(self.keys):
                 return pair
-        role = next((key for key, _ in self.words), self.keys[0])
+        known = [key for key, words in self.words if any(word.lower() in _DIALECT for word in words)]
+        role = next((key for key in (*known, *(key for key, _ in self.words))), self.keys[0])
         return role, next((key for key in self.keys if key != role), role)
 
 

@@ -165,6 +165,8 @@ def _show_profile(
     from recommender.units import count, counted, percent
 
     line(f"{profile.shape}: {counted(profile.rows, 'row')}   {profile.shape_reason}")
+    if profile.unread:
+        line(f"not read: {', '.join(profile.unread)}")
     marks = "  ".join(f"p{int(q * 100)} {profile.quantile(q)}" for q in (0.5, 0.9, 0.95, 0.99))
     guessed = " (estimated from the text: no tokenizer at hand)" if profile.tokenizer == "bytes" else ""
     line(f"tokens  {marks}  max {profile.longest}  total {count(profile.total_tokens)}{guessed}")

@@ -74,6 +74,7 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
             indent=2,
         ),
         row((clean(profile.shape_reason), "quiet"), indent=2),
+        *_unread(profile),
         *source_rows(profile, width),
         *held_out_row(profile),
         *_lengths(profile, width),
@@ -88,6 +89,13 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
     if plan is not None and profile.tokenizer != "assumed":
         others += [row(("! ", "caution"), warning, indent=2) for warning in step_warnings(profile, plan)]
     return [*stops, *rows, *others, *_packing(profile, max_length, plan)]
+
+
+def _unread(profile: DataProfile) -> list[Row]:
+    """The columns that nothing reads."""
+    if not profile.unread:
+        return []
+    return [row(("not read: ", "label"), (clean(", ".join(profile.unread)), "quiet"), indent=2)]
 
 
 def _lengths(profile: DataProfile, width: int) -> list[Row]:

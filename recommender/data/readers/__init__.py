@@ -30,10 +30,14 @@ def open_reader(
     if kind is None:
         raise InputError(
             f"{path} is not a kind of file that rows are read from.",
-            remedy="Known are .json, .jsonl, .csv, .tsv, .parquet and .txt, also with .gz or .zst behind.",
+            remedy="Known are .json, .jsonl, .csv, .tsv, .parquet, .arrow and .txt, also with .gz or .zst behind.",
         )
     if split is not None and kind not in {"json", "jsonl"}:
         raise _no_splits(path, split)
+    if kind == "arrow":
+        from recommender.data.readers.arrow import ArrowReader
+
+        return ArrowReader(path)
     from recommender.data.readers.bytefile import ByteFile
 
     if kind == "parquet":

@@ -54,6 +54,11 @@ class Reader(Protocol):
         ...
 
 
+def is_empty(values: dict[str, Any]) -> bool:
+    """Whether a row has nothing in any of its cells, as spreadsheets leave them at their end."""
+    return all(value is None or (isinstance(value, str) and not value.strip()) for value in values.values())
+
+
 def in_list(number: int) -> str:
     """Which row of a list is meant, in words, where its line does not tell; see `Raw.number`."""
     return f" (row {number} of the list)" if number else ""

@@ -10,6 +10,7 @@ from presets.errors import InputError
 from recommender.data.profile import BadRow
 from recommender.data.readers.base import Raw
 from recommender.data.readers.bytefile import ByteFile
+from recommender.data.readers.nulls import without_nulls
 
 _BATCH = 512
 
@@ -50,7 +51,7 @@ class ParquetReader:
             for batch in self._file.iter_batches(batch_size=_BATCH):
                 self._held.require_unchanged()
                 for values in batch.to_pylist():
-                    yield Raw(values, position, position + 1, position + 1)
+                    yield Raw(without_nulls(values), position, position + 1, position + 1)
                     position += 1
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             self._held.require_unchanged()
@@ -80,7 +81,8 @@ class ParquetReader:
         while len(rows) < _BATCH and first + len(rows) < self.size:
             at = first + len(rows)
             start, end, table = self._group_of(at)
-            rows += table.slice(at - start, min(end - at, _BATCH - len(rows))).to_pylist()
+            some = table.slice(at - start, min(end - at, _BATCH - len(rows))).to_pylist()
+            rows += [without_nulls(row) for row in some]
         return rows
 
     def _group_of(self, row: int) -> tuple[int, int, Any]:

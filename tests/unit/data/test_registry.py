@@ -138,10 +138,11 @@ def test_a_label_of_several_classes_is_no_mark(profile: Profile) -> None:
 
 @pytest.mark.parametrize("given", ["", "odd.json"])
 def test_a_file_that_an_index_tells_of_points_to_its_entry(folder: Path, given: str) -> None:
-    with pytest.raises(InputError, match="no known shape") as caught:
+    with pytest.raises(QuestionError, match="What do they hold") as caught:
         profile_data(Data(train=[str(folder / given)]), model=None)
-    assert str(folder / "chats") in caught.value.remedy
+    assert caught.value.question.choices[0].set == {"data.train": [str(folder / "chats")]}
     (folder / "dataset_info.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="no known shape") as caught:
+    with pytest.raises(QuestionError, match="What do they hold") as caught:
         profile_data(Data(train=[str(folder / given)]), model=None)
-    assert "data.columns.role" in caught.value.remedy
+    columns = {"conversations": "talk", "role": "who", "content": "says"}
+    assert caught.value.question.choices[0].set["data.columns"] == columns

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
+from presets.questions import QuestionError
 from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
 from recommender.data.normalise import normalise
 from recommender.data.shapes import recognise
@@ -263,9 +264,9 @@ def test_the_words_of_a_conversation_are_mapped_by_hand(profile: Profile) -> Non
         for i in range(30)
     ]
     words = {"role": "speaker", "content": "said", "user": "Customer", "assistant": "Agent"}
-    with pytest.raises(InputError, match="no known shape") as caught:
+    with pytest.raises(QuestionError, match="'Customer', 'Agent'") as caught:
         profile(rows)
-    assert all(f"--set data.columns.{key}={word}" in caught.value.remedy for key, word in words.items())
+    assert caught.value.question.choices[0].set["data.columns"] == {**words, "conversations": "dialog"}
     dataset = profile(rows, columns=words)
     assert (dataset.profile.rows, dataset.profile.shape) == (30, "sharegpt")
     assert dataset.sample(3, 100).text.startswith("<|im_start|>user\nAsk 3<|im_end|>")
