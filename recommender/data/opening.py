@@ -149,7 +149,7 @@ def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named:
         others = [str(named) if place == number else _item(source) for place, source in enumerate(sources)]
         ways = (Choice({"data.train": others}, f"Read it as the {INDEX} beside it says."), *ways)
     said = ShapeQuestionError(replace(error.question, choices=ways))
-    said.columns, said.turns, said.source = error.columns, error.turns, number
+    said.columns, said.turns, said.first, said.source = error.columns, error.turns, error.first, number
     return said
 
 

@@ -47,7 +47,7 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         shape = _recognise(rows, columns, where, wanted, dict(given or {}))
         return replace(_as_used(shape, rows), seen=columns, turns=turns, form=_form(rows, shape))
     except InputError as error:
-        raise with_facts(error, columns, turns) from error
+        raise with_facts(error, columns, turns, rows[0]) from error
 
 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tui.clean import clean
 from tui.screens.data_sets import as_mapping, short_name, source_row
 from tui.screens.popup import PickPopup
 from tui.screens.speakers import ask_speakers
 from tui.widgets.pick_list import Pick
-from tui.widgets.rows import Tone, row
+from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.data.profile import DataProfile, SourceFacts
+    from recommender.data.dataset import DataSet
+    from recommender.data.profile import SourceFacts
     from recommender.data.shapes import ShapeError
     from recommender.data.turn_words import Tags, TurnWords
     from tui.app import WizardApp
 
-NONE = "none:"
-COLUMN = "column:"
+TAKE, NONE = "take:", "none:"
+ROLE, COLUMN = "role:", "column:"
 
 
 class Known(NamedTuple):
@@ -33,17 +34,20 @@ class Known(NamedTuple):
     columns: Mapping[str, str]
     columns_seen: Sequence[str]
     turns: Sequence[TurnWords]
+    first: Mapping[str, Any]
+    """The first row."""
     tags: Tags | None = None
 
 
 def ask_refused(wizard: WizardApp, error: ShapeError) -> None:
     """Ask how the rows are to be read that were not taken as they are."""
-    _ask_shape(wizard, Known(error.source, "", {}, error.columns, error.turns))
+    _ask_shape(wizard, Known(error.source, "", {}, error.columns, error.turns, error.first))
 
 
-def ask_format(wizard: WizardApp, profile: DataProfile) -> None:
+def ask_format(wizard: WizardApp, dataset: DataSet) -> None:
     """Ask which data set where there are several, then for its shape and columns, then read the data again."""
-    known = [_known(number, source) for number, source in enumerate(profile.sources)]
+    profile = dataset.profile
+    known = [_known(number, source, dataset) for number, source in enumerate(profile.sources)]
     if len(known) == 1:
         _ask_shape(wizard, known[0])
         return
@@ -60,63 +64,118 @@ def ask_format(wizard: WizardApp, profile: DataProfile) -> None:
     wizard.push_screen(PickPopup("which data set?", build, width=96, height=len(known) + 3), answered)
 
 
-def _known(number: int, source: SourceFacts) -> Known:
-    return Known(number, source.shape, source.columns, source.columns_seen, source.turns_seen, source.tags)
+def _known(number: int, source: SourceFacts, dataset: DataSet) -> Known:
+    before = sum(other.rows for other in dataset.profile.sources[:number])
+    first = dataset.row(before) if source.rows else {}
+    return Known(number, source.shape, source.columns, source.columns_seen, source.turns_seen, first, source.tags)
 
 
 def _ask_shape(wizard: WizardApp, known: Known) -> None:
     from recommender.data.shapes import ROLES
 
     def build(_width: int, _wanted: str) -> list[Pick]:
-        picks = [Pick("auto", (row((cell("auto", 20), "bright"), ("recognised by its columns", "label")),))]
-        for name, roles in ROLES.items():
-            picks.append(Pick(name, (row((cell(name, 20), "bright"), (", ".join(roles), "label")),)))
-        return picks
+        named = [("auto", "recognised by its columns"), *((name, ", ".join(_roles(name))) for name in ROLES)]
+        return [Pick(name, (row((cell(name, 20), "bright"), (roles, "label")),)) for name, roles in named]
 
     def answered(shape: str | None) -> None:
         if shape == "auto":
             _read_as(wizard, known.number, None, {})
         elif shape is not None:
-            _ask_roles(wizard, known, shape, list(ROLES[shape]), {})
+            _ask_roles(wizard, known, shape, _begin(known, shape), TAKE)
 
     name = _name(wizard, known.number)
     title = f"{name}: shape of a row" if name else "shape of a row"
     wizard.push_screen(PickPopup(title, build, current=known.shape or "auto", width=74, height=10), answered)
 
 
-def _ask_roles(wizard: WizardApp, known: Known, shape: str, left: list[str], chosen: dict[str, str]) -> None:
-    from recommender.data.shapes import REQUIRED
+def _roles(shape: str) -> list[str]:
+    """The roles of a shape that a column can be given here."""
+    from recommender.data.roles import ROLES, TOLD
 
-    if not left:
-        _ask_words(wizard, known, shape, chosen)
-        return
-    role, *rest = left
-    needed = role in REQUIRED[shape]
+    return [role for role in ROLES[shape] if role not in TOLD]
 
-    def build(_width: int, _wanted: str) -> list[Pick]:
-        picks = [Pick(COLUMN + name, (row((clean(name), "bright")),)) for name in known.columns_seen]
-        tone: Tone = "quiet"
-        return picks if needed else [Pick(NONE, (row(("no column", tone)),)), *picks]
+
+def _begin(known: Known, shape: str) -> dict[str, str]:
+    """The columns that the roles most likely have: as they are read now, else by their names, then by their texts."""
+    from recommender.data.roles import likely_pairs, roles_by_name, text_columns
+
+    if shape == known.shape:
+        return {role: column for role, column in known.columns.items() if role in _roles(shape)}
+    found = roles_by_name(shape, known.columns_seen)
+    first, *others = _roles(shape)
+    pairs = likely_pairs([known.first], known.columns_seen)
+    if shape == "alpaca" and "instruction" not in found and "output" not in found and pairs:
+        found |= dict(zip(("instruction", "output"), pairs[0], strict=True))
+    elif shape in {"prompt-completion", "preference"} and not found and pairs:
+        found |= dict(zip((first, others[0]), pairs[0], strict=True))
+    elif shape in {"messages", "sharegpt"} and first not in found and known.turns:
+        found[first] = known.turns[0].column
+    elif shape == "text" and not found and (texts := text_columns([known.first], known.columns_seen)):
+        found["text"] = max(texts, key=lambda column: len(str(known.first.get(column))))
+    return found
+
+
+def _ask_roles(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str], at: str) -> None:
+    """Show which column has which role, with its first cell; each line can be changed."""
+    from recommender.data.roles import REQUIRED
+
+    missing = [role for role in REQUIRED[shape] if role not in chosen]
+
+    def build(width: int, _wanted: str) -> list[Pick]:
+        take = row(("→ ", "accent"), ("read the rows so", "quiet" if missing else "bright"))
+        lines = [Pick(ROLE + role, (_role_line(known, role, chosen.get(role), role in missing, width),))
+                 for role in _roles(shape)]  # fmt: skip
+        return [Pick(TAKE, (take,)), *lines]
 
     def answered(key: str | None) -> None:
-        if key is None:
-            return
-        named = {} if key == NONE else {role: key.removeprefix(COLUMN)}
-        _ask_roles(wizard, known, shape, rest, chosen | named)
+        if key == TAKE and not missing:
+            _ask_words(wizard, known, shape, chosen)
+        elif key is not None:
+            role = missing[0] if key == TAKE else key.removeprefix(ROLE)
+            _ask_column(wizard, known, shape, chosen, role)
 
-    current = known.columns.get(role)
-    note = "needed" if needed else "may be left out"
-    height = min(18, len(known.columns_seen) + 4)
-    wizard.push_screen(
-        PickPopup(
-            f"{shape}: which column is '{role}'? ({note})",
-            build,
-            current=COLUMN + current if current else NONE,
-            width=60,
-            height=height,
-        ),
-        answered,
+    title = f"{shape}: enter changes a line"
+    height = len(_roles(shape)) + 4
+    start = ROLE + missing[0] if missing and at == TAKE else at
+    wizard.push_screen(PickPopup(title, build, current=start, width=88, height=height), answered)
+
+
+def _role_line(known: Known, role: str, column: str | None, needed: bool, width: int) -> Row:
+    """Role, column and its first cell."""
+    if column is None:
+        return row((cell(role, 16), "label"), ("needed" if needed else "no column", "caution" if needed else "quiet"))
+    first = " ".join(str(known.first.get(column, "")).split())
+    return row(
+        (cell(role, 16), "label"),
+        (cell(clean(column), 24), "bright"),
+        (cell(clean(first), max(8, width - 42)), "quiet"),
     )
+
+
+def _ask_column(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str], role: str) -> None:
+    """Ask for one role's column, among those that no other role has."""
+    taken = {column for other, column in chosen.items() if other != role}
+    free = [column for column in known.columns_seen if column not in taken]
+
+    def build(width: int, _wanted: str) -> list[Pick]:
+        none = Pick(NONE, (row(("no column", "quiet")),))
+        return [none, *(Pick(COLUMN + column, (_column_line(known, column, width),)) for column in free)]
+
+    def answered(key: str | None) -> None:
+        others = {other: column for other, column in chosen.items() if other != role}
+        named = {} if key in {None, NONE} else {role: str(key).removeprefix(COLUMN)}
+        _ask_roles(wizard, known, shape, chosen if key is None else others | named, ROLE + role)
+
+    current = COLUMN + chosen[role] if role in chosen else NONE
+    height = min(18, len(free) + 4)
+    wizard.push_screen(
+        PickPopup(f"{shape}: which column is '{role}'?", build, current=current, width=80, height=height), answered
+    )
+
+
+def _column_line(known: Known, column: str, width: int) -> Row:
+    first = " ".join(str(known.first.get(column, "")).split())
+    return row((cell(clean(column), 24), "bright"), (cell(clean(first), max(8, width - 26)), "quiet"))
 
 
 def _ask_words(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str]) -> None:

@@ -279,7 +279,7 @@ class DataScreen(SampleView):
         from tui.screens.columns import ask_format, ask_refused
 
         if self.state.dataset is not None:
-            ask_format(self.wizard, self.state.dataset.profile)
+            ask_format(self.wizard, self.state.dataset)
         elif (error := self._refused) is not None:
             ask_refused(self.wizard, error)
 

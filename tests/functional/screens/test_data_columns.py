@@ -13,6 +13,7 @@ from tests.functional.screens.made import LLAMA, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, wizard
 from tests.functional.screens.test_data import opened, until_profiled
 from tests.functional.screens.test_data_more import answers, jsonl
+from tui.widgets.pick_list import PickList
 from tui.widgets.top_bar import Step
 
 
@@ -47,12 +48,10 @@ async def test_the_keys_and_words_of_turns_are_mapped_by_hand(
 ) -> None:
     path = jsonl(tmp_path / "a.jsonl", dialogues(30, "Customer", "Agent"))
     async with wizard(services, start=Step.DATA, state=opened(path), size=size) as seen:
-        await seen.sees("no known shape", "f says by hand")
-        await seen.press("f")
+        await seen.sees("which is it?", "'Agent' is the assistant")
+        await seen.press("escape", "f")
         await choose(seen, "shape of a row", "sharegpt")
-        await choose(seen, "which column is 'conversations'", "dialog")
-        await choose(seen, "which column is 'system'", "no column")
-        await choose(seen, "which column is 'tools'", "no column")
+        await choose(seen, "sharegpt: enter changes a line", "read the rows so")
         await seen.sees("turns of 'dialog'", "who speaks", "'Customer' is", "as it is")
         await choose(seen, "turns of 'dialog'", "'Customer' is")
         await choose(seen, "who is 'Customer'?", "user")
@@ -68,7 +67,8 @@ async def test_the_keys_and_words_of_turns_are_mapped_by_hand(
             "assistant": "Agent",
         }
         await seen.sees("30 rows", "Ask 0")
-        await seen.press("f", "enter", "enter", "enter", "enter")
+        await seen.press("f", "enter")
+        await choose(seen, "sharegpt: enter changes a line", "read the rows so")
         await seen.sees("turns of 'dialog'", "'Agent' is", "assistant")
         assert "as it is" not in seen.text
 
@@ -80,11 +80,13 @@ async def test_known_words_need_no_entry_and_can_be_turned_round(services: MadeS
     ]
     async with wizard(services, start=Step.DATA, state=opened(jsonl(tmp_path / "a.jsonl", rows))) as seen:
         await until_profiled(seen)
-        await seen.press("f", "enter", "enter", "enter", "enter")
+        await seen.press("f", "enter")
+        await choose(seen, "sharegpt: enter changes a line", "read the rows so")
         await choose(seen, "turns of 'conversations'", "read the turns so")
         await until_profiled(seen)
         assert seen.app.state.data["columns"] == {"conversations": "conversations"}
-        await seen.press("f", "enter", "enter", "enter", "enter")
+        await seen.press("f", "enter")
+        await choose(seen, "sharegpt: enter changes a line", "read the rows so")
         await choose(seen, "turns of 'conversations'", "'gpt' is")
         await choose(seen, "who is 'gpt'?", "user")
         await choose(seen, "turns of 'conversations'", "'human' is")
@@ -101,14 +103,12 @@ async def test_of_several_data_sets_only_the_one_that_is_meant_is_read_otherwise
     good = jsonl(tmp_path / "good.jsonl", answers(30))
     odd = jsonl(tmp_path / "odd.jsonl", [{"asked": f"Ask {i}", "said": f"Say {i}"} for i in range(20)])
     async with wizard(services, start=Step.DATA, state={"model_name": LLAMA, "data": {"train": [good, odd]}}) as seen:
-        await seen.sees("no known shape", "f says by hand")
-        await seen.press("f")
+        await seen.sees("which is it?", "no known shape")
+        await seen.press("escape", "f")
         await choose(seen, "odd.jsonl: shape of a row", "alpaca")
-        await choose(seen, "which column is 'instruction'", "asked")
-        await choose(seen, "which column is 'input'", "no column")
-        await choose(seen, "which column is 'output'", "said")
-        await choose(seen, "which column is 'history'", "no column")
-        await choose(seen, "which column is 'system'", "no column")
+        # Guessed by their names; the question's first cell stands beside it.
+        await seen.sees("alpaca: enter changes a line", "Ask 0", "Say 0")
+        await choose(seen, "alpaca: enter changes a line", "read the rows so")
         await until_profiled(seen)
         columns = {"instruction": "asked", "output": "said"}
         assert seen.app.state.data["train"] == [good, {"path": odd, "format": "alpaca", "columns": columns}]
@@ -127,10 +127,17 @@ async def test_columns_that_were_confirmed_can_be_corrected_afterwards(services:
         await seen.loses("C confirms")
         await seen.press("f")
         await choose(seen, "shape of a row", "alpaca")
-        await choose(seen, "which column is 'instruction'", "response")
-        await seen.press("enter")
+        await choose(seen, "alpaca: enter changes a line", "instruction")
+        # A column that has a role already is not offered for another.
+        await seen.sees("which column is 'instruction'")
+        offered = [pick.key for pick in seen.app.screen.query_one(PickList).picks]
+        assert offered == ["none:", "column:question"]
+        await choose(seen, "which column is 'instruction'", "no column")
+        await choose(seen, "alpaca: enter changes a line", "output")
         await choose(seen, "which column is 'output'", "question")
-        await seen.press("enter", "enter")
+        await choose(seen, "alpaca: enter changes a line", "read the rows so")
+        await choose(seen, "which column is 'instruction'", "response")
+        await choose(seen, "alpaca: enter changes a line", "read the rows so")
         await until_profiled(seen)
         dataset = seen.app.state.dataset
         assert dataset is not None and dataset.answer_text(0) == "Ask 0"
@@ -144,3 +151,17 @@ def test_the_mapping_is_what_the_configuration_takes(tmp_path: Path) -> None:
     columns = {"role": "who", "content": "line", "user": "Customer", "assistant": "Agent"}
     data = Data.model_validate(json.loads(json.dumps({"train": [path], "columns": columns})))
     assert profile_data(data, model=None).profile.rows == 30
+
+
+async def test_columns_of_another_language_are_asked_about_and_empty_rows_passed_over(
+    services: MadeServices, tmp_path: Path
+) -> None:
+    path = tmp_path / "messy.csv"
+    rows = [f"Was ist Ding {i}?;Ein Ding mit {i} Ecken.;x" for i in range(30)]
+    path.write_text("\n".join(["Frage;Antwort;Notiz", *rows, ";;", ";;"]), encoding="utf-8")
+    async with wizard(services, start=Step.DATA, state=opened(str(path))) as seen:
+        await seen.sees("which is it?", "'Frage' asks, 'Antwort' is trained", "Ein Ding mit 0 Ecken.")
+        await seen.press("enter")
+        await until_profiled(seen)
+        await seen.sees("30 rows", "not read: Notiz", "2 empty rows")
+        assert seen.app.state.data["columns"] == {"instruction": "Frage", "output": "Antwort"}
