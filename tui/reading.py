@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recommender.plan import Plan
 
-READ_AGAIN: Mapping[str, str] = {"data.train_on": "train_on", "data.template": "template", "data.format": "format"}
+READ_AGAIN: Mapping[str, str] = {
+    f"data.{leaf}": leaf for leaf in ("train_on", "template", "chat_template_kwargs", "reasoning", "answers", "format")
+}
 """Keys of the configuration that change the tokens, and what the wizard's `data` calls them."""
 
 
@@ -23,7 +25,7 @@ def to_read_again(before: Mapping[str, Any], after: Mapping[str, Any], data: Map
     from recommender.config.schema import Data
 
     def effective(leaf: str, value: Any) -> Any:
-        return Data.model_fields[leaf].default if value is None else value
+        return Data.model_fields[leaf].get_default(call_default_factory=True) if value is None else value
 
     return {
         leaf: after.get(key)

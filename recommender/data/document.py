@@ -49,6 +49,8 @@ def document(profile: DataProfile, max_length: int, *, split: bool = False) -> d
         "trained_cut_share": 1 - kept_trained / profile.trained_tokens if profile.trained_tokens else 0.0,
         "trains_end_of_turn": profile.trains_end_of_turn,
         "end_of_turn": profile.end_of_turn,
+        "end_of_turn_rows": profile.ended_rows,
+        "answers_lost_share": profile.answers_lost,
         "mask_method": profile.mask_method,
         "duplicates": profile.duplicates,
         "empty_answers": profile.empty_answers,

@@ -119,7 +119,7 @@ class Findings:
     answered_rows: int = 0
     """Rows in which an answer is trained."""
     ended_rows: int = 0
-    """Of these, rows in which every answer is trained with its end."""
+    """Of these, rows in which an answer is trained with its end."""
     empty: int = 0
     duplicates: int = 0
     doubled_start: int = 0
@@ -157,7 +157,7 @@ class Findings:
         self.answers += row.answers
         self.ended += row.ended
         self.answered_rows += row.answers > 0
-        self.ended_rows += 0 < row.answers == row.ended
+        self.ended_rows += row.ended > 0
         self.given_characters += row.lost.given
         self.lost_reasoning += row.lost.reasoning
         self.lost_text += row.lost.text

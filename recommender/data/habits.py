@@ -51,9 +51,31 @@ class Habits:
     ) -> str:
         """A conversation as text; empty where the template refuses it."""
         try:
-            return self.with_tools.render(messages, tools=tools, prompt=prompt)
+            return self.with_tools.render([*map(self.given, messages)], tools=tools, prompt=prompt)
         except TemplateProblem:
             return ""
+
+    def given(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A turn in the form that the template reads: its content as text, or as a list of parts."""
+        content = message.get("content")
+        if not self.takes_parts_only or not isinstance(content, str):
+            return message
+        return {**message, "content": [{"type": "text", "text": content}]}
+
+    @cached_property
+    def takes_parts_only(self) -> bool:
+        """Whether content is shown as a list of parts and not as text, as in templates of models that see images."""
+        part = [{"type": "text", "text": FIRST}]
+        answers: list[Any] = [FIRST, part]
+        shown = []
+        for answer in answers:
+            try:
+                asked: Any = "Q" if answer is FIRST else [{"type": "text", "text": "Q"}]
+                turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+                shown.append(FIRST in self.plain.render(turns))
+            except TemplateProblem:
+                shown.append(False)
+        return shown == [False, True]
 
     @cached_property
     def takes_system(self) -> bool:
@@ -129,9 +151,9 @@ class Habits:
         if not headers or not all(text.startswith(asked) for text in [prompt, *headers]):
             return None
         shared = shared_start([text.removeprefix(asked) for text in [prompt, *headers]])
+        shared = min((shared.partition(tag)[0] for tag, _ in TAGS), key=len)
         if asked + shared in {prompt, headers[0]}:
             return shared
-        shared = min((shared.partition(tag)[0] for tag, _ in TAGS), key=len)
         ends = [shared.rfind(sign) + len(sign) for sign in ("\n", *self._added) if sign in shared]
         return shared[: max(ends)] if ends else None
 
@@ -145,7 +167,7 @@ class Habits:
         """
         turns = [turn("user", "Q"), turn("assistant", FIRST), turn("user", "Q"), turn("assistant", SECOND)]
         try:
-            text = self.plain.render(turns)
+            text = self.plain.render([*map(self.given, turns)])
         except TemplateProblem:
             return ()
         if text.count(FIRST) != 1 or text.count(SECOND) != 1:

@@ -158,7 +158,7 @@ def variables_of(source: str) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(template.environment.parse(source)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def _compile(source: str, *, marks: bool) -> Template:
     import jinja2
     from jinja2 import nodes

@@ -10,7 +10,7 @@ from recommender.data.examples import NOT_FOUND, REFUSED, Message, RowProblem
 from recommender.data.habits import FIRST, SECOND, Habits
 from recommender.data.jinja import ChatRenderer, TemplateProblem
 from recommender.data.lost import Lost, lost_of
-from recommender.data.reasoning import KEYS, split_inline
+from recommender.data.reasoning import split_inline
 
 Span = tuple[int, int]
 
@@ -52,10 +52,13 @@ class Locator:
         """
         try:
             return self._renderer.render(
-                [turn.for_template() for turn in messages], tools=self._tools, prompt=prompt, variables=self._variables
+                self._given(messages), tools=self._tools, prompt=prompt, variables=self._variables
             )
         except TemplateProblem as error:
             raise RowProblem(f"{REFUSED}: {error}") from error
+
+    def _given(self, messages: Sequence[Message]) -> list[Mapping[str, Any]]:
+        return [self.habits.given(turn.for_template()) for turn in messages]
 
     def attempt(self, messages: Sequence[Message], *, prompt: bool = False) -> str | None:
         """The turns as text; None where the template refuses them."""
@@ -87,7 +90,7 @@ class Locator:
         """Spans of the template's own marks; None when they do not stand one for each answer."""
         try:
             text, marks = self._renderer.render_marked(
-                [turn.for_template() for turn in messages], tools=self._tools, variables=self._variables
+                self._given(messages), tools=self._tools, variables=self._variables
             )
         except TemplateProblem:
             return None
@@ -139,8 +142,8 @@ class Locator:
             base = before[: len(before) - len(header)] + opening
             if text.startswith(base):
                 return len(base)
-        around = around if around and before and text.startswith(before) else None
-        return len(around[0]) if around and not _said(messages[index]) else None
+        # The header of a plain answer stands there whatever the answer is: all of it is behind.
+        return len(before) if before and text.startswith(before) else None
 
     def _end(self, messages: Sequence[Message], index: int, text: str, start: int) -> tuple[int | None, bool]:
         """Where an answer ends, and whether that was told by prefixes alone; None where it cannot be told."""
@@ -210,11 +213,6 @@ class Locator:
         if calls:
             return all(name in held for name in calls)
         return not lost_of(turn, held).text or held in turn.content
-
-
-def _said(turn: Message) -> bool:
-    """Whether more than text belongs to an answer: reasoning or function calls."""
-    return any(turn.extra.get(key) for key in (*KEYS, "tool_calls")) or split_inline(turn.content) is not None
 
 
 def _losses(text: str, spans: Sequence[Span], turns: Sequence[Message]) -> tuple[Lost, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from recommender.data.split import contents_by_copies, count_held_out, wanted_rows
 from recommender.data.tally import Runs, Tally, WholeRows
 from recommender.data.turn_words import Tags, TurnWords
-from recommender.units import count
+from recommender.units import count, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,14 @@ class DataProfile:
     """Name of the chat template used ('model', 'chatml', 'none' …)."""
     trains_end_of_turn: bool | None = None
     """Whether the end-of-turn token is among the trained tokens; None where there is none (plain text)."""
+    answered_rows: int = 0
+    """Rows in which an answer is trained."""
+    ended_rows: int = 0
+    """Of these, rows in which one is trained with its end-of-turn token."""
+    unended_answers: int = 0
+    """Trained answers without an end-of-turn token."""
+    answers_lost: float = 0.0
+    """Share of the answers' characters, as the rows give them, that the template leaves out: 0 to 1."""
     duplicates: int = 0
     """Rows that are exact copies of an earlier one."""
     empty_answers: int = 0
@@ -197,6 +205,14 @@ class DataProfile:
     @cached_property
     def _contents_by_copies(self) -> dict[int, int]:
         return contents_by_copies(self.digests)
+
+    @property
+    def end_of_turn_share(self) -> str:
+        """In how many rows the end-of-turn token is trained, in words; 'trained' where it is behind every answer."""
+        if not self.unended_answers:
+            return "trained"
+        every = "" if self.ended_rows < self.answered_rows else ", not behind every answer"
+        return f"trained in {count(self.ended_rows)} of {counted(self.answered_rows, 'row')}{every}"
 
     @cached_property
     def length_tally(self) -> Tally:

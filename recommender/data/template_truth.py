@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -23,6 +23,8 @@ from recommender.data.turns import RenderedChat, TurnFinder
 from recommender.data.ways import TRIED, ways
 from recommender.units import counted, percent
 
+_NAMED = 2
+"""Ways that a warning names."""
 _SHOWN = 32
 """Characters of a prompt or an answer that are shown."""
 
@@ -60,7 +62,9 @@ def refused_remedy(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data,
     """What lets the template take rows that it refused, tried on them; empty where nothing is known to."""
     if tokeniser is None:
         return ""
-    return " or ".join(choice.options for choice in _ways_for_refused(files, bad, data, tokeniser.turns))
+    return " or ".join(
+        choice.options for choice in islice(_ways_for_refused(files, bad, data, tokeniser.turns), _NAMED)
+    )
 
 
 def _ask(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> None:
@@ -100,7 +104,7 @@ def _inline(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) ->
     if not found.inline or data.reasoning != "auto":
         return
     chats = _flagged(dataset, Finding.INLINE)
-    choices = ways(turns, data, chats, lambda row: not row.inline and _whole(row))
+    choices = list(ways(turns, data, chats, lambda row: not row.inline and _whole(row)))
     split = [choice for choice in choices if choice.set.get("data.reasoning") == "split"]
     yield (
         f"In {counted(found.inline, 'row')} reasoning is trained as text between tags, though the chat template has a "
@@ -155,7 +159,9 @@ def _for_refused(dataset: DataSet, data: Data, turns: TurnFinder) -> str:
     return _named(_ways_for_refused(dataset.files, profile.bad_rows, data, turns))
 
 
-def _ways_for_refused(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, turns: TurnFinder) -> list[Choice]:
+def _ways_for_refused(
+    files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, turns: TurnFinder
+) -> Iterator[Choice]:
     of_template = [row for row in bad if NOT_FOUND in row.reason or REFUSED in row.reason]
     return ways(turns, data, list(islice(_refused(files, of_template), TRIED)), _whole)
 
@@ -188,8 +194,7 @@ def _flagged(dataset: DataSet, flag: Finding) -> list[Chat]:
     return [example for example in examples if isinstance(example, Chat)]
 
 
-def _named(choices: Sequence[Choice], then: str = "") -> str:
-    """The ways as the end of a sentence, tried on these rows; nothing where there is none."""
-    if not choices:
-        return ""
-    return f" It helps to set {' or '.join(choice.said for choice in choices[:2])}.{then}"
+def _named(choices: Iterable[Choice], then: str = "") -> str:
+    """The first ways as the end of a sentence, tried on these rows; nothing where there is none."""
+    named = " or ".join(choice.said for choice in islice(choices, _NAMED))
+    return f" It helps to set {named}.{then}" if named else ""

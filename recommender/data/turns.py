@@ -92,7 +92,7 @@ class TurnFinder:
         Raises:
             RowProblem: The template does not take it.
         """
-        messages = self._for_template(self._adapted(chat))
+        messages = self.given(chat)
         last = max((index for index, turn in enumerate(messages) if turn.role == "assistant"), default=len(messages))
         return self._locator(chat).render(messages[:last], prompt=True)
 
@@ -124,6 +124,10 @@ class TurnFinder:
         given = Lost(given=sum(len(messages[index].content.strip()) for index in wanted))
         inline = self._inline(chat, messages, wanted)
         return RenderedChat(text, spans, len(spans), ended, skeleton.method, given, unasked, inline)
+
+    def given(self, chat: Chat) -> list[Message]:
+        """The turns as the template is given them."""
+        return self._for_template(self._adapted(chat))
 
     def _inline(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> bool:
         """Whether reasoning stands as text that the template would write otherwise where it reads reasoning."""

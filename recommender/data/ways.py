@@ -11,7 +11,8 @@ from presets.questions import Choice
 from recommender.config.schema import Data
 from recommender.data.answers import Answers, rows_of
 from recommender.data.examples import Chat, RowProblem
-from recommender.data.jinja import variables_of
+from recommender.data.habits import Habits
+from recommender.data.jinja import TemplateProblem, variables_of
 from recommender.data.templates import ChatTemplate
 from recommender.data.trl_templates import PREFIX, originals, training_template
 from recommender.data.turns import RenderedChat, TurnFinder
@@ -32,8 +33,8 @@ class Way(NamedTuple):
     answers: Answers
 
 
-def ways(turns: TurnFinder, data: Data, chats: Sequence[Chat], holds: Holds) -> list[Choice]:
-    """The changes under which all of these rows can be read and `holds` is true of each; the likeliest first.
+def ways(turns: TurnFinder, data: Data, chats: Sequence[Chat], holds: Holds) -> Iterator[Choice]:
+    """Give the changes under which all of these rows can be read and `holds` is true of each; the likeliest first.
 
     Args:
         turns: How rows are read now.
@@ -42,7 +43,8 @@ def ways(turns: TurnFinder, data: Data, chats: Sequence[Chat], holds: Holds) -> 
         holds: What is wanted of each row.
     """
     tried = chats[:TRIED]
-    return [way.choice for way in _candidates(turns, data, tried) if tried and _works(way, tried, holds)]
+    if tried:
+        yield from (way.choice for way in _candidates(turns, data, tried) if _works(way, tried, holds))
 
 
 def _works(way: Way, chats: Sequence[Chat], holds: Holds) -> bool:
@@ -82,16 +84,27 @@ def _twins(turns: TurnFinder, chats: Sequence[Chat]) -> Iterator[str]:
     """Training templates of TRL whose original writes these rows as the template in use does."""
     if turns.template.name.startswith(PREFIX):
         return
-    known = originals()
+    known = {name: source for name, source in originals().items() if _likely(source, turns)}
     same = [name for name, source in known.items() if source.strip() == turns.template.source.strip()]
     yield from same or [name for name, source in known.items() if _writes_alike(source, turns, chats)]
 
 
+def _likely(source: str, turns: TurnFinder) -> bool:
+    """Whether a template names the tokens that end answers under the one in use; most are told apart by that."""
+    return all(token in source or token in turns.habits.stops for token in turns.end_of_turn)
+
+
 def _writes_alike(source: str, turns: TurnFinder, chats: Sequence[Chat]) -> bool:
     try:
-        other = TurnFinder(ChatTemplate("model", source), turns.vocabulary, turns.variables, turns.reasoning)
-        return all(other.render(chat).text == turns.render(chat).text for chat in chats)
-    except (RowProblem, InputError):
+        other = Habits(ChatTemplate("model", source), turns.vocabulary, turns.variables).plain
+        return all(
+            other.render(
+                [turn.for_template() for turn in turns.given(chat)], tools=chat.tools, variables=chat.variables
+            )
+            == turns.render(chat).text
+            for chat in chats
+        )
+    except (RowProblem, TemplateProblem, InputError):
         return False
 
 

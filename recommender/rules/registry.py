@@ -9,7 +9,7 @@ from typing import Any
 from recommender.config.edit import replace, value_of
 from recommender.config.schema import FinetuneConfig, Section
 from recommender.plan import Reason
-from recommender.rules import adapter, batch, length, method, precision, rate, running, schedule
+from recommender.rules import adapter, batch, conversations, length, method, precision, rate, running, schedule
 from recommender.rules.base import Context, Rule
 
 RULES: tuple[Rule, ...] = (
@@ -17,6 +17,7 @@ RULES: tuple[Rule, ...] = (
     *method.RULES,
     *running.RULES,
     *length.RULES,
+    *conversations.RULES,
     *adapter.RULES,
     *schedule.RULES,
     *batch.RULES,

@@ -223,8 +223,8 @@ def _show_problems(
 
     profile = dataset.profile
     if profile.trains_end_of_turn is not None:
-        is_trained = profile.trains_end_of_turn
-        line(f"{'✓' if is_trained else '✗'} the end-of-turn token is {'' if is_trained else 'not '}trained")
+        mark = "✗" if not profile.trains_end_of_turn else "!" if profile.unended_answers else "✓"
+        line(f"{mark} the end-of-turn token is {profile.end_of_turn_share if profile.ended_rows else 'not trained'}")
     if profile.duplicates:
         line(f"! {counted(profile.duplicates, 'exact duplicate')}")
     for warning in dataset.near.warnings:

@@ -11,7 +11,7 @@ from tui.clean import clean
 from tui.screens.data_sets import held_out_row, source_rows
 from tui.widgets.histogram import histogram
 from tui.widgets.pick_list import Pick
-from tui.widgets.rows import Row, row
+from tui.widgets.rows import Part, Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[R
         rows.append(row(("? ", "caution"), ("C confirms the columns, f corrects them", "bright"), indent=2))
     end = f" ({clean(profile.end_of_turn)})" if profile.end_of_turn else ""
     if profile.trains_end_of_turn is True:
-        rows.append(row(("✓ ", "good"), f"the end-of-turn token is trained{end}", indent=2))
+        mark: Part = ("! ", "caution") if profile.unended_answers else ("✓ ", "good")
+        rows.append(row(mark, f"the end-of-turn token is {profile.end_of_turn_share}{end}", indent=2))
     elif profile.trains_end_of_turn is False:
         rows.append(row(("! ", "caution"), f"the end-of-turn token{end} is not trained: answers may not end", indent=2))
     if profile.bad_row_count:

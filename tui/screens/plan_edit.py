@@ -68,8 +68,15 @@ def _targets(plan: Plan) -> list[Any]:
 
 def _templates(plan: Plan) -> list[Any]:
     from presets.templates import load_templates
+    from recommender.data.trl_templates import PREFIX, training_templates
 
     names: list[Any] = ["auto", *load_templates()]
+    # Of TRL's only those of this family: the rest is typed.
+    names += [
+        PREFIX + name
+        for name in training_templates()
+        if plan.model.model_type.replace("_", "") in name.replace("_", "")
+    ]
     current = plan.config.data.template
     return names if current in names else [*names, current]
 

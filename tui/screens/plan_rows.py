@@ -213,6 +213,8 @@ ADVANCED: tuple[Setting, ...] = (
     Setting("max_grad_norm", ("training.max_grad_norm",)),
     Setting("loraplus_lr_ratio", ("training.loraplus_lr_ratio",), adapter=True),
     Setting("rank_pattern", ("lora.rank_pattern",), adapter=True),
+    Setting("answers / reasoning", ("data.answers", "data.reasoning")),
+    Setting("chat_template_kwargs", ("data.chat_template_kwargs",)),
     Setting("tf32", ("training.tf32",)),
     Setting("max_steps", ("training.max_steps",)),
     Setting("eval_fraction", ("data.eval_fraction",), note=_held_out),
