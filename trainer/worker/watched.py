@@ -23,6 +23,7 @@ from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
 from trainer.worker.nonfinite import NonFinite
 from trainer.worker.past import Past
 from trainer.worker.requests import Requests
+from trainer.worker.restore import load_whole
 from trainer.worker.room import LOOK_SECONDS, record, save_with_room
 from trainer.worker.sample import Questions
 
@@ -235,6 +236,11 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
         self._total_train_tokens = int(raw["tokens"])
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Put a checkpoint's weights back, all of them."""
+        if self.config.method != "full" or not load_whole(model or self.model, Path(resume_from_checkpoint)):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Put back what Trainer leaves out, once it has loaded a checkpoint and before its first step."""

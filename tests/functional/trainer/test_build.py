@@ -43,6 +43,33 @@ print(json.dumps(answer))
 """
 
 
+EXPERTS = """
+import json, sys, torch
+from pathlib import Path
+from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+from trainer.worker.restore import load_whole
+size = dict(vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+            num_key_value_heads=2)
+answer = {}
+for name, model in (
+    ("experts", MixtralForCausalLM(MixtralConfig(**size, num_local_experts=2))),
+    ("dense", LlamaForCausalLM(LlamaConfig(**size))),
+):
+    model.save_pretrained(Path(sys.argv[1]) / name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(1.0)
+    answer[name] = [load_whole(model, Path(sys.argv[1]) / name)]
+    answer[name].append(all(torch.equal(value, before[key]) for key, value in model.state_dict().items()))
+print(json.dumps(answer))
+"""
+
+
+def test_the_experts_of_a_mixture_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+    assert run_python(EXPERTS, str(tmp_path)) == {"experts": [True, True], "dense": [False, False]}
+
+
 def test_qlora_holds_the_decoder_in_four_bits_and_the_head_as_it_is(tiny_model: Path) -> None:
     assert run_python(LAYERS, str(tiny_model)) == {"4bit": 14, "head": "Linear"}
 
