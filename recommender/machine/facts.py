@@ -71,6 +71,10 @@ class Gpu:
     power_limit_watts: float | None = None
     mig: bool | None = None
     """Whether MIG mode is on; None where the GPU cannot."""
+    card_uuid: str = ""
+    """Of a MIG instance, its card's; empty for a card."""
+    older_uuid: str = ""
+    """What drivers before 470 called a MIG instance: 'MIG-GPU-…/GPU instance/compute instance'; CUDA still takes it."""
     compute_share: float = 1.0
     """Share of the card's compute that this is: below 1 for a MIG instance."""
     processes: tuple[GpuProcess, ...] = ()

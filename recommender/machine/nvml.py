@@ -197,6 +197,8 @@ class Nvml:
             yield replace(
                 card,
                 uuid=_value(nvml.nvmlDeviceGetUUID, instance) or "",
+                card_uuid=card.uuid,
+                older_uuid=_older_uuid(instance, card),
                 name=_value(nvml.nvmlDeviceGetName, instance) or f"{card.name} MIG {number}",
                 memory_total=memory.total,
                 memory_used=memory.used,
@@ -234,6 +236,14 @@ class Nvml:
     def _all_lost(self, state: NvmlState) -> tuple[Gpu, ...]:
         """When the library itself fails after it had worked, the known cards stay listed as unreadable."""
         return tuple(_unreadable(gpu, state.message) for gpu in self._seen.values())
+
+
+def _older_uuid(instance: Any, card: Gpu) -> str:
+    nvml = _binding()
+    numbers = [
+        _value(read, instance) for read in (nvml.nvmlDeviceGetGpuInstanceId, nvml.nvmlDeviceGetComputeInstanceId)
+    ]
+    return "" if None in numbers else f"MIG-{card.uuid}/{numbers[0]}/{numbers[1]}"
 
 
 def _unreadable(gpu: Gpu, problem: str) -> Gpu:

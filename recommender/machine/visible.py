@@ -14,8 +14,9 @@ def visible_gpus(gpus: tuple[Gpu, ...], environment: Mapping[str, str] = os.envi
     """The GPUs that CUDA_VISIBLE_DEVICES names, in its order; all of them where it is not set.
 
     As CUDA reads it (CUDA C++ Programming Guide, "CUDA Environment Variables"): indices, or UUIDs that may be cut off;
-    what follows the first unknown entry is ignored; empty or '-1' hides all. An index is taken in PCI order, which is
-    CUDA's own order where all cards are alike or CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    MIG instances by their UUID or as MIG-<GPU UUID>/<GPU instance>/<compute instance>; what follows the first unknown
+    entry is ignored; empty or '-1' hides all. An index is taken in PCI order, which is CUDA's own order where all cards
+    are alike or CUDA_DEVICE_ORDER=PCI_BUS_ID. A card in MIG mode, by index or UUID, stands for its instances.
     """
     text = environment.get(VARIABLE)
     if text is None:
@@ -40,4 +41,11 @@ def order_is_certain(gpus: tuple[Gpu, ...], environment: Mapping[str, str] = os.
 def _names(entry: str, gpu: Gpu) -> bool:
     if entry.isdigit():
         return int(entry) == gpu.index
-    return len(entry) > len("GPU-") and gpu.uuid.startswith(entry)
+    card, *instance = entry.split("/")
+    if instance:
+        # The card's UUID may be cut off in this form too; the numbers are whole.
+        known, *numbers = gpu.older_uuid.split("/")
+        abbreviated = instance == numbers and len(card) > len("MIG-GPU-") and known.startswith(card)
+        # A driver that calls it so itself.
+        return abbreviated or gpu.uuid == entry
+    return len(entry) > len("GPU-") and (gpu.uuid.startswith(entry) or gpu.card_uuid.startswith(entry))

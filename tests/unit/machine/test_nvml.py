@@ -45,6 +45,14 @@ def test_each_mig_instance_is_a_gpu_with_memory_of_its_own(stub: Path) -> None:
     assert large["mig"] is True
     assert large["compute_share"] == pytest.approx(3 / 7)
     assert large["utilisation"] is None
+    card = "GPU-11111111-1111-1111-1111-111111111111"
+    assert (large["card_uuid"], large["older_uuid"]) == (card, f"MIG-{card}/2/0")
+    assert small["older_uuid"] == f"MIG-{card}/9/0"
+
+
+def test_an_older_driver_that_numbers_no_instances(stub: Path) -> None:
+    large = poll(stub, NVML_STUB_FAIL="nvmlDeviceGetGpuInstanceId:3")["polls"][0]["gpus"][1]
+    assert (large["uuid"][:8], large["older_uuid"]) == ("MIG-2222", "")
 
 
 def test_mig_mode_without_instances_is_said(stub: Path) -> None:
