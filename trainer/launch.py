@@ -20,7 +20,7 @@ from trainer.environment import child_environment, module_command
 from trainer.lock import busy, holder, lock_path
 from trainer.recovery import HARMLESS
 from trainer.runfolder import RunFolder, create, record, run_id, write_atomically
-from trainer.runs import is_alive
+from trainer.runs import is_alive, may_run_elsewhere
 from trainer.state import RunState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -121,6 +121,11 @@ def resume_run(
         )
     if is_alive(state):
         raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")
+    if may_run_elsewhere(state):
+        raise InputError(
+            f"{folder.id} gave a sign of life a moment ago, and none of its processes is on this machine.",
+            remedy="It runs on another machine, or is being started; if that one is gone, try again in half a minute.",
+        )
     if state.status == "finished" and has_weights(folder.adapter):
         raise _finished(folder, changes or {})
     device = read_device(folder)

@@ -24,7 +24,7 @@ from trainer.device_watch import DeviceWatch
 from trainer.ending import STOP_NOW, run_on_end, unsaid_end
 from trainer.environment import child_environment, module_command
 from trainer.events import HEARTBEAT_SECONDS, event
-from trainer.lock import acquire, lock_path
+from trainer.lock import acquire, holder, lock_path
 from trainer.processes import Process
 from trainer.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.runfolder import RunFolder, append_line, mend, record
@@ -227,6 +227,29 @@ def read_device(folder: RunFolder) -> Device:
         ) from None
 
 
+class AnotherSupervisor(Exception):
+    """The run was resumed twice at once: its record is the first one's to write."""
+
+
+def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int | None:
+    """The device's lock; None where it is not asked for.
+
+    Raises:
+        AnotherSupervisor: This very run holds it, or has a supervisor. InputError: Another run holds it.
+    """
+    known = read_state(folder).supervisor
+    if known is not None and known.alive():
+        raise AnotherSupervisor
+    if allow_busy:
+        return None
+    try:
+        return acquire(lock_path(device), folder.id)
+    except InputError:
+        if holder(lock_path(device)) == folder.id:
+            raise AnotherSupervisor from None
+        raise
+
+
 def main() -> int:
     """Run as a process of its own."""
     # Whatever worker and libraries write into the run folder is its owner's alone.
@@ -240,8 +263,11 @@ def main() -> int:
     folder = RunFolder(chosen.run.absolute())
     try:
         device = read_device(folder)
-        lock = None if chosen.allow_busy else acquire(lock_path(device), folder.id)
+        lock = _take_device(folder, device, allow_busy=chosen.allow_busy)
         return Supervisor(folder, device, resume=chosen.resume, lock=lock).run()
+    except AnotherSupervisor:
+        print(f"{folder.id} has a supervisor already, which goes on.", file=sys.stderr)
+        return 2
     except (WizardError, OSError, ValueError, KeyError, TypeError) as problem:
         record(folder, "end", status="failed", reason=str(problem), exit_code=2)
         write_state(folder, replace(read_state(folder), status="failed", reason=str(problem), heartbeat=time.time()))

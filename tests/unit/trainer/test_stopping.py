@@ -1,8 +1,12 @@
 """What a supervisor and its worker make of signals: one stop saves, whoever gets it; a second one asks for at once."""
 
+import json
+import os
 import signal
 import subprocess
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -10,8 +14,12 @@ from typing import cast
 import pytest
 
 from recommender.machine.facts import Device
+from trainer import lock, supervisor
 from trainer.ending import STOP_NOW, unsaid_end
-from trainer.runfolder import RunFolder
+from trainer.lock import acquire, lock_path
+from trainer.processes import Process
+from trainer.runfolder import RunFolder, create
+from trainer.state import RunState, write_state
 from trainer.supervisor import Supervisor
 from trainer.worker.requests import SAME_STOP_SECONDS, Requests, StopNow
 
@@ -20,11 +28,11 @@ CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, c
 
 def test_the_supervisor_passes_a_second_stop_on_as_at_once_and_a_third_as_kill(tmp_path: Path) -> None:
     sent: list[int] = []
-    supervisor = Supervisor(RunFolder(tmp_path), CPU, resume=False)
+    watching = Supervisor(RunFolder(tmp_path), CPU, resume=False)
     worker = SimpleNamespace(poll=lambda: None, send_signal=sent.append)
-    supervisor.worker = cast("subprocess.Popen[bytes]", worker)
+    watching.worker = cast("subprocess.Popen[bytes]", worker)
     for _ in range(4):
-        supervisor._stop()
+        watching._stop()
     assert sent == [signal.SIGTERM, STOP_NOW, signal.SIGKILL, signal.SIGKILL]
 
 
@@ -56,3 +64,46 @@ def test_the_end_is_told_by_the_last_line_that_says_something(tmp_path: Path) ->
     )
     folder.log.write_text("{'loss': '5.901', 'epoch': '0.1889'}\n")
     assert unsaid_end(-9, folder, asked=False)["reason"] == "the worker was killed by SIGKILL"
+
+
+def test_a_second_supervisor_leaves_the_first_ones_record_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
+    monkeypatch.setattr(lock, "LOOK_SECONDS", 0.05)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, getattr(sys, stream))
+    monkeypatch.setattr(os, "umask", lambda mask: mask)
+    monkeypatch.setattr("sys.argv", ["supervisor", str(tmp_path / "20261121-run"), "--resume"])
+    folder = create(tmp_path, "20261121-run")
+    folder.plan.write_text(json.dumps({"device": asdict(CPU)}))
+    write_state(folder, RunState(status="training", heartbeat=time.time()))
+    before = folder.state.read_text()
+    held = acquire(lock_path(CPU), folder.id)
+    assert supervisor.main() == 2
+    assert (folder.state.read_text(), folder.events.exists()) == (before, False)
+    os.close(held)
+    write_state(folder, RunState(status="training", heartbeat=time.time(), supervisor=Process.of(os.getppid())))
+    before = folder.state.read_text()
+    assert supervisor.main() == 2
+    assert (folder.state.read_text(), folder.events.exists()) == (before, False)
+    os.close(acquire(lock_path(CPU), folder.id))
+
+
+def test_a_supervisor_that_fails_with_the_device_in_hand_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Supervisor) -> int:
+        raise OSError("no room")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
+    monkeypatch.setattr(Supervisor, "run", fail)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, getattr(sys, stream))
+    monkeypatch.setattr(os, "umask", lambda mask: mask)
+    monkeypatch.setattr("sys.argv", ["supervisor", str(tmp_path / "20261121-run")])
+    folder = create(tmp_path, "20261121-run")
+    folder.plan.write_text(json.dumps({"device": asdict(CPU)}))
+    write_state(folder, RunState(status="starting"))
+    assert supervisor.main() == 2
+    assert "no room" in folder.events.read_text()
