@@ -18,7 +18,8 @@ RETRY_SECONDS = 0.002
 
 def lock_path(device: Device) -> Path:
     """The lock file of a device: by the GPU's UUID, or the one of the CPU."""
-    return state_dir() / "locks" / f"{device.uuid or device.kind}.lock"
+    # Older drivers call a MIG instance by its numbers, with slashes between them.
+    return state_dir() / "locks" / ((device.uuid or device.kind).replace("/", "-") + ".lock")
 
 
 def holder(path: Path) -> str | None:

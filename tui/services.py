@@ -246,20 +246,20 @@ class RealServices:
         from recommender.config.schema import Data
         from recommender.recommend import recommend
 
-        profile = dataset.profile if dataset else None
-        return recommend(model, device, profile, goal=goal, overrides=overrides, data_config=Data.model_validate(data))
+        profile, section = dataset.profile if dataset else None, Data.model_validate(data)
+        return recommend(model, device, profile, goal=goal, overrides=self._placed(overrides), data_config=section)
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
         from recommender.recommend import replan
 
-        return replan(plan, changes, without)
+        return replan(plan, self._placed(changes), without)
 
     def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
         from recommender.recommend import amended
 
-        return amended(plan, changes, without)
+        return amended(plan, self._placed(changes), without)
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
         """See `Services`."""
@@ -271,8 +271,16 @@ class RealServices:
         """See `Services`."""
         from recommender.config.edit import apply
         from recommender.estimate import estimate
+        from recommender.start import with_start
 
-        return estimate(apply(plan.config, changes), plan.model, plan.device, plan.data)
+        config = with_start(apply(plan.config, self._placed(changes)), plan.model)
+        return estimate(config, plan.model, plan.device, plan.data)
+
+    def _placed(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With the adapter's folder where `start_from` names a run."""
+        from trainer.start_from import placed
+
+        return placed(changes, self.runs)
 
     def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
         """See `Services`."""
