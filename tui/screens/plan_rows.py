@@ -201,7 +201,6 @@ SETTINGS: tuple[Setting, ...] = (
 """What people look at first."""
 
 ADVANCED: tuple[Setting, ...] = (
-    Setting("start_from", ("start_from",), adapter=True),
     Setting("bits", ("quantization.bits",)),
     Setting("quant_type / double", ("quantization.quant_type", "quantization.double_quant")),
     Setting("lora_dropout", ("lora.lora_dropout",), adapter=True),
@@ -209,6 +208,7 @@ ADVANCED: tuple[Setting, ...] = (
     Setting("init_lora_weights", ("lora.init_lora_weights",), adapter=True),
     Setting("bias", ("lora.bias",), adapter=True),
     Setting("modules_to_save", ("lora.modules_to_save",), adapter=True),
+    Setting("start_from", ("start_from",), adapter=True),
     Setting("weight_decay", ("training.weight_decay",)),
     Setting("max_grad_norm", ("training.max_grad_norm",)),
     Setting("loraplus_lr_ratio", ("training.loraplus_lr_ratio",), adapter=True),
