@@ -135,7 +135,8 @@ def find_gpu(name: str) -> GpuFacts:
     offer = f"Nearest: {', '.join(nearest)}." if nearest else "Names look like 'RTX 4090', 'A100 80GB' or 'L4'."
     raise InputError(
         f"There is no GPU called {name!r} in the catalogue.",
-        remedy=f"{offer} Any other card can be given by its size: --gpu-memory 24GiB.",
+        remedy=f"{offer} Any other NVIDIA card can be given by its size: --gpu-memory 24GiB. Apple's, AMD's and "
+        "Intel's cannot be trained on here.",
     )
 
 

@@ -56,9 +56,10 @@ def _warnings(
     if data is not None:
         yield from data.stops_at(config.data.max_length)
     if device.count > 1:
+        enough = "" if estimate.fits == "no" else f" One of the {device.count} is enough to train here."
         yield (
             f"This program trains on one card, so the plan is for another trainer (accelerate launch): {device.count} "
-            "cards share the rows of a step, each with the whole model."
+            f"cards share the rows of a step, each with the whole model.{enough}"
         )
     if model.access:
         yield model.access

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ class Comparison:
     """Dotted key to both values, where they differ."""
     results: dict[str, tuple[Any, Any]]
     """Name to both values, None where a run has none."""
+    not_comparable: tuple[str, ...] = ()
+    """What differs between the runs that makes their losses speak of different things; empty where they can be held
+    against each other."""
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
@@ -39,7 +42,35 @@ def compare(first: Path, second: Path) -> Comparison:
     configs = [load_config(_config(RunFolder(path))) for path in (first, second)]
     results = {name: (figure(shots[0]), figure(shots[1])) for name, figure in FIGURES.items()}
     shown = {name: pair for name, pair in results.items() if pair != (None, None)}
-    return Comparison((first.name, second.name), diff(*configs), shown)
+    settings = diff(*configs)
+    return Comparison((first.name, second.name), settings, shown, _incomparable(settings, shots))
+
+
+def _incomparable(settings: Mapping[str, Any], shots: tuple[Snapshot, Snapshot]) -> tuple[str, ...]:
+    """Settings by which a loss is of other tokens, and held-out rows that are others.
+
+    Which rows are held out is known by their content where both runs wrote that down; else by what decides it.
+    """
+    differ = [key for key in TOKENS if any(one == key or one.startswith(f"{key}.") for one in settings)]
+    held = [(shot.start.get("contents") or {}).get("held_out_sha256") for shot in shots]
+    same = held[0] == held[1] if all(held) else not set(HELD_OUT) & settings.keys()
+    return (*(f"{key.rpartition('.')[2]} differs" for key in differ), *(() if same else ("held-out rows differ",)))
+
+
+TOKENS = (
+    "model",
+    "data.max_length",
+    "data.template",
+    "data.chat_template_kwargs",
+    "data.reasoning",
+    "data.answers",
+    "data.train_on",
+    "data.format",
+    "data.columns",
+)
+"""Settings that decide which tokens a row becomes and which of them the loss is of."""
+HELD_OUT = ("data.train", "data.eval", "data.eval_fraction", "data.skip_bad_rows", "training.seed")
+"""Settings that decide which rows are held out."""
 
 
 def _config(folder: RunFolder) -> Path:

@@ -53,9 +53,12 @@ def _run(arguments: Sequence[str]) -> int:
         from tui.commands.settings import Settings
 
         return open_wizard(Settings.usual())
-    from tui.commands.root import command_names, run
+    from tui.commands.root import command_names, completion, run
 
     front, rest = hoist(arguments)
+    if script := completion(rest):
+        print(script)
+        return 0
     return run([*front, *with_command(rest, command_names())])
 
 

@@ -172,7 +172,13 @@ class Flow(Planning):
             model = self.app.services.read_model(name)
             if model.unsupported:
                 raise InputError(f"{name} cannot be used: {model.unsupported}", remedy="Choose another model.")
-            fresh = {"dataset": None, "first_look": None, "plan": None, "preset": ""}
+            fresh: dict[str, Any] = {
+                "dataset": None,
+                "first_look": None,
+                "plan": None,
+                "preset": "",
+                "preset_values": {},
+            }
             return {
                 "model": model,
                 "model_name": name,

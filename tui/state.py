@@ -72,7 +72,9 @@ class WizardState:
     kept: Mapping[str, Any] = field(default_factory=dict)
     """The person's values as the command line gave them, or as they were last saved or trained."""
     preset: str = ""
-    """Name of the preset that was applied last."""
+    """Name of the preset that was applied last; see `preset_shown`."""
+    preset_values: Mapping[str, Any] = field(default_factory=dict)
+    """What it set, dotted key to value."""
     price: float | None = None
     """Dollars an hour; None where it is not known."""
     run: Path | None = None
@@ -139,6 +141,19 @@ class WizardState:
     def unsaved(self) -> bool:
         """Whether the plan has values of the person that are neither saved nor trained."""
         return self.plan is not None and dict(self.plan.overrides) != dict(self.kept)
+
+    def set_by_preset(self, key: str) -> bool:
+        """Whether a value of the plan is still the one that the preset set."""
+        given = {} if self.plan is None else self.plan.overrides
+        return key in self.preset_values and key in given and given[key] == self.preset_values[key]
+
+    @property
+    def preset_shown(self) -> str:
+        """Name of the preset that the plan has, or has in part; empty once its values are undone."""
+        kept = [key for key in self.preset_values if self.set_by_preset(key)]
+        if not kept:
+            return ""
+        return self.preset if len(kept) == len(self.preset_values) else f"{self.preset} ✎"
 
     @property
     def memory_moved(self) -> bool:

@@ -86,10 +86,17 @@ def _read_hub_id(
     cached = _cached(hub_id, name, revision)
     if cached is not None and cached.has_weights:
         return cached
+    catalogued = None if known is None or revision is not None else _from_catalogue(known, name)
+    if offline and not is_offline() and cached is None and catalogued is not None:
+        # The caller wants no network; that says nothing of whether the weights can be downloaded.
+        return catalogued
     if offline:
+        said = "and HF_HUB_OFFLINE says to stay off the network" if is_offline() else "and the hub was not asked"
         trouble: InputError = HubUnreachable(
-            f"{name} is not on this disk, and the network is switched off.",
-            remedy="Give a folder with config.json, or go online once.",
+            f"{hub_id} is not on this disk, {said}.",
+            remedy="Unset it to go online once, or give a folder with config.json."
+            if is_offline()
+            else "Give a folder with config.json.",
         )
     else:
         try:
@@ -99,8 +106,8 @@ def _read_hub_id(
             trouble = error
     if cached is not None:
         return replace(cached, access=_in_part(cached, name, trouble))
-    if known is not None and revision is None:
-        return replace(_from_catalogue(known, name), access=str(trouble))
+    if catalogued is not None:
+        return replace(catalogued, access=str(trouble))
     raise trouble
 
 

@@ -84,7 +84,6 @@ def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
         reason,
         value=value.model_dump() if isinstance(value, Section) else value,
         why=f"You set this; recommended was {shown(reason.value)}, and why: {reason.why}",
-        source=f"you (against: {reason.source})",
     )
 
 

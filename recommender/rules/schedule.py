@@ -22,6 +22,12 @@ def recommended_epochs(rows: int | None) -> int:
     return 2 if rows >= TWO_PASSES else 3
 
 
+def _beside(context: Context, rows: int) -> str:
+    """Words for the rows that are held out of those that were given."""
+    held = 0 if context.data is None else context.data.rows - rows
+    return f" ({count(held)} more {'is' if held == 1 else 'are'} held out)" if held > 0 else ""
+
+
 def epochs(context: Context) -> Mapping[str, Reason]:
     """By number of rows."""
     rows = context.training_rows
@@ -35,7 +41,7 @@ def epochs(context: Context) -> Mapping[str, Reason]:
         )
     else:
         why = (
-            f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} few: {small(value)} passes give "
+            f"{counted(rows, 'row')} to train on{_beside(context, rows)}: {small(value)} passes give "
             f"{count(rows * value)} examples. Watch the evaluation loss for the turn."
         )
     epochs_decide = f"Epochs decide: {counted(context.steps, 'step')}." if context.steps else "Epochs decide."

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from presets.errors import InputError
+from recommender.units import count, gib, rate
 from tui.clean import clean, clean_lines
 from tui.commands.facts import JsonFlag
 from tui.commands.life import AllowChangedBase, BaseOption, RunArgument
@@ -192,10 +194,25 @@ def compare(context: typer.Context, first: RunArgument, second: RunArgument, jso
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", *found.runs):
         table.add_column(Text(clean(heading)), overflow="fold")
-    for name, pair in {**found.results, **found.settings}.items():
+    for name, pair in found.results.items():
+        label, shown = RESULTS.get(name, (name, _value))
+        table.add_row(Text(label), *(Text(_value(value) if value is None else shown(value)) for value in pair))
+    for name, pair in found.settings.items():
         table.add_row(Text(name), *(Text(_value(value)) for value in pair))
-    settings.console().print(table)
+    console = settings.console()
+    console.print(table)
+    if found.not_comparable:
+        console.print(Text(f"! The losses are not comparable: {', '.join(found.not_comparable)}.", style="yellow"))
     return 0
+
+
+RESULTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "peak_bytes": ("peak memory", gib),
+    "tokens": ("tokens", count),
+    "tokens_per_second": ("speed", rate),
+    "trainable_parameters": ("trainable parameters", count),
+}
+"""How figures are shown that people do not read as they are."""
 
 
 def _value(value: object) -> str:

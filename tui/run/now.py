@@ -181,17 +181,22 @@ def _loss(snapshot: Snapshot, history: History) -> Row | None:
     smooth = history.smooth.series
     parts: list[Part] = [(f"{loss_text(last.loss):<7}", "bright")]
     if (trend := history.trend) is not None:
-        parts.append(_trend(trend, smooth.y[-1]))
+        parts.append(_trend(trend, smooth.y[-1], smooth.x[-1] - smooth.x[0]))
     return field("loss", *parts)
 
 
-def _trend(per_100: float, level: float) -> Part:
-    """Falling is good, a rise of more than a tenth of the loss worth a colour, and less than a hundredth is noise."""
+def _trend(per_100: float, level: float, steps: float) -> Part:
+    """Falling is good, a rise of more than a tenth of the loss worth a colour, and less than a hundredth is noise.
+
+    Of fewer than 100 steps no figure for 100 is known: the direction is told alone.
+    """
     if abs(per_100) < 0.01 * abs(level):
         return "→ steady", "label"
     arrow = "↓" if per_100 < 0 else "↑"
     tone: Tone = "good" if per_100 < 0 else "caution" if per_100 > 0.1 * abs(level) else "label"
     # Fifteen characters: half a line of 80 columns has no more beside the loss.
+    if steps < 100:
+        return f"{arrow} {'falling' if per_100 < 0 else 'rising'}", tone
     return f"{arrow}{short(abs(per_100), 1)}/100 steps", tone
 
 

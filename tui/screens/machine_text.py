@@ -118,11 +118,18 @@ def _process(process: GpuProcess) -> str:
 
 
 def _no_gpu(machine: Machine, device: Device | None) -> Iterator[Row]:
-    unused = passed_over(machine)
-    said = unused.text if unused else machine.nvml.message
+    said, remedy = _why_none(machine)
     yield row(("! ", "caution"), (clean(said) or "No NVIDIA GPU is listed.", "plain"), indent=2)
+    if remedy:
+        yield row(("  → ", "accent"), (clean(remedy), "label"), indent=4)
     for_what = "plans are for this CPU · " if device is not None and device.kind == "cpu" else ""
-    yield row((f"  {for_what}the remedy is under software · w plans for a card", "quiet"))
+    yield row((f"  {for_what}w plans for a card", "quiet"))
+
+
+def _why_none(machine: Machine) -> tuple[str, str]:
+    """Why no GPU is listed, and what to do about it."""
+    unused = passed_over(machine)
+    return (unused.text, unused.remedy) if unused else (machine.nvml.message, machine.nvml.remedy)
 
 
 def _cpu(machine: Machine, device: Device | None, width: int) -> Pick:
@@ -208,8 +215,10 @@ def _shm(host: Host) -> list[Row]:
 def software_rows(machine: Machine) -> list[Row]:
     """What fails or warns, each with its remedy; then what is well, several on a line."""
     rows: list[Row] = []
+    told = "" if machine.gpus else _why_none(machine)[0]
     for notice in machine.notices:
-        if notice.level != "ok":
+        # What stands in a GPU's place above is not said twice.
+        if notice.level != "ok" and notice.text != told:
             rows += _notice(notice)
     well = [notice for notice in machine.notices if notice.level == "ok"]
     for notice in well:

@@ -159,7 +159,7 @@ class PlanScreen(PlanWindows):
         if first:
             self.refresh_bindings()
         goal = self.query_one(GoalRow)
-        goal.goal, goal.preset = state.aim, state.preset
+        goal.goal, goal.preset = state.aim, state.preset_shown
         self._show_settings(plan)
         if first:
             self.query_one(SettingsList).move_to("method")
@@ -207,7 +207,8 @@ class PlanScreen(PlanWindows):
         elif key == "model":
             rows = model_rows(plan)
         else:
-            rows = why_rows(plan, key, self._describe(key))
+            preset = self.state.preset if self.state.set_by_preset(key) else ""
+            rows = why_rows(plan, key, self._describe(key), preset)
         self.query_one("#why-rows", Rows).show(rows)
         self.query_one("#why").border_title = "why" if key is None else f"why {key.rpartition('.')[2]}"
         subtitle = "● recommended  ✎ yours"

@@ -215,9 +215,14 @@ def _recipe_named(services: Services, name: str) -> Recipe:
 
 
 def _preview(screen: PlanWindows, plan: Plan, recipe: Recipe, edited: Plan) -> None:
+    from recommender.config.edit import known_key
+
+    changed = {known_key(key) for key in recipe.changes}
+
     def answered(answer: str | None) -> None:
         if answer == "yes":
-            screen.change_or_tell(recipe.changes, preset=recipe.name)
+            new = {key: edited.overrides[key] for key in edited.overrides if key in changed}
+            screen.change_or_tell(recipe.changes, preset=recipe.name, preset_values=new)
 
     note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
     screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)

@@ -27,6 +27,8 @@ VERDICTS: dict[str, tuple[str, Tone]] = {
 }
 SURE: dict[Confidence, Tone] = {"high": "good", "medium": "caution", "low": "bad"}
 WIDEST_LABEL, WIDEST_FIGURE = 24, 12
+YOU = "You"
+"""Who set a value, at the start of its reason, unless it was a preset."""
 RECOMMENDED = "●"
 YOURS = "✎"
 MOVED = "○"
@@ -107,8 +109,15 @@ def mark_of(plan: Plan, keys: Sequence[str]) -> tuple[str, Tone]:
     return (MOVED, "quiet") if moved else (RECOMMENDED, "quiet")
 
 
-def why_rows(plan: Plan, key: str, description: str) -> list[Row]:
-    """Why a value is what it is: the reason, what was measured, who says otherwise, what it costs."""
+def why_rows(plan: Plan, key: str, description: str, preset: str = "") -> list[Row]:
+    """Why a value is what it is: the reason, what was measured, who says otherwise, what it costs.
+
+    Args:
+        plan: Whose value.
+        key: Its dotted key.
+        description: What the schema says of it.
+        preset: Name of the preset that set it; empty where none did.
+    """
     reason = plan.reasons.get(key)
     name = key.rpartition(".")[2]
     value = value_text(key, value_at(plan.config, key))
@@ -120,10 +129,14 @@ def why_rows(plan: Plan, key: str, description: str) -> list[Row]:
         ("  confidence ", "quiet"),
         (reason.confidence, SURE[reason.confidence]),
     )
-    rows = [head, row(), row(clean(reason.why))]
+    why = reason.why.replace(YOU, f"The preset {preset}", 1) if preset else reason.why
+    rows = [head, row(), row(clean(why))]
     if key in plan.overrides and key in plan.recommended and plan.recommended[key] != value_at(plan.config, key):
-        back = value_text(key, plan.recommended[key])
-        rows += [row(), row((f"{YOURS} yours", "caution"), ("  backspace brings back ", "label"), (back, "bright"))]
+        unset = plan.recommended[key] is None
+        back = "leaves it unset" if unset else value_text(key, plan.recommended[key])
+        whose = f"{YOURS} preset {preset}" if preset else f"{YOURS} yours"
+        does = "  backspace " if unset else "  backspace brings back "
+        rows += [row(), row((whose, "caution"), (does, "label"), (back, "bright"))]
     rows += _evidence(reason)
     for title, text in (("others say", reason.others), ("costs", reason.costs), ("source", reason.source)):
         if text:

@@ -198,6 +198,29 @@ async def test_a_preset_shows_what_it_changes_before_it_is_applied(services: Mad
         await seen.sees("preset: unsloth-defaults")
         recipe = next(one for one in services.recipes() if one.name == "unsloth-defaults")
         assert seen.plan.config.training.learning_rate == recipe.changes["training.learning_rate"]
+        # What it set is told as its own, not as the person's.
+        await go_to(seen, "learning_rate")
+        await seen.sees("The preset unsloth-defaults set this")
+        await go_to(seen, "epochs")
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.change({"training.learning_rate": 1e-4})
+        await seen.sees("preset: unsloth-defaults ✎")
+        await go_to(seen, "learning_rate")
+        await seen.sees("You set this")
+        # Undone, it is no longer named.
+        await seen.press("u", "u")
+        await seen.until(lambda: seen.plan is before)
+        await seen.sees("preset: none")
+
+
+async def test_a_value_that_is_unset_by_backspace_is_called_so(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows], state={"overrides": {"training.max_steps": 12}}) as seen:
+        await go_to(seen, "advanced")
+        await seen.press("enter")
+        await go_to(seen, "max_steps")
+        await seen.sees("backspace leaves it unset")
+        assert "brings back none" not in seen.text
 
 
 async def test_the_configuration_is_saved_and_never_overwritten_unasked(

@@ -97,8 +97,17 @@ def test_offline_the_catalogue_answers_and_says_so(cache: Path) -> None:
     assert (spec.source, spec.has_weights, spec.gated) == ("catalogue", False, True)
     assert spec.total_parameters == 8_030_261_248
     assert "not on this disk" in spec.access
-    with pytest.raises(InputError, match="network is switched off"):
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE says to stay off the network"):
         read_model("no-such/model")
+
+
+def test_a_listing_that_asks_no_hub_does_not_say_that_the_network_is_off(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert read_model("llama-3.1-8b-instruct", offline=True).access == ""
+    with pytest.raises(InputError, match="no-such/model is not on this disk, and the hub was not asked"):
+        read_model("no-such/model", offline=True)
 
 
 def test_the_converted_demo_model_is_found_by_its_hub_id(cache: Path, tmp_path: Path) -> None:

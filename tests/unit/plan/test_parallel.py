@@ -49,7 +49,14 @@ def test_the_same_steps_in_a_share_of_the_time(cards: int) -> None:
     assert more.estimate.peak.process_bytes > one.estimate.peak.process_bytes
     assert sum(more.estimate.parts.values()) == more.estimate.peak.process_bytes
     assert f"× {cards} cards = 16 rows" in more.reasons["training.gradient_accumulation_steps"].why
-    assert any("share the rows" in warning for warning in more.warnings)
+    enough = f"One of the {cards} is enough to train here."
+    assert any("share the rows" in warning and enough in warning for warning in more.warnings)
+
+
+def test_cards_that_do_not_hold_the_model_one_by_one_are_not_enough() -> None:
+    plan = recommend(LLAMA_8B, several(RTX_4090, 2), EXAMPLE, overrides={"method": "full"})
+    assert plan.estimate.fits == "no"
+    assert any("share the rows" in warning and "enough" not in warning for warning in plan.warnings)
 
 
 def test_more_cards_than_rows_of_a_step() -> None:
