@@ -39,13 +39,14 @@ from recommender.data.ways import ways
 from tests.fixtures.vocabularies import write_vocabulary
 
 SPECIAL = re.compile(
-    r"<\|[^|<>\s{}'\"]+\|>|<｜[^｜<>]+｜>|<(?:start|end)_of_turn>|<\|?turn\|?>|<\|?channel\|?>|\[/?(?:INST|SYSTEM_PROMPT|"
+    r"<\|[^|<>\s{}'\"]+\|>|<｜[^｜<>]+｜>|<(?:start|end)_of_turn>|<end_of_utterance>|<\|?turn\|?>|<\|?channel\|?>|\[/?(?:INST|SYSTEM_PROMPT|"
     r"THINK|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS)\]|</?s>|</?tool_call>|</?think>|\[e~\[|\]~b\]"
 )
 """What special tokens look like in the sources of templates."""
 ENDS = (
     "<｜end▁of▁sentence｜>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|return|>", "<|assistant_end|>",
-    "<|END_OF_TURN_TOKEN|>", "<|end|>", "<|eot|>", "<|eom|>", "<|end_of_text|>", "[e~[", "<|endoftext|>", "</s>",
+    "<|END_OF_TURN_TOKEN|>", "<end_of_utterance>",
+    "<|end|>", "<|eot|>", "<|eom|>", "<|end_of_text|>", "[e~[", "<|endoftext|>", "</s>",
 )  # fmt: skip
 """Tokens that end an answer, the first that a template has; models' own files say it, which are not at hand here."""
 STOPS = {
@@ -55,6 +56,14 @@ STOPS = {
     "<|tool_response>": ("gemma4", "gemma-4", "diffusion_gemma"),
 }
 """Further tokens at which generation stops, by a part of the template's name."""
+
+
+LINE_END = "the line end behind the end-of-turn token: generation has stopped"
+STOPS_BEHIND = "ours trains the token behind the answer too: generation stops there"
+GOES_ON = "the token behind the answer: generation does not stop there, so the model would go on"
+HEADER_ASKED = "the header that asks for an answer: it is given, not generated"
+HEADER_UNASKED = "ours trains a header that the template does not ask with at this place"
+MOVED = "text beside a call, which the template moves behind the call's result: told as not trained"
 
 
 class Outcome(NamedTuple):
@@ -157,7 +166,7 @@ def against_twin(name: str, chats: dict[str, Chat], place: Path) -> Iterator[tup
             continue  # marks know nothing of answers that are context
         try:
             row = turns.render(chat)
-            messages = [turn.for_template() for turn in turns.given(chat)]
+            messages = [turns.habits.given(turn.for_template()) for turn in turns.given(chat)]
             tools = list(chat.tools) if chat.tools and turns.habits.takes_tools else None
             texts, marks = render_jinja_template(
                 [messages], tools=tools, chat_template=marked, return_assistant_tokens_mask=True,
@@ -167,7 +176,7 @@ def against_twin(name: str, chats: dict[str, Chat], place: Path) -> Iterator[tup
             yield kind, f"refused: {problem}"
             continue
         assert texts[0] == row.text, (name, kind)
-        yield kind, difference(row.text, row.spans, [(start, end) for start, end in marks[0]], vocabulary)
+        yield kind, difference(row.text, row.spans, [(start, end) for start, end in marks[0]], turns)
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -176,28 +185,50 @@ def _blank(found: re.Match[str]) -> str:
     return f"{{%{left} set _ = 0 {right}%}}"
 
 
-def difference(
-    text: str, ours: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]], vocabulary: Vocabulary
-) -> str:
-    """The reason why spans are other than marks; empty where they are the same, '?' where there is none."""
+def difference(text: str, ours: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]], turns: TurnFinder) -> str:
+    """The reasons why spans are other than marks; empty where they are the same, with '?' where there is none."""
     mine = {place for start, end in ours for place in range(start, end)}
     theirs = {place for start, end in marks for place in range(start, end)}
-    reasons = []
+    begins = {start for start, _ in ours}
+    reasons: list[str] = []
     for start, end in _runs(theirs ^ mine):
-        piece, is_ours = text[start:end], start in mine
-        before = text[:start]
-        stops = tuple(vocabulary.added[index] for index in vocabulary.stop_ids)
-        if not is_ours and not piece.strip():
-            reasons.append("the line end behind the end-of-turn token is never generated")
-        elif is_ours and piece.strip() in stops:
-            reasons.append("generation stops at the token behind the answer")
-        elif not is_ours and piece.strip() in vocabulary.added.values() and not before.endswith(stops):
-            reasons.append("generation does not stop at the token behind the answer")
-        elif not is_ours and piece.strip() == "<think>":
-            reasons.append("the header that asks for an answer has <think> already")
-        else:
-            reasons.append(f"? {'ours' if is_ours else 'theirs'} {piece!r} behind {before[-24:]!r}")
+        piece = text[start:end]
+        reasons += _ours(piece, turns, first=start in begins) if start in mine else _theirs(piece, text[:start], turns)
     return "; ".join(dict.fromkeys(reasons))
+
+
+def _ours(piece: str, turns: TurnFinder, *, first: bool) -> Iterator[str]:
+    """Why we train a piece that is not marked."""
+    if piece.strip() in turns.habits.stops:
+        yield STOPS_BEHIND
+    elif first and piece == turns.habits.opening:
+        yield HEADER_UNASKED
+    else:
+        yield f"? ours {piece!r}"
+
+
+def _theirs(piece: str, before: str, turns: TurnFinder) -> Iterator[str]:
+    """Why we do not train a piece that is marked."""
+    header, added = turns.habits.prompt_header, turns.vocabulary.added.values()
+    while piece.strip():
+        token = max((token for token in added if piece.startswith(token)), key=len, default="")
+        if header and piece.startswith(header):
+            yield HEADER_ASKED
+            piece = piece.removeprefix(header)
+        elif header.startswith(piece) or header.endswith(piece) or (token == "<think>" and "<think>" in header):
+            yield HEADER_ASKED
+            return
+        elif token and token not in turns.habits.stops:
+            yield GOES_ON
+            piece = piece.removeprefix(token)
+        elif "tool_response" in before[-20:]:
+            yield MOVED
+            return
+        else:
+            yield f"? theirs {piece!r} behind {before[-24:]!r}"
+            return
+    if piece:
+        yield LINE_END
 
 
 def _runs(places: set[int]) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
@@ -14,6 +15,10 @@ from recommender.data.vocabulary import Vocabulary
 
 FIRST, SECOND = "Zqfirstprobe", "Kwsecondprobe"
 """Words that no template writes by itself."""
+
+
+EMPTY = re.compile(r"\A(?:<think>\s*</think>\s*)?")
+"""Reasoning that holds nothing, as some templates write it where there is none."""
 
 
 class Form(NamedTuple):
@@ -126,8 +131,29 @@ class Habits:
             return Form("<think>\n", "\n</think>\n\n")
         return Form(before.removeprefix(opening), between)
 
+    @cached_property
+    def call_form(self) -> Form:
+        """How reasoning is written in front of a function call; as most models write it where that is not shown."""
+        usual = Form("<think>\n", "\n</think>\n\n")
+        key, opening = self.reasoning_key, self._asked("Q") + (self.opening or "")
+        if not key or self.opening is None:
+            return usual
+        bare = self._rendered([turn("user", "Q"), _call("look")])
+        text = self._rendered([turn("user", "Q"), {**_call("look"), key: FIRST}])
+        before, found, rest = text.partition(FIRST)
+        call = EMPTY.sub("", bare.removeprefix(opening), count=1)
+        if not (found and bare.startswith(opening) and before.startswith(opening) and rest.endswith(call)):
+            return usual
+        return Form(before.removeprefix(opening), rest.removesuffix(call))
+
     def _asked(self, question: str, *, prompt: bool = False) -> str:
         return self._rendered([turn("user", question)], prompt=prompt)
+
+    @cached_property
+    def prompt_header(self) -> str:
+        """What is written to ask for an answer; empty where that is nothing or cannot be told."""
+        asked, prompt = self._asked("Q"), self._asked("Q", prompt=True)
+        return prompt.removeprefix(asked) if prompt.startswith(asked) else ""
 
     @cached_property
     def header(self) -> str | None:

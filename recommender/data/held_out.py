@@ -8,6 +8,7 @@ from pathlib import Path
 
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
+from recommender.data.answers import rows_of
 from recommender.data.dataset import DataSet, OpenFile
 from recommender.data.examples import Example, RowProblem, digest
 from recommender.data.gather import LISTED, bad_row
@@ -47,10 +48,11 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
             refused += 1
             bad += [found] if len(bad) < LISTED else []
             continue
-        _, content = found
-        rows += 1
-        shared += content in trained
-        copies += content in seen
+        example, content = found
+        many = len(rows_of(example, data.answers))
+        rows += many
+        shared += many * (content in trained)
+        copies += many * (content in seen)
         seen.add(content)
     dataset.held_out = tuple(files)
     _say(dataset, HeldOutFacts(rows, copies, shared, refused, tuple(bad)), data)

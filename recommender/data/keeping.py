@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from recommender.data.examples import Message, RowProblem
+from recommender.data.habits import EMPTY
 from recommender.data.locate import Located, Locator
 from recommender.data.lost import lost_of
 from recommender.data.reasoning import KEYS, answer_of, reasoning_of, split_inline
@@ -28,7 +29,7 @@ def kept(locator: Locator, found: Located, messages: Sequence[Message], wanted: 
         RowProblem: One of them cannot be written whole.
     """
     losing = [index for index, lost in zip(wanted, found.losses, strict=True) if lost.reasoning]
-    words = {index: f"Zq{index}kept" for index in losing}
+    words = {index: f"Zq{index}kept" for index in losing if not messages[index].extra.get("tool_calls")}
     bare = [_bare(turn, words[index]) if index in words else turn for index, turn in enumerate(messages)]
     located = locator.locate(bare, wanted)
     parts: list[str] = []
@@ -36,9 +37,10 @@ def kept(locator: Locator, found: Located, messages: Sequence[Message], wanted: 
     position = shift = 0
     for index, (start, end) in zip(wanted, located.spans, strict=True):
         began = start + shift
-        if index in words:
-            stop = _behind(located.text, start, end, words[index])
-            written = _written(locator, messages[index])
+        if index in losing:
+            turn = messages[index]
+            stop = _behind(located.text, start, end, words[index]) if index in words else _empty(located.text, start)
+            written = _written(locator, turn) if index in words else _before_call(locator, turn)
             parts += (located.text[position:start], written)
             shift += len(written) - (stop - start)
             position = stop
@@ -49,6 +51,17 @@ def kept(locator: Locator, found: Located, messages: Sequence[Message], wanted: 
         raise RowProblem("has reasoning that cannot be written into what the chat template makes of it")
     asked = tuple(locator.begins(messages, index, text, start) for index, (start, _) in zip(wanted, spans, strict=True))
     return Located(text, tuple(spans), asked, losses, "difference")
+
+
+def _empty(text: str, start: int) -> int:
+    """Behind reasoning that holds nothing, where the template writes such."""
+    found = EMPTY.match(text[start:])
+    return start + (found.end() if found else 0)
+
+
+def _before_call(locator: Locator, turn: Message) -> str:
+    form = locator.habits.call_form
+    return f"{form.before}{reasoning_of(turn).strip()}{form.between}"
 
 
 def _bare(turn: Message, word: str) -> Message:

@@ -14,7 +14,7 @@ from recommender.data.examples import NOT_FOUND, REFUSED, Chat, RowProblem
 from recommender.data.findings import Finding, Findings
 from recommender.data.habits import shared_length
 from recommender.data.normalise import normalise
-from recommender.data.profile import BadRow
+from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw
 from recommender.data.readers.base import excerpt
 from recommender.data.reasoning import reasoning_of
@@ -49,13 +49,26 @@ def settle(dataset: DataSet, found: Findings, data: Data, tokeniser: Tokeniser |
     told = [*_text_lost(dataset, found, data, turns), *_inline(dataset, found, data, turns)]
     told += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
     stops = tuple(f"{stop}{_for_refused(dataset, data, turns)}" for stop in dataset.profile.stops[:1])
-    if told or stops:
-        dataset.profile = replace(
-            dataset.profile,
-            warnings=(*dataset.profile.warnings, *told),
-            stops=(*stops, *dataset.profile.stops[1:]),
-        )
+    dataset.profile = replace(
+        dataset.profile,
+        warnings=(*dataset.profile.warnings, *told),
+        stops=(*stops, *dataset.profile.stops[1:]),
+    )
+    if dataset.profile.ending_template:
+        dataset.profile = _with_ending(dataset, data, turns)
     return dataset
+
+
+def _with_ending(dataset: DataSet, data: Data, turns: TurnFinder) -> DataProfile:
+    """The profile, which names TRL's training template where that ends each answer and the one in use does not."""
+    profile = dataset.profile
+    choices = ways(turns, data, _flagged(dataset, Finding.UNENDED), lambda row: row.ended == row.answers)
+    better = next((choice.set["data.template"] for choice in choices if "data.template" in choice.set), "")
+    if not better:
+        return profile
+    said, instead = (f"data.template: {name}" for name in (profile.ending_template, better))
+    stops = tuple(stop.replace(said, instead) for stop in profile.stops)
+    return replace(profile, stops=stops, ending_template=better)
 
 
 def refused_remedy(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, tokeniser: Tokeniser | None) -> str:

@@ -43,8 +43,12 @@ def ways(turns: TurnFinder, data: Data, chats: Sequence[Chat], holds: Holds) -> 
         holds: What is wanted of each row.
     """
     tried = chats[:TRIED]
-    if tried:
-        yield from (way.choice for way in _candidates(turns, data, tried) if _works(way, tried, holds))
+    given: list[Choice] = []
+    for way in _candidates(turns, data, tried) if tried else ():
+        # More settings than one that is enough are no further answer.
+        if not any(choice.set.items() <= way.choice.set.items() for choice in given) and _works(way, tried, holds):
+            given.append(way.choice)
+            yield way.choice
 
 
 def _works(way: Way, chats: Sequence[Chat], holds: Holds) -> bool:
@@ -77,6 +81,9 @@ def _candidates(turns: TurnFinder, data: Data, chats: Sequence[Chat]) -> Iterato
         if turns.habits.reasoning_key:
             text = f"Reasoning is given to the template as {turns.habits.reasoning_key}, not in the text."
             yield changed({"data.reasoning": "split"}, text)
+        if turns.habits.reasoning_key and data.answers == "all":
+            both = {"data.reasoning": "split", "data.answers": "each"}
+            yield changed(both, f"{text} Each answer has a row in which it stands last.", answers="each")
         yield changed({"data.reasoning": "keep"}, "Reasoning is written into each answer as the rows have it.")
 
 
@@ -96,16 +103,16 @@ def _likely(source: str, turns: TurnFinder) -> bool:
 
 def _writes_alike(source: str, turns: TurnFinder, chats: Sequence[Chat]) -> bool:
     try:
-        other = Habits(ChatTemplate("model", source), turns.vocabulary, turns.variables).plain
-        return all(
-            other.render(
-                [turn.for_template() for turn in turns.given(chat)], tools=chat.tools, variables=chat.variables
-            )
-            == turns.render(chat).text
-            for chat in chats
-        )
+        habits = Habits(ChatTemplate("model", source), turns.vocabulary, turns.variables)
+        same = habits.reasoning_key == turns.habits.reasoning_key and habits.prompt_header == turns.habits.prompt_header
+        return same and all(_as_written(habits, turns, chat) == turns.render(chat).text for chat in chats)
     except (RowProblem, TemplateProblem, InputError):
         return False
+
+
+def _as_written(habits: Habits, turns: TurnFinder, chat: Chat) -> str:
+    given = [habits.given(turn.for_template()) for turn in turns.given(chat)]
+    return habits.plain.render(given, tools=chat.tools, variables=chat.variables)
 
 
 def _switches(turns: TurnFinder) -> Iterator[tuple[str, bool]]:

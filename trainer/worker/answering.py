@@ -27,6 +27,8 @@ class Answerer:
     tuned: Any
     """The same object with its adapter, or another model after a full fine-tune."""
     tokenizer: Any
+    variables: dict[str, Any] = field(default_factory=dict)
+    """`data.chat_template_kwargs` of the run: it is asked as it was trained."""
     turns: dict[Side, list[dict[str, str]]] = field(default_factory=lambda: {"base": [], "tuned": []})
 
     @classmethod
@@ -56,7 +58,7 @@ class Answerer:
             tuned = AutoModelForCausalLM.from_pretrained(str(folder.adapter), trust_remote_code=trust, **options)
         else:
             base = tuned = PeftModel.from_pretrained(base, str(folder.adapter))
-        return cls(base.eval(), tuned.eval(), tokenizer)
+        return cls(base.eval(), tuned.eval(), tokenizer, config.data.chat_template_kwargs)
 
     def forget(self) -> None:
         """Begin a new conversation."""
@@ -108,7 +110,7 @@ class Answerer:
         device = self.tuned.device
         if self.tokenizer.chat_template is None:
             return self.tokenizer(prompt, return_tensors="pt").input_ids.to(device)
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **self.variables)
         return self.tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids.to(device)
 
     def _as(self, side: Side) -> AbstractContextManager[Any]:
