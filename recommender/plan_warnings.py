@@ -13,6 +13,7 @@ from recommender.model.spec import ModelSpec
 from recommender.parallel import on_one_card
 from recommender.plan import Estimate, Remedy
 from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
+from recommender.start import template_of_start
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
 
@@ -80,6 +81,8 @@ def _warnings(
             f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it"
             + (", or leave rope_scaling to the plan." if config.data.max_length <= reach(model) else ".")
         )
+    if told := template_of_start(config, model):
+        yield told
     for key, pattern in unseen_patterns(config, model):
         yield (
             f"lora.{key}: whether a layer's path matches '{pattern}' is known once the model is loaded. It is priced "

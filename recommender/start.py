@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 from presets.errors import InputError
 from recommender.config.edit import replace, value_of
 from recommender.config.schema import FinetuneConfig, Lora
+from recommender.data.vocabulary import chat_templates
 from recommender.model.fingerprint import Fingerprint
 from recommender.model.headers import read_entries
 from recommender.model.spec import ModelSpec
@@ -109,6 +110,22 @@ def with_start(config: FinetuneConfig, model: ModelSpec) -> FinetuneConfig:
         InputError: As `adopted`.
     """
     return replace(config, adopted(config, model))
+
+
+def template_of_start(config: FinetuneConfig, model: ModelSpec) -> str:
+    """What to know where the adapter was trained with another chat template than the model's own; else empty."""
+    if config.start_from is None or config.data.template not in ("auto", "model") or model.path is None:
+        return ""
+    folder = adapter_in(Path(config.start_from).expanduser())
+    before, now = (chat_templates(each).get("default") if each else None for each in (folder, model.path))
+    if before is None or now is None or before == now:
+        return ""
+    file = folder / "chat_template.jinja" if folder else Path()
+    how = f"set data.template to {file}" if file.is_file() else "give that one as data.template"
+    return (
+        "The adapter that training goes on from was trained with another chat template than the model's own: to go on "
+        f"with it, {how}."
+    )
 
 
 def refuse_against_start(config: FinetuneConfig, given: Sequence[str], settled: Mapping[str, Any]) -> None:
@@ -245,7 +262,14 @@ def _require_modules(start: Start, model: ModelSpec) -> None:
                 f"{known[leaf][0]} to {known[leaf][1]}: it was trained over another model.",
                 remedy=f"Set model to its base{f' ({start.base})' if start.base else ''}.",
             )
+    trained = {str(name).rpartition(".")[2] for name in start.settings.get("modules_to_save") or ()}
     for name, shape in start.whole.items():
+        if name.removesuffix(".weight").rpartition(".")[2] not in trained:
+            raise InputError(
+                f"start_from: {start.folder} brings {name} whole without training it (it is not among its "
+                "modules_to_save), as where tokens were added.",
+                remedy=MERGE_FIRST,
+            )
         if name.endswith(("embed_tokens.weight", "lm_head.weight")) and shape[0] != model.vocab_size:
             raise InputError(
                 f"start_from: {name} of {start.folder} has {shape[0]} rows, and the vocabulary of {model.name} has "

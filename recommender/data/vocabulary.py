@@ -201,6 +201,15 @@ def _templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def chat_templates(folder: Path) -> dict[str, str]:
+    """The chat templates in a model's or an adapter's folder, by name.
+
+    Raises:
+        InputError: A file with one is broken.
+    """
+    return _templates(folder, read_json(folder / "tokenizer_config.json"))
+
+
 def _stop_ids(folder: Path) -> set[int]:
     """eos_token_id of generation_config.json, else of config.json: a number or a list."""
     for name in ("generation_config.json", "config.json"):

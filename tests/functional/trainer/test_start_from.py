@@ -1,6 +1,7 @@
 """Training that goes on from a saved adapter begins where that one ended."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.start import adopted
+from tests.fixtures.adapters import build_adapter
 from tests.fixtures.child import run_python
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.launch import launch
+from trainer.control import request
+from trainer.launch import launch, resume_run
 from trainer.merge import merge_run
 
 pytestmark = pytest.mark.torch
@@ -100,6 +103,31 @@ def test_every_kind_of_adapter_is_as_it_was_saved(tiny_model: Path) -> None:
         assert figures["moved"] > 1e-3, (name, figures)
         assert figures["off"] < 1e-4, (name, figures)
         assert figures["same_trained"], (name, figures)
+
+
+def test_it_is_resumed_without_what_it_started_from(
+    make_config: Callable[..., FinetuneConfig], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Over a base in 4 bits, from an adapter that is gone when the run goes on."""
+    start = build_adapter(tmp_path / "start", str(tiny_model), r=2, targets=("self_attn.q_proj", "mlp.up_proj"))
+    config = make_config(
+        method="qlora", start_from=str(start), training__max_steps=400, run__save_steps=2, run__eval_steps=200
+    )
+    config = replace(config, adopted(config, read_model(str(tiny_model))))
+    run = launch(config, plan_document={"estimate": {}}, device=CPU, runs=tmp_path / "runs")
+    wait_for(run, lambda shot: shot.state.step >= 3 or ended(shot))
+    request(run, "stop")
+    before = wait_for(run, ended)
+    assert before.status == "stopped", (before.state.reason, before.log)
+    shutil.rmtree(start)
+    resume_run(run)
+    wait_for(run, lambda shot: shot.state.step > before.state.step or ended(shot))
+    request(run, "stop")
+    after = wait_for(run, ended)
+    assert after.status == "stopped" and after.state.step > before.state.step, (after.state.reason, after.log)
+    settings = json.loads((run / "adapter" / "adapter_config.json").read_text())
+    assert (settings["r"], settings["base_model_name_or_path"]) == (2, str(tiny_model))
+    assert sorted(settings["target_modules"]) == ["q_proj", "up_proj"]
 
 
 def test_a_run_begins_where_the_one_before_ended(

@@ -163,6 +163,27 @@ def test_shapes_of_another_model_and_a_vocabulary_that_grew(base: ModelSpec, tmp
         adopted(lora(base, start), base)
 
 
+def test_an_embedding_that_came_along_untrained_is_not_lost_in_silence(base: ModelSpec, tmp_path: Path) -> None:
+    """PEFT saves it where it seems to have been resized; it would stand in the base, and not be saved again."""
+    along = {"model.embed_tokens.weight": (base.vocab_size, 64)}
+    start = build_adapter(tmp_path / "a", str(base.path), whole=along)
+    with pytest.raises(InputError, match=r"brings model.embed_tokens.weight whole without training it"):
+        adopted(lora(base, start), base)
+    trained = build_adapter(tmp_path / "b", str(base.path), whole=along, modules_to_save=["embed_tokens"])
+    assert adopted(lora(base, trained), base)["lora.modules_to_save"] == ["embed_tokens"]
+
+
+def test_another_chat_template_than_it_was_trained_with_is_told(base: ModelSpec, tmp_path: Path) -> None:
+    start = build_adapter(tmp_path / "a", str(base.path))
+    changes = {"start_from": str(start)}
+    assert not any("chat template" in line for line in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings)
+    (start / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    (told,) = (line for line in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings if "chat temp" in line)
+    assert f"set data.template to {start / 'chat_template.jinja'}" in told
+    changes["data.template"] = str(start / "chat_template.jinja")
+    assert not any("chat template" in line for line in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings)
+
+
 def test_a_base_is_known_by_its_weights_before_its_name(base: ModelSpec, tmp_path: Path) -> None:
     assert base.path is not None
     start = build_adapter(tmp_path / "a", "named/otherwise")
