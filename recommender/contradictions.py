@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from presets.errors import InputError
+from recommender.config.edit import flatten
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
@@ -16,6 +17,21 @@ FROM_PLAIN_WEIGHTS = ("pissa", "pissa_niter_16", "orthogonal")
 """Starts of the adapter that PEFT 0.21 refuses over quantised weights."""
 FLASH_FROM: Mapping[str, tuple[int, int]] = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
 """Compute capability from which each runs (the READMEs of flash-attn)."""
+
+
+def refuse_untrainable(config: FinetuneConfig, model: ModelSpec, device: Device) -> None:
+    """Refuse a whole configuration, every value of which is taken as the person's, that cannot be trained.
+
+    Args:
+        config: As a file or a finished plan says it.
+        model: What is tuned.
+        device: Where.
+
+    Raises:
+        InputError: naming the key and what to set instead; or the model, where it cannot be trained at all.
+    """
+    model.require_supported()
+    refuse_contradictions(config, flatten(config), model, device)
 
 
 def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], model: ModelSpec, device: Device) -> None:
@@ -47,7 +63,7 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
             remedy="Leave method to the plan, or choose the model's 16-bit version.",
         )
     if "method" in given:
-        refuse_start(config, model)
+        refuse_start(config, model, device)
     refuse_unknown_modules(config, model)
     refuse_idle_patterns(config, model)
 
@@ -72,10 +88,15 @@ def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
             f"{device.name} cannot run {flash}; it begins at compute capability {needed[0]}.{needed[1]}.",
             remedy="Leave training.attn_implementation to the plan, or set it to sdpa.",
         )
+    if flash in FLASH_FROM and given.get("training.precision") == "fp32":
+        raise InputError(
+            f"{flash} multiplies in 16 bits only, and training.precision is fp32.",
+            remedy="Set training.attn_implementation to sdpa, or leave training.precision to the plan.",
+        )
 
 
-def refuse_start(config: FinetuneConfig, model: ModelSpec) -> None:
-    """Refuse a start of the adapter that the base cannot give.
+def refuse_start(config: FinetuneConfig, model: ModelSpec, device: Device) -> None:
+    """Refuse an adapter, or a start of it, that the base cannot give.
 
     Raises:
         InputError: with what to set instead.
@@ -83,6 +104,18 @@ def refuse_start(config: FinetuneConfig, model: ModelSpec) -> None:
     start, bits = config.lora.init_lora_weights, config.quantization.bits
     if config.method == "full":
         return
+    if config.lora.use_dora and bits == 8 and device.kind == "cpu":
+        # bitsandbytes' product on a CPU (`MatMul8bitFp`) finds no scales once PEFT 0.21 took the norms of the weights.
+        raise InputError(
+            "lora.use_dora does not work over 8 bits on a CPU.",
+            remedy="Set quantization.bits to 4, method to lora, or lora.use_dora to false.",
+        )
+    ranks = (config.lora.r, *config.lora.rank_pattern.values())
+    if start == "orthogonal" and (odd := next((r for r in ranks if r % 2), None)):
+        raise InputError(
+            f"lora.init_lora_weights orthogonal needs even ranks, and one is {odd}.",
+            remedy=f"Set it to {odd + 1}, or lora.init_lora_weights to true.",
+        )
     if start in FROM_PLAIN_WEIGHTS and bits is not None:
         raise InputError(
             f"lora.init_lora_weights {start} reads the weights as they are, and {bits} bits round them.",

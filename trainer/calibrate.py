@@ -96,12 +96,14 @@ def measure(config: FinetuneConfig, device: Device, runs: Path, *, note: Callabl
     from recommender.estimate import estimate
     from recommender.model.reader import read_model
     from trainer.checks import Subject, measure_worst_step
+    from trainer.gate import require_trainable
 
     spec = read_model(config.model, revision=config.revision)
     if not spec.has_weights:
         raise InputError(
             f"{spec.name} has no weights here.", remedy="Download it first; measuring needs the real model."
         )
+    require_trainable(config, spec, device)
     dataset = profile_data(config.data, model=spec)
     price = estimate(config, spec, device, dataset.profile)
     note(f"one worst-case step of {spec.name} on {device.name} …")

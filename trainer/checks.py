@@ -19,6 +19,7 @@ from recommender.units import counted, gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
+from trainer.gate import require_trainable
 from trainer.runfolder import SPARE_BYTES, RunFolder, nearest_folder, require_place, write_atomically
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""
 Steps = Generator[tuple[int, int], None, Outcome]
 """A long check: done and total while it runs, its outcome at the end."""
+UNTRIED = "not tried: something above has to be mended first"
 FORESEEN_EXITS = (2, 3)
 """Of a worker that knows what would help: it cannot use what it was given, or memory was not enough."""
 
@@ -75,6 +77,16 @@ def run_checks(
     """
     from recommender.estimate import estimate
 
+    settings = CheckLine("settings", "settings", "running")
+    yield settings
+    status, detail, remedy = check_settings(config, model, device)
+    yield replace(settings, status=status, detail=detail, remedy=remedy)
+    if status == "fail":
+        # What contradicts itself has no price, and nothing else says more.
+        yield from (
+            replace(settings, key=key, title=title, status="skipped", detail=UNTRIED) for key, title, *_ in CHECKS
+        )
+        return
     expected = estimate(config, model, device, dataset.profile)
     subject = Subject(config, device, model, dataset, expected, runs, cancelled, allow_busy)
     failed = False
@@ -84,7 +96,7 @@ def run_checks(
             yield replace(line, status="skipped", detail="cancelled")
             continue
         if needs_all and failed:
-            yield replace(line, status="skipped", detail="not tried: something above has to be mended first")
+            yield replace(line, status="skipped", detail=UNTRIED)
             continue
         yield line
         began = clock()
@@ -104,6 +116,15 @@ def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, 
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
+
+
+def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device) -> Outcome:
+    """The values go together, with the model, the device and what is installed."""
+    try:
+        require_trainable(config, model, device)
+    except InputError as problem:
+        return "fail", problem.message, problem.remedy
+    return "ok", "they go together, with the model and with this device", ""
 
 
 def check_disk(subject: Subject) -> Outcome:

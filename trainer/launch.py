@@ -56,17 +56,20 @@ def launch(
         The run's folder.
 
     Raises:
-        InputError: A simulated device, a busy one, a command that nobody agreed to, a folder that cannot be written, or
-            a disk too full.
+        InputError: Values that cannot be trained, a simulated device, a busy one, a command that nobody agreed to, a
+            folder that cannot be written, or a disk too full.
         NoError: The supervisor did not come up.
     """
     from recommender.config.io import dump_config
+    from recommender.model.reader import read_model
+    from trainer.gate import require_trainable
 
     if device.simulated:
         raise InputError(
             f"{device.name} is simulated: training cannot be started on it.",
             remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
         )
+    require_trainable(config, read_model(config.model, revision=config.revision), device)
     require_agreed(config.run.on_end, allowed=allow_on_end)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
@@ -110,6 +113,8 @@ def resume_run(
             change does not go with what was trained so far, or nobody agreed to its command.
     """
     from recommender.config.io import load_config
+    from recommender.model.reader import read_model
+    from trainer.gate import require_trainable
     from trainer.supervisor import read_device
 
     folder = RunFolder(path)
@@ -137,6 +142,8 @@ def resume_run(
     changed = _changed(config, wanted) if wanted else config
     require_agreed(changed.run.on_end, folder, allowed=allow_on_end)
     _hold_base(folder, moved, allow_changed=allow_changed_base)
+    if wanted:
+        require_trainable(changed, read_model(moved or changed.model, revision=changed.revision), device)
     send_with(folder, changed.run.on_end)
     if wanted:
         _write_down(folder, config, changed, wanted)

@@ -228,8 +228,7 @@ def estimate(
     json: JsonFlag = False,
 ) -> int:
     """Estimate memory and time of a configuration, part by part; it refuses and warns as recommend does."""
-    from recommender.config.edit import flatten
-    from recommender.contradictions import refuse_contradictions
+    from recommender.contradictions import refuse_untrainable
     from recommender.estimate import estimate as price
     from recommender.inverses import find_limits
     from recommender.machine.probe import probe
@@ -244,7 +243,7 @@ def estimate(
     device = target_device(probe(settings.runs), gpu, gpu_memory)
     spec = read_model(wanted.model, revision=wanted.revision)
     wanted = settle_start(wanted, spec, values)
-    refuse_contradictions(wanted, flatten(wanted), spec, device)
+    refuse_untrainable(wanted, spec, device)
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
         profile = profile_of(wanted.data, spec, config.absolute().parent)

@@ -48,6 +48,7 @@ def try_values(
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """
     from recommender.recommend import launch_document
+    from trainer.gate import require_trainable
     from trainer.tryout import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list
 
@@ -63,6 +64,8 @@ def try_values(
     spec = read_model(base.model, revision=base.revision)
     base = settle_start(base, spec)
     wanted = trials(base, compared, steps)
+    for each in (base, *(trial.config for trial in wanted)):
+        require_trainable(each, spec, device)
     dataset = profile_data(base.data, model=spec)
     require_held_out(base, dataset.profile)
     run_check_list(base, device, spec, dataset, settings.runs)
