@@ -285,7 +285,7 @@ def _plan(
 ) -> Plan:
     """Explain a priced configuration; `otherwise` holds what a key without a rule goes back to."""
     config, estimate = best.config, best.estimate
-    refuse_start(config, question.model)
+    refuse_start(config, question.model, question.device)
     context = with_fields(question.context(searched), config=config, estimate=estimate)
     reasons, recommended = explain(context, question.given, question.settled)
     offered = (

@@ -17,7 +17,7 @@ from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan import Estimate
-from recommender.rules.base import Pricer, sixteen_bit_share
+from recommender.rules.base import Pricer, room_share
 from recommender.rules.batch import NEAR, accumulation_for, micro_batches
 from recommender.rules.length import MULTIPLE, recommended_length
 
@@ -47,6 +47,8 @@ LOWEST_RANK = 8
 SIXTEEN_BITS: Mapping[str, Any] = {"method": "lora", "quantization.bits": None}
 EIGHT_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 8}
 FOUR_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 4}
+EQUAL = 1.01
+"""Times that differ by less are the same to an estimate."""
 EIGHT_BITS_FROM = (7, 5)
 """Compute capability from which bitsandbytes recommends LLM.int8() (its README, table of hardware)."""
 
@@ -59,12 +61,22 @@ class Candidate:
     estimate: Estimate
 
     @property
+    def memory(self) -> int:
+        """Bytes of the process at the peak."""
+        return self.estimate.peak.process_bytes
+
+    @property
     def cost(self) -> float:
-        """Time of a row: seconds where the device's speed is known, else in units that only compare."""
-        rows = self.config.training.effective_batch_size
-        if self.estimate.time is not None:
-            return self.estimate.time.step_seconds / rows
-        return relative_cost(self.config)
+        """Time of a row: seconds where the device's speed is known, else in units that only compare.
+
+        Of the whole run where its rows are known: evaluations take their time too, and more of it in 4 bits.
+        """
+        rows, time = self.config.training.effective_batch_size, self.estimate.time
+        if time is None:
+            return relative_cost(self.config)
+        if time.total_seconds is not None and time.steps:
+            return time.total_seconds / (time.steps * rows)
+        return time.step_seconds / rows
 
     def within(self, share: float) -> bool:
         """Whether it fits and its upper estimate takes at most this share of free memory."""
@@ -171,10 +183,14 @@ def feasible(space: Space, changes: Mapping[str, Any], *, share: float = 1.0) ->
 
 
 def smallest_near_fastest(found: list[Candidate]) -> Candidate:
-    """The smallest micro-batch within 5 % of the fastest; of equal ones the one that needs least memory."""
+    """The smallest micro-batch within 5 % of the fastest; of equal ones the one that needs least memory.
+
+    Where another is at least as fast with less memory, that one: a larger micro-batch with checkpointing may be.
+    """
     fastest = min(one.cost for one in found)
     near = [one for one in found if one.cost <= NEAR * fastest]
-    return min(near, key=lambda one: (one.config.training.per_device_train_batch_size, one.estimate.peak.process_bytes))
+    chosen = min(near, key=lambda one: (one.config.training.per_device_train_batch_size, one.memory))
+    return min((one for one in near if one.cost <= chosen.cost), key=lambda one: one.memory)
 
 
 def best_saver(space: Space, changes: Mapping[str, Any], *, share: float = 1.0) -> Candidate | None:
@@ -207,17 +223,32 @@ def search(space: Space) -> Candidate:
             for one in feasible(space, {**length, **base, **saver})
         ]
         if found:
-            # Of equally fast ones the first: bases and savers come in the order of their harm.
-            return min(found, key=lambda one: one.cost)
+            return _fastest(found)
     elif (roomy := _roomy(space, length)) is not None:
         return roomy
     return _ladder(space, wanted)
 
 
+def _fastest(found: list[Candidate]) -> Candidate:
+    """The fastest of the least harmful base and saver with which a plan is as fast as any, within 1 %.
+
+    Args:
+        found: What fits, in the order of harm: bases and savers.
+    """
+    fastest = min(one.cost for one in found)
+    first = next(one for one in found if one.cost <= EQUAL * fastest)
+    return min((one for one in found if held_as(one.config) == held_as(first.config)), key=lambda one: one.cost)
+
+
+def held_as(config: FinetuneConfig) -> tuple[int | None, str, bool]:
+    """How base, optimizer states and checkpoints are held."""
+    return config.quantization.bits, config.training.optim, config.training.activation_offloading
+
+
 def _roomy(space: Space, length: Mapping[str, Any]) -> Candidate | None:
-    """The least rounded base that leaves room."""
-    share = sixteen_bit_share(space.goal, space.device)
-    for base in space.bases()[:-1]:
+    """The best plan that leaves room, with the least rounded base that allows for one; None where none does."""
+    share = room_share(space.goal, space.device)
+    for base in space.bases():
         if feasible(space, {**length, **base, **next(space.savers())}, share=share):
             return best_saver(space, {**length, **base}, share=share)
     return None
@@ -228,7 +259,7 @@ def _ladder(space: Space, wanted: int) -> Candidate:
     method = space.bases()[-1]
     best = best_saver(space, {LENGTH: wanted, **method})
     if best is not None:
-        return best
+        return _least_rounded(space, {LENGTH: wanted}, best)
     least = {**method, **_all_savers(space)}
     for rank in space.lower_ranks():
         least |= rank
@@ -243,6 +274,19 @@ def _ladder(space: Space, wanted: int) -> Candidate:
         return nearest
     found = feasible(space, {LENGTH: shorter, **least})
     return smallest_near_fastest(found) if found else nearest
+
+
+def _least_rounded(space: Space, length: Mapping[str, Any], rounded: Candidate) -> Candidate:
+    """A plan over a less rounded base that needs no more memory and about the same time, else the one given.
+
+    Only where no plan leaves room: one that does needs less memory than any over a less rounded base.
+    """
+    for base in space.bases()[:-1]:
+        found = feasible(space, {**length, **base, **next(space.savers())})
+        better = [one for one in found if one.memory <= rounded.memory and one.cost <= NEAR * rounded.cost]
+        if better:
+            return smallest_near_fastest(better)
+    return rounded
 
 
 def _all_savers(space: Space) -> dict[str, Any]:
@@ -280,7 +324,9 @@ def _longest(space: Space, wanted: int) -> Candidate:
     if (roomy := _roomy(space, {LENGTH: length})) is not None:
         return roomy
     found = best_saver(space, {LENGTH: length, **method})
-    return found or smallest_near_fastest(feasible(space, {LENGTH: length, **changes}))
+    if found is not None:
+        return _least_rounded(space, {LENGTH: length}, found)
+    return smallest_near_fastest(feasible(space, {LENGTH: length, **changes}))
 
 
 def _smallest(space: Space, wanted: int) -> Candidate:

@@ -25,7 +25,7 @@ from recommender.units import duration, gib
 Pricer = Callable[[FinetuneConfig], Estimate]
 
 COMFORT = 0.70
-"""Share of free memory that the upper estimate may take before memory is dear (issue 2: 16-bit LoRA's limit)."""
+"""Share of free memory that the upper estimate of a plan may take and still leave room, however the base is held."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Context:
         return self.price(replace(self.config, changes))
 
 
-def sixteen_bit_share(goal: Goal, device: Device) -> float:
-    """Share of free memory that 16-bit LoRA may take before 4 bits are preferred, upper end of the estimate.
+def room_share(goal: Goal, device: Device) -> float:
+    """Share of free memory that a plan keeps to where it can, upper end of the estimate: with 16 bits as with 4.
 
     All of it where quality or speed comes first, and on a CPU, where quantised products have no fast kernels.
     """

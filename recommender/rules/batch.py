@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from recommender.config.edit import replace
 from recommender.plan import Estimate, Evidence, Reason
-from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, sixteen_bit_share, slower
+from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, room_share, slower
 from recommender.steps import packs, plan_steps
 from recommender.units import count, counted, gib, percent, small
 
@@ -172,7 +172,7 @@ def _why_micro(context: Context, effective: int) -> str:
 def _other_split(context: Context, effective: int, each: str) -> str:
     """Why this split, where it is not the smallest near the fastest that fits; empty where it is.
 
-    Either none fits, or a faster one is beyond the share of memory that 16-bit LoRA is held to, or the person changed
+    Either none fits, or a faster one is beyond the share of memory that leaves room, or the person changed
     other values since the search, which is not repeated for an edit.
     """
     if context.estimate is None:
@@ -197,18 +197,17 @@ def _other_split(context: Context, effective: int, each: str) -> str:
         return ""
     told = f"{split} would be {by_how_much(gain)} and take {need}"
     if _high(fitting[fastest]) > _most(context):
-        return (
-            f"The fastest for {each} within the {percent(COMFORT)} of free memory that 16-bit LoRA is held to. {told}, "
-            "which is more."
-        )
+        room = f"the {percent(COMFORT)} of free memory that leave room"
+        return f"The fastest for {each} within {room}. {told}, which is more."
     return f"{before}. With them {told}, which fits: set it if you want it."
 
 
 def _most(context: Context) -> float:
-    """Bytes that the upper estimate may take: less than are free where the search chose 16-bit LoRA."""
+    """Bytes that the upper estimate may take: less than are free where the plan leaves room."""
     assert context.estimate is not None
-    chosen = context.config.method == "lora" and not {"method", "quantization.bits"} & set(context.given)
-    return (sixteen_bit_share(context.goal, context.device) if chosen else 1.0) * context.estimate.free_bytes
+    free = context.estimate.free_bytes
+    most = room_share(context.goal, context.device) * free
+    return most if _high(context.estimate) <= most else free
 
 
 def _seconds(price: Estimate) -> float:
@@ -264,7 +263,8 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
         if value:
             text = f"Layers are computed again in the backward pass instead of kept: {need}{_beyond(context, off)}."
         elif off.fits == "yes":
-            text = f"Every activation is kept, because there is room: {need}."
+            room = ", because there is room" if off.peak.high_bytes <= COMFORT * context.estimate.free_bytes else ""
+            text = f"Every activation is kept{room}: {need}."
         else:
             text = f"Off since before other values were edited. Now there is no room for every activation: {need}."
         costs = f"On saves {gib(max(0, saved))}" + (f" and is {time}." if time else ".")
@@ -287,7 +287,7 @@ def _beyond(context: Context, off: Estimate) -> str:
     if context.goal == "smallest-memory":
         return ", and this goal is the least memory"
     most = _most(context)
-    room = f"beyond the {percent(COMFORT)} that 16-bit LoRA is held to"
+    room = f"beyond the {percent(COMFORT)} that leave room"
     if off.peak.high_bytes <= most:
         return "; it was chosen before other values were edited"
     if off.peak.high_bytes <= free:

@@ -133,14 +133,32 @@ def _compared(context: Context, value: str) -> str:
         costs = "would only cost time" if time is None or time >= 0.005 else "is not needed"
         return f"{need}: within the {percent(COMFORT)} that leave room, so quantising {costs}."
     if value == "lora":
-        return f"{need}: more than the {percent(COMFORT)} that leave room, but it fits."
+        return f"{need}: more than the {percent(COMFORT)} that leave room, but it fits.{_no_better(context)}"
     if lora.fits != "yes":
         return f"{need}: it does not fit. {held}, the adapter is trained in 16 or 32."
+    if context.goal == "fastest":
+        return f"{held}: with the room that this leaves, the plan is the fastest that fits; {need}."
     if lora.peak.high_bytes <= COMFORT * free:
-        if context.goal == "fastest":
-            return f"{held}: with the room that this leaves, the plan is the fastest that fits; {need}."
         return f"{held} to save memory for the goal {context.goal}; {need}."
-    return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}."
+    return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}: {_against(context, lora)}."
+
+
+def _against(context: Context, lora: Estimate) -> str:
+    """The finished plan over a rounded base beside the least of 16-bit LoRA."""
+    ours = context.estimate if context.config.quantization.bits else _as(context, 4)
+    assert ours is not None
+    share, time = ours.peak.high_bytes / max(1, ours.free_bytes), by_how_much(slower(lora, ours))
+    room = "" if share <= COMFORT else "; no plan leaves room here" if context.config.quantization.bits else ""
+    return f"so it needs up to {gib(ours.peak.high_bytes)}, {percent(share)}{f', and is {time}' if time else ''}{room}"
+
+
+def _no_better(context: Context) -> str:
+    """The least of 4 bits beside 16-bit LoRA, where 16 bits were taken although they leave no room."""
+    if context.goal in ("best-quality", "fastest") or "method" in context.given:
+        return ""
+    rounded = _as(context, 4)
+    time = by_how_much(slower(context.estimate or rounded, rounded))
+    return f" 4 bits would need up to {gib(rounded.peak.high_bytes)}" + (f" and be {time}." if time else ".")
 
 
 def _why_bits(context: Context) -> str:

@@ -8,14 +8,16 @@ from typing import Any, get_args
 
 import pytest
 
-from benchmarks.pairs import every, obeys
+from benchmarks.pairs import dominates, every, obeys
 from presets.errors import InputError
 from recommender.config.edit import flatten, value_of
 from recommender.config.schema import Data, Goal
+from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.plan import Plan
 from recommender.recommend import GOALS, as_goal, recommend
 from recommender.search import Candidate
+from recommender.units import gib, percent
 from tests.unit.plan.facts import (
     CARDS,
     CPU,
@@ -64,6 +66,39 @@ def test_16_bit_lora_from_32_gib_on_and_within_70_percent() -> None:
     plan = recommend(LLAMA_8B, RTX_5090, EXAMPLE)
     assert (plan.config.method, plan.config.quantization.bits) == ("lora", None)
     assert plan.estimate.peak.high_bytes <= 0.7 * plan.estimate.free_bytes
+
+
+def test_what_is_rounded_for_room_leaves_room() -> None:
+    """4 bits were once taken for room, and then took more memory than 16 bits need, in the same time."""
+    data = rows(5_000, 400)
+    plan = recommend(LLAMA_8B, RTX_4090, data)
+    sixteen = recommend(LLAMA_8B, RTX_4090, data, overrides={"method": "lora"})
+    assert plan.config.quantization.bits == 4
+    assert plan.estimate.peak.high_bytes <= 0.7 * plan.estimate.free_bytes < sixteen.estimate.peak.high_bytes
+    assert plan.estimate.peak.process_bytes < sixteen.estimate.peak.process_bytes
+    why = plan.reasons["method"].why
+    assert "beyond the 70 % that leave room" in why
+    high, share = plan.estimate.peak.high_bytes, plan.estimate.peak.high_bytes / plan.estimate.free_bytes
+    assert f"it needs up to {gib(high)}, {percent(share)}, and is about 26 % slower." in why
+
+
+@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("device", [*CARDS, TINY_CARD, CPU], ids=lambda device: device.name)
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "llama-3.1-8b-instruct"])
+def test_no_plan_is_worse_in_memory_time_and_quality_than_another(device: Device, name: str, goal: Goal) -> None:
+    from tests.unit.plan.facts import model
+
+    for data in (rows(300, 60), rows(5_000, 400)):
+        plan = recommend(model(name), device, data, goal=goal)
+        ours = Candidate(plan.config, plan.estimate)
+        better = [one for one in every(plan) if dominates(one, ours)]
+        assert plan.estimate.fits == "no" or not better, better[0].config
+
+
+def test_fastest_does_not_round_for_nothing() -> None:
+    """Within 1 % of the fastest, and with less memory, the base is not quantised."""
+    plan = recommend(LLAMA_8B, device_from_catalogue("RTX 4090"), rows(5_000, 400), goal="fastest")
+    assert plan.config.quantization.bits is None
 
 
 @pytest.mark.parametrize("device", CARDS, ids=lambda device: device.name)
@@ -146,7 +181,8 @@ def test_goals_keep_what_they_promise(device: Device, name: str) -> None:
     assert plans["best-quality"].config.lora.r >= balanced.config.lora.r
     fast, usual = plans["fastest"].estimate.time, balanced.estimate.time
     if fast and usual:
-        assert fast.step_seconds <= usual.step_seconds * 1.0001
+        assert fast.total_seconds is not None and usual.total_seconds is not None
+        assert fast.total_seconds <= usual.total_seconds * 1.01
 
 
 @pytest.mark.parametrize("device", CARDS, ids=lambda device: device.name)
@@ -165,7 +201,7 @@ def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
     assert {one.goal for one in lora} == {"fastest", "best-quality"}
     for one in lora:
         assert "base not quantised" in one.gains
-        assert ("less time" in one.gains) is (one.goal == "fastest")
+        assert "less time" in one.gains
 
 
 def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
@@ -198,7 +234,7 @@ def test_no_faster_split_is_left_unused() -> None:
                     },
                 )
             )
-            if other.fits == "yes":
+            if other.fits == "yes" and other.peak.high_bytes <= 0.7 * other.free_bytes:
                 assert other.time is not None
                 assert other.time.step_seconds * 1.05 >= chosen.step_seconds
 
