@@ -107,8 +107,9 @@ def settled(config: FinetuneConfig, choices: Sequence[str]) -> tuple[FinetuneCon
 
     said, left = {}, []
     for text in choices:
-        key, value = parse_assignment(text)
-        if _FIXED.get(key) == _SAME_ROWS and len(list(_split(text.partition("=")[2]))) == 1:
+        # Several lists or mappings are no YAML of one value: each is read by itself, in `trials`.
+        key, value = parse_assignment(text) if len(list(_split(text.partition("=")[2]))) == 1 else ("", None)
+        if _FIXED.get(key) == _SAME_ROWS:
             said[key] = value
         else:
             left.append(text)
