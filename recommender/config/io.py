@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -14,10 +15,13 @@ import yaml
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Section, Source
 from recommender.config.syntax import Loader, syntax_error
-from recommender.data.files import names_hub_dataset
+from recommender.data.files import format_of, names_hub_dataset
 
 if TYPE_CHECKING:
     from recommender.plan import Reason
+
+COMMENT_WIDTH = 100
+"""Columns that a reason's lines take in the file."""
 
 
 def load_config(path: Path) -> FinetuneConfig:
@@ -111,7 +115,7 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
         # An empty name stays one, to be refused where it is read: as a path it would be this folder.
         if not path.strip() or names_hub_dataset(path, base):
             return path
-        return str((base / Path(path).expanduser()).absolute())
+        return os.path.normpath((base / Path(path).expanduser()).absolute())
 
     def source(item: str | Source) -> str | Source:
         return absolute(item) if isinstance(item, str) else item.model_copy(update={"path": absolute(item.path)})
@@ -183,35 +187,69 @@ def dump_config(config: FinetuneConfig, reasons: Mapping[str, Reason] | None = N
 
     Args:
         config: What to write.
-        reasons: By dotted key; each value's reason then stands beside it as a comment.
+        reasons: By dotted key; each value's reason then stands above it as a comment, wrapped.
     """
     return "".join(f"{line}\n" for line in _dump(config, "", reasons or {}))
 
 
 def _dump(section: Section, prefix: str, reasons: Mapping[str, Reason]) -> Iterator[str]:
     indent = "  " * prefix.count(".")
-    for name in type(section).model_fields:
+    for number, name in enumerate(type(section).model_fields):
         value, key = section.__dict__[name], prefix + name
         if isinstance(value, Section):
             yield f"{indent}{name}:"
             yield from _dump(value, f"{key}.", reasons)
             continue
         plain = section.model_dump(include={name})[name]
-        reason = reasons.get(key)
-        yield f"{indent}{name}: {value_text(plain)}" + (f"  # {_one_line(reason.why)}" if reason else "")
+        if reason := reasons.get(key):
+            if number:
+                # Set off from the value before.
+                yield ""
+            yield from _comment(reason.why, indent)
+        yield f"{indent}{name}: {value_text(plain)}"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _comment(text: str, indent: str) -> Iterator[str]:
+    room = COMMENT_WIDTH - len(indent) - 2
+    for line in wrap(" ".join(text.split()), room, break_long_words=False, break_on_hyphens=False):
+        yield f"{indent}# {line}"
+
+
+def portable(config: FinetuneConfig, folder: Path) -> FinetuneConfig:
+    """Return the configuration with data that lies near a folder named relative to it: both can move together.
+
+    Near: in the folder or beside it. What lies elsewhere keeps its whole path.
+    """
+    here = folder.absolute()
+    root = Path(here.anchor)
+    near = here if here.parent == root else here.parent
+
+    def relative(path: str) -> str:
+        whole = Path(path)
+        if near == root or not whole.is_absolute() or not whole.is_relative_to(near):
+            return path
+        short = os.path.relpath(whole, here)
+        # Without an ending, FOLDER/NAME would be the hub's where there is no such folder.
+        return short if format_of(whole) is not None or short.startswith(".") else f"./{short}"
+
+    def source(item: str | Source) -> str | Source:
+        return relative(item) if isinstance(item, str) else item.model_copy(update={"path": relative(item.path)})
+
+    held = config.data.eval
+    data = {
+        "train": [source(item) for item in config.data.train],
+        "eval": None if held is None else [relative(path) for path in held],
+    }
+    return config.model_copy(update={"data": config.data.model_copy(update=data)})
 
 
 def write_config(path: Path, config: FinetuneConfig, reasons: Mapping[str, Reason] | None = None) -> None:
-    """Write the configuration file whole or not at all.
+    """Write the configuration file whole or not at all, its data named relative to it where that lies near.
 
     Raises:
         InputError: it cannot be written there.
     """
-    text = dump_config(config, reasons)
+    text = dump_config(portable(config, path.parent), reasons)
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
     try:

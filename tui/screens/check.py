@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from trainer.check import CheckLine
     from tui.services import Services
     from tui.state import WizardState
+
+
+TICK_SECONDS = 1.0
+"""How often the seconds of a check that runs are counted on."""
 
 
 class Checked(Message):
@@ -77,10 +83,25 @@ class Checking:
         self.plan = plan
         self.lines: dict[str, CheckLine] = {}
         self.running = True
+        self._began: dict[str, float] = {}
         self._screen = screen
         self._dataset = dataset
         self._services = services
         self._stopped = False
+
+    def take(self, line: CheckLine) -> None:
+        """Note how a line stands now."""
+        if line.status == "running" and line.key not in self._began:
+            self._began[line.key] = monotonic()
+        self.lines[line.key] = line
+
+    def timed(self) -> list[CheckLine]:
+        """The lines; one that runs with its whole seconds so far."""
+        now = monotonic()
+        return [
+            replace(line, seconds=float(int(now - self._began[line.key]))) if line.status == "running" else line
+            for line in self.lines.values()
+        ]
 
     def stop(self) -> None:
         """End as soon as can be."""
@@ -140,6 +161,12 @@ class CheckScreen(StepScreen):
         """Put the focus on the list."""
         super().on_mount()
         self.query_one(PickList).focus()
+        self.set_interval(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        """Count the seconds of a check that runs."""
+        if self._checking is not None and self._checking.running and self.app.screen is self:
+            self._show_lines()
 
     def show(self, state: WizardState) -> None:
         """Begin to check when there is a plan that was not checked yet."""
@@ -195,7 +222,7 @@ class CheckScreen(StepScreen):
     @on(Checked)
     def _checked(self, message: Checked) -> None:
         if message.checking is self._checking:
-            self._checking.lines[message.line.key] = message.line
+            self._checking.take(message.line)
             if message.line.status == "fail":
                 self._wanted = self._asking = False
                 self.refresh_bindings()
@@ -220,7 +247,7 @@ class CheckScreen(StepScreen):
         return any(line.status == "fail" for line in self._lines())
 
     def _lines(self) -> list[CheckLine]:
-        return list(self._checking.lines.values()) if self._checking else []
+        return self._checking.timed() if self._checking else []
 
     def _show_lines(self) -> None:
         lines = self._lines()

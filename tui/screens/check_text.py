@@ -29,6 +29,12 @@ TIME = 9
 """Columns of a check's title and of its time."""
 MOST = 6
 """Lines of a detail or a remedy."""
+DOING: Mapping[str, str] = {
+    "worst_step": "the model is loaded, then one whole step of the longest rows and an evaluation batch are run",
+    "quantisation": "a 4-bit product is compared with the exact one",
+    "torch": "torch is imported in a process of its own and asked for the device",
+}
+"""What long checks do, where they do not say it themselves."""
 ENDED = frozenset({"ok", "warn", "fail", "skipped"})
 
 
@@ -64,7 +70,7 @@ def _detail(line: CheckLine) -> str:
         shown = f"{gib(done)} of {gib(total)}" if total > 10**6 else f"{count(done)} of {count(total)}"
         return f"{clean(line.detail)} {shown}".strip()
     if line.status == "running":
-        return clean(line.detail) or "running …"
+        return clean(line.detail) or DOING.get(line.key, "running …")
     return clean(line.detail)
 
 

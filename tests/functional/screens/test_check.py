@@ -136,3 +136,19 @@ async def test_a_command_at_the_runs_end_is_asked_about_by_itself(services: Made
         await seen.press("y")
         await seen.until(lambda: len(services.started) == 1)
     assert services.yes == [command]
+
+
+async def test_a_long_check_says_what_it_does_and_counts_its_seconds(
+    tmp_path: Path, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("tui.screens.check.monotonic", lambda: now[0])
+    services = SlowServices(tmp_path / "runs")
+    async with planned(services, [rows]) as seen:
+        await seen.press("g")
+        await seen.sees("▸ one worst-case step", "the model is loaded, then one whole step")
+        assert "46 s" not in seen.text
+        now[0] += 46.4
+        await seen.until(lambda: "46 s" in seen.line("▸ one worst-case step"))
+        services.gate.set()
+        await seen.sees("✓ one worst-case step", "12 s")

@@ -17,6 +17,7 @@ from recommender.config.io import (
     load_config,
     number_text,
     parse_config,
+    portable,
     require_replaceable,
     resolve,
     write_config,
@@ -116,11 +117,50 @@ def test_the_old_name_of_warmup_is_taken() -> None:
     assert read.training.warmup_steps == 0.1
 
 
-def test_reasons_stand_beside_their_values() -> None:
-    reason = Reason(value=16, why="Enough for\nthis data.", source="a paper", confidence="medium")
+def test_reasons_stand_above_their_values_wrapped() -> None:
+    reason = Reason(value=16, why="Enough for\nthis data. " * 30, source="a paper", confidence="medium")
     written = dump_config(QLORA, {"lora.r": reason})
-    assert "  r: 16  # Enough for this data.\n" in written
+    above, below = written.split("  r: 16\n")
+    assert "lora:\n  # Enough for this data. Enough" in above and above.endswith("this data.\n")
+    assert max(map(len, written.splitlines())) <= 100
+    assert "#" not in below
     assert parse_config(written, "c.yaml") == QLORA
+
+
+def test_data_that_lies_near_the_file_is_named_relative_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "project" / "configs"
+    folder.mkdir(parents=True)
+    near, beside, far = folder / "a.jsonl", folder.parent / "data" / "b.jsonl", tmp_path / "c.jsonl"
+    rows = folder / "data" / "rows"
+    train = [str(near), Source(path=str(beside), weight=2.0), str(far), str(rows), "org/name"]
+    raw = {"model": "a/b", "quantization": {"bits": 4}, "data": {"train": train, "eval": [str(near)]}}
+    config = FinetuneConfig.model_validate(raw)
+    write_config(folder / "config.yaml", config)
+    read = load_config(folder / "config.yaml")
+    assert read.data.train == [
+        "a.jsonl",
+        Source(path="../data/b.jsonl", weight=2.0),
+        str(far),
+        "./data/rows",
+        "org/name",
+    ]
+    assert read.data.eval == ["a.jsonl"]
+    assert resolve(read, folder).data.train == train
+    # Both moved together.
+    moved = tmp_path / "elsewhere"
+    (folder.parent).rename(moved)
+    assert resolve(load_config(moved / "configs" / "config.yaml"), moved / "configs").data.train[0] == str(
+        moved / "configs" / "a.jsonl"
+    )
+
+
+def test_a_file_at_the_root_keeps_whole_paths() -> None:
+    config = FinetuneConfig.model_validate(
+        {"model": "a/b", "quantization": {"bits": 4}, "data": {"train": ["/home/me/a.jsonl"]}}
+    )
+    assert portable(config, Path("/")).data.train == ["/home/me/a.jsonl"]
+    assert portable(config, Path("/tmp")).data.train == ["/home/me/a.jsonl"]
+    assert portable(config, Path("/home/me")).data.train == ["a.jsonl"]
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
