@@ -27,12 +27,13 @@ def attention_ops(case: Case, types: Dtypes, linears: Linears, x: Input, stream:
     eager = case.config.training.attn_implementation == "eager"
     out = Input(model.num_heads * model.head_dim, types.attention, kept=not eager)
     core = _eager(case, types, query, keys, stream) if eager else [_fused(case, types, gives, query, keys, stream)]
+    projections = _projections(linears, x, gradients)
     return [
-        *_projections(linears, x, gradients),
+        *projections,
         *_head_norms(case, gives, query, keys, gradients),
         Op("rotary", forward=given + gives * (3 * query + 3 * keys), backward=gradients + gives * 2 * query),
         *core,
-        *linears.ops("o_proj", out, stream, stream),
+        *linears.ops("o_proj", out, stream + linears.alive(x), stream),
     ]
 
 
@@ -53,7 +54,7 @@ def _head_norms(case: Case, gives: int, query: int, keys: int, gradients: int) -
         return []
     kept = FP32 * (query + keys)
     if case.config.method == "full":
-        kept += gives * (query + keys)
+        kept += (FP32 if family_of(case.model.model_type).wide_norms else gives) * (query + keys)
     return [Op("head norms", kept=kept, forward=2 * FP32 * query, backward=gradients + 3 * FP32 * query)]
 
 
@@ -92,7 +93,7 @@ def _eager(case: Case, types: Dtypes, query: int, keys: int, stream: int) -> lis
     halved = half if half != FP32 else 0
     at_once = halved if halved and types.stream != FP32 and case.config.training.precision == "fp16" else FP32
     if family_of(model.model_type).attention_sinks:
-        return _with_sinks(scores * half, half, query, stream)
+        return _with_sinks(case, types, scores, query, stream)
     caps = scores * half if model.attn_logit_softcapping else 0
     slices = any(linear.name == "qkv_proj" for linear in model.linears)
     alive = stream + half * query
@@ -118,13 +119,24 @@ def _eager(case: Case, types: Dtypes, query: int, keys: int, stream: int) -> lis
     ]
 
 
-def _with_sinks(scores: int, half: int, query: int, stream: int) -> list[Op]:
-    """Eager attention with a learned logit a head (gpt-oss): the softmax is in half, and is all that is kept."""
+def _with_sinks(case: Case, types: Dtypes, count: int, query: int, stream: int) -> list[Op]:
+    """Eager attention with a learned logit a head (gpt-oss): the softmax is kept, in the sinks' and the mask's dtype.
+
+    Where that is fp32, its copy in half too, which is multiplied with the values.
+    """
+    half, wide = types.attention, max(types.attention, case.plain)
+    scores, softmax = count * half, count * wide
+    copy = scores if wide > half else 0
     alive = stream + half * query
     return [
-        Op("scores", kept=half * 2 * query, forward=2 * scores, backward=alive + 2 * scores),
-        Op("softmax", kept=scores, forward=2 * scores, backward=alive + 3 * scores),
-        Op("attention", kept=half * query, forward=2 * half * query, backward=alive + scores + half * query),
+        Op("scores", kept=half * 2 * query, forward=2 * softmax, backward=alive + 2 * scores),
+        Op("softmax", kept=softmax, forward=2 * softmax, backward=alive + 3 * softmax),
+        Op(
+            "attention",
+            kept=half * query + copy,
+            forward=2 * half * query,
+            backward=alive + max(scores, softmax if copy else 0) + half * query,
+        ),
     ]
 
 
@@ -143,23 +155,36 @@ def expands_keys(case: Case) -> bool:
         return True
     if implementation != "sdpa" or case.on_cpu:
         return False
-    return masked(case) or (case.device.compute_capability or AMPERE) < AMPERE
+    return masked(case) or slides(case) or (case.device.compute_capability or AMPERE) < AMPERE
 
 
 def masked(case: Case) -> bool:
-    """Whether SDPA gets a mask: for rows of unequal length, and for rows packed into one."""
+    """Whether SDPA gets a mask that hides tokens of a row: for rows of unequal length, and for rows packed into one."""
     if case.config.training.attn_implementation != "sdpa" or case.stack.loss != "fused":
         return False
     return case.packed or case.rows > 1
 
 
+def slides(case: Case) -> bool:
+    """Whether SDPA gets a mask because rows are as long as a sliding window (`_ignore_causal_mask_sdpa`)."""
+    window = case.model.sliding_window
+    return window is not None and case.length >= window and case.config.training.attn_implementation == "sdpa"
+
+
 def own_mask_bytes(case: Case, types: Dtypes) -> int:
     """Bytes a token of the bias that each layer makes of a mask."""
-    return case.length * types.attention if masked(case) else 0
+    return case.length * types.attention if masked(case) or slides(case) else 0
 
 
 def mask_bytes(case: Case, types: Dtypes) -> int:
-    """A mask of length² a row: booleans for SDPA, in the hidden states' dtype for eager attention."""
+    """A mask of length² a row, one for each kind of layer: booleans for SDPA, in the hidden states' dtype for eager.
+
+    A window's mask that hides no padding is the same for every row, and there once.
+    """
+    family = family_of(case.model.model_type)
+    kinds = 2 if family.mixes_windows and case.model.sliding_window is not None else 1
     if case.config.training.attn_implementation == "eager":
-        return case.tokens * case.length * types.stream
-    return case.tokens * case.length if masked(case) else 0
+        return case.tokens * case.length * types.stream * kinds
+    if masked(case):
+        return case.tokens * case.length * kinds
+    return case.length**2 if slides(case) else 0

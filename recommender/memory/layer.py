@@ -14,6 +14,7 @@ from recommender.memory.dtypes import Dtypes
 from recommender.memory.linear import Input, Linears
 from recommender.memory.mlp import mlp_ops
 from recommender.memory.tape import Op, peaks_of
+from recommender.model.family_table import family_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class LayerCost:
     gradient: int
     """Gradients of trained weights that its backward pass leaves; 0 where those of an earlier micro-batch are there."""
     mask: int
-    """Attention mask that all layers share."""
+    """Attention masks that all layers share: checkpoints keep them, and no operation does."""
 
 
 def layer_cost(case: Case) -> LayerCost:
@@ -53,10 +54,35 @@ def layer_cost(case: Case) -> LayerCost:
         held=peaks.held,
         unsaved_first=_before_training(tape, case),
         peak=max(peaks.forward, peaks.backward),
-        recomputed_peak=max(peaks.forward, backward) - again,
+        recomputed_peak=max(_again(case, types, tape, peaks.forward, backward), backward) - again,
         gradient=peaks.gradient,
-        mask=mask_bytes(case, types),
+        mask=mask_bytes(case, types) if case.config.training.gradient_checkpointing else 0,
     )
+
+
+def waiting_bytes(case: Case, types: Dtypes) -> tuple[int, bool]:
+    """Gradients that wait while a layer is computed again, and whether that pass ends within its last operation.
+
+    That of its output, and what the backward pass makes of it before it asks for the first tensor that was not kept:
+    a copy in fp32 before a norm, one for each chosen expert of a mixture, else the adapter's share of it. The pass ends
+    with the last tensor that is asked for; where neither comes last, the last operation's own results, which are of
+    the same size as what waits, are not made.
+    """
+    stream = case.tokens * case.model.hidden_size
+    if _norms(case)[1]:
+        return stream * (types.stream + FP32), False
+    if case.model.num_experts:
+        return stream * (types.stream + case.plain * case.model.experts_per_token), False
+    adapted = any(target.linear.name == "down_proj" for target in case.targets)
+    return stream * (types.stream + (types.lora if adapted else 0)), True
+
+
+def _again(case: Case, types: Dtypes, tape: list[Op], forward: int, backward: int) -> int:
+    """The worst of a layer's second forward pass."""
+    waiting, ends_early = waiting_bytes(case, types)
+    if forward + waiting <= backward or not ends_early:
+        return forward + waiting if not ends_early else forward
+    return max(forward, peaks_of(tape[:-1]).forward + waiting)
 
 
 def layer_tape(case: Case, types: Dtypes) -> list[Op]:
@@ -76,7 +102,8 @@ def layer_tape(case: Case, types: Dtypes) -> list[Op]:
         tape += part(case, types, linears, x, stream)
         if after:
             tape.append(norm)
-    return tape
+    mask = 0 if case.config.training.gradient_checkpointing else mask_bytes(case, types)
+    return [op._replace(forward=op.forward + mask) for op in tape] if mask else tape
 
 
 def forward_bytes(case: Case) -> int:
@@ -92,7 +119,7 @@ def forward_bytes(case: Case) -> int:
         attention += model.num_heads * case.length * (types.attention + FP32)
     inner = 3 * types.linear * model.intermediate_size
     if model.num_experts:
-        inner = case.compute * model.experts_per_token * (3 * model.moe_intermediate_size + 2 * model.hidden_size)
+        inner = case.plain * model.experts_per_token * (3 * model.moe_intermediate_size + 2 * model.hidden_size)
     each = 2 * model.hidden_size * types.stream + max(attention, inner) + own_mask_bytes(case, types)
     unpacked = 0
     if case.bits:
@@ -123,7 +150,7 @@ def _norm(case: Case, types: Dtypes, backward: int) -> Op:
     wide = case.tokens * case.model.hidden_size
     kept = FP32 * wide
     if case.config.method == "full":
-        kept += types.stream * wide
+        kept += (FP32 if family_of(case.model.model_type).wide_norms else types.stream) * wide
     return Op("norm", kept=kept, forward=2 * FP32 * wide, backward=backward + 4 * FP32 * wide)
 
 

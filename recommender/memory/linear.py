@@ -49,6 +49,10 @@ class Linears:
         """Bytes of an element of what a linear layer gives for such an input."""
         return given if self.case.bits else self.types.linear
 
+    def alive(self, x: Input) -> int:
+        """Bytes of an input that its module holds while it runs, though no operation keeps it."""
+        return 0 if x.kept else self.tokens * x.width * x.dtype
+
     def ops(self, name: str, x: Input, forward: int = 0, backward: int = 0, *, again: bool = False) -> list[Op]:
         """A layer by its base and, where it is adapted, its adapter, in order of the forward pass.
 
@@ -63,7 +67,7 @@ class Linears:
         if linear is None:
             return []
         rank = self.ranks.get(name)
-        alone = 0 if x.kept else self.tokens * x.width * x.dtype
+        alone = self.alive(x)
         summed = self.tokens * x.width * x.dtype if again else 0
         base = self._base(linear, x, forward + alone, backward + summed, adapted=rank is not None)
         if rank is None:
@@ -164,7 +168,7 @@ class Linears:
             f"{linear.name}.lora",
             kept=kept,
             forward=forward
-            + cast
+            + cast * (2 if self.dropout else 1)
             + wide_out * (gives + max(2 * lora, lora + gives, 2 * gives if gives != lora else 0)),
             backward=backward + max(scaled, gathered, recast, cast + wide_in * x.dtype if cast else 0) + dora,
             gradient=0 if case.accumulates else parameters * case.adapter,

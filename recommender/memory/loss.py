@@ -34,7 +34,7 @@ def evaluation_bytes(case: Case) -> int:
     """
     if case.stack.loss != "full":
         return loss_bytes(case)
-    logits = FP32 + (case.compute + FP32 if case.compute != FP32 else FP32)
+    logits = FP32 + (_given(case) + FP32 if _given(case) != FP32 else FP32)
     return min(loss_bytes(case), case.tokens * case.model.vocab_size * logits)
 
 
@@ -50,6 +50,12 @@ def head_gradient_bytes(case: Case) -> int:
     return case.adapter * _head(case) if _trains_head(case) else 0
 
 
+def last_gradient_bytes(case: Case) -> int:
+    """The gradient of a trained embedding, which comes last; a tied one has the head's already."""
+    trained = case.config.method == "full" or "embed_tokens" in case.config.lora.modules_to_save
+    return case.adapter * case.model.embedding_parameters if trained and not case.model.tied else 0
+
+
 def _head(case: Case) -> int:
     return case.model.vocab_size * case.model.hidden_size
 
@@ -61,6 +67,20 @@ def _trains_head(case: Case) -> bool:
 def _head_cast(case: Case) -> int:
     """The head in half, for products under autocast, where its weights are fp32."""
     return case.compute * _head(case) if case.autocast and case.plain > case.compute else 0
+
+
+def _capped_bytes(case: Case) -> int:
+    """The output of the soft cap's tanh (Gemma 2), in the logits' dtype, which its backward pass needs.
+
+    Dividing and multiplying keep nothing, nor does an evaluation. TRL and Liger cap a tile in place.
+    """
+    capped = case.model.final_logit_softcapping is not None
+    return case.tokens * case.model.vocab_size * _given(case) if capped else 0
+
+
+def _given(case: Case) -> int:
+    """Bytes of a logit as the head gives it."""
+    return case.compute if case.autocast else case.plain
 
 
 def _full(case: Case) -> Named:
@@ -83,6 +103,7 @@ def _full(case: Case) -> Named:
         (name, worst),
         ("final norm's input, fp32", tokens * FP32 * model.hidden_size),
         ("logits that live on", kept_bytes(case)),
+        ("soft cap's tanh", _capped_bytes(case)),
         ("the head in half", _head_cast(case)),
     )
 

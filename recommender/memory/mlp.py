@@ -23,44 +23,60 @@ def mlp_ops(case: Case, _types: Dtypes, linears: Linears, x: Input, stream: int)
         return _experts(case, stream)
     gives = linears.result(x.dtype)
     wide = case.tokens * case.model.intermediate_size * gives
-    down = linears.ops("down_proj", Input(case.model.intermediate_size, gives), stream, stream)
     # The gradients of the product, of the activation and of up, while all three of their inputs are kept.
     if "gate_up_proj" in linears.by_name:
-        return [
+        before = [
             *linears.ops("gate_up_proj", x, stream, stream + 2 * wide),
             Op("activation", kept=2 * wide, forward=stream + wide, backward=stream + 4 * wide),
             Op("product", kept=wide, forward=stream + wide, backward=stream + 3 * wide),
-            *down,
         ]
-    return [
-        *linears.ops("gate_proj", x, stream, stream + wide, again=True),
-        Op("activation", kept=wide, forward=stream + wide, backward=stream + 2 * wide),
-        *linears.ops("up_proj", x, stream + wide, stream + 2 * wide),
-        Op("product", kept=2 * wide, forward=stream + wide, backward=stream + 3 * wide),
-        *down,
-    ]
+    else:
+        before = [
+            *linears.ops("gate_proj", x, stream, stream + wide, again=True),
+            Op("activation", kept=wide, forward=stream + wide, backward=stream + 2 * wide),
+            *linears.ops("up_proj", x, stream + wide, stream + 2 * wide),
+            Op("product", kept=2 * wide, forward=stream + wide, backward=stream + 3 * wide),
+        ]
+    product = Input(case.model.intermediate_size, gives)
+    return [*before, *linears.ops("down_proj", product, stream + linears.alive(x), stream)]
 
 
 def _experts(case: Case, stream: int) -> list[Op]:
-    """Fused experts, frozen and in 16 bits, by grouped products over all tokens sorted by expert (`grouped_mm`).
+    """Fused experts by grouped products over all tokens sorted by expert (`grouped_mm`), in their weights' dtype.
 
     As many rows as tokens times chosen experts, whatever the router says. Kept: gate and up, the activation, and the
-    outputs, which the router's weights are multiplied with. gpt-oss clamps gate and up and keeps six inner widths;
-    its biases are gathered for every row.
+    outputs, which the router's weights are multiplied with; where experts are trained, the inputs of both products.
+    gpt-oss clamps gate and up and keeps six inner widths; its biases are gathered for every row.
     """
     model = case.model
-    rows = case.tokens * model.experts_per_token * case.compute
+    rows = case.tokens * model.experts_per_token * case.plain
     wide, out = rows * model.moe_intermediate_size, rows * model.hidden_size
     clamps = family_of(model.model_type).experts is not None and family_of(model.model_type).attention_sinks
+    trains = case.config.method == "full"
     biases = 2 * wide if clamps else 0
+    chosen = stream + (0 if trains else out) + biases
+    weight = case.adapter * model.num_experts * model.moe_intermediate_size * model.hidden_size if trains else 0
+    left, added = (0, weight) if case.accumulates else (weight, 0)
     return [
-        Op("experts.gate_up", forward=stream + out + 2 * wide + biases, backward=stream + 2 * wide + 2 * out),
-        Op("activation", kept=2 * wide, forward=stream + wide, backward=stream + 4 * wide),
+        Op(
+            "experts.gate_up",
+            kept=out if trains else 0,
+            forward=stream + out + 2 * wide + biases,
+            backward=stream + 2 * wide + 2 * out + 2 * added,
+            gradient=2 * left,
+        ),
+        Op("activation", kept=2 * wide, forward=chosen + wide, backward=stream + 4 * wide),
         Op(
             "product",
             kept=(4 if clamps else 1) * wide,
-            forward=stream + wide,
+            forward=chosen + wide,
             backward=stream + (5 if clamps else 3) * wide,
         ),
-        Op("experts.down", kept=out, forward=stream + out + wide, backward=stream + 2 * out + wide),
+        Op(
+            "experts.down",
+            kept=out + (wide if trains else 0),
+            forward=chosen + wide,
+            backward=stream + 2 * out + wide + added,
+            gradient=left,
+        ),
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from recommender.memory.case import Case
 from recommender.memory.layer import LayerCost
-from recommender.memory.loss import head_gradient_bytes, kept_bytes, loss_bytes
+from recommender.memory.loss import head_gradient_bytes, kept_bytes, last_gradient_bytes, loss_bytes
 from recommender.memory.weights import gradient_bytes, update_bytes
 
 
@@ -53,10 +53,12 @@ def step_moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
         final = cost.checkpoint + cost.held * layers + cost.recomputed_peak
     kept, last, final = (bytes_ + cost.mask for bytes_ in (kept, last, final))
     rest = kept_bytes(case)
+    # The embedding's gradient comes after the first layer's.
+    there = every - cost.gradient - (0 if before else last_gradient_bytes(case))
     return (
         Moment("loss", before, kept, loss_bytes(case)),
         Moment("last layer", head, last, rest),
-        Moment("first layer", max(head, every - cost.gradient), final, rest),
+        Moment("first layer", max(head, there), final, rest),
         Moment("embedding", every, _embedding_bytes(case, cost), rest),
         Moment("update", every, 0, rest, update_bytes(case)),
     )

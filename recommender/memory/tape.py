@@ -67,28 +67,39 @@ class Worst(NamedTuple):
     backward: bool
     gradient: int
     """Gradients that are left by then."""
+    waiting: int = 0
+    """Of `waiting`, what counts there."""
 
 
-def worst_of(tape: Sequence[Op], *, holds: bool = True) -> Worst:
+def worst_of(tape: Sequence[Op], *, holds: bool = True, waiting: int = 0, ends_early: bool = False) -> Worst:
     """Where the peaks of `peaks_of` are: to explain them.
 
     Args:
         tape: In forward order.
         holds: Whether held tensors count in the backward pass too.
+        waiting: Bytes beside a forward pass.
+        ends_early: Whether the last operation's forward pass is without them.
     """
     peaks = peaks_of(tape)
     backward = peaks.backward if holds else peaks.backward - peaks.held
-    kept, gradient, held = 0, 0, 0
-    if peaks.forward > backward:
-        for index, op in enumerate(tape):
-            kept += op.kept
-            held += op.held
-            if kept + held + op.forward == peaks.forward:
-                return Worst(index, backward=False, gradient=0)
-    rest = peaks.kept - peaks.held
+    place, forward, beside = _worst_forward(tape, waiting, ends_early)
+    if forward > backward:
+        return Worst(place, backward=False, gradient=0, waiting=beside)
+    gradient, rest = 0, peaks.kept - peaks.held
     for index in range(len(tape) - 1, -1, -1):
         gradient += tape[index].gradient
         if rest + peaks.held + tape[index].backward + gradient == peaks.backward:
             return Worst(index, backward=True, gradient=gradient)
         rest -= tape[index].kept
     raise ValueError("an empty tape has no worst moment")
+
+
+def _worst_forward(tape: Sequence[Op], waiting: int, ends_early: bool) -> tuple[int, int, int]:
+    """The operation at the worst of a forward pass, the bytes alive there, and what of `waiting` is among them."""
+    worst, alive = (0, 0, 0), 0
+    for index, op in enumerate(tape):
+        alive += op.kept + op.held
+        beside = 0 if ends_early and index == len(tape) - 1 else waiting
+        if alive + op.forward + beside > worst[1]:
+            worst = (index, alive + op.forward + beside, beside)
+    return worst

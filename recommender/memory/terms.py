@@ -14,7 +14,7 @@ from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.case import FP32, Case, make_case
 from recommender.memory.dtypes import Dtypes
-from recommender.memory.layer import layer_cost, layer_tape
+from recommender.memory.layer import layer_cost, layer_tape, waiting_bytes
 from recommender.memory.loss import loss_terms
 from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.price import pools, price
@@ -120,7 +120,8 @@ def _layer(case: Case) -> Iterator[tuple[str, int]]:
     types = Dtypes.of(case)
     tape = layer_tape(case, types)
     checkpointed = case.config.training.gradient_checkpointing
-    worst = worst_of(tape, holds=not checkpointed)
+    waiting, ends_early = waiting_bytes(case, types) if checkpointed else (0, False)
+    worst = worst_of(tape, holds=not checkpointed, waiting=waiting, ends_early=ends_early)
     again = case.tokens * case.model.hidden_size * types.stream
     held = 0
     for index, op in enumerate(tape[: worst.place + 1]):
@@ -133,6 +134,7 @@ def _layer(case: Case) -> Iterator[tuple[str, int]]:
     op = tape[worst.place]
     way = "backward" if worst.backward else "forward"
     yield f"in flight in the {way} pass of {op.name}", op.backward if worst.backward else op.forward
+    yield "gradients that wait while the layer is computed again", worst.waiting
     yield "gradients that this layer has left", worst.gradient
 
 

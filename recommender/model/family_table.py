@@ -58,6 +58,11 @@ class Family:
     """Where the key is absent."""
     sliding_switch: bool = False
     """Whether `use_sliding_window` (off where absent) must be on for the window to count."""
+    mixes_windows: bool = False
+    """Whether some layers slide and others do not, and a mask is made for each kind; with a `sliding_switch`, where it
+    is on."""
+    wide_norms: bool = False
+    """Whether a norm's weight is multiplied in fp32, before the cast back."""
     softcaps: tuple[float | None, float | None] = (None, None)
     """Final and attention logit soft-capping where absent."""
     defaults: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -86,6 +91,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             qkv_bias="always",
             sliding_window=4096,
             sliding_switch=True,
+            mixes_windows=True,
             defaults=_defaults(num_key_value_heads=32, max_position_embeddings=32768),
         ),
         "qwen3": Family(
@@ -94,6 +100,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             qkv_bias="attention_bias",
             sliding_window=4096,
             sliding_switch=True,
+            mixes_windows=True,
             defaults=_defaults(num_key_value_heads=32, head_dim=128, max_position_embeddings=32768),
         ),
         "gemma": Family(
@@ -101,6 +108,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             tied=True,
             qkv_bias="attention_bias",
             activation="gelu_pytorch_tanh",
+            wide_norms=True,
             defaults=_defaults(num_key_value_heads=16, head_dim=256, max_position_embeddings=8192),
         ),
         "gemma2": Family(
@@ -111,6 +119,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             activation="gelu_pytorch_tanh",
             sliding_window=4096,
             softcaps=(30.0, 50.0),
+            mixes_windows=True,
+            wide_norms=True,
             defaults=_defaults(num_key_value_heads=4, head_dim=256, max_position_embeddings=8192),
         ),
         "gemma3_text": Family(
@@ -121,6 +131,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             qkv_bias="attention_bias",
             activation="gelu_pytorch_tanh",
             sliding_window=4096,
+            mixes_windows=True,
+            wide_norms=True,
             defaults=_defaults(
                 num_attention_heads=8,
                 num_key_value_heads=4,
@@ -136,12 +148,14 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             qkv_bias="attention_bias",
             mlp_bias=True,
             sliding_switch=True,
+            mixes_windows=True,
             defaults=_defaults(num_key_value_heads=4, max_position_embeddings=32768),
         ),
         "olmo2": Family(
             "Olmo2ForCausalLM",
             qk_norm="full",
             qkv_bias="attention_bias",
+            wide_norms=True,
             defaults=_defaults(max_position_embeddings=2048),
         ),
         "olmo3": Family(
@@ -149,6 +163,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             qk_norm="full",
             qkv_bias="attention_bias",
             sliding_window=4096,
+            mixes_windows=True,
+            wide_norms=True,
             defaults=_defaults(max_position_embeddings=2048),
         ),
         "granite": Family(
@@ -191,6 +207,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             experts=Experts(count=128, per_token=4, bias=True),
             attention_sinks=True,
             sliding_window=128,
+            mixes_windows=True,
+            wide_norms=True,
             defaults=_defaults(num_key_value_heads=8, head_dim=64, max_position_embeddings=131072),
         ),
     }

@@ -152,6 +152,35 @@ def in_autocast(tensor: Tensor) -> Tensor:
     return tensor.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else tensor
 
 
+class GroupedProduct(torch.autograd.Function):
+    """`torch.nn.functional.grouped_mm` in any dtype: its own fake only knows bfloat16.
+
+    Saves the weight, and its input where the weight is trained.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
+        """Give (rows, out) of (rows, in) and (experts, in, out)."""
+        ctx.shape = rows.shape
+        ctx.save_for_backward(rows if ctx.needs_input_grad[1] else None, weight)
+        return rows.new_empty(rows.shape[0], weight.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Give the gradients of the rows and of a trained weight."""
+        (gradient,) = gradients
+        rows, weight = ctx.saved_tensors
+        grad_rows = gradient.new_empty(ctx.shape) if ctx.needs_input_grad[0] else None
+        return grad_rows, None if rows is None else torch.empty_like(weight)
+
+
+def grouped_mm(rows: Tensor, weight: Tensor, *, offs: Tensor) -> Tensor:
+    """PyTorch's function of that name; `offs`, the rows of each expert, change no size."""
+    del offs
+    out: Tensor = GroupedProduct.apply(rows, weight)  # type: ignore[no-untyped-call]
+    return out
+
+
 def _apply(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, flash: bool) -> Tensor:
     out: Tensor = Attention.apply(query, key, value, mask, flash)  # type: ignore[no-untyped-call]
     return out

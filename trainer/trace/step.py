@@ -12,13 +12,21 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import masking_utils
 
-from trainer.trace.kernels import HIDDEN, cublas_workspace, dropout, scaled_dot_product_attention, softmax
+from trainer.trace.kernels import (
+    HIDDEN,
+    cublas_workspace,
+    dropout,
+    grouped_mm,
+    scaled_dot_product_attention,
+    softmax,
+)
 from trainer.trace.loss import loss_of
 from trainer.trace.model import build_model, dtype_of, give_tensors, half
 from trainer.trace.optimizer import make_optimizer
 from trainer.trace.order import Order
 from trainer.trace.record import Recorder, Recording
 
+_AUTOCASTS = torch.is_autocast_enabled
 Progress = Callable[[str, int, int], None]
 """Told what is done, and how many of how many layers' passes are over."""
 
@@ -39,10 +47,16 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         attend = scaled_dot_product_attention(order.capability, order.on_cpu)
         stack.enter_context(patch.object(nn.functional, "scaled_dot_product_attention", attend))
         stack.enter_context(patch.object(nn.functional, "dropout", dropout))
+        stack.enter_context(patch.object(nn.functional, "grouped_mm", grouped_mm))
+        # A mask that nobody can read is taken to hide something.
+        stack.enter_context(patch.object(masking_utils, "fast_all", lambda _mask: False))
         # Positions that cannot be read are taken for packed rows, and get a mask that real ones do not.
         stack.enter_context(patch.object(masking_utils, "find_packed_sequence_indices", lambda _positions: None))
         if not order.on_cpu:
             stack.enter_context(patch.object(nn.functional, "softmax", softmax))
+            # Without a device it asks about CUDA's autocast, for which the processor's stands here: PEFT does not cast
+            # the input of a quantised layer's adapter under it.
+            stack.enter_context(patch.object(torch, "is_autocast_enabled", _autocasts))
         trained = give_tensors(model, order, recorder)
         _prepare(model, order)
         recorder.mark()
@@ -55,6 +69,10 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         events = list(recording.events)
         del run, model, trained
     return Recording(events, recording.sizes, recording.categories)
+
+
+def _autocasts(device_type: str = "cpu") -> bool:
+    return _AUTOCASTS("cpu") if device_type == "cpu" else False
 
 
 def _prepare(model: Any, order: Order) -> None:
@@ -139,7 +157,7 @@ class _Run:
         labels = torch.zeros(order.rows, order.length, dtype=torch.int64)
         inputs = {"input_ids": ids}
         if order.masked:
-            inputs["attention_mask"] = torch.ones(order.rows, 1, order.length, order.length, dtype=torch.bool)
+            inputs["attention_mask"] = torch.ones(order.rows, order.length, dtype=torch.int64)
         return inputs, labels
 
     def _autocast(self) -> AbstractContextManager[Any]:
