@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from recommender.machine.passed_over import passed_over
@@ -34,7 +35,7 @@ def device_picks(machine: Machine, gpus: Sequence[Gpu], device: Device | None, w
         picks.append(_simulated(device))
     picks += [_gpu(gpu, machine.host, device, width) for gpu in gpus or machine.gpus]
     if not machine.gpus:
-        picks.append(Pick("none", tuple(_no_gpu(machine, device)), fixed=True))
+        picks.append(Pick("none", tuple(_no_gpu(machine, device, width)), fixed=True))
     picks.append(_cpu(machine, device, width))
     return picks
 
@@ -117,11 +118,13 @@ def _process(process: GpuProcess) -> str:
     return f"{clean(process.name or 'a process')} (pid {process.pid}, {who}){size}"
 
 
-def _no_gpu(machine: Machine, device: Device | None) -> Iterator[Row]:
+def _no_gpu(machine: Machine, device: Device | None, width: int) -> Iterator[Row]:
     said, remedy = _why_none(machine)
-    yield row(("! ", "caution"), (clean(said) or "No NVIDIA GPU is listed.", "plain"), indent=2)
-    if remedy:
-        yield row(("  → ", "accent"), (clean(remedy), "label"), indent=4)
+    # A list cuts its lines off: what is to be read is wrapped here.
+    for number, text in enumerate(wrap(clean(said) or "No NVIDIA GPU is listed.", max(20, width - 2))):
+        yield row(("  " if number else "! ", "caution"), (text, "plain"))
+    for number, text in enumerate(wrap(clean(remedy), max(20, width - 4))):
+        yield row(("    " if number else "  → ", "accent"), (text, "label"))
     for_what = "plans are for this CPU · " if device is not None and device.kind == "cpu" else ""
     yield row((f"  {for_what}w plans for a card", "quiet"))
 
