@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
@@ -13,6 +14,7 @@ from recommender.model.spec import ModelSpec
 from recommender.parallel import on_one_card
 from recommender.plan import Estimate, Remedy
 from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
+from recommender.rules.schedule import WARMS_UP
 from recommender.start import template_of_start
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
@@ -106,6 +108,11 @@ def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[s
     warms_up = training.warmup_steps > 0 and training.lr_scheduler_type != "constant"
     if warms_up and total == 1:
         yield "The run's only step is one of warmup, at a rate of 0: nothing is learnt. Set warmup_steps to 0."
+    elif warms_up and total < WARMS_UP and (training.warmup_steps == 1 or ceil(training.warmup_steps * total) == 1):
+        yield (
+            f"In a warmup the first step has rate 0: 1 of the run's {steps} learns nothing. Set warmup_steps to 0: "
+            "the run is short."
+        )
     elif warms_up and training.warmup_steps >= total:
         yield (
             f"warmup_steps {count(int(training.warmup_steps))} leaves nothing of the run's {steps}: the rate never "

@@ -156,7 +156,7 @@ class Data(Section):
         description="role to column, where recognition is corrected; for conversations also role and content (keys of "
         "a turn) and user, assistant, system, tool (the file's words for them, several with commas)",
     )
-    max_length: Count = Field(1024, ge=8, description="tokens a row may have; the rest is cut")
+    max_length: Count = Field(1024, ge=2, description="tokens a row may have; the rest is cut")
     packing: Literal["auto"] | bool = Field("auto", description="several rows in one sequence")
     train_on: Literal["assistant", "all"] = Field("assistant", description="which tokens the loss sees")
     task: Task = Field("task", description="what the rows teach: a style or format, a task, a new domain or language")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,12 @@ from recommender.model.spec import ModelSpec, Source
 
 _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 _BY_ARCHITECTURE = {family.architecture: model_type for model_type, family in FAMILIES.items()}
+
+
+ORDINARY = 10**10
+"""Parameters up to which a model is offered in place of one that cannot be trained."""
+TEXT_ONLY = "Qwen/Qwen3-8B"
+"""Offered where the catalogue has none of the same makers."""
 
 
 class NotCausal(InputError):
@@ -63,8 +70,8 @@ def spec_from_config(
     inner = fields.mapping("text_config")
     if inner is not None and model_type not in FAMILIES:
         reason = (
-            f"{architecture} reads images or sound beside text, and its other towers are not priced: "
-            "choose a text-only model."
+            f"{architecture} reads images or sound beside text, which cannot be planned or trained here. "
+            f"Take a model of text alone, such as {text_only(model_type)}."
         )
         merged = {**{key: config[key] for key in ("dtype", "torch_dtype") if key in config}, **inner}
         return _unpriced(Fields(merged, f"{origin}, text_config"), common, reason)
@@ -97,12 +104,14 @@ def _identity(fields: Fields) -> tuple[str, str]:
         model_type = _BY_ARCHITECTURE.get(architecture)
     if architecture is None and model_type is not None and model_type in FAMILIES:
         architecture = FAMILIES[model_type].architecture
-    if architecture is None:
-        named = f"model_type {model_type!r}" if model_type else "neither architectures nor model_type"
+    if architecture is None and model_type is None:
         raise NotCausal(
-            f"{fields.origin}: unknown architecture ({named}).",
+            f"{fields.origin}: unknown architecture (neither architectures nor model_type).",
             remedy="Give a model folder whose config.json names its architecture.",
         )
+    if architecture is None:
+        # Read as far as it goes: what it is built of may be known by its type, or be in its own code.
+        return str(model_type), f"model_type {model_type}"
     multimodal = architecture.endswith("ForConditionalGeneration") and "text_config" in fields.config
     if not architecture.endswith(_CAUSAL_ENDINGS) and not multimodal:
         raise NotCausal(
@@ -128,6 +137,18 @@ def _why_unknown(fields: Fields, model_type: str, architecture: str) -> str | No
     if fields.mapping("auto_map"):
         return None
     return f"{architecture} is an architecture whose memory cannot be priced yet: choose one of {_known()}."
+
+
+def text_only(model_type: str) -> str:
+    """A model of the catalogue that reads text alone, of the same makers where there is one: its hub id."""
+    from presets.models import load_models
+
+    makers = re.match("[a-z]*", model_type.lower())
+    whose = makers[0] if makers else ""
+    usable = [model for model in load_models() if not model.config.get("quantization_config")]
+    theirs = [model for model in usable if whose and str(model.config.get("model_type", "")).startswith(whose)]
+    small = [model for model in theirs if (model.parameters or 0) <= ORDINARY]
+    return (small or theirs)[-1].hub_id if theirs else TEXT_ONLY
 
 
 def _known() -> str:
@@ -170,7 +191,7 @@ def _priced(fields: Fields, family: Family, common: dict[str, Any]) -> ModelSpec
         activation=fields.text("hidden_activation", "hidden_act") or family.activation,
         final_logit_softcapping=fields.number("final_logit_softcapping", family.softcaps[0]),
         attn_logit_softcapping=fields.number("attn_logit_softcapping", family.softcaps[1]),
-        unsupported=refusal(method),
+        unsupported=refusal(method, common["name"]),
     )
 
 

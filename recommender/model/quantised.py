@@ -18,6 +18,12 @@ _WRITTEN = {
 }
 """How a method is written for a person, where that is not the method's own name."""
 
+IN_16_BITS: Mapping[str, str] = {
+    "gpt-oss-20b": "unsloth/gpt-oss-20b-BF16",
+    "gpt-oss-120b": "unsloth/gpt-oss-120b-BF16",
+}
+"""Last part of a name to a copy on the hub in 16 bits, where whoever made the model gave out none."""
+
 
 def quantisation(settings: Mapping[str, Any] | None) -> str | None:
     """Name the quantisation that a config.json's `quantization_config` describes; None for unquantised weights.
@@ -38,11 +44,22 @@ def quantisation(settings: Mapping[str, Any] | None) -> str | None:
     return str(method) if method else "unknown"
 
 
-def refusal(method: str | None) -> str:
-    """Why weights quantised like that cannot be tuned here; empty for unquantised ones and for bnb-4bit."""
+def refusal(method: str | None, name: str) -> str:
+    """The reason why weights quantised like that cannot be tuned here, and what can be instead.
+
+    Args:
+        method: As `quantisation` gives it.
+        name: What the model is called; its last part says whose weights they are.
+
+    Returns:
+        Empty for unquantised weights and for bnb-4bit.
+    """
     if method is None or method == BNB_4BIT:
         return ""
-    return (
-        f"Its weights are already quantised ({_WRITTEN.get(method, method)}), which is not priced or trained here yet: "
-        "take the original 16-bit weights, and qlora will quantise them itself."
-    )
+    written = _WRITTEN.get(method, method)
+    same = next((copy for own, copy in IN_16_BITS.items() if name.rstrip("/").lower().endswith(own)), None)
+    if same is None:
+        plain = f"the model in 16 bits, usually under the same name without {written}"
+    else:
+        plain = f"{same}, the same weights in 16 bits"
+    return f"its weights are already quantised ({written}), which cannot be trained here. Take {plain}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,7 +166,19 @@ def _from_hub(found: HubModel, name: str, hub_id: str) -> ModelSpec:
     return replace(spec, parameters_exact=found.parameters in (spec.total_parameters, spec.total_parameters + copies))
 
 
+def _owner(name: str) -> str:
+    """The owner on the hub of catalogue models whose names begin alike; 'org' where there is none."""
+    from presets.models import load_models
+
+    start = re.match("[A-Za-z]*", name)
+    makers = start[0].lower() if start else ""
+    ids = [model.hub_id for model in load_models() if makers and model.name.startswith(makers)]
+    return ids[-1].partition("/")[0] if ids else "org"
+
+
 def _unknown(name: str) -> InputError:
     nearest = nearest_names(name)
-    offer = f"Nearest in the catalogue: {', '.join(nearest)}." if nearest else "A hub id is like org/model."
+    offer = f"A model of the hub is named with its owner, like {_owner(name)}/{name}."
+    if nearest:
+        offer += f" Nearest in the catalogue: {', '.join(nearest)}."
     return InputError(f"There is no folder and no model of the catalogue called {name!r}.", remedy=offer)

@@ -12,6 +12,8 @@ from recommender.units import count, counted, gib, small
 ONE_PASS = 10_000
 """Rows from which one epoch is enough."""
 TWO_PASSES = 2_000
+WARMS_UP = 20
+"""Steps below which 5 % of warmup would be one step, whose rate is 0."""
 QLORA_CLIP = 0.3
 
 
@@ -75,7 +77,7 @@ def epochs(context: Context) -> Mapping[str, Reason]:
 def scheduler(context: Context) -> Mapping[str, Reason]:
     """Cosine with a short warmup."""
     steps = context.steps
-    warmup = 0.0 if steps == 1 else 0.05
+    warmup = 0.0 if steps is not None and steps < WARMS_UP else 0.05
     # Rounded up, as `TrainingArguments.get_warmup_steps` does (Transformers 5.23).
     first = f", {count(ceil(steps * warmup))} of {counted(steps, 'step')}" if steps else ""
     return {
@@ -90,10 +92,10 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
         ),
         "training.warmup_steps": Reason(
             warmup,
-            f"The rate rises over the first 5 % of steps{first}, while AdamW's averages fill."
+            f"The rate rises from 0, which the first step has, over 5 % of steps{first}, while AdamW's averages fill."
             if warmup
-            else "None: a rise from zero would be the whole of a single step.",
-            "Unsloth's guide: 5 to 10 % of steps",
+            else f"None: in a warmup the first step has rate 0, and 1 of {counted(steps or 0, 'step')} would learn nothing.",
+            "Unsloth's guide: 5 to 10 % of steps; Transformers, `get_cosine_schedule_with_warmup`, on the first step",
             "medium",
             others="The QLoRA paper 3 %; LLaMA-Factory none by default; Unsloth's notebooks 5 steps.",
             costs="none",

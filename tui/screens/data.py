@@ -234,8 +234,8 @@ class DataScreen(SampleView):
             length = int(text.replace(" ", ""))
         except ValueError:
             raise InputError(f"'{text}' is not a whole number.") from None
-        if length < 8:
-            raise InputError("max_length must be at least 8 tokens.")
+        if length < 2:
+            raise InputError("max_length must be at least 2 tokens.")
         self.wizard.flow.set_length(length)
 
     # Which data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -30,6 +31,7 @@ from tui.screens.model_text import (
     header,
     matching,
     model_picks,
+    refused,
     with_chosen,
 )
 from tui.widgets.pick_list import MARGIN, PickList
@@ -77,7 +79,13 @@ class Listed(Message):
 class Priced(Message):
     """How some models fit."""
 
-    def __init__(self, device: Device, specs: Mapping[str, ModelSpec], fits: Mapping[str, Mapping[str, Fit]]) -> None:
+    def __init__(
+        self,
+        device: Device,
+        specs: Mapping[str, ModelSpec],
+        fits: Mapping[str, Mapping[str, Fit]],
+        refused: Mapping[str, str],
+    ) -> None:
         super().__init__()
         self.device = device
         """On what."""
@@ -85,6 +93,8 @@ class Priced(Message):
         """Architecture by name."""
         self.fits = fits
         """Fit by name and method."""
+        self.refused = refused
+        """Reason by name of those that cannot be trained here."""
 
 
 class ModelScreen(StepScreen):
@@ -267,6 +277,7 @@ class ModelScreen(StepScreen):
         worker: Worker[Any] = get_current_worker()
         specs: dict[str, ModelSpec] = {}
         fits: dict[str, Mapping[str, Fit]] = {}
+        refusals: dict[str, str] = {}
         shown_at = 0.0
         trouble: Exception | None = None
         for entry in wanted:
@@ -277,32 +288,37 @@ class ModelScreen(StepScreen):
             except Exception as error:  # One model's fault is told at the end, and keeps no other from being priced.
                 trouble = trouble or error
                 continue
-            if priced is not None:
+            if isinstance(priced, str):
+                refusals[entry.name] = priced
+            else:
                 specs[entry.name], fits[entry.name] = priced
             if fits and time.monotonic() - shown_at > BATCH_SECONDS:
                 shown_at = time.monotonic()
-                self.post_message(Priced(device, specs, fits))
-                specs, fits = {}, {}
-        self.post_message(Priced(device, specs, fits))
+                self.post_message(Priced(device, specs, fits, refusals))
+                specs, fits, refusals = {}, {}, {}
+        self.post_message(Priced(device, specs, fits, refusals))
         if trouble is not None:
             raise trouble
 
-    def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | None:
-        """None for a model that cannot be priced: its row shows no fit, choosing it says why."""
+    def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | str:
+        """Architecture and fits, or the reason why it cannot be trained here, which its row shows instead."""
         services = self.wizard.services
         try:
             spec = entry.spec or self._specs.get(entry.name) or services.catalogue_spec(entry.name)
             if spec.unsupported:
-                return None
+                return refused(spec)
             return spec, {method: fit_of(services.method_fit(spec, device, method)) for method in METHODS}
-        except WizardError:
-            return None
+        except WizardError as error:
+            return error.message
 
     @on(Priced)
     def _take_prices(self, message: Priced) -> None:
         if message.device is self._priced_for:
             self._specs |= message.specs
             self._fits |= message.fits
+            self._entries = [
+                replace(entry, trouble=message.refused.get(entry.name, entry.trouble)) for entry in self._entries
+            ]
             self._show_list()
             self._show_facts()
 

@@ -61,6 +61,11 @@ def fit_of(estimate: Estimate) -> Fit:
     return Fit(estimate.fits, estimate.peak.process_bytes)
 
 
+def refused(spec: ModelSpec | None) -> str:
+    """The reason why a model cannot be trained here, for its row; empty where it can."""
+    return f"cannot be trained here: {spec.unsupported}" if spec and spec.unsupported else ""
+
+
 def entries(local: Iterable[LocalModel], catalogue: Iterable[CatalogueModel]) -> list[Entry]:
     """What is on this disk first, then the catalogue without it."""
     here = [
@@ -71,7 +76,7 @@ def entries(local: Iterable[LocalModel], catalogue: Iterable[CatalogueModel]) ->
             model.spec.total_parameters if model.spec else None,
             model.spec.max_position_embeddings if model.spec else None,
             model.nbytes,
-            trouble=model.trouble or (model.spec.unsupported if model.spec else ""),
+            trouble=model.trouble or refused(model.spec),
             spec=model.spec,
         )
         for model in local

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -49,6 +50,43 @@ def test_a_wrong_field_names_file_and_field(change: dict[str, Any], complaint: s
 def test_a_model_that_does_not_generate_is_refused(architecture: str) -> None:
     with pytest.raises(InputError, match=f"{architecture} is not a causal language model"):
         spec_from_config({**LLAMA, "architectures": [architecture], "model_type": "bert"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_type": "llama"}, ""),
+        ({"model_type": "gpt2"}, "built of Conv1D layers"),
+        ({"model_type": "mamba2"}, "state-space layers"),
+        ({"model_type": "not_yet"}, "cannot be priced yet"),
+        ({"model_type": "gemma4", "text_config": LLAMA}, "such as google/gemma"),
+        ({"model_type": "pixtral", "text_config": LLAMA}, "such as Qwen/Qwen3-8B"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_type_without_an_architecture_is_read(change: dict[str, Any], said: str) -> None:
+    spec = spec_from_config({**{key: value for key, value in LLAMA.items() if key != "architectures"}, **change})
+    assert spec.model_type == change["model_type"]
+    assert said in spec.unsupported if said else not spec.unsupported
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "said"),
+    [
+        (
+            "openai/gpt-oss-20b",
+            "mxfp4",
+            r"\(MXFP4\), which cannot be trained here. Take unsloth/gpt-oss-20b-BF16",
+        ),
+        ("./gpt-oss-120b/", "mxfp4", "Take unsloth/gpt-oss-120b-BF16"),
+        ("Qwen/Qwen3-8B-AWQ", "awq", r"\(AWQ\).* usually under the same name without AWQ"),
+        ("org/m-FP8", "fp8", r"\(FP8\)"),
+        ("org/m-GPTQ", "gptq", r"\(GPTQ\)"),
+    ],
+)
+def test_what_is_quantised_already_names_what_can_be_taken(name: str, method: str, said: str) -> None:
+    spec = spec_from_config({**LLAMA, "quantization_config": {"quant_method": method}}, name=name)
+    assert re.search(said, spec.unsupported)
 
 
 def test_neither_architecture_nor_type_is_refused() -> None:

@@ -14,7 +14,7 @@ from recommender.parallel import several
 from recommender.plan import Plan, Reason
 from recommender.recommend import recommend, replan
 from recommender.steps import plan_steps
-from recommender.units import count, gib, percent
+from recommender.units import count, counted, gib, percent
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, SMOLLM, T4, card, model, rows
 
 A100 = card("A100 80GB", 79.2, (8, 0), bandwidth=2039e9, flops=312e12)
@@ -249,7 +249,10 @@ def test_rows_of_one_card_are_not_told_as_those_of_all() -> None:
     assert "each card" not in reason("training.per_device_train_batch_size").why
 
 
-def test_a_run_of_one_step_has_no_warmup() -> None:
-    assert reason("training.warmup_steps", max_steps=1).value == 0
-    assert "whole of a single step" in reason("training.warmup_steps", max_steps=1).why
-    assert reason("training.warmup_steps", max_steps=2).value == 0.05
+def test_a_short_run_has_no_warmup_whose_first_step_learns_nothing() -> None:
+    for steps in (1, 3, 19):
+        short = reason("training.warmup_steps", max_steps=steps)
+        assert short.value == 0
+        assert f"rate 0, and 1 of {counted(steps, 'step')} would learn nothing" in short.why
+    assert reason("training.warmup_steps", max_steps=20).value == 0.05
+    assert "from 0, which the first step has" in reason("training.warmup_steps", max_steps=20).why
