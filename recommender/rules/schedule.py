@@ -80,6 +80,7 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
     warmup = 0.0 if steps is not None and steps < WARMS_UP else 0.05
     # Rounded up, as `TrainingArguments.get_warmup_steps` does (Transformers 5.23).
     first = f", {count(ceil(steps * warmup))} of {counted(steps, 'step')}" if steps else ""
+    lost = counted(steps or 0, "step")
     return {
         "training.lr_scheduler_type": Reason(
             "cosine",
@@ -94,7 +95,7 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
             warmup,
             f"The rate rises from 0, which the first step has, over 5 % of steps{first}, while AdamW's averages fill."
             if warmup
-            else f"None: in a warmup the first step has rate 0, and 1 of {counted(steps or 0, 'step')} would learn nothing.",
+            else f"None: in a warmup the first step has rate 0, and 1 of {lost} would learn nothing.",
             "Unsloth's guide: 5 to 10 % of steps; Transformers, `get_cosine_schedule_with_warmup`, on the first step",
             "medium",
             others="The QLoRA paper 3 %; LLaMA-Factory none by default; Unsloth's notebooks 5 steps.",
