@@ -125,9 +125,10 @@ def _require_memory(spec: ModelSpec) -> None:
     import psutil
 
     from recommender.machine.host import read_host
+    from recommender.model.headers import weight_files
     from recommender.units import gib
 
-    files = [path.stat().st_size for path in spec.path.glob("*.safetensors")] if spec.path else []
+    files = [path.stat().st_size for path in weight_files(spec.path)] if spec.path else []
     packed = 4 if spec.quantization else 1
     needed = (1 + packed) * max(files, default=0)
     free = min(psutil.virtual_memory().available, read_host(Path.home()).ram_available)

@@ -27,6 +27,8 @@ def read_folder(folder: Path, *, name: str, source: Source = "folder", revision:
         InputError: There is no config.json, it is wrong, the weights are torn, do not fit it, or are only a pickle.
     """
     config = read_config(folder)
+    if (folder / "adapter_config.json").exists():
+        raise _model_and_adapter(str(folder))
     origin = str(folder / "config.json")
     spec = spec_from_config(config, name, source=source, origin=origin, path=folder, revision=revision)
     weights = _weights(folder, source)
@@ -135,6 +137,13 @@ def _base_of(folder: Path) -> str:
         return f" ({settings['base_model_name_or_path']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _model_and_adapter(place: str) -> InputError:
+    return InputError(
+        f"{place} holds a model and a LoRA adapter (adapter_config.json), and Transformers would load both together.",
+        remedy="Put the adapter's files into a folder of their own; to train on from it: --set start_from=FOLDER.",
+    )
 
 
 def _no_config(folder: Path) -> InputError:

@@ -78,19 +78,23 @@ def read_weights(folder: Path) -> Weights | None:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files that a model is loaded from: the index's shards (there or not), else the single file; may be empty."""
+    """The files that a model is loaded from, as Transformers takes them: the single file, else the index's shards.
+
+    Shards may be there or not; without either there are none. An index may be left over beside a single file.
+    """
+    if (folder / SINGLE).exists():
+        return (folder / SINGLE,)
     index = folder / INDEX
-    if index.exists():
-        names = read_index(index)["weight_map"].values()
-        return tuple(folder / name for name in sorted(set(names)))
-    single = folder / SINGLE
-    return (single,) if single.exists() else ()
+    if not index.exists():
+        return ()
+    return tuple(folder / name for name in sorted(set(read_index(index)["weight_map"].values())))
 
 
 def not_here(folder: Path) -> str:
     """What of a folder's weights is missing, as a clause; empty where nothing is, or where there are none."""
     present = [path.name for path in folder.iterdir() if path.exists()]
-    named = read_index(folder / INDEX)["weight_map"].values() if INDEX in present else None
+    reads_index = INDEX in present and SINGLE not in present
+    named = read_index(folder / INDEX)["weight_map"].values() if reads_index else None
     return missing_weights(present, named)
 
 

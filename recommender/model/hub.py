@@ -170,6 +170,13 @@ def _read_config(hub_id: str, path: Path) -> dict[str, Any]:
 
 
 def _check_files(hub_id: str, files: Mapping[str, int]) -> None:
+    if "adapter_config.json" in files:
+        also = " and a model, and Transformers would load both together" if "config.json" in files else ""
+        raise HubMissing(
+            f"{hub_id} holds a LoRA adapter{also or ', not a model'}.",
+            remedy=f"Give its base as the model; to train on from it: hf download {hub_id} --local-dir FOLDER, then "
+            "--set start_from=FOLDER.",
+        )
     if "config.json" not in files:
         what = "It holds GGUF files, which are for inference. " if any(name.endswith(".gguf") for name in files) else ""
         raise HubMissing(

@@ -22,10 +22,12 @@ def missing_weights(present: Collection[str], named: Collection[str] | None = No
         present: Names of the files that are there.
         named: Those that the index names; None where it is not there, or was not read.
     """
+    weights = [name for name in present if name.endswith(".safetensors") and name not in OTHERS]
     if named is not None:
         lost = sorted(set(named) - set(present))
+        if lost and weights and len(lost) == len(set(named)):
+            return f"{INDEX} is of other files ({lost[0]} …) than those that are there ({min(weights)} …)"
         return _some(lost, len(set(named))) if lost else ""
-    weights = [name for name in present if name.endswith(".safetensors") and name not in OTHERS]
     if SINGLE in present or not weights:
         return ""
     numbers = {int(found[1]): int(found[2]) for name in weights if (found := SHARD.fullmatch(name))}

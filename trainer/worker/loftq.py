@@ -6,7 +6,6 @@ adapter's scale out, so that with lora_alpha other than r it adds a multiple of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from peft.tuners.lora import Linear4bit
 from safetensors import safe_open
 
 from presets.errors import InputError
+from recommender.model.headers import read_entries, weight_files
 
 PREFIX: Final = "base_model.model."
 ITERATIONS: Final = 16
@@ -60,12 +60,7 @@ def _set(layer: Any, lost: torch.Tensor) -> None:
 
 def _files(folder: Path) -> Mapping[str, Path]:
     """Which file holds which tensor."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        placed: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return {name: folder / file for name, file in placed.items()}
-    with safe_open(folder / "model.safetensors", framework="pt") as file:
-        return dict.fromkeys(file.keys(), folder / "model.safetensors")
+    return {name: path for path in weight_files(folder) for name in read_entries(path)}
 
 
 def _read(files: Mapping[str, Path], name: str) -> torch.Tensor:

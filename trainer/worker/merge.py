@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.config.schema import RopeScaling
+from recommender.model.headers import weight_files
 from recommender.start import BASE
 from trainer.base import find_base
 from trainer.own_code import agreed_code, copy_code
@@ -103,7 +104,8 @@ def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) 
         total += sum(tensor.nbytes for tensor in tensors.values())
         print(f"wrote {file}", file=sys.stderr, flush=True)
 
-    files = sorted(base.glob("*.safetensors"))
+    # Those that the base is loaded from: other layouts of the same weights may lie beside them.
+    files = weight_files(base)
     extra = _extra(files, adapter, dtype)
     for shard in files:
         # Into the first file: where there is one only, loaders look into no other.
@@ -202,7 +204,7 @@ def verify(
 
 def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Where a model of this folder is loaded to, and in which dtype; see the module's first words."""
-    size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in weight_files(path))
     if torch.cuda.is_available() and 1.3 * size < torch.cuda.mem_get_info()[0]:
         return {"dtype": dtype, "device_map": {"": 0}}
     # Products in fp32 on a CPU: what is compared are the weights, not a processor's 16-bit sums.

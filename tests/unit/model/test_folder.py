@@ -166,15 +166,26 @@ def _lost_both(folder: Path) -> None:
     (folder / "model-00002-of-00002.safetensors").unlink()
 
 
+def _other_index(folder: Path) -> None:
+    _shard(folder)
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "model-00001-of-00004.safetensors"}}))
+
+
+def _adapter_beside(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
 def _other_name(folder: Path) -> None:
     (folder / SINGLE).rename(folder / "consolidated.safetensors")
 
 
 def _index_is_no_index(folder: Path) -> None:
+    (folder / SINGLE).unlink()
     (folder / INDEX).write_text('{"weight_map": 3}')
 
 
 def _index_points_outside(folder: Path) -> None:
+    (folder / SINGLE).unlink()
     (folder / INDEX).write_text('{"weight_map": {"a": "../secret.safetensors"}}')
 
 
@@ -198,6 +209,8 @@ def _index_points_outside(folder: Path) -> None:
         (_lost_shard, r"is not whole: 1 of 2 weight files is missing \(model-00002-of-00002.safetensors\)"),
         (_lost_index, "is not whole: model.safetensors.index.json is missing, which says what is in which file"),
         (_lost_both, r"1 of 2 weight files is missing \(model-00002-.*\) and model.safetensors.index.json is missing"),
+        (_other_index, r"is of other files \(model-00001-of-00004.safetensors …\) than those that are there"),
+        (_adapter_beside, r"holds a model and a LoRA adapter \(adapter_config.json\)"),
         (_other_name, r"its weights are in consolidated.safetensors, and only model.safetensors or"),
         (_index_is_no_index, "no weight_map"),
         (_index_points_outside, "not in its own folder"),
@@ -220,6 +233,15 @@ def test_what_is_half_there_comes_with_its_command(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_model(str(tmp_path / "cut"))
     assert caught.value.remedy.startswith("Delete it and copy it from where it came again")
+
+
+def test_an_index_that_is_left_over_beside_a_single_file(tmp_path: Path) -> None:
+    """Transformers loads the single file, and so do we: what is counted is what is trained."""
+    build_tiny_llama(tmp_path)
+    whole = read_model(str(tmp_path)).weights_bytes
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": "model-00001-of-00004.safetensors"}}))
+    spec = read_model(str(tmp_path))
+    assert spec.has_weights and spec.weights_bytes == whole
 
 
 def test_names_that_are_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
