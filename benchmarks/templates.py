@@ -40,19 +40,22 @@ from tests.fixtures.vocabularies import write_vocabulary
 
 SPECIAL = re.compile(
     r"<\|[^|<>\s{}'\"]+\|>|<｜[^｜<>]+｜>|<(?:start|end)_of_turn>|<end_of_utterance>|<\|?turn\|?>|<\|?channel\|?>|\[/?(?:INST|SYSTEM_PROMPT|"
-    r"THINK|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS)\]|</?s>|</?tool_call>|</?think>|\[e~\[|\]~b\]"
+    r"THINK|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS)\]|</?s>|</?tool_call>|</?think>|\[e~\[|\]~b\]|<SPECIAL_\d+>|</?seed:\w+>|\[\|\w+\|\]|<sep>"
 )
 """What special tokens look like in the sources of templates."""
 ENDS = (
     "<｜end▁of▁sentence｜>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|return|>", "<|assistant_end|>",
     "<|END_OF_TURN_TOKEN|>", "<end_of_utterance>",
-    "<|end|>", "<|eot|>", "<|eom|>", "<|end_of_text|>", "[e~[", "<|endoftext|>", "</s>",
+    "<|end|>", "<|eot|>", "<|eom|>", "<|end_of_text|>", "[e~[", "<seed:eos>",
+    "[|endofturn|]", "<SPECIAL_12>", "<sep>", "<|endoftext|>", "</s>",
 )  # fmt: skip
 """Tokens that end an answer, the first that a template has; models' own files say it, which are not at hand here."""
 STOPS = {
     "<|user|>": ("glm",),
     "<|observation|>": ("glm",),
     "<|call|>": ("gpt-oss", "gptoss"),
+    "<|calls|>": ("solar",),
+    "<|eom_id|>": ("functionary",),
     "<|tool_response>": ("gemma4", "gemma-4", "diffusion_gemma"),
 }
 """Further tokens at which generation stops, by a part of the template's name."""
@@ -123,8 +126,8 @@ def other_words(chat: Chat) -> set[str]:
     return set().union(*map(words, rest)) - wanted_words(chat)
 
 
-def outcome(turns: TurnFinder, chat: Chat) -> Outcome:
-    """What comes of a conversation, by what is told and by what its text holds."""
+def outcome(turns: TurnFinder, chat: Chat, *, offers: bool = True) -> Outcome:
+    """What comes of a conversation, by what is told and by what its text holds; with the first way that is offered."""
     try:
         row = turns.render(chat)
     except RowProblem as problem:
@@ -136,7 +139,8 @@ def outcome(turns: TurnFinder, chat: Chat) -> Outcome:
     if missing and not (row.lost.reasoning or row.lost.text):
         return Outcome("SILENT", f"loses {sorted(missing)}")
     if row.lost.reasoning:
-        offered = ways(turns, Data(), [chat], lambda row: not row.lost.reasoning and not row.lost.text)
+        tried = [chat] if offers else []
+        offered = ways(turns, Data(), tried, lambda row: not (row.lost.reasoning or row.lost.text))
         return Outcome("asked", next((choice.said for choice in offered), "data.reasoning: drop"))
     told = _told(row)
     return Outcome("warned", ", ".join(told)) if told else Outcome("exact")
@@ -158,7 +162,7 @@ def against_twin(name: str, chats: dict[str, Chat], place: Path) -> Iterator[tup
     from transformers.utils.chat_template_utils import render_jinja_template
 
     marked = training_templates()[name].read_text(encoding="utf-8")
-    bare = re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", _blank, marked)
+    bare = without_marks(marked)
     vocabulary = vocabulary_for(bare, name, place)
     turns = TurnFinder(ChatTemplate("model", bare), vocabulary)
     for kind, chat in chats.items():
@@ -177,6 +181,11 @@ def against_twin(name: str, chats: dict[str, Chat], place: Path) -> Iterator[tup
             continue
         assert texts[0] == row.text, (name, kind)
         yield kind, difference(row.text, row.spans, [(start, end) for start, end in marks[0]], turns)
+
+
+def without_marks(source: str) -> str:
+    """A template without its generation marks."""
+    return re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", _blank, source)
 
 
 def _blank(found: re.Match[str]) -> str:
