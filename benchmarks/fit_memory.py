@@ -9,27 +9,28 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from benchmarks.reference_rows import GIB, Row, load_rows
-from recommender.memory.case import make_case
 from recommender.memory.layer import layer_cost
 from recommender.memory.price import pools, price
-from recommender.memory.process import residue_kind, residue_pool
+from recommender.memory.process import residue, residue_kind
 
 
 def pool(row: Row) -> float:
     """Bytes of the pool that is not wholly reused."""
-    case = make_case(row.config, row.model, row.device, None, row.stack)
-    return residue_pool(case, pools(case, layer_cost(case)))
+    case = row.case()
+    alike, varied = residue(pools(case, layer_cost(case)))
+    return alike if case.alike else varied
 
 
 def fixed(row: Row) -> float:
     """Predicted process memory without the allocator's residue."""
-    answer = price(make_case(row.config, row.model, row.device, None, row.stack))
+    answer = price(row.case())
     return answer.process - answer.parts["allocator"]
 
 
 def kind(row: Row) -> str:
     """Which of the shares applies."""
-    return residue_kind(make_case(row.config, row.model, row.device, None, row.stack))
+    case = row.case()
+    return residue_kind(case) if case.alike else "varied"
 
 
 def fit_share(rows: Sequence[Row]) -> float:

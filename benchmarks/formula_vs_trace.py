@@ -1,6 +1,6 @@
 """Hold the formula against the trace: `python -m benchmarks.formula_vs_trace [N] [--rows] [--full] [--experts]`.
 
-N random configurations (136 where none is given, eight of every family of `recommender/model/family_table.py`, each
+N random configurations (170 where none is given, ten of every family of `recommender/model/family_table.py`, each
 twice on every stack) of 2 or 3 layers; with --full, ten catalogue models at full depth too, with --experts mixtures of
 experts of three layers. The two tiers share no arithmetic, so what
 they agree on is not one tier's mistake. Exit 1 when a limit is missed. Prints too what the simulated allocator holds
@@ -182,7 +182,7 @@ def label(case: Case) -> str:
 
 def main() -> int:
     """Print the table; 1 when a limit is missed."""
-    count = next((int(word) for word in sys.argv[1:] if word.isdigit()), 136)
+    count = next((int(word) for word in sys.argv[1:] if word.isdigit()), 170)
     cases = [*random_cases(count), *(deep_cases() if "--full" in sys.argv else ())]
     cases += expert_cases() if "--experts" in sys.argv else ()
     errors: list[float] = []

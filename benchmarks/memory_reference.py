@@ -10,13 +10,12 @@ import sys
 from collections.abc import Iterable
 
 from benchmarks.reference_rows import GIB, Row, load_rows
-from recommender.memory.case import make_case
 from recommender.memory.price import Price, price
 
 
 def priced(row: Row) -> Price:
     """The formula's answer."""
-    return price(make_case(row.config, row.model, row.device, None, row.stack))
+    return price(row.case())
 
 
 def error(row: Row) -> float:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.memory_reference import summary
 from benchmarks.reference_rows import GIB, Row, load_rows
-from recommender.memory.case import HALF, make_case
+from recommender.memory.case import HALF
 from trainer.trace.architecture import architecture_of
 from trainer.trace.order import Order, make_order
 
@@ -27,7 +27,7 @@ def order_of(row: Row) -> Order:
     head: only the norms were upcast, as TRL's `peft_module_casting_to_bf16` did. And PowerLM's rows are of a
     Transformers that turned Granite's logits into fp32 in place of the ones in half, then copied them to shift them.
     """
-    order = make_order(make_case(row.config, row.model, row.device, None, row.stack), architecture_of(row.model))
+    order = make_order(row.case(), architecture_of(row.model))
     if row.group != "a100":
         return order
     if row.source.endswith("baseline-peft-bnb"):

@@ -12,6 +12,7 @@ from typing import Any
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
+from recommender.memory.case import Case, make_case
 from recommender.memory.stacks import STACKS, Stack
 from recommender.model.families import spec_from_config
 from recommender.model.spec import ModelSpec
@@ -65,6 +66,11 @@ class Row:
     context: float | None
     scored: bool = True
     """Whether memory is scored: short padded rows are not."""
+
+    def case(self) -> Case:
+        """What is priced. The T4's steps have one length, the A100's rows differ by a few tokens."""
+        case = make_case(self.config, self.model, self.device, None, self.stack)
+        return replace(case, alike=1.0 if self.group == "t4" else 0.0)
 
     @property
     def label(self) -> str:

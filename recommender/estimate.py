@@ -10,6 +10,7 @@ from recommender.machine.facts import Device
 from recommender.memory.case import HALF, Case, make_case
 from recommender.memory.measured import Centred, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
+from recommender.memory.process import cache_bytes
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
 from recommender.model.spec import ModelSpec
@@ -47,12 +48,14 @@ def estimate(
     parts = priced.parts if found.process == priced.process else moved_parts(priced.parts, found.process)
     low, high = round(found.process * found.spread.low), round(found.process * found.spread.high)
     reserved = found.process - parts["context"]
+    cache = min(cache_bytes(case, priced.parts["allocator"]), parts["allocator"])
+    peak = Peak(reserved - parts["allocator"], reserved, found.process, low, high, cache)
     adapter = _saved_bytes(case)
     checkpoint = adapter + _states_on_disk(case)
     return Estimate(
-        fits=fits_in(found.process, high, device.free_bytes),
+        fits=fits_in(peak, device.free_bytes),
         free_bytes=device.free_bytes,
-        peak=Peak(reserved - parts["allocator"], reserved, found.process, low, high),
+        peak=peak,
         parts=parts,
         phases=priced.phases,
         basis="measured" if found.same_plan else "formula",
@@ -75,11 +78,11 @@ def _notes(found: Centred) -> tuple[str, ...]:
     return ()
 
 
-def fits_in(process: int, high: int, free: int) -> Fits:
-    """Whether an estimate with this upper end fits into what is free; all in bytes."""
-    if high <= free:
+def fits_in(peak: Peak, free: int) -> Fits:
+    """Whether a peak fits into so many free bytes, without the cache, which gives way before memory runs out."""
+    if peak.most_bytes <= free:
         return "yes"
-    return "tight" if process <= free else "no"
+    return "tight" if peak.needed_bytes <= free else "no"
 
 
 def _saved_bytes(case: Case) -> int:

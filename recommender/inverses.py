@@ -14,7 +14,7 @@ from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
-from recommender.estimate import estimate, fits_in
+from recommender.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
@@ -172,8 +172,7 @@ def smallest_card(
         if facts.memory_bytes < least or (needs_ampere and facts.compute_capability < (8, 0)):
             continue
         found = estimate(config, model, device_from_catalogue(facts.name), data, stack=stack)
-        process, high = found.peak.process_bytes + more, found.peak.high_bytes + more
-        if fits_in(process, high, found.free_bytes) == "yes":
+        if found.peak.most_bytes + more <= found.free_bytes:
             return facts.name, facts.memory_bytes
-        least = NEAR_NEED * process
+        least = NEAR_NEED * (found.peak.needed_bytes + more)
     return None

@@ -13,7 +13,7 @@ from dataclasses import replace as with_fields
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.facts import Device, Machine
-from recommender.plan import Estimate, Fits, Peak, TimeEstimate
+from recommender.plan import Estimate, Peak, TimeEstimate
 
 LINK = 10e9
 """Bytes a second of a ring between cards without NVLink: assumed."""
@@ -64,6 +64,8 @@ def shared(one: Estimate, cards: int) -> Estimate:
         one: Of `on_one_card`'s configuration.
         cards: How many share it.
     """
+    from recommender.estimate import fits_in
+
     buckets = one.parts.get("gradients") or one.parts.get("adapter") or 0
     more = buckets + COMMUNICATOR
     peak = Peak(
@@ -72,11 +74,11 @@ def shared(one: Estimate, cards: int) -> Estimate:
         one.peak.process_bytes + more,
         one.peak.low_bytes + buckets,
         one.peak.high_bytes + more,
+        one.peak.cache_bytes,
     )
-    fits: Fits = "yes" if peak.high_bytes <= one.free_bytes else "tight"
     return with_fields(
         one,
-        fits=fits if peak.process_bytes <= one.free_bytes else "no",
+        fits=fits_in(peak, one.free_bytes),
         peak=peak,
         parts={**one.parts, "buckets": buckets, "context": one.parts["context"] + COMMUNICATOR},
         basis="formula",

@@ -29,7 +29,19 @@ class Peak:
     low_bytes: int
     """Lower end of the interval for process_bytes."""
     high_bytes: int
-    """Upper end: 'fits' is yes only when this is below free memory."""
+    """Upper end of it."""
+    cache_bytes: int = 0
+    """Of process_bytes, what the allocator keeps unused and gives back where memory is short: 'fits' is without it."""
+
+    @property
+    def needed_bytes(self) -> int:
+        """What must be there: process_bytes without the cache. 'tight' is when this is within free memory."""
+        return self.process_bytes - self.cache_bytes
+
+    @property
+    def most_bytes(self) -> int:
+        """What may have to be there: high_bytes without the cache. 'yes' is when this is within free memory."""
+        return self.high_bytes - self.cache_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +90,19 @@ class Estimate:
     """What the person should know about how this figure came to be."""
 
     @property
+    def needed_parts(self) -> dict[str, int]:
+        """The parts without the allocator's cache: they add up to peak.needed_bytes."""
+        return {**self.parts, "allocator": self.parts.get("allocator", 0) - self.peak.cache_bytes}
+
+    @property
     def spare_bytes(self) -> int:
-        """Free memory less the estimate; negative when it is too much."""
-        return self.free_bytes - self.peak.process_bytes
+        """Free memory less what is needed; negative when it is too much."""
+        return self.free_bytes - self.peak.needed_bytes
 
     def in_use_bytes(self, device: Device) -> int:
-        """What nvidia-smi will show of the device: this, and what is in use there already."""
-        return device.total_bytes - device.free_bytes + self.peak.process_bytes
+        """What nvidia-smi will show of the device: this, cache included as far as it has room, and what is in use."""
+        room = max(self.peak.needed_bytes, min(self.peak.process_bytes, device.free_bytes))
+        return device.total_bytes - device.free_bytes + room
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `estimate --json` (DESIGN section 6)."""

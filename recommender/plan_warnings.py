@@ -141,11 +141,11 @@ def _about_training(config: FinetuneConfig, device: Device) -> Iterator[str]:
 
 
 def _about_fit(estimate: Estimate, device: Device) -> Iterator[str]:
-    high, free = estimate.peak.high_bytes, estimate.free_bytes
+    high, free = estimate.peak.most_bytes, estimate.free_bytes
     if estimate.fits == "no":
-        over = estimate.peak.process_bytes - free
+        over = estimate.peak.needed_bytes - free
         yield (
-            f"Does not fit: {gib(estimate.peak.process_bytes)} needed, {gib(free)} free on {device.name}, "
+            f"Does not fit: {gib(estimate.peak.needed_bytes)} needed, {gib(free)} free on {device.name}, "
             f"{gib(over)} too much."
         )
     elif estimate.fits == "tight":
@@ -159,10 +159,10 @@ def what_would_fit(
     from recommender.estimate import estimate as formula
     from recommender.inverses import biggest_model, smallest_card
 
-    if estimate.peak.high_bytes <= device.total_bytes:
+    if estimate.peak.most_bytes <= device.total_bytes:
         used = gib(device.total_bytes - device.free_bytes)
         return f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits."
-    more = estimate.peak.high_bytes - formula(config, model, device, data).peak.high_bytes
+    more = estimate.peak.most_bytes - formula(config, model, device, data).peak.most_bytes
     card = smallest_card(config, model, data, more=more) if device.kind == "cuda" else None
     smaller = biggest_model(config, device, data)
     if card:

@@ -49,14 +49,15 @@ def centred(price: Pricer, config: FinetuneConfig, known: Estimate) -> Pricer:
             return found
         peak = found.peak
         process = max(0, peak.process_bytes + by.process_bytes - was.process_bytes)
+        parts = moved_parts(found.parts, process)
         there = Peak(
             max(0, peak.allocated_bytes + by.allocated_bytes - was.allocated_bytes),
             max(0, peak.reserved_bytes + by.reserved_bytes - was.reserved_bytes),
             process,
             max(0, peak.low_bytes + by.low_bytes - was.low_bytes),
             max(process, peak.high_bytes + by.high_bytes - was.high_bytes),
+            min(max(0, peak.cache_bytes + by.cache_bytes - was.cache_bytes), parts["allocator"]),
         )
-        fits = fits_in(there.process_bytes, there.high_bytes, found.free_bytes)
-        return replace(found, peak=there, parts=moved_parts(found.parts, process), fits=fits)
+        return replace(found, peak=there, parts=parts, fits=fits_in(there, found.free_bytes))
 
     return moved

@@ -83,7 +83,7 @@ def changes_of(patient: Patient) -> Iterator[Change]:
 
 def _priced(patient: Patient, change: Change) -> Remedy | None:
     after = patient.after(change.changes)
-    saves = patient.estimate.peak.process_bytes - after.peak.process_bytes
+    saves = patient.estimate.peak.needed_bytes - after.peak.needed_bytes
     if saves <= 0:
         return None
     return Remedy(change.label, change.changes, saves, change.harm(slower(patient.estimate, after)), after.fits)
@@ -96,7 +96,7 @@ def _together(patient: Patient, changes: list[Change]) -> Remedy | None:
         merged |= change.changes
         after = patient.after(merged)
         if after.fits == "yes" and number > 1:
-            saves = patient.estimate.peak.process_bytes - after.peak.process_bytes
+            saves = patient.estimate.peak.needed_bytes - after.peak.needed_bytes
             label = " + ".join(each.label for each in changes[:number])
             harms = [each.harm(None) for each in changes[:number]]
             costs = "; ".join(filter(None, [by_how_much(slower(patient.estimate, after)), *harms]))

@@ -80,7 +80,7 @@ class Candidate:
 
     def within(self, share: float) -> bool:
         """Whether it fits and its upper estimate takes at most this share of free memory."""
-        return self.estimate.fits == "yes" and self.estimate.peak.high_bytes <= share * self.estimate.free_bytes
+        return self.estimate.fits == "yes" and self.estimate.peak.most_bytes <= share * self.estimate.free_bytes
 
 
 def relative_cost(config: FinetuneConfig) -> float:

@@ -72,7 +72,7 @@ def find_recovery(folder: RunFolder, device: Device) -> Recovery | None:
         config = load_config(folder.effective_config)
         spec = read_model(config.model, revision=config.revision)
         failed = estimate(config, spec, device)
-        smaller = replace(device, free_bytes=min(device.free_bytes, round(failed.peak.high_bytes * MARGIN)))
+        smaller = replace(device, free_bytes=min(device.free_bytes, round(failed.peak.most_bytes * MARGIN)))
         price = pricer(spec, smaller, None)
         patient = Patient(config, spec, smaller, None, estimate(config, spec, smaller), price)
         for change in changes_of(patient):

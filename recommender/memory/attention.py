@@ -155,7 +155,9 @@ def expands_keys(case: Case) -> bool:
         return True
     if implementation != "sdpa" or case.on_cpu:
         return False
-    return masked(case) or slides(case) or (case.device.compute_capability or AMPERE) < AMPERE
+    if masked(case) or slides(case) or (case.device.compute_capability or AMPERE) < AMPERE:
+        return True
+    return Dtypes.of(case).attention == FP32
 
 
 def masked(case: Case) -> bool:

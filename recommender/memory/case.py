@@ -44,6 +44,8 @@ class Case:
     length: int
     """Tokens of its longest row, to which the others are padded; of the whole flat row when packed."""
     packed: bool
+    alike: float
+    """Share of micro-batches that are padded to `length`: 1 where all rows have it, or are packed."""
     bits: int | None
     """Of the linear layers: 4, 8 or None."""
     compute: int
@@ -101,14 +103,26 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         rows=rows,
         length=length,
         packed=packed,
+        alike=1.0 if packed else _alike(data, length, rows),
         bits=bits,
         compute=half,
-        autocast=half == HALF and not (stack.loss == "full" and training.precision == "fp16"),
+        autocast=half == HALF and stack.autocast and not (stack.loss == "full" and training.precision == "fp16"),
         plain=FP32 if kept_half or (trains_all and training.precision == "fp16") else half,
         adapter=_trained_bytes(config, stack),
         targets=targets,
         adapter_parameters=sum([target.parameters for target in targets]),
     )
+
+
+def _alike(data: DataProfile | None, length: int, rows: int) -> float:
+    """The chance that one of `rows` random rows has the longest row's length, cut as it is.
+
+    Without data every row is taken to be as long as the limit, which is what is priced.
+    """
+    if data is None or not data.rows:
+        return 1.0
+    shorter = 1 - data.rows_cut(length - 1) / data.rows
+    return 1.0 - shorter**rows
 
 
 def _trained_bytes(config: FinetuneConfig, stack: Stack) -> int:

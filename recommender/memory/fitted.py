@@ -26,10 +26,10 @@ class Spread:
 
 ResidueKind = Literal["plain", "scores", "varied"]
 """Without expandable segments: steps of one length, without and with a score matrix (eager attention); and batches of
-varied length."""
+varied length. The first two are of the T4's rows, the third of the A100's; neither depends on the card."""
 
 RESIDUE: Mapping[ResidueKind, float] = {"plain": 1.0, "scores": 0.76, "varied": 0.52}
-"""Share of a pool of blocks that stays cached and unused: see `recommender.memory.process.residue_pool`."""
+"""Share of a pool of blocks that stays cached and unused: see `recommender.memory.process.residue`."""
 
 SPREAD: Mapping[str, Spread] = {
     "turing": Spread(0.93, 1.07),

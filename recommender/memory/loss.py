@@ -40,7 +40,7 @@ def evaluation_bytes(case: Case) -> int:
 
 def kept_bytes(case: Case) -> int:
     """What of the loss is still alive in the layers' backward pass."""
-    if case.stack.loss == "full" and not case.autocast and case.compute == HALF:
+    if case.stack.loss == "full" and case.stack.autocast and not case.autocast and case.compute == HALF:
         return case.tokens * case.model.vocab_size * case.plain
     return 0
 

@@ -56,28 +56,32 @@ def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
 
 def cached_beyond(case: Case, pools: Pools) -> int:
     """What segments of fixed size would hold: to say what expandable ones save."""
-    return round(residue_share(case) * residue_pool(case, pools))
+    alike, varied = residue(pools)
+    one = case.alike * RESIDUE[residue_kind(case)] * alike
+    return round(one + (1 - case.alike) * RESIDUE["varied"] * varied)
+
+
+def cache_bytes(case: Case, beyond: int) -> int:
+    """Of what the allocator holds beyond what it has handed out, what it gives back before memory runs out.
+
+    Whole segments that nothing uses: PyTorch returns them to the driver when a request fails, and asks again. What is
+    free in an expandable segment lies between live blocks, and counts as needed.
+    """
+    return 0 if case.on_cpu or case.stack.expandable_segments else beyond
 
 
 def residue_kind(case: Case) -> ResidueKind:
-    """Which fitted share applies.
-
-    Cards before Ampere are fitted to steps of one length, the others to batches whose lengths differ by a few tokens,
-    where a block of logits of one length is too small for the next.
-    """
-    if capability(case) >= AMPERE:
-        return "varied"
+    """Which fitted share applies where all steps have one length."""
     return "scores" if case.config.training.attn_implementation == "eager" else "plain"
 
 
-def residue_share(case: Case) -> float:
-    """The fitted share of `residue_pool`."""
-    return RESIDUE[residue_kind(case)]
+def residue(pools: Pools) -> tuple[float, float]:
+    """What stays cached: of steps of one length, and of steps whose lengths vary, by a share each that is fitted.
 
-
-def residue_pool(case: Case, pools: Pools) -> int:
-    """Bytes of which a share is not reused: of the loss where lengths vary, else of the smaller pool."""
-    return pools.loss if residue_kind(case) == "varied" else min(pools.loss, pools.layer)
+    One length: the next step finds every block of the one before; what the smaller of loss and layer needs is not
+    served by the blocks of the other. Varied: a block of logits of one length is too small for the next.
+    """
+    return min(pools.loss, pools.layer), pools.loss
 
 
 def context_bytes(case: Case) -> int:

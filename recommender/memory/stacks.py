@@ -23,6 +23,8 @@ class Stack:
     """Adapters in bf16 under bf16 (our worker); else PEFT's default, fp32."""
     expandable_segments: bool
     """Whether PYTORCH_CUDA_ALLOC_CONF asks for them (our worker does)."""
+    autocast: bool = True
+    """Whether mixed precision is asked for; without it products that are not quantised are in their weights' fp32."""
     shifted_copy: bool = False
     """Transformers before 4.49 copied the logits in fp32 once more to shift them; no named stack does today."""
 
@@ -33,6 +35,14 @@ STACKS = {
         Stack("trl", "fused", upcast=False, adapter_follows_precision=True, expandable_segments=True),
         Stack("hf-trainer", "full", upcast=True, adapter_follows_precision=False, expandable_segments=False),
         Stack("hf-trainer-noupcast", "full", upcast=False, adapter_follows_precision=False, expandable_segments=False),
+        Stack(
+            "hf-trainer-fp32",
+            "full",
+            upcast=True,
+            adapter_follows_precision=False,
+            expandable_segments=False,
+            autocast=False,
+        ),
         Stack("hf-trainer+liger", "liger", upcast=True, adapter_follows_precision=False, expandable_segments=False),
     )
 }

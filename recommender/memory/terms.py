@@ -140,6 +140,6 @@ def _layer(case: Case) -> Iterator[tuple[str, int]]:
 
 def _allocator(case: Case) -> str:
     if not case.stack.expandable_segments or case.on_cpu:
-        return "cached blocks that nothing reuses"
+        return "cached blocks that nothing reuses, given back where memory is short" if not case.on_cpu else "none"
     fixed = gib(cached_beyond(case, pools(case, layer_cost(case))))
     return f"pages of expandable segments; others would hold about {fixed}"

@@ -215,7 +215,7 @@ def _seconds(price: Estimate) -> float:
 
 
 def _high(price: Estimate) -> int:
-    return price.peak.high_bytes
+    return price.peak.most_bytes
 
 
 def _of_a_slice(context: Context) -> str:
@@ -259,11 +259,11 @@ def checkpointing(context: Context) -> Mapping[str, Reason]:
         saved = off.peak.process_bytes - on.peak.process_bytes
         time = by_how_much(slower(off, on))
         free = gib(context.estimate.free_bytes)
-        need = f"{gib(off.peak.high_bytes)} at most without it, of {free} free"
+        need = f"{gib(off.peak.most_bytes)} at most without it, of {free} free"
         if value:
             text = f"Layers are computed again in the backward pass instead of kept: {need}{_beyond(context, off)}."
         elif off.fits == "yes":
-            room = ", because there is room" if off.peak.high_bytes <= COMFORT * context.estimate.free_bytes else ""
+            room = ", because there is room" if off.peak.most_bytes <= COMFORT * context.estimate.free_bytes else ""
             text = f"Every activation is kept{room}: {need}."
         else:
             text = f"Off since before other values were edited. Now there is no room for every activation: {need}."
@@ -288,9 +288,9 @@ def _beyond(context: Context, off: Estimate) -> str:
         return ", and this goal is the least memory"
     most = _most(context)
     room = f"beyond the {percent(COMFORT)} that leave room"
-    if off.peak.high_bytes <= most:
+    if off.peak.most_bytes <= most:
         return "; it was chosen before other values were edited"
-    if off.peak.high_bytes <= free:
+    if off.peak.most_bytes <= free:
         return f", {room}"
     single = context.priced(
         {
@@ -300,7 +300,7 @@ def _beyond(context: Context, off: Estimate) -> str:
             "training.activation_offloading": False,
         }
     )
-    high = single.peak.high_bytes
+    high = single.peak.most_bytes
     if training.per_device_train_batch_size == 1 or high > free:
         return ""
     return f"; one row at a time {gib(high)}, {f'still {room}' if high > most else 'which would be slower'}"

@@ -122,13 +122,13 @@ def _compared(context: Context, value: str) -> str:
         what = f"What bitsandbytes reaches, the linear layers outside of the experts ({share} of the weights),"
     held = f"{what} is held in {context.config.quantization.bits or 4} bits"
     bare = "" if value == "lora" and context.config.method == "lora" else ", one row at a time with checkpointing,"
-    share = f"{percent(lora.peak.high_bytes / free)} of " if free > 0 else "with "
-    need = f"{_plain(context)}-bit LoRA{bare} needs up to {gib(lora.peak.high_bytes)}, {share}{gib(free)} free"
+    share = f"{percent(lora.peak.most_bytes / free)} of " if free > 0 else "with "
+    need = f"{_plain(context)}-bit LoRA{bare} needs up to {gib(lora.peak.most_bytes)}, {share}{gib(free)} free"
     if context.device.kind == "cpu":
         if value == "lora":
             return f"{need}: it fits, and quantised products have no fast kernels on a CPU."
         return f"{need}. {held} instead."
-    if value == "lora" and lora.peak.high_bytes <= COMFORT * free:
+    if value == "lora" and lora.peak.most_bytes <= COMFORT * free:
         time = slower(lora, _as(context, 4))
         costs = "would only cost time" if time is None or time >= 0.005 else "is not needed"
         return f"{need}: within the {percent(COMFORT)} that leave room, so quantising {costs}."
@@ -138,7 +138,7 @@ def _compared(context: Context, value: str) -> str:
         return f"{need}: it does not fit. {held}, the adapter is trained in 16 or 32."
     if context.goal == "fastest":
         return f"{held}: with the room that this leaves, the plan is the fastest that fits; {need}."
-    if lora.peak.high_bytes <= COMFORT * free:
+    if lora.peak.most_bytes <= COMFORT * free:
         return f"{held} to save memory for the goal {context.goal}; {need}."
     return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}: {_against(context, lora)}."
 
@@ -147,9 +147,9 @@ def _against(context: Context, lora: Estimate) -> str:
     """The finished plan over a rounded base beside the least of 16-bit LoRA."""
     ours = context.estimate if context.config.quantization.bits else _as(context, 4)
     assert ours is not None
-    share, time = ours.peak.high_bytes / max(1, ours.free_bytes), by_how_much(slower(lora, ours))
+    share, time = ours.peak.most_bytes / max(1, ours.free_bytes), by_how_much(slower(lora, ours))
     room = "" if share <= COMFORT else "; no plan leaves room here" if context.config.quantization.bits else ""
-    return f"so it needs up to {gib(ours.peak.high_bytes)}, {percent(share)}{f', and is {time}' if time else ''}{room}"
+    return f"so it needs up to {gib(ours.peak.most_bytes)}, {percent(share)}{f', and is {time}' if time else ''}{room}"
 
 
 def _no_better(context: Context) -> str:
@@ -158,7 +158,7 @@ def _no_better(context: Context) -> str:
         return ""
     rounded = _as(context, 4)
     time = by_how_much(slower(context.estimate or rounded, rounded))
-    return f" 4 bits would need up to {gib(rounded.peak.high_bytes)}" + (f" and be {time}." if time else ".")
+    return f" 4 bits would need up to {gib(rounded.peak.most_bytes)}" + (f" and be {time}." if time else ".")
 
 
 def _why_bits(context: Context) -> str:

@@ -11,15 +11,15 @@ from typing import Any
 from presets.errors import InputError, NoError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
-from recommender.estimate import estimate
+from recommender.estimate import estimate, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.case import Case, make_case
 from recommender.memory.price import PARTS
-from recommender.memory.process import context_bytes, spread
+from recommender.memory.process import cache_bytes, context_bytes, spread
 from recommender.memory.stacks import find_stack
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate, Fits, Peak
+from recommender.plan import Estimate, Peak
 from recommender.units import counted
 from trainer.children import Cancelled, ChildAnswer, follow
 from trainer.trace.architecture import architecture_of
@@ -133,12 +133,11 @@ def _estimate(case: Case, formula: Estimate, document: dict[str, Any], trained_t
     parts["allocator"], parts["context"] = reserved - allocated, context_bytes(case)
     process, ends = reserved + parts["context"], spread(case)
     high = round(process * ends.high)
-    free = formula.free_bytes
-    fits: Fits = "yes" if high <= free else "tight" if process <= free else "no"
+    peak = Peak(allocated, reserved, process, round(process * ends.low), high, cache_bytes(case, parts["allocator"]))
     return replace(
         formula,
-        fits=fits,
-        peak=Peak(allocated, reserved, process, round(process * ends.low), high),
+        fits=fits_in(peak, formula.free_bytes),
+        peak=peak,
         parts=parts,
         basis="trace",
         notes=(*notes_of(case, trained_tokens), *(note for note in formula.notes if "measured" not in note)),

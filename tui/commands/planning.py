@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec
     from recommender.plan import Estimate, Remedy
 
+STACK_HELP = "trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger."
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
 RowsOption = Annotated[int | None, typer.Option("--rows", min=1, help="Rows, when the data is not at hand.")]
 TokensOption = Annotated[float | None, typer.Option("--tokens", min=1, help="Mean tokens a row, with --rows.")]
@@ -220,7 +221,9 @@ def estimate(
     tokens: TokensOption = None,
     gpu: GpuOption = None,
     gpu_memory: GpuMemoryOption = None,
-    stack: Annotated[str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast or hf-trainer+liger.")] = "trl",
+    stack: Annotated[
+        str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger.")
+    ] = "trl",
     trace: Annotated[bool, typer.Option("--trace", help="Trace the real model on fake tensors.")] = False,
     trained: TrainedOption = None,
     terms: Annotated[bool, typer.Option("--terms", help="Show every term of the formula.")] = False,

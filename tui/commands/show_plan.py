@@ -28,12 +28,18 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     peak = estimate.peak
     spare = estimate.spare_bytes
     console.print(
-        f"{WORDS[estimate.fits]}  {gib(peak.process_bytes)} of {gib(estimate.free_bytes)} free on "
+        f"{WORDS[estimate.fits]}  {gib(peak.needed_bytes)} of {gib(estimate.free_bytes)} free on "
         f"{as_markup(device.name)}"
-        f"  ({gib(peak.low_bytes)} to {gib(peak.high_bytes)}, {estimate.basis})  "
+        f"  ({gib(peak.low_bytes - peak.cache_bytes)} to {gib(peak.most_bytes)}, {estimate.basis})  "
         + (f"{gib(spare)} to spare" if spare >= 0 else f"{gib(-spare)} too much"),
         soft_wrap=True,
     )
+    if peak.cache_bytes:
+        console.print(
+            f"cache  {gib(peak.cache_bytes)} more where there is room, {gib(peak.process_bytes)} in all: the allocator "
+            "gives it back where memory is short",
+            soft_wrap=True,
+        )
     parts = " · ".join(f"{name} {gib(size)}" for name, size in estimate.parts.items() if size)
     console.print(f"parts  {parts}", soft_wrap=True)
     during = {name: size for name, size in estimate.phases.items() if size and name != MERGE}

@@ -58,7 +58,7 @@ Fits = Mapping[str, Mapping[str, Fit]]
 
 def fit_of(estimate: Estimate) -> Fit:
     """What a row shows of an estimate."""
-    return Fit(estimate.fits, estimate.peak.process_bytes)
+    return Fit(estimate.fits, estimate.peak.needed_bytes)
 
 
 def refused(spec: ModelSpec | None) -> str:

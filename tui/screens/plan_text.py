@@ -215,7 +215,7 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
     left = f"{_apart(spare)} to spare" if spare >= 0 else f"{_apart(-spare)} too much"
     unsure = max(peak.high_bytes - peak.process_bytes, peak.process_bytes - peak.low_bytes)
     return [
-        (gib(peak.process_bytes), "bright"),
+        (gib(peak.needed_bytes), "bright"),
         (f" of {gib_number(estimate.free_bytes)} free  ", "label"),
         (word, tone),
         (f"  {left}", "label" if spare >= 0 else "bad"),
@@ -342,7 +342,7 @@ def remedy_picks(plan: Plan, width: int) -> list[Pick]:
 def short_verdict(estimate: Estimate) -> list[Part]:
     """'FITS 9.4 GiB', for lists."""
     word, tone = VERDICTS[estimate.fits]
-    return [(cell(word.strip(), 6), tone), (cell(gib(estimate.peak.process_bytes), 9, "right"), "label")]
+    return [(cell(word.strip(), 6), tone), (cell(gib(estimate.peak.needed_bytes), 9, "right"), "label")]
 
 
 def out_of_date(plan: Plan, state: WizardState) -> str:

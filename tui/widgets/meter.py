@@ -57,9 +57,9 @@ def shares(parts: Mapping[str, int], total: int, width: int) -> dict[str, int]:
 
 def bar(estimate: Estimate, width: int, *, colour: bool) -> Content:
     """The bar: each part, the room that is left, and where free memory ends when the plan is beyond it."""
-    process, free = estimate.peak.process_bytes, estimate.free_bytes
-    total = max(process, free, 1)
-    cells = shares(estimate.parts, total, width)
+    needed, free = estimate.peak.needed_bytes, estimate.free_bytes
+    total = max(needed, free, 1)
+    cells = shares(estimate.needed_parts, total, width)
     pieces = [
         (("█" if colour else FILLS.get(name, "#")) * number, COLOURS.get(name, "$label") if colour else "")
         for name, number in cells.items()
@@ -67,7 +67,7 @@ def bar(estimate: Estimate, width: int, *, colour: bool) -> Content:
     ]
     used = sum(cells.values())
     drawn = Content.assemble(*pieces, (REST * (width - used), "$line"))
-    if process <= free:
+    if needed <= free:
         return drawn
     edge = min(width - 1, max(0, round(free * width / total)))
     return Content.assemble(drawn[:edge], ("┃", "bold $error"), drawn[edge + 1 :])
@@ -76,7 +76,7 @@ def bar(estimate: Estimate, width: int, *, colour: bool) -> Content:
 def legend(estimate: Estimate, width: int, *, colour: bool, cuda: bool) -> Content:
     """Each part with its mark and GiB in the order of the bar; the smallest that do not fit are summed."""
     entries: list[tuple[Content, int]] = []
-    for name, nbytes in estimate.parts.items():
+    for name, nbytes in estimate.needed_parts.items():
         if gib_number(nbytes) == "0.0":
             continue
         mark = ("■" if colour else FILLS.get(name, "#"), COLOURS.get(name, "$label") if colour else "")

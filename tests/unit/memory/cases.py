@@ -26,7 +26,7 @@ LLAMA_8B = {
 CPU = Device(kind="cpu", name="a CPU", free_bytes=16 * 2**30, total_bytes=16 * 2**30, cores=2)
 CARDS = tuple(device_from_catalogue(name) for name in ("T4", "RTX 4090", "A100 PCIe 80GB", "H100 SXM 80GB"))
 DEVICES = (*CARDS, device_from_memory(24 * 2**30), CPU)
-STACKS = ("trl", "hf-trainer", "hf-trainer-noupcast", "hf-trainer+liger")
+STACKS = ("trl", "hf-trainer", "hf-trainer-noupcast", "hf-trainer-fp32", "hf-trainer+liger")
 
 
 def llama(**changes: Any) -> ModelSpec:

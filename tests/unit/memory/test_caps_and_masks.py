@@ -66,8 +66,9 @@ def test_an_evaluation_keeps_no_tanh() -> None:
 
 
 def test_capped_scores_are_kept_in_every_layer() -> None:
-    training = {"gradient_checkpointing": False}
-    capped, plain = (case("gemma2", model=cap, **training) for cap in ({}, {"attn_logit_softcapping": None}))
+    capped, plain = (
+        case("gemma2", model=cap, gradient_checkpointing=False) for cap in ({}, {"attn_logit_softcapping": None})
+    )
     scores = SIZES["num_attention_heads"] * LENGTH**2 * 2
     assert price(capped).allocated - price(plain).allocated == SIZES["num_hidden_layers"] * scores
 

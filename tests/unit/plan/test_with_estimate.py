@@ -35,7 +35,7 @@ def traced(estimate: Estimate, more: int) -> Estimate:
         high_bytes=old.high_bytes + more,
     )
     parts = {**estimate.parts, "activations": estimate.parts["activations"] + more}
-    fits = fits_in(peak.process_bytes, peak.high_bytes, estimate.free_bytes)
+    fits = fits_in(peak, estimate.free_bytes)
     return replace(estimate, peak=peak, parts=parts, fits=fits, basis="trace")
 
 

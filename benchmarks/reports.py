@@ -1,0 +1,197 @@
+"""Hold the estimator against what people reported: `python -m benchmarks.reports [FILE] [--rows]`.
+
+`benchmarks/reference/reports.csv`, or another file of its columns: fine-tunes on one GPU with whether they fitted and,
+where it was read, the peak and by which counter. Each is priced with its stack on its card; where `unsure` names a
+second reading of the targets, that one is printed too and counts where the first is wrong. Exit 1 when more than two
+verdicts are wrong, or the mean error of measured peaks (facts A and B) is above 5 %.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.reference_rows import GIB, HERE
+from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.estimate import estimate
+from recommender.machine.devices import device_from_catalogue, device_from_memory
+from recommender.machine.facts import Device
+from recommender.model.families import spec_from_config
+from recommender.model.reader import read_model
+from recommender.model.spec import ModelSpec
+from recommender.plan import Estimate
+
+WRONG, MEAN = 2, 0.05
+SHORTEST = 8
+"""Tokens that a configuration may ask for at least: shorter rows are priced as fewer of this length."""
+CARDS = {"A100 80GB": "A100 SXM 80GB", "A100 40GB": "A100 SXM 40GB"}
+
+Report = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One reading of a report, priced."""
+
+    estimate: Estimate
+    right: bool | None
+    """Whether the verdict is the outcome; None where there is no outcome."""
+    error: float | None
+    """Relative error of the measured peak by its counter."""
+
+
+def load_reports(path: Path) -> list[Report]:
+    """The rows of a file; one that is 'as' another is unsure of the same."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    known = {row["id"]: row["unsure"] for row in rows}
+    for row in rows:
+        if other := re.match(r"as (\w+)", row["unsure"]):
+            row["unsure"] += "; " + known.get(other[1], "")
+    return [*rows]
+
+
+def model_of(report: Report) -> ModelSpec:
+    """The model: by name from the catalogue, or from a configuration that stands in the row."""
+    named = report["architecture"]
+    return spec_from_config(json.loads(named), report["model"]) if named.startswith("{") else read_model(named)
+
+
+def device_of(report: Report) -> Device:
+    """The card, empty; one that nobody named only by its memory."""
+    name = report["gpu"]
+    size = float(report["gpu_gib"])
+    if name in ("", "n/s"):
+        return device_from_memory(round(size * GIB))
+    return device_from_catalogue(CARDS.get(name, name))
+
+
+def stack_of(report: Report) -> str:
+    """The stack; without mixed precision where the report says that what is not quantised was loaded in fp32."""
+    fp32 = "fp32 unquantised" in report["unsure"] or "unquantised modules loaded in fp32" in report["unsure"]
+    return "hf-trainer-fp32" if fp32 and report["stack"] == "hf-trainer" else report["stack"]
+
+
+def readings(report: Report) -> Iterator[list[str] | str]:
+    """The targets as they are taken first, then as `unsure` allows."""
+    targets = report["target_modules"]
+    yield "all-linear" if targets in ("", "all-linear") else targets.split("+")
+    if "all-linear as second reading" in report["unsure"]:
+        yield "all-linear"
+
+
+def config_of(report: Report, targets: list[str] | str) -> FinetuneConfig:
+    """The configuration that was run."""
+    method = {"8bit": "qlora"}.get(report["method"], report["method"])
+    bits = int(report["bits"])
+    length, rows = int(report["length"]), int(report["micro_batch"])
+    if length < SHORTEST:
+        length, rows = SHORTEST, max(1, rows * length // SHORTEST)
+    return FinetuneConfig.model_validate(
+        {
+            "model": report["model"],
+            "method": method,
+            "quantization": {"bits": bits if bits < 16 else None},
+            "lora": {"r": max(1, int(report["r"])), "target_modules": targets},
+            "data": {"max_length": length, "packing": False},
+            "training": {
+                "per_device_train_batch_size": rows,
+                "gradient_accumulation_steps": 1,
+                "gradient_checkpointing": report["gradient_checkpointing"] == "True",
+                "attn_implementation": report["attention"],
+                "optim": report["optim"],
+                "precision": report["precision"],
+            },
+        }
+    )
+
+
+def answers(report: Report) -> Iterator[Answer]:
+    """Every reading of a report, priced.
+
+    Raises:
+        InputError: It cannot be priced.
+    """
+    model, device = model_of(report), device_of(report)
+    for targets in readings(report):
+        found = estimate(config_of(report, targets), model, device, stack=stack_of(report))
+        yield Answer(found, verdict(report, found), error(report, found))
+
+
+def verdict(report: Report, found: Estimate) -> bool | None:
+    """Whether the answer is what happened: 'tight' is a yes with a warning."""
+    if report["outcome"] not in ("ran", "oom"):
+        return None
+    return (found.fits == "no") == (report["outcome"] == "oom")
+
+
+def error(report: Report, found: Estimate) -> float | None:
+    """Relative error of the peak by the counter that was read."""
+    if not report["measured_gib"]:
+        return None
+    return counted(report, found) / (float(report["measured_gib"]) * GIB) - 1
+
+
+def counted(report: Report, found: Estimate) -> int:
+    """The estimate by the report's counter.
+
+    A profiler reads the steps, not the loading before them. Where the cache would not fit beside what is needed,
+    PyTorch gives all of it back before it fails.
+    """
+    peak = found.peak
+    if report["counter"] == "allocated":
+        if "profiler" in report["unsure"]:
+            return max(found.phases[name] for name in ("forward", "backward", "optimizer"))
+        return peak.allocated_bytes
+    taken = peak.process_bytes if peak.process_bytes <= found.free_bytes else peak.needed_bytes
+    return taken - (found.parts["context"] if report["counter"] == "reserved" else 0)
+
+
+def best(found: list[Answer]) -> Answer:
+    """The first reading that is right; else the first."""
+    return next((one for one in found if one.right), found[0])
+
+
+def line(report: Report, one: Answer) -> str:
+    """As printed."""
+    said = {True: "right", False: "WRONG", None: "-"}[one.right]
+    peak = one.estimate.peak
+    off = "" if one.error is None else f"{report['counter']:9s} {float(report['measured_gib']):6.2f} {one.error:+7.1%}"
+    return (
+        f"{report['id']:5s} {report['facts']} {report['model']:16s} {report['gpu']:12s} {report['outcome']:4s} "
+        f"{one.estimate.fits:5s} {said:5s} needed {peak.needed_bytes / GIB:6.2f} "
+        f"process {peak.process_bytes / GIB:6.2f} of {one.estimate.free_bytes / GIB:6.2f}  {off}"
+    )
+
+
+def main() -> int:
+    """Print the table; 1 when a limit is missed."""
+    named = [word for word in sys.argv[1:] if not word.startswith("--")]
+    path = Path(named[0]) if named else HERE / "reports.csv"
+    reports = load_reports(path)
+    verdicts: list[bool] = []
+    errors: list[float] = []
+    for report in reports:
+        try:
+            one = best(list(answers(report)))
+        except InputError as refused:
+            print(f"{report['id']:5s} refused: {refused.message}")
+            continue
+        print(line(report, one))
+        verdicts += [] if one.right is None else [one.right]
+        errors += [abs(one.error)] if one.error is not None and report["facts"] in ("A", "B") else []
+    wrong, mean = verdicts.count(False), sum(errors) / len(errors) if errors else 0.0
+    print(
+        f"verdicts: {wrong} of {len(verdicts)} wrong (limit {WRONG}); measured peaks: MAPE {mean:.2%} of {len(errors)}"
+    )
+    return int(wrong > WRONG or mean > MEAN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The allocator's cache: how much where lengths are alike or vary, and that 'fits' is without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.reference_rows import HERE
+from benchmarks.reports import MEAN, WRONG, answers, best, load_reports
+from recommender.config.schema import FinetuneConfig
+from recommender.data.synthetic import synthetic_profile
+from recommender.estimate import estimate, fits_in
+from recommender.memory.case import Case, make_case
+from recommender.memory.fitted import RESIDUE
+from recommender.memory.layer import layer_cost
+from recommender.memory.loss import loss_bytes
+from recommender.memory.price import pools, price
+from recommender.memory.stacks import STACKS
+from recommender.plan import Peak
+from tests.unit.memory.cases import CARDS, llama, qlora
+
+A100 = CARDS[2]
+GIB = 2**30
+
+
+def flash(*, packing: bool = False) -> FinetuneConfig:
+    """QLoRA with flash attention, two rows of 2048 tokens."""
+    return qlora(
+        data__max_length=2048,
+        data__packing=packing,
+        training__attn_implementation="flash_attention_2",
+        training__per_device_train_batch_size=2,
+    )
+
+
+def allocator(case: Case) -> int:
+    """Its part."""
+    return price(case).parts["allocator"]
+
+
+def test_rows_of_one_length_cache_what_the_smaller_of_loss_and_layer_leaves() -> None:
+    case = make_case(flash(), llama(), A100, None, STACKS["hf-trainer"])
+    both = pools(case, layer_cost(case))
+    assert case.alike == 1.0
+    assert allocator(case) == round(RESIDUE["plain"] * min(both.loss, both.layer))
+
+
+def test_rows_of_varied_length_cache_a_share_of_the_loss() -> None:
+    data = synthetic_profile(5000, 300)
+    case = make_case(flash(), llama(), A100, data, STACKS["hf-trainer"])
+    assert case.alike < 0.1
+    assert allocator(case) == pytest.approx(RESIDUE["varied"] * loss_bytes(case), rel=0.1)
+
+
+def test_packed_rows_are_of_one_length_however_varied_they_were() -> None:
+    data = synthetic_profile(5000, 300)
+    assert make_case(flash(packing=True), llama(), A100, data, STACKS["hf-trainer"]).alike == 1.0
+
+
+def test_rows_that_the_limit_cuts_are_of_one_length() -> None:
+    data = synthetic_profile(5000, 60_000)
+    assert make_case(flash(), llama(), A100, data, STACKS["hf-trainer"]).alike > 0.999
+
+
+def test_the_cache_is_no_reason_not_to_fit() -> None:
+    """Loss and layers take more together than there is; without the cache there is room."""
+    config, model = flash(), llama()
+    needs = estimate(config, model, A100, stack="hf-trainer").peak
+    assert needs.cache_bytes > GIB
+    assert needs.needed_bytes + needs.cache_bytes == needs.process_bytes
+    between = replace(A100, free_bytes=round((needs.most_bytes + needs.process_bytes) / 2))
+    found = estimate(config, model, between, stack="hf-trainer")
+    assert found.peak.process_bytes > found.free_bytes >= found.peak.most_bytes
+    assert found.fits == "yes"
+    assert sum(found.parts.values()) == found.peak.process_bytes
+    assert sum(found.needed_parts.values()) == found.peak.needed_bytes
+
+
+def test_tight_is_what_is_needed_and_not_its_upper_end() -> None:
+    peak = Peak(allocated_bytes=70, reserved_bytes=90, process_bytes=100, low_bytes=93, high_bytes=107, cache_bytes=20)
+    assert [fits_in(peak, free) for free in (87, 86, 80, 79)] == ["yes", "tight", "tight", "no"]
+
+
+def test_holes_in_expandable_segments_are_needed() -> None:
+    assert estimate(flash(), llama(), A100).peak.cache_bytes == 0
+
+
+def test_public_reports_are_answered_right() -> None:
+    found = [(report, best(list(answers(report)))) for report in load_reports(HERE / "reports.csv")]
+    errors = [abs(one.error) for report, one in found if one.error is not None and report["facts"] in ("A", "B")]
+    assert len(found) == 28
+    assert sum(one.right is False for _, one in found) <= WRONG
+    assert sum(errors) / len(errors) <= MEAN
