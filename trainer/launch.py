@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.machine.facts import Device
 
-CHANGEABLE: Final = HARMLESS | {"training.learning_rate", "training.max_grad_norm"}
+MOVED: Final = frozenset({"data.train", "data.eval", "data.template"})
+"""Where the same rows lie now: the worker holds them to those that the run began with, and to their tokens."""
+CHANGEABLE: Final = HARMLESS | MOVED | {"training.learning_rate", "training.max_grad_norm"}
 """What may be different from a checkpoint on, beside what is under run."""
 START_SECONDS = 20.0
 """How long a supervisor may take to say that it is there."""
@@ -157,13 +159,15 @@ def resume_run(
 def _changed(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:
     """The configuration that a run goes on with; which rows come next, and what is trained, stay as they were."""
     from recommender.config.edit import apply
+    from recommender.config.io import resolve
 
     if wrong := next((key for key in changes if key not in CHANGEABLE and not key.startswith("run.")), None):
         raise InputError(
             f"{wrong} cannot be changed in the middle of a run.",
             remedy=f"These can: {', '.join(sorted(CHANGEABLE))}, and what is under run. Anything else is a new run.",
         )
-    changed = apply(config, dict(changes))
+    # The worker has a folder of its own: paths are whole.
+    changed = resolve(apply(config, dict(changes)), Path.cwd())
     if changed.training.effective_batch_size != config.training.effective_batch_size:
         raise InputError(
             f"The effective batch size would be {changed.training.effective_batch_size} instead of "

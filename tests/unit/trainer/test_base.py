@@ -10,6 +10,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.base import Base, find_base, hold_to_base, place_of, told, write_base
+from trainer.launch import _changed
 from trainer.runfolder import RunFolder
 
 OLD, NEW = "1" * 40, "2" * 40
@@ -94,3 +95,13 @@ def test_a_place_is_a_whole_folder_or_the_id_as_it_is(tmp_path: Path, monkeypatc
     (tmp_path / "m").mkdir()
     monkeypatch.chdir(tmp_path)
     assert (place_of("m"), place_of("org/model")) == (str(tmp_path / "m"), "org/model")
+
+
+def test_rows_that_have_moved_are_named_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker holds them to what the run began with: see `same_rows`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").touch()
+    changed = _changed(config("m"), {"data.train": ["rows.jsonl"], "training.learning_rate": 1e-5})
+    assert changed.data.train_paths == (str(tmp_path / "rows.jsonl"),)
+    with pytest.raises(InputError, match=r"data.format cannot be changed"):
+        _changed(config("m"), {"data.format": "alpaca"})
