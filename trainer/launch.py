@@ -71,8 +71,8 @@ def launch(
             f"{device.name} is simulated: training cannot be started on it.",
             remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
         )
-    require_trainable(config, read_model(config.model, revision=config.revision), device)
     require_agreed(config.run.on_end, allowed=allow_on_end)
+    require_trainable(config, read_model(config.model, revision=config.revision), device)
     if not allow_busy and (other := holder(lock_path(device))):
         raise busy(other)
     data = config.data.train_paths[0] if config.data.train else None

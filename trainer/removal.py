@@ -83,7 +83,10 @@ def remove_run(path: Path) -> Removed:
     try:
         for name in FILES:
             _unlink(path / name)
-        for temporary in (*path.glob(".*.json.*.tmp"), *path.glob(".*.yaml.*.tmp"), path / ".reserve"):
+        for temporary in (
+            *(found for name in (*FILES, *KNOWN_BY) for found in path.glob(f".{name}.*.tmp")),
+            path / ".reserve",
+        ):
             _unlink(temporary)
         for name in RESULTS:
             _remove_sealed(path / name)

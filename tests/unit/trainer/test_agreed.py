@@ -10,6 +10,8 @@ from recommender.config.edit import apply
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
+from recommender.model import reader
+from trainer import gate
 from trainer import launch as launching
 from trainer.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
 from trainer.launch import launch, resume_run
@@ -32,6 +34,8 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The runs whose supervisor would have been started; they have no base."""
     found: list[Path] = []
     monkeypatch.setattr(launching, "_hold_base", lambda *_, **__: None)
+    monkeypatch.setattr(gate, "require_trainable", lambda *_: None)
+    monkeypatch.setattr(reader, "read_model", lambda *_, **__: None)
     monkeypatch.setattr(launching, "_start_supervisor", lambda folder, *_, **__: found.append(folder.path))
     return found
 

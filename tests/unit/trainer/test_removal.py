@@ -161,6 +161,7 @@ def test_what_is_no_runs_stays_and_is_told(tmp_path: Path) -> None:
         (folder.path / name).parent.mkdir(exist_ok=True)
         (folder.path / name).write_text("a person's")
     (folder.path / "empty").mkdir()
+    (folder.path / ".state.json.4711.tmp").write_text("torn by a kill")
     (folder.path / "checkpoints/checkpoint-20").mkdir()
     (folder.path / "checkpoints/checkpoint-20/torn.safetensors").write_text("never sealed")
     removed = remove_run(folder.path)
