@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from recommender.data.examples import Message, RowProblem
-from recommender.data.habits import EMPTY
+from recommender.data.habits import EMPTY, Habits
 from recommender.data.locate import Located, Locator
 from recommender.data.lost import lost_of
 from recommender.data.reasoning import KEYS, answer_of, reasoning_of, split_inline
@@ -46,11 +46,23 @@ def kept(locator: Locator, found: Located, messages: Sequence[Message], wanted: 
             position = stop
         spans.append((began, end + shift))
     text = "".join((*parts, located.text[position:]))
+    spans = [
+        (_asked_from(locator.habits, text, start) if index in losing else start, end)
+        for index, (start, end) in zip(wanted, spans, strict=True)
+    ]
     losses = tuple(lost_of(messages[i], text[start:end]) for i, (start, end) in zip(wanted, spans, strict=True))
     if any(lost.reasoning for lost in losses):
         raise RowProblem("has reasoning that cannot be written into what the chat template makes of it")
     asked = tuple(locator.begins(messages, index, text, start) for index, (start, _) in zip(wanted, spans, strict=True))
     return Located(text, tuple(spans), asked, losses, "difference")
+
+
+def _asked_from(habits: Habits, text: str, start: int) -> int:
+    """Where generation will stand for an answer that begins at start: some prompts open the reasoning themselves."""
+    opening, header = habits.opening or "", habits.prompt_header
+    base = start - len(opening)
+    opened = text.startswith(header, base) and text.startswith(opening, base)
+    return max(start, base + len(header)) if opened else start
 
 
 def _empty(text: str, start: int) -> int:

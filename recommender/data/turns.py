@@ -152,9 +152,10 @@ class TurnFinder:
         return Found(located.text, located.spans, ended, located.asked, located.method)
 
     def _by_rendering(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> RenderedChat:
-        found = self._locator(chat).locate(self._for_template(messages), wanted)
+        given = self._for_template(messages)
+        found = self._locator(chat).locate(given, wanted)
         if self.reasoning == "keep" and any(lost.reasoning for lost in found.losses):
-            found = kept(self._locator(chat), found, messages, wanted)
+            found = kept(self._locator(chat), found, given, wanted)
         ended = sum(ended_with(found.text, span, self.habits.ends) for span in found.spans)
         lost = sum(found.losses, NOTHING)
         inline = not lost.reasoning and self._inline(chat, messages, wanted)
