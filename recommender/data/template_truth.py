@@ -14,6 +14,7 @@ from recommender.data.examples import NOT_FOUND, REFUSED, Chat, RowProblem
 from recommender.data.findings import Finding, Findings
 from recommender.data.habits import shared_length
 from recommender.data.normalise import normalise
+from recommender.data.own_system import own_system_told
 from recommender.data.profile import BadRow, DataProfile
 from recommender.data.readers import Raw
 from recommender.data.readers.base import excerpt
@@ -48,6 +49,7 @@ def settle(dataset: DataSet, found: Findings, data: Data, tokeniser: Tokeniser |
         _ask(dataset, found, data, turns)
     told = [*_text_lost(dataset, found, data, turns), *_inline(dataset, found, data, turns)]
     told += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
+    told += own_system_told(dataset, turns)
     stops = tuple(f"{stop}{_for_refused(dataset, data, turns)}" for stop in dataset.profile.stops[:1])
     dataset.profile = replace(
         dataset.profile,
