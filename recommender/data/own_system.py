@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 from recommender.data.dataset import DataSet
 from recommender.data.examples import Chat, Message, RowProblem
@@ -42,8 +43,8 @@ def own_system_told(dataset: DataSet, turns: TurnFinder) -> Iterator[str]:
     file, line = dataset.where(lacking)
     yield (
         "The chat template writes a system prompt of its own into rows that have none (the first, "
-        f"{file} line {line}): '{excerpt(said, _SHOWN)}'. Ask the tuned model with the same, or give the rows one of "
-        "yours."
+        f"{Path(file).name} line {line}): '{excerpt(said, _SHOWN)}'. "
+        "Ask the tuned model with the same, or give the rows one of yours."
     )
 
 

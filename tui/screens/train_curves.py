@@ -124,7 +124,7 @@ class CurveKeys(Screen[None]):
         from tui.widgets.run_curves import BEST, HIDINGS
 
         curve = self.large
-        legend = self.metric.legend + self._best()
+        legend = self._best() + self.metric.legend
         if not self.draws_unicode:
             for fine, plain in MARKERS.values():
                 legend = legend.replace(fine, plain)
@@ -152,7 +152,7 @@ class CurveKeys(Screen[None]):
         best = self.history.best
         if self.metric.key != "loss" or BEST in HIDINGS[self._hiding] or not len(best):
             return ""
-        return f" · ★ best {short(best.y[-1], 4)} at {best.x[-1]:.0f}"
+        return f"★ best {short(best.y[-1], 4)} at {best.x[-1]:.0f} · "
 
     def _values(self) -> str:
         found = self.large.values()

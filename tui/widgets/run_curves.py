@@ -50,7 +50,7 @@ def _one(series: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
 
 
 METRICS = (
-    Metric("loss", "loss", "grey each step · bright smoothed · ● evaluation", _loss),
+    Metric("loss", "loss", "● eval · smooth line · grey raw", _loss),
     Metric("rate", "learning_rate", "each step", _one("learning_rate", "curve--second"), from_zero=True),
     Metric("norm", "grad_norm", "before clipping", _one("grad_norm", "curve--third"), from_zero=True),
     Metric("speed", "tokens / s", "each step", _one("speed", "curve--fourth"), "tok/s"),

@@ -32,7 +32,10 @@ def test_the_demo_is_tokenised_as_transformers_does_and_trained_on_its_answers()
     path = Path(presets.__file__).parent / "demo" / "lora-house-style.jsonl"
     dataset = profile_data(Data(train=[str(path)]), model=read_model(str(folder)))
     assert (dataset.profile.tokenizer, dataset.profile.template) == ("exact", "model")
-    assert (dataset.profile.stops, dataset.profile.warnings) == ((), ())
+    assert dataset.profile.stops == ()
+    # SmolLM2's template introduces the model; nothing else is to be said.
+    (said,) = dataset.profile.warnings
+    assert "'You are a helpful AI assistant named SmolLM, trained by Hugging Face'" in said
     rows = range(0, len(dataset), 10)
     chats = [
         [
