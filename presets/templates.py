@@ -23,6 +23,21 @@ class FamilyTemplate:
 
 
 @cache
+def tokens_around(model_type: str) -> int:
+    """About how many tokens a family's chat template writes around a conversation, beside those around its turns.
+
+    Args:
+        model_type: Architecture; one that is not listed has the default.
+    """
+    import yaml
+
+    path = Path(__file__).with_name("template_tokens.yaml")
+    with path.open(encoding="utf-8") as file:
+        tokens: dict[str, int] = yaml.safe_load(file)
+    return tokens.get(model_type, tokens["default"])
+
+
+@cache
 def load_templates() -> dict[str, FamilyTemplate]:
     """Family templates by name, in the order in which they are tried."""
     import yaml

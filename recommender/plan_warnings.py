@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from recommender.config.schema import FinetuneConfig
+from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
@@ -58,6 +59,8 @@ def _warnings(
         yield model.unsupported
     if data is not None:
         yield from data.stops_at(config.data.max_length)
+        yield from held_out_sentences(data, config)
+        yield from data.held_out.warnings_at(config.data.max_length) if data.held_out else ()
     if device.count > 1:
         enough = "" if estimate.fits == "no" else f" One of the {device.count} is enough to train here."
         yield (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from presets.questions import Question
+
 CheckStatus = Literal["waiting", "running", "ok", "warn", "fail", "skipped"]
 
 
@@ -21,3 +23,5 @@ class CheckLine:
     seconds: float | None = None
     progress: tuple[int, int] | None = None
     """Done and total (bytes when downloading), while it runs."""
+    question: Question | None = None
+    """What only the person can answer before it can be ok; the status is 'fail' until then."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from presets.errors import InputError, NoError
 from recommender.model.own_code import missing, question
 from recommender.model.parts import missing_tokenizer
+from recommender.trainable import cut_sentence, question_of_cuts, stops_of
 from recommender.units import counted, gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
@@ -105,7 +106,8 @@ def run_checks(
             outcome = yield from _with_progress(line, outcome)
         status, detail, remedy = outcome
         failed = failed or status == "fail"
-        yield replace(line, status=status, detail=detail, remedy=remedy, seconds=clock() - began)
+        asked = question_of_cuts(dataset.profile, config, model) if key == "data" and status == "fail" else None
+        yield replace(line, status=status, detail=detail, remedy=remedy, seconds=clock() - began, question=asked)
 
 
 def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, Outcome]:
@@ -184,16 +186,23 @@ def check_model(subject: Subject) -> Outcome:
 
 def check_data(subject: Subject) -> Outcome:
     """The rows can be trained on as they are."""
+    from recommender.config.io import value_text
+
     profile = subject.dataset.profile
-    stops = profile.stops_at(subject.config.data.max_length)
-    if stops:
+    if stops := stops_of(profile, subject.config):
         return "fail", stops[0], "`lora-wizard data` shows the rows as the model sees them."
     if profile.tokenizer != "exact" and subject.model.has_weights:
         if subject.model.path is None:
             return "fail", f"{subject.model.name} has no tokenizer here, so no row can be turned into tokens", ""
         lacks, remedy = missing_tokenizer(subject.model.path)
         return "fail", f"{subject.model.path} {lacks}, so no row can be turned into tokens", remedy
-    return "ok", f"{counted(profile.rows, 'row')}, {profile.trained_share:.0%} of tokens trained".replace("%", " %"), ""
+    read = f"{counted(profile.rows, 'row')}, {profile.trained_share:.0%} of tokens trained".replace("%", " %")
+    if question := question_of_cuts(profile, subject.config, subject.model):
+        ways = [f"{key} {value_text(held)}" for way in question.choices for key, held in way.set.items()]
+        return "fail", question.text, f"Set {' or '.join(ways)}."
+    if cut := cut_sentence(profile, subject.config):
+        return "warn", f"{read}; {cut}", "Raise max_length to keep them whole."
+    return "ok", read, ""
 
 
 def check_torch(subject: Subject) -> Outcome:

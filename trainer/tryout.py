@@ -46,8 +46,8 @@ _FIXED: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "data.train", "data.eval", "data.eval_fraction", "data.format", "data.template", "data.columns",
-            "data.max_length", "data.train_on", "data.skip_bad_rows", "data.chat_template_kwargs", "data.reasoning",
-            "data.answers",
+            "data.max_length", "data.allow_cut_rows", "data.train_on", "data.skip_bad_rows",
+            "data.chat_template_kwargs", "data.reasoning", "data.answers",
         ),
         _SAME_ROWS,
     ),

@@ -157,6 +157,7 @@ class Data(Section):
         "a turn) and user, assistant, system, tool (the file's words for them, several with commas)",
     )
     max_length: Count = Field(1024, ge=2, description="tokens a row may have; the rest is cut")
+    allow_cut_rows: bool = Field(False, description="train also where max_length cuts a fifth of the rows or more")
     packing: Literal["auto"] | bool = Field("auto", description="several rows in one sequence")
     train_on: Literal["assistant", "all"] = Field("assistant", description="which tokens the loss sees")
     task: Task = Field("task", description="what the rows teach: a style or format, a task, a new domain or language")

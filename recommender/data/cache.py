@@ -57,7 +57,10 @@ def key_of(
     try:
         parts: list[Any] = [
             [_hash(path) for path in sorted(Path(__file__).parent.rglob("*.py"))],
-            [[str(file.reader.path), _hash(file.reader.path), repr(file.shape), file.reader.note] for file in files],
+            [
+                [str(file.reader.path), _hash(file.reader.path), repr(file.shape), file.reader.note, file.around]
+                for file in files
+            ],
             list(weights),
             [_hash(folder / name) if (folder / name).is_file() else "" for name in _TOKENIZER] if folder else [],
             source,

@@ -9,14 +9,14 @@ from typing import Any, TypedDict
 
 from presets.errors import InputError
 from recommender.data.answers import Answers, rows_of
-from recommender.data.estimate import estimated_sample
+from recommender.data.estimate import estimated_sample, measure_without_tokenizer
 from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
 from recommender.data.normalise import normalise
 from recommender.data.profile import DataProfile, NearRows
 from recommender.data.readers import Reader
 from recommender.data.shape import Shape
 from recommender.data.templates import ChatTemplate
-from recommender.data.tokenise import Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
+from recommender.data.tokenise import Measured, Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
 
 _BATCH = 256
 _ASKED_EVERY = 4096
@@ -39,6 +39,8 @@ class OpenFile:
     shape: Shape
     source: int = 0
     """Which of the data sets it belongs to, in the order in which they were given."""
+    around: int = 0
+    """Tokens that the chat template writes around a conversation, where lengths are estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,17 @@ class DataSet:
         row = self.tokenised(i)
         return row.ids, row.mask
 
+    def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
+        """Length and trained spans of other rows under the same tokenizer, or by the same estimate."""
+        if self._tokeniser is None:
+            return [*measure_without_tokenizer(examples, self._train_on, self.files[0].around)]
+        return self._tokeniser.measure(examples)
+
     def sample(self, i: int, max_length: int) -> Sample:
         """Row i for the screen: tokens with their text, what is trained and what the limit cuts."""
         if self._tokeniser is None:
-            pieces = estimated_sample(self.example(i), self._train_on, max_length)
+            around = self.files[self.index.file[i]].around
+            pieces = estimated_sample(self.example(i), self._train_on, max_length, around)
         else:
             pieces = pieces_of(self.tokenised(i), self._tokeniser.vocabulary, max_length)
         file, line = self.where(i)

@@ -243,4 +243,4 @@ def _rounds(files: Sequence[OpenFile], rows: _Rows, until: float) -> Iterator[tu
         for number, file in enumerate(files):
             held = [row for which, row in rows[first : first + ROUND] if which == number]
             if held:
-                yield number, OpenFile(_Drawn(file.reader, held, turn), file.shape)
+                yield number, OpenFile(_Drawn(file.reader, held, turn), file.shape, around=file.around)

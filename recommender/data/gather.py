@@ -183,7 +183,7 @@ class Gatherer:
 
     def _measured(self, batch: _Batch) -> list[Measured | RowProblem]:
         if self._tokeniser is None or batch.encoded is None:
-            return [*measure_without_tokenizer(batch.examples, self._train_on)]
+            return [*measure_without_tokenizer(batch.examples, self._train_on, self._files[batch.file].around)]
         return self._tokeniser.measured(batch.rendered, batch.encoded.result())
 
     def _add(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
-from recommender.data.answers import rows_of
+from recommender.data.answers import Answers, rows_of
 from recommender.data.dataset import DataSet, OpenFile
 from recommender.data.examples import Example, RowProblem, digest
-from recommender.data.gather import LISTED, bad_row
+from recommender.data.gather import BATCH, LISTED, bad_row
 from recommender.data.normalise import normalise
 from recommender.data.opening import open_sources
-from recommender.data.profile import BadRow, HeldOutFacts
+from recommender.data.profile import NEVER, BadRow, HeldOutFacts
 from recommender.data.readers import Raw
 from recommender.data.readers.base import is_empty
 from recommender.data.shapes import ShapeError
+from recommender.data.tokenise import Measured
 from recommender.units import counted
 
 _ASKED_EVERY = 256
@@ -40,23 +43,52 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
     trained = set(dataset.index.digest)
     seen: set[int] = set()
     bad: list[BadRow] = []
+    firsts: dict[str, array[int]] = {}
     rows = copies = shared = refused = 0
-    for number, (_, _, found) in enumerate(held_out_rows(files)):
+    for number, (file, found, ahead) in enumerate(_measured(dataset, files, data.answers)):
         if number % _ASKED_EVERY == 0:
             tick()
         if isinstance(found, BadRow):
             refused += 1
             bad += [found] if len(bad) < LISTED else []
             continue
-        example, content = found
-        many = len(rows_of(example, data.answers))
+        _, content = found
+        many = len(ahead)
         rows += many
+        firsts.setdefault(file.reader.path.name, array("I")).extend(ahead)
         shared += many * (content in trained)
         copies += many * (content in seen)
         seen.add(content)
     dataset.held_out = tuple(files)
-    _say(dataset, HeldOutFacts(rows, copies, shared, refused, tuple(bad)), data)
+    _say(dataset, HeldOutFacts(rows, copies, shared, refused, tuple(bad), tuple(firsts.items())), data)
     return dataset
+
+
+def _measured(
+    dataset: DataSet, files: Sequence[OpenFile], answers: Answers
+) -> Iterator[tuple[OpenFile, tuple[Example, int] | BadRow, list[int]]]:
+    """Each row of held-out files with the tokens before the first trained one of each row that it is evaluated as.
+
+    A batch is tokenised together.
+    """
+    rows = iter(held_out_rows(files))
+    while batch := list(islice(rows, BATCH)):
+        parts = [rows_of(found[0], answers) if not isinstance(found, BadRow) else [] for _, _, found in batch]
+        measured = iter(dataset.measure([part for each in parts for part in each]))
+        for (file, line, found), each in zip(batch, parts, strict=True):
+            yield file, *_judged(file, line, found, [next(measured) for _ in each])
+
+
+def _judged(
+    file: OpenFile, line: int, found: tuple[Example, int] | BadRow, measured: Sequence[Measured | RowProblem]
+) -> tuple[tuple[Example, int] | BadRow, list[int]]:
+    """A held-out row, which the template may refuse, and the tokens before each first trained one."""
+    ahead = []
+    for each in measured:
+        if isinstance(each, RowProblem):
+            return BadRow(str(file.reader.path), line, each.reason), []
+        ahead.append(each.spans[0] if each.spans else NEVER)
+    return found, ahead
 
 
 def _opened(data: Data, base: Path | None, tick: Callable[[], None]) -> list[OpenFile]:

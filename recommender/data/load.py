@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from presets.templates import tokens_around
 from recommender.config.schema import Data, Source
 from recommender.data import cache
 from recommender.data.dataset import DataSet, OpenFile, Sample
@@ -112,6 +114,12 @@ def _profile(
     tick = _tick(cancelled)
     tokeniser, template = tokeniser_of(data, model, base)
 
+    around = tokens_around(model.model_type) if tokeniser is None and model is not None else 0
+
+    def opened(upto: int | None = None) -> tuple[list[OpenFile], list[float]]:
+        found, often = open_sources(sources, data, base, tick, upto)
+        return [replace(file, around=around) for file in found], often
+
     def build(some: Gathered, of: list[OpenFile]) -> DataSet:
         return dataset_of(some, data, (), of, tokeniser, template)
 
@@ -120,7 +128,7 @@ def _profile(
         nonlocal latest
         if first is None:
             return
-        some, their_weights = open_sources(sources, data, base, tick, upto) if upto else (files, weights)
+        some, their_weights = opened(upto) if upto else (files, weights)
         latest = first_look(some, their_weights, tokeniser, data, build, cancelled=stopped)
         if latest is not None:
             first(latest)
@@ -129,7 +137,7 @@ def _profile(
     looked = on_disk.packed > PACKED_WORTH_IT
     if looked:
         look(UNPACKED_AT_FIRST)
-    files, weights = open_sources(sources, data, base, tick)
+    files, weights = opened()
     # To read a file only to know whether it is the same takes a second a gigabyte.
     if not looked and on_disk.total > HASHED_QUICKLY:
         looked = True

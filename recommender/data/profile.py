@@ -14,6 +14,9 @@ from recommender.data.tally import Runs, Tally, WholeRows
 from recommender.data.turn_words import Tags, TurnWords
 from recommender.units import count, counted
 
+NEVER = 2**32 - 1
+"""Tokens before the first trained one of a row that has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
@@ -62,6 +65,38 @@ class HeldOutFacts:
     bad_row_count: int
     bad_rows: tuple[BadRow, ...] = ()
     """The first of them; they are among the profile's own too."""
+    first_trained: tuple[tuple[str, Sequence[int]], ...] = ()
+    """Of each file, its name and, row by row, the tokens before the first one that is trained (`NEVER`: none is)."""
+
+    def answerless(self, max_length: int) -> list[tuple[str, int, int]]:
+        """Of each file of which some rows keep no answer at a length: its name, how many of them, and its rows."""
+        lost = [
+            (name, sum(first >= max_length for first in firsts), len(firsts)) for name, firsts in self.first_trained
+        ]
+        return [(name, cut, rows) for name, cut, rows in lost if cut]
+
+    def stops_at(self, max_length: int) -> tuple[str, ...]:
+        """Why nothing could be evaluated at a length: no row of any file keeps an answer."""
+        lost = self.answerless(max_length)
+        if not self.rows or sum(cut for _, cut, _ in lost) < self.rows:
+            return ()
+        names = ", ".join(name for name, _, _ in lost)
+        rows = "The one held-out row" if self.rows == 1 else f"{self.rows} of {self.rows} held-out rows"
+        return (
+            f"{rows} of {names} {'keeps' if self.rows == 1 else 'keep'} no answer at max_length {max_length}: nothing "
+            "could be evaluated. Raise data.max_length, or give other rows as data.eval.",
+        )
+
+    def warnings_at(self, max_length: int) -> tuple[str, ...]:
+        """How many rows of which file keep no answer at a length, where others do."""
+        lost = self.answerless(max_length)
+        if sum(cut for _, cut, _ in lost) == self.rows:
+            return ()
+        return tuple(
+            f"{cut} of {rows} held-out rows of {name} {'keeps' if cut == 1 else 'keep'} no answer at max_length "
+            f"{max_length}: eval_loss is taken over the others."
+            for name, cut, rows in lost
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +316,20 @@ class DataProfile:
 
     def stops_at(self, max_length: int) -> tuple[str, ...]:
         """`stops`, and what stops training at this length: every row cut before its answer."""
+        held_out = self.held_out.stops_at(max_length) if self.held_out else ()
         if self.trained_tokens and not self.trained_at(max_length):
             return (
                 *self.stops,
+                *held_out,
                 f"Every row is cut before its answer begins at max_length {max_length}: nothing would be trained. "
                 f"Raise data.max_length (p50 is {self.quantile(0.5)} tokens, the longest row {self.longest}).",
             )
-        return self.stops
+        return (*self.stops, *held_out)
+
+    def first_trained(self, row: int) -> int:
+        """Tokens of a row before the first one that is trained; `NEVER` where none is."""
+        first = self.span_start[row]
+        return self.spans[2 * first] if first < self.span_start[row + 1] else NEVER
 
     def warnings_at(self, max_length: int, *, split: bool = False) -> tuple[str, ...]:
         """`warnings`, and what the limit costs when it cuts more than 1 % of the trained tokens.
@@ -297,11 +339,13 @@ class DataProfile:
             split: Rows are packed and split where they are too long: nothing is cut.
         """
         kept = self.trained_at(max_length)
+        held_out = self.held_out.warnings_at(max_length) if self.held_out else ()
         if not split and self.trained_tokens and 0 < kept < 0.99 * self.trained_tokens:
             share = 1 - kept / self.trained_tokens
             return (
                 *self.warnings,
+                *held_out,
                 f"max_length {max_length} cuts {100 * share:.1f} % of the trained tokens "
                 f"(rows cut: {self.rows_cut(max_length)}); {self.quantile(0.99)} tokens keep 99 % of the rows whole.",
             )
-        return self.warnings
+        return (*self.warnings, *held_out)

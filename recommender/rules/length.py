@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile import DataProfile
@@ -15,6 +16,8 @@ MULTIPLE = 64
 """Lengths go in steps of 64: matrix kernels run in tiles, and finer steps change nothing that can be seen."""
 KEEP = 0.995
 """Share of trained tokens that the limit keeps."""
+MARGIN = 1.3
+"""What estimated lengths are multiplied by for the limit: without a tokenizer they are a third off now and then."""
 ASSUMED = 1024
 """Length where no data is known: what the walk-through guide starts with."""
 STRETCH = 4.0
@@ -54,7 +57,7 @@ def recommended_length(data: DataProfile | None, model: ModelSpec, goal: Goal) -
     if worth_stretching(data, model):
         limit = max(limit, reach(model) // MULTIPLE * MULTIPLE)
     if goal in ("best-quality", "longest-context") or not data.trained_tokens:
-        return min(limit, _up(data.longest))
+        return min(limit, _up(_with_margin(data, data.longest)))
     low, high = 1, max(1, _up(data.longest) // MULTIPLE)
     wanted = KEEP * data.trained_tokens
     while low < high:
@@ -63,7 +66,12 @@ def recommended_length(data: DataProfile | None, model: ModelSpec, goal: Goal) -
             high = middle
         else:
             low = middle + 1
-    return min(limit, low * MULTIPLE)
+    return min(limit, _up(_with_margin(data, min(low * MULTIPLE, data.longest))))
+
+
+def _with_margin(data: DataProfile, tokens: int) -> int:
+    """A length, with a margin where lengths are estimated."""
+    return ceil(MARGIN * tokens) if data.tokenizer == "bytes" else tokens
 
 
 def _up(tokens: int) -> int:
@@ -87,7 +95,7 @@ def length(context: Context) -> Mapping[str, Reason]:
     else:
         lost = lost_share(data, value)
         cut = _cut(data, value, "of them")
-        sure = "high" if data.tokenizer == "exact" else "medium"
+        sure = {"exact": "high", "bytes": "low"}.get(data.tokenizer, "medium")
         if value < wanted:
             why = (
                 f"Memory allows {count(value)} tokens, not the {count(wanted)} that would keep "
@@ -101,7 +109,7 @@ def length(context: Context) -> Mapping[str, Reason]:
         else:
             kept = "all" if context.goal in ("best-quality", "longest-context") else f"at least {percent(KEEP)}"
             why = (
-                f"The smallest multiple of {MULTIPLE} that keeps {kept} of the trained tokens; {cut}. "
+                f"The smallest multiple of {MULTIPLE} that keeps {kept} of the trained tokens{_beyond(data)}; {cut}. "
                 f"Rows have {count(data.quantile(0.5))} tokens in the middle, "
                 f"{count(data.quantile(0.99))} at the 99th percentile, at most {count(data.longest)}."
             )
@@ -120,9 +128,19 @@ def length(context: Context) -> Mapping[str, Reason]:
 def _cut(data: DataProfile, value: int, of_tokens: str) -> str:
     """What a limit cuts, of the trained tokens and of the rows."""
     rows = data.rows_cut(value)
+    if data.tokenizer == "bytes":
+        return (
+            "lengths are estimated from the text (4 letters a token, and what the template adds), so what is cut is "
+            "known before the start, when they are counted"
+        )
     if not rows:
         return "no row is cut"
     return f"{percent(lost_share(data, value))} {of_tokens} and {count(rows)} of {counted(data.rows, 'row')} are cut"
+
+
+def _beyond(data: DataProfile) -> str:
+    """The margin, where there is one."""
+    return f" and {percent(MARGIN - 1)} more" if data.tokenizer == "bytes" else ""
 
 
 def _source(data: DataProfile | None) -> str:

@@ -218,6 +218,7 @@ def _show_problems(
 ) -> None:
     """Print duplicates, stops, warnings and bad rows."""
     from recommender.config.schema import Training
+    from recommender.data.held_out_cut import held_out_sentences
     from recommender.data.packed import step_warnings
     from recommender.units import counted
 
@@ -235,6 +236,8 @@ def _show_problems(
         line(f"✗ {stop}")
     for warning in profile.warnings_at(max_length, split=split):
         line(f"! {warning}")
+    for sentence in held_out_sentences(profile, config) if config is not None else ():
+        line(f"! {sentence}")
     # Of the schema's own values nobody has said that they are those of the run.
     for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
         line(f"! {warning}")

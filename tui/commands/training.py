@@ -77,14 +77,14 @@ def start(
     from recommender.model.reader import read_model
     from recommender.recommend import launch_document
     from trainer.gate import require_trainable
+    from recommender.trainable import require_rows
     from trainer.launch import launch
 
     spec = read_model(config.model, revision=config.revision)
     config = settle_start(config, spec, values)
     require_trainable(config, spec, device)
     dataset = profile_data(config.data, model=spec)
-    if stops := dataset.profile.stops_at(config.data.max_length):
-        raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
+    require_rows(dataset.profile, config, spec)
     run_check_list(config, device, spec, dataset, settings.runs, allow_busy=allow_busy)
     plan = document or launch_document(config, spec, device, dataset.profile)
     return launch(

@@ -49,6 +49,7 @@ def try_values(
     """
     from recommender.recommend import launch_document
     from trainer.gate import require_trainable
+    from recommender.trainable import require_rows
     from trainer.tryout import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list
 
@@ -67,6 +68,7 @@ def try_values(
     for each in (base, *(trial.config for trial in wanted)):
         require_trainable(each, spec, device)
     dataset = profile_data(base.data, model=spec)
+    require_rows(dataset.profile, base, spec)
     require_held_out(base, dataset.profile)
     run_check_list(base, device, spec, dataset, settings.runs)
 

@@ -27,6 +27,7 @@ from tui.widgets.text import content, paragraph
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
+    from presets.questions import Question
     from recommender.data.dataset import DataSet
     from recommender.plan import Plan
     from trainer.check import CheckLine
@@ -226,7 +227,20 @@ class CheckScreen(StepScreen):
             if message.line.status == "fail":
                 self._wanted = self._asking = False
                 self.refresh_bindings()
+            if message.line.question is not None:
+                self._ask(message.line.question)
             self._show_lines()
+
+    def _ask(self, question: Question) -> None:
+        """Ask what a check cannot decide; the answer is an edit of the plan, which is then checked again."""
+        from tui.screens.question import QuestionPopup
+
+        def answered(number: int | None) -> None:
+            if number is not None:
+                self.wizard.flow.edit(question.choices[number].set)
+
+        if self.app.screen is self:
+            self.app.push_screen(QuestionPopup(question), answered)
 
     @on(CheckingEnded)
     def _ended(self, message: CheckingEnded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recommender.config.edit import replace
+from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.packed import packing_document, splits, step_warnings
 from recommender.units import count, counted, duration, gib, percent, rate
 from tui.clean import clean
@@ -87,7 +88,8 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
     stops = [line for line in judged if line.plain.startswith("✗")]
     others = [line for line in judged if not line.plain.startswith("✗")]
     if plan is not None and profile.tokenizer != "assumed":
-        others += [row(("! ", "caution"), warning, indent=2) for warning in step_warnings(profile, plan)]
+        told = (*held_out_sentences(profile, plan), *step_warnings(profile, plan))
+        others += [row(("! ", "caution"), warning, indent=2) for warning in told]
     return [*stops, *rows, *others, *_packing(profile, max_length, plan)]
 
 
@@ -114,9 +116,12 @@ def _lengths(profile: DataProfile, width: int) -> list[Row]:
 
 def _cut(profile: DataProfile, max_length: int) -> Row:
     rows = profile.rows_cut(max_length)
-    head = (f"cut at {count(max_length)}: ", "label")
+    head: tuple[Part, ...] = ((f"cut at {count(max_length)}: ", "label"),)
+    if not rows and profile.tokenizer == "bytes":
+        return row(*head, ("nothing by the estimate", "caution"), ("  lengths are counted before the start", "label"),
+                   indent=2)  # fmt: skip
     if not rows:
-        return row(head, ("nothing", "good"), ("  every row is kept whole", "label"), indent=2)  # type: ignore[arg-type]
+        return row(*head, ("nothing", "good"), ("  every row is kept whole", "label"), indent=2)
     lost = 1 - profile.tokens_at(max_length) / profile.total_tokens if profile.total_tokens else 0.0
     share = rows / profile.rows if profile.rows else 0.0
     trained = profile.trained_tokens

@@ -48,7 +48,7 @@ class QuestionPopup(Popup[int]):
 
     Args:
         question: What is asked.
-        look: Reads the first row under an answer's settings; called in a thread.
+        look: Reads the first row under an answer's settings, in a thread; None where an answer changes no row.
         colour: Whether colours are shown.
     """
 
@@ -62,7 +62,7 @@ class QuestionPopup(Popup[int]):
     QuestionPopup VerticalScroll { height: auto; max-height: 12; }
     """
 
-    def __init__(self, question: Question, look: Look, *, colour: bool = True) -> None:
+    def __init__(self, question: Question, look: Look | None = None, *, colour: bool = True) -> None:
         super().__init__()
         self._question = question
         self._look = look
@@ -76,23 +76,25 @@ class QuestionPopup(Popup[int]):
             box.border_subtitle = "enter chooses · esc leaves it open: nothing starts"
             yield Static(clean(self._question.text), id="asked", markup=False)
             yield PopupList(self._picks, id="popup-list")
-            yield Static("the first row then (highlighted: the loss sees it)", id="then", markup=False)
-            with VerticalScroll():
-                yield Static(id="first-row")
+            if self._look is not None:
+                yield Static("the first row then (highlighted: the loss sees it)", id="then", markup=False)
+                with VerticalScroll():
+                    yield Static(id="first-row")
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Take the focus, and read the first row."""
         self.query_one(PickList).focus()
-        background(self, self._read, self._not_read, group="rows")
+        if (look := self._look) is not None:
+            background(self, lambda: self._read(look), self._not_read, group="rows")
 
     def _picks(self, _width: int) -> list[Pick]:
         return [Pick(str(number), _lines(choice)) for number, choice in enumerate(self._question.choices)]
 
-    def _read(self) -> None:
+    def _read(self, look: Look) -> None:
         for number, choice in enumerate(self._question.choices):
             try:
-                self.post_message(Seen(number, self._look(choice.set)))
+                self.post_message(Seen(number, look(choice.set)))
             except WizardError as error:
                 self.post_message(Seen(number, (), error.message))
 
@@ -109,6 +111,8 @@ class QuestionPopup(Popup[int]):
 
     @on(PickList.Moved)
     def _show_row(self) -> None:
+        if self._look is None:
+            return
         current = self.query_one(PickList).current
         shown = self._seen.get(int(current.key)) if current else None
         self.query_one("#first-row", Static).update(shown if shown is not None else "reading …")

@@ -6,6 +6,7 @@ from threading import Event
 import pytest
 
 from presets.errors import InputError
+from presets.questions import Choice, Question
 from recommender.data.dataset import DataSet
 from recommender.machine.facts import Machine
 from recommender.plan import Plan
@@ -152,3 +153,25 @@ async def test_a_long_check_says_what_it_does_and_counts_its_seconds(
         await seen.until(lambda: "46 s" in seen.line("▸ one worst-case step"))
         services.gate.set()
         await seen.sees("✓ one worst-case step", "12 s")
+
+
+@dataclass(frozen=True)
+class AskingServices(MadeServices):
+    """A check of the rows that asks until the plan says what it asked for."""
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Callable[[], bool]) -> Iterator[CheckLine]:
+        if plan.config.data.allow_cut_rows:
+            yield from self.checked
+            return
+        ways = (Choice({"data.max_length": 128}, "128 tokens."), Choice({"data.allow_cut_rows": True}, "Cut them."))
+        asked = Question("rows_cut", "max_length 64 cuts 60 of 60 rows. How long may rows be?", ways)
+        yield CheckLine("data", "data", "fail", asked.text, "Set it.", question=asked)
+
+
+async def test_a_check_that_cannot_decide_asks_and_goes_on_with_the_answer(tmp_path: Path, rows: str) -> None:
+    async with planned(AskingServices(runs=tmp_path / "runs"), [rows]) as seen:
+        await seen.press("5")
+        await seen.sees("which is it?", "cuts 60 of 60 rows", "128 tokens.")
+        await seen.press("down", "enter")
+        await seen.sees("✓ one worst-case step", "ready")
+        assert seen.plan.overrides["data.allow_cut_rows"] is True

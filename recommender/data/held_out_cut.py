@@ -1,0 +1,56 @@
+"""Held-out rows of which no answer is left at a length: they are left out of eval_loss; all of them would end a run."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.data.split import held_out_contents
+from recommender.units import count, counted
+
+
+def held_out_stop(profile: DataProfile, config: FinetuneConfig) -> str:
+    """Why nothing could be evaluated at a configuration's length, of rows held out by the split; empty where it could.
+
+    Files of their own are judged by `DataProfile.stops_at`.
+    """
+    cut, rows = _of_split(profile, config)
+    if not rows or cut < rows:
+        return ""
+    return (
+        f"{'The one row' if rows == 1 else f'All {count(rows)} rows'} that the split holds out "
+        f"{'keeps' if rows == 1 else 'keep'} no answer at max_length {config.data.max_length}: nothing could be "
+        "evaluated. Raise data.max_length, or take another data.eval_fraction or training.seed."
+    )
+
+
+def held_out_warning(profile: DataProfile, config: FinetuneConfig) -> str:
+    """How many rows that the split holds out keep no answer; empty where all do, or none."""
+    cut, rows = _of_split(profile, config)
+    if not 0 < cut < rows:
+        return ""
+    return (
+        f"{count(cut)} of {counted(rows, 'row')} that the split holds out {'keeps' if cut == 1 else 'keep'} no answer "
+        f"at max_length {config.data.max_length}: eval_loss is taken over the others."
+    )
+
+
+def held_out_sentences(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ...]:
+    """What is to be said of rows held out by the split at a configuration's length: a stop, a warning or nothing."""
+    return tuple(filter(None, (held_out_stop(profile, config), held_out_warning(profile, config))))
+
+
+def _of_split(profile: DataProfile, config: FinetuneConfig) -> tuple[int, int]:
+    """Rows held out by the split that keep no trained token, and how many are held out."""
+    data = config.data
+    if data.eval or data.eval_fraction <= 0 or not profile.digests or not profile.rows_cut(data.max_length):
+        return 0, 0
+    asked = "first trained of held out", data.eval_fraction, config.training.seed
+    if asked not in profile.known:
+        held = held_out_contents(profile.digests, data.eval_fraction, config.training.seed)
+        profile.known[asked] = sorted(
+            profile.first_trained(row) for row, digest in enumerate(profile.digests) if digest in held
+        )
+    firsts = profile.known[asked]
+    return len(firsts) - bisect_left(firsts, data.max_length), len(firsts)
