@@ -95,6 +95,7 @@ SET: dict[str, object] = {
     "data.chat_template_kwargs": {"enable_thinking": False},
     "data.reasoning": "keep",
     "data.answers": "each",
+    "data.allow_cut_rows": True,
     "data.task": "domain",
     "training.learning_rate": 1e-4,
     "training.num_train_epochs": 3,
