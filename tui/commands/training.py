@@ -76,8 +76,8 @@ def start(
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
     from recommender.recommend import launch_document
-    from trainer.gate import require_trainable
     from recommender.trainable import require_rows
+    from trainer.gate import require_trainable
     from trainer.launch import launch
 
     spec = read_model(config.model, revision=config.revision)
