@@ -8,6 +8,7 @@ from math import ceil
 from recommender.config.schema import FinetuneConfig
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.profile import DataProfile
+from recommender.far import far_values
 from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
@@ -94,6 +95,7 @@ def _warnings(
             "as if none did, and PEFT passes over what matches none without a word."
         )
     yield from _about_steps(on_one_card(config, device.count), data)
+    yield from far_values(config, model, device, data)
     yield from _about_training(config, device)
     if device.simulated:
         yield f"{device.name} is simulated: this plan can be exported, not trained here."

@@ -80,7 +80,7 @@ def run_checks(
 
     settings = CheckLine("settings", "settings", "running")
     yield settings
-    status, detail, remedy = check_settings(config, model, device)
+    status, detail, remedy = check_settings(config, model, device, dataset)
     yield replace(settings, status=status, detail=detail, remedy=remedy)
     if status == "fail":
         # What contradicts itself has no price, and nothing else says more.
@@ -120,12 +120,16 @@ def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, 
             return outcome
 
 
-def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device) -> Outcome:
-    """The values go together, with the model, the device and what is installed."""
+def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dataset: DataSet) -> Outcome:
+    """The values go together, with the model, the device and what is installed; none is far from what is advised."""
+    from recommender.far import far_values
+
     try:
         require_trainable(config, model, device)
     except InputError as problem:
         return "fail", problem.message, problem.remedy
+    if far := list(far_values(config, model, device, dataset.profile)):
+        return "warn", " ".join(far), ""
     return "ok", "they go together, with the model and with this device", ""
 
 

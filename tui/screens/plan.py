@@ -17,7 +17,7 @@ from presets.errors import WizardError
 from recommender.units import counted, gib
 from tui.screens.plan_lists import RemedyList, SettingsList
 from tui.screens.plan_meter import meter_lines
-from tui.screens.plan_rows import ADVANCED_KEY, Setting, shown_settings
+from tui.screens.plan_rows import ADVANCED_KEY, Setting, followed, followed_notes, shown_settings
 from tui.screens.plan_text import (
     model_rows,
     out_of_date,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from recommender.plan import Plan
     from tui.state import WizardState
+MOST_FOLLOWED = 4
+"""Values that an edit moved, told at a time; the rows of all are marked."""
 
 
 class PlanScreen(PlanWindows):
@@ -93,6 +95,7 @@ class PlanScreen(PlanWindows):
         super().__init__()
         self._advanced = False
         self._shown: Plan | None = None
+        self._followed: Mapping[str, tuple[str, str]] = {}
         self._descriptions: Callable[[str], str] | None = None
 
     def body(self) -> ComposeResult:
@@ -155,6 +158,7 @@ class PlanScreen(PlanWindows):
             self._show_waiting(state)
             return
         first = self._shown is None
+        self._tell_what_followed(plan)
         self._shown = plan
         if first:
             self.refresh_bindings()
@@ -166,6 +170,16 @@ class PlanScreen(PlanWindows):
         self._show_why(plan)
         self._show_meter(plan, state)
         self._show_remedies(plan)
+
+    def _tell_what_followed(self, plan: Plan) -> None:
+        """Say which values an edit has moved beside its own, and mark their rows until the next edit."""
+        before = self._shown
+        if before is None or before is plan or before.config == plan.config:
+            return
+        self._followed = followed(before, plan)
+        if self._followed and self.app.screen is self:
+            shown = [f"{key.rpartition('.')[2]} follows: {old} → {new}" for key, (old, new) in self._followed.items()]
+            self.notify("\n".join(shown[:MOST_FOLLOWED]), timeout=6, markup=False)
 
     def _show_waiting(self, state: WizardState) -> None:
         if self._shown is not None:
@@ -188,7 +202,11 @@ class PlanScreen(PlanWindows):
         )
 
     def _notes(self, plan: Plan) -> Mapping[str, str]:
-        """Notes that need a second price: what gradient checkpointing saves, or would."""
+        """Notes by label: what gradient checkpointing saves, and what the last edit moved beside its own."""
+        return {**self._saved(plan), **followed_notes(plan, self._followed)}
+
+    def _saved(self, plan: Plan) -> Mapping[str, str]:
+        """What gradient checkpointing saves, or would: it takes a second price."""
         key = "training.gradient_checkpointing"
         on = plan.config.training.gradient_checkpointing
         try:

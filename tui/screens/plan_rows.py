@@ -57,6 +57,23 @@ def value_text(key: str, value: Any) -> str:
     return clean(str(value))
 
 
+def followed(before: Plan, after: Plan) -> dict[str, tuple[str, str]]:
+    """Values that an edit moved although it was not of them, as the form shows them: key to old and new.
+
+    Nothing between plans of other goals, or made for another device, model or data: there all may be new.
+    """
+    from recommender.config.edit import diff
+
+    if (before.goal, before.device, before.model, before.data) != (after.goal, after.device, after.model, after.data):
+        return {}
+    old, new = before.overrides, after.overrides
+    edited = {key for key in {**old, **new} if (key in old, old.get(key)) != (key in new, new.get(key))}
+    if not edited:
+        return {}
+    moved = {key: pair for key, pair in diff(before.config, after.config).items() if key not in edited}
+    return {key: (value_text(key, was), value_text(key, now)) for key, (was, now) in moved.items()}
+
+
 def _model(plan: Plan) -> str:
     return count(plan.model.total_parameters)
 
@@ -235,3 +252,14 @@ def shown_settings(plan: Plan, *, advanced: bool) -> list[Setting]:
     """The rows that mean something for this plan."""
     rows = [*SETTINGS, *(ADVANCED if advanced else ())]
     return [row for row in rows if row.only(plan) and (plan.config.method != "full" or not row.adapter)]
+
+
+def followed_notes(plan: Plan, moved: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """The note of each row whose value has followed an edit, by the row's label."""
+    notes = {}
+    for setting in (*shown_settings(plan, advanced=False), *shown_settings(plan, advanced=True)):
+        theirs = [key for key in setting.keys if key in moved]
+        named = [f"{key.rpartition('.')[2]} was {moved[key][0]}" for key in theirs]
+        if theirs:
+            notes[setting.label] = f"← was {moved[theirs[0]][0]}" if len(setting.keys) == 1 else f"← {', '.join(named)}"
+    return notes

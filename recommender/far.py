@@ -1,0 +1,54 @@
+"""Values that the person set and that are far from what is recommended: what is to be expected, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recommender.config.schema import FinetuneConfig
+from recommender.data.profile import DataProfile
+from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
+from recommender.pricing import pricer
+from recommender.rules.base import Context
+from recommender.rules.rate import rate
+from recommender.rules.schedule import recommended_epochs
+from recommender.units import small
+
+FAR = 10.0
+"""Times the recommended value, or one such part of it, from which on it is told. In the public sweep
+(`benchmarks/reference/lr_rank_sweep.csv`) ten times the best rate of a model and rank ended 4.9 % of test loss higher
+(2 to 9 %, 5 settings), and a tenth of it 2.5 % higher (1 to 7 %, 55 settings)."""
+
+
+def far_values(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None) -> Iterator[str]:
+    """Return a sentence for each value that is ten times, or a tenth of, what is recommended beside the others.
+
+    Args:
+        config: The whole configuration.
+        model: What is tuned.
+        device: Where.
+        data: Its rows; without them the run's length may be unknown.
+    """
+    context = Context(model, device, data, "balanced", config, pricer(model, device, data))
+    ours, key = config.training.learning_rate, "training.learning_rate"
+    advised = float(rate(context)[key].value)
+    if ours >= FAR * advised:
+        yield (
+            f"learning_rate {small(ours)} is {ours / advised:.0f} times what is recommended: expect the loss to "
+            f"diverge, or to end higher. {_back(key, advised)}"
+        )
+    elif ours * FAR <= advised:
+        yield (
+            f"learning_rate {small(ours)} is 1/{advised / ours:.0f} of what is recommended: expect the run to end "
+            f"before much is learnt. {_back(key, advised)}"
+        )
+    passes, usual = config.training.num_train_epochs, recommended_epochs(context.training_rows)
+    if config.training.max_steps is None and passes >= FAR * usual:
+        yield (
+            f"num_train_epochs {small(passes)} is {passes / usual:.0f} times what is recommended: expect the rows to "
+            f"be learnt by heart. {_back('training.num_train_epochs', usual)}"
+        )
+
+
+def _back(key: str, value: float) -> str:
+    return f"Back to {small(value)}: backspace in the plan, or --set {key}={value:g}."

@@ -1,0 +1,48 @@
+"""Values far from what is recommended are told, with the way back; an edit says what followed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recommender.far import far_values
+from recommender.recommend import recommend, replan
+from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
+from tui.screens.plan_rows import followed, followed_notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learning_rate": 0.1}, "370 times what is recommended: expect the loss to diverge"),
+        ({"learning_rate": 2.7e-3}, "10 times what is recommended"),
+        ({"learning_rate": 2.6e-3}, ""),
+        ({"learning_rate": 1e-6}, "1/270 of what is recommended"),
+        ({"learning_rate": 2.8e-5}, ""),
+        ({"num_train_epochs": 10}, "10 times what is recommended: expect the rows to be learnt by heart"),
+        ({"num_train_epochs": 9}, ""),
+        ({"num_train_epochs": 10, "max_steps": 100}, ""),
+        ({}, ""),
+    ],
+    ids=str,
+)
+def test_what_is_far_from_recommended_is_told(changes: dict[str, Any], said: str) -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=changes)
+    told = " ".join(far_values(plan.config, plan.model, plan.device, plan.data))
+    assert said in told if said else not told
+    assert all(sentence in plan.warnings for sentence in far_values(plan.config, plan.model, plan.device, plan.data))
+    if "learning_rate" in changes and said:
+        assert "--set training.learning_rate=0.00027." in told
+
+
+def test_an_edit_says_what_followed_it() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    edited = replan(plan, {"max_steps": 10})
+    moved = followed(plan, edited)
+    assert "training.max_steps" not in moved
+    assert moved["training.learning_rate"][0] == "2.7e-4"
+    assert moved["training.warmup_steps"] == ("0.05", "0")
+    assert followed_notes(edited, moved)["learning_rate"] == "← was 2.7e-4"
+    assert followed(plan, replan(plan, {"seed": 7})) == {}
+    assert followed(plan, recommend(LLAMA_8B, RTX_4090, EXAMPLE, goal="fastest")) == {}
