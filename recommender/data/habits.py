@@ -206,7 +206,7 @@ class Habits:
         behind_earlier = earlier[0] if earlier and earlier[0] in self.stops else ""
         return tuple(dict.fromkeys(token for token in (behind_last, behind_earlier) if token))
 
-    @property
+    @cached_property
     def ends(self) -> tuple[str, ...]:
         """Every token that may end an answer: `end_of_turn`, and where else generation stops."""
         return tuple(dict.fromkeys((*self.end_of_turn, *self.stops)))

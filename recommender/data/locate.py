@@ -58,7 +58,8 @@ class Locator:
             raise RowProblem(f"{REFUSED}: {error}") from error
 
     def _given(self, messages: Sequence[Message]) -> list[Mapping[str, Any]]:
-        return [self.habits.given(turn.for_template()) for turn in messages]
+        given: list[Mapping[str, Any]] = [turn.for_template() for turn in messages]
+        return [*map(self.habits.given, given)] if self.habits.takes_parts_only else given
 
     def attempt(self, messages: Sequence[Message], *, prompt: bool = False) -> str | None:
         """The turns as text; None where the template refuses them."""

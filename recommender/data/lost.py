@@ -11,7 +11,7 @@ from recommender.data.reasoning import answer_of, reasoning_of, split_inline
 
 
 class Lost(NamedTuple):
-    """Characters of answers, without the blanks around them."""
+    """Characters of answers."""
 
     given: int = 0
     """Of the answers as they stand in the row: reasoning, text and function calls."""
@@ -41,7 +41,7 @@ def lost_of(turn: Message, trained: str) -> Lost:
     """
     reasoning, answer, calls = reasoning_of(turn).strip(), answer_of(turn).strip(), list(called(turn))
     beside = 0 if split_inline(turn.content) else len(reasoning)
-    given = len(turn.content.strip()) + beside + sum(map(len, calls))
+    given = len(turn.content) + beside + sum(map(len, calls))
     place = trained.rfind(answer) if answer else len(trained)
     if place < 0 and turn.content.strip() in trained:
         place = len(trained)  # tags that are text here: nothing of the content is missing

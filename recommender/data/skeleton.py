@@ -9,7 +9,7 @@ first rows the answers are found both ways; a row that is built otherwise is loo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from recommender.data.examples import Message
@@ -53,8 +53,14 @@ class Skeleton:
     asked: dict[int, bool]
     """For each answer, whether it begins where generation will."""
     method: str
+    all_ended: bool = field(init=False)
+    all_asked: bool = field(init=False)
     checked: int = 0
     refuted: bool = False
+
+    def __post_init__(self) -> None:
+        self.all_ended = all(self.ended.values())
+        self.all_asked = all(self.asked.values())
 
     @property
     def proven(self) -> bool:

@@ -84,6 +84,8 @@ class TurnFinder:
         self.notes: set[str] = set()
         self.habits = Habits(template, vocabulary, self.variables)
         self.end_of_turn = self.habits.end_of_turn
+        self._simple = Locator(self.habits, self.habits.plain, (), {})
+        """Of conversations that bring neither tools nor variables of their own."""
         self._skeletons = Skeletons(self._found)
 
     def prompt(self, chat: Chat) -> str:
@@ -119,9 +121,9 @@ class TurnFinder:
             if spans is not None:
                 skeleton.compare(spans, exact.spans)
             return exact
-        ended = sum(skeleton.ended[index] for index in wanted)
-        unasked = sum(not skeleton.asked[index] for index in wanted)
-        given = Lost(given=sum(len(messages[index].content.strip()) for index in wanted))
+        ended = len(wanted) if skeleton.all_ended else sum(skeleton.ended[index] for index in wanted)
+        unasked = 0 if skeleton.all_asked else sum(not skeleton.asked[index] for index in wanted)
+        given = Lost(sum([len(messages[index].content) for index in wanted]))
         inline = self._inline(chat, messages, wanted)
         return RenderedChat(text, spans, len(spans), ended, skeleton.method, given, unasked, inline)
 
@@ -131,7 +133,7 @@ class TurnFinder:
 
     def _inline(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> bool:
         """Whether reasoning stands as text that the template would write otherwise where it reads reasoning."""
-        if not any(split_inline(messages[index].content) for index in wanted) or not self.habits.reasoning_key:
+        if not self.habits.reasoning_key or not any(split_inline(messages[index].content) for index in wanted):
             return False
         locator = self._locator(chat)
         moved = locator.attempt(self._for_template(arranged(messages, "split")))
@@ -163,6 +165,8 @@ class TurnFinder:
         return RenderedChat(found.text, found.spans, len(found.spans), ended, found.method, lost, unasked, inline)
 
     def _locator(self, chat: Chat) -> Locator:
+        if not (chat.tools or chat.variables):
+            return self._simple
         tools = chat.tools if self.habits.takes_tools else ()
         return Locator(self.habits, self._renderer(chat), tools, chat.variables)
 

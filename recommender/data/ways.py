@@ -77,8 +77,8 @@ def _candidates(turns: TurnFinder, data: Data, chats: Sequence[Chat]) -> Iterato
     if data.answers == "all":
         text = "A row for each answer, in which it stands last; earlier answers are its context."
         yield changed({"data.answers": "each"}, text, answers="each")
-    if turns.reasoning == "auto":
-        if turns.habits.reasoning_key:
+    if turns.reasoning in {"auto", "split"}:
+        if turns.habits.reasoning_key and turns.reasoning == "auto":
             text = f"Reasoning is given to the template as {turns.habits.reasoning_key}, not in the text."
             yield changed({"data.reasoning": "split"}, text)
         if turns.habits.reasoning_key and data.answers == "all":
