@@ -45,8 +45,9 @@ def test_every_configuration_has_a_sound_price(
     assert max(during.values()) == peak.allocated_bytes
     assert min(during.values()) > 0
     assert peak.low_bytes <= peak.process_bytes <= peak.high_bytes
-    assert (answer.fits == "yes") == (peak.high_bytes <= device.free_bytes)
-    assert (answer.fits == "no") == (peak.process_bytes > device.free_bytes)
+    assert (answer.fits == "yes") == (peak.most_bytes <= device.free_bytes)
+    assert (answer.fits == "no") == (peak.needed_bytes > device.free_bytes)
+    assert 0 <= peak.cache_bytes <= answer.parts["allocator"]
     assert answer.trainable_parameters > 0
     assert answer.disk_bytes >= answer.checkpoint_bytes >= answer.adapter_bytes > 0
     if answer.time is not None:
