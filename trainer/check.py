@@ -23,5 +23,7 @@ class CheckLine:
     seconds: float | None = None
     progress: tuple[int, int] | None = None
     """Done and total (bytes when downloading), while it runs."""
+    run_seconds: float | None = None
+    """Of the worst step: what the run takes at its pace."""
     question: Question | None = None
     """What only the person can answer before it can be ok; the status is 'fail' until then."""

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
 from trainer.gate import require_trainable
+from trainer.pace import out_of_bounds, planned_worst_step, run_seconds, times
 from trainer.runfolder import SPARE_BYTES, RunFolder, nearest_folder, require_place, write_atomically
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ class Subject:
     runs: Path
     cancelled: Cancelled
     allow_busy: bool = False
+    measured: dict[str, float] = field(default_factory=dict)
+    """Of the worst step, once it was run."""
+
+    @property
+    def run_seconds(self) -> float | None:
+        """Seconds of the run at the pace of the measured step; None where there is none."""
+        worst = planned_worst_step(self.config, self.model, self.device, self.dataset.profile)
+        return run_seconds(self.estimate, worst, self.measured)
 
 
 def run_checks(
@@ -107,7 +116,15 @@ def run_checks(
         status, detail, remedy = outcome
         failed = failed or status == "fail"
         asked = question_of_cuts(dataset.profile, config, model) if key == "data" and status == "fail" else None
-        yield replace(line, status=status, detail=detail, remedy=remedy, seconds=clock() - began, question=asked)
+        yield replace(
+            line,
+            status=status,
+            detail=detail,
+            remedy=remedy,
+            seconds=clock() - began,
+            question=asked,
+            run_seconds=subject.run_seconds if key == "worst_step" else None,
+        )
 
 
 def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, Outcome]:
@@ -307,12 +324,16 @@ def check_worst_step(subject: Subject) -> Outcome:
     if measured is None:
         return "skipped", "cancelled", ""
     keep(subject.config, subject.model, subject.device, subject.dataset.profile, measured)
+    subject.measured.update(measured)
+    taken = subject.run_seconds
     predicted = subject.estimate.peak.process_bytes
     peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)
     off = f" ({(predicted - peak) / peak * 100:+.0f} %)" if peak else ""
     took = f", step {measured['step_seconds']:.1f} s" if measured.get("step_seconds") else ""
     detail = f"measured {gib(peak)}, predicted {gib(predicted)}{off}{took}"
-    return "warn" if peak > subject.estimate.free_bytes else "ok", detail, ""
+    wrong = out_of_bounds(subject.estimate, taken, measured)
+    told = "; ".join(part for part in (detail, times(subject.estimate, taken), wrong) if part)
+    return "warn" if wrong or peak > subject.estimate.free_bytes else "ok", told, ""
 
 
 def measure_worst_step(subject: Subject) -> dict[str, float] | None:

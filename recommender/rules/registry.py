@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     *adapter.RULES,
     *schedule.RULES,
     *batch.RULES,
+    *schedule.AFTER_BATCH,
     *rate.RULES,
 )
 """Each sees what those before it decided: held-out rows before length, length before rank, rank before alpha, epochs

@@ -193,7 +193,6 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
 
 RULES = (
     Rule("epochs", ("training.num_train_epochs", "training.max_steps"), epochs),
-    Rule("schedule", ("training.lr_scheduler_type", "training.warmup_steps"), scheduler),
     Rule(
         "regularisation",
         ("training.weight_decay", "training.max_grad_norm", "training.seed"),
@@ -201,3 +200,5 @@ RULES = (
     ),
     Rule("optimizer", ("training.optim", "training.loraplus_lr_ratio"), optimizer),
 )
+AFTER_BATCH = (Rule("schedule", ("training.lr_scheduler_type", "training.warmup_steps"), scheduler),)
+"""The steps that a warmup is a share of are known once the batch is."""

@@ -257,6 +257,11 @@ class CheckScreen(StepScreen):
             self._launch()
 
     @property
+    def _run_seconds(self) -> float | None:
+        """What the run takes at the measured pace."""
+        return next((line.run_seconds for line in self._lines() if line.run_seconds is not None), None)
+
+    @property
     def _failed(self) -> bool:
         return any(line.status == "fail" for line in self._lines())
 
@@ -277,7 +282,10 @@ class CheckScreen(StepScreen):
         if self._asking:
             says.update(
                 content(
-                    row((confirmation(checking.plan), "bright"), ("  g again or enter starts · esc leaves it", "label"))
+                    row(
+                        (confirmation(checking.plan, self._run_seconds), "bright"),
+                        ("  g again or enter starts · esc leaves it", "label"),
+                    )
                 )
             )
         elif self._wanted:

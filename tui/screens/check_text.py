@@ -101,10 +101,14 @@ def verdict_row(lines: Sequence[CheckLine], *, running: bool, started: bool) -> 
     return row(("✓ ", "good"), (f"ready{worth}", "bright"), ("  g starts the training", "label"))
 
 
-def confirmation(plan: Plan) -> str:
-    """What a start will do, in one line."""
+def confirmation(plan: Plan, taken: float | None = None) -> str:
+    """What a start will do, in one line; `taken` is what the run takes at the measured pace, in seconds."""
+    from trainer.pace import times
+
     time = plan.estimate.time
     takes = "" if time is None or time.total_seconds is None else f", about {duration(time.total_seconds)}"
+    if measured := times(plan.estimate, taken):
+        takes = f", {measured}"
     steps = "" if time is None or time.steps is None else f", {counted(time.steps, 'step')}"
     name = plan.config.model.rstrip("/").rpartition("/")[2]
     unused = ", the CPU, not on the GPU" if plan.device.passed_over else ""

@@ -65,7 +65,7 @@ def test_notes_count_as_the_run_does() -> None:
     assert _note_of(few, "lr_scheduler / warmup") == "warmup 2 steps"
     assert _note_of(few, "epochs") == "21 steps"
     one = recommend(LLAMA_8B, RTX_3090, EXAMPLE, overrides={"max_steps": 10})
-    assert _note_of(one, "lr_scheduler / warmup") == "warmup 1 step"
+    assert _note_of(one, "lr_scheduler / warmup") == "warmup 0 steps"
     tiny = recommend(LLAMA_8B, RTX_3090, rows(3, 50))
     assert _note_of(tiny, "eval_fraction") == "1 row"
 
