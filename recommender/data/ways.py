@@ -77,14 +77,25 @@ def _candidates(turns: TurnFinder, data: Data, chats: Sequence[Chat]) -> Iterato
     if data.answers == "all":
         text = "A row for each answer, in which it stands last; earlier answers are its context."
         yield changed({"data.answers": "each"}, text, answers="each")
-    if turns.reasoning in {"auto", "split"}:
-        if turns.habits.reasoning_key and turns.reasoning == "auto":
-            text = f"Reasoning is given to the template as {turns.habits.reasoning_key}, not in the text."
-            yield changed({"data.reasoning": "split"}, text)
-        if turns.habits.reasoning_key and data.answers == "all":
+    yield from (changed(*settings) for settings in _arrangements(turns, data))
+
+
+def _arrangements(turns: TurnFinder, data: Data) -> Iterator[tuple[dict[str, Any], str, None, Answers]]:
+    """Other places for reasoning, with what follows from each."""
+    key = turns.habits.reasoning_key
+    moved = f"Reasoning is given to the template as {key}, not in the text."
+    if key and turns.reasoning == "auto":
+        yield {"data.reasoning": "split"}, moved, None, data.answers
+        if data.answers == "all":
             both = {"data.reasoning": "split", "data.answers": "each"}
-            yield changed(both, f"{text} Each answer has a row in which it stands last.", answers="each")
-        yield changed({"data.reasoning": "keep"}, "Reasoning is written into each answer as the rows have it.")
+            yield both, f"{moved} Each answer has a row in which it stands last.", None, "each"
+    if turns.reasoning in {"auto", "split"}:
+        yield (
+            {"data.reasoning": "keep"},
+            "Reasoning is written into each answer as the rows have it.",
+            None,
+            data.answers,
+        )
 
 
 def _twins(turns: TurnFinder, chats: Sequence[Chat]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from recommender.data.load import profile_data
 from recommender.data.split import split
 from recommender.data.trl_templates import folder
 from recommender.model.spec import ModelSpec
-from tests.fixtures.vocabularies import spec_for, write_vocabulary
+from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
 
 pytestmark = pytest.mark.skipif(folder() is None, reason="needs TRL's templates")
@@ -132,6 +132,14 @@ def test_a_template_without_a_place_for_reasoning_asks_too(profile: Profile) -> 
     assert shown(profile(rows, reasoning="keep")) == "<think>\nI add one.\n</think>\n\n1<|im_end|>"
 
 
+def test_splitting_that_does_not_help_is_asked_about_again(profile: Profile, model: Any) -> None:
+    with pytest.raises(QuestionError) as caught:
+        profile([turns("0+1?", THOUGHT, "Twice?", LATER)] * 2, model("qwen3"), reasoning="split")
+    sets = [dict(choice.set) for choice in caught.value.question.choices]
+    assert {"data.answers": "each"} in sets and {"data.reasoning": "keep"} in sets
+    assert {"data.reasoning": "split"} not in sets
+
+
 def test_reasoning_as_text_beside_a_place_of_its_own_is_told_and_can_be_split(profile: Profile, model: Any) -> None:
     spec, rows = model("gptoss"), [turns("0+1?", THOUGHT)] * 3
     said = [warning for warning in profile(rows, spec).profile.warnings if "as text between tags" in warning]
@@ -226,3 +234,15 @@ def found_data(dataset: Any) -> Any:
     from recommender.config.schema import Data
 
     return Data(train=[str(dataset.files[0].reader.path)], answers="each")
+
+
+def test_rows_that_a_template_refuses_name_the_switch_with_which_it_takes_them(
+    profile: Profile, tmp_path: Path
+) -> None:
+    strict = "{% if m is not defined and enable_thinking is not defined %}{{ raise_exception('say it') }}{% endif %}"
+    folder_of = write_vocabulary(tmp_path / "strict", template=strict + CHATML, stops=[2])
+    with pytest.raises(InputError, match="refused by the chat template: say it") as caught:
+        profile([turns("What?", "Moss.")], spec_for(folder_of))
+    assert "--set 'data.chat_template_kwargs={\"enable_thinking\": true}'" in caught.value.remedy
+    found = profile([turns("What?", "Moss.")], spec_for(folder_of), chat_template_kwargs={"enable_thinking": True})
+    assert shown(found) == "Moss.<|im_end|>"
