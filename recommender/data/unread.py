@@ -30,6 +30,9 @@ def unread_warnings(files: Sequence[OpenFile]) -> list[str]:
 
 def _why(column: str, file: OpenFile) -> str:
     words, shape = set(words_of(column)), file.shape
+    if shape.name == "preference" and not column_of("system", [column]):
+        # The person has said which side is trained.
+        return ""
     if column_of("system", [column]):
         return f"'{column}' is not read: {_no_place(shape)}."
     if column.lower() in _WEIGHTS:

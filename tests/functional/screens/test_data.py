@@ -109,8 +109,12 @@ async def test_columns_can_be_named_by_hand(services: MadeServices, tmp_path: Pa
         await seen.press("f")
         await seen.sees("recognised by its columns")
         await seen.press("end", "enter")
+        await seen.sees("text: enter changes a line", "an answer")
+        await seen.press("down", "enter")
         await seen.sees("which column is 'text'")
         await seen.press("end", "enter")
+        await seen.sees("text: enter changes a line")
+        await seen.press("home", "enter")
         await seen.sees("text (text=other)")
 
 
