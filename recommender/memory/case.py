@@ -14,6 +14,8 @@ from recommender.steps import packs
 
 FP32 = 4
 HALF = 2
+CPU_LENGTH_MULTIPLE = 32
+"""This project's own worker pads batches on a CPU to a multiple of this many tokens."""
 AMPERE = (8, 0)
 """First compute capability with bf16 and FlashAttention-2."""
 
@@ -93,6 +95,8 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
     rows, length = training.per_device_train_batch_size, max(1, longest)
     if packed:
         rows, length = 1, rows * config.data.max_length
+    elif device.kind == "cpu" and stack.name == "trl":
+        length = -(-length // CPU_LENGTH_MULTIPLE) * CPU_LENGTH_MULTIPLE
     trains_all = config.method == "full"
     targets = () if trains_all else find_targets(config, model)
     return Case(

@@ -50,7 +50,7 @@ CONTEXT_MIB = {7: 140.875, 8: 450, 9: 520, 10: 600, 12: 600}
 """CUDA context by major compute capability. 7: measured in every T4 row. The others are not measured here: what
 nvidia-smi shows of a process that has only started PyTorch's kernels, to about 100 MiB."""
 
-FORMULA = 4
+FORMULA = 5
 """Version of the formula: raised when a term changes, so that older measurements centre nothing but their own plan."""
 
 REPEATED = Spread(0.97, 1.03)

@@ -139,7 +139,9 @@ def _layer(case: Case) -> Iterator[tuple[str, int]]:
 
 
 def _allocator(case: Case) -> str:
-    if not case.stack.expandable_segments or case.on_cpu:
-        return "cached blocks that nothing reuses, given back where memory is short" if not case.on_cpu else "none"
+    if case.on_cpu:
+        return "libraries, and blocks that the C library holds"
+    if not case.stack.expandable_segments:
+        return "cached blocks that nothing reuses, given back where memory is short"
     fixed = gib(cached_beyond(case, pools(case, layer_cost(case))))
     return f"pages of expandable segments; others would hold about {fixed}"

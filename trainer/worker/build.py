@@ -14,12 +14,11 @@ from trl import SFTConfig
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.data.packing import Strategy
+from recommender.memory.case import CPU_LENGTH_MULTIPLE
 from recommender.model.own_code import agreed
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
-CPU_LENGTH_MULTIPLE = 32
-"""Batches on a CPU are padded to a multiple of this many tokens."""
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
