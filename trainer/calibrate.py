@@ -94,6 +94,7 @@ def measure(config: FinetuneConfig, device: Device, runs: Path, *, note: Callabl
     """
     from recommender.data.load import profile_data
     from recommender.estimate import estimate
+    from recommender.model.parts import no_weights
     from recommender.model.reader import read_model
     from trainer.checks import Subject, measure_worst_step
     from trainer.gate import require_trainable
@@ -101,7 +102,7 @@ def measure(config: FinetuneConfig, device: Device, runs: Path, *, note: Callabl
     spec = read_model(config.model, revision=config.revision)
     if not spec.has_weights:
         raise InputError(
-            f"{spec.name} has no weights here.", remedy="Download it first; measuring needs the real model."
+            f"{spec.name} has no weights here, and measuring needs them.", remedy=spec.access or no_weights(spec.path)
         )
     require_trainable(config, spec, device)
     dataset = profile_data(config.data, model=spec)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import InputError, NoError
 from recommender.model.own_code import missing, question
-from recommender.model.parts import missing_tokenizer
+from recommender.model.parts import missing_tokenizer, no_weights
 from recommender.trainable import cut_sentence, question_of_cuts, stops_of
 from recommender.units import counted, gib
 from trainer.calibrate import keep
@@ -202,7 +202,7 @@ def check_model(subject: Subject) -> Outcome:
     if model.source in {"hub", "catalogue"}:
         size = f", {gib(model.weights_bytes)}" if model.weights_bytes else ""
         return "ok", f"will be downloaded{size}", ""
-    return "fail", f"{model.path or model.name} has no safetensors weights", "Put model.safetensors into that folder."
+    return "fail", f"{model.path or model.name} has no safetensors weights", no_weights(model.path)
 
 
 def check_data(subject: Subject) -> Outcome:

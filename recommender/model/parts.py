@@ -71,6 +71,11 @@ def get_again(folder: Path, torn: str | None = None) -> str:
     return f"Delete it and copy it from where it came again; from the hub: {into}."
 
 
+def no_weights(folder: Path | None) -> str:
+    """What to do where a model's folder holds its configuration alone, or where there is no folder yet."""
+    return get_again(folder) if folder else "Name a folder that has model.safetensors, or a model of the hub."
+
+
 def missing_tokenizer(folder: Path) -> tuple[str, str]:
     """What is there in the place of a tokenizer.json, and how one comes of it: a clause and a remedy."""
     older = next((name for name in ("tokenizer.model", "vocab.json", "vocab.txt") if (folder / name).is_file()), None)

@@ -16,6 +16,7 @@ from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.data.packing import Strategy
 from recommender.memory.case import CPU_LENGTH_MULTIPLE
 from recommender.model.own_code import agreed
+from recommender.model.parts import no_weights
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 
@@ -47,7 +48,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     if not spec.path or not spec.has_weights:
         raise InputError(
             f"{spec.name} has no safetensors weights here.",
-            remedy=spec.access or "Put model.safetensors into its folder, or name a model of the hub.",
+            remedy=spec.access or no_weights(spec.path),
         )
     if config.rope_scaling:
         options["config"] = stretched(

@@ -27,6 +27,7 @@ from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.config.schema import RopeScaling
 from recommender.model.headers import weight_files
+from recommender.model.parts import no_weights
 from recommender.start import BASE
 from trainer.base import find_base
 from trainer.own_code import agreed_code, copy_code
@@ -72,7 +73,7 @@ def merge(run: RunFolder, into: Path, base_place: str | None = None) -> dict[str
     config = load_config(run.effective_config)
     spec = find_base(run, config, base_place)
     if spec.path is None or not spec.has_weights:
-        raise InputError(f"{spec.name} has no weights here.", remedy="Download the base model first.")
+        raise InputError(f"{spec.name} has no weights here.", remedy=spec.access or no_weights(spec.path))
     trust = agreed_code(run, config, spec) is not None
     trained = AsTrained(trust, config.rope_scaling, rounding(config))
     adapter = Adapter(run.adapter, trained.rounded)
