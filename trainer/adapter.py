@@ -62,5 +62,5 @@ def require_adapter(folder: RunFolder) -> None:
     if not has_weights(folder.adapter):
         raise InputError(
             f"{folder.adapter} holds no safetensors weights.",
-            remedy=f"`lora-wizard resume {folder.id}` writes it anew.",
+            remedy=f"`lora-wizard resume {folder.argument}` writes it anew.",
         )

@@ -252,11 +252,14 @@ def _probe(subject: Subject, what: str) -> Outcome:
 
 def check_gpu_free(subject: Subject) -> Outcome:
     """Nothing else holds the device."""
-    from trainer.lock import holder, lock_path
+    from trainer.lock import device_holder, run_names, weakness
 
-    if other := holder(lock_path(subject.device)):
-        remedy = f"Stop it with `lora-wizard stop {other}`, or wait."
-        return "warn" if subject.allow_busy else "fail", f"the run {other} is training on it", remedy
+    if other := device_holder(subject.device):
+        name, wanted = run_names(other)
+        remedy = f"Stop it with `lora-wizard stop {wanted}`, wait, or give --allow-busy."
+        return "warn" if subject.allow_busy else "fail", f"the run {name} is training on it", remedy
+    if weak := weakness(subject.device):
+        return "warn", weak, "Set XDG_STATE_HOME to a folder on a local disk."
     if subject.device.passed_over:
         return "warn", subject.device.passed_over, "`lora-wizard doctor` says what helps; a start takes the CPU."
     if subject.device.kind == "cpu":

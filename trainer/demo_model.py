@@ -21,6 +21,7 @@ from recommender.paths import model_cache_dir
 from recommender.units import gib
 from trainer.demo_package import Progress, obtain_gguf
 from trainer.environment import child_environment, module_command
+from trainer.lock import HELD
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -113,7 +114,10 @@ def _lock(path: Path, report: Progress) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except OSError as problem:
+                if problem.errno not in HELD:
+                    # A file system without locks: two programs at the same time do it twice, each in its own folder.
+                    break
                 report("waiting for another lora-wizard that is making the demo model ready", 0, 0)
                 time.sleep(_WAIT_SECONDS)
         yield

@@ -136,5 +136,5 @@ def _mean(losses: array[float]) -> float:
 
 def _how_to_go_on(snapshot: Snapshot) -> str:
     if snapshot.checkpoints:
-        return f"`lora-wizard resume {snapshot.run_id}` goes on from its last checkpoint."
+        return f"`lora-wizard resume {snapshot.argument}` goes on from its last checkpoint."
     return "There is no checkpoint to go on from; start it again when the cause is gone."

@@ -236,4 +236,4 @@ def _slower(snapshot: Snapshot) -> str:
     training: Any = snapshot.config.get("training")
     found = number(training.get("learning_rate")) if isinstance(training, dict) else None
     half = f"{found / 2:.2g}" if found else "HALF"
-    return f"`lora-wizard resume {snapshot.run_id} --set training.learning_rate={half}`"
+    return f"`lora-wizard resume {snapshot.argument} --set training.learning_rate={half}`"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from recommender.machine.facts import Machine
 from recommender.machine.passed_over import passed_over
 from trainer.children import ask
+from trainer.lock import weakness
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def examine(runs: Path) -> tuple[Finding, ...]:
         status: Literal["ok", "fail"] = "ok" if document.get("ok") else "fail"
         found.append(Finding(what, status, str(document.get("detail", "")), str(document.get("remedy", ""))))
     found.append(_writable("runs", runs))
+    if weak := weakness(device):
+        found.append(Finding("locks", "warn", weak, "Set XDG_STATE_HOME to a folder on a local disk."))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,11 +17,12 @@ from trainer.adapter import has_weights
 from trainer.agreed import require_agreed, send_with
 from trainer.checkpoints import complete_checkpoints
 from trainer.environment import child_environment, module_command
-from trainer.lock import busy, holder, lock_path
+from trainer.lock import busy, device_holder
 from trainer.recovery import HARMLESS
 from trainer.runfolder import RunFolder, create, record, run_id, write_atomically
-from trainer.runs import is_alive, may_run_elsewhere
+from trainer.runs import may_run_elsewhere
 from trainer.state import RunState, read_state, write_state
+from trainer.stopping import wait_for_end
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -73,7 +74,7 @@ def launch(
         )
     require_agreed(config.run.on_end, allowed=allow_on_end)
     require_trainable(config, read_model(config.model, revision=config.revision), device)
-    if not allow_busy and (other := holder(lock_path(device))):
+    if not allow_busy and (other := device_holder(device)):
         raise busy(other)
     data = config.data.train_paths[0] if config.data.train else None
     folder = create(runs, run_id(config.model, data, name=config.run.name))
@@ -100,6 +101,7 @@ def resume_run(
     allow_on_end: bool = False,
     changes: Mapping[str, Any] | None = None,
     allow_changed_base: bool = False,
+    note: Callable[[str], None] = lambda _text: None,
 ) -> Path:
     """Continue a run from its last whole checkpoint, or from the beginning where it had not come to one.
 
@@ -109,6 +111,7 @@ def resume_run(
         allow_on_end: Whether somebody agreed to run.on_end just now.
         changes: Dotted key to a value that holds from now on; `model` is where its base lies now.
         allow_changed_base: Go on over a base that is not the one that it began with.
+        note: Told that a run which was asked to stop is waited for.
 
     Raises:
         InputError: It is running, has finished, its device is busy or gone, its base is not there or another one, a
@@ -120,14 +123,7 @@ def resume_run(
     from trainer.supervisor import read_device
 
     folder = RunFolder(path)
-    state = read_state(folder)
-    if is_alive(state) and state.ended:
-        raise InputError(
-            f"{folder.id} is still ending.",
-            remedy="Try again in a moment; its run.on_end command, where it has one, is given ten minutes.",
-        )
-    if is_alive(state):
-        raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.id}` shows it.")
+    state = wait_for_end(folder, note)
     if may_run_elsewhere(state):
         raise InputError(
             f"{folder.id} gave a sign of life a moment ago, and none of its processes is on this machine.",
@@ -136,7 +132,7 @@ def resume_run(
     if state.status == "finished" and has_weights(folder.adapter):
         raise _finished(folder, changes or {})
     device = read_device(folder)
-    if not allow_busy and (other := holder(lock_path(device))):
+    if not allow_busy and (other := device_holder(device)):
         raise busy(other)
     wanted = dict(changes or {})
     moved = wanted.pop("model", None)

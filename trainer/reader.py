@@ -84,6 +84,11 @@ class Snapshot:
         """Where the adapter is, or will be."""
         return RunFolder(self.path).adapter
 
+    @property
+    def argument(self) -> str:
+        """What a command takes for this run."""
+        return RunFolder(self.path).argument
+
 
 class RunReader:
     """Follows one run folder.

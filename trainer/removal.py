@@ -113,7 +113,9 @@ def _require_removable(folder: RunFolder) -> None:
         raise InputError(f"{folder.path} is no run folder: {NO_RUN}.")
     state = read_state(folder)
     if is_alive(state):
-        raise InputError(f"{folder.id} is still running.", remedy=f"Stop it first: `lora-wizard stop {folder.id}`.")
+        raise InputError(
+            f"{folder.id} is still running.", remedy=f"Stop it first: `lora-wizard stop {folder.argument}`."
+        )
     if may_run_elsewhere(state):
         raise InputError(
             f"{folder.id} gave a sign of life a moment ago, and none of its processes is on this machine.",

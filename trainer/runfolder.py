@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from presets.errors import InputError
+from recommender.paths import runs_dir
 from trainer import durable
 from trainer.events import Kind, event
 from trainer.secrets import mask_all
@@ -40,6 +42,11 @@ class RunFolder:
     def id(self) -> str:
         """The run's name."""
         return self.path.name
+
+    @property
+    def argument(self) -> str:
+        """What a command takes for this run: its id, or its whole path where commands do not look by themselves."""
+        return self.id if self.path.parent == runs_dir() else shlex.quote(str(self.path))
 
     @property
     def config(self) -> Path:

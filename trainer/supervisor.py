@@ -24,7 +24,7 @@ from trainer.device_watch import DeviceWatch
 from trainer.ending import STOP_NOW, run_on_end, unsaid_end
 from trainer.environment import child_environment, module_command
 from trainer.events import HEARTBEAT_SECONDS, event
-from trainer.lock import acquire, holder, lock_path
+from trainer.lock import device_holder, take_device, weakness
 from trainer.processes import Process
 from trainer.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.runfolder import RunFolder, append_line, mend, record
@@ -232,7 +232,7 @@ class AnotherSupervisor(Exception):
 
 
 def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int | None:
-    """The device's lock; None where it is not asked for.
+    """The device's lock; None where it is not asked for or cannot be had, which is recorded.
 
     Raises:
         AnotherSupervisor: This very run holds it, or has a supervisor. InputError: Another run holds it.
@@ -243,11 +243,14 @@ def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int 
     if allow_busy:
         return None
     try:
-        return acquire(lock_path(device), folder.id)
+        lock = take_device(device, str(folder.path))
     except InputError:
-        if holder(lock_path(device)) == folder.id:
+        if device_holder(device) == str(folder.path):
             raise AnotherSupervisor from None
         raise
+    if lock is None:
+        record(folder, "warning", message=f"No lock was taken: {weakness(device)}.")
+    return lock
 
 
 def main() -> int:

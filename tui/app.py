@@ -224,7 +224,7 @@ class WizardApp(Shell[int]):
         from tui.screens.train import TrainScreen, farewell
 
         ended = any(screen.ended for screen in self.get_screen_stack("train") if isinstance(screen, TrainScreen))
-        self.exit(0, message=farewell(self.state.run.name, ended=ended))
+        self.exit(0, message=farewell(self.state.run, ended=ended))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that can be done here, and the themes."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from presets.errors import NoError
 from recommender.units import count, duration, rate
 from trainer.reader import RunReader
+from trainer.runfolder import RunFolder
 from tui.event_lines import Event, event_line, time_of_day
 from tui.run.ending import ending_rows, has_ended
 from tui.run.notify import Notifier, Wishes
@@ -53,7 +54,7 @@ def watch_plain(
                 break
             sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        print(f"\nthe run goes on; `lora-wizard watch {run_path.name}` shows it", file=out, flush=True)
+        print(f"\nthe run goes on; `lora-wizard watch {RunFolder(run_path).argument}` shows it", file=out, flush=True)
         return 0
     for shown in ending_rows(snapshot):
         print(shown.plain.rstrip(), file=out)

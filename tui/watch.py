@@ -78,7 +78,7 @@ class WatchApp(Shell[int]):
         from tui.screens.train import TrainScreen, farewell
 
         shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, TrainScreen)), None)
-        message = farewell(shown.run_path.name, ended=shown.ended) if shown else None
+        message = farewell(shown.run_path, ended=shown.ended) if shown else None
         self.exit(0, message=message)
 
 

@@ -69,7 +69,7 @@ def _guarded(
     except StopNow:
         saved = complete_checkpoints(folder)
         after = f"its last checkpoint is {saved[-1].name}" if saved else "it left no checkpoint"
-        remedy = f"`lora-wizard resume {folder.id}` continues it." if saved else None
+        remedy = f"`lora-wizard resume {folder.argument}` continues it." if saved else None
         record(folder, "end", status="stopped", reason=f"stopped at once, as asked; {after}", remedy=remedy)
         return 0
     except WizardError as error:

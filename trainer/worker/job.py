@@ -379,7 +379,7 @@ def _record_end(job: Job, status: str, plan: dict[str, Any], seconds: float) -> 
         "end",
         status=status,
         reason=_why(job, status),
-        remedy=None if status == "finished" else f"`lora-wizard resume {job.folder.id}` continues it.",
+        remedy=None if status == "finished" else f"`lora-wizard resume {job.folder.argument}` continues it.",
         exit_code=0,
         **{key: value for key, value in losses.items() if value is not None and math.isfinite(value)},
         best_eval_loss=trainer.best[0] if trainer.best else None,

@@ -36,6 +36,7 @@ BaseOption = Annotated[
 AllowChangedBase = Annotated[
     bool, typer.Option("--allow-changed-base", help="Take this base although it is not the one that it began with.")
 ]
+AllowBusy = Annotated[bool, typer.Option("--allow-busy", help="Beside another run on the same device.")]
 PlainFlag = Annotated[bool, typer.Option("--plain", help="One line a step, no screens.")]
 
 
@@ -156,6 +157,7 @@ def _ask(context: typer.Context, run: str, command: Command, what: str) -> int:
     """
     from trainer.control import request
     from trainer.reader import RunReader
+    from trainer.runfolder import RunFolder
     from trainer.runs import find_run
 
     settings: Settings = context.obj
@@ -163,7 +165,7 @@ def _ask(context: typer.Context, run: str, command: Command, what: str) -> int:
     if not RunReader(path).poll().alive:
         raise InputError(f"{path.name} is not running.", remedy="`lora-wizard runs` shows the state of every run.")
     request(path, command)
-    progress_note(f"asked {path.name} to {what}; `lora-wizard watch {path.name}` shows it")
+    progress_note(f"asked {path.name} to {what}; `lora-wizard watch {RunFolder(path).argument}` shows it")
     return 0
 
 
@@ -178,9 +180,13 @@ def resume(
     allow_changed_base: AllowChangedBase = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     plain: PlainFlag = False,
+    allow_busy: AllowBusy = False,
     allow_on_end: AllowOnEnd = False,
 ) -> int:
-    """Continue a run from its last checkpoint."""
+    """Continue a run from its last checkpoint.
+
+    One that was just asked to stop is waited for.
+    """
     from trainer.agreed import NotAgreedError
     from trainer.launch import resume_run
     from trainer.runs import find_run
@@ -188,7 +194,14 @@ def resume(
 
     settings: Settings = context.obj
     path, changes = find_run(settings.runs, run), assignments(values) | ({"model": base} if base else {})
-    go_on_with = partial(resume_run, path, changes=changes, allow_changed_base=allow_changed_base)
+    go_on_with = partial(
+        resume_run,
+        path,
+        changes=changes,
+        allow_busy=allow_busy,
+        allow_changed_base=allow_changed_base,
+        note=progress_note,
+    )
     try:
         go_on_with(allow_on_end=allow_on_end)
     except NotAgreedError as unagreed:

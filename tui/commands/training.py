@@ -10,7 +10,7 @@ import typer
 
 from presets.errors import InputError, NoError
 from tui.commands.agreeing import AllowOnEnd, agree_on_end
-from tui.commands.life import NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
+from tui.commands.life import AllowBusy, NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
 from tui.commands.planning import SetOption, read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device, usual_device
 
@@ -103,7 +103,7 @@ def train(
     values: SetOption = None,
     detach: DetachFlag = False,
     plain: PlainFlag = False,
-    allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Beside another run on the same device.")] = False,
+    allow_busy: AllowBusy = False,
     allow_on_end: AllowOnEnd = False,
     notify: NotifyOption = None,
     notify_command: NotifyCommand = None,

@@ -69,7 +69,7 @@ def loading_lines(snapshot: Snapshot) -> tuple[str, ...]:
     if why := only_over_its_base(snapshot.config):
         return (
             f"# {why}:",
-            f"# lora-wizard merge {clean(snapshot.run_id)} -o DIR",
+            f"# lora-wizard merge {clean(snapshot.argument)} -o DIR",
             "from transformers import AutoModelForCausalLM",
             f'model = AutoModelForCausalLM.from_pretrained("DIR", dtype="auto"{trust})',
         )
@@ -215,7 +215,7 @@ def _resuming(snapshot: Snapshot) -> Sequence[Row]:
     if snapshot.status == "finished" or not snapshot.checkpoints:
         return ()
     saved = max((number(saved, "step") or 0 for saved in snapshot.checkpoints), default=0)
-    return [_command(f"lora-wizard resume {clean(snapshot.run_id)}", f"goes on from step {count(saved)}")]
+    return [_command(f"lora-wizard resume {clean(snapshot.argument)}", f"goes on from step {count(saved)}")]
 
 
 def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
@@ -224,7 +224,7 @@ def _next(snapshot: Snapshot, *, keys: bool) -> Sequence[Row]:
         rows.append(
             row("  ", ("ctrl+p", "accent"), ("  then: Copy the adapter's path, or these lines", "label"), indent=2)
         )
-    run = clean(snapshot.run_id)
+    run = clean(snapshot.argument)
     if adapter_path(snapshot) is not None and snapshot.config.get("method") != "full":
         rows.append(_command(f"lora-wizard chat {run}", "asks base and tuned model the same"))
         rows.append(_command(f"lora-wizard merge {run} -o DIR", "makes one model of both"))

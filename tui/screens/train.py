@@ -304,11 +304,14 @@ class TrainScreen(CurveKeys, RequestKeys):
 
     def action_detach(self) -> None:
         """Leave; the run goes on."""
-        self.app.exit(0, message=farewell(self.run_path.name, ended=self.ended))
+        self.app.exit(0, message=farewell(self.run_path, ended=self.ended))
 
 
-def farewell(run_id: str, *, ended: bool) -> str:
+def farewell(run: Path, *, ended: bool) -> str:
     """What is printed when the dashboard is left."""
-    if ended:
-        return f"{run_id} has ended; `lora-wizard watch {run_id}` shows its summary"
-    return f"{run_id} goes on; `lora-wizard watch {run_id}` comes back to it"
+    from trainer.runfolder import RunFolder
+
+    watch = f"`lora-wizard watch {RunFolder(run).argument}`"
+    return (
+        f"{run.name} has ended; {watch} shows its summary" if ended else f"{run.name} goes on; {watch} comes back to it"
+    )

@@ -19,7 +19,7 @@ from tests.functional.trainer.conftest import CPU, ended, wait_for
 from trainer.checkpoints import complete_checkpoints, damage
 from trainer.control import request
 from trainer.launch import launch, resume_run
-from trainer.lock import holder, lock_path
+from trainer.lock import device_holder
 from trainer.merge import merge_run
 from trainer.reader import Snapshot
 from trainer.runfolder import RunFolder
@@ -274,7 +274,7 @@ def test_an_adapter_that_was_lost_after_the_end_is_written_anew(make_config: Mak
 def test_the_device_is_free_while_the_persons_command_runs(make_config: MakeConfig, tmp_path: Path) -> None:
     again = tmp_path / "go-on"
     run = start(make_config(run__on_end=f"while [ ! -e {again} ]; do sleep 0.1; done"), tmp_path / "runs")
-    shot = wait_for(run, lambda shot: shot.state.ended and holder(lock_path(CPU)) is None)
+    shot = wait_for(run, lambda shot: shot.state.ended and device_holder(CPU) is None)
     assert shot.alive
     with pytest.raises(InputError, match="is still ending"):
         resume_run(run)

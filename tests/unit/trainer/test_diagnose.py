@@ -15,7 +15,9 @@ Make = Callable[..., MadeRun]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Make:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setenv("LORA_WIZARD_RUNS", str(tmp_path))
+
     def made(until: int = 200, **options: Any) -> MadeRun:
         run = MadeRun(tmp_path / "run", **options)
         run.begin()

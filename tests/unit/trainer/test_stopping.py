@@ -79,7 +79,7 @@ def test_a_second_supervisor_leaves_the_first_ones_record_alone(
     folder.plan.write_text(json.dumps({"device": asdict(CPU)}))
     write_state(folder, RunState(status="training", heartbeat=time.time()))
     before = folder.state.read_text()
-    held = acquire(lock_path(CPU), folder.id)
+    held = acquire(lock_path(CPU), str(folder.path))
     assert supervisor.main() == 2
     assert (folder.state.read_text(), folder.events.exists()) == (before, False)
     os.close(held)
@@ -87,7 +87,7 @@ def test_a_second_supervisor_leaves_the_first_ones_record_alone(
     before = folder.state.read_text()
     assert supervisor.main() == 2
     assert (folder.state.read_text(), folder.events.exists()) == (before, False)
-    os.close(acquire(lock_path(CPU), folder.id))
+    os.close(acquire(lock_path(CPU), str(folder.path)))
 
 
 def test_a_supervisor_that_fails_with_the_device_in_hand_says_so(

@@ -15,7 +15,13 @@ from tui.run.ending import loading_lines
 def ended(path: str = "/runs/a", **config: Any) -> Any:
     whole = {"model": "org/m", "method": "lora", "lora": {"r": 16}, **config}
     return SimpleNamespace(
-        end={"adapter": "adapter"}, path=Path(path), adapter=Path(path) / "adapter", run_id="a", config=whole, start={}
+        end={"adapter": "adapter"},
+        path=Path(path),
+        adapter=Path(path) / "adapter",
+        run_id="a",
+        config=whole,
+        start={},
+        argument=f"{path}",
     )
 
 
@@ -64,7 +70,7 @@ def test_what_goes_with_no_plainly_loaded_base_is_loaded_merged() -> None:
     loftq: dict[str, Any] = {"lora": {"r": 8, "init_lora_weights": "loftq"}}
     assert only_over_its_base(loftq)
     lines = "\n".join(loading_lines(ended(**loftq)))
-    assert "lora-wizard merge a -o DIR" in lines and "PeftModel" not in lines
+    assert "lora-wizard merge /runs/a -o DIR" in lines and "PeftModel" not in lines
     assert "PeftModel" in "\n".join(loading_lines(ended()))
 
 
