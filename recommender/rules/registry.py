@@ -89,9 +89,9 @@ def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in the configuration file."""
+    """A value as the form shows it."""
     from recommender.config.io import value_text
 
     if isinstance(value, Section):
         return ", ".join(f"{key} {shown(each)}" for key, each in value.model_dump().items())
-    return value_text(value)
+    return "none" if value is None else value_text(value)

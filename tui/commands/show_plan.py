@@ -51,7 +51,9 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     if device.kind == "cuda":
         console.print(f"nvidia-smi will show about {gib(estimate.in_use_bytes(device))}")
     console.print(f"adapter {gib(estimate.adapter_bytes)}   {count(estimate.trainable_parameters)} trained parameters")
-    if time := estimate.time:
+    if estimate.fits == "no":
+        console.print("time   none: it does not fit, so it cannot run")
+    elif time := estimate.time:
         total = f"{duration(time.total_seconds)}" if time.total_seconds is not None else "unknown without rows"
         spread = (
             f" ({duration(time.low_seconds)} – {duration(time.high_seconds)})"
