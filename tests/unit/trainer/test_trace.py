@@ -143,7 +143,7 @@ def _levels(order: Order) -> dict[str, int]:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("stack", ["trl", "hf-trainer", "hf-trainer-noupcast", "hf-trainer+liger"])
+@pytest.mark.parametrize("stack", ["trl", "hf-trainer", "hf-trainer-noupcast", "hf-trainer-fp32", "hf-trainer+liger"])
 def test_every_stack_traces(device: Device, stack: str) -> None:
     """With its own loss: only full logits hold three fp32 copies of them."""
     levels = _levels(_order(config(), small(), device, stack))
