@@ -46,7 +46,10 @@ def _full(model: Any, hidden: Tensor, head: nn.Module, labels: Tensor, order: Or
     if scaling := getattr(config, "logits_scaling", None):
         logits = logits / scaling
     if cap := getattr(config, "final_logit_softcapping", None):
-        logits = torch.tanh(logits / cap) * cap
+        # One after the other, as `modeling_gemma2.py` does: only two are there at once.
+        logits = logits / cap
+        logits = torch.tanh(logits)
+        logits = logits * cap
     beside = logits if order.shifted == "beside" or order.keeps_logits else None
     if order.shifted == "no":
         caller = logits
