@@ -22,7 +22,7 @@ from trainer.check import CheckLine, CheckStatus
 from trainer.children import Cancelled, ChildAnswer, ask, follow
 from trainer.gate import require_trainable
 from trainer.pace import out_of_bounds, planned_worst_step, run_seconds, times
-from trainer.runfolder import SPARE_BYTES, RunFolder, nearest_folder, require_place, write_atomically
+from trainer.runfolder import SPARE_BYTES, RunFolder, can_be_written, nearest_folder, require_place, write_atomically
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -164,6 +164,8 @@ def check_disk(subject: Subject) -> Outcome:
         return "fail", f"{gib(free)} free in {subject.runs}, {gib(needed)} needed", "Free some room, or use --runs."
     if not subject.model.has_weights and (download := subject.model.weights_bytes):
         cache = model_cache_dir()
+        if not can_be_written(cache):
+            return "fail", f"the model is to be downloaded and {cache} cannot be written", "Set HF_HOME elsewhere."
         cache_free = shutil.disk_usage(nearest_folder(cache)).free
         if cache_free < download:
             return (

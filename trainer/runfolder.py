@@ -9,13 +9,13 @@ import re
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from presets.errors import InputError
-from recommender.paths import runs_dir
+from recommender.paths import cache_dir, model_cache_dir, runs_dir, state_dir
 from trainer import durable
 from trainer.events import Kind, event
 from trainer.secrets import mask_all
@@ -200,8 +200,25 @@ def require_place(runs: Path) -> None:
 def _no_place(runs: Path, problem: OSError) -> InputError:
     return InputError(
         f"A run folder cannot be made in {runs}: {problem.strerror}.",
-        remedy="Choose another folder with --runs or LORA_WIZARD_RUNS.",
+        remedy=" ".join(["Choose another folder with --runs or LORA_WIZARD_RUNS.", *_also_read_only()]),
     )
+
+
+def _also_read_only() -> Iterator[str]:
+    """What else cannot be written, and how each is set: where HOME is read-only, all of it."""
+    needed = {
+        "XDG_STATE_HOME": (state_dir(), "measurements are not kept"),
+        "XDG_CACHE_HOME": (cache_dir(), "data is read anew each time"),
+        "HF_HOME": (model_cache_dir(), "a model cannot be downloaded"),
+    }
+    for variable, (folder, otherwise) in needed.items():
+        if not can_be_written(folder):
+            yield f"{folder} cannot be written either: set {variable}, or {otherwise}."
+
+
+def can_be_written(folder: Path) -> bool:
+    """Whether a folder, or the nearest one above it that exists, takes new files."""
+    return os.access(nearest_folder(folder), os.W_OK)
 
 
 def create(runs: Path, wanted: str) -> RunFolder:

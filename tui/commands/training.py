@@ -112,7 +112,10 @@ def train(
 
     It trains in a process of its own, which outlives this terminal.
     """
+    from trainer.runfolder import require_place
+
     settings: Settings = context.obj
+    require_place(settings.runs)
     wish_to_be_told(notify, notify_command)
     wanted = read_config(config, values, settings.runs)
     if not wanted.data.train:
