@@ -134,7 +134,7 @@ def _why_rank(context: Context, value: int, wanted: int) -> str:
     low, high = rank_range(context)
     distance = DISTANT[context.config.data.task]
     if value < wanted and context.estimate is not None and context.estimate.fits == "no":
-        return f"Nothing fits here; r {value}, the least that a plan takes by itself, comes nearest. r {wanted} was wanted."
+        return f"Nothing fits here; r {value}, the least that a plan takes, comes nearest; r {wanted} was wanted."
     if value < wanted:
         return f"Memory allows r {value}, not the {wanted} wanted here; {count(adapter)} trained parameters."
     if tokens is None:
