@@ -33,9 +33,14 @@ class Choice:
         return ", ".join(f"{key}: {_value(value)}" for key, value in self.set.items())
 
     @property
+    def assignments(self) -> tuple[str, ...]:
+        """The settings as `--set` takes them: `data.reasoning=keep`."""
+        return tuple(f"{key}={_value(value)}" for key, value in self.set.items())
+
+    @property
     def options(self) -> str:
         """The settings as options of a command line, quoted for a shell."""
-        return " ".join(f"--set {shlex.quote(f'{key}={_value(value)}')}" for key, value in self.set.items())
+        return " ".join(f"--set {shlex.quote(each)}" for each in self.assignments)
 
 
 @dataclass(frozen=True, slots=True)

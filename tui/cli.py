@@ -59,7 +59,9 @@ def _run(arguments: Sequence[str]) -> int:
     if script := completion(rest):
         print(script)
         return 0
-    return run([*front, *with_command(rest, command_names())])
+    from tui.commands.asking import answering
+
+    return answering(with_command(rest, command_names()), lambda line: run([*front, *line]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,9 @@ def training_device(runs: Path) -> Device:
     return device
 
 
+@cache
 def _agreed(question: str) -> bool:
-    """Ask for a yes on a terminal; elsewhere nobody has agreed to anything."""
+    """Ask for a yes on a terminal, once, though the line may run again; elsewhere nobody has agreed to anything."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     import typer

@@ -11,7 +11,7 @@ import typer
 from presets.errors import InputError, NoError
 from tui.commands.agreeing import AllowOnEnd, agree_on_end
 from tui.commands.life import AllowBusy, NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
-from tui.commands.planning import SetOption, read_config, settle_start
+from tui.commands.planning import SetOption, assignments, read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device, usual_device
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
 def calibrate(
     context: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="Configuration to measure; the demo otherwise.")] = None,
+    values: SetOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
 ) -> int:
     """Measure one worst step of a configuration here.
@@ -207,7 +208,7 @@ def calibrate(
 
     settings: Settings = context.obj
     device = training_device(settings.runs)
-    outcome = measure(_calibration_config(config, settings, device), device, settings.runs, note=progress_note)
+    outcome = measure(_calibration_config(config, values, settings, device), device, settings.runs, note=progress_note)
     if json:
         print_json(outcome.document())
     else:
@@ -215,10 +216,12 @@ def calibrate(
     return 0
 
 
-def _calibration_config(config: Path | None, settings: Settings, device: Device) -> FinetuneConfig:
+def _calibration_config(
+    config: Path | None, values: list[str] | None, settings: Settings, device: Device
+) -> FinetuneConfig:
     """The configuration to measure: the given file's, or the demo's plan."""
     if config:
-        return read_config(config, None, settings.runs)
+        return read_config(config, values, settings.runs)
     from presets.demo import demo_data_path
     from recommender.config.schema import Data
     from recommender.data.load import profile_data
@@ -229,5 +232,6 @@ def _calibration_config(config: Path | None, settings: Settings, device: Device)
 
     with download_line(sys.stderr) as progress:
         spec = read_model(str(ensure_demo_model(progress)))
-    data = Data(train=[str(demo_data_path())])
-    return recommend(spec, device, profile_data(data, model=spec).profile, data_config=data).config
+    data, changes = Data(train=[str(demo_data_path())]), assignments(values)
+    profile = profile_data(data, model=spec).profile
+    return recommend(spec, device, profile, overrides=changes, data_config=data).config
