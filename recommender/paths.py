@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from presets.errors import InputError
+
 APP = "lora-wizard"
 
 
@@ -42,10 +44,33 @@ def model_cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return root / "hub"
 
 
+def expanded(path: str | Path) -> Path:
+    """A path that a person typed, `~` replaced by a home folder where there is such a user, and left otherwise."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _home() -> Path:
+    """The person's home folder.
+
+    Raises:
+        InputError: HOME is not set, and the user has no entry to read it from (a container with a bare user id).
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise InputError(
+            f"There is no home folder: HOME is not set, and user {os.getuid()} has no entry in /etc/passwd.",
+            remedy="Set HOME to a folder that can be written: export HOME=/tmp/home.",
+        ) from None
+
+
 def _xdg(environment: Mapping[str, str], name: str, default: str) -> Path:
     chosen = environment.get(name)
-    return _absolute(chosen) if chosen else Path.home() / default
+    return _absolute(chosen) if chosen else _home() / default
 
 
 def _absolute(text: str) -> Path:
-    return Path(os.path.expandvars(text)).expanduser().absolute()
+    return expanded(os.path.expandvars(text)).absolute()

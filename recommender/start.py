@@ -16,6 +16,7 @@ from recommender.data.vocabulary import chat_templates
 from recommender.model.fingerprint import Fingerprint
 from recommender.model.headers import read_entries
 from recommender.model.spec import ModelSpec
+from recommender.paths import expanded
 
 SETTINGS: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -69,7 +70,7 @@ def read_start(place: str) -> Start:
     Raises:
         InputError: There is none, or one that cannot be gone on from here.
     """
-    folder = adapter_in(Path(place).expanduser())
+    folder = adapter_in(expanded(place))
     if folder is None:
         raise InputError(
             f"start_from: {place} is no adapter: there is no {SETTINGS} in it.",
@@ -116,7 +117,7 @@ def template_of_start(config: FinetuneConfig, model: ModelSpec) -> str:
     """What to know where the adapter was trained with another chat template than the model's own; else empty."""
     if config.start_from is None or config.data.template not in ("auto", "model") or model.path is None:
         return ""
-    folder = adapter_in(Path(config.start_from).expanduser())
+    folder = adapter_in(expanded(config.start_from))
     before, now = (chat_templates(each).get("default") if each else None for each in (folder, model.path))
     if before is None or now is None or before == now:
         return ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from presets.errors import InputError
@@ -16,6 +15,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.fingerprint import Fingerprint
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
+from recommender.paths import expanded
 from trainer.runfolder import RunFolder, write_atomically
 from trainer.state import text
 
@@ -151,5 +151,5 @@ def told(folder: RunFolder, held: Held) -> str:
 
 def place_of(base: str) -> str:
     """A base as a run's configuration names it: a folder whole, a hub id as it is."""
-    folder = Path(base).expanduser()
+    folder = expanded(base)
     return str(folder.absolute()) if folder.is_dir() else base

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from presets.errors import InputError
+from recommender.paths import expanded
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how much of it, and of how much (0: not known); bytes while downloading."""
@@ -59,7 +60,7 @@ def _given_wheel() -> Path | None:
     given = os.environ.get(WHEEL_VARIABLE)
     if not given:
         return None
-    wheel = Path(given).expanduser()
+    wheel = expanded(given)
     if not wheel.is_file():
         raise InputError(f"{WHEEL_VARIABLE} names {wheel}, which is not a file.", remedy="Correct or unset it.")
     return wheel

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from presets.errors import InputError
+from recommender.paths import expanded
 from trainer.checkpoints import sealed_names
-from trainer.runfolder import MARKER, RunFolder, as_typed, is_run
+from trainer.runfolder import MARKER, RunFolder, is_run
 from trainer.runs import NO_RUN, is_alive, may_run_elsewhere
 from trainer.state import read_state
 
@@ -66,7 +67,7 @@ def _places(runs: Path, wanted: str) -> tuple[Path, ...]:
     """Where a run of this name may lie; nowhere for '.' and '..', which mean whatever folder one happens to be in."""
     if wanted.rstrip("/").rpartition("/")[2] in ("", ".", "..", "~"):
         return ()
-    typed = as_typed(wanted)
+    typed = expanded(wanted)
     return (typed,) if "/" in wanted else (runs / wanted, typed)
 
 

@@ -109,14 +109,6 @@ class RunFolder:
         return self.path / MARKER
 
 
-def as_typed(text: str) -> Path:
-    """The path that a person typed; `~` stands for a home folder where there is such a user."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
 def is_run(path: Path) -> bool:
     """Whether a folder is a run: it has state.json, and the marker or a record that begins as this program's does.
 

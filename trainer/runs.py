@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from presets.errors import InputError
+from recommender.paths import expanded
 from trainer.events import SILENCE_SECONDS
 from trainer.processes import boot_id
-from trainer.runfolder import RunFolder, as_typed, found_folder, is_run
+from trainer.runfolder import RunFolder, found_folder, is_run
 from trainer.state import RunState, fold, read_state
 from trainer.tail import last_lines
 
@@ -125,7 +126,7 @@ def find_run(runs: Path, wanted: str | None) -> Path:
     Raises:
         InputError: There is none, or several match.
     """
-    typed = as_typed(wanted or "")
+    typed = expanded(wanted or "")
     if wanted and is_run(typed):
         return typed.absolute()
     found = list_runs(runs)

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from presets.errors import InputError
+from recommender.paths import expanded
 from recommender.start import KEY, SETTINGS, WEIGHTS, adapter_in
 from trainer.adapter import require_adapter
 from trainer.began import began_with
@@ -26,7 +27,7 @@ def start_place(named: str, runs: Path) -> str:
     Raises:
         InputError: There is no such run or folder, or no adapter in it.
     """
-    folder = Path(named).expanduser()
+    folder = expanded(named)
     if folder.is_dir() and (found := adapter_in(folder)):
         return str(found.absolute())
     try:

@@ -48,13 +48,13 @@ def crash_log_path() -> Path:
 
 def keep_crash(error: BaseException) -> str:
     """Keep the traceback in the crash log; return where it is, as the end of a sentence."""
-    log = crash_log_path()
     text = "".join(traceback.format_exception(error))
     try:
+        log = crash_log_path()
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as stream:
             stream.write(f"--- {datetime.now().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n{text}\n")
-    except OSError as problem:
+    except (OSError, WizardError) as problem:
         return f"and its details could not be kept ({problem})"
     return f"the details are in {log}"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, WizardError
+from recommender.paths import expanded
 from tui.background import background
 from tui.clean import clean
 from tui.code_question import TRUST, about_code, asks_first, without_other_code
@@ -262,7 +263,7 @@ def absolute(paths: Sequence[str]) -> list[str]:
             # It may not be looked at; reading it says so.
             return True
 
-    return [str(Path(path).expanduser().absolute()) if here(Path(path).expanduser()) else path for path in paths]
+    return [str(expanded(path).absolute()) if here(expanded(path)) else path for path in paths]
 
 
 def in_data(settings: Mapping[str, Any]) -> dict[str, Any]:

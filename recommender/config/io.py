@@ -16,6 +16,7 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Section, Source
 from recommender.config.syntax import Loader, syntax_error
 from recommender.data.files import format_of, names_hub_dataset
+from recommender.paths import expanded
 
 if TYPE_CHECKING:
     from recommender.plan import Reason
@@ -115,7 +116,7 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
         # An empty name stays one, to be refused where it is read: as a path it would be this folder.
         if not path.strip() or names_hub_dataset(path, base):
             return path
-        return os.path.normpath((base / Path(path).expanduser()).absolute())
+        return os.path.normpath((base / expanded(path)).absolute())
 
     def source(item: str | Source) -> str | Source:
         return absolute(item) if isinstance(item, str) else item.model_copy(update={"path": absolute(item.path)})
@@ -129,10 +130,10 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
             else config.data.template,
         }
     )
-    model = absolute(config.model) if (base / Path(config.model).expanduser()).is_dir() else config.model
+    model = absolute(config.model) if (base / expanded(config.model)).is_dir() else config.model
     trusted = config.trust_remote_code and model
     start = config.start_from
-    if start is not None and (base / Path(start).expanduser()).is_dir():
+    if start is not None and (base / expanded(start)).is_dir():
         start = absolute(start)
     return config.model_copy(update={"data": data, "model": model, "trust_remote_code": trusted, "start_from": start})
 

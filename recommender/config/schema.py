@@ -5,10 +5,11 @@ Keys are the names that PEFT, TRL and Transformers use. Validation happens here,
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from recommender.paths import expanded
 
 Method = Literal["qlora", "lora", "full"]
 Precision = Literal["bf16", "fp16", "fp32"]
@@ -59,7 +60,7 @@ def _template_variables(value: Any) -> Any:
 
 def same_model(first: str, second: str) -> bool:
     """Whether two names are of one model: the same text, or the same folder."""
-    return first == second or Path(first).expanduser().absolute() == Path(second).expanduser().absolute()
+    return first == second or expanded(first).absolute() == expanded(second).absolute()
 
 
 Number = Annotated[float, BeforeValidator(_number_words)]

@@ -11,6 +11,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from presets.errors import InputError
+from recommender.paths import expanded
 
 FORMATS = {
     ".json": "json",
@@ -71,7 +72,7 @@ def find_files(name: str, base: Path | None = None, split: str | None = None) ->
         InputError: No name, nothing is there, or nothing in it is data.
     """
     require_name(name)
-    path = (base or Path()) / Path(name).expanduser()
+    path = (base or Path()) / expanded(name)
     try:
         if path.is_file():
             return (path,)

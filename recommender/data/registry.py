@@ -15,6 +15,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.data.files import nearest
 from recommender.data.turn_words import Tags
+from recommender.paths import expanded
 
 INDEX = "dataset_info.json"
 _ALPACA = {"prompt": "instruction", "query": "input", "response": "output", "history": "history", "system": "system"}
@@ -62,7 +63,7 @@ def find_entry(name: str, base: Path | None = None) -> Entry | None:
     Raises:
         InputError: The index is broken, or its entry has no file here.
     """
-    path = (base or Path()) / Path(name).expanduser()
+    path = (base or Path()) / expanded(name)
     index = path.parent / INDEX
     if path.exists() or path.suffix or not index.is_file():
         return None

@@ -10,6 +10,7 @@ from presets.templates import FamilyTemplate, load_templates
 from recommender.data.files import nearest
 from recommender.data.trl_templates import PREFIX, training_template
 from recommender.data.vocabulary import Vocabulary
+from recommender.paths import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _adapted(family: FamilyTemplate, vocabulary: Vocabulary, warning: str) -> Ch
 
 
 def _from_file(wanted: str, base: Path | None) -> ChatTemplate:
-    path = (base or Path()) / Path(wanted).expanduser()
+    path = (base or Path()) / expanded(wanted)
     try:
         return ChatTemplate(path.name, path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

@@ -16,7 +16,7 @@ from recommender.model.hub import HubModel, HubRefused, HubUnreachable, ask_hub,
 from recommender.model.own_code import held_to_count
 from recommender.model.parts import get_again
 from recommender.model.spec import ModelSpec
-from recommender.paths import cache_dir, model_cache_dir
+from recommender.paths import cache_dir, expanded, model_cache_dir
 
 CONVERTED = {"HuggingFaceTB/SmolLM2-135M-Instruct": "SmolLM2-135M-Instruct"}
 """Hub ids of models that this project makes itself where there is no hub, and their folders below `models_dir()`."""
@@ -42,7 +42,7 @@ def read_model(name: str, *, revision: str | None = None, offline: bool = False)
     name = name.strip()
     if not name:
         raise InputError("No model was given.", remedy="Give a folder or a hub id such as org/model.")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     try:
         if folder.is_dir() and not _only_looks_like_a_folder(name, folder):
             return read_folder(folder.absolute(), name=name)

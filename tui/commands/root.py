@@ -39,7 +39,7 @@ def _root(
     Without a command the wizard opens: lora-wizard [MODEL] [DATA]...
     """
     del version
-    from recommender.paths import runs_dir
+    from recommender.paths import expanded, runs_dir
 
     if theme:
         from tui.theme import theme_named
@@ -47,7 +47,7 @@ def _root(
         theme_named(theme)
 
     context.obj = Settings(
-        runs=(runs or runs_dir()).expanduser().absolute(), unicode=not no_unicode, theme=theme, verbose=verbose
+        runs=expanded(runs).absolute() if runs else runs_dir(), unicode=not no_unicode, theme=theme, verbose=verbose
     )
 
 

@@ -31,7 +31,7 @@ class Settings:
         """What holds when no option was given."""
         from recommender.paths import runs_dir
 
-        return cls(runs=runs_dir().expanduser().absolute())
+        return cls(runs=runs_dir())
 
     def console(self, *, stderr: bool = False) -> Console:
         """A rich console for plain output; wide lines are not wrapped when nobody is at a terminal."""

@@ -11,6 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.suggester import Suggester
 from textual.widgets import Input
 
+from recommender.paths import expanded
+
 
 class PathSuggester(Suggester):
     """Completes the last path that is typed, from the folders and data files there."""
@@ -23,7 +25,7 @@ class PathSuggester(Suggester):
         last = value.rpartition(" ")[2]
         if not last:
             return None
-        typed = Path(last).expanduser()
+        typed = expanded(last)
         folder, start = (typed, "") if last.endswith("/") else (typed.parent, typed.name)
         found = first_match(folder, start)
         return None if found is None else value + found[len(start) :]

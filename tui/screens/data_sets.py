@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError
+from recommender.paths import expanded
 from recommender.units import count, counted, percent
 from tui.clean import clean
 from tui.flow import absolute
@@ -139,8 +140,8 @@ def require_there(path: str) -> None:
     from recommender.data.files import find_files, names_hub_dataset
 
     # FOLDER/NAME stands for a data set that the folder's dataset_info.json names.
-    if not names_hub_dataset(path) and not (Path(path).expanduser().parent / "dataset_info.json").is_file():
-        find_files(str(Path(path).expanduser()))
+    if not names_hub_dataset(path) and not (expanded(path).parent / "dataset_info.json").is_file():
+        find_files(str(expanded(path)))
 
 
 def as_mapping(item: Any) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from recommender.paths import expanded
 from recommender.units import count, gib, gib_number
 from tui.clean import clean
 from tui.widgets.pick_list import Pick
@@ -121,7 +121,7 @@ def _names(entry: Entry) -> set[str]:
 
 def _same(name: str) -> str:
     """A name by which two ways of writing one model are equal."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     try:
         return str(folder.resolve()) if folder.is_dir() else name.rstrip("/").lower()
     except OSError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError, WizardError
+from recommender.paths import expanded
 from recommender.units import duration
 from tui.clean import clean
 from tui.price import parse_price
@@ -150,7 +151,7 @@ def save_popup(plan: Plan, write: Callable[[Path], None]) -> ValuePopup:
     def accept(text: str) -> None:
         if not text.strip():
             raise InputError("A file needs a name.")
-        path = Path(text.strip()).expanduser()
+        path = expanded(text.strip())
         if path.is_dir():
             raise InputError(f"{path} is a folder.", remedy="Name a file in it, such as config.yaml.")
         if path.exists() and text not in warned:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from presets.errors import InputError
 from recommender import paths
 
 
@@ -42,3 +43,18 @@ def test_the_model_cache_is_where_huggingface_hub_has_it(variables: dict[str, st
     code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert paths.model_cache_dir(variables) == Path(done.stdout.strip())
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(InputError, match="HOME is not set") as raised:
+        paths.runs_dir({})
+    assert "Set HOME" in raised.value.remedy
+    assert paths.runs_dir({"LORA_WIZARD_RUNS": "/runs"}) == Path("/runs")
+
+
+def test_a_home_folder_of_nobody_is_a_plain_name() -> None:
+    assert paths.expanded("~no-such-user-here/a") == Path("~no-such-user-here/a")
