@@ -34,8 +34,8 @@ def merge_run(run: Path, into: Path, *, base: str | None = None, allow_changed_b
         allow_changed_base: Merge into a base that is not the one that it was trained over.
 
     Returns:
-        path, shards, bytes, modules, off (see `trainer.worker.merge.verify`), agreement, positions, and base: 'same',
-        'unknown' or 'changed', as `trainer.base.Held`.
+        path, shards, bytes, modules, off, rounding and moved (see `trainer.worker.merge.verify`), agreement,
+        positions, and base: 'same', 'unknown' or 'changed', as `trainer.base.Held`.
 
     Raises:
         InputError: No adapter, a full fine-tune, a base that is not there or another one, a folder that is not empty, a
@@ -101,7 +101,7 @@ def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bo
         raise InputError(f"{into} is there already.", remedy="Name a new folder.")
     spec = find_base(folder, config, base)
     held = hold_to_base(folder, spec, allow_changed=allow_changed)
-    _require_memory(spec)
+    _require_memory(spec, folder)
     needed = 2 * spec.total_parameters + _beside_weights(spec, folder)
     place = next(parent for parent in into.absolute().parents if parent.exists())
     free = shutil.disk_usage(place).free
@@ -120,7 +120,7 @@ def _beside_weights(spec: ModelSpec, folder: RunFolder) -> int:
     return sum({file.name: file.stat().st_size for file in files}.values())
 
 
-def _require_memory(spec: ModelSpec) -> None:
+def _require_memory(spec: ModelSpec, run: RunFolder) -> None:
     """One file of the base and what becomes of it are in memory at once; in fp32 the weight that is being merged."""
     import psutil
 
@@ -131,7 +131,7 @@ def _require_memory(spec: ModelSpec) -> None:
     files = [path.stat().st_size for path in weight_files(spec.path)] if spec.path else []
     packed = 4 if spec.quantization else 1
     needed = (1 + packed) * max(files, default=0)
-    free = min(psutil.virtual_memory().available, read_host(Path.home()).ram_available)
+    free = min(psutil.virtual_memory().available, read_host(run.path).ram_available)
     if free < needed:
         raise InputError(
             f"{gib(free)} of memory are free and merging one file of {spec.name} needs {gib(needed)}.",

@@ -34,6 +34,8 @@ class RunState:
     """Why it ended, or None."""
     exit_code: int | None = None
     signal: str | None = None
+    stopping: bool = False
+    """Its supervisor was told to stop, and it has not ended yet."""
 
     @property
     def ended(self) -> bool:
@@ -59,6 +61,7 @@ class RunState:
             "reason": self.reason,
             "exit_code": self.exit_code,
             "signal": self.signal,
+            "stopping": self.stopping,
         }
 
 
@@ -131,6 +134,7 @@ def read_state(folder: RunFolder) -> RunState:
         reason=text(raw.get("reason")),
         exit_code=whole(raw.get("exit_code")),
         signal=text(raw.get("signal")),
+        stopping=raw.get("stopping") is True,
     )
 
 

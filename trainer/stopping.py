@@ -19,8 +19,8 @@ LOOK_SECONDS: Final = 0.2
 
 
 def is_stopping(folder: RunFolder, state: RunState) -> bool:
-    """Whether a living run has ended its work, or was asked in this life of it to stop."""
-    if state.ended:
+    """Whether a living run has ended its work, or was asked in this life of it to stop, by a request or a signal."""
+    if state.ended or state.stopping:
         return True
     began = state.supervisor.start if state.supervisor else 0.0
     asked = [each for each in Tail(folder.commands).documents() if (number(each.get("t")) or 0.0) >= began]

@@ -144,7 +144,7 @@ class Supervisor:
         written = -HEARTBEAT_SECONDS
         while True:
             ended = self.worker.poll() is not None
-            folded = self._fold(state)
+            folded = replace(self._fold(state), stopping=self.stops > 0)
             now = time.monotonic()
             if folded != state or now - written >= HEARTBEAT_SECONDS:
                 written = now
@@ -184,7 +184,7 @@ class Supervisor:
                 append_line(self.folder.events, document)
             state = fold(state, document)
         name = signal.Signals(-code).name if code < 0 else None
-        self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name))
+        self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name, stopping=False))
         if self.lock is not None:
             # The person's command may take minutes, in which the device is free for another run.
             os.close(self.lock)

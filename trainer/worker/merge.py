@@ -183,6 +183,8 @@ def verify(
 
     Returns:
         off: the distance of the merged model's logits from base + adapter's, against how far the adapter moves them;
+        None where the adapter moves them no further than rounding to 16 bits does. rounding and moved: the two
+        distances, against the logits' own size;
         agreement: the share of positions with the same most likely token.
 
     Raises:
@@ -192,15 +194,18 @@ def verify(
     plain, tuned = _logits(base, adapter, dtype, trained)
     (result,) = _logits(merged, None, dtype, AsTrained(trained.trust))
     off, moved, agreement = off_and_agreement(plain, tuned, result)
-    share = off / moved if moved > 0 else off
     # An adapter that moves next to nothing is lost in the rounding to 16 bits of the logits themselves.
-    noise = float(tuned.norm()) * torch.finfo(dtype).eps
+    size = float(tuned.norm())
+    noise = size * torch.finfo(dtype).eps
+    tells = off <= MOST_OFF * moved and moved > 0
     if off > max(MOST_OFF * moved, 4 * noise):
         raise NoError(
-            f"The merged model is not base + adapter: its logits are off by {share:.0%} of what the adapter changes.",
+            f"The merged model is not base + adapter: its logits are off by {off / size:.1%} of their size, and the "
+            f"adapter changes them by {moved / size:.1%}.",
             remedy="Keep the adapter and report this; PEFT's merge_and_unload may do.",
         )
-    return {"off": share, "agreement": agreement, "positions": int(tuned.shape[0])}
+    shares = {"off": off / moved if tells else None, "rounding": off / size, "moved": moved / size}
+    return {**shares, "agreement": agreement, "positions": int(tuned.shape[0])}
 
 
 def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:

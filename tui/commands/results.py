@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from presets.errors import InputError
+from recommender.paths import expanded
 from recommender.units import count, gib, rate
 from tui.clean import clean, clean_lines
 from tui.commands.facts import JsonFlag
@@ -52,7 +53,7 @@ def merge(
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
     progress_note(f"merging {path.name} into its base, a shard at a time, then checking the result …")
-    found = merge_run(path, into.expanduser().absolute(), base=base, allow_changed_base=allow_changed_base)
+    found = merge_run(path, expanded(into).absolute(), base=base, allow_changed_base=allow_changed_base)
     if note := told(RunFolder(path), found["base"]):
         progress_note(note)
     if json:
@@ -61,12 +62,20 @@ def merge(
     print_path(Path(found["path"]))
     progress_note(
         f"{counted(found['modules'], 'module')} merged, {counted(found['shards'], 'shard')}, {gib(found['bytes'])}; "
-        f"against base + adapter the logits are off by {found['off']:.2%} of what the adapter changes, the most likely "
-        f"token agrees at {found['agreement']:.1%} of {found['positions']} positions"
+        f"against base + adapter the logits are off by {how_far(found)}, the most likely token agrees at "
+        f"{found['agreement']:.1%} of {found['positions']} positions"
     )
     for line in what_next(Path(found["path"]), own_code=bool(found.get("own_code"))):
         progress_note(line)
     return 0
+
+
+def how_far(found: Mapping[str, Any]) -> str:
+    """How far a merged model's logits are off, against what the adapter changes, or how little that is."""
+    if found["off"] is not None:
+        return f"{found['off']:.2%} of what the adapter changes"
+    changes = f"it changes them by {found['moved']:.2%}" if found["moved"] else "it changes none of them"
+    return f"{found['rounding']:.2%} of their size by rounding to 16 bits, which hides the adapter: {changes}"
 
 
 def what_next(model: Path, *, own_code: bool = False) -> list[str]:

@@ -34,11 +34,13 @@ class Clock:
             write_state(self.folder, RunState(status="stopped", supervisor=GONE))
 
 
-def a_run(path: Path, *, status: str = "training", asked: str | None = None, before: bool = False) -> RunFolder:
+def a_run(
+    path: Path, *, status: str = "training", asked: str | None = None, before: bool = False, stopping: bool = False
+) -> RunFolder:
     """A run whose supervisor is this very process, with a request written now or before it began."""
     folder = RunFolder(path / "a-run")
     folder.path.mkdir()
-    write_state(folder, RunState(status=status, supervisor=Process.this()))
+    write_state(folder, RunState(status=status, supervisor=Process.this(), stopping=stopping))
     if asked:
         line = {"t": Process.this().start - 10 if before else time.time(), "id": "1", "command": asked}
         folder.commands.write_text(json.dumps(line) + "\n")
@@ -58,6 +60,12 @@ def test_it_is_waited_for_and_that_is_told(tmp_path: Path, asked: str) -> None:
 
 def test_so_is_one_that_has_ended_and_is_winding_up(tmp_path: Path) -> None:
     folder = a_run(tmp_path, status="stopped")
+    clock = Clock(folder, ends=3)
+    assert wait_for_end(folder, lambda _: None, clock=clock, sleep=clock.sleep).status == "stopped"
+
+
+def test_so_is_one_whose_supervisor_got_a_signal(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, stopping=True)
     clock = Clock(folder, ends=3)
     assert wait_for_end(folder, lambda _: None, clock=clock, sleep=clock.sleep).status == "stopped"
 
