@@ -95,5 +95,6 @@ class Terminal:
         while self.child.isalive():
             self.read()
             assert time.monotonic() < until, f"still running:\n{self.text}"
+        self.read()
         self.child.close()
         return int(self.child.exitstatus if self.child.exitstatus is not None else -(self.child.signalstatus or 0))

@@ -101,7 +101,7 @@ def summary(terminal: Terminal, *words: str, seconds: float = 60) -> tuple[float
     Returns:
         First and last evaluation loss as they stand there.
     """
-    losses = r"eval_loss +(\d+\.\d+)\D+(\d+\.\d+) last"
+    losses = r"eval_loss +(\d+\.\d+(?:e-\d+)?)\D+(\d+\.\d+(?:e-\d+)?) last"
     wanted = ("finished", "adapter", *words)
     text = terminal.wait(lambda text: shows(losses, text) and all(word in text for word in wanted), seconds)
     found = re.search(losses, text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import yaml
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from tests.fixtures.child import run_python
+from tests.functional.trainer.conftest import CPU
 from trainer.runfolder import RunFolder
 
 pytestmark = pytest.mark.torch
@@ -208,6 +211,7 @@ def built(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> 
         text = dump_config(make_config(**{key.replace(".", "__"): value for key, value in changes.items()}))
         for path in (folder.config, folder.effective_config):
             path.write_text(text)
+        folder.plan.write_text(json.dumps({"device": asdict(CPU)}))
         folders.append(str(folder.path))
     answer: dict[str, dict[str, Any]] = run_python(BUILD, *folders)
     return answer

@@ -77,7 +77,7 @@ def test_a_jump_of_several_steps(make: Make) -> None:
     found = only(made)
     assert (found.level, found.title) == ("caution", "the loss jumped")
     assert "4.2 at step 151" in found.evidence
-    assert "resume run --set training.learning_rate=0.0001" in found.change
+    assert "/run --set training.learning_rate=0.0001" in found.change
 
 
 def test_one_odd_row_is_no_jump(make: Make) -> None:
@@ -91,7 +91,7 @@ def test_divergence(make: Make) -> None:
     found, *others = findings(make(300, shape=lambda step: 1.0 + abs(step - 120) / 60))
     assert "nothing is learned yet" not in [other.title for other in others]
     assert (found.level, found.title) == ("bad", "the loss is rising")
-    assert "resume run --set training.learning_rate=0.0001" in found.change
+    assert "/run --set training.learning_rate=0.0001" in found.change
 
 
 def test_a_rise_that_comes_back_is_no_divergence(make: Make) -> None:
