@@ -24,6 +24,8 @@ FILES: Final = (
 """Of a run's folder, beside what it is known by."""
 KNOWN_BY: Final = (MARKER, "state.json")
 """Removed last: what was removed in part can be removed again."""
+TRL_CARD: Final = "- generated_from_trainer"
+"""A tag of every card that Transformers and TRL write."""
 RESULTS: Final = ("adapter", ".adapter.before", ".adapter.tmp")
 """Folders that are sealed when they are whole."""
 
@@ -136,8 +138,16 @@ def _remove_checkpoints(checkpoints: Path) -> None:
         checkpoints / "runs",
     ):
         _remove_sealed(path)
+    _remove_card(checkpoints / "README.md")
     with suppress(OSError):
         checkpoints.rmdir()
+
+
+def _remove_card(path: Path) -> None:
+    """Remove the model card that TRL writes beside checkpoints (`create_model_card`); any other file stays."""
+    with suppress(OSError, UnicodeDecodeError):
+        if not path.is_symlink() and TRL_CARD in path.read_text(encoding="utf-8"):
+            path.unlink()
 
 
 def _remove_sealed(path: Path) -> None:

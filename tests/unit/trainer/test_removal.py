@@ -68,6 +68,17 @@ def test_every_file_of_the_contract_goes(tmp_path: Path) -> None:
     assert remove_run(folder.path).left == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "left"), [("---\ntags:\n- generated_from_trainer\n---\n", ()), ("mine", ("README.md",))]
+)
+def test_the_card_beside_checkpoints_goes_where_a_library_wrote_it(
+    tmp_path: Path, text: str, left: tuple[str, ...]
+) -> None:
+    folder = made(tmp_path)
+    (folder.checkpoints / "README.md").write_text(text)
+    assert remove_run(folder.path).left == tuple(f"checkpoints/{name}" for name in left)
+
+
 def test_a_run_that_never_began_to_write_is_one_by_its_marker(tmp_path: Path) -> None:
     folder = made(tmp_path)
     folder.events.unlink()
