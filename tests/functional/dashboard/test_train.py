@@ -244,7 +244,7 @@ async def test_the_layout_follows_the_terminal(make: Make) -> None:
 
 async def test_curves_zoom_pan_change_scale_and_metric(make: Make) -> None:
     async with opened(trained(make)) as seen:
-        await seen.sees("grey each step")
+        await seen.sees("grey raw")
         await seen.sees("elapsed")
         whole = await seen.settled()
         await seen.press("plus", "left")

@@ -125,7 +125,7 @@ async def test_values_are_said_at_the_cursor_and_under_the_mouse(make: Make) -> 
         await seen.until(lambda: (curve(seen).cursor or 0) > at)
         assert sum("┊" in line for line in seen.lines) > 5
         await seen.press("k")
-        await seen.sees("grey each step")
+        await seen.sees("grey raw")
         await seen.pilot.hover(Curve, offset=(30, 5))
         await seen.until(lambda: curve(seen).cursor is not None)
         await seen.sees("smoothed")

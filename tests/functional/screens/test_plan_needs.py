@@ -50,7 +50,6 @@ def forbidden(folder: Path) -> Path:
 WRONG = [
     (misspelt, "There is no file", "Did you mean"),
     (empty, "is empty", "Give a file"),
-    (of_no_shape, "no known shape", "3, then f, says which column is what"),
     (without_data, "holds no data file", ".jsonl"),
     (binary, "is not UTF-8", "Convert it"),
     pytest.param(
@@ -126,6 +125,17 @@ class Asks(MadeServices):
             choices = (Choice({"data.format": "alpaca"}, "Trains the answers."),)
             raise QuestionError(Question("which_shape", "Is this a question and its answer?", choices))
         return MadeServices.profile(self, data, *rest)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_columns_of_no_known_shape_are_asked_about(
+    services: MadeServices, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    state = {"model_name": LLAMA, "data": {"train": [str(of_no_shape(tmp_path))]}}
+    async with wizard(services, start=Step.PLAN, state=state, size=size) as seen:
+        await seen.sees("? step 3 Data asks", "3 answers it")
+        assert "Which column asks" in " ".join(seen.text.replace("│", " ").split())
+        no_plan(seen)
 
 
 async def test_with_a_question_of_the_data_there_is_no_plan_until_it_is_answered(tmp_path: Path, rows: str) -> None:

@@ -197,7 +197,7 @@ def test_without_a_tokenizer_lengths_are_estimated_and_said_to_be(profile: Profi
         [{"question": "x" * 400, "answer": "y" * 400}, {"question": "世" * 100, "answer": "界" * 100}], None
     )
     assert dataset.profile.tokenizer == "bytes"
-    assert list(dataset.profile.lengths) == [2 * (100 + 5), 2 * (60 + 5)]
+    assert list(dataset.profile.lengths) == [2 * (100 + 6), 2 * (60 + 6)]
     assert dataset.profile.trained_tokens == 101 + 61
     sample = dataset.sample(0, 150)
     assert "".join(piece.text for piece in sample.pieces if piece.trained) == "y" * 400
