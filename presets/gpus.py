@@ -127,8 +127,14 @@ def find_gpu(name: str) -> GpuFacts:
     """As `match_gpu`, for a name that a person typed.
 
     Raises:
-        InputError: If the catalogue has no such card; offers the nearest names.
+        InputError: If the catalogue has no such card (offers the nearest names), or several of different memory.
     """
+    alike = _of_every_size(name)
+    if len({facts.memory_bytes for facts in alike}) > 1:
+        raise InputError(
+            f"{name!r} is the name of cards with different memory.",
+            remedy=f"Say which: {', '.join(facts.name for facts in alike)}.",
+        )
     if found := match_gpu(name):
         return found
     nearest = nearest_names(name)
@@ -138,6 +144,18 @@ def find_gpu(name: str) -> GpuFacts:
         remedy=f"{offer} Any other NVIDIA card can be given by its size: --gpu-memory 24GiB. Apple's, AMD's and "
         "Intel's cannot be trained on here.",
     )
+
+
+def _of_every_size(name: str) -> list[GpuFacts]:
+    """Return the cards that are called `name` when their memory is left out of their names."""
+    typed = _key(name)
+    return [
+        facts
+        for facts in load_gpus()
+        if any(
+            _MEMORY.search(known) and _key(_MEMORY.sub("", known)) == typed for known in (facts.name, *facts.aliases)
+        )
+    ]
 
 
 def nearest_names(name: str, limit: int = 3) -> tuple[str, ...]:
@@ -160,6 +178,7 @@ def _index() -> Mapping[str, GpuFacts]:
 
 
 _SIZE = re.compile(r"\d+gb$")
+_MEMORY = re.compile(r"[\s-]*\b\d+ ?gb\b", re.IGNORECASE)
 _NOISE = re.compile(r"\b(nvidia|geforce|tesla|graphics|gpu|generation)\b")
 
 

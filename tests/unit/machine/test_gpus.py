@@ -78,7 +78,7 @@ def test_published_figures(name: str, tflops: float, bandwidth: float, cc: tuple
 
 def test_every_card_of_the_catalogue_has_its_power() -> None:
     assert [gpu.name for gpu in load_gpus() if gpu.power_watts is None] == []
-    assert "450" in find_gpu("GH200").note
+    assert "450" in find_gpu("GH200 96GB").note
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,6 @@ def test_names_that_people_type(typed: str) -> None:
         ("A100 40GB", "A100 SXM 40GB"),
         ("4060 ti 16 GB", "RTX 4060 Ti 16GB"),
         ("4060 Ti 16GiB", "RTX 4060 Ti 16GB"),
-        ("3060", "RTX 3060 12GB"),
         ("4070 mobile", "RTX 4070 Laptop"),
         ("a6000", "RTX A6000"),
         ("t4", "T4"),
@@ -254,3 +253,23 @@ def test_a_file_that_is_no_catalogue(tmp_path: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_gpus(tmp_path / "gpus.yaml")
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("a100", ["A100 SXM 40GB", "A100 SXM 80GB"]),
+        ("4060 ti", ["RTX 4060 Ti 8GB", "RTX 4060 Ti 16GB"]),
+        ("3060", ["RTX 3060 8GB", "RTX 3060 12GB"]),
+        ("NVIDIA V100", ["V100 SXM2 16GB", "V100 SXM2 32GB"]),
+    ],
+)
+def test_a_name_of_cards_with_different_memory_is_asked_about(typed: str, names: list[str]) -> None:
+    with pytest.raises(InputError) as refused:
+        find_gpu(typed)
+    assert "different memory" in refused.value.message
+    assert refused.value.remedy == f"Say which: {', '.join(names)}."
+
+
+def test_every_card_is_found_by_its_whole_name() -> None:
+    assert all(find_gpu(facts.name) is facts for facts in load_gpus())
