@@ -30,6 +30,9 @@ from recommender.paths import state_dir
 FILE = "calibration.jsonl"
 ENDS = 1.645
 """Standard deviations from the middle of a normal distribution to its 5th and 95th percentile."""
+COMPARABLE = 4
+"""Largest ratio between two plans' estimates at which one plan's error, as a share, says something of the other's: what
+is missed beside the tensors (libraries, the context) is a number of bytes, which is most of a tiny model's error."""
 GIVES_WAY = ("allocator", "activations", "loss", "gradients")
 """Parts that shrink, in this order, when less was measured than was priced."""
 
@@ -169,7 +172,7 @@ def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
     ratios = [
         math.log(one.measured_bytes / one.predicted_bytes)
         for one in known
-        if one.recipe == recipe and one.formula == FORMULA
+        if one.recipe == recipe and one.formula == FORMULA and _alike_in_size(one.predicted_bytes, process)
     ]
     if not ratios:
         return Centred(process, prior, False, 0)
@@ -183,6 +186,11 @@ def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
     moved = weight * fmean(ratios)
     ends = Spread(min(1.0, math.exp(middle - half - moved)), max(1.0, math.exp(middle + half - moved)))
     return Centred(round(process * math.exp(moved)), ends, False, len(ratios))
+
+
+def _alike_in_size(one: int, other: int) -> bool:
+    """Whether two estimates in bytes are near enough for one share of error to hold for both."""
+    return max(one, other) <= COMPARABLE * min(one, other)
 
 
 def moved_parts(parts: Mapping[str, int], process: int) -> dict[str, int]:

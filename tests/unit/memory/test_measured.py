@@ -107,6 +107,15 @@ def test_another_recipe_learns_nothing(changes: dict[str, object]) -> None:
     assert asked(qlora(**changes)) == before
 
 
+def test_a_tiny_model_says_nothing_of_a_large_one() -> None:
+    config = lora(training__precision="fp32")
+    before = asked(config, CPU)
+    tiny = llama(hidden_size=64, intermediate_size=128, num_hidden_layers=2, vocab_size=500)
+    keep(config, tiny, CPU, None, {"process_bytes": 19_000_000})
+    assert estimate(config, tiny, CPU).basis == "measured"
+    assert asked(config, CPU) == before
+
+
 def test_a_batch_of_other_rows_is_another_plan() -> None:
     measured(PLAN, 1.06)
     assert estimate(PLAN, MODEL, CARD, synthetic_profile(10, 20)).basis == "formula"
