@@ -34,7 +34,18 @@ from recommender.search import (
     Candidate,
 )
 
-CARDS = ("T4", "RTX 3060", "RTX 3090", "RTX 4060 Laptop", "RTX 4090", "RTX 5090", "L4", "A100 80GB", "H100", "V100")
+CARDS = (
+    "T4",
+    "RTX 3060 12GB",
+    "RTX 3090",
+    "RTX 4060 Laptop",
+    "RTX 4090",
+    "RTX 5090",
+    "L4",
+    "A100 80GB",
+    "H100",
+    "V100 SXM2 16GB",
+)
 MODELS = ("smollm2-1.7b-instruct", "llama-3.1-8b-instruct", "qwen2.5-32b-instruct")
 GOALS: tuple[Goal, ...] = ("balanced", "fastest", "longest-context", "best-quality")
 NEAR = 1.05

@@ -32,7 +32,7 @@ LIMIT = 0.100
 LEAST = 10_000
 CASES = (
     ("RTX 4090", "llama-3.1-8b-instruct"),
-    ("RTX 3060", "qwen2.5-7b-instruct"),
+    ("RTX 3060 12GB", "qwen2.5-7b-instruct"),
     ("T4", "qwen3-8b"),
     ("H200", "llama-3.3-70b-instruct"),
     ("RTX 4090", "llama-3.3-70b-instruct"),
