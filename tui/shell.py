@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from textual import events
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.driver import Driver
 from textual.filter import LineFilter
 
@@ -44,7 +44,25 @@ class Shell(App[Result]):
         use_theme(self, theme)
 
     async def on_event(self, event: events.Event) -> None:
-        """Take a key only when the one before has been dealt with; everything else at once."""
+        """Take a key only when the one before has been dealt with; everything else at once.
+
+        Keys and clicks that come once the application has been told to end are dropped: its screens go meanwhile, and
+        what they asked for is nobody's any more.
+        """
+        if not isinstance(event, events.InputEvent | events.Paste):
+            await super().on_event(event)
+        elif not self._is_ending():
+            try:
+                await self._take_input(event)
+            except ScreenStackError:
+                # The last screen may go while a key is being dealt with.
+                if not self._is_ending():
+                    raise
+
+    def _is_ending(self) -> bool:
+        return self.return_code is not None or not self.is_running
+
+    async def _take_input(self, event: events.InputEvent | events.Paste) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
         elif not self._typed_ahead.holds(event):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.app import App
 from textual.screen import Screen
 
 from tests.functional.screens.made import MadeServices
@@ -148,6 +149,37 @@ async def test_keys_that_come_together_reach_what_the_one_before_opened(services
         # Edits are not saved, so quitting asks.
         await type_at_once(seen, "3", "o", "x", "escape", "4", "q", "y")
         await seen.until(lambda: seen.app.return_code == 0)
+
+
+LATE = (events.Key("4", "4"), events.Paste("4"), events.MouseDown(None, 5, 5, 0, 0, 1, False, False, False))
+
+
+@pytest.mark.parametrize("late", LATE, ids=lambda event: type(event).__name__)
+async def test_what_comes_once_the_last_screen_has_gone_is_nobodys(
+    services: MadeServices, monkeypatch: pytest.MonkeyPatch, late: events.Event
+) -> None:
+    async with wizard(services) as seen:
+        with monkeypatch.context() as gone:
+            gone.setattr(seen.app, "_running", False)
+            gone.setitem(seen.app._screen_stacks, seen.app._current_mode, [])
+            await seen.app.on_event(late)
+
+
+@pytest.mark.parametrize("late", LATE, ids=lambda event: type(event).__name__)
+async def test_what_comes_once_it_was_told_to_end_does_nothing(
+    services: MadeServices, monkeypatch: pytest.MonkeyPatch, late: events.Event
+) -> None:
+    async with wizard(services) as seen:
+        seen.app.exit(0)
+        with monkeypatch.context() as watched:
+            dealt_with: list[events.Event] = []
+
+            async def deal(_app: App[int], event: events.Event) -> None:
+                dealt_with.append(event)
+
+            watched.setattr(App, "on_event", deal)
+            await seen.app.on_event(late)
+        assert dealt_with == []
 
 
 async def test_a_key_does_not_wait_for_ever(services: MadeServices, monkeypatch: pytest.MonkeyPatch) -> None:
