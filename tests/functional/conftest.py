@@ -15,14 +15,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run `lora-wizard` with these arguments, its runs and caches in the test's own folder, no terminal."""
+    """Run `lora-wizard` with these arguments, its runs in the test's own folder, no terminal."""
 
     def call(*arguments: object, cwd: Path = tmp_path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {
-            "LORA_WIZARD_RUNS": str(tmp_path / "runs"),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-            "HF_HUB_OFFLINE": "1",
-        }
+        environment = os.environ | {"LORA_WIZARD_RUNS": str(tmp_path / "runs")}
         return subprocess.run(
             [LORA_WIZARD, *map(str, arguments)],
             capture_output=True,

@@ -29,10 +29,7 @@ class Terminal:
     ) -> None:
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
-        # COLUMNS and LINES win over the size that the terminal has.
-        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        values = inherited | {"TERM": "xterm-256color", "LORA_WIZARD_RUNS": str(runs), "HF_HUB_OFFLINE": "1"}
-        values |= {"XDG_STATE_HOME": str(runs.parent / "state")}
+        values = os.environ | {"TERM": "xterm-256color", "LORA_WIZARD_RUNS": str(runs)}
         self.child = pexpect.spawn(
             LORA_WIZARD,
             list(arguments),

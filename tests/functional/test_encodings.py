@@ -47,8 +47,7 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(place: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "LORA_WIZARD_RUNS": str(place / "runs")}
-    environment |= {"XDG_STATE_HOME": str(place / "state")} | variables
+    environment = os.environ | {"LORA_WIZARD_RUNS": str(place / "runs")} | variables
     return subprocess.run([LORA_WIZARD, *arguments], cwd=place, env=environment, capture_output=True, check=False)
 
 

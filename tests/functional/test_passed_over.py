@@ -40,8 +40,6 @@ def variables(stub: Path, place: Path) -> dict[str, str]:
         "NVML_STUB_NAME": "NVIDIA Nameless",
         "NVML_STUB_FAIL": UNMEASURED,
         "LORA_WIZARD_RUNS": str(place / "runs"),
-        "XDG_STATE_HOME": str(place / "state"),
-        "HF_HUB_OFFLINE": "1",
     }
 
 

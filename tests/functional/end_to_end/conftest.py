@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.trainer.conftest import own_locks, rows, tiny_model, wait_for
+from tests.functional.trainer.conftest import rows, tiny_model, wait_for
 from trainer.reader import RunReader
 
-__all__ = ["own_locks", "rows", "tiny_model"]
+__all__ = ["rows", "tiny_model"]
 
 
 @pytest.fixture
