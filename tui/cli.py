@@ -6,6 +6,7 @@ waits for this module.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ GLOBAL_OPTIONS = {"--no-unicode": 0, "--verbose": 0, "-v": 0, "--version": 0, "-
 
 WIZARD = "wizard"
 """Hidden name of the command that runs when the line names none."""
+COMPLETE = "_LORA_WIZARD_COMPLETE"
+"""Variable under which a shell's completion script runs the program, without arguments, to be told what may follow."""
 
 
 def hoist(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -48,12 +51,17 @@ def with_command(rest: Sequence[str], commands: Sequence[str]) -> list[str]:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if os.environ.get(COMPLETE):
+        from tui.commands.root import run
+
+        return run(arguments)
     if not arguments:
         from tui.commands.opening import open_wizard
         from tui.commands.settings import Settings
 
         return open_wizard(Settings.usual())
-    from tui.commands.root import command_names, completion, run
+    from tui.commands.completion import completion
+    from tui.commands.root import command_names, run
 
     front, rest = hoist(arguments)
     if script := completion(rest):

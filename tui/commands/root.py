@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from presets.errors import InputError
 from tui.commands import facts, life, planning, results, training, trying, wizard
 from tui.commands.settings import Settings
 
@@ -75,32 +74,6 @@ def _command() -> Any:
 def command_names() -> tuple[str, ...]:
     """Names of all commands, the wizard's hidden one among them."""
     return tuple(_command().commands)
-
-
-SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
-
-
-def completion(arguments: Sequence[str]) -> str | None:
-    """Return what to print where completion is asked for with a shell's name, as other tools take it; else None.
-
-    Without a name Typer's own options find the shell out.
-
-    Raises:
-        InputError: there is no completion for that shell.
-    """
-    first, _, joined = arguments[0].partition("=") if arguments else ("", "", "")
-    named = [joined, *arguments[1:]] if joined else list(arguments[1:])
-    if first not in ("--show-completion", "--install-completion") or len(named) != 1:
-        return None
-    if named[0] not in SHELLS:
-        raise InputError(f"There is no completion for '{named[0]}'.", remedy=f"Name one of {', '.join(SHELLS)}.")
-    from typer._completion_shared import get_completion_script, install
-
-    name, variable = "lora-wizard", "_LORA_WIZARD_COMPLETE"
-    if first == "--show-completion":
-        return get_completion_script(prog_name=name, complete_var=variable, shell=named[0])
-    shell, path = install(shell=named[0], prog_name=name, complete_var=variable)
-    return f"{shell} completion is installed in {path}: it works from the next terminal on."
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -66,13 +66,3 @@ def test_the_command_says_so_and_shows_sizes_as_people_read_them(
     document = json.loads(capsys.readouterr().out)
     assert document["not_comparable"] == ["max_length differs"]
     assert document["results"]["peak_bytes"][0] > 2**20
-
-
-def test_completion_is_printed_for_a_shell_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--show-completion", "bash"]) == 0
-    script = capsys.readouterr().out
-    assert "complete_bash" in script
-    assert main(["--show-completion=bash"]) == 0
-    assert capsys.readouterr().out == script
-    assert main(["--show-completion", "klingon"]) == 2
-    assert "There is no completion for 'klingon'" in capsys.readouterr().err
