@@ -60,6 +60,8 @@ class TimeEstimate:
     """Optimizer steps of the run."""
     tokens: int | None
     """Real tokens that the run goes through."""
+    saving_seconds: float = 0.0
+    """Of total_seconds, what checkpoints take: it does not depend on the device's speed."""
 
 
 @dataclass(frozen=True, slots=True)

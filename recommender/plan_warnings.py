@@ -62,6 +62,9 @@ def _warnings(
         yield from data.stops_at(config.data.max_length)
         yield from held_out_sentences(data, config)
         yield from data.held_out.warnings_at(config.data.max_length) if data.held_out else ()
+        yield from _about_cuts(config, data)
+    # What somebody set comes before what the machine, the model and the rows are like.
+    yield from far_values(config, model, device, data)
     if device.count > 1:
         enough = "" if estimate.fits == "no" else f" One of the {device.count} is enough to train here."
         yield (
@@ -77,9 +80,6 @@ def _warnings(
             f"{model.name} is built by its own code and priced as a Llama of its sizes: the worst-case step on Check "
             "measures what it really takes."
         )
-    if data is not None:
-        yield from _about_rows(config, data)
-        yield from data.warnings
     reached = config.data.max_length if data is None else min(config.data.max_length, data.longest)
     if reached > model.max_position_embeddings and config.rope_scaling is None:
         yield (
@@ -95,7 +95,9 @@ def _warnings(
             "as if none did, and PEFT passes over what matches none without a word."
         )
     yield from _about_steps(on_one_card(config, device.count), data)
-    yield from far_values(config, model, device, data)
+    if data is not None:
+        yield from _about_rows(config, data)
+        yield from data.warnings
     yield from _about_training(config, device)
     if device.simulated:
         yield f"{device.name} is simulated: this plan can be exported, not trained here."
@@ -202,6 +204,17 @@ def _about_copies(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
         )
 
 
+def _about_cuts(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
+    """What the length limit cuts, where that is more than the recommended one may."""
+    length = config.data.max_length
+    lost = lost_share(data, length)
+    if lost > 1 - KEEP + 1e-9:
+        yield (
+            f"max_length {count(length)} cuts {count(data.rows_cut(length))} of {count(data.rows)} rows and "
+            f"{percent(lost)} of trained tokens."
+        )
+
+
 def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
     if data.rows < VERY_FEW_ROWS:
         noun = "row" if data.rows == 1 else "rows"
@@ -219,7 +232,6 @@ def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
             f"{count(data.rows)} rows: {counted(left, 'row')} to train on, too few to learn from."
         )
     length = config.data.max_length
-    lost = lost_share(data, length)
     usual = -(-data.quantile(1 - FEW_LONG) // MULTIPLE) * MULTIPLE
     long = data.rows_cut(usual)
     reached = min(length, data.longest)
@@ -227,9 +239,4 @@ def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
         yield (
             f"{counted(long, 'row')} of {count(data.rows)} {'is' if long == 1 else 'are'} longer than {count(usual)} "
             f"tokens: that max_length would keep all others whole, and need far less memory than {count(reached)}."
-        )
-    if lost > 1 - KEEP + 1e-9:
-        yield (
-            f"max_length {count(length)} cuts {count(data.rows_cut(length))} of {count(data.rows)} rows and "
-            f"{percent(lost)} of trained tokens."
         )

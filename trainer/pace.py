@@ -31,9 +31,17 @@ def planned_worst_step(config: FinetuneConfig, model: ModelSpec, device: Device,
 
 
 def run_seconds(planned: Estimate, worst: float | None, measured: Mapping[str, float]) -> float | None:
-    """Seconds of the run, its planned time stretched as the worst step was; None where either is not known."""
-    step, total = measured.get("step_seconds"), planned.time.total_seconds if planned.time else None
-    return total * step / worst if total and step and worst else None
+    """Seconds of the run, its planned time but for saving stretched as the worst step was; None where unknown.
+
+    Args:
+        planned: The plan's estimate.
+        worst: Seconds that the plan gives the worst step.
+        measured: A 'preflight' event's keys.
+    """
+    time, step = planned.time, measured.get("step_seconds")
+    if time is None or not time.total_seconds or not step or not worst:
+        return None
+    return time.saving_seconds + (time.total_seconds - time.saving_seconds) * step / worst
 
 
 def out_of_bounds(planned: Estimate, taken: float | None, measured: Mapping[str, float]) -> str:

@@ -108,8 +108,19 @@ def _read_hub_id(
     if cached is not None:
         return replace(cached, access=_in_part(cached, name, trouble))
     if catalogued is not None:
-        return replace(catalogued, access=str(trouble))
+        return replace(catalogued, access=_planned_only(trouble))
     raise trouble
+
+
+def _planned_only(trouble: InputError) -> str:
+    """Why a model of the catalogue cannot be trained yet, though it is planned, with what to do."""
+    if isinstance(trouble, HubRefused):
+        return str(trouble)
+    way = "unset HF_HUB_OFFLINE once" if is_offline() else "try again with a network"
+    return (
+        f"{trouble.message} It is planned from its published facts; training needs its weights: {way}, or give the "
+        "folder that holds them."
+    )
 
 
 def _in_part(cached: ModelSpec, name: str, trouble: InputError) -> str:

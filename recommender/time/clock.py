@@ -120,7 +120,7 @@ def estimate_time(case: Case, data: DataProfile | None, checkpoint_bytes: int) -
     update = UPDATE_PASSES * FP32 * trainable_parameters(case) / device.bandwidth
     step = training.gradient_accumulation_steps * micro + update
     steps = plan_steps(case.config, data)
-    total = None
+    total, saving = None, 0.0
     if steps is not None:
         saving = steps.saves * (SAVE_SECONDS + checkpoint_bytes / DISK_BANDWIDTH)
         total = (
@@ -137,6 +137,7 @@ def estimate_time(case: Case, data: DataProfile | None, checkpoint_bytes: int) -
         high_seconds=None if total is None else device.speed.high * total,
         steps=steps.total if steps else None,
         tokens=round(_micro_batches(case, steps) * batch.real) if steps else None,
+        saving_seconds=saving,
     )
 
 

@@ -149,7 +149,7 @@ class Problem(Static):
     def __init__(self, here: Step, problems: Mapping[Step, WizardError]) -> None:
         rows: list[Row] = []
         for step, error in problems.items():
-            rows += error_rows(error) if step is here else failure_rows(step, error)
+            rows += error_rows(error, here) if step is here else failure_rows(step, error)
         super().__init__(paragraph(rows), classes="pane -bad")
         self.add_class("problem")
         asks = all(isinstance(error, QuestionError) for error in problems.values())
@@ -158,17 +158,22 @@ class Problem(Static):
         self.problems = problems
 
 
-def error_rows(error: WizardError) -> list[Row]:
-    """What happened, what to do, and the first lines of the technical detail."""
+def error_rows(error: WizardError, here: Step | None = None) -> list[Row]:
+    """What happened, what to do, and the first lines of the technical detail.
+
+    Args:
+        error: What went wrong.
+        here: The step that the rows stand in: its keys are named where they do what the command line's options do.
+    """
+    from recommender.data.shapes import ShapeError
     from tui.clean import clean
 
     if isinstance(error, QuestionError):
-        return [
-            row(("? ", "caution"), (clean(error.message), "bright")),
-            row(("→ ", "accent"), "a on step 3 answers it"),
-        ]
+        way = "a answers it" if here is Step.DATA else "3, then a, answers it"
+        return [row(("? ", "caution"), (clean(error.message), "bright")), row(("→ ", "accent"), way)]
     lines = [row(("✗ ", "bad"), (clean(error.message), "bright"))]
-    if error.remedy:
-        lines.append(row(("→ ", "accent"), clean(error.remedy)))
+    by_hand = here is Step.DATA and isinstance(error, ShapeError) and error.columns
+    if remedy := "f says which column is what" if by_hand else clean(error.remedy):
+        lines.append(row(("→ ", "accent"), remedy))
     lines += [row((f"  {clean(line)}", "quiet")) for line in error.detail.strip().splitlines()[:3]]
     return lines

@@ -347,7 +347,11 @@ def _waiting_for(state: WizardState, *, typing: bool) -> list[str]:
     if refused(state.errors.get(Step.DATA)) is not None:
         return ["f says by hand what the rows are: their shape, and which column is what"]
     known = "esc, then H, lists well-known data sets" if typing else "H lists well-known data sets · o types a path"
-    return ["no data yet: type a path or a hub id above", "ctrl+o browses files", known]
+    lines = ["ctrl+o browses files", known]
+    if Step.DATA in state.errors:
+        again = "enter reads it again" if typing else "o, then enter, reads it again"
+        return ["nothing was read: type another path or hub id above", f"once the file is mended, {again}", *lines]
+    return ["no data yet: type a path or a hub id above", *lines]
 
 
 def _title(files: Sequence[Path]) -> str:

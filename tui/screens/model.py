@@ -316,9 +316,11 @@ class ModelScreen(StepScreen):
         if message.device is self._priced_for:
             self._specs |= message.specs
             self._fits |= message.fits
-            self._entries = [
-                replace(entry, trouble=message.refused.get(entry.name, entry.trouble)) for entry in self._entries
+            # In what was found: the rows are made of it again whenever the wizard's state changes.
+            self._found = [
+                replace(entry, trouble=message.refused.get(entry.name, entry.trouble)) for entry in self._found
             ]
+            self._mark_chosen()
             self._show_list()
             self._show_facts()
 

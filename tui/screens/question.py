@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from presets.questions import Choice, Question
     from recommender.data.tokenise import Piece
 
+TALLEST = 0.92
+"""Share of the screen's height that the window takes at most."""
+ROW_LINES = 6
+"""Lines of the first row that are seen at least."""
+THEN = "the first row then (highlighted: the loss sees it)"
 Look = Callable[[Mapping[str, Any]], "Sequence[Piece]"]
 """The first row under the settings of an answer."""
 
@@ -57,9 +62,9 @@ class QuestionPopup(Popup[int]):
     QuestionPopup > .popup { width: 110; max-height: 92%; }
     QuestionPopup Static { height: auto; }
     QuestionPopup #asked { margin-bottom: 1; }
-    QuestionPopup PickList { height: auto; max-height: 14; }
+    QuestionPopup PickList { height: auto; }
     QuestionPopup #then { margin-top: 1; color: $label; }
-    QuestionPopup VerticalScroll { height: auto; max-height: 12; }
+    QuestionPopup VerticalScroll { height: auto; }
     """
 
     def __init__(self, question: Question, look: Look | None = None, *, colour: bool = True) -> None:
@@ -67,7 +72,7 @@ class QuestionPopup(Popup[int]):
         self._question = question
         self._look = look
         self._colour = colour
-        self._seen: dict[int, Content] = {}
+        self._seen: dict[int, tuple[Content, Content]] = {}
 
     def compose(self) -> ComposeResult:
         """The question, the ways, and the first row under the one that the cursor is on."""
@@ -77,7 +82,7 @@ class QuestionPopup(Popup[int]):
             yield Static(clean(self._question.text), id="asked", markup=False)
             yield PopupList(self._picks, id="popup-list")
             if self._look is not None:
-                yield Static("the first row then (highlighted: the loss sees it)", id="then", markup=False)
+                yield Static(THEN, id="then", markup=False)
                 with VerticalScroll():
                     yield Static(id="first-row")
         yield KeyBar()
@@ -87,6 +92,24 @@ class QuestionPopup(Popup[int]):
         self.query_one(PickList).focus()
         if (look := self._look) is not None:
             background(self, lambda: self._read(look), self._not_read, group="rows")
+
+    def on_resize(self) -> None:
+        """Share the height out anew."""
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Give the list and the row the height that the question leaves, so that the ends of both can be reached."""
+        # Less the row of keys, the border, and a blank line above and below the list.
+        room = int((self.size.height - 1) * TALLEST) - 2 - self.query_one("#asked").outer_size.height - 2
+        picks = self.query_one(PickList)
+        if self._look is None:
+            picks.styles.max_height = max(2, room + 1)
+            return
+        room -= self.query_one("#then").outer_size.height
+        listed = max(2, min(sum(len(pick.lines) for pick in picks.picks), room - ROW_LINES))
+        picks.styles.max_height = listed
+        self.query_one(VerticalScroll).styles.max_height = max(2, room - listed)
+        self.call_after_refresh(self._to_trained)
 
     def _picks(self, _width: int) -> list[Pick]:
         return [Pick(str(number), _lines(choice)) for number, choice in enumerate(self._question.choices)]
@@ -105,17 +128,37 @@ class QuestionPopup(Popup[int]):
 
     @on(Seen)
     def _one_seen(self, message: Seen) -> None:
-        shown = sample_content(message.pieces, colour=self._colour) if message.pieces else Content(clean(message.error))
-        self._seen[message.number] = shown
+        pieces = message.pieces
+        shown = sample_content(pieces, colour=self._colour) if pieces else Content(clean(message.error))
+        before = next((place for place, piece in enumerate(pieces) if piece.trained), 0)
+        self._seen[message.number] = shown, sample_content(pieces[:before], colour=self._colour)
         self._show_row()
 
     @on(PickList.Moved)
     def _show_row(self) -> None:
         if self._look is None:
             return
+        text = self.query_one("#first-row", Static)
+        text.update(self._row[0] if self._row else "reading …")
+        self.call_after_refresh(self._to_trained)
+
+    @property
+    def _row(self) -> tuple[Content, Content] | None:
+        """The first row under the answer that the cursor is on, and what of it stands before what is trained."""
         current = self.query_one(PickList).current
-        shown = self._seen.get(int(current.key)) if current else None
-        self.query_one("#first-row", Static).update(shown if shown is not None else "reading …")
+        return self._seen.get(int(current.key)) if current else None
+
+    def _to_trained(self) -> None:
+        """Bring what is trained of a long row into view: it is what the answers differ in."""
+        if self._row is None:
+            return
+        box, then = self.query_one(VerticalScroll), self.query_one("#then", Static)
+        said = f"{THEN} · tab, then ↑ ↓ scrolls it" if box.virtual_size.height > box.size.height else THEN
+        if str(then.content) != said:
+            then.update(said)
+            self.call_after_refresh(self._fit)
+        above = self._row[1].get_height({}, max(1, box.scrollable_content_region.width)) if self._row[1] else 0
+        box.scroll_to(y=max(0, above - 2), animate=False, force=True)
 
     @on(PickList.Chosen)
     def _chosen(self, event: PickList.Chosen) -> None:

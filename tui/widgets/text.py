@@ -40,11 +40,24 @@ def cell(text: str, width: int, align: Align = "left") -> str:
     return blank + text if align == "right" else text + blank
 
 
+def _without_end(parts: Sequence[Part], width: int) -> tuple[Part, ...]:
+    """Leave out what stands behind a width in cells."""
+    kept: list[Part] = []
+    room = width
+    for text, tone in parts:
+        kept.append((set_cell_size(text, min(room, cell_len(text))), tone))
+        room -= cell_len(kept[-1][0])
+    return tuple(part for part in kept if part[0])
+
+
 def cut_parts(parts: Sequence[Part], width: int) -> tuple[Part, ...]:
     """Cut a line of parts to a width in cells; the part at the edge gets the ellipsis."""
     total = sum(cell_len(text) for text, _ in parts)
     if total <= width:
         return tuple(parts)
+    if cell_len("".join(text for text, _ in parts).rstrip(" ")) <= width:
+        # Blanks alone are cut, such as an empty column's.
+        return _without_end(parts, width)
     kept: list[Part] = []
     room = width
     for text, tone in parts:

@@ -113,7 +113,9 @@ class TopBar(Widget):
 
     def _step(self, step: Step, chosen: str, named: bool) -> Content:
         title = step.title if named else ""
-        if step is self.current:
+        if step is self.current and step in self.failed:
+            text = Content.styled(f"✗ {title}", "bold underline $error")
+        elif step is self.current:
             text = Content.styled(f"{step.value} {title}", "bold underline $foreground")
         elif step in self.failed:
             text = Content.styled(f"✗ {title}" if named else f"✗{step.value}", "$error")

@@ -205,3 +205,13 @@ async def test_escape_closes_the_panel_of_a_failure_first(tmp_path: Path) -> Non
         assert "org/x is gated." not in seen.text
         seen.app.flow.choose_model("org/x")
         await seen.sees("org/x is gated.", "esc closes")
+
+
+async def test_what_cannot_be_trained_here_says_so_in_its_row_and_goes_on_saying_it(services: MadeServices) -> None:
+    async with wizard(services, start=Step.MODEL) as seen:
+        await seen.press("slash", *"gpt-oss-20b")
+        await seen.until(lambda: "cannot be trained here" in seen.line("openai/gpt-oss-20b"))
+        seen.app.flow.set(free_now=GIB)
+        await seen.pilot.pause()
+        assert "cannot be trained here" in seen.line("openai/gpt-oss-20b")
+        assert "reading …" not in seen.text

@@ -97,6 +97,8 @@ def test_offline_the_catalogue_answers_and_says_so(cache: Path) -> None:
     assert (spec.source, spec.has_weights, spec.gated) == ("catalogue", False, True)
     assert spec.total_parameters == 8_030_261_248
     assert "not on this disk" in spec.access
+    assert "training needs its weights: unset HF_HUB_OFFLINE once, or give the folder that holds them" in spec.access
+    assert "a model of the catalogue" not in spec.access, "it is one"
     with pytest.raises(InputError, match="HF_HUB_OFFLINE says to stay off the network"):
         read_model("no-such/model")
 

@@ -37,6 +37,16 @@ def test_few_rows_are_warned_about(count: int) -> None:
     assert plan.config.training.effective_batch_size <= max(4, count)
 
 
+def test_what_somebody_set_is_told_before_what_the_rows_are_like() -> None:
+    few = rows(60, 200)
+    told = recommend(SMOLLM, CPU, few, overrides={"data.max_length": 64, "training.learning_rate": 0.5}).warnings
+    cut, far, rowed = (
+        next(place for place, warning in enumerate(told) if words in warning)
+        for words in ("max_length 64 cuts ", "times what is recommended", "60 rows are few")
+    )
+    assert (cut, far) == (0, 1) and rowed > far
+
+
 def test_too_much_held_out_is_warned_about() -> None:
     def said(fraction: float) -> list[str]:
         plan = recommend(SMOLLM, CPU, rows(500, 100), overrides={"data.eval_fraction": fraction})
