@@ -39,7 +39,7 @@ def test_the_script_is_printed_for_a_shell_that_is_named(capsys: pytest.CaptureF
 def test_what_install_writes_completes_in_bash(line: list[str], expected: list[str], tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path)}
     program = tmp_path / "lora-wizard"
-    program.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tui.cli \"$@\"\n", encoding="utf-8")
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tui.cli "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     subprocess.run([program, "--install-completion", "bash"], env=environment, check=True, capture_output=True)
     assert "lora-wizard.sh" in (tmp_path / ".bashrc").read_text(encoding="utf-8")
