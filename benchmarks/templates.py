@@ -47,7 +47,7 @@ ENDS = (
     "<｜end▁of▁sentence｜>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|return|>", "<|assistant_end|>",
     "<|END_OF_TURN_TOKEN|>", "<end_of_utterance>",
     "<|end|>", "<|eot|>", "<|eom|>", "<|end_of_text|>", "[e~[", "<seed:eos>",
-    "[|endofturn|]", "<SPECIAL_12>", "<sep>", "<|endoftext|>", "</s>",
+    "[|endofturn|]", "<｜hy_eos:opensource｜>", "<SPECIAL_12>", "<sep>", "<|endoftext|>", "</s>",
 )  # fmt: skip
 """Tokens that end an answer, the first that a template has; models' own files say it, which are not at hand here."""
 STOPS = {
@@ -80,8 +80,11 @@ class Outcome(NamedTuple):
 def vocabulary_for(source: str, name: str, place: Path) -> Vocabulary:
     """A vocabulary with a template's special tokens."""
     special = list(dict.fromkeys(SPECIAL.findall(source)))
-    if "apertus" in name.lower():  # these are put together from variables there
+    if "apertus" in name.lower():  # these two put them together from variables
         special += ["<|assistant_start|>", "<|assistant_end|>", "<|user_start|>", "<|user_end|>"]
+    if "hy3" in name.lower():
+        special += [f"<｜hy_{part}:opensource｜>" for part in ("begin_of_sentence", "User", "Assistant", "eos")]
+        special += ["<think:opensource>", "</think:opensource>", "<tool_calls:opensource>", "</tool_calls:opensource>"]
     end = next((token for token in ENDS if token in special), "</s>")
     if "glm" in name.lower():
         end = "<|endoftext|>"

@@ -19,6 +19,15 @@ REFUSED = "is refused by the chat template"
 """How the reason of a row begins that the template does not take."""
 
 
+LEFT_OUT = "the chat template leaves out"
+"""How the reason of a row speaks of what the template never writes."""
+
+
+def of_template(reason: str) -> bool:
+    """Whether a row cannot be used because of the chat template, and might be under another."""
+    return any(said in reason for said in (NOT_FOUND, REFUSED, LEFT_OUT))
+
+
 class RowProblem(Exception):
     """A row that cannot be used; its reason completes 'the row …'."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -21,12 +23,28 @@ EMPTY = re.compile(r"\A(?:<think>\s*</think>\s*)?")
 """Reasoning that holds nothing, as some templates write it where there is none."""
 
 
+_SCHEMA = {"name": FIRST, "description": "Of no use.", "parameters": {"type": "object", "properties": {}}}
+_TOOLS = ({"type": "function", "function": _SCHEMA},)
+
+
 class Form(NamedTuple):
     """How reasoning is written in front of an answer."""
 
     before: str
     between: str
     """Behind the reasoning, up to the answer's text."""
+
+
+class CallStyle(NamedTuple):
+    """Which of the ways to write a function call a template reads: OpenAI's own is null beside a call, and text."""
+
+    null: bool
+    """Whether null stands for the text of a turn that only calls; else empty text."""
+    text: bool
+    """Whether arguments are JSON text; else objects."""
+
+
+STYLES = tuple(CallStyle(null, text) for text in (False, True) for null in (False, True))
 
 
 class Habits:
@@ -56,16 +74,26 @@ class Habits:
     ) -> str:
         """A conversation as text; empty where the template refuses it."""
         try:
-            return self.with_tools.render([*map(self.given, messages)], tools=tools, prompt=prompt)
+            return self.with_tools.render([*map(self.given, messages)], tools=tools or self._tried_tools, prompt=prompt)
         except TemplateProblem:
             return ""
 
     def given(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A turn in the form that the template reads: its content as text, or as a list of parts."""
+        """A turn in the form that the template reads: its content as text or parts, its calls in their style."""
+        if message.get("tool_calls") and self.call_style not in {None, STYLES[0]}:
+            message = _styled(message, self.call_style or STYLES[0])
+        return self._in_parts(message)
+
+    def _in_parts(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         content = message.get("content")
         if not self.takes_parts_only or not isinstance(content, str):
             return message
         return {**message, "content": [{"type": "text", "text": content}]}
+
+    @cached_property
+    def rewrites(self) -> bool:
+        """Whether `given` changes any turn."""
+        return self.takes_parts_only or self.call_style not in {None, STYLES[0]}
 
     @cached_property
     def takes_parts_only(self) -> bool:
@@ -90,16 +118,47 @@ class Habits:
     @cached_property
     def takes_tools(self) -> bool:
         """Whether descriptions of functions are written."""
-        schema = {"name": FIRST, "description": "", "parameters": {"type": "object", "properties": {}}}
-        tools = [{"type": "function", "function": schema}]
-        return FIRST in self._rendered([turn("user", "Q"), turn("assistant", "A")], tools=tools)
+        return FIRST in self._rendered([turn("user", "Q"), turn("assistant", "A")], tools=_TOOLS)
 
-    @cached_property
+    @property
     def takes_calls(self) -> bool:
         """Whether function calls and their results are written."""
+        return self.call_style is not None
+
+    @cached_property
+    def call_style(self) -> CallStyle | None:
+        """How calls are given so that they are written, with their results; None where no way does that.
+
+        Another style than the usual one is taken where calls then end as answers do. Of empty text and null the one
+        is taken that adds less: some templates write an empty answer behind a call whose text is empty (R1-Distill),
+        others the word None for null.
+        """
         tool = {"role": "tool", "content": SECOND, "tool_call_id": "123456789"}
-        text = self._rendered([turn("user", "Q"), _call(FIRST), tool, turn("assistant", "A")])
-        return FIRST in text and SECOND in text
+        written = {}
+        for style in STYLES:
+            turns = [turn("user", "Q"), _styled(_call(FIRST), style), tool, turn("assistant", "A")]
+            with suppress(TemplateProblem):
+                text = self.with_tools.render([*map(self._in_parts, turns)], tools=self._tried_tools)
+                call = text.partition(FIRST)[2].partition(SECOND)[0]
+                ended = style == STYLES[0] or any(token in call for token in self.ends)
+                if call and ended and SECOND in text and not (style.null and "None" in text):
+                    written[style] = text
+        return min(written, key=lambda style: (style.text, len(written[style])), default=None)
+
+    def _rendered_with_tools(self, given: Sequence[Mapping[str, Any]]) -> str:
+        try:
+            return self.with_tools.render(given, tools=_TOOLS)
+        except TemplateProblem:
+            return ""
+
+    @cached_property
+    def _tried_tools(self) -> tuple[Any, ...]:
+        """What is described where templates are tried: nothing, but a function where one takes nothing else."""
+        for tools in ((), _TOOLS):
+            with suppress(TemplateProblem):
+                self.with_tools.render([self._in_parts(turn("user", "Q"))], tools=tools)
+                return tools
+        return ()
 
     @cached_property
     def takes_tool_role(self) -> bool:
@@ -180,8 +239,21 @@ class Habits:
         shared = min((shared.partition(tag)[0] for tag, _ in TAGS), key=len)
         if asked + shared in {prompt, headers[0]}:
             return shared
-        ends = [shared.rfind(sign) + len(sign) for sign in ("\n", *self._added) if sign in shared]
-        return shared[: max(ends)] if ends else None
+        return shared[: self.whole(shared)] or None
+
+    def whole(self, text: str) -> int:
+        """Characters up to the last line end or special token of a text; 0 where it has none."""
+        return max((text.rfind(sign) + len(sign) for sign in ("\n", *self._added) if sign in text), default=0)
+
+    @cached_property
+    def answers(self) -> list[dict[str, Any]]:
+        """One answer of each kind, as arguments of `Message`: plain, behind reasoning, and a call."""
+        found: list[dict[str, Any]] = [{"content": FIRST}]
+        if self.reasoning_key:
+            found.append({"content": FIRST, "extra": {self.reasoning_key: SECOND}})
+        if self.takes_calls:
+            found.append({"content": "", "extra": {"tool_calls": _call(FIRST)["tool_calls"]}})
+        return found
 
     @cached_property
     def end_of_turn(self) -> tuple[str, ...]:
@@ -192,10 +264,11 @@ class Habits:
         on behind the first). What follows the whole conversation alone (Phi-3's endoftext) does not belong to it.
         """
         turns = [turn("user", "Q"), turn("assistant", FIRST), turn("user", "Q"), turn("assistant", SECOND)]
+        given = [*map(self._in_parts, turns)]
         try:
-            text = self.plain.render([*map(self.given, turns)])
+            text = self.plain.render(given)
         except TemplateProblem:
-            return ()
+            text = self._rendered_with_tools(given)
         if text.count(FIRST) != 1 or text.count(SECOND) != 1:
             return ()
         last, earlier = (self._tokens_at(text.split(word)[1]) for word in (SECOND, FIRST))
@@ -238,3 +311,19 @@ def turn(role: str, content: str) -> dict[str, Any]:
 def _call(name: str) -> dict[str, Any]:
     function = {"name": name, "arguments": {"x": 1}}
     return {**turn("assistant", ""), "tool_calls": [{"type": "function", "id": "123456789", "function": function}]}
+
+
+def _styled(message: Mapping[str, Any], style: CallStyle) -> dict[str, Any]:
+    """A turn that calls, in a style."""
+    calls = message["tool_calls"]
+    if style.text:
+        calls = [
+            {**call, "function": {**call["function"], "arguments": _as_json(call["function"].get("arguments"))}}
+            for call in calls
+        ]
+    empty = style.null and message.get("content") == ""
+    return {**message, **({"content": None} if empty else {}), "tool_calls": calls}
+
+
+def _as_json(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)

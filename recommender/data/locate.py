@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from recommender.data.examples import NOT_FOUND, REFUSED, Message, RowProblem
-from recommender.data.habits import FIRST, SECOND, Habits
+from recommender.data.examples import LEFT_OUT, NOT_FOUND, REFUSED, Message, RowProblem
+from recommender.data.habits import FIRST, SECOND, Habits, shared_start
 from recommender.data.jinja import ChatRenderer, TemplateProblem
 from recommender.data.lost import Lost, lost_of
 from recommender.data.reasoning import split_inline
@@ -59,7 +59,7 @@ class Locator:
 
     def _given(self, messages: Sequence[Message]) -> list[Mapping[str, Any]]:
         given: list[Mapping[str, Any]] = [turn.for_template() for turn in messages]
-        return [*map(self.habits.given, given)] if self.habits.takes_parts_only else given
+        return [*map(self.habits.given, given)] if self.habits.rewrites else given
 
     def attempt(self, messages: Sequence[Message], *, prompt: bool = False) -> str | None:
         """The turns as text; None where the template refuses them."""
@@ -68,8 +68,13 @@ class Locator:
         except RowProblem:
             return None
 
-    def locate(self, messages: Sequence[Message], wanted: Sequence[int]) -> Located:
+    def locate(self, messages: Sequence[Message], wanted: Sequence[int], *, shift: int = 0) -> Located:
         """The text with the wanted answers.
+
+        Args:
+            messages: Turns as the template is given them.
+            wanted: Places of the answers.
+            shift: Turns that the row has more than these, for their numbers in a reason.
 
         Raises:
             RowProblem: The template refuses it, or an answer cannot be found exactly.
@@ -80,7 +85,10 @@ class Locator:
         method = "prefix"
         spans, asked = [], []
         for index in wanted:
-            span, where_asked, simple = self._answer(messages, index, text)
+            answer = self._answer(messages, index, text)
+            if answer is None:
+                raise RowProblem(self._why(messages, index, text, index + 1 + shift))
+            span, where_asked, simple = answer
             method = method if simple else "difference"
             spans.append(span)
             asked.append(where_asked)
@@ -118,36 +126,78 @@ class Locator:
         header = asked.removeprefix(context)
         return bool(header) and text[:start].endswith(header)
 
-    def _answer(self, messages: Sequence[Message], index: int, text: str) -> tuple[Span, bool, bool]:
+    def _answer(self, messages: Sequence[Message], index: int, text: str) -> tuple[Span, bool, bool] | None:
         """The span of one answer, whether it begins where generation will, and whether by prefixes alone."""
-        asked = self.attempt(messages[:index], prompt=True) if index else None
-        simple = asked is not None and text.startswith(asked)
-        start = len(asked) if simple and asked is not None else self._start(messages, index, text)
-        if start is not None:
-            end, by_prefix = self._end(messages, index, text, start)
-            span = (start, end) if end is not None else None
-            if span and self._holds(text, span, messages[index]):
+        turn = messages[index]
+        for start, simple in self._starts(messages, index, text):
+            ends = [
+                (end, by_prefix)
+                for end, by_prefix in self._ends(messages, index, text, start)
+                if self._holds(text, (start, end), turn)
+            ]
+            if ends:
+                # What ends a part of an answer (reasoning before a call) may end an answer too: the whole one counts.
+                end, by_prefix = min(ends, key=lambda found: lost_of(turn, text[start : found[0]]).text)
                 begins = simple or self.begins(messages, index, text, start)
-                return span, begins, simple and by_prefix
-        raise RowProblem(f"has an answer (turn {index + 1}) {NOT_FOUND}")
+                return (start, end), begins, simple and by_prefix
+        return None
 
-    def _start(self, messages: Sequence[Message], index: int, text: str) -> int | None:
-        """Where an answer begins that does not begin behind the header that asks for it."""
-        opening, header = self.habits.opening, self.habits.header
-        context = self.attempt(messages[:index]) if index else None
-        if opening is not None and context and text.startswith(context + opening):
-            return len(context) + len(opening)
+    def _why(self, messages: Sequence[Message], index: int, text: str, number: int) -> str:
+        """Why an answer was not found."""
+        turn = messages[index]
+        bare = {key: held for key, held in turn.extra.items() if key != "tool_calls"}
+        if turn.extra.get("tool_calls") and text == self._with(messages, index, replace(turn, extra=bare)):
+            beside = " where text stands beside it" if turn.content.strip() else ""
+            return f"has a function call (turn {number}) that {LEFT_OUT}{beside}"
+        if turn.content.strip() and text == self._with(messages, index, replace(turn, content=FIRST)):
+            return f"has an answer (turn {number}) that {LEFT_OUT}"
+        return f"has an answer (turn {number}) {NOT_FOUND}"
+
+    def _with(self, messages: Sequence[Message], index: int, turn: Message) -> str | None:
+        """The text with another turn in one place; None where the template refuses that."""
+        return self.attempt([*messages[:index], turn, *messages[index + 1 :]])
+
+    def _starts(self, messages: Sequence[Message], index: int, text: str) -> Iterator[tuple[int, bool]]:
+        """Where an answer may begin, the surest first, and whether that is where generation will by prefixes alone."""
+        habits = self.habits
+        asked = self.attempt(messages[:index], prompt=True) if index else None
+        context = None
+        if asked is not None and text.startswith(asked):
+            if not (habits.prompt_header and asked.endswith(habits.prompt_header)):
+                context = self.attempt(messages[:index])
+            # Where nothing is written to ask (behind another answer, say), a header that answers have is still to come.
+            if asked != context or not habits.opening:
+                yield len(asked), True
+        context = context or (self.attempt(messages[:index]) if index else None)
+        if habits.opening is not None and context and text.startswith(context + habits.opening):
+            yield len(context) + len(habits.opening), False
         around = self._around(messages, index, replace(messages[index], content="", extra={}))
         before = around[0] if around else None
-        if before is not None and header is not None and opening is not None and before.endswith(header):
-            base = before[: len(before) - len(header)] + opening
-            if text.startswith(base):
-                return len(base)
-        # The header of a plain answer stands there whatever the answer is: all of it is behind.
-        return len(before) if before and text.startswith(before) else None
+        if before is not None and habits.header is not None and habits.opening is not None:
+            base = before.removesuffix(habits.header) + habits.opening
+            if before.endswith(habits.header) and text.startswith(base):
+                yield len(base), False
+        if habits.opening is not None and before and text.startswith(before):
+            # The header of a plain answer stands there whatever the answer is: all of it is behind.
+            yield len(before), False
+        if (start := self._parting(messages, index, text)) is not None:
+            yield start, False
+        if before and text.startswith(before):
+            yield len(before), False
 
-    def _end(self, messages: Sequence[Message], index: int, text: str, start: int) -> tuple[int | None, bool]:
-        """Where an answer ends, and whether that was told by prefixes alone; None where it cannot be told."""
+    def _parting(self, messages: Sequence[Message], index: int, text: str) -> int | None:
+        """Where this answer parts from any other in its place, behind a whole token or line; None where unproven."""
+        plain, *more = [Message(messages[index].role, **answer) for answer in self.habits.answers]
+        other = self._with(messages, index, plain)
+        behind = self._around(messages, index - 1, messages[index - 1]) if index else ("", text)
+        if other is None or behind is None or not text.endswith(behind[1]):
+            return None
+        others = [other, *filter(None, (self._with(messages, index, turn) for turn in more))]
+        start = self.habits.whole(shared_start([text, *others]))
+        return start if start >= len(text) - len(behind[1]) else None
+
+    def _ends(self, messages: Sequence[Message], index: int, text: str, start: int) -> Iterator[tuple[int, bool]]:
+        """Where an answer may end, the likeliest first, and whether that was told by prefixes alone."""
         limit: int | None = len(text)
         exact = index == len(messages) - 1
         if not exact:
@@ -157,11 +207,11 @@ class Locator:
         if limit is not None:
             for tokens in (self.habits.end_of_turn, self.habits.ends):
                 if (end := _behind_last(text, start, limit, tokens)) is not None:
-                    return end, exact
+                    yield end, exact
             if exact:
-                return self._with_end(text, start + len(text[start:limit].rstrip())), True
-        stop = self._content_end(messages, index, text)
-        return (None if stop is None else self._with_end(text, stop)), False
+                yield self._with_end(text, start + len(text[start:limit].rstrip())), True
+        if (stop := self._content_end(messages, index, text)) is not None:
+            yield self._with_end(text, stop), False
 
     def _next_text(self, messages: Sequence[Message], index: int, text: str) -> int | None:
         """Where the text of the turn behind an answer begins; None where it cannot be told."""

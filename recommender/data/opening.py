@@ -11,7 +11,7 @@ from presets.errors import InputError
 from presets.questions import Choice
 from recommender.config.schema import Data, Source
 from recommender.data.dataset import OpenFile
-from recommender.data.examples import NOT_FOUND, REFUSED
+from recommender.data.examples import of_template
 from recommender.data.files import find_files, format_of, names_hub_dataset
 from recommender.data.profile import BadRow
 from recommender.data.readers import Raw, Reader, open_reader
@@ -222,6 +222,6 @@ def nothing_usable(first: BadRow, helps: str = "") -> InputError:
         f"No row of {first.file} can be used. Line {first.line} {first.reason}.{shown}",
         # The rows may be as good as any: it is the template that does not show where their answers are.
         remedy=(f"These rows can be used with {helps}." if helps else _OTHER_TEMPLATE)
-        if NOT_FOUND in first.reason or REFUSED in first.reason
+        if of_template(first.reason)
         else "Repair the file, or say with data.format and data.columns how it is to be read.",
     )

@@ -10,7 +10,7 @@ from itertools import islice
 from presets.questions import Choice, Question, QuestionError
 from recommender.config.schema import Data
 from recommender.data.dataset import DataSet, OpenFile
-from recommender.data.examples import NOT_FOUND, REFUSED, Chat, RowProblem
+from recommender.data.examples import Chat, RowProblem, of_template
 from recommender.data.findings import Finding, Findings
 from recommender.data.habits import shared_length
 from recommender.data.normalise import normalise
@@ -177,8 +177,8 @@ def _for_refused(dataset: DataSet, data: Data, turns: TurnFinder) -> str:
 def _ways_for_refused(
     files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, turns: TurnFinder
 ) -> Iterator[Choice]:
-    of_template = [row for row in bad if NOT_FOUND in row.reason or REFUSED in row.reason]
-    return ways(turns, data, list(islice(_refused(files, of_template), TRIED)), _whole)
+    refused = [row for row in bad if of_template(row.reason)]
+    return ways(turns, data, list(islice(_refused(files, refused), TRIED)), _whole)
 
 
 def _refused(files: Sequence[OpenFile], bad: Sequence[BadRow]) -> Iterator[Chat]:

@@ -155,7 +155,7 @@ class TurnFinder:
 
     def _by_rendering(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> RenderedChat:
         given = self._for_template(messages)
-        found = self._locator(chat).locate(given, wanted)
+        found = self._locator(chat).locate(given, wanted, shift=len(chat.messages) - len(messages))
         if self.reasoning == "keep" and any(lost.reasoning for lost in found.losses):
             found = kept(self._locator(chat), found, given, wanted)
         ended = sum(ended_with(found.text, span, self.habits.ends) for span in found.spans)
@@ -188,16 +188,20 @@ class TurnFinder:
         habits = self.habits
         messages = arranged(chat.messages, self.reasoning)
         if chat.tools and not habits.takes_tools:
-            self.notes.add("The template has no place for tools: their descriptions are written as a system message.")
+            self.notes.add(
+                "The chat template has no place for descriptions of functions: they are written as a system message."
+            )
             described = "You may call these functions:\n" + json.dumps(list(chat.tools), ensure_ascii=False)
             messages = _before(messages, "system", described)
         if not habits.takes_calls:
             messages = [self._call_as_text(turn) for turn in messages]
         if any(turn.role == "tool" for turn in messages) and not (habits.takes_calls or habits.takes_tool_role):
-            self.notes.add("The template has no role for tool results: they are written as the user's turns.")
+            self.notes.add(
+                "The chat template does not take results of functions: they are written as the user's turns."
+            )
             messages = [replace(turn, role="user") if turn.role == "tool" else turn for turn in messages]
         if messages[0].role == "system" and not habits.takes_system:
-            self.notes.add("The template takes no system message: it is written before the first question.")
+            self.notes.add("The chat template takes no system message: it is written before the first question.")
             messages = _before(messages[1:], "user", messages[0].content)
         return messages
 
@@ -205,7 +209,7 @@ class TurnFinder:
         calls = turn.extra.get("tool_calls")
         if not calls:
             return turn
-        self.notes.add("The template has no place for function calls: they are written as JSON text.")
+        self.notes.add("The chat template does not take function calls: they are written as JSON text.")
         said = [json.dumps(call["function"], ensure_ascii=False) for call in calls]
         extra = {key: value for key, value in turn.extra.items() if key != "tool_calls"}
         return replace(turn, content="\n".join(filter(None, [turn.content, *said])), extra=extra)
