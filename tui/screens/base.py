@@ -150,9 +150,8 @@ class Problem(Static):
         rows: list[Row] = []
         for step, error in problems.items():
             rows += error_rows(error, here) if step is here else failure_rows(step, error)
-        super().__init__(paragraph(rows), classes="pane -bad")
-        self.add_class("problem")
         asks = all(isinstance(error, QuestionError) for error in problems.values())
+        super().__init__(paragraph(rows), classes=f"problem pane {'-caution' if asks else '-bad'}")
         self.border_title = "a question" if asks else "this did not work"
         self.border_subtitle = "esc closes"
         self.problems = problems

@@ -304,13 +304,19 @@ class CheckScreen(StepScreen):
             self.notify("Not all was checked: f5 checks again.", severity="warning", timeout=4)
         elif not self._asking:
             self._asking = True
+            # What was told before would lie over the question.
+            self.app.clear_notifications()
         else:
             self._confirmed()
         self.refresh_bindings()
         self._show_verdict()
 
     def action_mend(self) -> None:
-        """Say why nothing starts."""
+        """Ask again what was left open; else say why nothing starts."""
+        question = next((line.question for line in self._lines() if line.question is not None), None)
+        if question is not None:
+            self._ask(question)
+            return
         self.notify("Something is ✗: mend it first, then f5 checks again.", severity="warning", timeout=4)
 
     def _confirmed(self) -> None:

@@ -88,10 +88,11 @@ def verdict_row(lines: Sequence[CheckLine], *, running: bool, started: bool) -> 
     if started:
         return row(("starting …", "bright"), ("  the run is a process of its own", "label"))
     if failed:
+        asks = any(line.question is not None for line in failed)
         return row(
             ("✗ ", "bad"),
             (f"{clean(failed[0].title)} must be mended before a start", "bright"),
-            ("  f5 checks again", "label"),
+            ("  g asks again" if asks else "  f5 checks again", "label"),
         )
     if running:
         return row((f"{done} checked", "bright"), ("  g starts as soon as nothing is ✗ · esc cancels", "label"))

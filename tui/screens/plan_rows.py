@@ -256,10 +256,13 @@ def shown_settings(plan: Plan, *, advanced: bool) -> list[Setting]:
 
 def followed_notes(plan: Plan, moved: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """The note of each row whose value has followed an edit, by the row's label."""
+    from recommender.config.edit import value_of
+
     notes = {}
     for setting in (*shown_settings(plan, advanced=False), *shown_settings(plan, advanced=True)):
-        theirs = [key for key in setting.keys if key in moved]
-        named = [f"{key.rpartition('.')[2]} was {moved[key][0]}" for key in theirs]
-        if theirs:
-            notes[setting.label] = f"← was {moved[theirs[0]][0]}" if len(setting.keys) == 1 else f"← {', '.join(named)}"
+        if any(key in moved for key in setting.keys):
+            old = (
+                moved[key][0] if key in moved else value_text(key, value_of(plan.config, key)) for key in setting.keys
+            )
+            notes[setting.label] = f"← was {setting.joint.join(old)}"
     return notes

@@ -172,6 +172,23 @@ async def test_a_check_that_cannot_decide_asks_and_goes_on_with_the_answer(tmp_p
     async with planned(AskingServices(runs=tmp_path / "runs"), [rows]) as seen:
         await seen.press("5")
         await seen.sees("which is it?", "cuts 60 of 60 rows", "128 tokens.")
+        # Left open, it is asked again by the key that would start.
+        await seen.press("escape")
+        await seen.loses("which is it?")
+        await seen.sees("g asks again")
+        await seen.press("g")
+        await seen.sees("which is it?")
         await seen.press("down", "enter")
         await seen.sees("✓ one worst-case step", "ready")
         assert seen.plan.overrides["data.allow_cut_rows"] is True
+
+
+async def test_nothing_lies_over_the_start_question(services: MadeServices, rows: str) -> None:
+    async with planned(services, [rows]) as seen:
+        await seen.press("5")
+        await seen.sees("ready")
+        seen.app.notify("learning_rate follows: 4.5e-4 → 5.6e-4")
+        await seen.sees("learning_rate follows")
+        await seen.press("g")
+        await seen.sees("g again or enter starts")
+        await seen.loses("learning_rate follows")

@@ -44,5 +44,6 @@ def test_an_edit_says_what_followed_it() -> None:
     assert moved["training.learning_rate"][0] == "2.7e-4"
     assert moved["training.warmup_steps"] == ("0.05", "0")
     assert followed_notes(edited, moved)["learning_rate"] == "← was 2.7e-4"
+    assert followed_notes(edited, moved)["lr_scheduler / warmup"] == "← was cosine / 0.05", "as the row stood"
     assert followed(plan, replan(plan, {"seed": 7})) == {}
     assert followed(plan, recommend(LLAMA_8B, RTX_4090, EXAMPLE, goal="fastest")) == {}
