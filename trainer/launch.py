@@ -27,6 +27,7 @@ from trainer.stopping import wait_for_end
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.machine.facts import Device
+    from recommender.model.spec import ModelSpec
 
 MOVED: Final = frozenset({"data.train", "data.eval", "data.template"})
 """Where the same rows lie now: the worker holds them to those that the run began with, and to their tokens."""
@@ -118,7 +119,6 @@ def resume_run(
             change does not go with what was trained so far, or nobody agreed to its command.
     """
     from recommender.config.io import load_config
-    from recommender.model.reader import read_model
     from trainer.gate import require_trainable
     from trainer.supervisor import read_device
 
@@ -139,9 +139,9 @@ def resume_run(
     config = load_config(folder.effective_config)
     changed = _changed(config, wanted) if wanted else config
     require_agreed(changed.run.on_end, folder, allowed=allow_on_end)
-    _hold_base(folder, moved, allow_changed=allow_changed_base)
+    base = _hold_base(folder, moved, allow_changed=allow_changed_base)
     if wanted:
-        require_trainable(changed, read_model(moved or changed.model, revision=changed.revision), device)
+        require_trainable(changed, base, device)
     send_with(folder, changed.run.on_end)
     if wanted:
         _write_down(folder, config, changed, wanted)
@@ -198,8 +198,8 @@ def _finished(folder: RunFolder, changes: Mapping[str, Any]) -> InputError:
     )
 
 
-def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> None:
-    """See that there is a base to go on over, and that it is the run's where anything was trained over that already.
+def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> ModelSpec:
+    """Return the base to go on over, which is the run's where anything was trained over that already.
 
     Weights that are not here yet are held to it by the worker, once they have been downloaded.
     """
@@ -209,11 +209,10 @@ def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> 
     spec = find_base(folder, load_config(folder.effective_config), moved)
     if moved is not None and not spec.has_weights:
         raise InputError(f"{moved} has no safetensors weights.", remedy="Name the folder that has them.")
-    if not complete_checkpoints(folder):
-        return
-    if hold_to_base(folder, spec, allow_changed=allow_changed) == "changed":
+    if complete_checkpoints(folder) and hold_to_base(folder, spec, allow_changed=allow_changed) == "changed":
         write_base(folder, spec)
         record(folder, "warning", message=told(folder, "changed"))
+    return spec
 
 
 def _move_base(folder: RunFolder, place: str) -> None:

@@ -74,8 +74,10 @@ def how_far(found: Mapping[str, Any]) -> str:
     """How far a merged model's logits are off, against what the adapter changes, or how little that is."""
     if found["off"] is not None:
         return f"{found['off']:.2%} of what the adapter changes"
-    changes = f"it changes them by {found['moved']:.2%}" if found["moved"] else "it changes none of them"
-    return f"{found['rounding']:.2%} of their size by rounding to 16 bits, which hides the adapter: {changes}"
+    rounded = f"{found['rounding']:.2%} of their size by rounding to 16 bits"
+    if not found["moved"]:
+        return f"{rounded} (the adapter changes none of them: it is as it was before training)"
+    return f"{rounded}, which hides the adapter: it changes them by {found['moved']:.2%}"
 
 
 def what_next(model: Path, *, own_code: bool = False) -> list[str]:

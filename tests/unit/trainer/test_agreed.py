@@ -11,6 +11,9 @@ from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from recommender.model import reader
+from recommender.model.reader import read_model
+from recommender.model.spec import ModelSpec
+from trainer import base as bases
 from trainer import gate
 from trainer import launch as launching
 from trainer.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
@@ -44,6 +47,23 @@ def config(command: str | None) -> FinetuneConfig:
     """A configuration that names a command."""
     base = FinetuneConfig(model="a/b", method="lora", quantization=Quantization(bits=None))
     return apply(base, {"run.on_end": command})
+
+
+def test_a_resume_reads_its_base_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, str | None]] = []
+    spec = read_model("smollm2-135m-instruct", offline=True)
+
+    def counted(name: str, revision: str | None = None, **_: object) -> ModelSpec:
+        read.append((name, revision))
+        return spec
+
+    monkeypatch.setattr(reader, "read_model", counted)
+    monkeypatch.setattr(bases, "read_model", counted)
+    monkeypatch.setattr(launching, "_start_supervisor", lambda *_, **__: None)
+    run = stopped_run(tmp_path / "runs", None)
+    resume_run(run, changes={"run.logging_steps": 5, "training.learning_rate": 1e-4})
+    assert read == [("a/b", None)]
+    assert "logging_steps: 5" in RunFolder(run).effective_config.read_text()
 
 
 def stopped_run(runs: Path, command: str | None) -> Path:

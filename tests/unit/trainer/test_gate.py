@@ -92,14 +92,18 @@ Refuses = Callable[[FinetuneConfig, Mapping[str, Any], Path], str]
 """A door: what it says of these values over that configuration."""
 
 
-def by_command(*line: str) -> Refuses:
+def by_command(*line: str, as_options: bool = False) -> Refuses:
+    """A command; its values stand in the file, or behind it with --set."""
+
     def refuses(config: FinetuneConfig, changes: Mapping[str, Any], tmp_path: Path) -> str:
         from contextlib import redirect_stderr, redirect_stdout
         from io import StringIO
 
         said, printed = StringIO(), StringIO()
         with redirect_stderr(said), redirect_stdout(printed):
-            code = main(["--runs", str(tmp_path / "runs"), *line, written(apply(config, changes), tmp_path / "c.yaml")])
+            file = written(config if as_options else apply(config, changes), tmp_path / "c.yaml")
+            options = [part for key, value in changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+            code = main(["--runs", str(tmp_path / "runs"), *line, file, *(options if as_options else ())])
         assert (code, printed.getvalue()) == (2, ""), (printed.getvalue(), said.getvalue())
         assert "reading" not in said.getvalue(), "refused before a row is read"
         return said.getvalue()
@@ -138,6 +142,8 @@ DOORS: Mapping[str, Refuses] = {
     "train": by_command("train", "--plain"),
     "try": by_command("try"),
     "calibrate": by_command("calibrate"),
+    "calibrate --set": by_command("calibrate", as_options=True),
+    "train --set": by_command("train", "--plain", as_options=True),
     "check": checks,
     "launch": launches,
 }
