@@ -40,11 +40,22 @@ class RunSummary:
     heartbeat: float | None
     reason: str | None
     alive: bool = False
-    model: str = ""
 
     def document(self) -> dict[str, Any]:
         """The JSON form of `runs --json`."""
-        return asdict(self) | {"path": str(self.path)}
+        return asdict(self) | {"path": str(self.path), "model": _model_of(RunFolder(self.path))}
+
+
+def _model_of(folder: RunFolder) -> str:
+    """The model that a run's configuration names; empty where it cannot be read."""
+    import yaml
+
+    now = folder.effective_config if folder.effective_config.exists() else folder.config
+    try:
+        raw = yaml.safe_load(now.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return ""
+    return str(raw.get("model") or "") if isinstance(raw, dict) else ""
 
 
 def is_alive(state: RunState) -> bool:

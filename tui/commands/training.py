@@ -44,15 +44,18 @@ def run_check_list(
     from tui.commands.show_machine import MARKS
 
     require_place(runs)
-    failed = None
+    failed = []
     for line in run_checks(config, device, model=model, dataset=dataset, runs=runs, allow_busy=allow_busy):
         if line.status in MARKS:
             took = f"  ({line.seconds:.1f} s)" if line.seconds is not None and line.seconds >= 0.1 else ""
             progress_note(f"{MARKS[line.status]} {line.title}: {line.detail}{took}")
         if line.status == "fail":
-            failed = line
+            failed.append(line)
     if failed:
-        raise NoError(f"{failed.title}: {failed.detail}", remedy=failed.remedy)
+        raise NoError(
+            "; ".join(f"{line.title}: {line.detail}" for line in failed),
+            remedy=" ".join(line.remedy for line in failed if line.remedy),
+        )
 
 
 def start(

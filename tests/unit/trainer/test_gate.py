@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from presets.errors import InputError
+from presets.errors import InputError, NoError
 from recommender.config.edit import apply
 from recommender.config.io import dump_config
 from recommender.config.schema import Data, FinetuneConfig, Quantization
@@ -18,6 +18,7 @@ from recommender.data.load import profile_data
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
+from trainer.check import CheckLine
 from trainer.checks import run_checks
 from trainer.gate import require_trainable
 from trainer.launch import launch, resume_run
@@ -220,3 +221,23 @@ def test_what_can_be_trained_passes(base: FinetuneConfig) -> None:
         require_trainable(apply(base, changes), model, CPU, installed=lambda _module: False)
     tracked = apply(base, {"run.report_to": ["tensorboard"]})
     require_trainable(tracked, model, CPU, installed=lambda module: module == "tensorboardX")
+
+
+def test_every_check_that_failed_is_named_with_what_to_do(
+    tmp_path: Path, base: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import checks as checking
+    from tui.commands.training import run_check_list
+
+    lines = [
+        CheckLine("disk", "disk", "ok", "room enough"),
+        CheckLine("data", "data", "fail", "no tokenizer.json", "Copy it."),
+        CheckLine("device", "device", "fail", "another run trains on it", "Wait."),
+    ]
+    monkeypatch.setattr(checking, "run_checks", lambda *_, **__: iter(lines))
+    model = read_model(base.model)
+    dataset = profile_data(base.data, model=model)
+    with pytest.raises(NoError) as caught:
+        run_check_list(base, CPU, model, dataset, tmp_path / "runs")
+    assert caught.value.message == "data: no tokenizer.json; device: another run trains on it"
+    assert caught.value.remedy == "Copy it. Wait."

@@ -196,3 +196,17 @@ def test_a_dead_owner_holds_no_lock(tmp_path: Path) -> None:
     owner.communicate()
     assert holder(path) is None
     os.close(acquire(path, "mine"))
+
+
+def test_the_listing_for_programs_names_the_model_that_is_trained_now(tmp_path: Path) -> None:
+    folder = create(tmp_path, "20261121-0312-a-b")
+    record(folder, "status", status="starting")
+    write_state(folder, RunState(status="stopped", started=1.0, heartbeat=1.0))
+    (run,) = list_runs(tmp_path)
+    assert run.document()["model"] == ""
+    folder.config.write_text("model: a/b\n", encoding="utf-8")
+    assert run.document()["model"] == "a/b"
+    folder.effective_config.write_text("model: /moved/b\n", encoding="utf-8")
+    assert run.document()["model"] == "/moved/b"
+    folder.effective_config.write_text("{", encoding="utf-8")
+    assert run.document()["model"] == ""
