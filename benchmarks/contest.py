@@ -35,7 +35,7 @@ from recommender.data.load import profile_data
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from recommender.rules.rate import to_try
 from recommender.steps import plan_steps
 from trainer.demo_model import ensure_demo_model
@@ -46,7 +46,7 @@ HELD_OUT = 48
 LONGEST = 768
 """Rows of more tokens are left out, so that no contestant's length limit cuts any."""
 RESULTS = Path(__file__).parent / "results" / "contest.jsonl"
-RULES = ("recommender/rules", "recommender/search.py", "presets/evidence")
+RULES = ("recommender/rules", "recommender/plan/search.py", "presets/evidence")
 """Whose last commit is noted with each run."""
 ATTENTION = ["q_proj", "v_proj"]
 

@@ -12,7 +12,7 @@ import time
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.spec import ModelSpec
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from benchmarks.reference_rows import GIB, Row, load_rows
-from recommender.memory.layer import layer_cost
+from recommender.memory.layers.layer import layer_cost
 from recommender.memory.price import pools, price
 from recommender.memory.process import residue, residue_kind
 

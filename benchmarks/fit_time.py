@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.fit_memory import quantile
 from benchmarks.reference_rows import Row, load_rows
-from recommender.memory.case import make_case
+from recommender.memory.workload import make_case
 from recommender.time.work import Work, training_work
 
 

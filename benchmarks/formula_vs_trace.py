@@ -22,9 +22,9 @@ from presets.models import load_models
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
-from recommender.memory.case import Case, make_case
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
+from recommender.memory.workload import Case, make_case
 from recommender.model.families import spec_from_config
 from recommender.model.family_table import FAMILIES
 from recommender.model.spec import ModelSpec

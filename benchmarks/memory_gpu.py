@@ -27,11 +27,11 @@ from typing import Any
 
 from benchmarks.gpu_matrix import Step, matrix
 from presets.errors import WizardError
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import default_device, device_for_cpu
 from recommender.machine.facts import Device
 from recommender.machine.probe import probe
-from recommender.plan import Estimate
+from recommender.plan.types import Estimate
 from trainer.children import ask
 from trainer.runfolder import write_atomically
 

@@ -19,8 +19,8 @@ from typing import Any
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_for_cpu
 from recommender.machine.probe import probe
-from recommender.memory.case import Case, make_case
 from recommender.memory.stacks import STACKS
+from recommender.memory.workload import Case, make_case
 from recommender.model.reader import read_model
 from trainer.demo_model import ensure_demo_model
 

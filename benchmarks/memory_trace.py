@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from benchmarks.memory_reference import summary
 from benchmarks.reference_rows import GIB, Row, load_rows
-from recommender.memory.case import HALF
+from recommender.memory.workload import HALF
 from trainer.trace.architecture import architecture_of
 from trainer.trace.order import Order, make_order
 

@@ -16,13 +16,11 @@ from collections.abc import Iterator
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.synthetic import synthetic_profile
+from recommender.estimate.pricer import pricer
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.reader import read_model
-from recommender.plan import Plan
-from recommender.pricing import pricer
-from recommender.recommend import recommend
-from recommender.rules.base import room_share
-from recommender.search import (
+from recommender.plan.recommend import recommend
+from recommender.plan.search import (
     ACCUMULATION,
     CHECKPOINTING,
     EIGHT_BITS,
@@ -33,6 +31,8 @@ from recommender.search import (
     SIXTEEN_BITS,
     Candidate,
 )
+from recommender.plan.types import Plan
+from recommender.rules.base import room_share
 
 CARDS = (
     "T4",

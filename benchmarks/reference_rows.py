@@ -12,8 +12,8 @@ from typing import Any
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
-from recommender.memory.case import Case, make_case
 from recommender.memory.stacks import STACKS, Stack
+from recommender.memory.workload import Case, make_case
 from recommender.model.families import spec_from_config
 from recommender.model.spec import ModelSpec
 

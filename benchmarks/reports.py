@@ -19,13 +19,13 @@ from pathlib import Path
 from benchmarks.reference_rows import GIB, HERE
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue, device_from_memory
 from recommender.machine.facts import Device
 from recommender.model.families import spec_from_config
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate
+from recommender.plan.types import Estimate
 
 WRONG, MEAN = 2, 0.05
 SHORTEST = 8

@@ -17,13 +17,13 @@ from unittest.mock import patch
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.data.synthetic import synthetic_profile
+from recommender.estimate.pricer import pricer
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate
-from recommender.pricing import pricer
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
+from recommender.plan.types import Estimate
 from recommender.rules.base import Pricer
 from recommender.rules.batch import micro_batches
 from recommender.rules.length import MULTIPLE
@@ -52,7 +52,7 @@ class Counter:
         self.asked = 0
 
     def __call__(self, model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer:
-        """As `recommender.pricing.pricer`."""
+        """As `recommender.estimate.pricer.pricer`."""
         price = pricer(model, device, data)
 
         def counted(config: FinetuneConfig) -> Estimate:
@@ -70,7 +70,7 @@ def main() -> int:
     for card, name in CASES:
         model, device = read_model(name, offline=True), device_from_catalogue(card)
         counter = Counter()
-        with patch("recommender.recommend.pricer", counter):
+        with patch("recommender.plan.recommend.pricer", counter):
             recommend(model, device, data)
         times, clock = [], []
         for _ in range(9):

@@ -35,7 +35,7 @@ from recommender.data.load import profile_data
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, short_factor, shorter_factor
 from trainer.demo_model import ensure_demo_model
 from trainer.tryout import Trial, run_trials

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
-from recommender.model.fingerprint import Fingerprint
 from recommender.model.reader import read_model
+from recommender.model.sources.fingerprint import Fingerprint
 from recommender.model.spec import ModelSpec
 from recommender.paths import expanded
 from trainer.runfolder import RunFolder, write_atomically

@@ -65,10 +65,10 @@ def keep(
         data: The rows that it was measured with.
         measured: A 'preflight' event's keys.
     """
-    from recommender.memory.case import make_case
     from recommender.memory.measured import FILE, measurement
     from recommender.memory.price import price
     from recommender.memory.stacks import find_stack
+    from recommender.memory.workload import make_case
 
     peak = int(measured.get("process_bytes") or 0)
     if device.simulated or peak <= 0:
@@ -93,9 +93,9 @@ def measure(config: FinetuneConfig, device: Device, runs: Path, *, note: Callabl
         InputError: The weights are not here. NoError: The step failed.
     """
     from recommender.data.load import profile_data
-    from recommender.estimate import estimate
-    from recommender.model.parts import no_weights
+    from recommender.estimate.estimate import estimate
     from recommender.model.reader import read_model
+    from recommender.model.sources.missing_files import no_weights
     from trainer.checks import Subject, measure_worst_step
     from trainer.gate import require_trainable
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from presets.errors import InputError, NoError
 from recommender.model.own_code import missing, question
-from recommender.model.parts import missing_tokenizer, no_weights
-from recommender.trainable import cut_sentence, question_of_cuts, stops_of
+from recommender.model.sources.missing_files import missing_tokenizer, no_weights
+from recommender.plan.trainable import cut_sentence, question_of_cuts, stops_of
 from recommender.units import counted, gib
 from trainer.calibrate import keep
 from trainer.check import CheckLine, CheckStatus
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Estimate
+    from recommender.plan.types import Estimate
 
 Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""
@@ -85,7 +85,7 @@ def run_checks(
         clock: Monotonic seconds.
         allow_busy: Whether another run on the device is no reason to stop.
     """
-    from recommender.estimate import estimate
+    from recommender.estimate.estimate import estimate
 
     settings = CheckLine("settings", "settings", "running")
     yield settings
@@ -139,7 +139,7 @@ def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, 
 
 def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dataset: DataSet) -> Outcome:
     """The values go together, with the model, the device and what is installed; none is far from what is advised."""
-    from recommender.far import far_values
+    from recommender.plan.unusual import far_values
 
     try:
         require_trainable(config, model, device)
@@ -180,7 +180,7 @@ def check_memory(subject: Subject) -> Outcome:
     """Host RAM for loading."""
     import psutil
 
-    from recommender.machine.host import read_host
+    from recommender.machine.host.host import read_host
 
     needed = subject.estimate.host_bytes
     free = min(psutil.virtual_memory().available, read_host(subject.runs).ram_available)
@@ -277,7 +277,7 @@ def check_gpu_free(subject: Subject) -> Outcome:
 
 def check_logout(subject: Subject, root: Path = Path("/")) -> Outcome:  # noqa: ARG001
     """The run outlives this terminal, and a logout."""
-    from recommender.machine.logind import kills_at_logout
+    from recommender.machine.host.logind import kills_at_logout
     from trainer.launch import logout_scope
 
     if not kills_at_logout(root):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recommender.machine.facts import Machine
-from recommender.machine.passed_over import passed_over
+from recommender.machine.gpu.unused import passed_over
 from trainer.children import ask
 from trainer.lock import weakness
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from presets.errors import InputError, WizardError
-from recommender.model.hub import endpoint
-from recommender.model.hub_bytes import bytes_told_to
+from recommender.model.sources.hub import endpoint
+from recommender.model.sources.hub_bytes import bytes_told_to
 from recommender.paths import model_cache_dir
 
 PATTERNS: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "tokenizer*", "vocab.txt", "merges.txt")

@@ -248,7 +248,7 @@ def logout_scope(root: Path = Path("/")) -> list[str]:
     (logind.conf(5), KillUserProcesses); `--scope` executes the command in systemd-run's own process. Without lingering
     the Machine screen tells the person, with the remedy.
     """
-    from recommender.machine.logind import kills_at_logout
+    from recommender.machine.host.logind import kills_at_logout
 
     if not kills_at_logout(root) or shutil.which("systemd-run") is None:
         return []

@@ -124,8 +124,8 @@ def _require_memory(spec: ModelSpec, run: RunFolder) -> None:
     """One file of the base and what becomes of it are in memory at once; in fp32 the weight that is being merged."""
     import psutil
 
-    from recommender.machine.host import read_host
-    from recommender.model.headers import weight_files
+    from recommender.machine.host.host import read_host
+    from recommender.model.sources.headers import weight_files
     from recommender.units import gib
 
     files = [path.stat().st_size for path in weight_files(spec.path)] if spec.path else []

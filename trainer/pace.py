@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from recommender.data.profile import DataProfile
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Estimate
+    from recommender.plan.types import Estimate
 
 ALIKE = 1.25
 """Times that differ by less are not told apart."""
@@ -22,7 +22,7 @@ ALIKE = 1.25
 def planned_worst_step(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile) -> float | None:
     """Seconds that the plan gives a step whose rows are all as long as the longest; None where the speed is unknown."""
     from recommender.config.edit import replace
-    from recommender.estimate import estimate
+    from recommender.estimate.estimate import estimate
     from recommender.steps import packs
 
     longest = config.data.max_length if packs(config) else min(config.data.max_length, max(1, data.longest))

@@ -63,10 +63,10 @@ def find_recovery(folder: RunFolder, device: Device) -> Recovery | None:
     """
     from recommender.config.edit import value_of
     from recommender.config.io import load_config
-    from recommender.estimate import estimate
+    from recommender.estimate.estimate import estimate
+    from recommender.estimate.pricer import pricer
     from recommender.model.reader import read_model
-    from recommender.pricing import pricer
-    from recommender.remedies import Patient, changes_of
+    from recommender.plan.remedies import Patient, changes_of
 
     try:
         config = load_config(folder.effective_config)
@@ -100,9 +100,9 @@ def half_the_rate(folder: RunFolder) -> Recovery | None:
 def out_of_memory_remedy(folder: RunFolder, device: Device) -> str:
     """What a person can still do when nothing harmless is left, with what the estimator says that it saves."""
     from recommender.config.io import load_config
-    from recommender.estimate import estimate
+    from recommender.estimate.estimate import estimate
     from recommender.model.reader import read_model
-    from recommender.remedies import remedies
+    from recommender.plan.remedies import remedies
     from recommender.units import gib
 
     general = "A smaller batch and gradient checkpointing are in use already; shorter rows (data.max_length) need less."

@@ -10,7 +10,7 @@ from typing import Any
 
 from presets.errors import InputError
 from recommender.paths import expanded
-from recommender.start import KEY, SETTINGS, WEIGHTS, adapter_in
+from recommender.plan.starting_adapter import KEY, SETTINGS, WEIGHTS, adapter_in
 from trainer.adapter import require_adapter
 from trainer.began import began_with
 from trainer.runfolder import RunFolder

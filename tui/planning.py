@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from recommender.config.schema import Goal
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from tui.app import WizardApp
     from tui.work import Job
 

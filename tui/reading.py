@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
 
 READ_AGAIN: Mapping[str, str] = {
     f"data.{leaf}": leaf for leaf in ("train_on", "template", "chat_template_kwargs", "reasoning", "answers", "format")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from recommender.data.first_look import FirstLook
     from recommender.data.tokenise import Piece
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
-    from recommender.model.local import LocalModel
+    from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Alternative, Estimate, Plan
+    from recommender.plan.types import Alternative, Estimate, Plan
     from trainer.check import CheckLine
 
 Told = Callable[[int, int], None]
@@ -157,7 +157,7 @@ class RealServices:
 
     def free_ram(self) -> int:
         """See `Services`."""
-        from recommender.machine.host import read_host
+        from recommender.machine.host.host import read_host
 
         return read_host(self.runs).ram_available
 
@@ -169,7 +169,7 @@ class RealServices:
 
     def local_models(self) -> Sequence[LocalModel]:
         """See `Services`: the cache, and model folders in the current folder and its `models`."""
-        from recommender.model.local import list_local_models
+        from recommender.model.sources.local import list_local_models
 
         return list_local_models((Path.cwd(), Path.cwd() / "models"))
 
@@ -194,7 +194,7 @@ class RealServices:
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """See `Services`: batch 1, every other value the schema's default."""
         from recommender.config.schema import FinetuneConfig
-        from recommender.estimate import estimate
+        from recommender.estimate.estimate import estimate
 
         precision = "bf16" if device.bf16 else ("fp16" if device.kind == "cuda" else "fp32")
         config = FinetuneConfig.model_validate(
@@ -244,34 +244,34 @@ class RealServices:
     ) -> Plan:
         """See `Services`."""
         from recommender.config.schema import Data
-        from recommender.recommend import recommend
+        from recommender.plan.recommend import recommend
 
         profile, section = dataset.profile if dataset else None, Data.model_validate(data)
         return recommend(model, device, profile, goal=goal, overrides=self._placed(overrides), data_config=section)
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
-        from recommender.recommend import replan
+        from recommender.plan.recommend import replan
 
         return replan(plan, self._placed(changes), without)
 
     def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
-        from recommender.recommend import amended
+        from recommender.plan.recommend import amended
 
         return amended(plan, self._placed(changes), without)
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
         """See `Services`."""
-        from recommender.recommend import alternatives
+        from recommender.plan.recommend import alternatives
 
         return plan.alternatives or alternatives(plan)
 
     def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
         """See `Services`."""
         from recommender.config.edit import apply
-        from recommender.estimate import estimate
-        from recommender.start import with_start
+        from recommender.estimate.estimate import estimate
+        from recommender.plan.starting_adapter import with_start
 
         config = with_start(apply(plan.config, self._placed(changes)), plan.model)
         return estimate(config, plan.model, plan.device, plan.data)
@@ -293,7 +293,7 @@ class RealServices:
 
     def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
         """See `Services`."""
-        from recommender.recommend import with_estimate
+        from recommender.plan.recommend import with_estimate
 
         return with_estimate(plan, estimate)
 
@@ -345,7 +345,7 @@ class RealServices:
 
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """See `Services`."""
-        from recommender.recommend import document
+        from recommender.plan.recommend import document
         from trainer.launch import launch
 
         return launch(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recommender.data.first_look import FirstLook
     from recommender.machine.facts import Device, Gpu, Machine
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
 
 LOW_MEMORY = 0.1
 """Share of a device's memory below which its free memory is shown as low."""

@@ -19,7 +19,7 @@ from recommender.data.files import format_of, names_hub_dataset
 from recommender.paths import expanded
 
 if TYPE_CHECKING:
-    from recommender.plan import Reason
+    from recommender.plan.types import Reason
 
 COMMENT_WIDTH = 100
 """Columns that a reason's lines take in the file."""

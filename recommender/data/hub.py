@@ -16,8 +16,8 @@ from presets.errors import InputError
 from recommender.config.schema import Source
 from recommender.data.files import nearest
 from recommender.data.gather import Cancelled
-from recommender.model.hub import endpoint, reachable
-from recommender.model.hub_bytes import bytes_told_to
+from recommender.model.sources.hub import endpoint, reachable
+from recommender.model.sources.hub_bytes import bytes_told_to
 from recommender.paths import model_cache_dir
 
 BRANCH = "refs/convert/parquet"

@@ -10,8 +10,8 @@ from dataclasses import replace
 from presets.errors import InputError
 from presets.gpus import GpuFacts, driver_share, find_gpu, match_gpu
 from recommender.machine.facts import Device, Gpu, Machine, Software
-from recommender.machine.passed_over import cpu_is_wanted, passed_over, usable
-from recommender.machine.visible import visible_gpus
+from recommender.machine.gpu.unused import cpu_is_wanted, passed_over, usable
+from recommender.machine.gpu.visible import visible_gpus
 
 _GIB = 2**30
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from recommender.machine import wheels
 from recommender.machine.facts import Gpu, Host, Notice, NvmlState, NvmlStatus, Software
-from recommender.machine.passed_over import PassedOver, cpu_is_wanted
+from recommender.machine.gpu.unused import PassedOver, cpu_is_wanted
+from recommender.machine.gpu.visible import VARIABLE, order_is_certain, visible_gpus
 from recommender.machine.software import missing
-from recommender.machine.visible import VARIABLE, order_is_certain, visible_gpus
 from recommender.units import gib
 
 _SMALL_SHM = 2**30

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recommender.machine.accelerators import accelerators
 from recommender.machine.facts import Gpu, Machine, NvmlState
-from recommender.machine.host import read_host
+from recommender.machine.gpu.accelerators import accelerators
+from recommender.machine.gpu.nvml import Nvml
+from recommender.machine.gpu.unused import passed_over
+from recommender.machine.host.host import read_host
 from recommender.machine.notices import notices
-from recommender.machine.nvml import Nvml
-from recommender.machine.passed_over import passed_over
 from recommender.machine.software import read_software
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.memory.case import AMPERE, FP32, HALF, Case
+from recommender.memory.workload import AMPERE, FP32, HALF, Case
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """TRL 1.16's tiles (`TOKEN_CHUNK_SIZE`, `_CHUNKED_LOGPROB_CHUNK_SIZE`)."""

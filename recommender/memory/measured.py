@@ -22,9 +22,9 @@ from statistics import fmean, median
 from typing import Any
 
 from recommender.machine.facts import Device
-from recommender.memory.case import Case
 from recommender.memory.fitted import FORMULA, OWN_CPU, OWN_GPU, REPEATED, Spread
 from recommender.memory.process import spread
+from recommender.memory.workload import Case
 from recommender.paths import state_dir
 
 FILE = "calibration.jsonl"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import Case
-from recommender.memory.layer import LayerCost
+from recommender.memory.layers.layer import LayerCost
 from recommender.memory.loss import head_gradient_bytes, kept_bytes, last_gradient_bytes, loss_bytes
 from recommender.memory.weights import gradient_bytes, update_bytes
+from recommender.memory.workload import Case
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ The step's own phases come from `recommender.memory.price`; these are the others
 
 from __future__ import annotations
 
-from recommender.memory.case import FP32, HALF, Case
-from recommender.memory.layer import forward_bytes
+from recommender.memory.layers.layer import forward_bytes
 from recommender.memory.loss import evaluation_bytes
+from recommender.memory.workload import FP32, HALF, Case
 
 
 def load_bytes(case: Case) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import Case
-from recommender.memory.layer import LayerCost, layer_cost
+from recommender.memory.layers.layer import LayerCost, layer_cost
 from recommender.memory.loss import loss_bytes
 from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.phases import evaluation_phase_bytes, initialisation_bytes, load_bytes, merge_bytes
 from recommender.memory.process import Pools, context_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, optimizer_bytes, weights_bytes
+from recommender.memory.workload import Case
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "loss", "workspace", "allocator", "context")
 

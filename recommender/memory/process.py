@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import AMPERE, FP32, Case
 from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
+from recommender.memory.workload import AMPERE, FP32, Case
 
 HOPPER = (9, 0)
 CPU_LIBRARIES = 64 * MIB

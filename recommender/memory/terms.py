@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
-from recommender.memory.case import FP32, Case, make_case
-from recommender.memory.dtypes import Dtypes
-from recommender.memory.layer import layer_cost, layer_tape, waiting_bytes
+from recommender.memory.layers.dtypes import Dtypes
+from recommender.memory.layers.layer import layer_cost, layer_tape, waiting_bytes
+from recommender.memory.layers.tape import worst_of
 from recommender.memory.loss import loss_terms
 from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.price import pools, price
 from recommender.memory.process import cached_beyond
 from recommender.memory.stacks import find_stack
-from recommender.memory.tape import worst_of
 from recommender.memory.weights import (
     adapter_parameters,
     optimizer_bytes,
     saved_parameters,
     weight_terms,
 )
+from recommender.memory.workload import FP32, Case, make_case
 from recommender.model.spec import ModelSpec
 from recommender.units import gib
 
@@ -44,7 +44,7 @@ class Term:
 def breakdown(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
 ) -> tuple[Term, ...]:
-    """The terms of a configuration's estimate by the formula: see `recommender.estimate.estimate`.
+    """The terms of a configuration's estimate by the formula: see `recommender.estimate.estimate.estimate`.
 
     Raises:
         InputError: What `estimate` refuses.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.memory.case import FP32, Case
+from recommender.memory.workload import FP32, Case
 
 NF4_BLOCK = 64
 """Parameters that share one scale (bitsandbytes, `quantize_4bit` blocksize)."""

@@ -19,7 +19,7 @@ from recommender.model.spec import ModelSpec
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.model.headers import Weights
+    from recommender.model.sources.headers import Weights
 
 _REFERENCE: Final = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", re.ASCII)
 """MODULE.CLASS, as `get_class_from_dynamic_module` takes it apart."""

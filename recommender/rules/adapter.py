@@ -8,9 +8,9 @@ from math import sqrt
 from presets.sweep import load_sweep
 from recommender.config.edit import replace
 from recommender.config.schema import Goal, Task
-from recommender.memory.case import find_targets
+from recommender.memory.workload import find_targets
 from recommender.model.spec import ModelSpec
-from recommender.plan import Evidence, Reason
+from recommender.plan.types import Evidence, Reason
 from recommender.rules import variants
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.rules.families import sweep_family

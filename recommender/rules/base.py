@@ -15,10 +15,10 @@ from typing import Any
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile import DataProfile
+from recommender.estimate.data_parallel import on_one_card
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.parallel import on_one_card
-from recommender.plan import Estimate, Evidence, Reason
+from recommender.plan.types import Estimate, Evidence, Reason
 from recommender.steps import plan_steps
 from recommender.units import duration, gib
 

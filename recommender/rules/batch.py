@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recommender.config.edit import replace
-from recommender.plan import Estimate, Evidence, Reason
+from recommender.plan.types import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, room_share, slower
 from recommender.steps import packs, plan_steps
 from recommender.units import count, counted, gib, percent, small

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.plan import Reason
+from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
 
 _ANSWERS = {

@@ -8,7 +8,7 @@ from math import ceil
 from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile import DataProfile
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate, Reason
+from recommender.plan.types import Estimate, Reason
 from recommender.rules.base import Context, Rule
 from recommender.units import count, counted, gib, percent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recommender.machine.facts import Device
-from recommender.plan import Estimate, Evidence, Reason
+from recommender.plan.types import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
 from recommender.units import gib, percent
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from recommender.machine.devices import FLASH_ATTENTION_FROM
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Reason
+from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
 
 NO_SDPA = frozenset({"gemma2", "gpt_oss", "vaultgemma"})

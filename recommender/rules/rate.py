@@ -9,7 +9,7 @@ from presets.rate_law import REFERENCE_RANK, RateLaw, load_rate_law
 from presets.sweep import SweepRow, load_sweep
 from recommender.config.schema import FinetuneConfig, Lora
 from recommender.model.spec import ModelSpec
-from recommender.plan import Confidence, Evidence, Reason
+from recommender.plan.types import Confidence, Evidence, Reason
 from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, Rule
 from recommender.rules.batch import rows_in_a_sequence

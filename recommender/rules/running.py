@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from recommender.data.profile import DataProfile
 from recommender.data.split import wanted_rows
-from recommender.plan import Reason
+from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
 from recommender.steps import EVAL_SHARE, plan_steps
 from recommender.units import count, counted, gib, percent

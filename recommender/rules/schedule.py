@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 
-from recommender.plan import Reason
+from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
 from recommender.units import count, counted, gib, small
 

@@ -8,7 +8,7 @@ from typing import Any
 from presets.variants import load_variants
 from recommender.config.edit import value_of
 from recommender.model.spec import ModelSpec
-from recommender.plan import Evidence, Reason
+from recommender.plan.types import Evidence, Reason
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.units import count, gib, percent
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
-from recommender.memory.case import FP32, Case
 from recommender.memory.weights import trainable_parameters
-from recommender.plan import TimeEstimate
+from recommender.memory.workload import FP32, Case
+from recommender.plan.types import TimeEstimate
 from recommender.steps import Steps, plan_steps
 from recommender.time.fitted import AMPERE, CPU, CPU_BANDWIDTH, CPU_FLOPS_PER_CORE, TURING, Speed
 from recommender.time.work import Work, forward_work, training_work

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.attention import masked
-from recommender.memory.case import FP32, Case
+from recommender.memory.layers.attention import masked
 from recommender.memory.moments import offloads
 from recommender.memory.weights import adapter_parameters, linear_bytes_per_parameter
+from recommender.memory.workload import FP32, Case
 
 NORM_PASSES = 14
 """Times that a layer's hidden states go through memory, forward, in fp32: two norms (cast, square, scale, cast, weight;

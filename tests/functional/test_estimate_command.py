@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recommender.machine.devices import device_from_catalogue
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from recommender.units import gib
 from tests.functional.conftest import Run, assert_bad_input
 from tests.unit.plan.facts import model

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recommender.memory.allocator import MIB
-from recommender.memory.case import AMPERE
+from recommender.memory.workload import AMPERE
 
 HOPPER = (9, 0)
 FLASH_STEP = 128

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from recommender.config.schema import FinetuneConfig
-from recommender.memory.attention import masked
-from recommender.memory.case import FP32, Case
+from recommender.memory.layers.attention import masked
 from recommender.memory.loss import kept_bytes
 from recommender.memory.process import capability
+from recommender.memory.workload import FP32, Case
 
 Shifted = Literal["no", "beside", "instead"]
 """How the loss shifts: its labels; or, in older Transformers, an fp32 copy of the logits, while the logits in half
@@ -19,7 +19,7 @@ live on beside both in the caller (4.46 to 4.48) or were replaced by their fp32 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A resolved configuration: see `recommender.memory.case.Case` for how it is resolved."""
+    """A resolved configuration: see `recommender.memory.workload.Case` for how it is resolved."""
 
     config: dict[str, Any]
     """The `FinetuneConfig` as a document."""

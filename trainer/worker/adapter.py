@@ -11,7 +11,7 @@ from torch import nn
 
 from presets.errors import InputError
 from recommender.config.schema import Lora
-from recommender.start import WEIGHTS
+from recommender.plan.starting_adapter import WEIGHTS
 
 ALL_LINEAR = "all-linear"
 LOFTQ = "loftq"

@@ -14,9 +14,9 @@ from trl import SFTConfig
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.data.packing import Strategy
-from recommender.memory.case import CPU_LENGTH_MULTIPLE
+from recommender.memory.workload import CPU_LENGTH_MULTIPLE
 from recommender.model.own_code import agreed
-from recommender.model.parts import no_weights
+from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps, packs
 

@@ -18,7 +18,7 @@ from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
-from recommender.start import adopted, read_start
+from recommender.plan.starting_adapter import adopted, read_start
 from recommender.steps import Steps, count_steps
 from trainer.base import commit_of, find_base, hold_to_base, told, write_base
 from trainer.calibrate import keep

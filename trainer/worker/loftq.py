@@ -16,7 +16,7 @@ from peft.tuners.lora import Linear4bit
 from safetensors import safe_open
 
 from presets.errors import InputError
-from recommender.model.headers import read_entries, weight_files
+from recommender.model.sources.headers import read_entries, weight_files
 
 PREFIX: Final = "base_model.model."
 ITERATIONS: Final = 16

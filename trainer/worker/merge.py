@@ -26,9 +26,9 @@ from safetensors.torch import save_file
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.config.schema import RopeScaling
-from recommender.model.headers import weight_files
-from recommender.model.parts import no_weights
-from recommender.start import BASE
+from recommender.model.sources.headers import weight_files
+from recommender.model.sources.missing_files import no_weights
+from recommender.plan.starting_adapter import BASE
 from trainer.base import find_base
 from trainer.own_code import agreed_code, copy_code
 from trainer.runfolder import RunFolder

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recommender.start import BASE
+from recommender.plan.starting_adapter import BASE
 from trainer.adapter import put_in_place
 from trainer.base import Base
 from trainer.checkpoints import seal

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from recommender.config.schema import Data, FinetuneConfig
     from recommender.data.profile import DataProfile
-    from recommender.inverses import Limits
+    from recommender.estimate.limits import Limits
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
     from recommender.model.spec import ModelSpec
-    from recommender.plan import Estimate, Remedy
+    from recommender.plan.types import Estimate, Remedy
 
 STACK_HELP = "trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger."
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
@@ -138,8 +138,8 @@ def recommend(
     """
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
-    from recommender.recommend import as_goal, document
-    from recommender.recommend import recommend as make_plan
+    from recommender.plan.recommend import as_goal, document
+    from recommender.plan.recommend import recommend as make_plan
     from trainer.start_from import placed
     from tui.commands.show_plan import show_plan
 
@@ -198,7 +198,7 @@ def settle_start(config: FinetuneConfig, model: ModelSpec, values: list[str] | N
     """
     from recommender.config.edit import replace, value_of
     from recommender.config.io import value_text
-    from recommender.start import adopted, refuse_against_start
+    from recommender.plan.starting_adapter import adopted, refuse_against_start
 
     settled = adopted(config, model)
     refuse_against_start(config, tuple(assignments(values)), settled)
@@ -231,12 +231,12 @@ def estimate(
     json: JsonFlag = False,
 ) -> int:
     """Estimate memory and time of a configuration, part by part; it refuses and warns as recommend does."""
-    from recommender.contradictions import refuse_untrainable
-    from recommender.estimate import estimate as price
-    from recommender.inverses import find_limits
+    from recommender.estimate.estimate import estimate as price
+    from recommender.estimate.limits import find_limits
     from recommender.machine.probe import probe
     from recommender.memory.terms import breakdown
     from recommender.model.reader import read_model
+    from recommender.plan.conflicts import refuse_untrainable
     from tui.commands.show_plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
 
     settings: Settings = context.obj
@@ -271,9 +271,9 @@ def advice(
     config: FinetuneConfig, model: ModelSpec, device: Device, profile: DataProfile | None, answer: Estimate
 ) -> tuple[Sequence[str], Sequence[Remedy]]:
     """What a plan with this configuration warns of, and what would make it fit where it surely does not."""
-    from recommender.plan_warnings import warnings_of
-    from recommender.pricing import centred, pricer
-    from recommender.remedies import remedies
+    from recommender.estimate.pricer import centred, pricer
+    from recommender.plan.remedies import remedies
+    from recommender.plan.warnings import warnings_of
 
     # A trace, or another stack: what changes would need is as far from the formula as the answer.
     around = centred(pricer(model, device, profile), config, answer)
@@ -285,7 +285,7 @@ def estimate_document(
     answer: Estimate, warnings: Sequence[str], remedies: Sequence[Remedy], limits: Limits, terms: Sequence[Term]
 ) -> dict[str, Any]:
     """The document of `estimate --json` (DESIGN section 6)."""
-    from recommender.plan_document import remedy_document
+    from recommender.plan.document import remedy_document
 
     return {
         **answer.document(),

@@ -63,7 +63,7 @@ def training_device(runs: Path) -> Device:
         InputError: a GPU is here and cannot be used, and nobody said that the CPU is meant.
     """
     from recommender.machine.devices import default_device
-    from recommender.machine.passed_over import passed_over
+    from recommender.machine.gpu.unused import passed_over
     from recommender.machine.probe import probe
 
     machine = probe(runs)
@@ -96,8 +96,8 @@ def target_device(machine: Machine, gpu: str | None, gpu_memory: str | None, gpu
     Raises:
         InputError: both a name and a size, or an unknown name.
     """
+    from recommender.estimate.data_parallel import named_cards, several
     from recommender.machine.devices import default_device, device_from_memory, parse_bytes
-    from recommender.parallel import named_cards, several
 
     if gpu is not None and gpu_memory is not None:
         raise InputError(

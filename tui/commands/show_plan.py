@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from recommender.inverses import Limits
+    from recommender.estimate.limits import Limits
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
-    from recommender.plan import Estimate, Plan, Remedy
+    from recommender.plan.types import Estimate, Plan, Remedy
 
 MERGE = "merge"
 """The phase that is no part of the run."""
@@ -87,7 +87,7 @@ def show_terms(terms: Sequence[Term], console: Console) -> None:
 
 def show_limits(limits: Limits, console: Console) -> None:
     """Print what would still fit, and the least card that holds the plan."""
-    from recommender.inverses import told
+    from recommender.estimate.limits import told
 
     console.print("fits   " + as_markup(" · ".join(f"{name} {value}" for name, value in told(limits))), soft_wrap=True)
 

@@ -78,8 +78,8 @@ def start(
     """
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
-    from recommender.recommend import launch_document
-    from recommender.trainable import require_rows
+    from recommender.plan.recommend import launch_document
+    from recommender.plan.trainable import require_rows
     from trainer.gate import require_trainable
     from trainer.launch import launch
 
@@ -182,7 +182,7 @@ def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
     from recommender.data.load import profile_data
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
-    from recommender.recommend import document, recommend
+    from recommender.plan.recommend import document, recommend
     from tui.commands.show_plan import show_plan
 
     spec = read_model(str(model))
@@ -229,7 +229,7 @@ def _calibration_config(
     from recommender.config.schema import Data
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from trainer.demo_model import ensure_demo_model
     from tui.commands.progress import download_line
 

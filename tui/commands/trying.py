@@ -47,8 +47,8 @@ def try_values(
 
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """
-    from recommender.recommend import launch_document
-    from recommender.trainable import require_rows
+    from recommender.plan.recommend import launch_document
+    from recommender.plan.trainable import require_rows
     from trainer.gate import require_trainable
     from trainer.tryout import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list

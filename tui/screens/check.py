@@ -29,7 +29,7 @@ from tui.widgets.top_bar import Step
 if TYPE_CHECKING:
     from presets.questions import Question
     from recommender.data.dataset import DataSet
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from trainer.check import CheckLine
     from tui.services import Services
     from tui.state import WizardState

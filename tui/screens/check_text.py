@@ -13,7 +13,7 @@ from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from trainer.check import CheckLine, CheckStatus
 
 MARKS: Mapping[CheckStatus, tuple[str, Tone]] = {

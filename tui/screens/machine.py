@@ -107,7 +107,7 @@ class MachineScreen(StepScreen):
     def _take_card(self, name: str | None) -> None:
         if name is None:
             return
-        from recommender.parallel import named_cards
+        from recommender.estimate.data_parallel import named_cards
 
         self.wizard.flow.choose_device(named_cards(name, self.state.machine))
         self.query_one(DeviceList).move_to(SIMULATED)

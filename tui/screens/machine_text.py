@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from recommender.machine.passed_over import passed_over
+from recommender.machine.gpu.unused import passed_over
 from recommender.units import gib, gib_number
 from tui.clean import clean
 from tui.widgets.pick_list import Pick

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.widget import Widget
 
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from tui.state import WizardState
 MOST_FOLLOWED = 4
 """Values that an edit moved, told at a time; the rows of all are marked."""

@@ -17,7 +17,7 @@ from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from tui.services import Services
 
 TYPED = "typed"

@@ -12,7 +12,7 @@ from tui.screens.base import StepScreen
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
 
 SAME_THREAD_SECONDS = 0.02
 """An edit that took longer than this is worked out in a thread the next time, the newest winning."""

@@ -14,7 +14,7 @@ from tui.widgets.rows import Part, row
 from tui.widgets.text import STYLES, content
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from tui.state import WizardState
 
 WIDE = 110

@@ -22,7 +22,7 @@ from tui.widgets.text import cell
 if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import FinetuneConfig, Goal
-    from recommender.plan import Alternative, Estimate, Plan
+    from recommender.plan.types import Alternative, Estimate, Plan
     from tui.screens.plan_windows import PlanWindows
     from tui.services import Services
 

@@ -11,7 +11,7 @@ from recommender.units import count, counted, percent, small
 from tui.clean import clean
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
 
 Note = Callable[["Plan"], str]
 WORDS: Mapping[Any, str] = {True: "on", False: "off", None: "none"}
@@ -115,7 +115,7 @@ def _warmup(plan: Plan) -> str:
 
 def steps_of(plan: Plan) -> int | None:
     """Optimizer steps of the run; None where rows are unknown."""
-    from recommender.parallel import on_one_card
+    from recommender.estimate.data_parallel import on_one_card
     from recommender.steps import plan_steps
 
     planned = plan_steps(on_one_card(plan.config, plan.device.count), plan.data)

@@ -11,7 +11,7 @@ from tui.widgets.rows import Row, Tone, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
 
 NUMBER = 10
 

@@ -17,7 +17,7 @@ from tui.widgets.text import cell, cut
 
 if TYPE_CHECKING:
     from recommender.data.profile import DataProfile
-    from recommender.plan import Confidence, Estimate, Plan, Reason, TimeEstimate
+    from recommender.plan.types import Confidence, Estimate, Plan, Reason, TimeEstimate
     from tui.state import WizardState
 
 VERDICTS: dict[str, tuple[str, Tone]] = {
@@ -170,7 +170,7 @@ def model_rows(plan: Plan) -> list[Row]:
 
 def limit_rows(plan: Plan) -> list[Row]:
     """How far one value at a time can be moved and still fits, and the least card that holds the plan."""
-    from recommender.inverses import find_limits, told
+    from recommender.estimate.limits import find_limits, told
 
     limits = find_limits(plan.config, plan.model, plan.device, plan.data)
     return [row((cell(name, 16), "label"), (clean(value), "bright"), indent=16) for name, value in told(limits)]

@@ -11,7 +11,7 @@ from tui.screens.plan_edits import PlanEdits
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
-    from recommender.plan import Estimate, Plan
+    from recommender.plan.types import Estimate, Plan
 
 MEMORY_TITLE = "memory at the worst step, and time"
 

@@ -13,7 +13,7 @@ from tui.screens.popup import ConfirmPopup
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
-    from recommender.plan import Plan
+    from recommender.plan.types import Plan
     from tui.screens.plan_windows import PlanWindows
 
 STEPS = 50

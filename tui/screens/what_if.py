@@ -37,7 +37,7 @@ def card_picks(cards: Sequence[GpuFacts], width: int, wanted: str) -> list[Pick]
 
 
 def _wanted(text: str) -> tuple[int, list[str]]:
-    from recommender.parallel import split_count
+    from recommender.estimate.data_parallel import split_count
 
     count, name = split_count(text)
     return count, name.lower().split()

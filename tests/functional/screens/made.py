@@ -21,9 +21,9 @@ from recommender.machine.facts import (
     NvmlStatus,
     Software,
 )
-from recommender.model.local import LocalModel
+from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
-from recommender.plan import Plan
+from recommender.plan.types import Plan
 from trainer.check import CheckLine
 from tui.services import RealServices
 

@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from recommender.plan import Plan
+from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tui.app import WizardApp
 from tui.state import WizardState

@@ -9,7 +9,7 @@ from presets.errors import InputError
 from presets.questions import Choice, Question
 from recommender.data.dataset import DataSet
 from recommender.machine.facts import Machine
-from recommender.plan import Plan
+from recommender.plan.types import Plan
 from tests.functional.screens.made import FINE, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, planned
 from trainer.check import CheckLine

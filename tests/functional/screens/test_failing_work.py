@@ -13,9 +13,9 @@ import pytest
 from recommender.data import near
 from recommender.data.dataset import DataSet
 from recommender.machine.facts import Device, Gpu, Machine, NvmlState
-from recommender.model.local import LocalModel
+from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate, Plan
+from recommender.plan.types import Estimate, Plan
 from tests.functional.screens.made import FINE, LLAMA, MadeServices
 from tests.functional.screens.seen import Seen, planned, wizard
 from trainer.check import CheckLine

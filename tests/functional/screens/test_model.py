@@ -5,8 +5,8 @@ import pytest
 from textual.widgets import Input
 
 from presets.errors import InputError
-from recommender.model.local import LocalModel
 from recommender.model.reader import read_model
+from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
 from tests.fixtures.own_code import bring_own_code
 from tests.fixtures.tiny_model import build_tiny_llama

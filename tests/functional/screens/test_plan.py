@@ -5,7 +5,7 @@ from time import perf_counter
 import pytest
 import yaml
 
-from recommender.recommend import alternatives
+from recommender.plan.recommend import alternatives
 from recommender.units import gib, gib_number
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
 from tests.functional.screens.on_plan import does_not_fit, go_to, take_card
@@ -362,7 +362,7 @@ async def test_stretched_positions_are_a_row_of_their_own(services: MadeServices
 
 
 async def test_alternatives_are_those_of_the_edited_plan(services: MadeServices, rows: str) -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from recommender.units import duration
 
     async with planned(services, [rows]) as seen:

@@ -12,7 +12,7 @@ import pytest
 
 from presets.errors import InputError
 from recommender.machine.devices import device_from_catalogue
-from recommender.plan import Plan
+from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import Seen, planned
 from tui.screens.data_fix import toggle_embeddings

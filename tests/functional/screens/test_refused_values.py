@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from presets.errors import InputError
-from recommender.plan import Plan
+from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.on_plan import go_to
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned

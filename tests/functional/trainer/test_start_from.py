@@ -12,7 +12,7 @@ import pytest
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
-from recommender.start import adopted
+from recommender.plan.starting_adapter import adopted
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.child import run_python
 from tests.functional.trainer.conftest import CPU, ended, wait_for
@@ -30,7 +30,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
-from recommender.start import adopted
+from recommender.plan.starting_adapter import adopted
 from trainer.worker.adapter import config_of, load_adapter
 
 base = sys.argv[1]

@@ -23,7 +23,7 @@ from recommender.config.io import (
     write_config,
 )
 from recommender.config.schema import FinetuneConfig, Quantization, Source
-from recommender.plan import Reason
+from recommender.plan.types import Reason
 
 QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
 

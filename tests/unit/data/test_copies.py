@@ -15,7 +15,7 @@ from recommender.data.packed import packing_document
 from recommender.data.split import contents_by_copies, count_held_out, held_out_contents, wanted_rows
 from recommender.data.split import split as split_rows
 from recommender.data.synthetic import synthetic_profile
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from recommender.steps import plan_steps
 from tests.unit.data.conftest import Profile
 from tests.unit.plan.facts import RTX_4090, SMOLLM

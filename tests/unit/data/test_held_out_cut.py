@@ -14,7 +14,7 @@ from recommender.data.dataset import DataSet
 from recommender.data.held_out_cut import held_out_sentences, held_out_stop
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
-from recommender.trainable import cut_sentence, question_of_cuts, require_rows
+from recommender.plan.trainable import cut_sentence, question_of_cuts, require_rows
 
 
 def rows(path: Path, *questions: str) -> str:
@@ -102,7 +102,7 @@ def test_few_rows_cut_are_told_and_none_is_not(tmp_path: Path, chatml: ModelSpec
 def test_estimated_lengths_have_the_template_and_a_margin(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from recommender.rules.length import recommended_length
     from tests.unit.plan.facts import LLAMA_8B, RTX_4090
 

@@ -21,7 +21,7 @@ Child = Callable[..., Any]
 _POLL = """
 import json, sys
 from dataclasses import asdict
-from recommender.machine.nvml import Nvml
+from recommender.machine.gpu.nvml import Nvml
 
 nvml, polls = Nvml(), []
 for _ in range(int(sys.argv[1])):

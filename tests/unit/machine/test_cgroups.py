@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recommender.machine.cgroups import MemoryLimit, cpu_quota, memory_limit
-from recommender.machine.host import read_host, usable_cores
+from recommender.machine.host.cgroups import MemoryLimit, cpu_quota, memory_limit
+from recommender.machine.host.host import read_host, usable_cores
 from tests.unit.machine.trees import V2_MOUNT, host_files, write
 
 GIB = 2**30

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from recommender.machine.host import read_cpu, read_host
-from recommender.machine.logind import kills_at_logout
-from recommender.machine.mounts import disk_for, read_mounts
-from recommender.machine.processes import in_container
+from recommender.machine.gpu.processes import in_container
+from recommender.machine.host.host import read_cpu, read_host
+from recommender.machine.host.logind import kills_at_logout
+from recommender.machine.host.mounts import disk_for, read_mounts
 from tests.unit.machine.trees import write
 
 GIB = 2**30

@@ -194,8 +194,8 @@ def test_a_library_that_fails_later_leaves_the_known_gpus_as_unreadable(stub: Pa
 _OWNERS = """
 import json, os, sys, tempfile
 from dataclasses import asdict
-from recommender.machine.nvml import Nvml
-from recommender.machine.processes import Ownership
+from recommender.machine.gpu.nvml import Nvml
+from recommender.machine.gpu.processes import Ownership
 
 device = open(sys.argv[1], "w")  # stands for /dev/nvidia0
 os.environ["NVML_STUB_PIDS"] = f"{os.getpid()}:900,{os.getppid()}:800,1:700,{2**22 - 1}:600,{os.getpid()}:950"
@@ -233,7 +233,7 @@ def test_unknown_process_memory_is_none(stub: Path) -> None:
 def test_a_closed_library_opens_again(stub: Path) -> None:
     code = """
 import json
-from recommender.machine.nvml import Nvml
+from recommender.machine.gpu.nvml import Nvml
 nvml = Nvml()
 seen = []
 for _ in range(3):

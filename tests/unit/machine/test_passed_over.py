@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from recommender.machine.accelerators import accelerators
 from recommender.machine.devices import default_device
 from recommender.machine.facts import Accelerator, Cpu, Gpu, Host, Machine, NvmlState, NvmlStatus, Software
+from recommender.machine.gpu.accelerators import accelerators
+from recommender.machine.gpu.unused import passed_over
 from recommender.machine.notices import notices
-from recommender.machine.passed_over import passed_over
 from tests.unit.machine.trees import write
 
 GIB = 2**30

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from recommender.machine.facts import Gpu
-from recommender.machine.visible import order_is_certain, visible_gpus
+from recommender.machine.gpu.visible import order_is_certain, visible_gpus
 
 CARD = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
 PLAIN = Gpu(0, "GPU-00000000-1111-2222-3333-444444444444", "RTX 4090", (8, 9), "Ada", 1, 0, 1)

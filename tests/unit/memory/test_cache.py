@@ -10,14 +10,14 @@ from benchmarks.reference_rows import HERE
 from benchmarks.reports import MEAN, WRONG, answers, best, load_reports
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate, fits_in
-from recommender.memory.case import Case, make_case
+from recommender.estimate.estimate import estimate, fits_in
 from recommender.memory.fitted import RESIDUE
-from recommender.memory.layer import layer_cost
+from recommender.memory.layers.layer import layer_cost
 from recommender.memory.loss import loss_bytes
 from recommender.memory.price import pools, price
 from recommender.memory.stacks import STACKS
-from recommender.plan import Peak
+from recommender.memory.workload import Case, make_case
+from recommender.plan.types import Peak
 from tests.unit.memory.cases import CARDS, llama, qlora
 
 A100 = CARDS[2]

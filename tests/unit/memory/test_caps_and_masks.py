@@ -8,10 +8,10 @@ import pytest
 
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue
-from recommender.memory.case import Case, make_case
 from recommender.memory.loss import evaluation_bytes, loss_bytes
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
+from recommender.memory.workload import Case, make_case
 from recommender.model.families import spec_from_config
 
 SIZES = {
@@ -85,14 +85,14 @@ def test_rows_as_long_as_a_sliding_window_get_a_mask_under_sdpa() -> None:
 
 def test_families_of_two_kinds_of_layers_hold_two_masks() -> None:
     one, two = (case("olmo3", model={"sliding_window": window}, attn_implementation="eager") for window in (None, 512))
-    from recommender.memory.attention import mask_bytes
-    from recommender.memory.dtypes import Dtypes
+    from recommender.memory.layers.attention import mask_bytes
+    from recommender.memory.layers.dtypes import Dtypes
 
     assert mask_bytes(two, Dtypes.of(two)) == 2 * mask_bytes(one, Dtypes.of(one)) > 0
 
 
 def test_the_embedding_s_gradient_is_not_there_in_the_first_layer_s_pass() -> None:
-    from recommender.memory.layer import layer_cost
+    from recommender.memory.layers.layer import layer_cost
     from recommender.memory.moments import step_moments
 
     untied = case("llama", method="full")
@@ -102,8 +102,8 @@ def test_the_embedding_s_gradient_is_not_there_in_the_first_layer_s_pass() -> No
 
 
 def test_trained_experts_leave_gradients_and_keep_their_inputs() -> None:
-    from recommender.memory.dtypes import Dtypes
-    from recommender.memory.layer import layer_tape
+    from recommender.memory.layers.dtypes import Dtypes
+    from recommender.memory.layers.layer import layer_tape
 
     experts = {"num_local_experts": 8, "num_experts_per_tok": 2}
     trained = case("mixtral", model=experts, method="full")

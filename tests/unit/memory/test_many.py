@@ -10,7 +10,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.model.families import spec_from_config
 from recommender.model.spec import ModelSpec
 from tests.unit.memory.cases import DEVICES, FAMILIES, LLAMA_8B, STACKS, llama, qlora

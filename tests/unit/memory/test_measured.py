@@ -9,11 +9,11 @@ import pytest
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.memory.measured import FILE
-from recommender.plan import Estimate
+from recommender.plan.types import Estimate
 from tests.unit.memory.cases import CPU, llama, lora, qlora
 from trainer.calibrate import keep
 

@@ -6,12 +6,12 @@ import pytest
 
 from presets.errors import InputError
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
-from recommender.memory.case import make_case
 from recommender.memory.loss import loss_bytes
 from recommender.memory.stacks import STACKS
 from recommender.memory.weights import linear_bytes_per_parameter
+from recommender.memory.workload import make_case
 from recommender.model.families import spec_from_config
 from tests.unit.memory.cases import LLAMA_8B, llama, lora, qlora
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from tests.unit.memory.cases import CPU, llama, lora, qlora
 

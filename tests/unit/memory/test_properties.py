@@ -12,10 +12,10 @@ from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate
+from recommender.plan.types import Estimate
 from tests.unit.memory.cases import CPU, DEVICES, STACKS, configs, llama, lora, models, qlora
 
 ROWS = synthetic_profile(500, 300)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.memory.tape import Op, Peaks, peaks_of
+from recommender.memory.layers.tape import Op, Peaks, peaks_of
 
 
 def test_a_backward_pass_holds_what_this_operation_and_those_before_it_keep() -> None:

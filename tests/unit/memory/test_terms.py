@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.formula_vs_trace import random_cases
 from recommender.machine.devices import device_from_catalogue
-from recommender.memory.case import make_case
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
 from recommender.memory.terms import terms_of
+from recommender.memory.workload import make_case
 from recommender.model.families import spec_from_config
 from tests.unit.memory.cases import LLAMA_8B, llama, lora, qlora
 

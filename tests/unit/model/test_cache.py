@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from recommender.model.cache import cached_models
-from recommender.model.local import list_local_models
-from recommender.model.parts import INDEX, SINGLE
 from recommender.model.reader import read_model
+from recommender.model.sources.cache import cached_models
+from recommender.model.sources.local import list_local_models
+from recommender.model.sources.missing_files import INDEX, SINGLE
 from tests.fixtures.tiny_model import build_tiny_llama
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

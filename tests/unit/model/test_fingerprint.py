@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from recommender.model.fingerprint import BLOCK, BLOCKS, Fingerprint
-from recommender.model.parts import INDEX, SINGLE
+from recommender.model.sources.fingerprint import BLOCK, BLOCKS, Fingerprint
+from recommender.model.sources.missing_files import INDEX, SINGLE
 from tests.fixtures.tiny_model import build_tiny_llama
 
 LARGE = (256, 512)

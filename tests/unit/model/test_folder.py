@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
-from recommender.model.headers import read_entries
-from recommender.model.parts import INDEX, SINGLE
 from recommender.model.reader import read_model
+from recommender.model.sources.headers import read_entries
+from recommender.model.sources.missing_files import INDEX, SINGLE
 from tests.fixtures.tiny_model import build_tiny_llama
 
 

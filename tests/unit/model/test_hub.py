@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
-from recommender.model import hub as hub_module
-from recommender.model.hub import HubMissing, HubRefused, HubUnreachable, reachable
-from recommender.model.parts import INDEX
 from recommender.model.reader import read_model
+from recommender.model.sources import hub as hub_module
+from recommender.model.sources.hub import HubMissing, HubRefused, HubUnreachable, reachable
+from recommender.model.sources.missing_files import INDEX
 from tests.fixtures.fake_hub import COMMIT, FakeHub, FakeRepo, fake_hub
 
 LLAMA: dict[str, Any] = {
@@ -169,7 +169,7 @@ def test_a_name_that_nobody_resolves_ends_in_time(monkeypatch: pytest.MonkeyPatc
         raise OSError
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("recommender.model.hub.socket.create_connection", hang)
+    monkeypatch.setattr("recommender.model.sources.hub.socket.create_connection", hang)
     started = time.monotonic()
     assert not reachable(0.2)
     assert time.monotonic() - started < 2

@@ -11,8 +11,8 @@ from presets.errors import InputError
 from recommender.config.edit import apply
 from recommender.config.io import parse_config, resolve
 from recommender.config.schema import FinetuneConfig
-from recommender.model.folder import read_folder
 from recommender.model.own_code import agreed, code_files, held_to_count
+from recommender.model.sources.folder import read_folder
 from recommender.model.spec import ModelSpec
 from tests.fixtures.own_code import bring_own_code
 from tests.fixtures.tiny_model import build_tiny_llama

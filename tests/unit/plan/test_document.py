@@ -4,8 +4,8 @@ import json
 
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
-from recommender.plan_document import plain
-from recommender.recommend import document, launch_document, plan_of, recommend
+from recommender.plan.document import plain
+from recommender.plan.recommend import document, launch_document, plan_of, recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, TINY_CARD
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from recommender.far import far_values
-from recommender.recommend import recommend, replan
+from recommender.plan.recommend import recommend, replan
+from recommender.plan.unusual import far_values
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.screens.plan_rows import followed, followed_notes
 

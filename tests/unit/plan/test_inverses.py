@@ -10,8 +10,8 @@ import pytest
 from presets.models import load_models
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
-from recommender.estimate import estimate
-from recommender.inverses import BATCH, LENGTH, RANK, find_limits, largest, smallest_card, told
+from recommender.estimate.estimate import estimate
+from recommender.estimate.limits import BATCH, LENGTH, RANK, find_limits, largest, smallest_card, told
 from recommender.machine.devices import device_from_catalogue
 from tests.unit.memory.cases import lora, qlora
 from tests.unit.plan.facts import EXAMPLE, LAPTOP, LLAMA_8B, RTX_4090, SMOLLM

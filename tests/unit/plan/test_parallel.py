@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from presets.errors import InputError
-from recommender.parallel import named_cards, several, split_count
-from recommender.recommend import recommend, replan
+from recommender.estimate.data_parallel import named_cards, several, split_count
+from recommender.plan.recommend import recommend, replan
 from recommender.rules.registry import RULES
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
 

@@ -14,9 +14,9 @@ from recommender.config.edit import flatten, value_of
 from recommender.config.schema import Data, Goal
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
-from recommender.plan import Plan
-from recommender.recommend import GOALS, as_goal, recommend
-from recommender.search import Candidate
+from recommender.plan.recommend import GOALS, as_goal, recommend
+from recommender.plan.search import Candidate
+from recommender.plan.types import Plan
 from recommender.units import gib, percent
 from tests.unit.plan.facts import (
     CARDS,
@@ -217,7 +217,7 @@ def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
 
 def test_no_faster_split_is_left_unused() -> None:
     from recommender.config.edit import replace as with_values
-    from recommender.pricing import pricer
+    from recommender.estimate.pricer import pricer
 
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
     price, chosen = pricer(LLAMA_8B, RTX_4090, EXAMPLE), plan.estimate.time

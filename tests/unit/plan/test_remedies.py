@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from recommender.config.edit import apply
-from recommender.estimate import estimate
-from recommender.plan import Remedy
-from recommender.recommend import recommend
-from recommender.remedies import remedies
+from recommender.estimate.estimate import estimate
+from recommender.plan.recommend import recommend
+from recommender.plan.remedies import remedies
+from recommender.plan.types import Remedy
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
 
 CHANGES = {

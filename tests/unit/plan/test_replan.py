@@ -12,9 +12,9 @@ from presets.recipes import load_recipes
 from recommender.config.edit import diff, value_of
 from recommender.config.schema import Goal
 from recommender.machine.facts import Device
-from recommender.plan import Plan
-from recommender.plan_document import plain
-from recommender.recommend import GOALS, alternatives, document, recommend, replan
+from recommender.plan.document import plain
+from recommender.plan.recommend import GOALS, alternatives, document, recommend, replan
+from recommender.plan.types import Plan
 from tests.unit.plan.facts import CARDS, CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, T4
 
 

@@ -10,13 +10,13 @@ import pytest
 from presets.errors import InputError
 from recommender.config.edit import apply, value_of
 from recommender.config.schema import FinetuneConfig, Quantization
-from recommender.model.fingerprint import Fingerprint
 from recommender.model.reader import read_model
+from recommender.model.sources.fingerprint import Fingerprint
 from recommender.model.spec import ModelSpec
-from recommender.recommend import plan_of, recommend, replan
-from recommender.remedies import remedies
+from recommender.plan.recommend import plan_of, recommend, replan
+from recommender.plan.remedies import remedies
+from recommender.plan.starting_adapter import adopted, read_start
 from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
-from recommender.start import adopted, read_start
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.unit.plan.facts import EXAMPLE, RTX_4090

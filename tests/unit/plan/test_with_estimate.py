@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from recommender.data.profile import DataProfile
-from recommender.estimate import fits_in
+from recommender.estimate.estimate import fits_in
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate, Plan
-from recommender.recommend import GOALS, alternatives, launch_document, recommend, replan, with_estimate
-from recommender.search import Candidate, Space, search
+from recommender.plan.recommend import GOALS, alternatives, launch_document, recommend, replan, with_estimate
+from recommender.plan.search import Candidate, Space, search
+from recommender.plan.types import Estimate, Plan
 from recommender.units import gib
 from tests.unit.plan.facts import EXAMPLE, GIB, LLAMA_8B, RTX_4090, SMOLLM, T4, TINY_CARD
 from tui.commands.planning import advice
@@ -99,6 +99,6 @@ def test_the_plan_of_a_file_searches_for_each_goal_once(plan: Plan, monkeypatch:
         goals.append(space.goal)
         return search(space)
 
-    monkeypatch.setattr("recommender.recommend.search", counted)
+    monkeypatch.setattr("recommender.plan.recommend.search", counted)
     assert launch_document(plan.config, LLAMA_8B, RTX_4090, EXAMPLE)["alternatives"]
     assert sorted(goals) == sorted(GOALS)

@@ -48,7 +48,7 @@ def test_the_length_ends_where_positions_do() -> None:
 
 
 def test_positions_are_stretched_beyond_the_models_own_context_only() -> None:
-    from recommender.recommend import recommend, replan
+    from recommender.plan.recommend import recommend, replan
     from tests.unit.plan.facts import EXAMPLE, H200
 
     assert recommend(SMOLLM, H200, EXAMPLE).config.rope_scaling is None
@@ -81,7 +81,7 @@ def test_effective_batch_by_rows(count: int | None, epochs: float, batch: int) -
 def test_packed_sequences_are_counted_by_the_rows_in_them() -> None:
     from dataclasses import replace
 
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, RTX_4090
 
     plan = recommend(LLAMA_8B, replace(RTX_4090, flash_attention=True), EXAMPLE)
@@ -122,7 +122,7 @@ def test_no_key_is_decided_twice() -> None:
 
 
 def test_the_rank_follows_trained_tokens() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import H200
 
     def rank(count: int, goal: Goal) -> int:
@@ -137,7 +137,7 @@ def test_the_rank_follows_trained_tokens() -> None:
 
 
 def test_the_task_moves_the_rank() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import H200
 
     def rank(task: str, count: int = 1_000) -> int:
@@ -152,7 +152,7 @@ def test_the_task_moves_the_rank() -> None:
 
 
 def test_gemma_3_is_not_trained_in_fp16() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, RTX_4090, T4
 
     gemma = model("gemma-3-1b-it")
@@ -166,7 +166,7 @@ def test_gemma_3_is_not_trained_in_fp16() -> None:
 def test_flash_attention_2_only_where_the_model_can() -> None:
     from dataclasses import replace
 
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, H200
 
     card = replace(H200, flash_attention=True)
@@ -176,7 +176,7 @@ def test_flash_attention_2_only_where_the_model_can() -> None:
 
 
 def test_experts_are_said_to_have_no_adapter() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, H200
 
     reason = recommend(model("qwen3-30b-a3b"), H200, EXAMPLE).reasons["lora.target_modules"]
@@ -185,7 +185,7 @@ def test_experts_are_said_to_have_no_adapter() -> None:
 
 
 def test_nothing_is_said_to_fit_where_nothing_does() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, TINY_CARD
 
     plan = recommend(LLAMA_8B, TINY_CARD, EXAMPLE)
@@ -195,7 +195,7 @@ def test_nothing_is_said_to_fit_where_nothing_does() -> None:
 
 
 def test_an_adapters_values_are_without_effect_where_there_is_none() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, H200
 
     reasons = recommend(SMOLLM, H200, EXAMPLE, overrides={"method": "full"}).reasons
@@ -204,7 +204,7 @@ def test_an_adapters_values_are_without_effect_where_there_is_none() -> None:
 
 
 def test_rank_stabilised_scaling_from_the_rank_where_the_update_would_vanish() -> None:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, H200
 
     def scale(r: int, **more: object) -> tuple[bool, float]:
@@ -219,7 +219,7 @@ def test_rank_stabilised_scaling_from_the_rank_where_the_update_would_vanish() -
 
 def test_tf32_from_ampere_on() -> None:
     from presets.errors import InputError
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import CPU, EXAMPLE, H200, T4
 
     assert [recommend(SMOLLM, device, EXAMPLE).config.training.tf32 for device in (H200, T4, CPU)] == [
@@ -232,7 +232,7 @@ def test_tf32_from_ampere_on() -> None:
 
 def test_lora_plus_needs_an_adapter() -> None:
     from presets.errors import InputError
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, H200
 
     plan = recommend(SMOLLM, H200, EXAMPLE, overrides={"loraplus_lr_ratio": 16})

@@ -14,7 +14,7 @@ from presets.recipes import load_recipes
 from recommender.config.edit import flatten, value_of
 from recommender.config.keys import fields
 from recommender.config.schema import FinetuneConfig, Quantization
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from recommender.rules.registry import RULES
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.commands.root import command_names

@@ -15,7 +15,7 @@ from presets.sweep import load_sweep
 from recommender.config.edit import replace as with_values
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate, Reason
+from recommender.plan.types import Estimate, Reason
 from recommender.rules.base import Context
 from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, length_factor, rate, two_digits
 from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows

@@ -10,10 +10,10 @@ from presets.variants import KEYS, load_variants
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
 from recommender.data.synthetic import synthetic_profile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
-from recommender.plan import Reason
-from recommender.recommend import recommend, replan
+from recommender.plan.recommend import recommend, replan
+from recommender.plan.types import Reason
 from recommender.rules.base import by_how_much
 from recommender.rules.registry import RULES
 from recommender.units import count

@@ -113,7 +113,7 @@ def by_command(*line: str, as_options: bool = False) -> Refuses:
 
 
 def recommends(config: FinetuneConfig, changes: Mapping[str, Any], _tmp_path: Path) -> str:
-    from recommender.recommend import recommend
+    from recommender.plan.recommend import recommend
 
     with pytest.raises(InputError) as caught:
         recommend(read_model(config.model), CPU, None, overrides={"method": "lora", **changes})

@@ -8,7 +8,7 @@ from presets.errors import InputError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.unit.plan.facts import EXAMPLE, RTX_4090

@@ -7,7 +7,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.memory.allocator import block_size
@@ -124,8 +124,8 @@ def test_a_trace_answers_like_the_formula_with_parts_that_add_up(device: Device)
 
 
 def _order(configuration: FinetuneConfig, spec: ModelSpec, device: Device, stack: str = "trl") -> Order:
-    from recommender.memory.case import make_case
     from recommender.memory.stacks import find_stack
+    from recommender.memory.workload import make_case
     from trainer.trace.architecture import architecture_of
     from trainer.trace.order import make_order
 

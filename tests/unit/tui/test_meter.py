@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.widgets.meter import legend
 

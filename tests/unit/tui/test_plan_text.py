@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from recommender.plan import Plan
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
+from recommender.plan.types import Plan
 from recommender.steps import plan_steps
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
 from tui.screens.plan_rows import Setting, shown_settings
@@ -94,7 +94,7 @@ def test_a_long_label_does_not_push_what_was_found_to_the_right() -> None:
 
 
 def test_the_batch_of_several_cards_says_how_many_share_it() -> None:
-    from recommender.parallel import named_cards
+    from recommender.estimate.data_parallel import named_cards
 
     (setting,) = (one for one in shown_settings(recommend(LLAMA_8B, T4, EXAMPLE), advanced=False) if "×" in one.label)
     one, two = (recommend(LLAMA_8B, named_cards(name), EXAMPLE) for name in ("4090", "2x 4090"))

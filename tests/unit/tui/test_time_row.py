@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recommender.recommend import recommend
+from recommender.plan.recommend import recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.screens.check_text import confirmation
 from tui.screens.plan_text import time_row, verdict_parts

@@ -7,11 +7,11 @@ import platform
 from pathlib import Path
 
 from recommender import paths
-from recommender.machine import cgroups
 from recommender.machine.facts import Cpu, Disk, Host
-from recommender.machine.logind import kills_at_logout
-from recommender.machine.mounts import disk_for, read_mounts, room
-from recommender.machine.processes import in_container
+from recommender.machine.gpu.processes import in_container
+from recommender.machine.host import cgroups
+from recommender.machine.host.logind import kills_at_logout
+from recommender.machine.host.mounts import disk_for, read_mounts, room
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """x86 flags, and Arm's 'bf16' feature, that make bf16 products as fast as fp32 ones or faster."""

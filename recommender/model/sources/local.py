@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from presets.errors import InputError
-from recommender.model.cache import CachedModel, cached_models
 from recommender.model.families import NotCausal
-from recommender.model.folder import read_folder
 from recommender.model.reader import CONVERTED, models_dir
+from recommender.model.sources.cache import CachedModel, cached_models
+from recommender.model.sources.folder import read_folder
 from recommender.model.spec import ModelSpec
 from recommender.paths import model_cache_dir
 

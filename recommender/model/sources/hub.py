@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from presets.errors import InputError
-from recommender.model.parts import get_again, missing_weights
+from recommender.model.sources.missing_files import get_again, missing_weights
 
 T = TypeVar("T")
 

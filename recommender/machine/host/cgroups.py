@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from recommender.machine.mounts import Mount, read_mounts
+from recommender.machine.host.mounts import Mount, read_mounts
 
 Version = Literal["v1", "v2"]
 

@@ -8,16 +8,16 @@ from math import ceil
 from recommender.config.schema import FinetuneConfig
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.profile import DataProfile
-from recommender.far import far_values
+from recommender.estimate.data_parallel import on_one_card
 from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
-from recommender.parallel import on_one_card
-from recommender.plan import Estimate, Remedy
+from recommender.plan.starting_adapter import template_of_start
+from recommender.plan.types import Estimate, Remedy
+from recommender.plan.unusual import far_values
 from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
 from recommender.rules.schedule import WARMS_UP
-from recommender.start import template_of_start
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
 
@@ -163,8 +163,8 @@ def what_would_fit(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
 ) -> str:
     """What would hold a plan that nothing makes fit: this device with nothing else on it, another, or another model."""
-    from recommender.estimate import estimate as formula
-    from recommender.inverses import biggest_model, smallest_card
+    from recommender.estimate.estimate import estimate as formula
+    from recommender.estimate.limits import biggest_model, smallest_card
 
     if estimate.peak.most_bytes <= device.total_bytes:
         used = gib(device.total_bytes - device.free_bytes)

@@ -12,21 +12,21 @@ from presets.errors import InputError
 from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers
 from recommender.config.edit import replace as with_values
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
-from recommender.contradictions import refuse_contradictions, refuse_start
 from recommender.data.profile import DataProfile
+from recommender.estimate.pricer import centred, pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Alternative, Estimate, Plan
-from recommender.plan_document import plain, plan_document
-from recommender.plan_warnings import warnings_of
-from recommender.pricing import centred, pricer
-from recommender.remedies import remedies
+from recommender.plan.conflicts import refuse_contradictions, refuse_start
+from recommender.plan.document import plain, plan_document
+from recommender.plan.remedies import remedies
+from recommender.plan.search import RANK, SEARCHED, Candidate, Space, search
+from recommender.plan.starting_adapter import adopted, refuse_against_start
+from recommender.plan.tradeoffs import gains, gives_up
+from recommender.plan.types import Alternative, Estimate, Plan
+from recommender.plan.warnings import warnings_of
 from recommender.rules.base import Context, Pricer
 from recommender.rules.batch import per_card
 from recommender.rules.registry import decide, explain
-from recommender.search import RANK, SEARCHED, Candidate, Space, search
-from recommender.start import adopted, refuse_against_start
-from recommender.trade import gains, gives_up
 
 if TYPE_CHECKING:
     from recommender.machine.facts import Machine

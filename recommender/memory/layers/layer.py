@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.attention import attention_ops, expands_keys, mask_bytes, own_mask_bytes
-from recommender.memory.case import FP32, Case
-from recommender.memory.dtypes import Dtypes
-from recommender.memory.linear import Input, Linears
-from recommender.memory.mlp import mlp_ops
-from recommender.memory.tape import Op, peaks_of
+from recommender.memory.layers.attention import attention_ops, expands_keys, mask_bytes, own_mask_bytes
+from recommender.memory.layers.dtypes import Dtypes
+from recommender.memory.layers.linear import Input, Linears
+from recommender.memory.layers.mlp import mlp_ops
+from recommender.memory.layers.tape import Op, peaks_of
+from recommender.memory.workload import FP32, Case
 from recommender.model.family_table import family_of
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from recommender.machine.facts import Gpu, GpuProcess, NvmlState, NvmlStatus
-from recommender.machine.processes import Resolver, resolve_process
+from recommender.machine.gpu.processes import Resolver, resolve_process
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recommender.machine.facts import Accelerator, Gpu, Machine, NvmlState, NvmlStatus
-from recommender.machine.visible import VARIABLE, visible_gpus
+from recommender.machine.gpu.visible import VARIABLE, visible_gpus
 
 CPU_WANTED = "LORA_WIZARD_CPU"
 """Set to 1, it says that the CPU is what is wanted."""

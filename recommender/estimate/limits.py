@@ -14,7 +14,7 @@ from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
-from recommender.estimate import estimate
+from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec

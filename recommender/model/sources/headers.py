@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-from recommender.model.parts import INDEX, SINGLE, get_again, missing_weights
+from recommender.model.sources.missing_files import INDEX, SINGLE, get_again, missing_weights
 
 _LARGEST_HEADER = 100_000_000
 """Bytes; the limit that the safetensors format's own reader sets."""

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
+from recommender.estimate.data_parallel import on_one_card, shared
 from recommender.machine.facts import Device
-from recommender.memory.case import HALF, Case, make_case
 from recommender.memory.measured import Centred, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
 from recommender.memory.process import cache_bytes
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
+from recommender.memory.workload import HALF, Case, make_case
 from recommender.model.spec import ModelSpec
-from recommender.parallel import on_one_card, shared
-from recommender.plan import Estimate, Fits, Peak
+from recommender.plan.types import Estimate, Fits, Peak
 from recommender.time.clock import estimate_time
 
 GIB = 2**30

@@ -9,10 +9,10 @@ from typing import Any
 
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
-from recommender.model.headers import Weights, not_here, read_index, read_weights, weight_files
 from recommender.model.own_code import held_to_count, held_to_weights
-from recommender.model.parts import INDEX, get_again
 from recommender.model.quantised import BNB_4BIT
+from recommender.model.sources.headers import Weights, not_here, read_index, read_weights, weight_files
+from recommender.model.sources.missing_files import INDEX, get_again
 from recommender.model.spec import ModelSpec, Source
 
 _PICKLES = ("pytorch_model*.bin", "pytorch_model*.bin.index.json", "*.pth", "*.pt", "*.ckpt")

@@ -12,11 +12,11 @@ from typing import Any
 
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
-from recommender.contradictions import FROM_PLAIN_WEIGHTS
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate
+from recommender.plan.conflicts import FROM_PLAIN_WEIGHTS
+from recommender.plan.types import Estimate
 from recommender.rules.base import Pricer, room_share
 from recommender.rules.batch import NEAR, accumulation_for, micro_batches
 from recommender.rules.length import MULTIPLE, recommended_length

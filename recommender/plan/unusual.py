@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
+from recommender.estimate.pricer import pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.pricing import pricer
 from recommender.rules.base import Context
 from recommender.rules.rate import rate
 from recommender.rules.schedule import recommended_epochs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import FP32, HALF, Case
+from recommender.memory.workload import FP32, HALF, Case
 
 
 @dataclass(frozen=True, slots=True)

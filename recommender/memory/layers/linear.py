@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.case import FP32, HALF, Case
-from recommender.memory.dtypes import Dtypes
-from recommender.memory.tape import Op
+from recommender.memory.layers.dtypes import Dtypes
+from recommender.memory.layers.tape import Op
 from recommender.memory.weights import NF4_BLOCK
+from recommender.memory.workload import FP32, HALF, Case
 from recommender.model.spec import Linear
 
 

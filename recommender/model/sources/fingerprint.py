@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
-from recommender.model.headers import Entry, read_entries, weight_files
+from recommender.model.sources.headers import Entry, read_entries, weight_files
 
 BLOCK: Final = 4096
 """Bytes of one sample."""
@@ -51,7 +51,7 @@ class Fingerprint:
         Raises:
             InputError: Its configuration or a safetensors file cannot be read.
         """
-        from recommender.model.folder import read_config
+        from recommender.model.sources.folder import read_config
 
         tensors: dict[str, str] = {}
         for path in weight_files(folder):

@@ -13,8 +13,8 @@ from presets.errors import InputError
 from recommender.config.edit import replace, value_of
 from recommender.config.schema import FinetuneConfig, Lora
 from recommender.data.vocabulary import chat_templates
-from recommender.model.fingerprint import Fingerprint
-from recommender.model.headers import read_entries
+from recommender.model.sources.fingerprint import Fingerprint
+from recommender.model.sources.headers import read_entries
 from recommender.model.spec import ModelSpec
 from recommender.paths import expanded
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from recommender.memory.case import AMPERE, FP32, Case
-from recommender.memory.dtypes import Dtypes
-from recommender.memory.linear import Input, Linears
-from recommender.memory.tape import Op
+from recommender.memory.layers.dtypes import Dtypes
+from recommender.memory.layers.linear import Input, Linears
+from recommender.memory.layers.tape import Op
+from recommender.memory.workload import AMPERE, FP32, Case
 from recommender.model.family_table import family_of
 
 

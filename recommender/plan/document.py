@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recommender.config.schema import Section
 from recommender.data.document import document as data_document
-from recommender.plan import Alternative, Plan, Remedy
+from recommender.plan.types import Alternative, Plan, Remedy
 
 if TYPE_CHECKING:
     from recommender.machine.facts import Machine

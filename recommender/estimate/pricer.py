@@ -8,13 +8,13 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan import Estimate, Peak
+from recommender.plan.types import Estimate, Peak
 from recommender.rules.base import Pricer
 
 
 def pricer(model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer:
     """A function from configuration to estimate; the same question is answered once."""
-    from recommender.estimate import estimate
+    from recommender.estimate.estimate import estimate
 
     known: dict[str, Estimate] = {}
 
@@ -38,7 +38,7 @@ def centred(price: Pricer, config: FinetuneConfig, known: Estimate) -> Pricer:
         config: What `known` is an estimate of.
         known: The better estimate, such as a trace.
     """
-    from recommender.estimate import fits_in
+    from recommender.estimate.estimate import fits_in
     from recommender.memory.measured import moved_parts
 
     by, was = known.peak, price(config).peak
