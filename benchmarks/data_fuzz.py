@@ -28,8 +28,8 @@ from unittest.mock import patch
 import presets
 from presets.errors import InputError
 from recommender.config.schema import Data
-from recommender.data import cache
 from recommender.data.load import profile_data
+from recommender.data.profile import cache
 from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
 

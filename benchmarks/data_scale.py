@@ -115,7 +115,7 @@ def exact(path: Path) -> dict[str, float]:
 
 def sampled() -> dict[str, float]:
     """How often intervals of seeded samples hold the truth, and how wide they are beside the binomial one."""
-    from recommender.data import intervals
+    from recommender.data.profile import intervals
 
     rng = Random(0)
     everyone = sorted(max(3, int(rng.lognormvariate(5.0, 0.75))) for _ in range(100_000))
@@ -200,7 +200,7 @@ def measured(part: str, path: Path) -> dict[str, Any]:
 
 def child(part: str, path: Path) -> None:
     """What that process does."""
-    from recommender.data import cache
+    from recommender.data.profile import cache
 
     cache._folder = lambda: Path(os.environ["LORA_WIZARD_BENCH_CACHE"]) / part
     done = sampled() if part == "sampled" else {"large": large, "exact": exact, "repaint": repaint}[part](path)

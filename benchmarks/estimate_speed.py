@@ -11,7 +11,7 @@ import sys
 import time
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.spec import ModelSpec

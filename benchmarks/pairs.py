@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.pricer import pricer
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.reader import read_model

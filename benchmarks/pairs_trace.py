@@ -14,7 +14,7 @@ from itertools import product
 from benchmarks.pairs import CARDS, MODELS
 from presets.errors import WizardError
 from recommender.config.edit import replace
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.reader import read_model
 from recommender.plan.recommend import GOALS, recommend

@@ -15,8 +15,8 @@ import time
 from unittest.mock import patch
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.profile import DataProfile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.pricer import pricer
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device

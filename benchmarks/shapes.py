@@ -22,7 +22,7 @@ from presets.errors import WizardError
 from presets.questions import QuestionError
 from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
-from recommender.data.examples import Chat, Example, Message, Pair
+from recommender.data.formats.examples import Chat, Example, Message, Pair
 from recommender.data.load import profile_data
 
 CASES: tuple[Case, ...] = (*PAIRS, *CONVERSATIONS, *TOOLS, *COMPARED, *OTHER)

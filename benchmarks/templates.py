@@ -27,15 +27,15 @@ from typing import NamedTuple
 
 from benchmarks.template_rows import ROWS
 from recommender.config.schema import Data
-from recommender.data.examples import NOT_FOUND, Chat, RowProblem
-from recommender.data.normalise import normalise
-from recommender.data.reasoning import answer_of, reasoning_of
-from recommender.data.shapes import recognise
-from recommender.data.templates import ChatTemplate
-from recommender.data.trl_templates import folder, training_templates
-from recommender.data.turns import RenderedChat, TurnFinder
-from recommender.data.vocabulary import Vocabulary, load_vocabulary
-from recommender.data.ways import ways
+from recommender.data.formats.examples import NOT_FOUND, Chat, RowProblem
+from recommender.data.formats.normalise import normalise
+from recommender.data.formats.recognise import recognise
+from recommender.data.templates.alternatives import ways
+from recommender.data.templates.choose import ChatTemplate
+from recommender.data.templates.reasoning import answer_of, reasoning_of
+from recommender.data.templates.trl import folder, training_templates
+from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
+from recommender.data.tokens.vocabulary import Vocabulary, load_vocabulary
 from tests.fixtures.vocabularies import write_vocabulary
 
 SPECIAL = re.compile(

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from recommender.config.edit import apply
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import (synthetic_profile)
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.plan.types import (Plan, Reason)

@@ -7,7 +7,7 @@ from math import ceil
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import sequences_of
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 
 LOOKS = 10
 """Evaluations that 'auto' spreads over a run."""

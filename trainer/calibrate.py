@@ -16,7 +16,7 @@ from trainer.runfolder import append_line
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.data.profile import DataProfile
+    from recommender.data.profile.profile import DataProfile
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
 

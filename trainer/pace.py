@@ -10,7 +10,7 @@ from recommender.units import duration, gib
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.data.profile import DataProfile
+    from recommender.data.profile.profile import DataProfile
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
     from recommender.plan.types import Estimate

@@ -25,7 +25,7 @@ from trainer.state import read_state
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.data.profile import DataProfile
+    from recommender.data.profile.profile import DataProfile
     from recommender.machine.facts import Device
 
 MOST = 32

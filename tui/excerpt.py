@@ -9,7 +9,7 @@ from recommender.units import count as figures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recommender.data.tokenise import Piece
+    from recommender.data.tokens.tokenise import Piece
 
 
 def places(pieces: Sequence[Piece], most: int) -> list[tuple[int, int]]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import Goal
     from recommender.data.dataset import DataSet
-    from recommender.data.first_look import FirstLook
-    from recommender.data.tokenise import Piece
+    from recommender.data.profile.first_look import FirstLook
+    from recommender.data.tokens.tokenise import Piece
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec

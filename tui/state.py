@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from presets.errors import WizardError
     from recommender.config.schema import Goal
     from recommender.data.dataset import DataSet
-    from recommender.data.first_look import FirstLook
+    from recommender.data.profile.first_look import FirstLook
     from recommender.machine.facts import Device, Gpu, Machine
     from recommender.model.spec import ModelSpec
     from recommender.plan.types import Plan

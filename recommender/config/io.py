@@ -15,7 +15,7 @@ import yaml
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Section, Source
 from recommender.config.syntax import Loader, syntax_error
-from recommender.data.files import format_of, names_hub_dataset
+from recommender.data.sources.files import format_of, names_hub_dataset
 from recommender.paths import expanded
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from presets.errors import InputError
-from recommender.data.answers import Answers, rows_of
-from recommender.data.estimate import estimated_sample, measure_without_tokenizer
-from recommender.data.examples import Chat, Example, Pair, RowProblem, Text
-from recommender.data.normalise import normalise
-from recommender.data.profile import DataProfile, NearRows
-from recommender.data.readers import Reader
-from recommender.data.shape import Shape
-from recommender.data.templates import ChatTemplate
-from recommender.data.tokenise import Measured, Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
+from recommender.data.formats.examples import Chat, Example, Pair, RowProblem, Text
+from recommender.data.formats.normalise import normalise
+from recommender.data.formats.shape import Shape
+from recommender.data.profile.profile import DataProfile, NearRows
+from recommender.data.sources.readers import Reader
+from recommender.data.templates.choose import ChatTemplate
+from recommender.data.tokens.estimated_lengths import estimated_sample, measure_without_tokenizer
+from recommender.data.tokens.tokenise import Measured, Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
+from recommender.data.tokens.trained_answers import Answers, rows_of
 
 _BATCH = 256
 _ASKED_EVERY = 4096
@@ -206,7 +206,7 @@ class DataSet:
 
     def findings(self, i: int) -> tuple[str, ...]:
         """What is odd about row i, in words."""
-        from recommender.data.findings import words
+        from recommender.data.profile.findings import words
 
         return (*words(self.index.flags[i]), *self.near.of(i))
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
-from recommender.data.answers import Answers, rows_of
 from recommender.data.dataset import DataSet, OpenFile
-from recommender.data.examples import Example, RowProblem, digest
-from recommender.data.gather import BATCH, LISTED, bad_row
-from recommender.data.normalise import normalise
-from recommender.data.opening import open_sources
-from recommender.data.profile import NEVER, BadRow, HeldOutFacts
-from recommender.data.readers import Raw
-from recommender.data.readers.base import is_empty
-from recommender.data.shapes import ShapeError
-from recommender.data.tokenise import Measured
+from recommender.data.formats.examples import Example, RowProblem, digest
+from recommender.data.formats.normalise import normalise
+from recommender.data.formats.recognise import ShapeError
+from recommender.data.profile.collect import BATCH, LISTED, bad_row
+from recommender.data.profile.profile import NEVER, BadRow, HeldOutFacts
+from recommender.data.sources.opening import open_sources
+from recommender.data.sources.readers import Raw
+from recommender.data.sources.readers.base import is_empty
+from recommender.data.tokens.tokenise import Measured
+from recommender.data.tokens.trained_answers import Answers, rows_of
 from recommender.units import counted
 
 _ASKED_EVERY = 256

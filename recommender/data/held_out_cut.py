@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.data.split import held_out_contents
 from recommender.units import count, counted
 

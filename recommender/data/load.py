@@ -8,22 +8,22 @@ from pathlib import Path
 
 from presets.templates import tokens_around
 from recommender.config.schema import Data, Source
-from recommender.data import cache
 from recommender.data.dataset import DataSet, OpenFile, Sample
-from recommender.data.document import document, histogram
-from recommender.data.first_look import WORTH_IT, FirstLook, first_look
-from recommender.data.gather import Cancelled, Gathered, Gatherer
 from recommender.data.held_out import with_held_out
-from recommender.data.opening import bytes_on_disk, fetch, nothing_usable, open_sources
-from recommender.data.refine import refining
+from recommender.data.profile import cache
+from recommender.data.profile.assemble import dataset_of
+from recommender.data.profile.collect import Cancelled, Gathered, Gatherer
+from recommender.data.profile.document import document, histogram
+from recommender.data.profile.first_look import WORTH_IT, FirstLook, first_look
+from recommender.data.profile.refine import refining
+from recommender.data.profile.synthetic import synthetic_profile
+from recommender.data.sources.opening import bytes_on_disk, fetch, nothing_usable, open_sources
 from recommender.data.split import overlap, split
-from recommender.data.summing import dataset_of
-from recommender.data.synthetic import synthetic_profile
-from recommender.data.template_truth import refused_remedy, settle
-from recommender.data.templates import ChatTemplate, choose_template
-from recommender.data.tokenise import Tokeniser
-from recommender.data.turns import TurnFinder
-from recommender.data.vocabulary import load_vocabulary
+from recommender.data.templates.choose import ChatTemplate, choose_template
+from recommender.data.templates.effects import refused_remedy, settle
+from recommender.data.tokens.answer_spans import TurnFinder
+from recommender.data.tokens.tokenise import Tokeniser
+from recommender.data.tokens.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import packing, strategy_for
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.steps import packs, plan_steps
 from recommender.units import count, counted
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 
 Strategy = Literal["bfd", "bfd_split"]
 TOGETHER = 1000

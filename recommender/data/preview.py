@@ -8,14 +8,14 @@ from pathlib import Path
 from presets.errors import InputError
 from recommender.config.schema import Data
 from recommender.data.dataset import OpenFile
-from recommender.data.estimate import estimated_sample
-from recommender.data.examples import Example, RowProblem
+from recommender.data.formats.examples import Example, RowProblem
+from recommender.data.formats.normalise import normalise
 from recommender.data.load import tokeniser_of
-from recommender.data.normalise import normalise
-from recommender.data.opening import open_sources
-from recommender.data.readers import Raw
-from recommender.data.readers.base import is_empty
-from recommender.data.tokenise import Piece, Rendered, Tokeniser
+from recommender.data.sources.opening import open_sources
+from recommender.data.sources.readers import Raw
+from recommender.data.sources.readers.base import is_empty
+from recommender.data.tokens.estimated_lengths import estimated_sample
+from recommender.data.tokens.tokenise import Piece, Rendered, Tokeniser
 from recommender.model.spec import ModelSpec
 
 

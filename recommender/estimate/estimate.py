@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card, shared
 from recommender.machine.facts import Device
 from recommender.memory.measured import Centred, centre, measured_here, moved_parts

@@ -13,7 +13,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device

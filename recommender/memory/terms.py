@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.layer import layer_cost, layer_tape, waiting_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.modules import adapted_layers, rank_of, refuse_unknown_modules
 from recommender.memory.stacks import Stack

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.config.schema import Section
-from recommender.data.document import document as data_document
+from recommender.data.profile.document import document as data_document
 from recommender.plan.types import Alternative, Plan, Remedy
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from presets.errors import InputError
 from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers
 from recommender.config.edit import replace as with_values
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import centred, pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec

@@ -8,7 +8,7 @@ from typing import Any
 
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec

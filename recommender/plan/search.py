@@ -12,7 +12,7 @@ from typing import Any
 
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan.conflicts import FROM_PLAIN_WEIGHTS

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 from presets.errors import InputError
 from recommender.config.edit import replace, value_of
 from recommender.config.schema import FinetuneConfig, Lora
-from recommender.data.vocabulary import chat_templates
+from recommender.data.tokens.vocabulary import chat_templates
 from recommender.model.sources.fingerprint import Fingerprint
 from recommender.model.sources.headers import read_entries
 from recommender.model.spec import ModelSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.plan.search import Candidate
 from recommender.plan.types import Estimate
 from recommender.rules.base import by_how_much, slower

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from recommender.config.schema import FinetuneConfig, Goal
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec

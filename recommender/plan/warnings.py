@@ -7,7 +7,7 @@ from math import ceil
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.held_out_cut import held_out_sentences
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card
 from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 
 from recommender.config.schema import Goal, RopeScaling
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.model.spec import ModelSpec
 from recommender.plan.types import Estimate, Reason
 from recommender.rules.base import Context, Rule

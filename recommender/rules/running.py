@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.data.split import wanted_rows
 from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.weights import trainable_parameters
 from recommender.memory.workload import FP32, Case

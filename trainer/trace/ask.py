@@ -10,7 +10,7 @@ from typing import Any
 
 from presets.errors import InputError, NoError
 from recommender.config.schema import FinetuneConfig
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.estimate import estimate, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.price import PARTS

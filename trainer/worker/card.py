@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import WizardError
 from recommender.config.io import dump_config
-from recommender.data.files import find_files
+from recommender.data.sources.files import find_files
 from trainer.elsewhere import only_over_its_base
 from trainer.secrets import HIDDEN, mask
 from trainer.worker.best import why_kept

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recommender.config.schema import Data, FinetuneConfig
-    from recommender.data.profile import DataProfile
+    from recommender.data.profile.profile import DataProfile
     from recommender.estimate.limits import Limits
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
@@ -65,7 +65,7 @@ def stand_in(rows: int | None, tokens: float | None) -> DataProfile | None:
         return None
     if rows is None or tokens is None:
         raise InputError("--rows and --tokens belong together.", remedy="Give both, such as --rows 50000 --tokens 200.")
-    from recommender.data.synthetic import synthetic_profile
+    from recommender.data.profile.synthetic import synthetic_profile
 
     return synthetic_profile(rows, tokens)
 
@@ -76,7 +76,7 @@ def say_reading(names: Sequence[str]) -> None:
     Raises:
         InputError: a name is empty.
     """
-    from recommender.data.files import require_name
+    from recommender.data.sources.files import require_name
 
     for name in names:
         require_name(name)
@@ -329,9 +329,9 @@ def data(
     Its shape, its lengths, what is cut, and which tokens are trained.
     """
     from recommender.config.edit import apply
-    from recommender.data.document import document, near_document, row_document
     from recommender.data.load import profile_data
     from recommender.data.packed import limit_of, packing_document, splits
+    from recommender.data.profile.document import document, near_document, row_document
     from recommender.model.reader import read_model
     from recommender.rules.running import recommended_eval_fraction
     from tui.commands.progress import DataLine
@@ -348,7 +348,7 @@ def data(
         if "data.eval_fraction" not in changes:
             config = apply(config, {"data.eval_fraction": recommended_eval_fraction(dataset.profile.rows)})
         if near:
-            from recommender.data.near import near_duplicates
+            from recommender.data.near_duplicates import near_duplicates
 
             fraction, seed = config.data.eval_fraction, config.training.seed
             dataset.near = near_duplicates(dataset, line.compared, fraction=fraction, seed=seed)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from recommender.config.schema import FinetuneConfig
     from recommender.data.dataset import DataSet, Sample
-    from recommender.data.profile import DataProfile
-    from recommender.data.tokenise import Piece
+    from recommender.data.profile.profile import DataProfile
+    from recommender.data.tokens.tokenise import Piece
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 MOST = 1200
@@ -161,7 +161,7 @@ def _show_profile(
     profile: DataProfile, max_length: int, line: Callable[[str], None], *, split: bool, config: FinetuneConfig | None
 ) -> None:
     """Print what the data is, in rows and in tokens."""
-    from recommender.data.document import histogram
+    from recommender.data.profile.document import histogram
     from recommender.units import count, counted, percent
 
     line(f"{profile.shape}: {counted(profile.rows, 'row')}   {profile.shape_reason}")

@@ -164,7 +164,7 @@ def error_rows(error: WizardError, here: Step | None = None) -> list[Row]:
         error: What went wrong.
         here: The step that the rows stand in: its keys are named where they do what the command line's options do.
     """
-    from recommender.data.shapes import ShapeError
+    from recommender.data.formats.recognise import ShapeError
     from tui.clean import clean
 
     if isinstance(error, QuestionError):

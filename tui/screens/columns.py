@@ -15,9 +15,9 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
-    from recommender.data.profile import SourceFacts
-    from recommender.data.shapes import ShapeError
-    from recommender.data.turn_words import Tags, TurnWords
+    from recommender.data.formats.recognise import ShapeError
+    from recommender.data.formats.role_names import Tags, TurnWords
+    from recommender.data.profile.profile import SourceFacts
     from tui.app import WizardApp
 
 TAKE, NONE = "take:", "none:"
@@ -71,7 +71,7 @@ def _known(number: int, source: SourceFacts, dataset: DataSet) -> Known:
 
 
 def _ask_shape(wizard: WizardApp, known: Known) -> None:
-    from recommender.data.shapes import ROLES
+    from recommender.data.formats.recognise import ROLES
 
     def build(_width: int, _wanted: str) -> list[Pick]:
         named = [("auto", "recognised by its columns"), *((name, ", ".join(_roles(name))) for name in ROLES)]
@@ -90,14 +90,14 @@ def _ask_shape(wizard: WizardApp, known: Known) -> None:
 
 def _roles(shape: str) -> list[str]:
     """The roles of a shape that a column can be given here."""
-    from recommender.data.roles import ROLES, TOLD
+    from recommender.data.formats.column_roles import ROLES, TOLD
 
     return [role for role in ROLES[shape] if role not in TOLD]
 
 
 def _begin(known: Known, shape: str) -> dict[str, str]:
     """The columns that the roles most likely have: as they are read now, else by their names, then by their texts."""
-    from recommender.data.roles import likely_pairs, roles_by_name, text_columns
+    from recommender.data.formats.column_roles import likely_pairs, roles_by_name, text_columns
 
     if shape == known.shape:
         return {role: column for role, column in known.columns.items() if role in _roles(shape)}
@@ -117,7 +117,7 @@ def _begin(known: Known, shape: str) -> dict[str, str]:
 
 def _ask_roles(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str], at: str) -> None:
     """Show which column has which role, with its first cell; each line can be changed."""
-    from recommender.data.roles import REQUIRED
+    from recommender.data.formats.column_roles import REQUIRED
 
     missing = [role for role in REQUIRED[shape] if role not in chosen]
 

@@ -27,9 +27,9 @@ from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
-    from recommender.data.profile import DataProfile
-    from recommender.data.shapes import ShapeError
-    from recommender.data.tokenise import Piece
+    from recommender.data.formats.recognise import ShapeError
+    from recommender.data.profile.profile import DataProfile
+    from recommender.data.tokens.tokenise import Piece
     from tui.state import WizardState
 
 
@@ -334,7 +334,7 @@ class DataScreen(SampleView):
 
 def refused(error: WizardError | None) -> ShapeError | None:
     """The error as one of rows that the person can say how to read, where it is one."""
-    from recommender.data.shapes import ShapeError
+    from recommender.data.formats.recognise import ShapeError
 
     return error if isinstance(error, ShapeError) and error.columns else None
 

@@ -10,8 +10,8 @@ from tui.widgets.histogram import histogram
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
-    from recommender.data.first_look import FirstLook
-    from recommender.data.intervals import Interval
+    from recommender.data.profile.first_look import FirstLook
+    from recommender.data.profile.intervals import Interval
 
 
 def first_rows(look: FirstLook, max_length: int, width: int) -> list[Row]:
@@ -52,7 +52,7 @@ def first_rows(look: FirstLook, max_length: int, width: int) -> list[Row]:
 
 def _source(look: FirstLook) -> str:
     """What the figures rest on."""
-    from recommender.data.refine import Refined
+    from recommender.data.profile.refine import Refined
 
     if not isinstance(look, Refined):
         whence = "drawn from everywhere" if look.everywhere else "the first ones: true if the rest is alike"
@@ -63,7 +63,7 @@ def _source(look: FirstLook) -> str:
 
 def _found(look: FirstLook) -> list[Row]:
     """What is wrong with the rows that have been read."""
-    from recommender.data.refine import Refined
+    from recommender.data.profile.refine import Refined
 
     if not isinstance(look, Refined):
         return []

@@ -89,8 +89,8 @@ class NearSearch(StepScreen):
     def _look_for_near(self, dataset: DataSet, fraction: float, seed: int) -> None:
         from time import monotonic
 
-        from recommender.data.gather import Cancelled
-        from recommender.data.near import near_duplicates
+        from recommender.data.near_duplicates import near_duplicates
+        from recommender.data.profile.collect import Cancelled
 
         told = monotonic()
 

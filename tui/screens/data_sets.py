@@ -18,7 +18,7 @@ from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.data.profile import DataProfile, SourceFacts
+    from recommender.data.profile.profile import DataProfile, SourceFacts
     from tui.app import WizardApp
 
 
@@ -137,7 +137,7 @@ def require_there(path: str) -> None:
     Raises:
         InputError: There is no such file, or no data file in the folder; it names the nearest.
     """
-    from recommender.data.files import find_files, names_hub_dataset
+    from recommender.data.sources.files import find_files, names_hub_dataset
 
     # FOLDER/NAME stands for a data set that the folder's dataset_info.json names.
     if not names_hub_dataset(path) and not (expanded(path).parent / "dataset_info.json").is_file():

@@ -17,7 +17,7 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.data.profile import BadRow, DataProfile
+    from recommender.data.profile.profile import BadRow, DataProfile
     from tui.state import Progress
 
 LENGTHS = (

@@ -68,7 +68,7 @@ def _targets(plan: Plan) -> list[Any]:
 
 def _templates(plan: Plan) -> list[Any]:
     from presets.templates import load_templates
-    from recommender.data.trl_templates import PREFIX, training_templates
+    from recommender.data.templates.trl import PREFIX, training_templates
 
     names: list[Any] = ["auto", *load_templates()]
     # Of TRL's only those of this family: the rest is typed.

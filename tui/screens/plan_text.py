@@ -16,7 +16,7 @@ from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cell, cut
 
 if TYPE_CHECKING:
-    from recommender.data.profile import DataProfile
+    from recommender.data.profile.profile import DataProfile
     from recommender.plan.types import Confidence, Estimate, Plan, Reason, TimeEstimate
     from tui.state import WizardState
 

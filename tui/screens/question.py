@@ -24,7 +24,7 @@ from tui.widgets.sample import sample_content
 
 if TYPE_CHECKING:
     from presets.questions import Choice, Question
-    from recommender.data.tokenise import Piece
+    from recommender.data.tokens.tokenise import Piece
 
 TALLEST = 0.92
 """Share of the screen's height that the window takes at most."""

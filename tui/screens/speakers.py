@@ -13,7 +13,7 @@ from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.data.turn_words import Tags, TurnWords
+    from recommender.data.formats.role_names import Tags, TurnWords
     from tui.app import WizardApp
 
 TAKE, ROLE, CONTENT, WORD = "take", "role", "content", "word:"
@@ -37,7 +37,7 @@ class _Reading:
 
     def spoken(self) -> dict[str, str]:
         """It as `data.columns` takes it; nothing where the turns would be read so anyhow."""
-        from recommender.data.turn_words import Tags, as_columns
+        from recommender.data.formats.role_names import Tags, as_columns
 
         usual = _usual(self.turns, self.role)
         if (self.role, self.content) == self.turns.usual() and self.speakers == usual and self._known_keys:
@@ -51,7 +51,7 @@ class _Reading:
 
 def _usual(turns: TurnWords, role: str) -> dict[str, str]:
     """What the words under a key are known to stand for."""
-    from recommender.data.turn_words import SPEAKERS, role_of
+    from recommender.data.formats.role_names import SPEAKERS, role_of
 
     words = dict(turns.words).get(role, ())
     return {word: role_of(word) for word in words if role_of(word) in SPEAKERS}
@@ -110,7 +110,7 @@ def _line(what: str, value: str) -> Row:
 
 def _change(wizard: WizardApp, reading: _Reading, key: str, changed: Callable[[_Reading], None]) -> None:
     """Ask for another value of one line."""
-    from recommender.data.turn_words import SPEAKERS
+    from recommender.data.formats.role_names import SPEAKERS
 
     word = key.removeprefix(WORD)
     if key in {ROLE, CONTENT}:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def failure_rows(step: Step, error: WizardError) -> list[Row]:
     """Rows that name a step that failed or asks, its reason and what to do about it."""
-    from recommender.data.shapes import ShapeError
+    from recommender.data.formats.recognise import ShapeError
 
     asks = isinstance(error, QuestionError)
     remedy, way = clean(error.remedy), " goes there"

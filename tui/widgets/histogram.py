@@ -9,7 +9,7 @@ from recommender.units import count
 from tui.widgets.rows import Part, Row, Tone
 
 if TYPE_CHECKING:
-    from recommender.data.intervals import Interval
+    from recommender.data.profile.intervals import Interval
 
 
 class Lengths(Protocol):

@@ -11,7 +11,7 @@ from tui.clean import clean_exactly
 from tui.excerpt import left_out, places
 
 if TYPE_CHECKING:
-    from recommender.data.tokenise import Piece
+    from recommender.data.tokens.tokenise import Piece
 
 MOST = 4000
 """Tokens that are drawn of one row; each costs time. Of a longer one only the places are drawn that tell something."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recommender.data import cache
+from recommender.data.profile import cache
 from tests.functional.screens.made import LLAMA, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, wizard
 from tests.functional.screens.test_data import opened, until_profiled

@@ -14,8 +14,9 @@ import pytest
 from textual.widgets import Input
 
 from recommender.config.schema import Data, FinetuneConfig
-from recommender.data import cache, first_look, load, refine
+from recommender.data import load
 from recommender.data.dataset import DataSet
+from recommender.data.profile import cache, first_look, refine
 from recommender.model.spec import ModelSpec
 from recommender.units import gib
 from tests.fixtures.fake_datasets import fake_datasets

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recommender.data import near
+from recommender.data import near_duplicates
 from recommender.data.dataset import DataSet
 from recommender.machine.facts import Device, Gpu, Machine, NvmlState
 from recommender.model.sources.local import LocalModel
@@ -71,7 +71,7 @@ async def test_a_trace(tmp_path: Path, rows: str) -> None:
 
 
 async def test_a_search_for_near_duplicates(services: MadeServices, rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near, "near_duplicates", fail)
+    monkeypatch.setattr(near_duplicates, "near_duplicates", fail)
     async with on_data(services, rows) as seen:
         await seen.press("D")
         await says_so(seen)

@@ -13,7 +13,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from trainer.tryout import require_held_out, settled, shown, trials
 
 MakeConfig = Callable[..., FinetuneConfig]

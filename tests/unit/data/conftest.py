@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from recommender.config.schema import Data
-from recommender.data import cache
 from recommender.data.dataset import DataSet
 from recommender.data.load import profile_data
+from recommender.data.profile import cache
 from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
 

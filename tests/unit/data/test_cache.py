@@ -11,8 +11,8 @@ import pytest
 from recommender.config.schema import Data, Source
 from recommender.data import load
 from recommender.data.dataset import DataSet
-from recommender.data.document import document
-from recommender.data.gather import Gatherer
+from recommender.data.profile.collect import Gatherer
+from recommender.data.profile.document import document
 from recommender.model.spec import ModelSpec
 
 ROWS = [{"instruction": f"Ask {i}", "output": f"Say {i % 5}\x07"} for i in range(40)]

@@ -10,7 +10,7 @@ from rich.console import Console
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.dataset import DataSet
-from recommender.data.document import row_document
+from recommender.data.profile.document import row_document
 from tests.unit.data.conftest import Profile
 from tui.commands.show_data import MOST, chosen_row, sample_text, show_data
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from recommender.data import split as split_module
 from recommender.data.packed import packing_document
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.data.split import contents_by_copies, count_held_out, held_out_contents, wanted_rows
 from recommender.data.split import split as split_rows
-from recommender.data.synthetic import synthetic_profile
 from recommender.plan.recommend import recommend
 from recommender.steps import plan_steps
 from tests.unit.data.conftest import Profile

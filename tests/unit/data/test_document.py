@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from recommender.data.document import document
+from recommender.data.profile.document import document
 from tests.unit.data.conftest import Profile
 
 KEYS = {"shape", "rows", "bad_row_count", "bad_rows", "tokens", "trained_share", "max_length", "rows_cut",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from recommender.data.files import find_files, format_of
+from recommender.data.sources.files import find_files, format_of
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ import pytest
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from recommender.data import first_look, intervals, load
+from recommender.data import load
 from recommender.data.load import FirstLook, profile_data
-from recommender.data.readers import Raw, open_reader
-from recommender.data.readers.anywhere import NotAnywhere, draw
+from recommender.data.profile import first_look, intervals
+from recommender.data.sources.readers import Raw, open_reader
+from recommender.data.sources.readers.anywhere import NotAnywhere, draw
 from recommender.model.spec import ModelSpec
 
 ROWS = [{"instruction": f"Ask {i}", "output": "word " * (1 + i // 20)} for i in range(2000)]

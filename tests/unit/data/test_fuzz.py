@@ -116,8 +116,8 @@ def test_some_files_of_the_benchmark_and_all_its_special_ones(tmp_path: Path, ch
         assert opened(path, chatml, data_format) in {"read", "refused"}, path.name
     # A line of 2 MB where 1 MB is the most.
     with (
-        patch("recommender.data.readers.bytefile.LONGEST_LINE", 1_000_000),
-        patch("recommender.data.readers.json_stream.LONGEST_LINE", 1_000_000),
+        patch("recommender.data.sources.readers.bytefile.LONGEST_LINE", 1_000_000),
+        patch("recommender.data.sources.readers.json_stream.LONGEST_LINE", 1_000_000),
     ):
         came = dict(special(tmp_path, 4_000_000))
     assert len(came) == 7 and set(came.values()) == {"refused"}, came

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
+from recommender.data.formats.recognise import ShapeError
 from recommender.data.load import Cancelled
-from recommender.data.near import near_duplicates
-from recommender.data.shapes import ShapeError
+from recommender.data.near_duplicates import near_duplicates
 from recommender.data.split import split
 from tests.unit.data.conftest import Profile
 

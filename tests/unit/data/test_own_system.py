@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from recommender.data.own_system import own_system
-from recommender.data.templates import choose_template
-from recommender.data.trl_templates import folder
-from recommender.data.turns import TurnFinder
-from recommender.data.vocabulary import load_vocabulary
+from recommender.data.templates.choose import choose_template
+from recommender.data.templates.default_system import own_system
+from recommender.data.templates.trl import folder
+from recommender.data.tokens.answer_spans import TurnFinder
+from recommender.data.tokens.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile

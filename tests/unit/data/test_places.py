@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 
-from recommender.data.places import CHECKED, Places, by_offsets, spelling
-from recommender.data.vocabulary import Vocabulary, load_vocabulary
+from recommender.data.tokens.offsets import CHECKED, Places, by_offsets, spelling
+from recommender.data.tokens.vocabulary import Vocabulary, load_vocabulary
 from tests.fixtures.vocabularies import WORDS, write_vocabulary
 
 ANYTHING = st.text(st.sampled_from("ab \n\té한\u0301\u2581语😀Å<|im_end|>") | st.characters(exclude_categories=["Cs"]))

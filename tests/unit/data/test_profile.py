@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.data.document import document, histogram
-from recommender.data.profile import DataProfile
-from recommender.data.tally import Runs, Tally, WholeRows
+from recommender.data.profile.document import document, histogram
+from recommender.data.profile.profile import DataProfile
+from recommender.data.profile.tally import Runs, Tally, WholeRows
 
 ROWS = st.lists(
     st.lists(st.integers(0, 60), min_size=0, max_size=6).map(sorted).map(lambda ends: ends[: len(ends) // 2 * 2]),

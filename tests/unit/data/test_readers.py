@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from presets.errors import InputError
-from recommender.data.profile import BadRow
-from recommender.data.readers import Raw, open_reader
+from recommender.data.profile.profile import BadRow
+from recommender.data.sources.readers import Raw, open_reader
 
 ROWS: list[dict[str, Any]] = [{"a": "one", "b": 1}, {"a": "zwei é 你好", "b": 2}, {"a": "three\nlines", "b": 3}]
 
@@ -319,7 +319,7 @@ def test_a_file_that_changes_while_it_is_open(tmp_path: Path) -> None:
 
 
 def test_an_endless_line_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recommender.data.readers.bytefile.LONGEST_LINE", 2 * 2**20)
+    monkeypatch.setattr("recommender.data.sources.readers.bytefile.LONGEST_LINE", 2 * 2**20)
     with pytest.raises(InputError, match="line 2 is longer than 2 MiB; it starts: xxxx"):
         read(put(tmp_path, "rows.jsonl", '{"a": 1}\n' + "x" * (5 * 2**20)))
 

@@ -10,12 +10,13 @@ from typing import Any, cast
 import pytest
 
 from recommender.config.schema import Data
-from recommender.data import first_look, load, refine
-from recommender.data.first_look import FirstLook
-from recommender.data.gather import Gathered
-from recommender.data.intervals import Interval
+from recommender.data import load
 from recommender.data.load import profile_data
-from recommender.data.refine import Refined, Refiner
+from recommender.data.profile import first_look, refine
+from recommender.data.profile.collect import Gathered
+from recommender.data.profile.first_look import FirstLook
+from recommender.data.profile.intervals import Interval
+from recommender.data.profile.refine import Refined, Refiner
 from recommender.model.spec import ModelSpec
 from tests.unit.data.test_first_look import ROWS, written
 

@@ -7,10 +7,10 @@ import pytest
 
 from presets.errors import InputError
 from presets.questions import QuestionError
-from recommender.data.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
-from recommender.data.normalise import normalise
-from recommender.data.shapes import recognise
-from recommender.data.turn_words import MOST_WORDS, Tags, turn_words
+from recommender.data.formats.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
+from recommender.data.formats.normalise import normalise
+from recommender.data.formats.recognise import recognise
+from recommender.data.formats.role_names import MOST_WORDS, Tags, turn_words
 from tests.unit.data.conftest import Profile
 
 TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]

@@ -8,10 +8,10 @@ import pytest
 
 from presets.errors import InputError
 from presets.questions import QuestionError
-from recommender.data.examples import Message
-from recommender.data.normalise import normalise
-from recommender.data.shapes import recognise
-from recommender.data.sides import side_named
+from recommender.data.formats.examples import Message
+from recommender.data.formats.normalise import normalise
+from recommender.data.formats.rated_answers import side_named
+from recommender.data.formats.recognise import recognise
 from tests.unit.data.conftest import Profile
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recommender.data.examples import Chat, Message, RowProblem
-from recommender.data.skeleton import CHECKED
-from recommender.data.turns import RenderedChat, TurnFinder
+from recommender.data.formats.examples import Chat, Message, RowProblem
+from recommender.data.templates.layout import CHECKED
+from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
 from tests.fixtures.vocabularies import CHATML
 from tests.unit.data.test_turns import (
     FORGETFUL,

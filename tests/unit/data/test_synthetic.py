@@ -7,7 +7,7 @@ from statistics import NormalDist
 import pytest
 
 from presets.errors import InputError
-from recommender.data.synthetic import sigma_for_tail, synthetic_profile
+from recommender.data.profile.synthetic import sigma_for_tail, synthetic_profile
 
 
 def test_sigma_solves_the_equation_and_is_the_sane_root() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recommender.data.examples import Chat, Message, RowProblem
+from recommender.data.formats.examples import Chat, Message, RowProblem
 from tests.fixtures.vocabularies import CHATML
 from tests.unit.data.test_turns import FORGETFUL, finder, trained
 

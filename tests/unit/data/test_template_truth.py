@@ -11,10 +11,10 @@ from presets.errors import InputError
 from presets.questions import QuestionError
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
-from recommender.data.document import document
 from recommender.data.load import profile_data
+from recommender.data.profile.document import document
 from recommender.data.split import split
-from recommender.data.trl_templates import folder
+from recommender.data.templates.trl import folder
 from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
@@ -60,7 +60,7 @@ def model(tmp_path: Path) -> Any:
         special, where = TOKENS[name], tmp_path / name
         settings: dict[str, Any] = {"special": special, "bos": "<|bos|>", "eos": special[-1], "template": source}
         write_vocabulary(where, **settings)
-        from recommender.data.vocabulary import load_vocabulary
+        from recommender.data.tokens.vocabulary import load_vocabulary
 
         vocabulary = load_vocabulary(where)
         assert vocabulary is not None
@@ -206,7 +206,7 @@ def test_names_of_trl_are_checked(profile: Profile, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match="no training template 'qwen33'") as caught:
         profile([turns("a", "b")], template="trl:qwen33")
     assert caught.value.remedy.startswith("Did you mean trl:qwen3")
-    monkeypatch.setattr("recommender.data.trl_templates.training_templates", dict)
+    monkeypatch.setattr("recommender.data.templates.trl.training_templates", dict)
     with pytest.raises(InputError, match="TRL is not installed here"):
         profile([turns("a", "b")], template="trl:qwen3")
 
@@ -215,7 +215,7 @@ def test_finding_trls_templates_imports_nothing_of_it() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from recommender.data.trl_templates import originals; n = len(originals()); " \
+    code = "import sys; from recommender.data.templates.trl import originals; n = len(originals()); " \
            "print(n > 20, sorted({'trl', 'torch', 'transformers'} & set(sys.modules)))"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "[]"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from presets.errors import InputError
 from recommender.data.dataset import DataSet
-from recommender.data.vocabulary import load_vocabulary
+from recommender.data.tokens.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.templates import conversations, difference, outcome, vocabulary_for, without_marks
-from recommender.data.jinja import ChatRenderer
-from recommender.data.templates import ChatTemplate
-from recommender.data.trl_templates import folder, originals, training_templates
-from recommender.data.turns import TurnFinder
+from recommender.data.templates.choose import ChatTemplate
+from recommender.data.templates.render import ChatRenderer
+from recommender.data.templates.trl import folder, originals, training_templates
+from recommender.data.tokens.answer_spans import TurnFinder
 
 pytestmark = pytest.mark.skipif(folder() is None, reason="needs TRL's templates")
 KINDS = (

@@ -8,12 +8,12 @@ import pytest
 
 from presets.errors import InputError
 from presets.templates import load_templates
-from recommender.data.examples import Chat, Message, RowProblem
-from recommender.data.jinja import ChatRenderer, TemplateProblem
-from recommender.data.lost import Lost
-from recommender.data.templates import choose_template
-from recommender.data.turns import RenderedChat, TurnFinder
-from recommender.data.vocabulary import Vocabulary, load_vocabulary
+from recommender.data.formats.examples import Chat, Message, RowProblem
+from recommender.data.templates.choose import choose_template
+from recommender.data.templates.lost_answers import Lost
+from recommender.data.templates.render import ChatRenderer, TemplateProblem
+from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
+from recommender.data.tokens.vocabulary import Vocabulary, load_vocabulary
 from tests.fixtures.vocabularies import CHATML, write_vocabulary
 
 USER, BOT = Message("user", "Q?"), Message("assistant", "Yes.")

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.reference_rows import HERE
 from benchmarks.reports import MEAN, WRONG, answers, best, load_reports
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate, fits_in
 from recommender.memory.fitted import RESIDUE
 from recommender.memory.layers.layer import layer_cost

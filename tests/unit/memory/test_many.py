@@ -9,7 +9,7 @@ import pytest
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.model.families import spec_from_config
 from recommender.model.spec import ModelSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device

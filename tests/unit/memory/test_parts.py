@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from presets.errors import InputError
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.memory.loss import loss_bytes

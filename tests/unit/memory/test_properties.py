@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from presets.errors import InputError
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from recommender.data.profile import DataProfile
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.profile import DataProfile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.estimate.estimate import fits_in
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.config.schema import Goal, RopeScaling
-from recommender.data.profile import DataProfile
+from recommender.data.profile.profile import DataProfile
 from recommender.rules.batch import effective_batch, micro_batches
 from recommender.rules.length import reach, recommended_length
 from recommender.rules.precision import needs_eager

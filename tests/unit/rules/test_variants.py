@@ -9,7 +9,7 @@ import pytest
 from presets.variants import KEYS, load_variants
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.plan.recommend import recommend, replan

@@ -3,7 +3,7 @@
 import pytest
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.synthetic import synthetic_profile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.steps import count_steps, packs, plan_steps
 
 

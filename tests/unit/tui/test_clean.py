@@ -4,7 +4,7 @@ import pytest
 from rich.text import Text
 
 from presets.errors import InputError
-from recommender.data.tokenise import Piece
+from recommender.data.tokens.tokenise import Piece
 from tui.clean import as_markup, clean, clean_lines, shorten
 from tui.errors import render
 from tui.widgets.sample import sample_content

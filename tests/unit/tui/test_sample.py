@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from recommender.data.tokenise import Piece
+from recommender.data.tokens.tokenise import Piece
 from tui.excerpt import places
 from tui.widgets.sample import MOST, sample_content
 

@@ -1,0 +1,51 @@
+"""Shape: how the rows of a file are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from recommender.data.formats.conversation_forms import Form
+from recommender.data.formats.role_names import Tags, TurnWords
+
+VARIABLES = "chat_template_kwargs"
+"""Column with a row's own values of variables of the chat template."""
+Sure = Literal["high", "medium", "low"]
+Columns = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the rows of a file are read."""
+
+    name: str
+    """'alpaca', 'sharegpt', 'messages', 'prompt-completion', 'text' or 'preference'."""
+    columns: Columns
+    """Role to column."""
+    sure: Sure
+    why: str
+    """One sentence for the screen."""
+    seen: tuple[str, ...] = ()
+    """Every column of the first rows, for the person to choose from."""
+    flag: str = ""
+    """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
+    tags: Tags | None = None
+    turns: tuple[TurnWords, ...] = ()
+    """How turns are written in the first rows, column by column."""
+    form: Form = None
+    """How conversations are written where their turns do not say whose they are."""
+    guessed: bool = False
+    """Whether columns were taken for question and answer by names that only sound like it."""
+
+    @property
+    def reason(self) -> str:
+        """Why, and how sure."""
+        return f"{self.why} (confidence {self.sure})"
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Columns that nothing reads."""
+        turn_keys = {self.tags.role, self.tags.content} if self.tags and "group" in self.columns else set()
+        used = {*self.columns.values(), self.flag, *turn_keys, VARIABLES}
+        return tuple(column for column in self.seen if column not in used)

@@ -1,0 +1,226 @@
+"""What is kept of every row while a data set is read: numbers in arrays, never the rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from recommender.data.dataset import OpenFile, RowIndex
+from recommender.data.formats.examples import Chat, Example, RowProblem, digest
+from recommender.data.formats.normalise import normalise
+from recommender.data.profile.findings import Findings
+from recommender.data.profile.profile import BadRow
+from recommender.data.sources.readers import Raw, Reader
+from recommender.data.sources.readers.base import excerpt, in_list, is_empty
+from recommender.data.tokens.estimated_lengths import measure_without_tokenizer
+from recommender.data.tokens.tokenise import Measured, Rendered, Tokeniser, TrainOn
+from recommender.data.tokens.trained_answers import Answers, rows_of
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+    from recommender.data.sources.readers.bytefile import ByteFile
+
+BATCH = 256
+"""Rows that are encoded together."""
+AHEAD = 2
+"""Batches that are encoded while the next is read: at the end of one the other keeps every core busy."""
+LISTED = 100
+"""Bad rows that are listed; all are counted."""
+_HEAD = 1000
+"""Bytes of a bad row that are looked at to show how it begins."""
+
+
+class Cancelled(Exception):
+    """The person stopped the profile; nothing came of it."""
+
+
+@dataclass
+class Gathered:
+    """All rows of a data set in numbers: 32 bytes a row and its spans."""
+
+    index: RowIndex = field(default_factory=RowIndex)
+    lengths: array[int] = field(default_factory=lambda: array("I"))
+    spans: array[int] = field(default_factory=lambda: array("I"))
+    span_start: array[int] = field(default_factory=lambda: array("Q", [0]))
+    turns: array[int] = field(default_factory=lambda: array("H"))
+    """Turns of each conversation; 0 for text and pairs."""
+    read: int = 0
+    """Usable rows as they stand in the files; more rows are trained where each answer has one of its own."""
+    bad: list[BadRow] = field(default_factory=list)
+    found: Findings = field(default_factory=Findings)
+
+    def reject(self, row: BadRow) -> None:
+        """Count a bad row, and list it if there are not too many yet."""
+        self.found.bad += 1
+        if len(self.bad) < LISTED:
+            self.bad.append(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows on their way: read and rendered, being encoded."""
+
+    file: int
+    rows: list[Raw]
+    """As they stand; once for each of `examples`."""
+    parts: list[int]
+    """Which of its row's examples each one is."""
+    examples: list[Example]
+    digests: list[int]
+    rendered: list[Rendered | RowProblem]
+    encoded: Future[list[Encoding]] | None
+
+
+class Gatherer:
+    """Goes through files once. While one batch is encoded, which needs no Python, the next is read and rendered.
+
+    Args:
+        files: What is read.
+        weights: How often each file's rows are taken.
+        tokeniser: None estimates lengths from the text.
+        train_on: Which tokens the loss sees.
+        answers: Which answers of a conversation are trained.
+    """
+
+    def __init__(
+        self,
+        files: list[OpenFile],
+        weights: list[float],
+        tokeniser: Tokeniser | None,
+        train_on: TrainOn,
+        answers: Answers = "all",
+    ) -> None:
+        self.gathered = Gathered()
+        self._files = files
+        self._weights = weights
+        self._tokeniser = tokeniser
+        self._train_on = train_on
+        self._answers = answers
+        self._seen: set[int] = set()
+
+    def run(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Gathered:
+        """Go through every file.
+
+        Raises:
+            Cancelled: `cancelled` said so.
+            InputError: A file as a whole cannot be read.
+        """
+        total = sum(file.reader.size for file in self._files)
+        passed = done = 0
+        waiting: deque[_Batch] = deque()
+        with ThreadPoolExecutor(AHEAD, "encode") as encoder:
+            for number, file in enumerate(self._files):
+                for raw in _batches(file.reader.rows()):
+                    if cancelled():
+                        raise Cancelled
+                    waiting.append(self._begin(number, raw, encoder))
+                    if len(waiting) > AHEAD:
+                        self._finish(waiting.popleft())
+                    done += len(raw)
+                    position = passed + (raw[-1].end if isinstance(raw[-1], Raw) else 0)
+                    progress(done, max(done, done * total // position) if position else done)
+                passed += file.reader.size
+            while waiting:
+                self._finish(waiting.popleft())
+        progress(done, done)
+        return self.gathered
+
+    def _begin(self, number: int, raw: list[Raw | BadRow], encoder: ThreadPoolExecutor) -> _Batch:
+        """Normalise and render a batch, and let it be encoded."""
+        reader = self._files[number].reader
+        rows: list[Raw] = []
+        parts: list[int] = []
+        examples: list[Example] = []
+        digests: list[int] = []
+        for row in raw:
+            if isinstance(row, BadRow):
+                self.gathered.reject(row)
+                continue
+            if is_empty(row.values):
+                self.gathered.found.blank += 1
+                continue
+            try:
+                example = normalise(row.values, self._files[number].shape)
+                content = digest(example)
+            except RowProblem as problem:
+                self.gathered.reject(bad_row(reader, row, problem))
+                continue
+            for part, each in enumerate(rows_of(example, self._answers)):
+                rows.append(row)
+                parts.append(part)
+                examples.append(each)
+                digests.append(content)
+        if self._tokeniser is None:
+            return _Batch(number, rows, parts, examples, digests, [], None)
+        rendered = self._tokeniser.render(examples)
+        encoded = encoder.submit(self._tokeniser.encode, rendered)
+        return _Batch(number, rows, parts, examples, digests, rendered, encoded)
+
+    def _finish(self, batch: _Batch) -> None:
+        """Keep the numbers of a batch."""
+        reader = self._files[batch.file].reader
+        copy = False
+        for row, part, example, content, measured in zip(
+            batch.rows, batch.parts, batch.examples, batch.digests, self._measured(batch), strict=True
+        ):
+            if not part:
+                # The rows of one conversation share its content, and are no copies of each other.
+                copy = content in self._seen
+                self._seen.add(content)
+            if isinstance(measured, RowProblem):
+                self.gathered.reject(bad_row(reader, row, measured))
+            else:
+                self.gathered.read += not part
+                self._add(batch.file, row, part, example, content, measured, duplicate=copy)
+
+    def _measured(self, batch: _Batch) -> list[Measured | RowProblem]:
+        if self._tokeniser is None or batch.encoded is None:
+            return [*measure_without_tokenizer(batch.examples, self._train_on, self._files[batch.file].around)]
+        return self._tokeniser.measured(batch.rendered, batch.encoded.result())
+
+    def _add(
+        self, number: int, row: Raw, part: int, example: Example, content: int, measured: Measured, *, duplicate: bool
+    ) -> None:
+        kept = self.gathered
+        flags = kept.found.see(measured, example, duplicate=duplicate)
+        turns = min(len(example.messages), 65535) if isinstance(example, Chat) else 0
+        for _ in range(copies(self._weights[number], content)):
+            kept.index.add(number, row.line, row.start, row.end, content, flags, part)
+            kept.lengths.append(measured.length)
+            kept.turns.append(turns)
+            kept.spans.extend(measured.spans)
+            kept.span_start.append(len(kept.spans) // 2)
+
+
+def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def bad_row(reader: Reader, row: Raw, problem: RowProblem) -> BadRow:
+    """What is listed of a row that was read and cannot be used."""
+    reason = problem.reason + in_list(row.number)
+    return BadRow(str(reader.path), row.line, reason, excerpt(_standing(reader, row)))
+
+
+def _standing(reader: Reader, row: Raw) -> str:
+    """How the row begins in its file, on one line; in Parquet, where it is no text, as JSON."""
+    source: ByteFile | None = getattr(reader, "source", None)
+    if source is None:
+        return json.dumps(row.values, ensure_ascii=False, default=str)
+    text = source.at(row.start, min(row.end, row.start + _HEAD)).decode("utf-8", "ignore")
+    return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+def copies(weight: float, content: int) -> int:
+    """How often a row of this weight is taken: the whole part, and once more for the fraction's share of contents."""
+    whole = int(weight)
+    return whole + (content / 2**64 < weight - whole)

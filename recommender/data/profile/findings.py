@@ -1,0 +1,384 @@
+"""What is wrong with a data set: counted while it is read, told as stops and warnings when it has been."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag
+from functools import lru_cache
+from itertools import pairwise
+
+from recommender.config.schema import Data
+from recommender.data.dataset import OpenFile
+from recommender.data.formats.examples import Chat, Example, Pair, Text
+from recommender.data.formats.unused_columns import unread_warnings
+from recommender.data.profile.profile import BadRow
+from recommender.data.sources.readers.base import excerpt
+from recommender.data.templates.choose import ChatTemplate
+from recommender.data.tokens.tokenise import Measured, Tokeniser
+from recommender.units import counted
+
+FEW_ROWS = 20
+"""Below this a warning: LIMA (Zhou et al. 2023) used 1 000 rows; tens of rows are memorised rather than learned."""
+
+
+class Finding(IntFlag):
+    """What may be odd about one row, as bits."""
+
+    DUPLICATE = 1
+    EMPTY = 2
+    UNENDED = 4
+    DOUBLED_START = 8
+    STRADDLES = 16
+    DISORDERED = 32
+    IMITATES = 64
+    CONTROL = 128
+    REPLACEMENT = 256
+    LITERAL = 512
+    STRANGER = 1024
+    PLACEHOLDER = 2048
+    REASONING_LOST = 4096
+    TEXT_LOST = 8192
+    UNASKED = 16384
+    INLINE = 32768
+    TWO_ANSWERS = 65536
+    WEIGHTED = 131072
+
+
+SAID = {
+    Finding.DUPLICATE: "an exact copy of an earlier row",
+    Finding.EMPTY: "nothing of it is trained",
+    Finding.UNENDED: "an answer is trained without an end-of-turn token",
+    Finding.DOUBLED_START: "the BOS token stands twice",
+    Finding.STRADDLES: "the first trained token also holds the end of the prompt",
+    Finding.DISORDERED: "turns are out of order",
+    Finding.IMITATES: "the text of a special token stands in it",
+    Finding.CONTROL: "it holds control characters",
+    Finding.REPLACEMENT: "it holds replacement characters",
+    Finding.STRANGER: "a turn is of a speaker that is not known",
+    Finding.PLACEHOLDER: "a placeholder such as {{name}} stands in it",
+    Finding.REASONING_LOST: "the chat template leaves out reasoning of its answers",
+    Finding.TEXT_LOST: "the chat template leaves out text of its answers",
+    Finding.UNASKED: "an answer begins otherwise than the model will be asked for it",
+    Finding.INLINE: "reasoning is trained as text, though the chat template has a place for it",
+    Finding.TWO_ANSWERS: "two answers stand in a row",
+    Finding.WEIGHTED: "a turn has a weight other than 0 and 1, which counts as 1",
+    Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
+}
+"""What the screen says of a row."""
+_NOTHING = Finding(0)
+_NAMED = 3
+"""Unknown speakers that are named."""
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PLACEHOLDER = re.compile(r"\{\{\s*[^\W\d]\w*\s*\}\}")
+_LITERAL = frozenset({"nan", "none", "null", "<na>"})
+"""What programs write for a cell that holds nothing."""
+
+
+def words(flags: int) -> tuple[str, ...]:
+    """What is odd about a row, for a person."""
+    return tuple(said for finding, said in SAID.items() if flags & finding)
+
+
+def _texts(example: Example) -> tuple[str, ...]:
+    match example:
+        case Text():
+            return (example.text,)
+        case Pair():
+            return example.prompt, example.completion
+        case Chat():
+            return tuple(turn.content for turn in example.messages)
+
+
+def _oddities(example: Example) -> Finding:
+    """What is odd about the text itself, in whatever language."""
+    found = _NOTHING
+    for text in _texts(example):
+        if "\ufffd" in text:
+            found |= Finding.REPLACEMENT
+        if _CONTROL.search(text):
+            found |= Finding.CONTROL
+        if "{{" in text and _PLACEHOLDER.search(text):
+            found |= Finding.PLACEHOLDER
+        if len(text) < 12 and text.strip().lower() in _LITERAL:
+            found |= Finding.LITERAL
+    return found
+
+
+@dataclass
+class Findings:
+    """Counts over all rows."""
+
+    rows: int = 0
+    bad: int = 0
+    chats: int = 0
+    texts: int = 0
+    answers: int = 0
+    ended: int = 0
+    answered_rows: int = 0
+    """Rows in which an answer is trained."""
+    ended_rows: int = 0
+    """Of these, rows in which an answer is trained with its end."""
+    empty: int = 0
+    duplicates: int = 0
+    doubled_start: int = 0
+    straddles: int = 0
+    disordered: int = 0
+    strangers: int = 0
+    imitates: int = 0
+    control: int = 0
+    replacement: int = 0
+    literal: int = 0
+    placeholders: int = 0
+    reasoning_lost: int = 0
+    text_lost: int = 0
+    unasked: int = 0
+    inline: int = 0
+    given_characters: int = 0
+    """Of all trained answers as they stand in the rows."""
+    lost_reasoning: int = 0
+    """Characters of reasoning that are not trained."""
+    lost_text: int = 0
+    """Characters of answers besides that are not trained."""
+    two_answers: int = 0
+    weighted: int = 0
+    blank: int = 0
+    """Rows without anything in them, which are passed over."""
+    highest_id: int = 0
+    nothing_trained: bool = False
+    methods: set[str] = field(default_factory=set)
+    speakers: list[str] = field(default_factory=list)
+    """The first words for speakers that are not known."""
+
+    def see(self, row: Measured, example: Example, *, duplicate: bool) -> Finding:
+        """Count a usable row, and say what is odd about it."""
+        self.rows += 1
+        self.answers += row.answers
+        self.ended += row.ended
+        self.answered_rows += row.answers > 0
+        self.ended_rows += row.ended > 0
+        self.given_characters += row.lost.given
+        self.lost_reasoning += row.lost.reasoning
+        self.lost_text += row.lost.text
+        self.chats += isinstance(example, Chat)
+        self.texts += isinstance(example, Text)
+        self.highest_id = max(self.highest_id, row.highest_id)
+        if row.method and row.spans:
+            self.methods.add(row.method)
+        flags = _oddities(example)
+        if isinstance(example, Chat) and (order := order_of(tuple([turn.role for turn in example.messages]))):
+            flags |= order
+            if order & Finding.STRANGER:
+                self._meet(example)
+        if isinstance(example, Chat) and any(turn.weighted for turn in example.messages):
+            flags |= Finding.WEIGHTED
+        if duplicate or not row.spans or row.ended < row.answers or row.doubled_start:
+            flags |= Finding.DUPLICATE if duplicate else 0
+            flags |= Finding.EMPTY if not row.spans else 0
+            flags |= Finding.UNENDED if row.ended < row.answers else 0
+            flags |= Finding.DOUBLED_START if row.doubled_start else 0
+        if row.straddles or row.imitates:
+            flags |= Finding.STRADDLES if row.straddles else 0
+            flags |= Finding.IMITATES if row.imitates else 0
+        if row.lost.reasoning or row.lost.text or row.unasked or row.inline:
+            flags |= Finding.REASONING_LOST if row.lost.reasoning else 0
+            flags |= Finding.TEXT_LOST if row.lost.text else 0
+            flags |= Finding.UNASKED if row.unasked else 0
+            flags |= Finding.INLINE if row.inline else 0
+        if flags:
+            self._count(flags)
+        return flags
+
+    def _meet(self, chat: Chat) -> None:
+        """Keep the first words for speakers that are not known."""
+        words = [turn.role for turn in chat.messages if turn.role not in _KNOWN and turn.role not in self.speakers]
+        self.speakers += words[: _NAMED - len(self.speakers)]
+
+    def _count(self, flags: Finding) -> None:
+        self.duplicates += bool(flags & Finding.DUPLICATE)
+        self.empty += bool(flags & Finding.EMPTY)
+        self.doubled_start += bool(flags & Finding.DOUBLED_START)
+        self.straddles += bool(flags & Finding.STRADDLES)
+        self.disordered += bool(flags & Finding.DISORDERED)
+        self.strangers += bool(flags & Finding.STRANGER)
+        self.imitates += bool(flags & Finding.IMITATES)
+        self.control += bool(flags & Finding.CONTROL)
+        self.replacement += bool(flags & Finding.REPLACEMENT)
+        self.literal += bool(flags & Finding.LITERAL)
+        self.placeholders += bool(flags & Finding.PLACEHOLDER)
+        self.reasoning_lost += bool(flags & Finding.REASONING_LOST)
+        self.text_lost += bool(flags & Finding.TEXT_LOST)
+        self.unasked += bool(flags & Finding.UNASKED)
+        self.inline += bool(flags & Finding.INLINE)
+        self.two_answers += bool(flags & Finding.TWO_ANSWERS)
+        self.weighted += bool(flags & Finding.WEIGHTED)
+
+    @property
+    def trains_end_of_turn(self) -> bool | None:
+        """Whether answers are trained with their end; None where there are none."""
+        if self.texts == self.rows or not self.answers:
+            return None
+        return self.ended > 0
+
+
+_KNOWN = frozenset({"system", "user", "assistant", "tool"})
+
+
+@lru_cache(maxsize=4096)
+def order_of(roles: tuple[str, ...]) -> Finding:
+    """What is odd about who speaks when: conversations have few orders of roles, so each is judged once.
+
+    In order are system?, user, assistant, user, assistant … with tools between.
+    """
+    found = _NOTHING if set(roles) <= _KNOWN else Finding.STRANGER
+    spoken = [role for role in roles if role != "system"]
+    if any(pair == ("assistant", "assistant") for pair in pairwise(spoken)):
+        found |= Finding.TWO_ANSWERS
+    if "system" in roles[1:] or not spoken or spoken[0] != "user" or spoken[-1] != "assistant":
+        return found | Finding.DISORDERED
+    same = any(before == after == "user" for before, after in pairwise(spoken))
+    return found | Finding.DISORDERED if same else found
+
+
+def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokeniser | None) -> tuple[str, ...]:
+    """Why this data must not be trained on as it is, whatever the length limit."""
+    said = []
+    if found.bad and not data.skip_bad_rows:
+        first = bad[0]
+        said.append(
+            f"{_rows(found.bad)} cannot be used; the first, {first.file} line {first.line}, {first.reason}. "
+            "Repair them, or leave them out with data.skip_bad_rows: true."
+        )
+    if found.nothing_trained:
+        said.append(
+            "Nothing would be trained: no row has an answer. Check data.columns: which column holds the answer?"
+        )
+    elif found.trains_end_of_turn is False:
+        said.append(
+            "The end-of-turn token is never among the trained tokens, so the tuned model would not learn to stop. "
+            "Choose a template that writes one behind each answer, for example data.template: "
+            f"{_ending_template(tokeniser)}."
+        )
+    if tokeniser is not None and found.highest_id and found.highest_id >= tokeniser.embedding_rows:
+        said.append(
+            f"The tokenizer gives id {found.highest_id}, but the model's embedding has {tokeniser.embedding_rows} "
+            "rows. Use a tokenizer that belongs to this model, or resize its embedding first."
+        )
+    return tuple(said)
+
+
+def ending_template(found: Findings, tokeniser: Tokeniser | None) -> str:
+    """The template that would end each answer with a token that is trained; empty where none is missing or helps."""
+    helps = tokeniser is not None and found.trains_end_of_turn is False and found.chats and not found.nothing_trained
+    return _ending_template(tokeniser) if helps else ""
+
+
+def _ending_template(tokeniser: Tokeniser | None) -> str:
+    has_chatml = tokeniser is not None and tokeniser.vocabulary.id_of("<|im_end|>") is not None
+    return "chatml" if has_chatml else "alpaca"
+
+
+def warnings(
+    found: Findings,
+    data: Data,
+    template: ChatTemplate | None,
+    tokeniser: Tokeniser | None,
+    files: Sequence[OpenFile],
+) -> tuple[str, ...]:
+    """What the person should know, whatever the length limit."""
+    said = []
+    if tokeniser is None:
+        said.append(
+            "No tokenizer of the model is on this disk: lengths are estimated from the text (4 letters a token)."
+        )
+    if template is not None and template.warning:
+        said.append(template.warning)
+    if tokeniser is not None and template is not None:
+        said += sorted(tokeniser.turns.notes)
+        said += _generation_goes_on(tokeniser)
+    if tokeniser is not None and not template and tokeniser.vocabulary.templates and _strings_as_pairs(files):
+        said.append(
+            "Prompt and completion are used as they are, without the model's chat template. To use it: "
+            "data.format: alpaca with data.columns: {instruction: prompt, output: completion}."
+        )
+    said += unread_warnings(files)
+    said += _counted(found)
+    for columns, why in {(tuple(file.shape.columns.items()), file.shape.why) for file in files if file.shape.guessed}:
+        held = dict(columns)
+        taken = (
+            f"By their names '{held['instruction']}' was taken for the question and '{held['output']}' for the answer."
+            if "instruction" in held
+            else f"Guessed: {why}."
+        )
+        confirmed = ", ".join(f"{role}: {column}" for role, column in columns)
+        said.append(f"{taken} To confirm: data.columns: {{{confirmed}}}.")
+    if found.blank:
+        said.append(f"Passed over because nothing is in them: {counted(found.blank, 'empty row')}.")
+    if found.bad and data.skip_bad_rows:
+        said.append(f"Left out because they cannot be used: {_rows(found.bad)}.")
+    if found.rows < FEW_ROWS:
+        what = "it by heart" if found.rows == 1 else "them by heart rather than what they have in common"
+        said.append(f"Only {_rows(found.rows)}: the model will learn {what}.")
+    return tuple(said)
+
+
+def _counted(found: Findings) -> list[str]:
+    """In how many rows something is odd."""
+    found_in = (
+        (found.doubled_start, "the BOS token stands twice: the text brings its own"),
+        (found.straddles, "the first trained token also holds the end of the prompt"),
+        (found.disordered, "turns are out of order (not user, assistant, user, assistant …)"),
+        (
+            found.two_answers,
+            "two answers stand in a row: the model learns to end after the first, and what is written between them is "
+            "not trained. Where they are one answer, join them",
+        ),
+        (
+            found.weighted,
+            "a turn has a weight other than 0 and 1: it is trained in full, since a token is trained here or not",
+        ),
+        (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
+        (found.imitates, f"the text of a special token stands {_imitated(found)}"),
+        (found.empty, "the answer is empty: nothing is trained"),
+        (found.control, "there are control characters, which nobody types"),
+        (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
+        (found.placeholders, "a placeholder such as {{name}} stands: if it was to be filled in, the model learns it"),
+        (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
+    )
+    return [f"In {_rows(count)} {what}." for count, what in found_in if count]
+
+
+def _imitated(found: Findings) -> str:
+    """Where that text stands and what comes of it."""
+    if found.texts < found.rows:
+        return "in a turn and becomes that token"
+    return (
+        "in plain text and becomes that token. A chat that a template has written already is trained whole, its "
+        "questions too: give its turns (messages) to train the answers alone"
+    )
+
+
+def _named(speakers: Sequence[str]) -> str:
+    shown = ", ".join(f"'{excerpt(word, 24)}'" for word in speakers)
+    return f"{shown} …" if len(speakers) == _NAMED else shown
+
+
+def _generation_goes_on(tokeniser: Tokeniser) -> list[str]:
+    """The template's end of turn is not where the model's own settings stop generation."""
+    vocabulary = tokeniser.vocabulary
+    for token in tokeniser.turns.end_of_turn[:1]:
+        if vocabulary.stop_ids and vocabulary.id_of(token) not in vocabulary.stop_ids:
+            return [
+                f"Answers end with {token}, at which this model's generation does not stop by itself: "
+                "add it to eos_token_id of generation_config.json where the tuned model is used."
+            ]
+    return []
+
+
+def _strings_as_pairs(files: Sequence[OpenFile]) -> bool:
+    return any(file.shape.name == "prompt-completion" for file in files)
+
+
+def _rows(count: int) -> str:
+    return counted(count, "row")

@@ -1,0 +1,227 @@
+"""From the data sets that a configuration names to open files with the shape of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from presets.errors import InputError
+from presets.questions import Choice
+from recommender.config.schema import Data, Source
+from recommender.data.dataset import OpenFile
+from recommender.data.formats.examples import of_template
+from recommender.data.formats.recognise import ShapeError, ShapeQuestionError, recognise
+from recommender.data.formats.shape import Shape
+from recommender.data.profile.profile import BadRow
+from recommender.data.sources.dataset_info import ASKED, INDEX, Entry, entry_for, explain_index, find_entry
+from recommender.data.sources.files import find_files, format_of, names_hub_dataset
+from recommender.data.sources.readers import Raw, Reader, open_reader
+from recommender.data.sources.readers.base import is_empty
+from recommender.data.sources.readers.bytefile import PACKED, Tick
+from recommender.data.sources.readers.grouped import GroupedReader
+
+PEEK = 100
+"""Rows that the shape is recognised by."""
+_OPTIONAL = ("input", "history", "system", "tools")
+"""Columns that an index may name and a file may lack."""
+
+
+class OnDisk(NamedTuple):
+    """Bytes of the files as they lie there."""
+
+    total: int
+    packed: int
+    """Of those that have to be unpacked."""
+
+
+def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | None = None) -> OnDisk:
+    """How large the files of some data sets are.
+
+    Raises:
+        InputError: One is not there.
+    """
+    sizes = [
+        (path.stat().st_size, path.suffix.lower() in PACKED)
+        for source in sources
+        for path, _ in _paths(source, base, tick)
+        if path.is_file()
+    ]
+    return OnDisk(sum(size for size, _ in sizes), sum(size for size, packed in sizes if packed))
+
+
+def fetch(sources: Sequence[Source], base: Path | None, tick: Tick, fetched: Callable[[str, int, int], None]) -> None:
+    """Bring what lies on the hub to this disk, saying how far it is; asked for again, it is here.
+
+    Raises:
+        InputError: It is not there, or the hub cannot be reached.
+    """
+    for source in sources:
+        if names_hub_dataset(source.path, base):
+            from recommender.data.sources.hub import hub_files
+
+            hub_files(source, tick, fetched)
+
+
+def _paths(source: Source, base: Path | None, tick: Tick | None = None) -> list[tuple[Path, Entry | None]]:
+    """The files of a source, each with what an index says of it; those of the hub are fetched."""
+    try:
+        return _looked_up(source, base, tick)
+    except OSError as error:
+        # A folder above it that may not be entered, or a name that no file can have.
+        raise InputError(
+            f"{source.path} cannot be read: {error.strerror or error}.",
+            remedy="Check the permissions of the folders above it (ls -ld), and that the disk is mounted.",
+        ) from error
+
+
+def _looked_up(source: Source, base: Path | None, tick: Tick | None) -> list[tuple[Path, Entry | None]]:
+    name = source.path
+    if names_hub_dataset(name, base):
+        from recommender.data.sources.hub import hub_files
+
+        return [(path, None) for path in hub_files(source, tick)]
+    entry = find_entry(name, base)
+    found = find_files(name if entry is None else str(entry.path), base if entry is None else None, source.split)
+    return [(path, entry) for path in found]
+
+
+def open_sources(
+    sources: Sequence[Source],
+    data: Data,
+    base: Path | None,
+    tick: Tick | None = None,
+    upto: int | None = None,
+) -> tuple[list[OpenFile], list[float]]:
+    """Every file of every data set with its reader, shape and weight.
+
+    Args:
+        sources: The data sets.
+        data: How their rows are read.
+        base: Where relative paths start; the current folder when None.
+        tick: Called while packed files are unpacked; raises to end that.
+        upto: Unpack no more bytes than these of a file, for a first look.
+
+    Raises:
+        InputError: A file is not there, cannot be read, or its rows are not recognised.
+    """
+    files: list[OpenFile] = []
+    weights: list[float] = []
+    for number, source in enumerate(sources):
+        on_hub = names_hub_dataset(source.path, base)
+        for path, entry in _paths(source, base, tick):
+            if path.name == INDEX:
+                raise explain_index(path)
+            split = None if on_hub or format_of(path) == "arrow" else source.split
+            reader = open_reader(path, split=split, upto=upto, tick=tick)
+            try:
+                shape = _shape(reader, _as_told(source, data), entry)
+            except ShapeError as error:
+                named = entry_for(path) if entry is None else None
+                raise _of_source(error, number, sources, named) from error
+            group = shape.columns.get("group")
+            files.append(OpenFile(GroupedReader(reader, group) if group else reader, shape, number))
+            weights.append(source.weight)
+    if not files:
+        raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")
+    return files, weights
+
+
+def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named: Path | None) -> ShapeError:
+    """The error as one of this data set, which of several is answered for alone.
+
+    Args:
+        error: Why its rows are not taken.
+        number: Which data set it is.
+        sources: All data sets.
+        named: The name under which an index beside its file says how it is read.
+    """
+    error.source = number
+    if not isinstance(error, ShapeQuestionError):
+        if named:
+            error.remedy = f"The {INDEX} beside it says how it is read: give {named} instead."
+        return error
+    ways = error.question.choices
+    if len(sources) > 1 or sources[number].format or sources[number].columns:
+        ways = tuple(replace(way, set=_alone(way.set, number, sources)) for way in ways)
+    if named:
+        others = [str(named) if place == number else _item(source) for place, source in enumerate(sources)]
+        ways = (Choice({"data.train": others}, f"Read it as the {INDEX} beside it says."), *ways)
+    said = ShapeQuestionError(replace(error.question, choices=ways))
+    said.columns, said.turns, said.first, said.source = error.columns, error.turns, error.first, number
+    return said
+
+
+def _alone(settings: Mapping[str, Any], number: int, sources: Sequence[Source]) -> dict[str, Any]:
+    """Settings of all data as those of one data set."""
+    own = {leaf: settings[f"data.{leaf}"] for leaf in ("format", "columns") if f"data.{leaf}" in settings}
+    train = [_item(source) for source in sources]
+    said = train[number] if isinstance(train[number], dict) else {"path": sources[number].path}
+    train[number] = {**{key: held for key, held in said.items() if key not in {"format", "columns"}}, **own}
+    rest = {key: held for key, held in settings.items() if key not in {"data.format", "data.columns"}}
+    return {"data.train": train, **rest}
+
+
+def _item(source: Source) -> Any:
+    """A data set as `data.train` names it: its path alone where it says no more."""
+    said = source.model_dump(exclude_defaults=True)
+    return source.path if said.keys() == {"path"} else said
+
+
+def _as_told(source: Source, data: Data) -> Data:
+    """How the rows of one data set are read: what it says itself goes before what is said of all."""
+    told = {"format": source.format, "columns": source.columns}
+    return data.model_copy(update={key: value for key, value in told.items() if value is not None})
+
+
+def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
+    first_bad: BadRow | None = None
+    usable = []
+    for row in reader.rows():
+        if isinstance(row, Raw):
+            usable += [] if is_empty(row.values) else [row.values]
+        else:
+            first_bad = first_bad or row
+        if len(usable) == PEEK:
+            break
+    if not usable and first_bad is not None:
+        raise nothing_usable(first_bad)
+    if not usable:
+        raise InputError(f"{reader.path} has no row.", remedy="Give a file with at least one row.")
+    if entry is not None and data.format == "auto" and not data.columns and format_of(reader.path) != "text":
+        return _entry_shape(entry, usable, reader)
+    if format_of(reader.path) == "text" and data.format in {"auto", "text"}:
+        return Shape("text", {"text": "text"}, "high", "plain text", ("text",))
+    return recognise(usable, where=str(reader.path), wanted=data.format, given=data.columns)
+
+
+def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Shape:
+    """As the index says; pairs and marked rows are not taken by an index alone, so that the person says so."""
+    if entry.format in ASKED:
+        return recognise(rows, where=str(reader.path))
+    seen = {column for row in rows for column in row}
+    columns = {role: column for role, column in entry.columns.items() if column in seen or role not in _OPTIONAL}
+    shape = recognise(rows, where=str(reader.path), wanted=entry.format, given=columns)
+    why = f"{shape.name}, as {INDEX} says of '{entry.name}'" if entry.format != "auto" else shape.why
+    return replace(shape, why=why, tags=entry.tags)
+
+
+_OTHER_TEMPLATE = "Take another template with data.template: chatml, alpaca or a Jinja file."
+
+
+def nothing_usable(first: BadRow, helps: str = "") -> InputError:
+    """No row of a file can be used: the first one's reason.
+
+    Args:
+        first: The first one.
+        helps: Settings under which the template takes such rows, where some are known.
+    """
+    shown = f" It starts: {first.start}" if first.start else ""
+    return InputError(
+        f"No row of {first.file} can be used. Line {first.line} {first.reason}.{shown}",
+        # The rows may be as good as any: it is the template that does not show where their answers are.
+        remedy=(f"These rows can be used with {helps}." if helps else _OTHER_TEMPLATE)
+        if of_template(first.reason)
+        else "Repair the file, or say with data.format and data.columns how it is to be read.",
+    )
