@@ -26,8 +26,8 @@ def main() -> int:
     from recommender.config.schema import Data, FinetuneConfig, Quantization, Training
     from recommender.machine.facts import Device
     from tests.fixtures.tiny_model import build_tiny_llama
-    from trainer.launch import launch
-    from trainer.reader import RunReader
+    from trainer.history.reader import RunReader
+    from trainer.process.launch import launch
 
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)

@@ -28,9 +28,9 @@ from pathlib import Path
 from benchmarks import warm
 from benchmarks.exactness import run_reference
 from benchmarks.faults import CPU, KILLS, NO_CARD, STEPS, Curve, Ground, Life
-from trainer.checkpoints import complete_checkpoints, damage
-from trainer.reader import RunReader
-from trainer.runs import summarise
+from trainer.history.listing import summarise
+from trainer.history.reader import RunReader
+from trainer.run.checkpoints import complete_checkpoints, damage
 
 SILENT_SECONDS = 3.0
 """Longer than a heartbeat."""

@@ -38,8 +38,8 @@ from recommender.model.spec import ModelSpec
 from recommender.plan.recommend import recommend
 from recommender.rules.rate import to_try
 from recommender.steps import plan_steps
-from trainer.demo_model import ensure_demo_model
-from trainer.tryout import Result, Trial, run_trials
+from trainer.models.demo import ensure_demo_model
+from trainer.results.trials import Result, Trial, run_trials
 
 TRAINED_TOKENS = 20_000
 HELD_OUT = 48

@@ -30,7 +30,7 @@ import pyte
 
 from benchmarks.first_frame import BASELINE, environment, seconds_to
 from tests.functional.dashboard.made import MadeRun
-from trainer.events import event
+from trainer.run.events import event
 
 CORE_SHARE, BYTES_A_SECOND, REPAINTS_A_SECOND = 0.03, 2048.0, 4.0
 OPEN_SECONDS, OPEN_BYTES, FRAMES = 1.0, 150 * 2**20, 3.0

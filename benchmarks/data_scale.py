@@ -33,7 +33,7 @@ from typing import Any
 
 from recommender.config.schema import Data
 from recommender.model.reader import read_model
-from trainer.demo_model import ensure_demo_model
+from trainer.models.demo import ensure_demo_model
 
 PARTS = ("large", "exact", "sampled", "repaint")
 LIMIT_FIRST, LIMIT_MEMORY, LIMIT_RATIO, LIMIT_SECOND, LIMIT_HELD, LIMIT_REPAINT = 2.0, 1.5 * 2**30, 0.8, 1.0, 930, 0.050

@@ -22,8 +22,8 @@ from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.load import profile_data
 from recommender.model.reader import read_model
 from recommender.units import percent
-from trainer.demo_model import ensure_demo_model
-from trainer.launch import launch
+from trainer.models.demo import ensure_demo_model
+from trainer.process.launch import launch
 from tui.screens.data_text import summary
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -21,9 +21,9 @@ from pathlib import Path
 from recommender.config.schema import Data, FinetuneConfig, Quantization, Run, Training
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.columns import Steps
-from trainer.launch import launch
-from trainer.reader import RunReader, Snapshot
+from trainer.history.columns import Steps
+from trainer.history.reader import RunReader, Snapshot
+from trainer.process.launch import launch
 from tui.run.time_left import seconds_left
 
 LIMIT = 0.08

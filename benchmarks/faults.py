@@ -16,12 +16,12 @@ from recommender.config.edit import apply
 from recommender.config.schema import Data, FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.launch import launch, resume_run
-from trainer.processes import Process
-from trainer.runfolder import RunFolder
-from trainer.runs import is_alive
-from trainer.state import read_state
-from trainer.tail import Tail
+from trainer.history.listing import is_alive
+from trainer.history.tail import Tail
+from trainer.process.identity import Process
+from trainer.process.launch import launch, resume_run
+from trainer.run.folder import RunFolder
+from trainer.run.state import read_state
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)
 NO_CARD = Device(kind="cuda", name="a card that is not there", free_bytes=2**33, total_bytes=2**33, uuid="GPU-none")

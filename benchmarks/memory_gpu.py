@@ -32,8 +32,8 @@ from recommender.machine.devices import default_device, device_for_cpu
 from recommender.machine.facts import Device
 from recommender.machine.probe import probe
 from recommender.plan.types import Estimate
-from trainer.children import ask
-from trainer.runfolder import write_atomically
+from trainer.process.children import ask
+from trainer.run.folder import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 GIB = 2**30

@@ -22,7 +22,7 @@ from recommender.machine.probe import probe
 from recommender.memory.stacks import STACKS
 from recommender.memory.workload import Case, make_case
 from recommender.model.reader import read_model
-from trainer.demo_model import ensure_demo_model
+from trainer.models.demo import ensure_demo_model
 
 LIMIT = 0.01
 MIB = 2**20

@@ -37,8 +37,8 @@ from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.plan.recommend import recommend
 from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, short_factor, shorter_factor
-from trainer.demo_model import ensure_demo_model
-from trainer.tryout import Trial, run_trials
+from trainer.models.demo import ensure_demo_model
+from trainer.results.trials import Trial, run_trials
 
 STEPS = (24, 48, 12)
 """In the order in which they are run: what every data set has comes first."""

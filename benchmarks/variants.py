@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from recommender.config.schema import Lora
-from trainer.demo_model import ensure_demo_model
+from trainer.models.demo import ensure_demo_model
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "LoRA": {},

@@ -17,11 +17,11 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from recommender.machine.facts import Device
-from trainer import launch as launching
-from trainer.environment import child_environment
-from trainer.runfolder import RunFolder
-from trainer.state import read_state
-from trainer.supervisor import Supervisor
+from trainer.process import launch as launching
+from trainer.process.environment import child_environment
+from trainer.process.supervisor import Supervisor
+from trainer.run.folder import RunFolder
+from trainer.run.state import read_state
 
 START_SECONDS = 60.0
 JUMP_AFTER_SECONDS = 2.0
@@ -130,7 +130,7 @@ class WarmSupervisor(Supervisor):
 
 
 def _start_supervisor(folder: RunFolder, device: Device, *, allow_busy: bool, resume: bool = False) -> None:
-    """As trainer.launch does it; the caller must let several runs share a device."""
+    """As trainer.process.launch does it; the caller must let several runs share a device."""
     assert allow_busy
     child = Forked(WarmSupervisor(folder, device, resume=resume).run, folder)
     children.append(child)

@@ -19,7 +19,7 @@ from textual.pilot import Pilot
 from presets.demo import demo_data_path
 from presets.errors import WizardError
 from recommender.machine.devices import device_from_catalogue
-from trainer.demo_model import ensure_demo_model
+from trainer.models.demo import (ensure_demo_model)
 from tui.app import WizardApp, wizard_app
 from tui.watch import WatchApp
 

@@ -18,7 +18,7 @@ SESSION, PERSONS_OWN, FIRST = leave_home()
 TOUCHED = watch(PERSONS_OWN)
 import_module("huggingface_hub.constants")
 
-# Read when torch's libgomp is loaded; `trainer.environment` says what it does and gives it to the program's children.
+# Read when torch's libgomp is loaded; see `trainer.process.environment`.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # How long an example takes says how busy the cores are, and nothing of the code under test.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from presets.errors import NoError
 from recommender.units import count, duration, rate
-from trainer.reader import RunReader
-from trainer.runfolder import RunFolder
+from trainer.history.reader import RunReader
+from trainer.run.folder import RunFolder
 from tui.event_lines import Event, event_line, time_of_day
 from tui.run.ending import ending_rows, has_ended
 from tui.run.notify import Notifier, Wishes
@@ -18,8 +18,8 @@ from tui.run.time_left import seconds_left
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
-    from trainer.columns import StepPoint, Steps
-    from trainer.reader import Snapshot
+    from trainer.history.columns import StepPoint, Steps
+    from trainer.history.reader import Snapshot
 
 POLL_SECONDS = 0.5
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
     from recommender.plan.types import Alternative, Estimate, Plan
-    from trainer.check import CheckLine
+    from trainer.preflight.line import CheckLine
 
 Told = Callable[[int, int], None]
 """Called with what is done and what there is in all (0 where unknown)."""
@@ -278,7 +278,7 @@ class RealServices:
 
     def _placed(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """With the adapter's folder where `start_from` names a run."""
-        from trainer.start_from import placed
+        from trainer.preflight.start_from import placed
 
         return placed(changes, self.runs)
 
@@ -325,7 +325,7 @@ class RealServices:
 
     def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
         """See `Services`."""
-        from trainer.checks import run_checks
+        from trainer.preflight.checks import run_checks
 
         return run_checks(
             plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs, cancelled=stopped
@@ -333,20 +333,20 @@ class RealServices:
 
     def agreed(self, command: str) -> bool:
         """See `Services`."""
-        from trainer.agreed import is_kept
+        from trainer.preflight.agreed import is_kept
 
         return is_kept(command)
 
     def keep_agreed(self, command: str) -> None:
         """See `Services`."""
-        from trainer.agreed import keep
+        from trainer.preflight.agreed import keep
 
         keep(command)
 
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """See `Services`."""
         from recommender.plan.recommend import document
-        from trainer.launch import launch
+        from trainer.process.launch import launch
 
         return launch(
             plan.config,

@@ -103,7 +103,7 @@ def run_watch(run_path: Path | None, runs_dir: Path, theme: str | None = None, u
 
 def _outcome(run_path: Path | None) -> int:
     """How the run stands, as an exit code."""
-    from trainer.reader import RunReader
+    from trainer.history.reader import RunReader
 
     if run_path is None:
         return 0

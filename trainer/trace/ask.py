@@ -21,7 +21,7 @@ from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan.types import Estimate, Peak
 from recommender.units import counted
-from trainer.children import Cancelled, ChildAnswer, follow
+from trainer.process.children import Cancelled, ChildAnswer, follow
 from trainer.trace.architecture import architecture_of
 from trainer.trace.order import make_order
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from presets.errors import WizardError
-from trainer.adapter import mend_adapter
-from trainer.checkpoints import complete_checkpoints
-from trainer.runfolder import RunFolder, mend
-from trainer.secrets import MaskedStream
-from trainer.supervisor import OUT_OF_MEMORY_EXIT, ROLL_BACK_EXIT
+from trainer.process.supervisor import OUT_OF_MEMORY_EXIT, ROLL_BACK_EXIT
+from trainer.run.adapter import mend_adapter
+from trainer.run.checkpoints import complete_checkpoints
+from trainer.run.folder import RunFolder, mend
+from trainer.run.masking import MaskedStream
 from trainer.worker.orphan import Orphan
 from trainer.worker.requests import Requests, StopNow
 from trainer.worker.room import record

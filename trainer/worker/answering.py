@@ -10,10 +10,10 @@ from typing import Any, Literal
 import torch
 
 from recommender.config.io import load_config
-from trainer.adapter import require_adapter
-from trainer.base import find_base
-from trainer.own_code import agreed_code
-from trainer.runfolder import RunFolder
+from trainer.models.own_code import agreed_code
+from trainer.run.adapter import require_adapter
+from trainer.run.base_model import find_base
+from trainer.run.folder import RunFolder
 from trainer.worker.build import load_model
 
 Side = Literal["base", "tuned"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trainer.checkpoints import damage, numbered, seal, step_of, unlike_seal
-from trainer.runfolder import RunFolder
+from trainer.run.checkpoints import damage, numbered, seal, step_of, unlike_seal
+from trainer.run.folder import RunFolder
 from trainer.worker.room import save_with_room
 
 if TYPE_CHECKING:

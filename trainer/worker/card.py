@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from presets.errors import WizardError
 from recommender.config.io import dump_config
 from recommender.data.sources.files import find_files
-from trainer.elsewhere import only_over_its_base
-from trainer.secrets import HIDDEN, mask
+from trainer.results.export_targets import only_over_its_base
+from trainer.run.masking import HIDDEN, mask
 from trainer.worker.best import why_kept
 
 if TYPE_CHECKING:

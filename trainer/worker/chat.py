@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from presets.errors import WizardError
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 
 
 def main() -> int:

@@ -20,14 +20,14 @@ from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan.starting_adapter import adopted, read_start
 from recommender.steps import Steps, count_steps
-from trainer.base import commit_of, find_base, hold_to_base, told, write_base
-from trainer.calibrate import keep
-from trainer.checkpoints import newest_whole, step_of
-from trainer.download import download
-from trainer.own_code import agreed_code
-from trainer.runfolder import RunFolder
-from trainer.start_from import digests, require_same_start
-from trainer.supervisor import read_device
+from trainer.models.download import download
+from trainer.models.own_code import agreed_code
+from trainer.preflight.calibrate import keep
+from trainer.preflight.start_from import digests, require_same_start
+from trainer.process.supervisor import read_device
+from trainer.run.base_model import commit_of, find_base, hold_to_base, told, write_base
+from trainer.run.checkpoints import newest_whole, step_of
+from trainer.run.folder import RunFolder
 from trainer.worker.adapter import LOFTQ, adapter_config, config_of, load_adapter
 from trainer.worker.best import Kept, drop_start, keep_start, settle, why_kept
 from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments

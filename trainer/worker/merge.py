@@ -29,9 +29,9 @@ from recommender.config.schema import RopeScaling
 from recommender.model.sources.headers import weight_files
 from recommender.model.sources.missing_files import no_weights
 from recommender.plan.starting_adapter import BASE
-from trainer.base import find_base
-from trainer.own_code import agreed_code, copy_code
-from trainer.runfolder import RunFolder
+from trainer.models.own_code import agreed_code, copy_code
+from trainer.run.base_model import find_base
+from trainer.run.folder import RunFolder
 from trainer.worker.build import stretched
 from trainer.worker.merged_weights import Adapter, Rounded, off_and_agreement, rounding, unpacked
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from trainer.ending import run_on_end
-from trainer.events import HEARTBEAT_SECONDS
-from trainer.runfolder import RunFolder
-from trainer.state import fold, read_state, write_state
-from trainer.tail import Tail
+from trainer.history.tail import Tail
+from trainer.process.ending import run_on_end
+from trainer.run.events import HEARTBEAT_SECONDS
+from trainer.run.folder import RunFolder
+from trainer.run.state import fold, read_state, write_state
 
 
 class Orphan:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from trainer.runfolder import RunFolder
-from trainer.state import number, whole
-from trainer.tail import Tail
+from trainer.history.tail import Tail
+from trainer.run.folder import RunFolder
+from trainer.run.state import number, whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 from trainer.worker.memory import MemoryMeter
 from trainer.worker.past import Past
 from trainer.worker.requests import Requests

@@ -13,11 +13,11 @@ from typing import Any, Final, get_args
 
 import psutil
 
-from trainer.ending import STOP_NOW
-from trainer.events import Command
-from trainer.runfolder import RunFolder
-from trainer.state import number
-from trainer.tail import Tail
+from trainer.history.tail import Tail
+from trainer.process.ending import STOP_NOW
+from trainer.run.events import Command
+from trainer.run.folder import RunFolder
+from trainer.run.state import number
 from trainer.worker.room import record
 
 SAME_STOP_SECONDS: Final = 2.0

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.plan.starting_adapter import BASE
-from trainer.adapter import put_in_place
-from trainer.base import Base
-from trainer.checkpoints import seal
-from trainer.own_code import copy_code
+from trainer.models.own_code import copy_code
+from trainer.run.adapter import put_in_place
+from trainer.run.base_model import Base
+from trainer.run.checkpoints import seal
 from trainer.worker.best import bytes_of_trained
 from trainer.worker.card import model_card
 from trainer.worker.room import record, save_with_room

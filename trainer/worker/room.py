@@ -9,10 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from trainer import runfolder
-from trainer.events import Kind
-from trainer.runfolder import FULL_DISK, SPARE_BYTES, RunFolder
-from trainer.secrets import FULL
+from trainer.run.events import Kind
+from trainer.run.folder import FULL_DISK, SPARE_BYTES, RunFolder
+from trainer.run.masking import FULL
 
 LOOK_SECONDS: Final = 0.5
 RESERVE: Final = ".reserve"
@@ -24,7 +23,7 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
     """Append one event; where the disk is full, wait until it is written."""
     while True:
         try:
-            runfolder.record(folder, kind, **keys)
+            folder.record(folder, kind, **keys)
         except OSError as problem:
             if problem.errno not in FULL:
                 raise
@@ -32,7 +31,7 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
                 time.sleep(LOOK_SECONDS)
             # What was written of the line must not spoil the next one.
             with suppress(OSError):
-                runfolder.mend(folder.events)
+                folder.mend(folder.events)
         else:
             return
 

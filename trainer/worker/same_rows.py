@@ -11,9 +11,9 @@ from typing import Any
 from presets.errors import InputError
 from recommender.config.schema import Data
 from recommender.units import count
-from trainer.began import began_with
-from trainer.runfolder import RunFolder
-from trainer.state import text, whole
+from trainer.history.start_event import began_with
+from trainer.run.folder import RunFolder
+from trainer.run.state import text, whole
 from trainer.worker.room import record
 
 

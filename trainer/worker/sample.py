@@ -10,7 +10,7 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from recommender.data.dataset import DataSet
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 from trainer.worker.room import record
 
 NEW_TOKENS: Final = 64

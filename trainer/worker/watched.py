@@ -16,8 +16,8 @@ from transformers import TrainerState
 from trl import SFTTrainer
 
 from recommender.config.schema import FinetuneConfig
-from trainer.checkpoints import drop_old, seal, sync_folder
-from trainer.runfolder import RunFolder
+from trainer.run.checkpoints import drop_old, seal, sync_folder
+from trainer.run.folder import RunFolder
 from trainer.worker.best import drop_start
 from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
 from trainer.worker.nonfinite import NonFinite

@@ -77,7 +77,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
     Says whether this machine can train, with a remedy for whatever is in the way.
     """
-    from trainer.doctor import examine
+    from trainer.preflight.doctor import examine
     from tui.commands.show_machine import MARKS
 
     settings: Settings = context.obj

@@ -17,7 +17,7 @@ from tui.commands.settings import Settings, progress_note
 from tui.streams import print_json, print_path
 
 if TYPE_CHECKING:
-    from trainer.events import Command
+    from trainer.run.events import Command
 
 RunArgument = Annotated[str, typer.Argument(help="Run id, the start of one, its folder, or 'latest'.", metavar="RUN")]
 OptionalRun = Annotated[
@@ -70,7 +70,7 @@ def follow(run: Path, settings: Settings, *, plain: bool) -> int:
 
 def runs(context: typer.Context, json: JsonFlag = False) -> int:
     """List every run with its state, newest first."""
-    from trainer.runs import list_runs
+    from trainer.history.listing import list_runs
     from tui.commands.show_runs import show_runs
 
     settings: Settings = context.obj
@@ -108,7 +108,7 @@ def watch(
     notify_command: NotifyCommand = None,
 ) -> int:
     """Watch a run live; leaving the dashboard leaves the run alone."""
-    from trainer.runs import find_run
+    from trainer.history.listing import find_run
 
     wish_to_be_told(notify, notify_command)
     settings: Settings = context.obj
@@ -155,10 +155,10 @@ def _ask(context: typer.Context, run: str, command: Command, what: str) -> int:
     Raises:
         InputError: It is not running, or another user's.
     """
-    from trainer.control import request
-    from trainer.reader import RunReader
-    from trainer.runfolder import RunFolder
-    from trainer.runs import find_run
+    from trainer.history.listing import find_run
+    from trainer.history.reader import RunReader
+    from trainer.run.commands import request
+    from trainer.run.folder import RunFolder
 
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
@@ -187,9 +187,9 @@ def resume(
 
     One that was just asked to stop is waited for.
     """
-    from trainer.agreed import NotAgreedError
-    from trainer.launch import resume_run
-    from trainer.runs import find_run
+    from trainer.history.listing import find_run
+    from trainer.preflight.agreed import NotAgreedError
+    from trainer.process.launch import resume_run
     from tui.commands.planning import assignments
 
     settings: Settings = context.obj
@@ -222,7 +222,7 @@ def remove(
 
     Other files in its folder stay there. Anything but a run is refused.
     """
-    from trainer.removal import find_whole, remove_run
+    from trainer.run.removal import find_whole, remove_run
 
     settings: Settings = context.obj
     path = find_whole(settings.runs, run)

@@ -140,7 +140,7 @@ def recommend(
     from recommender.model.reader import read_model
     from recommender.plan.recommend import as_goal, document
     from recommender.plan.recommend import recommend as make_plan
-    from trainer.start_from import placed
+    from trainer.preflight.start_from import placed
     from tui.commands.show_plan import show_plan
 
     settings: Settings = context.obj
@@ -184,7 +184,7 @@ def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneCon
     """
     from recommender.config.edit import apply, replace
     from recommender.config.io import load_config, resolve
-    from trainer.start_from import placed
+    from trainer.preflight.start_from import placed
 
     config = apply(resolve(load_config(path), path.absolute().parent), assignments(values))
     return replace(config, placed({"start_from": config.start_from}, runs))

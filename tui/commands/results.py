@@ -22,7 +22,7 @@ from tui.streams import print_json, print_path
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trainer.chat import Chat
+    from trainer.results.chat import Chat
 
 
 def register(app: typer.Typer) -> None:
@@ -45,10 +45,10 @@ def merge(
     Writes 16-bit safetensors into a new folder, and checks that the result answers as base and adapter do.
     """
     from recommender.units import counted, gib
-    from trainer.base import told
-    from trainer.merge import merge_run
-    from trainer.runfolder import RunFolder
-    from trainer.runs import find_run
+    from trainer.history.listing import find_run
+    from trainer.results.merge import merge_run
+    from trainer.run.base_model import told
+    from trainer.run.folder import RunFolder
 
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
@@ -108,10 +108,10 @@ def chat(
 
     Their answers stand side by side; prompts come from stdin, one a line.
     """
-    from trainer.base import told
-    from trainer.chat import Chat
-    from trainer.runfolder import RunFolder
-    from trainer.runs import find_run
+    from trainer.history.listing import find_run
+    from trainer.results.chat import Chat
+    from trainer.run.base_model import told
+    from trainer.run.folder import RunFolder
 
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
@@ -191,8 +191,8 @@ def compare(context: typer.Context, first: RunArgument, second: RunArgument, jso
     from rich.table import Table
     from rich.text import Text
 
-    from trainer.compare import compare as compare_runs
-    from trainer.runs import find_run
+    from trainer.history.listing import find_run
+    from trainer.results.compare import compare as compare_runs
 
     settings: Settings = context.obj
     paths = [find_run(settings.runs, run) for run in (first, second)]

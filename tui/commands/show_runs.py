@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from trainer.runs import RunSummary
+    from trainer.history.listing import RunSummary
 
 
 def show_runs(runs: Sequence[RunSummary], console: Console) -> None:

@@ -39,8 +39,8 @@ def run_check_list(
         NoError: a check failed, so training would fail too; carries its remedy.
         InputError: no run folder can be made there.
     """
-    from trainer.checks import run_checks
-    from trainer.runfolder import require_place
+    from trainer.preflight.checks import run_checks
+    from trainer.run.folder import require_place
     from tui.commands.show_machine import MARKS
 
     require_place(runs)
@@ -80,8 +80,8 @@ def start(
     from recommender.model.reader import read_model
     from recommender.plan.recommend import launch_document
     from recommender.plan.trainable import require_rows
-    from trainer.gate import require_trainable
-    from trainer.launch import launch
+    from trainer.preflight.gate import require_trainable
+    from trainer.process.launch import launch
 
     spec = read_model(config.model, revision=config.revision)
     config = settle_start(config, spec, values)
@@ -115,7 +115,7 @@ def train(
 
     It trains in a process of its own, which outlives this terminal.
     """
-    from trainer.runfolder import require_place
+    from trainer.run.folder import require_place
 
     settings: Settings = context.obj
     require_place(settings.runs)
@@ -148,7 +148,7 @@ def demo(context: typer.Context, plain: PlainFlag = False) -> int:
     In a terminal the wizard opens at the plan; without one, or with --plain, it trains and prints how it goes.
     """
     from presets.demo import demo_data_path
-    from trainer.demo_model import ensure_demo_model
+    from trainer.models.demo import ensure_demo_model
     from tui.commands.progress import download_line
 
     settings: Settings = context.obj
@@ -206,7 +206,7 @@ def calibrate(
 
     Kept beside its prediction, it centres later estimates of the same setting on this machine.
     """
-    from trainer.calibrate import measure
+    from trainer.preflight.calibrate import measure
     from tui.streams import print_json
 
     settings: Settings = context.obj
@@ -230,7 +230,7 @@ def _calibration_config(
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
     from recommender.plan.recommend import recommend
-    from trainer.demo_model import ensure_demo_model
+    from trainer.models.demo import ensure_demo_model
     from tui.commands.progress import download_line
 
     with download_line(sys.stderr) as progress:

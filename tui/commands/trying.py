@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from recommender.config.schema import FinetuneConfig
-    from trainer.tryout import Result
+    from trainer.results.trials import Result
 
 CAUTION = (
     "Short runs flatter high learning rates, and differences below a percent of the loss may be chance: "
@@ -49,8 +49,8 @@ def try_values(
     """
     from recommender.plan.recommend import launch_document
     from recommender.plan.trainable import require_rows
-    from trainer.gate import require_trainable
-    from trainer.tryout import require_held_out, run_trials, settled, trials
+    from trainer.preflight.gate import require_trainable
+    from trainer.results.trials import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list
 
     settings: Settings = context.obj
@@ -97,7 +97,7 @@ def _document(results: Sequence[Result], steps: int) -> dict[str, Any]:
 
 def _show(results: Sequence[Result], steps: int) -> None:
     from recommender.units import counted
-    from trainer.tryout import sentence, shown
+    from trainer.results.trials import sentence, shown
 
     width = max(len(shown(result.values)) for result in results)
     print(f"After {counted(steps, 'step')} on the same rows, best first:")

@@ -7,11 +7,11 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from trainer.elsewhere import unknown_to_llama_cpp, unknown_to_vllm, vllm_rank
+from trainer.results.export_targets import unknown_to_llama_cpp, unknown_to_vllm, vllm_rank
 from tui.clean import clean
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
 
 Command = tuple[str, str]
 """A command line, and what it does."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recommender.units import count, counted, duration, gib
-from trainer.elsewhere import only_over_its_base
+from trainer.results.export_targets import only_over_its_base
 from tui.clean import clean, clean_lines
 from tui.event_lines import number, whole, word
 from tui.run.elsewhere import adapter_path, own_code, serving
@@ -15,7 +15,7 @@ from tui.widgets.rows import Row, row
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
-    from trainer.reader import EvalPoint, Snapshot
+    from trainer.history.reader import EvalPoint, Snapshot
 
 LOG_LINES = 12
 """How many of the log's last lines stand under a failure."""

@@ -11,8 +11,8 @@ from recommender.units import GIB
 from tui.widgets.series import Series, Smoothed, slope_per_100, span_for
 
 if TYPE_CHECKING:
-    from trainer.columns import Readings, Steps
-    from trainer.reader import Snapshot
+    from trainer.history.columns import Readings, Steps
+    from trainer.history.reader import Snapshot
 
 
 @dataclass

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from presets.errors import InputError
-from trainer.diagnose import diagnose
+from trainer.diagnosis.diagnose import diagnose
 from tui.clean import clean
 from tui.run.ending import has_ended
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
 
 Way = Literal["bell", "osc9", "osc777"]
 NOTIFY, NOTIFY_COMMAND = "LORA_WIZARD_NOTIFY", "LORA_WIZARD_NOTIFY_COMMAND"

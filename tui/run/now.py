@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from recommender.units import count, duration, gib, gib_number, percent, rate
-from trainer.diagnose import Finding
-from trainer.state import number, whole
+from trainer.diagnosis.diagnose import Finding
+from trainer.run.state import number, whole
 from tui.clean import clean
 from tui.run.history import History
 from tui.run.time_left import seconds_left, time_left
@@ -18,8 +18,8 @@ from tui.widgets.text import cut_parts
 from tui.widgets.ticks import loss_text, short
 
 if TYPE_CHECKING:
-    from trainer.columns import StepPoint
-    from trainer.reader import Snapshot
+    from trainer.history.columns import StepPoint
+    from trainer.history.reader import Snapshot
 
 LABEL_WIDTH = 14
 LEAST_BAR = 8

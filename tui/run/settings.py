@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trainer.secrets import mask
+from trainer.run.masking import mask
 from tui.clean import clean
 from tui.widgets.rows import Row, row
 from tui.widgets.ticks import short

@@ -9,11 +9,11 @@ from itertools import pairwise
 from statistics import StatisticsError, fmean, linear_regression, median, pstdev
 from typing import TYPE_CHECKING
 
-from trainer.state import number, whole
+from trainer.run.state import number, whole
 
 if TYPE_CHECKING:
-    from trainer.columns import Steps
-    from trainer.reader import Snapshot
+    from trainer.history.columns import Steps
+    from trainer.history.reader import Snapshot
 
 RECENT_STEPS = 50
 """How many steps the present speed is measured over."""

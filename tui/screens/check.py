@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from presets.questions import Question
     from recommender.data.dataset import DataSet
     from recommender.plan.types import Plan
-    from trainer.check import CheckLine
+    from trainer.preflight.line import CheckLine
     from tui.services import Services
     from tui.state import WizardState
 

@@ -14,7 +14,7 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan
-    from trainer.check import CheckLine, CheckStatus
+    from trainer.preflight.line import CheckLine, CheckStatus
 
 MARKS: Mapping[CheckStatus, tuple[str, Tone]] = {
     "waiting": ("·", "quiet"),
@@ -104,7 +104,7 @@ def verdict_row(lines: Sequence[CheckLine], *, running: bool, started: bool) -> 
 
 def confirmation(plan: Plan, taken: float | None = None) -> str:
     """What a start will do, in one line; `taken` is what the run takes at the measured pace, in seconds."""
-    from trainer.pace import times
+    from trainer.preflight.pace import times
 
     time = plan.estimate.time
     takes = "" if time is None or time.total_seconds is None else f", about {duration(time.total_seconds)}"

@@ -35,8 +35,8 @@ from tui.widgets.top_bar import TopBar
 if TYPE_CHECKING:
     from textual import events
 
-    from trainer.events import Command
-    from trainer.runs import RunSummary
+    from trainer.history.listing import RunSummary
+    from trainer.run.events import Command
 
 POLL_SECONDS = 2.0
 
@@ -136,7 +136,7 @@ class RunsScreen(Screen[None]):
 
     def _look(self) -> None:
         """In a thread: look again and again, whatever went wrong the last time."""
-        from trainer.runs import list_runs
+        from trainer.history.listing import list_runs
 
         worker, failures = get_current_worker(), Failures()
         seen: tuple[tuple[Line, ...], str] | None = None
@@ -213,8 +213,8 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(YesNo(question, "resume"), lambda yes: self._do(yes, self._resume, run.path))
 
     def _resume(self, path: Path, *, allow_on_end: bool = False) -> None:
-        from trainer.agreed import NotAgreedError
-        from trainer.launch import resume_run
+        from trainer.preflight.agreed import NotAgreedError
+        from trainer.process.launch import resume_run
 
         try:
             resumed = resume_run(path, allow_on_end=allow_on_end, note=self._say)
@@ -227,7 +227,7 @@ class RunsScreen(Screen[None]):
         """Go on with a run once its command is agreed to."""
 
         def answered(yes: bool | None) -> None:
-            from trainer.agreed import keep
+            from trainer.preflight.agreed import keep
 
             if yes:
                 keep(command)
@@ -244,7 +244,7 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(question, lambda answer: self._ask(run.path, answer))
 
     def _ask(self, path: Path, answer: Command | None) -> None:
-        from trainer.control import request
+        from trainer.run.commands import request
 
         if answer is None:
             return
@@ -264,7 +264,7 @@ class RunsScreen(Screen[None]):
         )
 
     def _remove(self, path: Path) -> None:
-        from trainer.removal import remove_run
+        from trainer.run.removal import remove_run
 
         self._say(remove_run(path).sentence())
 
@@ -290,8 +290,8 @@ class RunsScreen(Screen[None]):
 
 def saved_step(path: Path) -> int | None:
     """The step of a run's newest complete checkpoint."""
-    from trainer.checkpoints import complete_checkpoints
-    from trainer.runfolder import RunFolder
+    from trainer.run.checkpoints import complete_checkpoints
+    from trainer.run.folder import RunFolder
 
     numbers = [found.name.rsplit("-", 1)[-1] for found in complete_checkpoints(RunFolder(path))]
     return max((int(number) for number in numbers if number.isdigit()), default=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.units import count, duration
-from trainer.events import ENDED
+from trainer.run.events import ENDED
 from tui.clean import clean
 from tui.run.now import status_part
 from tui.widgets.pick_list import Pick
@@ -17,7 +17,7 @@ from tui.widgets.text import cell
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
-    from trainer.runs import RunSummary
+    from trainer.history.listing import RunSummary
 
 STATE, STEP, LOSS, AGE = 13, 15, 7, 9
 """Cells of the columns that do not grow."""
@@ -107,7 +107,7 @@ def model_and_data(path: Path) -> tuple[str, str]:
     """What a run's configuration says that it trains, and on what; empty where it cannot be read."""
     import yaml
 
-    from trainer.runfolder import RunFolder
+    from trainer.run.folder import RunFolder
 
     try:
         raw = yaml.safe_load(RunFolder(path).config.read_text(encoding="utf-8"))
@@ -142,7 +142,7 @@ def _age(summary: RunSummary, now: float) -> str:
 
 def picks_of_runs(but: Path) -> Callable[[int, str], Sequence[Pick]]:
     """The other runs of a run's folder, newest first, for a list to choose from; a key is a run's path."""
-    from trainer.runs import list_runs
+    from trainer.history.listing import list_runs
 
     runs = [run for run in list_runs(but.parent) if run.path != but and run.step]
 

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from recommender.units import counted
-from trainer.events import Command
+from trainer.run.events import Command
 
 
 class StopScreen(ModalScreen[Command | None]):

@@ -20,9 +20,9 @@ from textual.containers import Horizontal, Vertical
 from textual.worker import get_current_worker
 
 from recommender.units import gib_number
-from trainer.diagnose import diagnose
-from trainer.reader import RunReader
-from trainer.state import whole
+from trainer.diagnosis.diagnose import diagnose
+from trainer.history.reader import RunReader
+from trainer.run.state import whole
 from tui.background import Failures, background
 from tui.clean import clean
 from tui.run.ending import ending_rows, has_ended
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.worker import Worker
 
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
 
 POLL_SECONDS = 1.0
 """Between two looks at a run that goes on."""
@@ -309,7 +309,7 @@ class TrainScreen(CurveKeys, RequestKeys):
 
 def farewell(run: Path, *, ended: bool) -> str:
     """What is printed when the dashboard is left."""
-    from trainer.runfolder import RunFolder
+    from trainer.run.folder import RunFolder
 
     watch = f"`lora-wizard watch {RunFolder(run).argument}`"
     return (

@@ -13,14 +13,14 @@ from textual.screen import Screen
 
 from presets.errors import WizardError
 from recommender.units import counted
-from trainer.reader import RunReader
+from trainer.history.reader import RunReader
 from tui.background import background
 from tui.clean import clean
 from tui.run.history import History
 from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
     from tui.widgets.curve import Curve, Track
     from tui.widgets.run_curves import Metric
 

@@ -9,7 +9,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from presets.errors import WizardError
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
 
 
 class Polled(Message):

@@ -9,10 +9,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from presets.errors import WizardError
-from trainer.control import request
-from trainer.diagnose import diagnose
-from trainer.events import Command
-from trainer.state import whole
+from trainer.diagnosis.diagnose import diagnose
+from trainer.run.commands import request
+from trainer.run.events import Command
+from trainer.run.state import whole
 from tui.clean import clean, clean_lines
 from tui.event_lines import COMMAND_WORDS, event_line
 from tui.run.elsewhere import adapter_path
@@ -20,7 +20,7 @@ from tui.run.ending import has_ended, loading_lines
 from tui.screens.stop import StopScreen
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
 
 
 class RequestKeys(Screen[None]):

@@ -19,7 +19,7 @@ from tui.run.settings import setting_rows
 from tui.widgets.rows import Row, Rows, row
 
 if TYPE_CHECKING:
-    from trainer.reader import Snapshot
+    from trainer.history.reader import Snapshot
 
 WIDE_PAGES = ("events", "log", "samples", "settings")
 FOLLOWED = ("events", "log", "samples")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.events import Kind, event
-from trainer.processes import Process
-from trainer.runfolder import RunFolder, append_line
-from trainer.state import RunState, fold, write_state
+from trainer.process.identity import Process
+from trainer.run.events import Kind, event
+from trainer.run.folder import RunFolder, append_line
+from trainer.run.state import RunState, fold, write_state
 
 BEGAN = 1_763_700_000.0
 CONFIG = "model: HuggingFaceTB/SmolLM2-135M-Instruct\nmethod: lora\ndata: {train: [house-style.jsonl]}\n"

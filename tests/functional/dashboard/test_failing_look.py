@@ -10,8 +10,10 @@ import pytest
 
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
-from trainer import launch, removal, runs
-from trainer.reader import RunReader
+from trainer.history import listing
+from trainer.history.reader import RunReader
+from trainer.process import launch
+from trainer.run import removal
 from tui.errors import crash_log_path
 from tui.screens.train import TrainScreen
 
@@ -45,13 +47,13 @@ async def says_so(seen: Seen) -> None:
 
 
 async def test_the_list_of_runs(old: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks, broken, listed = [0], [True], runs.list_runs
+    looks, broken, listed = [0], [True], listing.list_runs
 
     def look(folder: Path) -> Any:
         looks[0] += 1
         return fail() if broken[0] else listed(folder)
 
-    monkeypatch.setattr(runs, "list_runs", look)
+    monkeypatch.setattr(listing, "list_runs", look)
     async with opened(None, runs=tmp_path / "runs") as seen:
         await says_so(seen)
         await seen.sees("crash.log")

@@ -10,8 +10,8 @@ import pytest
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
 from tests.functional.dashboard.test_train import commands, trained
-from trainer.events import event
-from trainer.runfolder import append_line
+from trainer.run.events import event
+from trainer.run.folder import append_line
 from tui.screens.train import TrainScreen
 from tui.widgets.curve import Curve
 
@@ -229,7 +229,7 @@ async def test_samples_show_each_question_with_its_answers(make: Make) -> None:
 
 def test_requests_carry_an_id_that_the_answer_can_name(make: Make) -> None:
     made = trained(make, 5)
-    from trainer.control import request
+    from trainer.run.commands import request
 
     identity = request(made.path, "pause")
     assert json.loads(made.folder.commands.read_text())["id"] == identity

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.trainer.conftest import rows, tiny_model, wait_for
-from trainer.reader import RunReader
+from trainer.history.reader import RunReader
 
 __all__ = ["rows", "tiny_model"]
 

@@ -19,7 +19,7 @@ from tests.functional.end_to_end.steps import (
 )
 from tests.functional.terminal import Terminal
 from tests.functional.trainer.conftest import ended, wait_for
-from trainer.reader import RunReader
+from trainer.history.reader import RunReader
 
 pytestmark = pytest.mark.torch
 

@@ -18,7 +18,7 @@ from tests.functional.end_to_end.steps import (
 )
 from tests.functional.terminal import Terminal
 from tests.functional.trainer.conftest import ended, wait_for
-from trainer.demo_model import ensure_demo_model
+from trainer.models.demo import ensure_demo_model
 
 pytestmark = [pytest.mark.torch, pytest.mark.model]
 

@@ -20,7 +20,7 @@ from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from tests.functional.conftest import LORA_WIZARD
 from tests.functional.trainer.conftest import make_config, wait_for
-from trainer.reader import RunReader
+from trainer.history.reader import RunReader
 
 pytestmark = pytest.mark.torch
 __all__ = ["make_config"]

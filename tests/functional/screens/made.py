@@ -24,7 +24,7 @@ from recommender.machine.facts import (
 from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
 from recommender.plan.types import Plan
-from trainer.check import CheckLine
+from trainer.preflight.line import CheckLine
 from tui.services import RealServices
 
 GIB = 2**30

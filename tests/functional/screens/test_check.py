@@ -12,7 +12,7 @@ from recommender.machine.facts import Machine
 from recommender.plan.types import Plan
 from tests.functional.screens.made import FINE, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, planned
-from trainer.check import CheckLine
+from trainer.preflight.line import CheckLine
 from tui.widgets.top_bar import Step
 
 BROKEN = (

@@ -18,7 +18,7 @@ from recommender.model.spec import ModelSpec
 from recommender.plan.types import Estimate, Plan
 from tests.functional.screens.made import FINE, LLAMA, MadeServices
 from tests.functional.screens.seen import Seen, planned, wizard
-from trainer.check import CheckLine
+from trainer.preflight.line import CheckLine
 from tui.errors import crash_log_path
 from tui.widgets.top_bar import Step
 

@@ -12,7 +12,7 @@ from recommender.config.edit import apply
 from recommender.config.schema import Data, FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.reader import RunReader, Snapshot
+from trainer.history.reader import RunReader, Snapshot
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)
 

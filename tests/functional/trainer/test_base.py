@@ -14,13 +14,13 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.base import hold_to_base
-from trainer.chat import Chat
-from trainer.control import request
-from trainer.launch import launch, resume_run
-from trainer.merge import merge_run
-from trainer.reader import Snapshot
-from trainer.runfolder import RunFolder
+from trainer.history.reader import Snapshot
+from trainer.process.launch import launch, resume_run
+from trainer.results.chat import Chat
+from trainer.results.merge import merge_run
+from trainer.run.base_model import hold_to_base
+from trainer.run.commands import request
+from trainer.run.folder import RunFolder
 
 pytestmark = pytest.mark.torch
 

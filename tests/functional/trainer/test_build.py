@@ -12,8 +12,8 @@ from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.facts import Device
 from tests.fixtures.child import run_python
-from trainer.children import ask
-from trainer.runfolder import RunFolder
+from trainer.process.children import ask
+from trainer.run.folder import RunFolder
 
 pytestmark = pytest.mark.torch
 

@@ -15,7 +15,7 @@ import json, shutil, sys, torch
 from pathlib import Path
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 from trainer.worker import merge as merging
 
 tied, untied, scratch = map(Path, sys.argv[1:])

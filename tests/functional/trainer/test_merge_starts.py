@@ -9,8 +9,8 @@ import pytest
 from recommender.config.schema import FinetuneConfig
 from tests.fixtures.child import run_python
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.launch import launch
-from trainer.merge import merge_run
+from trainer.process.launch import launch
+from trainer.results.merge import merge_run
 
 pytestmark = pytest.mark.torch
 
@@ -23,7 +23,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 from recommender.config.io import load_config
 from recommender.model.reader import read_model
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 from trainer.worker.build import load_model
 run, merged = RunFolder(Path(sys.argv[1])), sys.argv[2]
 config = load_config(run.effective_config)

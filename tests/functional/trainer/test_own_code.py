@@ -13,9 +13,9 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from tests.fixtures.own_code import bring_own_code
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.chat import Chat
-from trainer.launch import launch, resume_run
-from trainer.merge import merge_run
+from trainer.process.launch import launch, resume_run
+from trainer.results.chat import Chat
+from trainer.results.merge import merge_run
 from trainer.trace.ask import trace
 
 pytestmark = pytest.mark.torch

@@ -15,7 +15,7 @@ from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from tests.fixtures.child import run_python
 from tests.functional.trainer.conftest import CPU
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 
 pytestmark = pytest.mark.torch
 
@@ -29,7 +29,7 @@ import torch
 from bitsandbytes.functional import dequantize_4bit
 from safetensors import safe_open
 from recommender.steps import count_steps
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 from trainer.worker.build import training_arguments
 from trainer.worker.job import build
 from trainer.worker.past import Past

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.control import request
-from trainer.runfolder import RunFolder, append_line
-from trainer.tail import Tail
+from trainer.history.tail import Tail
+from trainer.run.commands import request
+from trainer.run.folder import RunFolder, append_line
 from trainer.worker.requests import Requests, StopNow
 
 

@@ -12,10 +12,10 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from tests.fixtures.child import run_python
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.chat import Chat
-from trainer.compare import compare
-from trainer.launch import launch
-from trainer.merge import merge_run
+from trainer.process.launch import launch
+from trainer.results.chat import Chat
+from trainer.results.compare import compare
+from trainer.results.merge import merge_run
 
 pytestmark = pytest.mark.torch
 

@@ -14,10 +14,10 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.agreed import NotAgreedError
-from trainer.control import request
-from trainer.launch import launch, resume_run
-from trainer.runs import list_runs
+from trainer.history.listing import list_runs
+from trainer.preflight.agreed import NotAgreedError
+from trainer.process.launch import launch, resume_run
+from trainer.run.commands import request
 
 pytestmark = pytest.mark.torch
 

@@ -9,8 +9,8 @@ import pytest
 
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.launch import launch, resume_run
-from trainer.reader import Snapshot
+from trainer.history.reader import Snapshot
+from trainer.process.launch import launch, resume_run
 
 pytestmark = pytest.mark.torch
 

@@ -12,10 +12,10 @@ import pytest
 
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.checkpoints import SEAL, complete_checkpoints, seal
-from trainer.control import request
-from trainer.launch import launch, resume_run
-from trainer.runfolder import RunFolder
+from trainer.process.launch import launch, resume_run
+from trainer.run.checkpoints import SEAL, complete_checkpoints, seal
+from trainer.run.commands import request
+from trainer.run.folder import RunFolder
 
 pytestmark = pytest.mark.torch
 

@@ -16,9 +16,9 @@ from recommender.plan.starting_adapter import adopted
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.child import run_python
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.control import request
-from trainer.launch import launch, resume_run
-from trainer.merge import merge_run
+from trainer.process.launch import launch, resume_run
+from trainer.results.merge import merge_run
+from trainer.run.commands import request
 
 pytestmark = pytest.mark.torch
 

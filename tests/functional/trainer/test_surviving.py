@@ -16,13 +16,13 @@ from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
-from trainer.checkpoints import complete_checkpoints, damage
-from trainer.control import request
-from trainer.launch import launch, resume_run
-from trainer.lock import device_holder
-from trainer.merge import merge_run
-from trainer.reader import Snapshot
-from trainer.runfolder import RunFolder
+from trainer.history.reader import Snapshot
+from trainer.process.device_lock import device_holder
+from trainer.process.launch import launch, resume_run
+from trainer.results.merge import merge_run
+from trainer.run.checkpoints import complete_checkpoints, damage
+from trainer.run.commands import request
+from trainer.run.folder import RunFolder
 
 pytestmark = pytest.mark.torch
 

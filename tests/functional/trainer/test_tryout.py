@@ -14,7 +14,7 @@ from presets.errors import InputError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
-from trainer.tryout import require_held_out, settled, shown, trials
+from trainer.results.trials import require_held_out, settled, shown, trials
 
 MakeConfig = Callable[..., FinetuneConfig]
 

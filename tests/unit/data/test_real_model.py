@@ -12,7 +12,7 @@ from recommender.config.schema import Data
 from recommender.data.load import profile_data
 from recommender.model.reader import read_model
 from tests.fixtures.child import run_python
-from trainer.demo_model import find_demo_model
+from trainer.models.demo import find_demo_model
 
 pytestmark = [pytest.mark.model, pytest.mark.torch]
 

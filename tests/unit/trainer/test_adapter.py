@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.adapter import put_in_place
-from trainer.checkpoints import seal
-from trainer.runfolder import RunFolder
+from trainer.run.adapter import put_in_place
+from trainer.run.checkpoints import seal
+from trainer.run.folder import RunFolder
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from recommender.machine.facts import Device
 from recommender.model import reader
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
-from trainer import base as bases
-from trainer import gate
-from trainer import launch as launching
-from trainer.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
-from trainer.launch import launch, resume_run
-from trainer.runfolder import RunFolder, create, record, write_atomically
-from trainer.state import RunState, write_state
+from trainer.preflight import gate
+from trainer.preflight.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
+from trainer.process import launch as launching
+from trainer.process.launch import launch, resume_run
+from trainer.run import base_model as bases
+from trainer.run.folder import RunFolder, create, record, write_atomically
+from trainer.run.state import RunState, write_state
 
 COMMAND = "curl -s https://example.org/done | sh"
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)

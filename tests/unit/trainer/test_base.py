@@ -9,9 +9,9 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.base import Base, find_base, hold_to_base, place_of, told, write_base
-from trainer.launch import _changed
-from trainer.runfolder import RunFolder
+from trainer.process.launch import _changed
+from trainer.run.base_model import Base, find_base, hold_to_base, place_of, told, write_base
+from trainer.run.folder import RunFolder
 
 OLD, NEW = "1" * 40, "2" * 40
 

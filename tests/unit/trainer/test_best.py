@@ -10,8 +10,8 @@ import pytest
 
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig, Quantization
-from trainer.checkpoints import seal
-from trainer.runfolder import RunFolder
+from trainer.run.checkpoints import seal
+from trainer.run.folder import RunFolder
 from trainer.worker.best import START, Kept, settle, why_kept
 
 

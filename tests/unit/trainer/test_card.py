@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from recommender.config.schema import Data, FinetuneConfig, Quantization
-from trainer.runfolder import RunFolder
+from trainer.run.folder import RunFolder
 from trainer.worker.best import Kept
 from trainer.worker.card import model_card, plain
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.checkpoints import SEAL, complete_checkpoints, damage, drop_old, newest_whole, seal
-from trainer.runfolder import RunFolder
+from trainer.run.checkpoints import SEAL, complete_checkpoints, damage, drop_old, newest_whole, seal
+from trainer.run.folder import RunFolder
 
 
 def write(folder: RunFolder, step: int, *, sealed: bool = True) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.functional.dashboard.made import CONFIG, MadeRun
-from trainer.compare import compare
+from trainer.results.compare import compare
 from tui.cli import main
 
 

@@ -14,8 +14,8 @@ from recommender.model.reader import read_model
 from tests.fixtures.child import run_python
 from tests.fixtures.fake_hub import FakeRepo, fake_hub
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer import demo_model, demo_package
-from trainer.demo_model import ensure_demo_model, find_demo_model
+from trainer.models import demo, demo_package
+from trainer.models.demo import ensure_demo_model, find_demo_model
 
 Calls = list[tuple[str, int, int]]
 
@@ -45,7 +45,7 @@ def _use(monkeypatch: pytest.MonkeyPatch, wheel: Path, content: bytes = b"GGUF o
     """Take `wheel` for the real package, and a tiny model for what converting it gives."""
     monkeypatch.setenv("LORA_WIZARD_DEMO_WHEEL", str(wheel))
     monkeypatch.setattr(demo_package, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(demo_model, "_convert", lambda file, folder, report: build_tiny_llama(folder))
+    monkeypatch.setattr(demo, "_convert", lambda file, folder, report: build_tiny_llama(folder))
 
 
 def test_one_that_is_there_is_taken_as_it_is(models: Path) -> None:
@@ -85,7 +85,7 @@ def hub(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with fake_hub({demo_model.HUB_ID: repo}) as served:
+    with fake_hub({demo.HUB_ID: repo}) as served:
         monkeypatch.setenv("HF_ENDPOINT", served.address)
         yield repo
 
@@ -95,7 +95,7 @@ def test_the_hub_comes_first(hub: FakeRepo, tmp_path: Path) -> None:
     folder = ensure_demo_model(lambda *call: calls.append(call))
     assert folder.is_relative_to(tmp_path / "hub")
     assert ("downloading the demo model", len(hub.bodies["model.safetensors"])) in {call[:2] for call in calls}
-    assert read_model(demo_model.HUB_ID, offline=True).has_weights
+    assert read_model(demo.HUB_ID, offline=True).has_weights
 
 
 def test_a_hub_that_fails_half_way_leaves_the_package(
@@ -146,7 +146,7 @@ def test_the_index_is_asked_by_its_own_client(models: Path, tmp_path: Path, monk
 
 def test_a_full_disk_is_said_before_anything_is_fetched(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(Path.cwd())
-    monkeypatch.setattr("trainer.demo_model.shutil.disk_usage", lambda _path: usage._replace(free=10 * 2**20))
+    monkeypatch.setattr("trainer.models.demo.shutil.disk_usage", lambda _path: usage._replace(free=10 * 2**20))
     with pytest.raises(InputError, match="10 MiB free"):
         ensure_demo_model()
 
@@ -159,9 +159,9 @@ def test_a_cache_that_cannot_be_made(models: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_a_failing_conversion_leaves_nothing(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = demo_model._convert
+    convert = demo._convert
     _use(monkeypatch, _wheel(tmp_path / "w.whl"))
-    monkeypatch.setattr(demo_model, "_convert", convert)
+    monkeypatch.setattr(demo, "_convert", convert)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(InputError, match="could not be converted"):
         ensure_demo_model()
@@ -176,7 +176,7 @@ def _make(wheel: Path, made: Path) -> None:
             made.with_name(f"made-{os.getpid()}").touch()
             build_tiny_llama(folder)
 
-        monkeypatch.setattr(demo_model, "_convert", convert)
+        monkeypatch.setattr(demo, "_convert", convert)
         ensure_demo_model()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recommender.machine.facts import Device, Gpu, NvmlState, NvmlStatus
-from trainer.device_watch import DeviceWatch
+from trainer.process.device_watch import DeviceWatch
 
 CARD = Device(kind="cuda", name="card", free_bytes=2**33, total_bytes=2**34, uuid="GPU-1")
 GPU = Gpu(0, "GPU-1", "card", (8, 9), "Ada", 2**34, 2**33, 2**33, utilisation=97, temperature=71, slowdown="heat")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.functional.dashboard.made import MadeRun
-from trainer.diagnose import Finding, diagnose
-from trainer.reader import RunReader
+from trainer.diagnosis.diagnose import Finding, diagnose
+from trainer.history.reader import RunReader
 
 Make = Callable[..., MadeRun]
 

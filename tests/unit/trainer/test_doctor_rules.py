@@ -12,11 +12,11 @@ import pytest
 from recommender.config.schema import FinetuneConfig
 from recommender.rules.fitting import against_overfitting
 from tests.functional.dashboard.made import MadeRun
-from trainer.diagnose import Finding, diagnose
-from trainer.processes import Process
-from trainer.reader import RunReader
-from trainer.runfolder import RunFolder
-from trainer.state import RunState, fold, write_state
+from trainer.diagnosis.diagnose import Finding, diagnose
+from trainer.history.reader import RunReader
+from trainer.process.identity import Process
+from trainer.run.folder import RunFolder
+from trainer.run.state import RunState, fold, write_state
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"
 TRAINING = "training: {learning_rate: 0.0002, per_device_train_batch_size: 2, gradient_accumulation_steps: 8}\n"

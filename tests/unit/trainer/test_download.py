@@ -10,9 +10,9 @@ from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from tests.fixtures.fake_hub import FakeRepo, fake_hub
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.checks import Subject, check_download
-from trainer.children import ask, follow
-from trainer.download import wanted
+from trainer.models.download import wanted
+from trainer.preflight.checks import Subject, check_download
+from trainer.process.children import ask, follow
 
 CPU = Device(kind="cpu", name="cpu", free_bytes=2**33, total_bytes=2**33)
 
@@ -73,7 +73,7 @@ def test_a_model_of_the_hub_comes_into_the_cache_with_its_progress(
 def test_a_refusal_is_one_message(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub({}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
-        answer = ask("trainer.download", "some/missing", device=None)
+        answer = ask("trainer.models.download", "some/missing", device=None)
     assert answer.code == 2
     assert answer.document is not None
     assert "some/missing could not be downloaded" in answer.document["reason"]
@@ -85,10 +85,10 @@ def test_leaving_a_child_ends_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -
     with fake_hub({"some/model": silent}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         looks = iter([False, False, True])
-        answer = ask("trainer.download", "some/model", device=None, cancelled=lambda: next(looks))
+        answer = ask("trainer.models.download", "some/model", device=None, cancelled=lambda: next(looks))
         assert answer.cancelled
         assert answer.code < 0
-    said = follow("trainer.download", "--help", device=None)
+    said = follow("trainer.models.download", "--help", device=None)
     with pytest.raises(StopIteration) as end:
         next(said)
     assert end.value.value.code == 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.durable import Syncer
-from trainer.runfolder import RunFolder, record
+from trainer.run.folder import RunFolder, record
+from trainer.run.fsync import Syncer
 
 
 def test_what_others_rely_on_is_on_the_disk_when_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from recommender.machine.facts import Device
-from trainer import environment
-from trainer.environment import PACKAGE_ROOT, child_environment, own_folder
+from trainer.process import environment
+from trainer.process.environment import PACKAGE_ROOT, child_environment, own_folder
 
 PARENT = """
 import subprocess, sys
-from trainer.environment import child_environment
+from trainer.process.environment import child_environment
 child = "import presets, recommender, trainer; print(presets.__file__, recommender.__file__, trainer.__file__)"
 print(subprocess.run([sys.executable, "-c", child], env=child_environment(None), capture_output=True, text=True).stdout)
 """

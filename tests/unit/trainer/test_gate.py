@@ -18,12 +18,12 @@ from recommender.data.load import profile_data
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.check import CheckLine
-from trainer.checks import run_checks
-from trainer.gate import require_trainable
-from trainer.launch import launch, resume_run
-from trainer.runfolder import create, write_atomically
-from trainer.state import RunState, write_state
+from trainer.preflight.checks import run_checks
+from trainer.preflight.gate import require_trainable
+from trainer.preflight.line import CheckLine
+from trainer.process.launch import launch, resume_run
+from trainer.run.folder import create, write_atomically
+from trainer.run.state import RunState, write_state
 from tui.cli import main
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)
@@ -226,7 +226,7 @@ def test_what_can_be_trained_passes(base: FinetuneConfig) -> None:
 def test_every_check_that_failed_is_named_with_what_to_do(
     tmp_path: Path, base: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import checks as checking
+    from trainer.preflight import checks as checking
     from tui.commands.training import run_check_list
 
     lines = [

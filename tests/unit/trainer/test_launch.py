@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.launch import logout_scope
+from trainer.process.launch import logout_scope
 
 
 @pytest.fixture

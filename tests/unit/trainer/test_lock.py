@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from trainer import lock
-from trainer.lock import acquire, holder
+from trainer.process import device_lock
+from trainer.process.device_lock import acquire, holder
 
 LOOKER = """
 import sys
 from pathlib import Path
-from trainer.lock import holder
+from trainer.process.device_lock import holder
 path, seen = Path(sys.argv[1]), set()
 print("looking", flush=True)
 while path.with_name("go-on").exists():
@@ -61,7 +61,7 @@ def test_a_look_sees_no_run_in_another_look(tmp_path: Path) -> None:
 
 
 def test_a_held_lock_is_refused_when_every_look_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(device_lock, "LOOK_SECONDS", 0.05)
     path = tmp_path / "cpu.lock"
     held = acquire(path, "the-first")
     with pytest.raises(InputError, match="the-first"):

@@ -11,7 +11,7 @@ import pytest
 
 from presets.errors import InputError
 from recommender.machine.facts import Device
-from trainer.lock import UNNAMED, busy, device_holder, lock_paths, run_names, take_device, weakness
+from trainer.process.device_lock import UNNAMED, busy, device_holder, lock_paths, run_names, take_device, weakness
 
 CPU = Device("cpu", "a CPU", 1, 1)
 

@@ -3,8 +3,8 @@
 import pytest
 
 from presets.errors import InputError, NoError
-from trainer.children import ChildAnswer
-from trainer.merge import _failure
+from trainer.process.children import ChildAnswer
+from trainer.results.merge import _failure
 
 NOISE = "Failed to load a kernel that nobody needs"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from trainer import runfolder
-from trainer.runfolder import require_place
+from trainer.run import folder
+from trainer.run.folder import require_place
 
 VARIABLES = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "HF_HOME")
 
@@ -22,7 +22,7 @@ def test_every_folder_that_cannot_be_written_is_named_with_its_variable(
     for variable in VARIABLES:
         monkeypatch.setenv(variable, str(tmp_path / variable))
     names = tuple(map(str, (tmp_path / variable for variable in read_only)))
-    monkeypatch.setattr(runfolder, "can_be_written", lambda folder: not str(folder).startswith(names or ("-",)))
+    monkeypatch.setattr(folder, "can_be_written", lambda folder: not str(folder).startswith(names or ("-",)))
     in_the_way = tmp_path / "a-file"
     in_the_way.touch()
     with pytest.raises(InputError) as raised:

@@ -13,12 +13,12 @@ from recommender.config.io import dump_config, load_config
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.agreed import send_with
-from trainer.ending import run_on_end, unsaid_end
-from trainer.recovery import HARMLESS, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
-from trainer.runfolder import RunFolder
-from trainer.state import RunState
-from trainer.tail import Tail
+from trainer.history.tail import Tail
+from trainer.preflight.agreed import send_with
+from trainer.process.ending import run_on_end, unsaid_end
+from trainer.process.recovery import HARMLESS, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
+from trainer.run.folder import RunFolder
+from trainer.run.state import RunState
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)
 GPU = Device(kind="cuda", name="GPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, compute_capability=(8, 0))
@@ -110,7 +110,7 @@ def test_an_on_end_that_was_changed_behind_the_run_is_not_run(tmp_path: Path, mo
 
 
 def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.ending.ON_END_SECONDS", 0.2)
+    monkeypatch.setattr("trainer.process.ending.ON_END_SECONDS", 0.2)
     folder = folder_with(tmp_path, model, run__on_end="echo $$ > pid; exec sleep 60")
     began = time.monotonic()
     run_on_end(folder, RunState(status="finished"))
@@ -125,8 +125,8 @@ def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pyt
 
 
 def test_one_that_will_not_end_is_killed(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.ending.ON_END_SECONDS", 0.5)
-    monkeypatch.setattr("trainer.ending.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("trainer.process.ending.ON_END_SECONDS", 0.5)
+    monkeypatch.setattr("trainer.process.ending.GRACE_SECONDS", 0.5)
     folder = folder_with(tmp_path, model, run__on_end="trap '' TERM; echo $$ > pid; while :; do sleep 60; done")
     run_on_end(folder, RunState(status="finished"))
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from trainer.checkpoints import seal
-from trainer.events import Kind
-from trainer.processes import Process
-from trainer.removal import find_whole, remove_run
-from trainer.runfolder import RunFolder, create, is_run, record, write_atomically
-from trainer.runs import find_run, list_runs
-from trainer.state import RunState, write_state
+from trainer.history.listing import find_run, list_runs
+from trainer.process.identity import Process
+from trainer.run.checkpoints import seal
+from trainer.run.events import Kind
+from trainer.run.folder import RunFolder, create, is_run, record, write_atomically
+from trainer.run.removal import find_whole, remove_run
+from trainer.run.state import RunState, write_state
 
 ID = "20261121-0312-model-data"
 

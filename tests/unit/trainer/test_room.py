@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from trainer.runfolder import RunFolder
-from trainer.tail import Tail
+from trainer.history.tail import Tail
+from trainer.run.folder import RunFolder
 from trainer.worker import room
 
 FULL = (

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from trainer.control import request
-from trainer.lock import acquire, holder
-from trainer.processes import Process
-from trainer.reader import RunReader
-from trainer.runfolder import RunFolder, append_line, create, record, run_id, short_name, write_atomically
-from trainer.runs import find_run, list_runs
-from trainer.state import RunState, fold, read_state, write_state
+from trainer.history.listing import find_run, list_runs
+from trainer.history.reader import RunReader
+from trainer.process.device_lock import acquire, holder
+from trainer.process.identity import Process
+from trainer.run.commands import request
+from trainer.run.folder import RunFolder, append_line, create, record, run_id, short_name, write_atomically
+from trainer.run.state import RunState, fold, read_state, write_state
 
 
 def made_run(runs: Path, name: str = "20261121-0312-model-data", **state: object) -> RunFolder:
@@ -181,7 +181,7 @@ def test_requests_are_lines_with_an_id(tmp_path: Path) -> None:
 def test_a_dead_owner_holds_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "cpu.lock"
     program = (
-        "import sys; from pathlib import Path; from trainer.lock import acquire;"
+        "import sys; from pathlib import Path; from trainer.process.device_lock import acquire;"
         "acquire(Path(sys.argv[1]), 'the-other-run'); print('held', flush=True); input()"
     )
     owner = subprocess.Popen(

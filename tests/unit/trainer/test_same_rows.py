@@ -8,8 +8,8 @@ import pytest
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from trainer.began import began_with
-from trainer.runfolder import RunFolder, record
+from trainer.history.start_event import began_with
+from trainer.run.folder import RunFolder, record
 from trainer.worker.same_rows import Contents, require_same_rows
 
 BEGAN = Contents.of(range(100), range(10))

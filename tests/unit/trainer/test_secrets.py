@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.runfolder import RunFolder, mend, record
-from trainer.secrets import MaskedStream, mask
+from trainer.run.folder import RunFolder, mend, record
+from trainer.run.masking import MaskedStream, mask
 
 TOKEN = "hf_" + "aBcDeFgHiJ" * 3
 

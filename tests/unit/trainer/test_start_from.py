@@ -12,11 +12,11 @@ from recommender.plan.recommend import recommend
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.unit.plan.facts import EXAMPLE, RTX_4090
-from trainer.launch import resume_run
-from trainer.lock import lock_path
-from trainer.runfolder import RunFolder, record
-from trainer.start_from import digests, placed, require_same_start, start_place
-from trainer.state import RunState, write_state
+from trainer.preflight.start_from import digests, placed, require_same_start, start_place
+from trainer.process.device_lock import lock_path
+from trainer.process.launch import resume_run
+from trainer.run.folder import RunFolder, record
+from trainer.run.state import RunState, write_state
 from tui.services import RealServices
 
 

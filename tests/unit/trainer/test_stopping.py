@@ -14,13 +14,13 @@ from typing import cast
 import pytest
 
 from recommender.machine.facts import Device
-from trainer import lock, supervisor
-from trainer.ending import STOP_NOW, unsaid_end
-from trainer.lock import acquire, lock_path
-from trainer.processes import Process
-from trainer.runfolder import RunFolder, create
-from trainer.state import RunState, write_state
-from trainer.supervisor import Supervisor
+from trainer.process import device_lock, supervisor
+from trainer.process.device_lock import acquire, lock_path
+from trainer.process.ending import STOP_NOW, unsaid_end
+from trainer.process.identity import Process
+from trainer.process.supervisor import Supervisor
+from trainer.run.folder import RunFolder, create
+from trainer.run.state import RunState, write_state
 from trainer.worker.requests import SAME_STOP_SECONDS, Requests, StopNow
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, cores=2)
@@ -70,7 +70,7 @@ def test_a_second_supervisor_leaves_the_first_ones_record_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
-    monkeypatch.setattr(lock, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(device_lock, "LOOK_SECONDS", 0.05)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, getattr(sys, stream))
     monkeypatch.setattr(os, "umask", lambda mask: mask)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from trainer import stopping
-from trainer.processes import Process
-from trainer.runfolder import RunFolder
-from trainer.state import RunState, write_state
-from trainer.stopping import WAIT_SECONDS, wait_for_end
+from trainer.process import stopping
+from trainer.process.identity import Process
+from trainer.process.stopping import WAIT_SECONDS, wait_for_end
+from trainer.run.folder import RunFolder
+from trainer.run.state import RunState, write_state
 
 GONE = replace(Process.this(), start=1.0)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.elsewhere import only_over_its_base, unknown_to_llama_cpp, unknown_to_vllm, vllm_rank
+from trainer.results.export_targets import only_over_its_base, unknown_to_llama_cpp, unknown_to_vllm, vllm_rank
 from tui.commands.results import what_next
 from tui.run.elsewhere import serving
 from tui.run.ending import loading_lines

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trainer.events import event
+from trainer.run.events import event
 from tui.event_lines import event_line, time_of_day
 
 NOW = 1_763_700_000.0

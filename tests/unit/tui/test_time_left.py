@@ -7,9 +7,9 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.columns import Steps
-from trainer.reader import EvalPoint, Snapshot, StepPoint
-from trainer.state import RunState
+from trainer.history.columns import Steps
+from trainer.history.reader import EvalPoint, Snapshot, StepPoint
+from trainer.run.state import RunState
 from tui.run.time_left import seconds_left, time_left
 
 STEPS = 400

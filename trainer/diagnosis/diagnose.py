@@ -1,0 +1,140 @@
+"""The doctor: names trouble in a run as it appears, with its evidence and the change that would help.
+
+Each rule looks at one snapshot and nothing else, and says nothing unless its evidence is plain: a doctor that cries
+wolf is not read. What a rule takes for plain is beside it, in `diagnose_learning` and `diagnose_machine`.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from recommender.units import count
+from trainer.diagnosis.finding import Finding
+from trainer.diagnosis.learning import (
+    diverging,
+    learned_by_heart,
+    not_learning,
+    often_not_finite,
+    overfitting,
+    spiking,
+    underfitting,
+)
+from trainer.diagnosis.machine import little_memory, silent, slow_input, slowed_down, throttled, unused_memory
+from trainer.run.folder import FULL_DISK
+
+if TYPE_CHECKING:
+    from trainer.history.reader import Snapshot
+
+__all__ = ["Finding", "diagnose"]
+
+
+def diagnose(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Look a run over.
+
+    Args:
+        snapshot: The run at one moment.
+
+    Returns:
+        Troubles, the worst first; a single 'ok' when there are none.
+    """
+    found = [finding for rule in RULES if (finding := rule(snapshot))]
+    return tuple(sorted(found, key=lambda finding: finding.level != "bad")) or (_well(snapshot),)
+
+
+def died(snapshot: Snapshot) -> Finding | None:
+    """Its processes are gone and it did not say goodbye."""
+    if not snapshot.died:
+        return None
+    return Finding("bad", "the run died", snapshot.died, _how_to_go_on(snapshot))
+
+
+def failed(snapshot: Snapshot) -> Finding | None:
+    """It ended badly and said why."""
+    if snapshot.died or snapshot.status != "failed":
+        return None
+    remedy = snapshot.end.get("remedy")
+    help_ = remedy if isinstance(remedy, str) and remedy else _how_to_go_on(snapshot)
+    return Finding("bad", "the run failed", snapshot.state.reason or "", help_)
+
+
+def not_finite(snapshot: Snapshot) -> Finding | None:
+    """The loss is NaN or infinite and has not come back."""
+    if not snapshot.steps or snapshot.steps[-1].finite or snapshot.state.ended:
+        return None
+    first = snapshot.steps[-1].step
+    for point in reversed(snapshot.steps):
+        if point.finite:
+            break
+        first = point.step
+    rate = snapshot.steps[-1].learning_rate
+    lower = f" with learning_rate {rate / 2:.2g}" if rate else " with half the learning_rate"
+    return Finding(
+        "bad",
+        "the loss is not a number",
+        f"NaN or infinite since step {count(first)}: what is trained from here on is lost.",
+        f"Stop without saving and start again{lower}; with fp16, use bf16 where the card has it.",
+    )
+
+
+def waiting_for_room(snapshot: Snapshot) -> Finding | None:
+    """It rests because its disk is full, which nobody asked for."""
+    reason = snapshot.state.reason or ""
+    if snapshot.status != "paused" or not reason.startswith(FULL_DISK):
+        return None
+    return Finding(
+        "bad",
+        "paused: the disk is full",
+        reason.partition(";")[0] + ".",
+        "Free some room: it goes on by itself. Stopping it at once leaves this save out.",
+    )
+
+
+RULES: Final[Sequence[Callable[[Snapshot], Finding | None]]] = (
+    died,
+    failed,
+    waiting_for_room,
+    not_finite,
+    diverging,
+    silent,
+    often_not_finite,
+    spiking,
+    not_learning,
+    overfitting,
+    learned_by_heart,
+    underfitting,
+    throttled,
+    slowed_down,
+    slow_input,
+    unused_memory,
+    little_memory,
+)
+"""Each returns what it found, or None. Another rule is one more function here."""
+
+
+def _well(snapshot: Snapshot) -> Finding:
+    if snapshot.status == "finished":
+        return Finding("ok", "finished; no trouble seen")
+    if snapshot.state.ended:
+        return Finding("ok", "stopped; no trouble seen")
+    if not snapshot.steps:
+        return Finding("ok", "no step yet; no trouble seen")
+    edge = min(200, len(snapshot.steps) // 4)
+    began, now = (part.column("loss") for part in (snapshot.steps[:edge], snapshot.steps[-edge:]))
+    if edge >= 5 and _mean(now) < _mean(began):
+        return Finding("ok", "learning; no trouble seen")
+    return Finding("ok", "no trouble seen")
+
+
+def _mean(losses: array[float]) -> float:
+    """Mean of the losses that there are; NaN, which is not below anything, when there are none."""
+    known = [loss for loss in losses if math.isfinite(loss)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _how_to_go_on(snapshot: Snapshot) -> str:
+    if snapshot.checkpoints:
+        return f"`lora-wizard resume {snapshot.argument}` goes on from its last checkpoint."
+    return "There is no checkpoint to go on from; start it again when the cause is gone."

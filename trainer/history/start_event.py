@@ -1,0 +1,21 @@
+"""What a run wrote down of what it began with: a resumed one goes on with the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.history.tail import Tail
+from trainer.run.folder import RunFolder
+
+
+def began_with(folder: RunFolder, key: str) -> Mapping[str, Any] | None:
+    """What the newest `start` event that has this key says under it; None where none has.
+
+    The newest: a run without a whole checkpoint begins anew, and every other life was held against the one before it.
+    """
+    found = None
+    for document in Tail(folder.events).documents():
+        if document.get("kind") == "start" and isinstance(said := document.get(key), dict):
+            found = said
+    return found

@@ -1,0 +1,128 @@
+"""Brings a model of the hub into the Hugging Face cache: `python -m trainer.models.download HUB_ID [--revision R]`.
+
+Only what training reads: safetensors, JSON and tokenizer files, of the repository's top folder. Prints JSON lines:
+{"file", "done_bytes", "total_bytes"} while it goes on, then {"path"}, or {"reason", "remedy"} and exit code 2. A
+process of its own can be ended at any moment; what has come is kept and continued the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Final
+
+from presets.errors import InputError, WizardError
+from recommender.model.sources.hub import endpoint
+from recommender.model.sources.hub_bytes import bytes_told_to
+from recommender.paths import model_cache_dir
+
+PATTERNS: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "tokenizer*", "vocab.txt", "merges.txt")
+WHOLE_COPIES: Final = ("consolidated*.safetensors",)
+"""The same weights once more, in the layout of the model's makers."""
+TOLD_EVERY: Final = 0.5
+"""Seconds between two lines about the same file."""
+
+Told = Callable[[str, int, int], None]
+"""Called with the file's name, bytes done of the whole download, and bytes in all."""
+
+
+def wanted(names: Iterable[str], *, code: bool = False) -> tuple[str, ...]:
+    """Those of a repository's files that training reads; its Python files too where they are agreed to."""
+    patterns = (*PATTERNS, "*.py") if code else PATTERNS
+    top = [name for name in names if "/" not in name and any(fnmatch(name, pattern) for pattern in patterns)]
+    once = [name for name in top if not any(fnmatch(name, pattern) for pattern in WHOLE_COPIES)]
+    has_weights = any(name.endswith(".safetensors") for name in once)
+    return tuple(sorted(once if has_weights else top))
+
+
+def download(hub_id: str, revision: str | None, told: Told, *, code: bool = False) -> Path:
+    """Download what is not here yet.
+
+    Args:
+        hub_id: Such as 'org/model'.
+        revision: Branch, tag or commit; the main branch when None.
+        told: Called while bytes come in.
+        code: Bring the Python files that come with the model too. Nothing runs them here.
+
+    Returns:
+        The snapshot's folder in the cache.
+
+    Raises:
+        InputError: The hub refuses, cannot be reached, or the disk is full.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+
+    place: dict[str, Any] = {"revision": revision, "endpoint": endpoint(), "cache_dir": model_cache_dir()}
+    try:
+        info = HfApi(endpoint=endpoint()).model_info(hub_id, revision=revision, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        names = wanted(sizes, code=code)
+        total, done, folder = sum(sizes[name] for name in names), 0, None
+        # Small files first: they name the snapshot, and a refusal comes before hours of download.
+        for name in sorted(names, key=sizes.__getitem__):
+            file = hf_hub_download(hub_id, name, tqdm_class=_now_and_then(told, name, done, total), **place)
+            folder, done = Path(file).parent, done + sizes[name]
+            told(name, done, total)
+    except Exception as problem:
+        # Whatever the hub, its transport or the disk says is the answer.
+        raise InputError(
+            f"{hub_id} could not be downloaded: {_first_line(problem)}",
+            remedy="Check the network, HF_TOKEN and the free disk space, then try again: what has come is kept.",
+        ) from problem
+    if folder is None:
+        raise InputError(f"{hub_id} has no safetensors weights and no configuration.", remedy="Choose another model.")
+    return folder
+
+
+def _first_line(problem: BaseException) -> str:
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:300]
+
+
+def _now_and_then(told: Told, name: str, before: int, total: int) -> Any:
+    """Tells the bytes of a file, but not each time that some come."""
+    told_at = 0.0
+
+    def came(done: int, _total: int) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= TOLD_EVERY:
+            told_at = time.monotonic()
+            told(name, before + done, total)
+
+    return bytes_told_to(came)
+
+
+def main() -> int:
+    """Run as a process of its own."""
+    parser = argparse.ArgumentParser(description="Download a model of the hub into the cache.")
+    parser.add_argument("hub_id")
+    parser.add_argument("--revision")
+    parser.add_argument("--code", action="store_true")
+    chosen = parser.parse_args()
+    try:
+        path = download(
+            chosen.hub_id,
+            chosen.revision,
+            lambda *come: _say(**dict(zip(_KEYS, come, strict=True))),
+            code=chosen.code,
+        )
+    except WizardError as error:
+        _say(reason=error.message, remedy=error.remedy)
+        return error.exit_code
+    _say(path=str(path))
+    return 0
+
+
+_KEYS: Final = ("file", "done_bytes", "total_bytes")
+
+
+def _say(**document: Any) -> None:
+    print(json.dumps(document), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,391 @@
+"""The list that is checked before a run: what would fail at three in the morning fails now, with its remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from presets.errors import InputError, NoError
+from recommender.model.own_code import missing, question
+from recommender.model.sources.missing_files import missing_tokenizer, no_weights
+from recommender.plan.trainable import cut_sentence, question_of_cuts, stops_of
+from recommender.units import counted, gib
+from trainer.preflight.calibrate import keep
+from trainer.preflight.gate import require_trainable
+from trainer.preflight.line import CheckLine, CheckStatus
+from trainer.preflight.pace import out_of_bounds, planned_worst_step, run_seconds, times
+from trainer.process.children import Cancelled, ChildAnswer, ask, follow
+from trainer.run.folder import SPARE_BYTES, RunFolder, can_be_written, nearest_folder, require_place, write_atomically
+
+if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
+    from recommender.data.dataset import DataSet
+    from recommender.machine.facts import Device
+    from recommender.model.spec import ModelSpec
+    from recommender.plan.types import Estimate
+
+Outcome = tuple[CheckStatus, str, str]
+"""Status, detail, remedy."""
+Steps = Generator[tuple[int, int], None, Outcome]
+"""A long check: done and total while it runs, its outcome at the end."""
+UNTRIED = "not tried: something above has to be mended first"
+FORESEEN_EXITS = (2, 3)
+"""Of a worker that knows what would help: it cannot use what it was given, or memory was not enough."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be checked."""
+
+    config: FinetuneConfig
+    device: Device
+    model: ModelSpec
+    dataset: DataSet
+    estimate: Estimate
+    runs: Path
+    cancelled: Cancelled
+    allow_busy: bool = False
+    measured: dict[str, float] = field(default_factory=dict)
+    """Of the worst step, once it was run."""
+
+    @property
+    def run_seconds(self) -> float | None:
+        """Seconds of the run at the pace of the measured step; None where there is none."""
+        worst = planned_worst_step(self.config, self.model, self.device, self.dataset.profile)
+        return run_seconds(self.estimate, worst, self.measured)
+
+
+def run_checks(
+    config: FinetuneConfig,
+    device: Device,
+    *,
+    model: ModelSpec,
+    dataset: DataSet,
+    runs: Path,
+    cancelled: Cancelled = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+    allow_busy: bool = False,
+) -> Iterator[CheckLine]:
+    """Run the list, top to bottom: each line once as 'running', then with its result.
+
+    Args:
+        config: What would be trained.
+        device: What on.
+        model: Its architecture, as `read_model` returned it.
+        dataset: Its rows, as `profile_data` returned them.
+        runs: Folder of runs.
+        cancelled: Asked a few times a second; the rest is skipped once it says true.
+        clock: Monotonic seconds.
+        allow_busy: Whether another run on the device is no reason to stop.
+    """
+    from recommender.estimate.estimate import estimate
+
+    settings = CheckLine("settings", "settings", "running")
+    yield settings
+    status, detail, remedy = check_settings(config, model, device, dataset)
+    yield replace(settings, status=status, detail=detail, remedy=remedy)
+    if status == "fail":
+        # What contradicts itself has no price, and nothing else says more.
+        yield from (
+            replace(settings, key=key, title=title, status="skipped", detail=UNTRIED) for key, title, *_ in CHECKS
+        )
+        return
+    expected = estimate(config, model, device, dataset.profile)
+    subject = Subject(config, device, model, dataset, expected, runs, cancelled, allow_busy)
+    failed = False
+    for key, title, check, needs_all in CHECKS:
+        line = CheckLine(key, title, "running")
+        if cancelled():
+            yield replace(line, status="skipped", detail="cancelled")
+            continue
+        if needs_all and failed:
+            yield replace(line, status="skipped", detail=UNTRIED)
+            continue
+        yield line
+        began = clock()
+        outcome = check(subject)
+        if not isinstance(outcome, tuple):
+            outcome = yield from _with_progress(line, outcome)
+        status, detail, remedy = outcome
+        failed = failed or status == "fail"
+        asked = question_of_cuts(dataset.profile, config, model) if key == "data" and status == "fail" else None
+        yield replace(
+            line,
+            status=status,
+            detail=detail,
+            remedy=remedy,
+            seconds=clock() - began,
+            question=asked,
+            run_seconds=subject.run_seconds if key == "worst_step" else None,
+        )
+
+
+def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, Outcome]:
+    """The line again at each step of a long check; returns its outcome."""
+    while True:
+        try:
+            yield replace(line, progress=next(steps))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dataset: DataSet) -> Outcome:
+    """The values go together, with the model, the device and what is installed; none is far from what is advised."""
+    from recommender.plan.unusual import far_values
+
+    try:
+        require_trainable(config, model, device)
+    except InputError as problem:
+        return "fail", problem.message, problem.remedy
+    if far := list(far_values(config, model, device, dataset.profile)):
+        return "warn", " ".join(far), ""
+    return "ok", "they go together, with the model and with this device", ""
+
+
+def check_disk(subject: Subject) -> Outcome:
+    """Room for checkpoints, the one being written, and the adapter; for the download where there is one."""
+    from recommender.paths import model_cache_dir
+
+    try:
+        require_place(subject.runs)
+    except InputError as problem:
+        return "fail", problem.message, problem.remedy
+    needed = subject.estimate.disk_bytes + SPARE_BYTES
+    free = shutil.disk_usage(nearest_folder(subject.runs)).free
+    if free < needed:
+        return "fail", f"{gib(free)} free in {subject.runs}, {gib(needed)} needed", "Free some room, or use --runs."
+    if not subject.model.has_weights and (download := subject.model.weights_bytes):
+        cache = model_cache_dir()
+        if not can_be_written(cache):
+            return "fail", f"the model is to be downloaded and {cache} cannot be written", "Set HF_HOME elsewhere."
+        cache_free = shutil.disk_usage(nearest_folder(cache)).free
+        if cache_free < download:
+            return (
+                "fail",
+                f"{gib(cache_free)} free in {cache}, the model needs {gib(download)}",
+                "Set HF_HOME elsewhere.",
+            )
+    return "ok", f"{gib(needed)} needed for checkpoints and adapter, {gib(free)} free", ""
+
+
+def check_memory(subject: Subject) -> Outcome:
+    """Host RAM for loading."""
+    import psutil
+
+    from recommender.machine.host.host import read_host
+
+    needed = subject.estimate.host_bytes
+    free = min(psutil.virtual_memory().available, read_host(subject.runs).ram_available)
+    if free < needed:
+        return "warn", f"loading needs about {gib(needed)}, {gib(free)} are free", "Close something that uses memory."
+    return "ok", f"about {gib(needed)} needed, torch and its libraries included, {gib(free)} free", ""
+
+
+def check_model(subject: Subject) -> Outcome:
+    """The weights are here, or can be had."""
+    model = subject.model
+    if model.unsupported:
+        return "fail", model.unsupported, "Choose another model."
+    if model.own_code and subject.config.trust_remote_code is None:
+        return "fail", *question(model, subject.config.model)
+    if model.has_weights:
+        code = f"; runs its own code, as agreed: {', '.join(model.own_code)}" if model.own_code else ""
+        return "ok", f"weights in {model.path}{code}", ""
+    if model.access:
+        return "fail", model.access, ""
+    if model.source in {"hub", "catalogue"}:
+        size = f", {gib(model.weights_bytes)}" if model.weights_bytes else ""
+        return "ok", f"will be downloaded{size}", ""
+    return "fail", f"{model.path or model.name} has no safetensors weights", no_weights(model.path)
+
+
+def check_data(subject: Subject) -> Outcome:
+    """The rows can be trained on as they are."""
+    from recommender.config.io import value_text
+
+    profile = subject.dataset.profile
+    if stops := stops_of(profile, subject.config):
+        return "fail", stops[0], "`lora-wizard data` shows the rows as the model sees them."
+    if profile.tokenizer != "exact" and subject.model.has_weights:
+        if subject.model.path is None:
+            return "fail", f"{subject.model.name} has no tokenizer here, so no row can be turned into tokens", ""
+        lacks, remedy = missing_tokenizer(subject.model.path)
+        return "fail", f"{subject.model.path} {lacks}, so no row can be turned into tokens", remedy
+    read = f"{counted(profile.rows, 'row')}, {profile.trained_share:.0%} of tokens trained".replace("%", " %")
+    if question := question_of_cuts(profile, subject.config, subject.model):
+        ways = [f"{key} {value_text(held)}" for way in question.choices for key, held in way.set.items()]
+        return "fail", question.text, f"Set {' or '.join(ways)}."
+    if cut := cut_sentence(profile, subject.config):
+        return "warn", f"{read}; {cut}", "Raise max_length to keep them whole."
+    return "ok", read, ""
+
+
+def check_torch(subject: Subject) -> Outcome:
+    """The torch that the worker will use computes on this device."""
+    return _probe(subject, "torch")
+
+
+def check_quantisation(subject: Subject) -> Outcome:
+    """4-bit products by bitsandbytes work on this device."""
+    if subject.config.quantization.bits is None:
+        return "ok", "not used: the base stays in 16 or 32 bits", ""
+    return _probe(subject, "quantisation")
+
+
+def _probe(subject: Subject, what: str) -> Outcome:
+    options = ["--cuda"] if subject.device.kind == "cuda" else []
+    answer = ask("trainer.worker.probe", what, *options, device=subject.device, cancelled=subject.cancelled)
+    if answer.cancelled:
+        return "skipped", "cancelled", ""
+    if answer.document is None:
+        last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+        return "fail", f"its process ended without an answer: {last[0][:200]}", "Reinstall torch and bitsandbytes."
+    document = answer.document
+    return "ok" if document.get("ok") else "fail", str(document.get("detail", "")), str(document.get("remedy", ""))
+
+
+def check_gpu_free(subject: Subject) -> Outcome:
+    """Nothing else holds the device."""
+    from trainer.process.device_lock import device_holder, run_names, weakness
+
+    if other := device_holder(subject.device):
+        name, wanted = run_names(other)
+        remedy = f"Stop it with `lora-wizard stop {wanted}`, wait, or give --allow-busy."
+        return "warn" if subject.allow_busy else "fail", f"the run {name} is training on it", remedy
+    if weak := weakness(subject.device):
+        return "warn", weak, "Set XDG_STATE_HOME to a folder on a local disk."
+    if subject.device.passed_over:
+        return "warn", subject.device.passed_over, "`lora-wizard doctor` says what helps; a start takes the CPU."
+    if subject.device.kind == "cpu":
+        return "ok", "no other run trains on this CPU", ""
+    from recommender.machine.probe import gpu_now
+
+    gpu = gpu_now(subject.device.uuid)
+    held = sum(process.used_bytes or 0 for process in gpu.processes) if gpu else 0
+    if gpu and gpu.processes:
+        return "warn", f"{len(gpu.processes)} other processes hold {gib(held)} on it", "End them to have it all."
+    return "ok", "nothing else holds it", ""
+
+
+def check_logout(subject: Subject, root: Path = Path("/")) -> Outcome:  # noqa: ARG001
+    """The run outlives this terminal, and a logout."""
+    from recommender.machine.host.logind import kills_at_logout
+    from trainer.process.launch import logout_scope
+
+    if not kills_at_logout(root):
+        return "ok", "the run outlives this terminal and a logout", ""
+    if logout_scope(root):
+        return "ok", "the run outlives a logout in a scope of your user's systemd", ""
+    return (
+        "warn",
+        "logind ends your processes at logout (KillUserProcesses=yes), a running training too",
+        "Run `loginctl enable-linger` once; then the run gets a scope of its own.",
+    )
+
+
+def check_download(subject: Subject) -> Steps:
+    """Fetch what is not here; afterwards the worker finds the model in the cache."""
+    model = subject.model
+    here = model.has_weights and not missing(model)
+    if here or model.hub_id is None:
+        return "ok", "not needed: the weights are here", ""
+    revision = subject.config.revision
+    options = ["--revision", revision] if revision else []
+    options += ["--code"] if model.own_code else []
+    child = follow("trainer.models.download", model.hub_id, *options, device=None, cancelled=subject.cancelled)
+    while True:
+        try:
+            come = next(child)
+        except StopIteration as end:
+            return _download_outcome(end.value)
+        if "done_bytes" in come:
+            yield int(come["done_bytes"]), int(come["total_bytes"])
+
+
+def _download_outcome(answer: ChildAnswer) -> Outcome:
+    document = answer.document or {}
+    if answer.cancelled:
+        return "skipped", "cancelled; what has come is kept", ""
+    if answer.code == 0 and "path" in document:
+        return "ok", f"in {document['path']}", ""
+    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+    return "fail", str(document.get("reason") or last[0])[:300], str(document.get("remedy", ""))
+
+
+def check_worst_step(subject: Subject) -> Outcome:
+    """The longest real batch runs one whole step with optimizer, and one evaluation batch."""
+    try:
+        measured = measure_worst_step(subject)
+    except NoError as failure:
+        return "fail", failure.message, failure.remedy
+    if measured is None:
+        return "skipped", "cancelled", ""
+    keep(subject.config, subject.model, subject.device, subject.dataset.profile, measured)
+    subject.measured.update(measured)
+    taken = subject.run_seconds
+    predicted = subject.estimate.peak.process_bytes
+    peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)
+    off = f" ({(predicted - peak) / peak * 100:+.0f} %)" if peak else ""
+    took = f", step {measured['step_seconds']:.1f} s" if measured.get("step_seconds") else ""
+    detail = f"measured {gib(peak)}, predicted {gib(predicted)}{off}{took}"
+    wrong = out_of_bounds(subject.estimate, taken, measured)
+    told = "; ".join(part for part in (detail, times(subject.estimate, taken), wrong) if part)
+    return "warn" if wrong or peak > subject.estimate.free_bytes else "ok", told, ""
+
+
+def measure_worst_step(subject: Subject) -> dict[str, float] | None:
+    """The preflight's measurement by a worker that does nothing else; None when cancelled.
+
+    Raises:
+        NoError: The step failed; says why, and what would help against that.
+    """
+    from recommender.config.io import dump_config
+
+    with tempfile.TemporaryDirectory(prefix="lora-wizard-check-") as scratch:
+        folder = RunFolder(Path(scratch))
+        write_atomically(folder.config, dump_config(subject.config))
+        write_atomically(folder.effective_config, dump_config(subject.config))
+        plan = {"estimate": subject.estimate.document(), "device": asdict(subject.device)}
+        write_atomically(folder.plan, json.dumps(plan, default=str))
+        answer = ask("trainer.worker", scratch, "--preflight-only", device=subject.device, cancelled=subject.cancelled)
+    if answer.cancelled:
+        return None
+    if answer.code == 0 and answer.document is not None:
+        return answer.document
+    raise step_failure(answer)
+
+
+def step_failure(answer: ChildAnswer) -> NoError:
+    """Why the worst step has failed, with a remedy only for what it is known to help against."""
+    document = answer.document or {}
+    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+    why = str(document.get("reason") or f"its process ended: {last[0]}")[:300]
+    if answer.code == -signal.SIGKILL:
+        # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
+        return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
+    if answer.code in FORESEEN_EXITS or document.get("remedy"):
+        return NoError(why, remedy=str(document.get("remedy") or ""))
+    return NoError(why, remedy="`lora-wizard doctor` checks torch and the libraries beside it.")
+
+
+CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] = (
+    ("disk", "disk", check_disk, False),
+    ("memory", "host RAM", check_memory, False),
+    ("model", "model", check_model, False),
+    ("data", "data", check_data, False),
+    ("torch", "torch on this device", check_torch, False),
+    ("quantisation", "quantisation", check_quantisation, False),
+    ("free", "device", check_gpu_free, False),
+    ("logout", "logout", check_logout, False),
+    ("download", "download", check_download, True),
+    ("worst_step", "one worst-case step", check_worst_step, True),
+)
+"""Key, title, check, and whether it is tried only when all before it held."""

@@ -1,0 +1,89 @@
+"""From what a person names to the adapter that training goes on from; and that it is still the same when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from presets.errors import InputError
+from recommender.paths import expanded
+from recommender.plan.starting_adapter import KEY, SETTINGS, WEIGHTS, adapter_in
+from trainer.history.listing import find_run
+from trainer.history.start_event import began_with
+from trainer.run.adapter import require_adapter
+from trainer.run.folder import RunFolder
+
+
+def start_place(named: str, runs: Path) -> str:
+    """The folder of the adapter that is meant.
+
+    Args:
+        named: A run's id, the start of one, 'latest', or a folder: of a run, or of an adapter.
+        runs: Folder of runs.
+
+    Raises:
+        InputError: There is no such run or folder, or no adapter in it.
+    """
+    folder = expanded(named)
+    if folder.is_dir() and (found := adapter_in(folder)):
+        return str(found.absolute())
+    try:
+        run = RunFolder(find_run(runs, named))
+    except InputError as problem:
+        raise InputError(
+            f"start_from: there is no adapter {named}: {problem.message}",
+            remedy="Name a run (its id, or latest) or a folder with adapter_config.json. An adapter of the hub is "
+            "downloaded first: hf download ORG/NAME --local-dir FOLDER.",
+        ) from None
+    require_adapter(run)
+    if not (run.adapter / SETTINGS).is_file():
+        raise InputError(
+            f"start_from: {run.id} trained every weight and left a model, not an adapter.",
+            remedy=f"Give it as the model: model={run.adapter}.",
+        )
+    return str(run.adapter)
+
+
+def placed(changes: Mapping[str, Any], runs: Path) -> dict[str, Any]:
+    """Changes of a configuration, with the folder of the adapter in the place of the run or folder that is named.
+
+    Raises:
+        InputError: As `start_place`.
+    """
+    named = changes.get(KEY)
+    return {**changes, KEY: start_place(named, runs)} if isinstance(named, str) and named else dict(changes)
+
+
+def digests(adapter: Path) -> dict[str, str]:
+    """Name and SHA-256 of what an adapter is."""
+    found = {}
+    for name in (SETTINGS, WEIGHTS):
+        with (adapter / name).open("rb") as stream:
+            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
+def require_same_start(folder: RunFolder, adapter: Path) -> None:
+    """See that a run which begins anew starts from the adapter that it started from before.
+
+    Raises:
+        InputError: It is another one.
+    """
+    before = (began_with(folder, "start_from") or {}).get("sha256")
+    if isinstance(before, dict) and before != digests(adapter):
+        raise InputError(
+            f"The adapter in {adapter} has changed since {folder.id} began from it.",
+            remedy="Bring it back as it was, or train anew.",
+        )
+
+
+def how_to_go_on(folder: RunFolder, changes: Mapping[str, Any]) -> str:
+    """The command that trains on from a finished run, with what was asked for."""
+    from recommender.config.io import value_text
+
+    values = [f"start_from={folder.id}", *(f"{key}={value_text(value)}" for key, value in changes.items())]
+    options = " ".join(f"--set {quote(value)}" for value in values)
+    return f"lora-wizard train {quote(str(folder.effective_config))} {options}"

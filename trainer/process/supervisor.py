@@ -1,0 +1,281 @@
+"""The process between dashboard and worker: it outlives every terminal and says how the worker ended.
+
+`python -m trainer.process.supervisor RUN [--resume]`. It is the only writer of state.json while it lives, holds the
+device's lock, imports no torch, ignores SIGHUP, and passes SIGTERM on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO, cast
+
+from presets.errors import InputError, WizardError
+from recommender.machine.facts import Device
+from trainer.history.tail import Tail
+from trainer.process.device_lock import device_holder, take_device, weakness
+from trainer.process.device_watch import DeviceWatch
+from trainer.process.ending import STOP_NOW, run_on_end, unsaid_end
+from trainer.process.environment import child_environment, module_command
+from trainer.process.identity import Process
+from trainer.process.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
+from trainer.run.events import HEARTBEAT_SECONDS, event
+from trainer.run.folder import RunFolder, append_line, mend, record
+from trainer.run.masking import MaskedStream
+from trainer.run.state import RunState, fold, read_state, write_state
+
+POLL_SECONDS = 0.25
+OUT_OF_MEMORY_EXIT = 3
+"""The worker's exit code that asks for a restart with less memory."""
+ROLL_BACK_EXIT = 4
+"""The one that asks for a restart from the last checkpoint at half the rate."""
+
+
+class Supervisor:
+    """Starts one worker, folds its events into state.json, and records its end."""
+
+    def __init__(self, folder: RunFolder, device: Device, *, resume: bool, lock: int | None = None) -> None:
+        self.lock = lock
+        self.folder = folder
+        self.device = device
+        self.resume = resume
+        self.tail = Tail(folder.events)
+        self.watch = DeviceWatch(device)
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.stops = 0
+        self.recoveries = 0
+        self.kills = kernel_kills()
+
+    def run(self) -> int:
+        """Supervise until the worker has ended; returns its exit code."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self._stop())
+        signal.signal(signal.SIGINT, lambda *_: self._stop())
+        with suppress(OSError):
+            mend(self.folder.events)
+        self.tail.documents()
+        before = read_state(self.folder)
+        state = RunState(
+            step=before.step if self.resume else 0,
+            total_steps=before.total_steps,
+            epoch=before.epoch if self.resume else None,
+            loss=before.loss if self.resume else None,
+            eval_loss=before.eval_loss if self.resume else None,
+            supervisor=Process.this(),
+            started=before.started or time.time(),
+            heartbeat=time.time(),
+        )
+        status = "starting"
+        while True:
+            self.kills = kernel_kills()
+            self.worker = self._start_worker()
+            if self.stops:
+                self.worker.send_signal(signal.SIGTERM if self.stops == 1 else STOP_NOW)
+            state = replace(state, worker=Process.of(self.worker.pid))
+            with suppress(OSError):
+                record(self.folder, "status", status=status)
+            state = self._follow(state)
+            if not self._recover():
+                return self._finish(state)
+            self.resume, status = True, "recovering"
+
+    def _recover(self) -> bool:
+        """Whether the worker can go on with a changed configuration; then the change is made and recorded."""
+        assert self.worker is not None
+        code = self.worker.returncode
+        if self.stops or self.recoveries >= MOST_RECOVERIES:
+            return False
+        killed = code == -signal.SIGKILL and kernel_kills() > self.kills
+        if code == ROLL_BACK_EXIT:
+            found, why = half_the_rate(self.folder), "the loss or the gradient was not a number"
+        elif code == OUT_OF_MEMORY_EXIT or (killed and self.device.kind == "cpu"):
+            # With a GPU, host memory holds what is the same for any batch: a restart would go the same way.
+            found = find_recovery(self.folder, self.device)
+            why = "the kernel killed the worker for memory" if killed else "out of memory"
+        else:
+            return False
+        if found is None:
+            return False
+        try:
+            found.apply(self.folder)
+            record(
+                self.folder,
+                "recovery",
+                before=dict(found.before),
+                after=dict(found.after),
+                label=found.label,
+                why=why,
+                attempt=self.recoveries + 1,
+                most=MOST_RECOVERIES,
+            )
+        except OSError:
+            return False
+        self.recoveries += 1
+        return True
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        command = module_command("trainer.worker", str(self.folder.path), *(["--resume"] if self.resume else []))
+        log = os.open(self.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=child_environment(self.device),
+                cwd=self.folder.path,
+                start_new_session=True,
+                # The worker holds the device's lock too: it may outlive its supervisor.
+                pass_fds=() if self.lock is None else (self.lock,),
+            )
+        finally:
+            os.close(log)
+
+    def _follow(self, state: RunState) -> RunState:
+        assert self.worker is not None
+        written = -HEARTBEAT_SECONDS
+        while True:
+            ended = self.worker.poll() is not None
+            folded = replace(self._fold(state), stopping=self.stops > 0)
+            now = time.monotonic()
+            if folded != state or now - written >= HEARTBEAT_SECONDS:
+                written = now
+                self._write(replace(folded, heartbeat=time.time()))
+            state = folded
+            if ended:
+                return state
+            if reading := self.watch.reading(self.worker.pid):
+                with suppress(OSError):
+                    record(self.folder, "device", **reading)
+            self._wait()
+
+    def _write(self, state: RunState) -> None:
+        """Replace state.json; where a full disk refuses, the next heartbeat tries again."""
+        with suppress(OSError):
+            write_state(self.folder, state)
+
+    def _fold(self, state: RunState) -> RunState:
+        for document in self.tail.documents():
+            state = fold(state, document)
+        return state
+
+    def _wait(self) -> None:
+        assert self.worker is not None
+        try:
+            self.worker.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            return
+
+    def _finish(self, state: RunState) -> int:
+        assert self.worker is not None
+        code = self.worker.returncode
+        state = self._fold(state)
+        if not state.ended:
+            document = event("end", time.time(), **self._unsaid_end(code))
+            with suppress(OSError):
+                append_line(self.folder.events, document)
+            state = fold(state, document)
+        name = signal.Signals(-code).name if code < 0 else None
+        self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name, stopping=False))
+        if self.lock is not None:
+            # The person's command may take minutes, in which the device is free for another run.
+            os.close(self.lock)
+            self.lock = None
+        run_on_end(self.folder, state)
+        return 0 if state.status in {"finished", "stopped"} else 1
+
+    def _unsaid_end(self, code: int) -> dict[str, object]:
+        if code == OUT_OF_MEMORY_EXIT:
+            remedy = out_of_memory_remedy(self.folder, self.device)
+            return {"status": "failed", "reason": "out of memory", "remedy": remedy, "exit_code": code}
+        if code == ROLL_BACK_EXIT:
+            reason = f"the loss was still not a number after {self.recoveries} times at half the rate"
+            remedy = "Look at the rows of that step (`lora-wizard data`); train in bf16 or fp32, or at a lower rate."
+            return {"status": "failed", "reason": reason, "remedy": remedy, "exit_code": code}
+        return unsaid_end(code, self.folder, asked=self.stops > 0, by_kernel=kernel_kills() > self.kills)
+
+    def _stop(self) -> None:
+        """First: save and stop. Second: stop now."""
+        self.stops += 1
+        if self.worker is not None and self.worker.poll() is None:
+            self.worker.send_signal({1: signal.SIGTERM, 2: STOP_NOW}.get(self.stops, signal.SIGKILL))
+
+
+def read_device(folder: RunFolder) -> Device:
+    """The device that the run was launched for, from plan.json.
+
+    Raises:
+        InputError: plan.json is missing, or is not what was written.
+    """
+    try:
+        raw = json.loads(folder.plan.read_text(encoding="utf-8"))["device"]
+        if capability := raw.get("compute_capability"):
+            raw["compute_capability"] = tuple(capability)
+        return Device(**raw)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise InputError(
+            f"{folder.plan} does not say which device {folder.id} is for: {problem}.",
+            remedy=f"Train {folder.config} anew.",
+        ) from None
+
+
+class AnotherSupervisor(Exception):
+    """The run was resumed twice at once: its record is the first one's to write."""
+
+
+def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int | None:
+    """The device's lock; None where it is not asked for or cannot be had, which is recorded.
+
+    Raises:
+        AnotherSupervisor: This very run holds it, or has a supervisor. InputError: Another run holds it.
+    """
+    known = read_state(folder).supervisor
+    if known is not None and known.alive():
+        raise AnotherSupervisor
+    if allow_busy:
+        return None
+    try:
+        lock = take_device(device, str(folder.path))
+    except InputError:
+        if device_holder(device) == str(folder.path):
+            raise AnotherSupervisor from None
+        raise
+    if lock is None:
+        record(folder, "warning", message=f"No lock was taken: {weakness(device)}.")
+    return lock
+
+
+def main() -> int:
+    """Run as a process of its own."""
+    # Whatever worker and libraries write into the run folder is its owner's alone.
+    os.umask(0o077)
+    sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
+    parser = argparse.ArgumentParser(description="Supervise the worker of a run.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--allow-busy", action="store_true")
+    chosen = parser.parse_args()
+    folder = RunFolder(chosen.run.absolute())
+    try:
+        device = read_device(folder)
+        lock = _take_device(folder, device, allow_busy=chosen.allow_busy)
+        return Supervisor(folder, device, resume=chosen.resume, lock=lock).run()
+    except AnotherSupervisor:
+        print(f"{folder.id} has a supervisor already, which goes on.", file=sys.stderr)
+        return 2
+    except (WizardError, OSError, ValueError, KeyError, TypeError) as problem:
+        record(folder, "end", status="failed", reason=str(problem), exit_code=2)
+        write_state(folder, replace(read_state(folder), status="failed", reason=str(problem), heartbeat=time.time()))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""A run's small current state: folded from its events, written by one process, read by all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trainer.process.identity import Process
+from trainer.run.events import ENDED, VERSION
+from trainer.run.folder import RunFolder, write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What state.json holds."""
+
+    status: str = "starting"
+    step: int = 0
+    total_steps: int | None = None
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+    """Of the last evaluation; of what the run leaves, once it has ended."""
+    supervisor: Process | None = None
+    worker: Process | None = None
+    started: float | None = None
+    """Unix seconds of the first start."""
+    heartbeat: float | None = None
+    """Unix seconds of the last sign of life."""
+    reason: str | None = None
+    """Why it ended, or None."""
+    exit_code: int | None = None
+    signal: str | None = None
+    stopping: bool = False
+    """Its supervisor was told to stop, and it has not ended yet."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens."""
+        return self.status in ENDED
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "v": VERSION,
+            "status": self.status,
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "eval_loss": self.eval_loss,
+            "supervisor_pid": self.supervisor.pid if self.supervisor else None,
+            "worker_pid": self.worker.pid if self.worker else None,
+            "supervisor": self.supervisor.document() if self.supervisor else None,
+            "worker": self.worker.document() if self.worker else None,
+            "started": self.started,
+            "heartbeat": self.heartbeat,
+            "reason": self.reason,
+            "exit_code": self.exit_code,
+            "signal": self.signal,
+            "stopping": self.stopping,
+        }
+
+
+def number(value: object) -> float | None:
+    """A finite number, None for anything else: an event may hold NaN, text or nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def whole(value: object) -> int | None:
+    """A whole number, None for anything else."""
+    found = number(value)
+    return int(found) if found is not None else None
+
+
+def text(value: object) -> str | None:
+    """A text, None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+def fold(state: RunState, event: Mapping[str, Any]) -> RunState:
+    """The state after one more event."""
+    match event.get("kind"):
+        case "status":
+            return replace(state, status=text(event.get("status")) or state.status, reason=text(event.get("reason")))
+        case "start":
+            total = whole(event.get("total_steps"))
+            return replace(state, total_steps=total or state.total_steps, step=whole(event.get("resumed_from")) or 0)
+        case "step":
+            return replace(
+                state,
+                step=whole(event.get("step")) or state.step,
+                epoch=number(event.get("epoch")),
+                loss=number(event.get("loss")),
+            )
+        case "eval":
+            return replace(state, eval_loss=number(event.get("eval_loss")))
+        case "end":
+            return replace(
+                state,
+                status=text(event.get("status")) or "failed",
+                reason=text(event.get("reason")),
+                exit_code=whole(event.get("exit_code")),
+                signal=text(event.get("signal")),
+                eval_loss=state.eval_loss if (kept := number(event.get("adapter_eval_loss"))) is None else kept,
+            )
+    return state
+
+
+def read_state(folder: RunFolder) -> RunState:
+    """The state as it was last written; a new run's when there is none or it cannot be read."""
+    try:
+        raw = json.loads(folder.state.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return RunState()
+    if not isinstance(raw, dict):
+        return RunState()
+    return RunState(
+        status=text(raw.get("status")) or "starting",
+        step=whole(raw.get("step")) or 0,
+        total_steps=whole(raw.get("total_steps")),
+        epoch=number(raw.get("epoch")),
+        loss=number(raw.get("loss")),
+        eval_loss=number(raw.get("eval_loss")),
+        supervisor=Process.read(raw.get("supervisor")),
+        worker=Process.read(raw.get("worker")),
+        started=number(raw.get("started")),
+        heartbeat=number(raw.get("heartbeat")),
+        reason=text(raw.get("reason")),
+        exit_code=whole(raw.get("exit_code")),
+        signal=text(raw.get("signal")),
+        stopping=raw.get("stopping") is True,
+    )
+
+
+def write_state(folder: RunFolder, state: RunState) -> None:
+    """Replace state.json."""
+    write_atomically(folder.state, json.dumps(state.document(), allow_nan=False))
