@@ -24,10 +24,10 @@ from benchmarks.gpu_matrix import Step
 from recommender.config.schema import FinetuneConfig
 from recommender.steps import count_steps
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.worker.adapter import adapter_config
-from trainer.worker.build import DTYPES, settle_trainable_dtypes, training_arguments
-from trainer.worker.memory import MemoryMeter
-from trainer.worker.preflight import preflight
+from trainer.worker.measure.memory import MemoryMeter
+from trainer.worker.measure.preflight import preflight
+from trainer.worker.setup.adapter import adapter_config
+from trainer.worker.setup.build import DTYPES, settle_trainable_dtypes, training_arguments
 
 SPREAD = 0.02
 """Standard deviation of the random weights."""

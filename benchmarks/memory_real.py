@@ -104,7 +104,7 @@ def load(folder: Path, case: Case) -> Any:
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    from trainer.worker.adapter import adapter_config
+    from trainer.worker.setup.adapter import adapter_config
 
     packed = BitsAndBytesConfig(
         load_in_4bit=True,

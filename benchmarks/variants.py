@@ -47,7 +47,7 @@ def prepare(lora: Lora) -> Measured:
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from trainer.worker.adapter import adapter_config
+    from trainer.worker.setup.adapter import adapter_config
 
     base = AutoModelForCausalLM.from_pretrained(ensure_demo_model(), dtype=torch.float32)
     began = time.process_time()

@@ -160,7 +160,7 @@ def _convert(file: Path, folder: Path, report: Progress) -> None:
         InputError: It failed, or what it made is not whole.
     """
     report("converting the demo model (about half a minute, once)", 1, _STEPS)
-    command = module_command("trainer.worker.convert_gguf", str(file), str(folder))
+    command = module_command("trainer.worker.after.convert_gguf", str(file), str(folder))
     environment = {**child_environment(None), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="replace", env=environment, cwd=file.parent, check=False

@@ -242,7 +242,7 @@ def check_quantisation(subject: Subject) -> Outcome:
 
 def _probe(subject: Subject, what: str) -> Outcome:
     options = ["--cuda"] if subject.device.kind == "cuda" else []
-    answer = ask("trainer.worker.probe", what, *options, device=subject.device, cancelled=subject.cancelled)
+    answer = ask("trainer.worker.measure.probe", what, *options, device=subject.device, cancelled=subject.cancelled)
     if answer.cancelled:
         return "skipped", "cancelled", ""
     if answer.document is None:

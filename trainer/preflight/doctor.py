@@ -42,7 +42,7 @@ def examine(runs: Path) -> tuple[Finding, ...]:
         if notice.text != found[0].detail
     ]
     for what in ("torch", "quantisation"):
-        answer = ask("trainer.worker.probe", what, *cuda, device=device)
+        answer = ask("trainer.worker.measure.probe", what, *cuda, device=device)
         document = answer.document or {"ok": False, "detail": answer.errors[-200:] or "no answer"}
         status: Literal["ok", "fail"] = "ok" if document.get("ok") else "fail"
         found.append(Finding(what, status, str(document.get("detail", "")), str(document.get("remedy", ""))))

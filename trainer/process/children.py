@@ -37,7 +37,7 @@ def ask(module: str, *arguments: str, device: Device | None, cancelled: Cancelle
     """Run one of our modules in a process of its own and return its last JSON line.
 
     Args:
-        module: Such as 'trainer.worker.probe'.
+        module: Such as 'trainer.worker.measure.probe'.
         arguments: Its arguments.
         device: Which GPU it may see.
         cancelled: Asked a few times a second; ends the child when true.

@@ -51,7 +51,7 @@ class Chat:
         self.held = hold_to_base(self.folder, spec, allow_changed=self._allow_changed_base)
         self._errors = tempfile.TemporaryFile()
         self._child = subprocess.Popen(
-            module_command("trainer.worker.chat", str(self.folder.path), *([self._base] if self._base else [])),
+            module_command("trainer.worker.after.chat", str(self.folder.path), *([self._base] if self._base else [])),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -34,7 +34,7 @@ def merge_run(run: Path, into: Path, *, base: str | None = None, allow_changed_b
         allow_changed_base: Merge into a base that is not the one that it was trained over.
 
     Returns:
-        path, shards, bytes, modules, off, rounding and moved (see `trainer.worker.merge.verify`), agreement,
+        path, shards, bytes, modules, off, rounding and moved (see `trainer.worker.after.merge.verify`), agreement,
         positions, and base: 'same', 'unknown' or 'changed', as `trainer.run.base_model.Held`.
 
     Raises:
@@ -49,7 +49,7 @@ def merge_run(run: Path, into: Path, *, base: str | None = None, allow_changed_b
     try:
         written.mkdir(parents=True)
         place = [base] if base else []
-        answer = ask("trainer.worker.merge", str(run), str(written), *place, device=read_device(folder))
+        answer = ask("trainer.worker.after.merge", str(run), str(written), *place, device=read_device(folder))
         document = answer.document or {}
         if answer.code != 0:
             raise _failure(answer)

@@ -15,7 +15,7 @@ from trainer.trace.kernels import flash_attention
 from trainer.trace.order import Order
 from trainer.trace.quantised import Linear4bit, Linear8bitLt
 from trainer.trace.record import Recorder
-from trainer.worker.adapter import adapter_config
+from trainer.worker.setup.adapter import adapter_config
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

@@ -15,9 +15,9 @@ from trainer.run.adapter import mend_adapter
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, mend
 from trainer.run.masking import MaskedStream
-from trainer.worker.orphan import Orphan
-from trainer.worker.requests import Requests, StopNow
-from trainer.worker.room import record
+from trainer.worker.loop.orphan import Orphan
+from trainer.worker.loop.requests import Requests, StopNow
+from trainer.worker.output.disk_space import record
 
 UNFORESEEN = "Change the setting that it names. Where it names none, `lora-wizard doctor` checks the libraries."
 
@@ -76,7 +76,7 @@ def _guarded(
         return _failed(folder, error.message, error.remedy, 2, print_only=print_only)
     except Exception as error:
         traceback.print_exc()
-        from trainer.worker.out_of_memory import is_out_of_memory
+        from trainer.worker.loop.out_of_memory import is_out_of_memory
 
         if is_out_of_memory(error):
             return _out_of_memory(folder, error, supervised=supervised(), print_only=print_only)

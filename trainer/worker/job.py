@@ -28,22 +28,22 @@ from trainer.process.supervisor import read_device
 from trainer.run.base_model import commit_of, find_base, hold_to_base, told, write_base
 from trainer.run.checkpoints import newest_whole, step_of
 from trainer.run.folder import RunFolder
-from trainer.worker.adapter import LOFTQ, adapter_config, config_of, load_adapter
-from trainer.worker.best import Kept, drop_start, keep_start, settle, why_kept
-from trainer.worker.build import load_model, settle_trainable_dtypes, training_arguments
-from trainer.worker.flops import flops_per_token, peak_flops
-from trainer.worker.loftq import start_from_loftq
-from trainer.worker.loraplus import loraplus_optimizer
-from trainer.worker.memory import MemoryMeter, free_bytes
-from trainer.worker.past import Past, read_past
-from trainer.worker.preflight import preflight
-from trainer.worker.recorder import StepRecorder
-from trainer.worker.requests import Requests
-from trainer.worker.result import finish_adapter
-from trainer.worker.room import give_up_reserve, hold_reserve, record
-from trainer.worker.rows import Rows, longest, read_rows, tokens_of
-from trainer.worker.same_rows import require_same_rows, require_same_tokens
-from trainer.worker.watched import WatchedTrainer, undisturbed
+from trainer.worker.loop.best import Kept, drop_start, keep_start, settle, why_kept
+from trainer.worker.loop.recorder import StepRecorder
+from trainer.worker.loop.requests import Requests
+from trainer.worker.loop.resume_point import Past, read_past
+from trainer.worker.loop.same_rows import require_same_rows, require_same_tokens
+from trainer.worker.loop.trainer import WatchedTrainer, undisturbed
+from trainer.worker.measure.flops import flops_per_token, peak_flops
+from trainer.worker.measure.memory import MemoryMeter, free_bytes
+from trainer.worker.measure.preflight import preflight
+from trainer.worker.output.disk_space import give_up_reserve, hold_reserve, record
+from trainer.worker.output.result import finish_adapter
+from trainer.worker.setup.adapter import LOFTQ, adapter_config, config_of, load_adapter
+from trainer.worker.setup.build import load_model, settle_trainable_dtypes, training_arguments
+from trainer.worker.setup.loftq import start_from_loftq
+from trainer.worker.setup.loraplus import loraplus_optimizer
+from trainer.worker.setup.rows import Rows, longest, read_rows, tokens_of
 
 
 @dataclass

@@ -23,7 +23,7 @@ LAYERS = """
 import json, sys
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
-from trainer.worker.build import load_model
+from trainer.worker.setup.build import load_model
 config = FinetuneConfig(model=sys.argv[1], method="qlora", quantization=Quantization(bits=4))
 model = load_model(config, read_model(sys.argv[1]), cuda=False)
 kinds = [type(module).__name__ for module in model.modules()]
@@ -32,7 +32,7 @@ print(json.dumps({"4bit": kinds.count("Linear4bit"), "head": type(model.lm_head)
 
 DTYPES = """
 import json, torch
-from trainer.worker.build import settle_trainable_dtypes
+from trainer.worker.setup.build import settle_trainable_dtypes
 answer = {}
 for precision in ("bf16", "fp16", "fp32"):
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)).to(torch.bfloat16)
@@ -47,7 +47,7 @@ EXPERTS = """
 import json, sys, torch
 from pathlib import Path
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
-from trainer.worker.restore import load_whole
+from trainer.worker.setup.restore import load_whole
 size = dict(vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
             num_key_value_heads=2)
 answer = {}

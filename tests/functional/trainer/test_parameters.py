@@ -30,10 +30,10 @@ from bitsandbytes.functional import dequantize_4bit
 from safetensors import safe_open
 from recommender.steps import count_steps
 from trainer.run.folder import RunFolder
-from trainer.worker.build import training_arguments
+from trainer.worker.setup.build import training_arguments
 from trainer.worker.job import build
-from trainer.worker.past import Past
-from trainer.worker.requests import Requests
+from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.requests import Requests
 
 def lost(layer, folder):
     # What of the weight the 4-bit layer lacks, as a share: without its adapter, and with it.

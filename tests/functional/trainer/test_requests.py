@@ -8,7 +8,7 @@ import pytest
 from trainer.history.tail import Tail
 from trainer.run.commands import request
 from trainer.run.folder import RunFolder, append_line
-from trainer.worker.requests import Requests, StopNow
+from trainer.worker.loop.requests import Requests, StopNow
 
 
 @pytest.fixture

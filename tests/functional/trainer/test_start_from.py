@@ -31,7 +31,7 @@ from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.plan.starting_adapter import adopted
-from trainer.worker.adapter import config_of, load_adapter
+from trainer.worker.setup.adapter import config_of, load_adapter
 
 base = sys.argv[1]
 ids = torch.arange(24).unsqueeze(0)

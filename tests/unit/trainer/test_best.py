@@ -12,7 +12,7 @@ from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig, Quantization
 from trainer.run.checkpoints import seal
 from trainer.run.folder import RunFolder
-from trainer.worker.best import START, Kept, settle, why_kept
+from trainer.worker.loop.best import START, Kept, settle, why_kept
 
 
 def job(tmp_path: Path, *, best: tuple[float, int] | None, stops: int | None = 2, step: int = 20) -> Any:

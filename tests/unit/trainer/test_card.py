@@ -9,8 +9,8 @@ import yaml
 
 from recommender.config.schema import Data, FinetuneConfig, Quantization
 from trainer.run.folder import RunFolder
-from trainer.worker.best import Kept
-from trainer.worker.card import model_card, plain
+from trainer.worker.loop.best import Kept
+from trainer.worker.output.card import model_card, plain
 
 HOSTILE = "evil\x1b[2J`<script>`|\n---\nlicense: mine\u202e"
 

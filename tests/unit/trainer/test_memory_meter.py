@@ -10,7 +10,7 @@ import torch
 
 from recommender.machine import probe
 from recommender.machine.facts import Device, Gpu, NvmlState, NvmlStatus
-from trainer.worker.memory import MemoryMeter, free_bytes
+from trainer.worker.measure.memory import MemoryMeter, free_bytes
 
 KIB, GIB = 1024, 2**30
 CARD = Device(kind="cuda", name="card", free_bytes=22 * GIB, total_bytes=24 * GIB, uuid="GPU-1")

@@ -6,7 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from trainer.worker.nonfinite import MOST_SCALED, MOST_SKIPPED, NonFinite
+from trainer.worker.loop.nonfinite import MOST_SCALED, MOST_SKIPPED, NonFinite
 
 
 @pytest.mark.parametrize(("scaled", "passed", "most"), [(False, "skip", MOST_SKIPPED), (True, "leave", MOST_SCALED)])

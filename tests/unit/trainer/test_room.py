@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from trainer.history.tail import Tail
 from trainer.run.folder import RunFolder
-from trainer.worker import room
+from trainer.worker.output import disk_space
 
 FULL = (
     OSError(errno.ENOSPC, "No space left on device"),
@@ -24,8 +24,8 @@ FULL = (
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A run on a disk that has room, then none at two looks, then room again."""
     seen = iter([2**40] + [0] * 5)
-    monkeypatch.setattr(room, "free", lambda _: next(seen, 2**40))
-    monkeypatch.setattr(room, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(disk_space, "free", lambda _: next(seen, 2**40))
+    monkeypatch.setattr(disk_space, "LOOK_SECONDS", 0.0)
     return RunFolder(tmp_path)
 
 
@@ -38,14 +38,14 @@ def test_a_save_that_found_no_room_is_done_again_when_there_is_some(folder: RunF
         if len(tried) == 1:
             raise error
 
-    room.save_with_room(folder, 1000, save, lambda: None, "saving")
+    disk_space.save_with_room(folder, 1000, save, lambda: None, "saving")
     assert len(tried) == 2
     said = [document.get("status") for document in Tail(folder.events).documents() if document["kind"] == "status"]
     assert said == ["paused", "saving"]
 
 
 def test_what_has_nothing_to_do_with_room_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "free", lambda _: 2**40)
+    monkeypatch.setattr(disk_space, "free", lambda _: 2**40)
     tried = []
 
     def save() -> None:
@@ -53,5 +53,5 @@ def test_what_has_nothing_to_do_with_room_is_not_tried_again(tmp_path: Path, mon
         raise SafetensorError("invalid dtype")
 
     with pytest.raises(SafetensorError, match="invalid dtype"):
-        room.save_with_room(RunFolder(tmp_path), 1000, save, lambda: None, "saving")
+        disk_space.save_with_room(RunFolder(tmp_path), 1000, save, lambda: None, "saving")
     assert len(tried) == 1

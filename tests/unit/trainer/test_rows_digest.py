@@ -11,7 +11,7 @@ import hashlib, json, struct
 import pyarrow as pa
 from datasets import Dataset
 from datasets.table import InMemoryTable
-from trainer.worker.rows import ROW, Rows
+from trainer.worker.setup.rows import ROW, Rows
 
 ROWS = [([1, 2, 3], [-100, 2, 3]), ([4], [4]), ([5, 6], [-100, 6])]
 

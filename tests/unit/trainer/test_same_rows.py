@@ -10,7 +10,7 @@ from presets.errors import InputError
 from recommender.config.schema import Data
 from trainer.history.start_event import began_with
 from trainer.run.folder import RunFolder, record
-from trainer.worker.same_rows import Contents, require_same_rows
+from trainer.worker.loop.same_rows import Contents, require_same_rows
 
 BEGAN = Contents.of(range(100), range(10))
 SPLIT, FILES = Data(train=["rows.jsonl"]), Data(train=["rows.jsonl"], eval=["held.jsonl"])

@@ -21,7 +21,7 @@ from trainer.process.identity import Process
 from trainer.process.supervisor import Supervisor
 from trainer.run.folder import RunFolder, create
 from trainer.run.state import RunState, write_state
-from trainer.worker.requests import SAME_STOP_SECONDS, Requests, StopNow
+from trainer.worker.loop.requests import SAME_STOP_SECONDS, Requests, StopNow
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, cores=2)
 

@@ -12,9 +12,9 @@ from trainer.models.own_code import copy_code
 from trainer.run.adapter import put_in_place
 from trainer.run.base_model import Base
 from trainer.run.checkpoints import seal
-from trainer.worker.best import bytes_of_trained
-from trainer.worker.card import model_card
-from trainer.worker.room import record, save_with_room
+from trainer.worker.loop.best import bytes_of_trained
+from trainer.worker.output.card import model_card
+from trainer.worker.output.disk_space import record, save_with_room
 
 if TYPE_CHECKING:
     from trainer.worker.job import Job

@@ -14,7 +14,7 @@ from recommender.config.io import dump_config
 from recommender.data.sources.files import find_files
 from trainer.results.export_targets import only_over_its_base
 from trainer.run.masking import HIDDEN, mask
-from trainer.worker.best import why_kept
+from trainer.worker.loop.best import why_kept
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig

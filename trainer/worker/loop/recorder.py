@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from trainer.run.folder import RunFolder
-from trainer.worker.memory import MemoryMeter
-from trainer.worker.past import Past
-from trainer.worker.requests import Requests
-from trainer.worker.room import record
+from trainer.worker.loop.requests import Requests
+from trainer.worker.loop.resume_point import Past
+from trainer.worker.measure.memory import MemoryMeter
+from trainer.worker.output.disk_space import record
 
 if TYPE_CHECKING:
-    from trainer.worker.watched import WatchedTrainer
+    from trainer.worker.loop.trainer import WatchedTrainer
 
 
 class StepRecorder(TrainerCallback):  # type: ignore[misc]

@@ -18,14 +18,14 @@ from trl import SFTTrainer
 from recommender.config.schema import FinetuneConfig
 from trainer.run.checkpoints import drop_old, seal, sync_folder
 from trainer.run.folder import RunFolder
-from trainer.worker.best import drop_start
-from trainer.worker.imitate import imitate_nonfinite, imitate_out_of_memory
-from trainer.worker.nonfinite import NonFinite
-from trainer.worker.past import Past
-from trainer.worker.requests import Requests
-from trainer.worker.restore import load_whole
-from trainer.worker.room import LOOK_SECONDS, record, save_with_room
-from trainer.worker.sample import Questions
+from trainer.worker.loop.best import drop_start
+from trainer.worker.loop.fault_injection import imitate_nonfinite, imitate_out_of_memory
+from trainer.worker.loop.nonfinite import NonFinite
+from trainer.worker.loop.requests import Requests
+from trainer.worker.loop.resume_point import Past
+from trainer.worker.output.disk_space import LOOK_SECONDS, record, save_with_room
+from trainer.worker.output.sample import Questions
+from trainer.worker.setup.restore import load_whole
 
 PROGRESS = "progress.json"
 """What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""

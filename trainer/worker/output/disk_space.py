@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from trainer.run.events import Kind
-from trainer.run.folder import FULL_DISK, SPARE_BYTES, RunFolder
+from trainer.run.folder import FULL_DISK, SPARE_BYTES, RunFolder, mend
+from trainer.run.folder import record as append_event
 from trainer.run.masking import FULL
 
 LOOK_SECONDS: Final = 0.5
@@ -23,7 +24,7 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
     """Append one event; where the disk is full, wait until it is written."""
     while True:
         try:
-            folder.record(folder, kind, **keys)
+            append_event(folder, kind, **keys)
         except OSError as problem:
             if problem.errno not in FULL:
                 raise
@@ -31,7 +32,7 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
                 time.sleep(LOOK_SECONDS)
             # What was written of the line must not spoil the next one.
             with suppress(OSError):
-                folder.mend(folder.events)
+                mend(folder.events)
         else:
             return
 

@@ -1,4 +1,4 @@
-"""Turns the demo model's GGUF file into a model folder: `python -m trainer.worker.convert_gguf FILE FOLDER`.
+"""Turns the demo model's GGUF file into a model folder: `python -m trainer.worker.after.convert_gguf FILE FOLDER`.
 
 GGUF is made for inference, quantised in blocks; training wants safetensors. Transformers de-quantises the tensors and
 rebuilds the tokenizer. Stored as bfloat16, the type that the original was published in: a 4-bit weight needs no more.
@@ -15,7 +15,7 @@ from typing import Any
 
 def main(arguments: list[str] | None = None) -> int:
     """Convert, and say nothing on success."""
-    parser = argparse.ArgumentParser(prog="trainer.worker.convert_gguf")
+    parser = argparse.ArgumentParser(prog="trainer.worker.after.convert_gguf")
     parser.add_argument("file", type=Path)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ from trainer.process.ending import STOP_NOW
 from trainer.run.events import Command
 from trainer.run.folder import RunFolder
 from trainer.run.state import number
-from trainer.worker.room import record
+from trainer.worker.output.disk_space import record
 
 SAME_STOP_SECONDS: Final = 2.0
 """A SIGTERM that comes so soon after another means the same stop: it went to every process at once."""

@@ -14,7 +14,7 @@ from recommender.units import count
 from trainer.history.start_event import began_with
 from trainer.run.folder import RunFolder
 from trainer.run.state import text, whole
-from trainer.worker.room import record
+from trainer.worker.output.disk_space import record
 
 
 @dataclass(frozen=True, slots=True)

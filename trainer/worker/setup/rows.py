@@ -22,8 +22,8 @@ from recommender.data.packing import Strategy, strategy_for
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
 from recommender.steps import packs
-from trainer.worker.same_rows import Contents
-from trainer.worker.sample import Questions
+from trainer.worker.loop.same_rows import Contents
+from trainer.worker.output.sample import Questions
 
 BATCH: Final = 1000
 """Rows that are Python lists at a time; as Arrow a token takes 8 bytes with its label, as a list 100."""

@@ -11,7 +11,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from recommender.data.dataset import DataSet
 from trainer.run.folder import RunFolder
-from trainer.worker.room import record
+from trainer.worker.output.disk_space import record
 
 NEW_TOKENS: Final = 64
 MOST_SECONDS: Final = 30.0

@@ -1,4 +1,4 @@
-"""What torch and bitsandbytes can do here, tried for real: `python -m trainer.worker.probe {torch,quantisation}`.
+"""Tries what torch and bitsandbytes can do here: `python -m trainer.worker.measure.probe {torch,quantisation}`.
 
 Prints one JSON line: {"ok", "detail", "remedy"}. A process of its own: a broken library may take it down.
 """

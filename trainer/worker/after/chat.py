@@ -1,4 +1,4 @@
-"""`python -m trainer.worker.chat RUN [BASE]`: prompts as JSON lines in, pieces of two answers as JSON lines out."""
+"""`python -m trainer.worker.after.chat RUN [BASE]`: prompts as JSON lines in, pieces of two answers out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> int:
     """Answer until stdin ends; what libraries print goes to stderr."""
     told, sys.stdout = sys.stdout, sys.stderr
     try:
-        from trainer.worker.answering import Answerer
+        from trainer.worker.after.answering import Answerer
 
         answerer = Answerer.of(RunFolder(Path(sys.argv[1]).absolute()), *sys.argv[2:3])
     except WizardError as error:

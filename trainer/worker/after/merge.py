@@ -1,4 +1,4 @@
-"""`python -m trainer.worker.merge RUN FOLDER [BASE]`: base and adapter into one 16-bit model, file by file, verified.
+"""`python -m trainer.worker.after.merge RUN FOLDER [BASE]`: base and adapter into one 16-bit model, verified.
 
 Each weight is merged in fp32 and rounded once, with only one file of the base in memory at a time; a base that is
 packed in 4 bits on disk is unpacked. The verification afterwards loads one model after the other: on the GPU where it
@@ -32,8 +32,8 @@ from recommender.plan.starting_adapter import BASE
 from trainer.models.own_code import agreed_code, copy_code
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
-from trainer.worker.build import stretched
-from trainer.worker.merged_weights import Adapter, Rounded, off_and_agreement, rounding, unpacked
+from trainer.worker.after.merged_weights import Adapter, Rounded, off_and_agreement, rounding, unpacked
+from trainer.worker.setup.build import stretched
 
 PROMPTS: Final = ("The capital of France is", "def add(a, b):\n    return", "Dear customer, thank you for")
 MOST_OFF: Final = 0.25

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from trainer.run.checkpoints import damage, numbered, seal, step_of, unlike_seal
 from trainer.run.folder import RunFolder
-from trainer.worker.room import save_with_room
+from trainer.worker.output.disk_space import save_with_room
 
 if TYPE_CHECKING:
     from trainer.worker.job import Job

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainer.worker.memory import MemoryMeter
+from trainer.worker.measure.memory import MemoryMeter
 
 Saves = Callable[[torch.optim.Optimizer], dict[str, Any]]
 """Writes a checkpoint with this optimizer, removes it, and says what it took."""

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
 
 from recommender.config.schema import FinetuneConfig
-from trainer.worker.adapter import LOFTQ
+from trainer.worker.setup.adapter import LOFTQ
 
 PREFIX: Final = "base_model.model."
 LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
