@@ -163,11 +163,11 @@ def repaint(path: Path) -> dict[str, float]:
 
 
 async def _repaint(path: Path) -> float:
-    from tui.app import WizardApp
-    from tui.services import RealServices
-    from tui.state import WizardState
     from tui.widgets.rows import Rows
     from tui.widgets.top_bar import Step
+    from tui.wizard.app import WizardApp
+    from tui.wizard.services import RealServices
+    from tui.wizard.state import WizardState
 
     state = WizardState(model_name=str(ensure_demo_model()), data={"train": [str(path)]})
     app = WizardApp(RealServices(path.parent / "runs"), state, start=Step.DATA)

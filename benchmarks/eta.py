@@ -24,7 +24,7 @@ from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.history.columns import Steps
 from trainer.history.reader import RunReader, Snapshot
 from trainer.process.launch import launch
-from tui.run.time_left import seconds_left
+from tui.dashboard.time_left import seconds_left
 
 LIMIT = 0.08
 AFTER = 20

@@ -20,8 +20,8 @@ from presets.demo import demo_data_path
 from presets.errors import WizardError
 from recommender.machine.devices import device_from_catalogue
 from trainer.models.demo import (ensure_demo_model)
-from tui.app import WizardApp, wizard_app
-from tui.watch import WatchApp
+from tui.wizard.app import (WizardApp, wizard_app)
+from tui.dashboard.app import (WatchApp)
 
 CARD, SIZE = "RTX 4090", (120, 40)
 HERE = Path(__file__).resolve().parent

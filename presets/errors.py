@@ -1,6 +1,6 @@
 """The one base of every error that a person may see.
 
-It stands on the lowest floor because every floor raises it; it is rendered in one place, `tui.errors`.
+It stands on the lowest floor because every floor raises it; it is rendered in one place, `tui.terminal.errors`.
 """
 
 

@@ -1,7 +1,7 @@
 """A question that only the person can answer: raised where it arises, answered by settings, shown in one place a door.
 
 Nothing is assumed in the person's place: on the command line a question ends with exit code 2, each answer as ready
-`--set` options (`tui.errors`); in the wizard it is asked on the screen.
+`--set` options (`tui.terminal.errors`); in the wizard it is asked on the screen.
 """
 
 from __future__ import annotations

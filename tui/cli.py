@@ -75,8 +75,8 @@ def _run(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 a sound 'no', 2 bad input, 70 a fault of our own."""
     from presets.errors import WizardError
-    from tui.errors import show, show_crash
-    from tui.streams import fit_streams, require_utf8_names
+    from tui.terminal.errors import show, show_crash
+    from tui.terminal.streams import fit_streams, require_utf8_names
 
     if arguments is None:
         require_utf8_names()

@@ -7,13 +7,13 @@ import sys
 PROGRAM = """
 import asyncio, json, sys, tempfile
 from pathlib import Path
-import tui.app, tui.cli
+import tui.wizard.app, tui.cli
 
 seen = []
 
 def open_it(**given):
     global app
-    app = tui.app.wizard_app(**given | {"runs": Path(tempfile.mkdtemp())})
+    app = tui.wizard.app.wizard_app(**given | {"runs": Path(tempfile.mkdtemp())})
     asyncio.run(run())
     return 0
 
@@ -21,7 +21,7 @@ async def run():
     async with app.run_test(size=(120, 40)):
         seen.extend(sorted({name.split(".")[0] for name in sys.modules}))
 
-tui.app.run_wizard = open_it
+tui.wizard.app.run_wizard = open_it
 sys.stdin.isatty = sys.stdout.isatty = lambda: True
 assert tui.cli.main([]) == 0
 print(json.dumps(seen))

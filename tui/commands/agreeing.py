@@ -46,7 +46,7 @@ def ask(unagreed: NotAgreedError) -> None:
         InputError: There is no terminal, or the answer is no.
     """
     from trainer.preflight.agreed import keep
-    from tui.clean import clean
+    from tui.terminal.sanitize import clean
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise unagreed

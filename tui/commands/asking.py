@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from presets.errors import InputError
 from presets.questions import QuestionError
-from tui.clean import clean_text
+from tui.terminal.sanitize import clean_text
 
 if TYPE_CHECKING:
     from presets.questions import Choice, Question

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tui.commands.settings import Settings
-from tui.streams import print_json
+from tui.terminal.streams import print_json
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
@@ -24,7 +24,7 @@ def probe(context: typer.Context, json: JsonFlag = False) -> int:
     """Show GPUs, host and software, and what will get in the way."""
     from recommender.machine.probe import document
     from recommender.machine.probe import probe as probe_machine
-    from tui.commands.show_machine import show_machine
+    from tui.commands.output.machine import show_machine
 
     settings: Settings = context.obj
     machine = probe_machine(settings.runs)
@@ -78,7 +78,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     Says whether this machine can train, with a remedy for whatever is in the way.
     """
     from trainer.preflight.doctor import examine
-    from tui.commands.show_machine import MARKS
+    from tui.commands.output.machine import MARKS
 
     settings: Settings = context.obj
     findings = examine(settings.runs)

@@ -14,7 +14,7 @@ from presets.errors import InputError
 from tui.commands.agreeing import AllowOnEnd, ask
 from tui.commands.facts import JsonFlag
 from tui.commands.settings import Settings, progress_note
-from tui.streams import print_json, print_path
+from tui.terminal.streams import print_json, print_path
 
 if TYPE_CHECKING:
     from trainer.run.events import Command
@@ -60,10 +60,10 @@ def follow(run: Path, settings: Settings, *, plain: bool) -> int:
         0 when it finished or was stopped or is left running, 1 when it failed.
     """
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from tui.plain import watch_plain
+        from tui.commands.output.watch_plain import watch_plain
 
         return watch_plain(run, sys.stdout)
-    from tui.watch import run_watch
+    from tui.dashboard.app import run_watch
 
     return run_watch(run, runs_dir=settings.runs, theme=settings.theme, unicode=settings.unicode)
 
@@ -71,7 +71,7 @@ def follow(run: Path, settings: Settings, *, plain: bool) -> int:
 def runs(context: typer.Context, json: JsonFlag = False) -> int:
     """List every run with its state, newest first."""
     from trainer.history.listing import list_runs
-    from tui.commands.show_runs import show_runs
+    from tui.commands.output.runs import show_runs
 
     settings: Settings = context.obj
     found = list_runs(settings.runs)
@@ -91,7 +91,7 @@ def wish_to_be_told(ways: list[str] | None, command: str | None) -> None:
     Raises:
         InputError: A way that there is not.
     """
-    from tui.run.notify import NOTIFY, NOTIFY_COMMAND, Wishes
+    from tui.dashboard.notify import NOTIFY, NOTIFY_COMMAND, Wishes
 
     Wishes.read(ways or (), command or "")
     if ways:

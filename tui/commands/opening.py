@@ -38,6 +38,6 @@ def open_wizard(settings: Settings, model: str | None = None, data: Sequence[str
         InputError: there is no terminal, or no theme of that name.
     """
     require_terminal("Without one, use `lora-wizard recommend`, `train --plain` or `demo --plain`.")
-    from tui.app import run_wizard
+    from tui.wizard.app import run_wizard
 
     return run_wizard(model=model, data=data, runs=settings.runs, theme=settings.theme, unicode=settings.unicode)

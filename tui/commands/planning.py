@@ -11,7 +11,7 @@ import typer
 from presets.errors import InputError
 from tui.commands.facts import JsonFlag
 from tui.commands.settings import Settings, progress_note, target_device
-from tui.streams import print_json
+from tui.terminal.streams import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ def say_reading(names: Sequence[str]) -> None:
 def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfile:
     """Read and tokenise the data of a configuration, saying on stderr how far it is."""
     from recommender.data.load import profile_data
-    from tui.commands.progress import DataLine
+    from tui.commands.output.progress import DataLine
 
     model.require_supported()
     say_reading(section.train_paths)
@@ -141,7 +141,7 @@ def recommend(
     from recommender.plan.recommend import as_goal, document
     from recommender.plan.recommend import recommend as make_plan
     from trainer.preflight.start_from import placed
-    from tui.commands.show_plan import show_plan
+    from tui.commands.output.plan import show_plan
 
     settings: Settings = context.obj
     if output:
@@ -237,7 +237,7 @@ def estimate(
     from recommender.memory.terms import breakdown
     from recommender.model.reader import read_model
     from recommender.plan.conflicts import refuse_untrainable
-    from tui.commands.show_plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
+    from tui.commands.output.plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
 
     settings: Settings = context.obj
     if trained is not None and not trace:
@@ -306,7 +306,7 @@ def traced(
 ) -> Estimate:
     """The trace's answer, with a line on stderr that says how far it is; ctrl+c ends its process."""
     from trainer.trace.ask import trace
-    from tui.commands.progress import share_line
+    from tui.commands.output.progress import share_line
 
     with share_line(sys.stderr) as progress:
         return trace(config, model, device, profile, stack=stack, trained_tokens=trained_tokens, progress=progress)
@@ -334,8 +334,8 @@ def data(
     from recommender.data.profile.document import document, near_document, row_document
     from recommender.model.reader import read_model
     from recommender.rules.running import recommended_eval_fraction
-    from tui.commands.progress import DataLine
-    from tui.commands.show_data import chosen_row, show_data
+    from tui.commands.output.data import chosen_row, show_data
+    from tui.commands.output.progress import DataLine
 
     settings: Settings = context.obj
     spec = read_model(model)

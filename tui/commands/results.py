@@ -13,11 +13,11 @@ import typer
 from presets.errors import InputError
 from recommender.paths import expanded
 from recommender.units import count, gib, rate
-from tui.clean import clean, clean_lines
 from tui.commands.facts import JsonFlag
 from tui.commands.life import AllowChangedBase, BaseOption, RunArgument
 from tui.commands.settings import Settings, progress_note
-from tui.streams import print_json, print_path
+from tui.terminal.sanitize import clean, clean_lines
+from tui.terminal.streams import print_json, print_path
 
 if TYPE_CHECKING:
     from rich.table import Table

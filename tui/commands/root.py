@@ -41,7 +41,7 @@ def _root(
     from recommender.paths import expanded, runs_dir
 
     if theme:
-        from tui.theme import theme_named
+        from tui.terminal.theme import theme_named
 
         theme_named(theme)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError
-from tui.clean import clean_text
+from tui.terminal.sanitize import clean_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -41,7 +41,7 @@ def run_check_list(
     """
     from trainer.preflight.checks import run_checks
     from trainer.run.folder import require_place
-    from tui.commands.show_machine import MARKS
+    from tui.commands.output.machine import MARKS
 
     require_place(runs)
     failed = []
@@ -135,7 +135,7 @@ def train(
         values=values,
     )
     if detach:
-        from tui.streams import print_path
+        from tui.terminal.streams import print_path
 
         print_path(run)
         return 0
@@ -149,7 +149,7 @@ def demo(context: typer.Context, plain: PlainFlag = False) -> int:
     """
     from presets.demo import demo_data_path
     from trainer.models.demo import ensure_demo_model
-    from tui.commands.progress import download_line
+    from tui.commands.output.progress import download_line
 
     settings: Settings = context.obj
     screens = not plain and sys.stdin.isatty() and sys.stdout.isatty()
@@ -158,7 +158,7 @@ def demo(context: typer.Context, plain: PlainFlag = False) -> int:
     with download_line(sys.stderr) as progress:
         model = ensure_demo_model(progress)
     if screens:
-        from tui.app import run_wizard
+        from tui.wizard.app import run_wizard
 
         return run_wizard(
             model=str(model),
@@ -183,7 +183,7 @@ def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
     from recommender.plan.recommend import document, recommend
-    from tui.commands.show_plan import show_plan
+    from tui.commands.output.plan import show_plan
 
     spec = read_model(str(model))
     data = Data(train=[str(demo_data_path())])
@@ -207,7 +207,7 @@ def calibrate(
     Kept beside its prediction, it centres later estimates of the same setting on this machine.
     """
     from trainer.preflight.calibrate import measure
-    from tui.streams import print_json
+    from tui.terminal.streams import print_json
 
     settings: Settings = context.obj
     device = training_device(settings.runs)
@@ -231,7 +231,7 @@ def _calibration_config(
     from recommender.model.reader import read_model
     from recommender.plan.recommend import recommend
     from trainer.models.demo import ensure_demo_model
-    from tui.commands.progress import download_line
+    from tui.commands.output.progress import download_line
 
     with download_line(sys.stderr) as progress:
         spec = read_model(str(ensure_demo_model(progress)))

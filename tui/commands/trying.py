@@ -10,7 +10,7 @@ import typer
 from presets.errors import InputError, NoError
 from tui.commands.planning import read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device
-from tui.streams import print_json
+from tui.terminal.streams import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

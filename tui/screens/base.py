@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from textual import events
 
     from presets.errors import WizardError
-    from tui.app import WizardApp
-    from tui.state import WizardState
+    from tui.wizard.app import WizardApp
+    from tui.wizard.state import WizardState
 
 NARROW = 100
 """Columns below which panes stack or become tabs."""
@@ -165,7 +165,7 @@ def error_rows(error: WizardError, here: Step | None = None) -> list[Row]:
         here: The step that the rows stand in: its keys are named where they do what the command line's options do.
     """
     from recommender.data.formats.recognise import ShapeError
-    from tui.clean import clean
+    from tui.terminal.sanitize import clean
 
     if isinstance(error, QuestionError):
         way = "a answers it" if here is Step.DATA else "3, then a, answers it"

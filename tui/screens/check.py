@@ -15,12 +15,12 @@ from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
-from tui.background import background
-from tui.clean import clean
 from tui.screens.base import StepScreen, error_rows
 from tui.screens.check_text import check_picks, confirmation, verdict_row
 from tui.screens.unready import lacking
 from tui.screens.yes_no import about_command
+from tui.terminal.background import background
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
 from tui.widgets.text import content, paragraph
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
     from recommender.plan.types import Plan
     from trainer.preflight.line import CheckLine
-    from tui.services import Services
-    from tui.state import WizardState
+    from tui.wizard.services import Services
+    from tui.wizard.state import WizardState
 
 
 TICK_SECONDS = 1.0

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recommender.units import count, counted, duration, gib
-from tui.clean import clean
 from tui.screens.machine_text import short_name
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cell

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui.clean import clean
 from tui.screens.data_sets import as_mapping, short_name, source_row
 from tui.screens.popup import PickPopup
 from tui.screens.speakers import ask_speakers
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recommender.data.formats.recognise import ShapeError
     from recommender.data.formats.role_names import Tags, TurnWords
     from recommender.data.profile.profile import SourceFacts
-    from tui.app import WizardApp
+    from tui.wizard.app import WizardApp
 
 TAKE, NONE = "take:", "none:"
 ROLE, COLUMN = "role:", "column:"

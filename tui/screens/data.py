@@ -15,22 +15,22 @@ from textual.widgets import Input, Static
 
 from presets.errors import InputError, WizardError
 from presets.questions import QuestionError
-from tui.clean import clean
-from tui.flow import absolute, in_data
 from tui.screens.data_first import first_rows
 from tui.screens.data_fix import embedding_rows, offers_embeddings, toggle_embeddings
 from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
 from tui.screens.data_sample import SampleView
 from tui.screens.data_sets import ask_evaluation, ask_known, ask_weight, confirmed
 from tui.screens.data_text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
+from tui.terminal.sanitize import clean
 from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step
+from tui.wizard.flow import absolute, in_data
 
 if TYPE_CHECKING:
     from recommender.data.formats.recognise import ShapeError
     from recommender.data.profile.profile import DataProfile
     from recommender.data.tokens.tokenise import Piece
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 
 
 class DataScreen(SampleView):

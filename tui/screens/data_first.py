@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recommender.units import count, counted, percent
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 from tui.widgets.histogram import histogram
 from tui.widgets.rows import Row, row
 

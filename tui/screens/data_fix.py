@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
-    from tui.app import WizardApp
-    from tui.state import WizardState
+    from tui.wizard.app import WizardApp
+    from tui.wizard.state import WizardState
 
 KEY = "lora.modules_to_save"
 

@@ -8,11 +8,11 @@ from textual import on
 from textual.message import Message
 
 from recommender.units import percent
-from tui.background import background
-from tui.clean import clean
 from tui.screens.base import StepScreen
+from tui.terminal.background import background
+from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, row
-from tui.work import REPORT_SECONDS
+from tui.wizard.work import REPORT_SECONDS
 
 if TYPE_CHECKING:
     from recommender.data.dataset import DataSet

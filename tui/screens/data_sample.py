@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from recommender.units import count, counted
-from tui.background import background
-from tui.clean import clean
 from tui.screens.data_near import NearSearch
+from tui.terminal.background import background
+from tui.terminal.sanitize import clean
 from tui.widgets.sample import sample_content
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from presets.errors import InputError
 from recommender.paths import expanded
 from recommender.units import count, counted, percent
-from tui.clean import clean
-from tui.flow import absolute
 from tui.screens.popup import PickPopup, ValuePopup
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
+from tui.wizard.flow import absolute
 
 if TYPE_CHECKING:
     from recommender.data.profile.profile import DataProfile, SourceFacts
-    from tui.app import WizardApp
+    from tui.wizard.app import WizardApp
 
 
 def source_rows(profile: DataProfile, width: int) -> list[Row]:

@@ -8,8 +8,8 @@ from recommender.config.edit import replace
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.packed import packing_document, splits, step_warnings
 from recommender.units import count, counted, duration, gib, percent, rate
-from tui.clean import clean
 from tui.screens.data_sets import held_out_row, source_rows
+from tui.terminal.sanitize import clean
 from tui.widgets.histogram import histogram
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, row
@@ -18,7 +18,7 @@ from tui.widgets.text import cell
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.data.profile.profile import BadRow, DataProfile
-    from tui.state import Progress
+    from tui.wizard.state import Progress
 
 LENGTHS = (
     64,

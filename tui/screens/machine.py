@@ -17,7 +17,7 @@ from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from recommender.machine.facts import Device
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 
 
 class DeviceList(PickList):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recommender.machine.gpu.unused import passed_over
 from recommender.units import gib, gib_number
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, Tone, row
 from tui.widgets.text import cell

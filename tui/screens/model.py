@@ -16,8 +16,6 @@ from textual.widgets import Input, Static
 from textual.worker import Worker, get_current_worker
 
 from presets.errors import WizardError
-from tui.background import background
-from tui.clean import clean
 from tui.screens.base import Problem, StepScreen
 from tui.screens.machine_text import short_name
 from tui.screens.model_text import (
@@ -34,6 +32,8 @@ from tui.screens.model_text import (
     refused,
     with_chosen,
 )
+from tui.terminal.background import background
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import MARGIN, PickList
 from tui.widgets.rows import Row, row
 from tui.widgets.text import content, paragraph
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 
 BATCH_SECONDS = 0.25
 """Priced rows are shown at most four times a second."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recommender.paths import expanded
 from recommender.units import count, gib, gib_number
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cell

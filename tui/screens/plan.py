@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from recommender.plan.types import Plan
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 MOST_FOLLOWED = 4
 """Values that an edit moved, told at a time; the rows of all are marked."""
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from textual.geometry import Offset
 
 from presets.errors import WizardError
-from tui.clean import clean
 from tui.screens.plan_rows import value_text
 from tui.screens.plan_text import short_verdict, value_at
 from tui.screens.popup import PickPopup, ValuePopup
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan
-    from tui.services import Services
+    from tui.wizard.services import Services
 
 TYPED = "typed"
 """Key of the choice that opens a field instead."""

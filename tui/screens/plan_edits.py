@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import WizardError
-from tui.clean import clean
 from tui.screens.base import StepScreen
+from tui.terminal.sanitize import clean
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:

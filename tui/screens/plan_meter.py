@@ -15,7 +15,7 @@ from tui.widgets.text import STYLES, content
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 
 WIDE = 110
 """Columns from which the verdict stands beside the bar."""

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 from presets.errors import InputError, WizardError
 from recommender.paths import expanded
 from recommender.units import duration
-from tui.clean import clean
-from tui.price import parse_price
 from tui.screens.plan_rows import value_text
 from tui.screens.plan_text import short_verdict, value_at
 from tui.screens.popup import ConfirmPopup, PickPopup, TextPopup, ValuePopup
+from tui.terminal.sanitize import clean
 from tui.widgets.goal_row import GOALS
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, row
 from tui.widgets.text import cell
+from tui.wizard.price import parse_price
 
 if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import FinetuneConfig, Goal
     from recommender.plan.types import Alternative, Estimate, Plan
     from tui.screens.plan_windows import PlanWindows
-    from tui.services import Services
+    from tui.wizard.services import Services
 
 
 ALTERNATIVES_WIDTH = 100

@@ -8,7 +8,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from recommender.units import count, counted, percent, small
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
-from tui.clean import clean
 from tui.screens.machine_text import short_name
 from tui.screens.plan_rows import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cell, cut
@@ -18,7 +18,7 @@ from tui.widgets.text import cell, cut
 if TYPE_CHECKING:
     from recommender.data.profile.profile import DataProfile
     from recommender.plan.types import Confidence, Estimate, Plan, Reason, TimeEstimate
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 
 VERDICTS: dict[str, tuple[str, Tone]] = {
     "yes": (" FITS ", "good"),

@@ -6,8 +6,8 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from presets.errors import NoError, WizardError
-from tui.background import background
 from tui.screens.plan_edits import PlanEdits
+from tui.terminal.background import background
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.units import duration, small
-from tui.clean import clean
 from tui.screens.plan_popups import save_popup
 from tui.screens.popup import ConfirmPopup
+from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
-from tui.clean import clean
 from tui.screens.plan_trace import PlanTrace
 from tui.screens.unready import lacking
+from tui.terminal.sanitize import clean
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.top_bar import Step
 

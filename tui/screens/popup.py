@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from presets.errors import WizardError
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Build, Pick, PickList
 from tui.widgets.rows import Row, Rows, row

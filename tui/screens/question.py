@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
-from tui.background import background
-from tui.clean import clean
 from tui.screens.popup import Popup, PopupList
+from tui.terminal.background import background
+from tui.terminal.sanitize import clean
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row

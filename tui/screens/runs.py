@@ -21,11 +21,11 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from presets.errors import WizardError
-from tui.background import Failures, background
-from tui.clean import clean
 from tui.screens.runs_text import Line, headings, lines_of, model_and_data
 from tui.screens.stop import StopScreen
 from tui.screens.yes_no import YesNo, about_command
+from tui.terminal.background import Failures, background
+from tui.terminal.sanitize import clean
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row

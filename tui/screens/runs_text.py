@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from recommender.units import count, duration
 from trainer.run.events import ENDED
-from tui.clean import clean
-from tui.run.now import status_part
+from tui.dashboard.now import status_part
+from tui.terminal.sanitize import clean
+from tui.widgets.curves.ticks import short
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
-from tui.widgets.ticks import short
 
 if TYPE_CHECKING:
     from trainer.history.listing import RunSummary

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tui.clean import clean
 from tui.screens.popup import PickPopup
+from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.data.formats.role_names import Tags, TurnWords
-    from tui.app import WizardApp
+    from tui.wizard.app import WizardApp
 
 TAKE, ROLE, CONTENT, WORD = "take", "role", "content", "word:"
 AS_IT_IS = "as it is"

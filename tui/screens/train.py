@@ -23,17 +23,17 @@ from recommender.units import gib_number
 from trainer.diagnosis.diagnose import diagnose
 from trainer.history.reader import RunReader
 from trainer.run.state import whole
-from tui.background import Failures, background
-from tui.clean import clean
-from tui.run.ending import ending_rows, has_ended
-from tui.run.notify import Notifier, Wishes
-from tui.run.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
+from tui.dashboard.ending import ending_rows, has_ended
+from tui.dashboard.notify import Notifier, Wishes
+from tui.dashboard.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.popup import ValuePopup
 from tui.screens.train_commands import RunCommands
 from tui.screens.train_curves import CurveKeys
 from tui.screens.train_look import Polled, Unreadable, fingerprint
 from tui.screens.train_requests import RequestKeys
-from tui.shell import Shell
+from tui.terminal.background import Failures, background
+from tui.terminal.base_app import Shell
+from tui.terminal.sanitize import clean
 from tui.widgets.deck import Deck
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Rows, row
@@ -138,7 +138,7 @@ class TrainScreen(CurveKeys, RequestKeys):
     def compose(self) -> ComposeResult:
         """Lay the panes out."""
         # textual-plot and numpy are imported here, when the screen opens, and not with the wizard.
-        from tui.widgets.run_curves import main_pane, minor_curves
+        from tui.widgets.curves.panes import main_pane, minor_curves
 
         unicode = self.draws_unicode
         yield TopBar(Step.TRAIN)

@@ -13,11 +13,11 @@ from trainer.diagnosis.diagnose import diagnose
 from trainer.run.commands import request
 from trainer.run.events import Command
 from trainer.run.state import whole
-from tui.clean import clean, clean_lines
-from tui.event_lines import COMMAND_WORDS, event_line
-from tui.run.elsewhere import adapter_path
-from tui.run.ending import has_ended, loading_lines
+from tui.dashboard.ending import has_ended, loading_lines
+from tui.dashboard.event_lines import COMMAND_WORDS, event_line
+from tui.dashboard.export_commands import adapter_path
 from tui.screens.stop import StopScreen
+from tui.terminal.sanitize import clean, clean_lines
 
 if TYPE_CHECKING:
     from trainer.history.reader import Snapshot

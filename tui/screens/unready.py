@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from presets.questions import QuestionError
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, row
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from presets.errors import WizardError
-    from tui.state import WizardState
+    from tui.wizard.state import WizardState
 
 
 def failure_rows(step: Step, error: WizardError) -> list[Row]:

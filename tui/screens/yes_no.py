@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 
 
 def about_command(command: str) -> YesNo:

@@ -12,10 +12,10 @@ from textual.markup import escape
 from textual.reactive import reactive
 from textual.widgets import ContentSwitcher
 
-from tui.clean import clean
-from tui.event_lines import event_line
-from tui.run.samples import sample_rows
-from tui.run.settings import setting_rows
+from tui.dashboard.event_lines import event_line
+from tui.dashboard.samples import sample_rows
+from tui.dashboard.settings import setting_rows
+from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, Rows, row
 
 if TYPE_CHECKING:

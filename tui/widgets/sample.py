@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from tui.clean import clean_exactly
-from tui.excerpt import left_out, places
+from tui.terminal.sanitize import clean_exactly
+from tui.widgets.excerpt import left_out, places
 
 if TYPE_CHECKING:
     from recommender.data.tokens.tokenise import Piece

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from tui.clean import clean
+from tui.terminal.sanitize import clean
 
 if TYPE_CHECKING:
     from textual import events

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.shell import Shell
-from tui.theme import variable_defaults
-from tui.widgets.curve import Curve, Track, limits, rounded_up
-from tui.widgets.curve_cells import changed_rows
-from tui.widgets.series import Series
+from tui.terminal.base_app import Shell
+from tui.terminal.theme import variable_defaults
+from tui.widgets.curves.cells import changed_rows
+from tui.widgets.curves.curve import Curve, Track, limits, rounded_up
+from tui.widgets.curves.series import Series
 
 
 class OneCurve(Shell[None]):

@@ -14,8 +14,8 @@ from trainer.history import listing
 from trainer.history.reader import RunReader
 from trainer.process import launch
 from trainer.run import removal
-from tui.errors import crash_log_path
 from tui.screens.train import TrainScreen
+from tui.terminal.errors import crash_log_path
 
 Make = Callable[..., MadeRun]
 

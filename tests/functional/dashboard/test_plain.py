@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.functional.dashboard.conftest import RUN_ID
 from tests.functional.dashboard.made import MadeRun
-from tui.plain import watch_plain
+from tui.commands.output.watch_plain import watch_plain
 
 Make = Callable[..., MadeRun]
 

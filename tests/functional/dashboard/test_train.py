@@ -10,7 +10,7 @@ from tests.functional.dashboard.conftest import RUN_ID
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
 from tui.screens.train import TrainScreen
-from tui.widgets.curve import Curve
+from tui.widgets.curves.curve import Curve
 from tui.widgets.deck import Deck
 from tui.widgets.rows import Rows
 

@@ -13,7 +13,7 @@ from tests.functional.dashboard.test_train import commands, trained
 from trainer.run.events import event
 from trainer.run.folder import append_line
 from tui.screens.train import TrainScreen
-from tui.widgets.curve import Curve
+from tui.widgets.curves.curve import Curve
 
 Make = Callable[..., MadeRun]
 

@@ -25,7 +25,7 @@ from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
 from recommender.plan.types import Plan
 from trainer.preflight.line import CheckLine
-from tui.services import RealServices
+from tui.wizard.services import RealServices
 
 GIB = 2**30
 LLAMA = "llama-3.1-8b-instruct"

@@ -13,9 +13,9 @@ from textual.widgets import Input
 
 from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
-from tui.app import WizardApp
-from tui.state import WizardState
 from tui.widgets.top_bar import Step
+from tui.wizard.app import WizardApp
+from tui.wizard.state import WizardState
 
 PATIENCE = 20.0
 """Seconds after which a condition that does not come true fails a test."""

@@ -9,12 +9,12 @@ from textual.screen import Screen
 
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
-from tui.app import WizardApp
 from tui.screens.plan import PlanScreen
 from tui.screens.plan_lists import SettingsList
-from tui.state import WizardState
-from tui.theme import THEMES
+from tui.terminal.theme import THEMES
 from tui.widgets.top_bar import Step
+from tui.wizard.app import WizardApp
+from tui.wizard.state import WizardState
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
@@ -183,7 +183,7 @@ async def test_what_comes_once_it_was_told_to_end_does_nothing(
 
 
 async def test_a_key_does_not_wait_for_ever(services: MadeServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.typed_ahead.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("tui.terminal.typed_ahead.PATIENCE_SECONDS", 0.05)
     async with wizard(services) as seen:
         await seen.sees("RTX 4090")
         # It never lays anything out again, so what was opened never says that it is there.

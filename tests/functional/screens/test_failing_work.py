@@ -19,7 +19,7 @@ from recommender.plan.types import Estimate, Plan
 from tests.functional.screens.made import FINE, LLAMA, MadeServices
 from tests.functional.screens.seen import Seen, planned, wizard
 from trainer.preflight.line import CheckLine
-from tui.errors import crash_log_path
+from tui.terminal.errors import crash_log_path
 from tui.widgets.top_bar import Step
 
 

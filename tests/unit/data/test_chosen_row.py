@@ -12,7 +12,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.dataset import DataSet
 from recommender.data.profile.document import row_document
 from tests.unit.data.conftest import Profile
-from tui.commands.show_data import MOST, chosen_row, sample_text, show_data
+from tui.commands.output.data import MOST, chosen_row, sample_text, show_data
 
 ROWS = [
     {"instruction": "Q", "output": "A"},

@@ -273,7 +273,7 @@ def test_a_length_that_no_stretching_reaches_is_not_left_to_the_plan() -> None:
 def test_remedies_that_do_not_suffice_are_not_called_help() -> None:
     from rich.console import Console
 
-    from tui.commands.show_plan import show_plan
+    from tui.commands.output.plan import show_plan
 
     def shown(device: Device, **overrides: Any) -> str:
         console = Console(width=200, file=StringIO())

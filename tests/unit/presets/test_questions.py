@@ -6,7 +6,7 @@ import pytest
 from presets.questions import Choice, Question, QuestionError
 from recommender.config.edit import parse_assignment
 from tui import cli
-from tui.errors import render
+from tui.terminal.errors import render
 
 QUESTION = Question(
     "reasoning_lost",

@@ -17,7 +17,7 @@ from trainer.process.device_lock import lock_path
 from trainer.process.launch import resume_run
 from trainer.run.folder import RunFolder, record
 from trainer.run.state import RunState, write_state
-from tui.services import RealServices
+from tui.wizard.services import RealServices
 
 
 @pytest.fixture

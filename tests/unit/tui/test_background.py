@@ -8,8 +8,8 @@ import pytest
 
 import tui
 from presets.errors import InputError
-from tui.background import Failures
-from tui.errors import crash_log_path
+from tui.terminal.background import Failures
+from tui.terminal.errors import crash_log_path
 
 
 def test_no_other_module_starts_threads() -> None:

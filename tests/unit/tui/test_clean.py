@@ -5,8 +5,8 @@ from rich.text import Text
 
 from presets.errors import InputError
 from recommender.data.tokens.tokenise import Piece
-from tui.clean import as_markup, clean, clean_lines, shorten
-from tui.errors import render
+from tui.terminal.errors import render
+from tui.terminal.sanitize import as_markup, clean, clean_lines, shorten
 from tui.widgets.sample import sample_content
 
 

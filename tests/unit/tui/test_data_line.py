@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from tui.commands.progress import DataLine
+from tui.commands.output.progress import DataLine
 
 
 class Terminal(io.StringIO):

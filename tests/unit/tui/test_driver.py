@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.driver import key_decoder
+from tui.terminal.driver import key_decoder
 
 
 def test_a_sign_may_come_in_pieces() -> None:

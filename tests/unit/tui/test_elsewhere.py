@@ -8,8 +8,8 @@ import pytest
 
 from trainer.results.export_targets import only_over_its_base, unknown_to_llama_cpp, unknown_to_vllm, vllm_rank
 from tui.commands.results import what_next
-from tui.run.elsewhere import serving
-from tui.run.ending import loading_lines
+from tui.dashboard.ending import loading_lines
+from tui.dashboard.export_commands import serving
 
 
 def ended(path: str = "/runs/a", **config: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trainer.run.events import event
-from tui.event_lines import event_line, time_of_day
+from tui.dashboard.event_lines import event_line, time_of_day
 
 NOW = 1_763_700_000.0
 

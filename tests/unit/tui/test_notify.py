@@ -8,7 +8,7 @@ import pytest
 from presets.errors import InputError
 from tests.functional.dashboard.made import MadeRun
 from trainer.history.reader import RunReader
-from tui.run.notify import Notifier, Wishes, in_terminal
+from tui.dashboard.notify import Notifier, Wishes, in_terminal
 
 
 class Told:

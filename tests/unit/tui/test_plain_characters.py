@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tui.plain_characters import charset, drawing_encoding, drawn_in, in_text
-from tui.streams import REPLACED
+from tui.terminal.ascii import charset, drawing_encoding, drawn_in, in_text
+from tui.terminal.streams import REPLACED
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from recommender.data.tokens.tokenise import Piece
-from tui.excerpt import places
+from tui.widgets.excerpt import places
 from tui.widgets.sample import MOST, sample_content
 
 

@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 
-from tui.widgets.series import Series, Smoothed, slope_per_100, span_for
+from tui.widgets.curves.series import Series, Smoothed, slope_per_100, span_for
 
 
 def series(points: list[tuple[float, float | None]]) -> Series:

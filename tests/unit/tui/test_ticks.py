@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tui.widgets.ticks import linear_ticks, log_ticks, loss_text, short
+from tui.widgets.curves.ticks import linear_ticks, log_ticks, loss_text, short
 
 
 def labels(low: float, high: float, most: int) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from trainer.history.columns import Steps
 from trainer.history.reader import EvalPoint, Snapshot, StepPoint
 from trainer.run.state import RunState
-from tui.run.time_left import seconds_left, time_left
+from tui.dashboard.time_left import seconds_left, time_left
 
 STEPS = 400
 AFTER = 20

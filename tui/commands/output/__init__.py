@@ -1,0 +1,1 @@
+"""What commands print on a plain terminal: data, machine, plan, runs, progress, and a run followed line by line."""

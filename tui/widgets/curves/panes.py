@@ -1,0 +1,90 @@
+"""The curves of the dashboard: which there are, and the panes that hold them. Imports textual-plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from tui.dashboard.curves import History
+from tui.widgets.curves.curve import Curve, Track
+
+RAW, SMOOTH, EVALUATION, BEST, OLDER = "raw", "smoothed", "eval", "best", "behind"
+"""Names of the loss's tracks."""
+HIDINGS: tuple[frozenset[str], ...] = (
+    frozenset(),
+    frozenset({RAW}),
+    frozenset({RAW, EVALUATION, BEST}),
+    frozenset({SMOOTH, EVALUATION, BEST}),
+)
+"""What `h` hides, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One curve."""
+
+    key: str
+    title: str
+    legend: str
+    tracks: Callable[[History], tuple[Track, ...]]
+    unit: str = ""
+    from_zero: bool = False
+    """Whether the scale begins at zero, so that small changes do not look large."""
+
+
+def _loss(history: History) -> tuple[Track, ...]:
+    return (
+        Track(history.loss, "raw", "curve--raw", RAW),
+        Track(history.smooth.series, "line", "curve--smooth", SMOOTH),
+        Track(history.evals, "dots", "curve--eval", EVALUATION),
+        Track(history.best, "star", "curve--eval", BEST),
+    )
+
+
+def _one(series: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
+    """A curve of one line."""
+    return lambda history: (Track(getattr(history, series), "line", tone),)
+
+
+METRICS = (
+    Metric("loss", "loss", "● eval · smooth line · grey raw", _loss),
+    Metric("rate", "learning_rate", "each step", _one("learning_rate", "curve--second"), from_zero=True),
+    Metric("norm", "grad_norm", "before clipping", _one("grad_norm", "curve--third"), from_zero=True),
+    Metric("speed", "tokens / s", "each step", _one("speed", "curve--fourth"), "tok/s"),
+    Metric("busy", "in use, %", "GPU, or this process on a CPU", _one("busy", "curve--fourth"), "%", from_zero=True),
+    Metric("memory", "memory, GiB", "of the card, or of this process", _one("memory", "curve--third"), "GiB", True),
+    Metric("power", "power, W", "of the card", _one("power", "curve--second"), "W", from_zero=True),
+    Metric("heat", "temperature, °C", "of the card", _one("heat", "curve--eval"), "°C"),
+)
+"""What the large pane can show; the first is shown at the start."""
+SMALL = 3
+"""How many of those after the first have small panes too."""
+
+
+def older(history: History, metric: Metric) -> Track:
+    """Another run's curve, drawn behind this one's: its smoothed loss, or the whole of it."""
+    series = history.smooth.series if metric.key == "loss" else metric.tracks(history)[0].series
+    return Track(series, "line", "curve--other", OLDER)
+
+
+def curve_of(history: History, metric: Metric, *, unicode: bool, small: bool = False) -> Curve:
+    """The curve of a metric, for the large pane or for its own small one."""
+    name = f"{'small' if small else 'curve'}-{metric.key}"
+    return Curve(metric.tracks(history), unicode=unicode, from_zero=metric.from_zero, id=name)
+
+
+def main_pane(history: History, *, unicode: bool) -> ComposeResult:
+    """The large pane with its first curve; the others are made when somebody wants to see them."""
+    with Vertical(id="main", classes="pane"):
+        yield curve_of(history, METRICS[0], unicode=unicode)
+
+
+def minor_curves(history: History, *, unicode: bool) -> ComposeResult:
+    """The small panes."""
+    for metric in METRICS[1 : 1 + SMALL]:
+        with Vertical(classes="pane") as pane:
+            pane.border_title = metric.title
+            yield curve_of(history, metric, unicode=unicode, small=True)

@@ -1,0 +1,358 @@
+"""All that the screens ask of the floors below: injected, so that a test gives made values and no machine is touched.
+
+The real ones import what they need when they are called: the first frame waits for none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from presets.gpus import GpuFacts
+    from presets.models import CatalogueModel
+    from presets.recipes import Recipe
+    from recommender.config.schema import Goal
+    from recommender.data.dataset import DataSet
+    from recommender.data.profile.first_look import FirstLook
+    from recommender.data.tokens.tokenise import Piece
+    from recommender.machine.facts import Device, Gpu, Machine, NvmlState
+    from recommender.model.sources.local import LocalModel
+    from recommender.model.spec import ModelSpec
+    from recommender.plan.types import Alternative, Estimate, Plan
+    from trainer.preflight.line import CheckLine
+
+Told = Callable[[int, int], None]
+"""Called with what is done and what there is in all (0 where unknown)."""
+Stopped = Callable[[], bool]
+Fetched = Callable[[str, int, int], None]
+"""Called with a file's name, bytes done and bytes in all (0 where unknown)."""
+
+
+class Services(Protocol):
+    """What the wizard can ask. Everything but the edits of a plan may take long and is called in a worker thread.
+
+    Each raises `WizardError` where there is a message for the person.
+    """
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs."""
+
+    def probe(self) -> Machine:
+        """Look at the whole machine."""
+
+    def poll_gpus(self) -> tuple[tuple[Gpu, ...], NvmlState]:
+        """The GPUs now."""
+
+    def free_ram(self) -> int:
+        """Bytes of host memory that can be taken now."""
+
+    def gpu_catalogue(self) -> Sequence[GpuFacts]:
+        """Cards that a plan can be made for without having them."""
+
+    def local_models(self) -> Sequence[LocalModel]:
+        """Models on this disk."""
+
+    def model_catalogue(self) -> Sequence[CatalogueModel]:
+        """Models whose facts ship with the program."""
+
+    def catalogue_spec(self, name: str) -> ModelSpec:
+        """Architecture of a catalogue's model, without the network."""
+
+    def read_model(self, name: str) -> ModelSpec:
+        """Architecture of any model."""
+
+    def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
+        """Price of a method at the default length."""
+
+    def profile(
+        self,
+        data: Mapping[str, Any],
+        model: ModelSpec | None,
+        told: Told,
+        stopped: Stopped,
+        first: Callable[[FirstLook], None],
+        fetched: Fetched,
+    ) -> DataSet:
+        """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
+
+    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
+        """The first row of one of the data sets, as the model would see it."""
+
+    def recommend(
+        self,
+        model: ModelSpec,
+        device: Device,
+        dataset: DataSet | None,
+        *,
+        goal: Goal,
+        overrides: Mapping[str, Any],
+        data: Mapping[str, Any],
+    ) -> Plan:
+        """The best plan."""
+
+    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """The plan after an edit."""
+
+    def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """A plan that is out of date, with an edit for the one that takes its place."""
+
+    def alternatives(self, plan: Plan) -> Sequence[Alternative]:
+        """The best plan for every other goal, with the person's values."""
+
+    def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
+        """What a plan would need with these values."""
+
+    def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
+        """What the plan needs, by running the real model on tensors without data."""
+
+    def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
+        """The plan with another estimate of it, and what follows from that."""
+
+    def recipes(self) -> Sequence[Recipe]:
+        """Presets that ship with the program."""
+
+    def write_config(self, plan: Plan, path: Path) -> None:
+        """Save a plan's configuration, whole or not at all."""
+
+    def price_per_hour(self) -> float | None:
+        """Dollars an hour, as kept; None when it was never said."""
+
+    def keep_price(self, price: float | None) -> None:
+        """Keep what an hour costs."""
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
+        """Run the checks before a start, a line at each change."""
+
+    def agreed(self, command: str) -> bool:
+        """Whether somebody said yes to this shell command on this machine."""
+
+    def keep_agreed(self, command: str) -> None:
+        """Keep a yes to a shell command."""
+
+    def launch(self, plan: Plan, machine: Machine | None) -> Path:
+        """Start the run, whose command was agreed to, in processes of its own and return its folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealServices:
+    """The program's own floors."""
+
+    runs: Path
+
+    def probe(self) -> Machine:
+        """See `Services`."""
+        from recommender.machine.probe import probe
+
+        return probe(self.runs)
+
+    def poll_gpus(self) -> tuple[tuple[Gpu, ...], NvmlState]:
+        """See `Services`."""
+        from recommender.machine.probe import poll_gpus
+
+        return poll_gpus()
+
+    def free_ram(self) -> int:
+        """See `Services`."""
+        from recommender.machine.host.host import read_host
+
+        return read_host(self.runs).ram_available
+
+    def gpu_catalogue(self) -> Sequence[GpuFacts]:
+        """See `Services`."""
+        from presets.gpus import load_gpus
+
+        return load_gpus()
+
+    def local_models(self) -> Sequence[LocalModel]:
+        """See `Services`: the cache, and model folders in the current folder and its `models`."""
+        from recommender.model.sources.local import list_local_models
+
+        return list_local_models((Path.cwd(), Path.cwd() / "models"))
+
+    def model_catalogue(self) -> Sequence[CatalogueModel]:
+        """See `Services`."""
+        from presets.models import load_models
+
+        return load_models()
+
+    def catalogue_spec(self, name: str) -> ModelSpec:
+        """See `Services`."""
+        from recommender.model.reader import read_model
+
+        return read_model(name, offline=True)
+
+    def read_model(self, name: str) -> ModelSpec:
+        """See `Services`."""
+        from recommender.model.reader import read_model
+
+        return read_model(name)
+
+    def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
+        """See `Services`: batch 1, every other value the schema's default."""
+        from recommender.config.schema import FinetuneConfig
+        from recommender.estimate.estimate import estimate
+
+        precision = "bf16" if device.bf16 else ("fp16" if device.kind == "cuda" else "fp32")
+        config = FinetuneConfig.model_validate(
+            {
+                "model": model.name,
+                "method": method,
+                "quantization": {"bits": 4 if method == "qlora" else None},
+                "training": {"precision": precision},
+            }
+        )
+        return estimate(config, model, device)
+
+    def profile(
+        self,
+        data: Mapping[str, Any],
+        model: ModelSpec | None,
+        told: Told,
+        stopped: Stopped,
+        first: Callable[[FirstLook], None],
+        fetched: Fetched,
+    ) -> DataSet:
+        """See `Services`."""
+        from recommender.config.schema import Data
+        from recommender.data.load import profile_data
+
+        section = Data.model_validate(data)
+        return profile_data(
+            section, model=model, progress=told, cancelled=stopped, first=first, refined=first, fetched=fetched
+        )
+
+    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
+        """See `Services`."""
+        from recommender.config.schema import Data
+        from recommender.data.preview import first_row
+
+        return first_row(Data.model_validate(data), model=model, source=source)
+
+    def recommend(
+        self,
+        model: ModelSpec,
+        device: Device,
+        dataset: DataSet | None,
+        *,
+        goal: Goal,
+        overrides: Mapping[str, Any],
+        data: Mapping[str, Any],
+    ) -> Plan:
+        """See `Services`."""
+        from recommender.config.schema import Data
+        from recommender.plan.recommend import recommend
+
+        profile, section = dataset.profile if dataset else None, Data.model_validate(data)
+        return recommend(model, device, profile, goal=goal, overrides=self._placed(overrides), data_config=section)
+
+    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """See `Services`."""
+        from recommender.plan.recommend import replan
+
+        return replan(plan, self._placed(changes), without)
+
+    def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+        """See `Services`."""
+        from recommender.plan.recommend import amended
+
+        return amended(plan, self._placed(changes), without)
+
+    def alternatives(self, plan: Plan) -> Sequence[Alternative]:
+        """See `Services`."""
+        from recommender.plan.recommend import alternatives
+
+        return plan.alternatives or alternatives(plan)
+
+    def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
+        """See `Services`."""
+        from recommender.config.edit import apply
+        from recommender.estimate.estimate import estimate
+        from recommender.plan.starting_adapter import with_start
+
+        config = with_start(apply(plan.config, self._placed(changes)), plan.model)
+        return estimate(config, plan.model, plan.device, plan.data)
+
+    def _placed(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With the adapter's folder where `start_from` names a run."""
+        from trainer.preflight.start_from import placed
+
+        return placed(changes, self.runs)
+
+    def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
+        """See `Services`."""
+        from trainer.trace.ask import trace
+
+        def progress(_phase: str, done: int, total: int) -> None:
+            told(done, total)
+
+        return trace(plan.config, plan.model, plan.device, plan.data, progress=progress, cancelled=stopped)
+
+    def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
+        """See `Services`."""
+        from recommender.plan.recommend import with_estimate
+
+        return with_estimate(plan, estimate)
+
+    def recipes(self) -> Sequence[Recipe]:
+        """See `Services`."""
+        from presets.recipes import load_recipes
+
+        return load_recipes()
+
+    def write_config(self, plan: Plan, path: Path) -> None:
+        """See `Services`."""
+        from recommender.config.io import write_config
+
+        write_config(path, plan.config, plan.reasons)
+
+    def price_per_hour(self) -> float | None:
+        """See `Services`."""
+        from recommender.paths import state_dir
+        from tui.wizard.price import load_price
+
+        return load_price(state_dir())
+
+    def keep_price(self, price: float | None) -> None:
+        """See `Services`."""
+        from recommender.paths import state_dir
+        from tui.wizard.price import save_price
+
+        save_price(state_dir(), price)
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
+        """See `Services`."""
+        from trainer.preflight.checks import run_checks
+
+        return run_checks(
+            plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs, cancelled=stopped
+        )
+
+    def agreed(self, command: str) -> bool:
+        """See `Services`."""
+        from trainer.preflight.agreed import is_kept
+
+        return is_kept(command)
+
+    def keep_agreed(self, command: str) -> None:
+        """See `Services`."""
+        from trainer.preflight.agreed import keep
+
+        keep(command)
+
+    def launch(self, plan: Plan, machine: Machine | None) -> Path:
+        """See `Services`."""
+        from recommender.plan.recommend import document
+        from trainer.process.launch import launch
+
+        return launch(
+            plan.config,
+            plan_document=document(plan, machine),
+            device=plan.device,
+            runs=self.runs,
+            # Asked for before: a state folder that cannot be written keeps no yes, and forbids no start.
+            allow_on_end=True,
+        )
