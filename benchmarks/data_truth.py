@@ -24,7 +24,7 @@ from recommender.model.reader import read_model
 from recommender.units import percent
 from trainer.models.demo import ensure_demo_model
 from trainer.process.launch import launch
-from tui.screens.data_text import summary
+from tui.screens.data.text import summary
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LENGTH = 96

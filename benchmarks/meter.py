@@ -36,7 +36,7 @@ async def measure(repeats: int) -> dict[str, list[float]]:
     """Milliseconds of each edit, by key; a first pass over all keys is not counted."""
     from presets.demo import demo_data_path
     from recommender.machine.devices import device_from_catalogue
-    from tui.screens.plan import PlanScreen
+    from tui.screens.plan.screen import PlanScreen
     from tui.widgets.meter import Lines
     from tui.wizard.app import wizard_app
 

@@ -13,7 +13,7 @@ from recommender.plan.recommend import recommend
 from recommender.units import gib
 from tests.functional.conftest import Run, assert_bad_input
 from tests.unit.plan.facts import model
-from tui.screens.plan_text import room_row
+from tui.screens.plan.text import room_row
 
 NAME = "llama-3.2-1b-instruct"
 

@@ -34,10 +34,10 @@ class WatchApp(Shell[int]):
     def get_default_screen(self) -> Screen[Any]:
         """The run, or the list: no empty screen is painted before it."""
         if self.run_path is None:
-            from tui.screens.runs import RunsScreen
+            from tui.screens.runs.screen import RunsScreen
 
             return RunsScreen(self.runs_dir)
-        from tui.screens.train import TrainScreen
+        from tui.screens.train.screen import TrainScreen
 
         return TrainScreen(self.run_path)
 
@@ -48,7 +48,7 @@ class WatchApp(Shell[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The list of runs is not offered on itself."""
-        from tui.screens.runs import RunsScreen
+        from tui.screens.runs.screen import RunsScreen
 
         if action == "runs" and self.screen_stack and isinstance(self.screen, RunsScreen):
             return False
@@ -56,14 +56,14 @@ class WatchApp(Shell[int]):
 
     def action_runs(self) -> None:
         """List all runs."""
-        from tui.screens.runs import RunsScreen
+        from tui.screens.runs.screen import RunsScreen
 
         if not isinstance(self.screen, RunsScreen):
             self.push_screen(RunsScreen(self.runs_dir))
 
     async def show_run(self, run: Path) -> None:
         """Watch another run from now on, above what was open first."""
-        from tui.screens.train import TrainScreen
+        from tui.screens.train.screen import TrainScreen
 
         self.run_path = run
         while len(self.screen_stack) > 1:
@@ -75,7 +75,7 @@ class WatchApp(Shell[int]):
 
     async def action_quit(self) -> None:
         """Leave; a run goes on, and that is said."""
-        from tui.screens.train import TrainScreen, farewell
+        from tui.screens.train.screen import TrainScreen, farewell
 
         shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, TrainScreen)), None)
         message = farewell(shown.run_path, ended=shown.ended) if shown else None

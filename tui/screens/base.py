@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from presets.questions import QuestionError
-from tui.screens.unready import failure_rows
+from tui.screens.check.unready import failure_rows
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Row, row
 from tui.widgets.text import paragraph

@@ -24,31 +24,31 @@ if TYPE_CHECKING:
 
 
 def _machine() -> Screen[None]:
-    from tui.screens.machine import MachineScreen
+    from tui.screens.machine.screen import MachineScreen
 
     return MachineScreen()
 
 
 def _model() -> Screen[None]:
-    from tui.screens.model import ModelScreen
+    from tui.screens.model.screen import ModelScreen
 
     return ModelScreen()
 
 
 def _data() -> Screen[None]:
-    from tui.screens.data import DataScreen
+    from tui.screens.data.screen import DataScreen
 
     return DataScreen()
 
 
 def _plan() -> Screen[None]:
-    from tui.screens.plan import PlanScreen
+    from tui.screens.plan.screen import PlanScreen
 
     return PlanScreen()
 
 
 def _check() -> Screen[None]:
-    from tui.screens.check import CheckScreen
+    from tui.screens.check.screen import CheckScreen
 
     return CheckScreen()
 
@@ -175,7 +175,7 @@ class WizardApp(Shell[int]):
 
     async def show_run(self, run: Path) -> None:
         """Watch a run: the one that was just started, or one of the list."""
-        from tui.screens.train import TrainScreen
+        from tui.screens.train.screen import TrainScreen
 
         while len(self.screen_stack) > 1:
             self.pop_screen()
@@ -189,7 +189,7 @@ class WizardApp(Shell[int]):
 
     def action_runs(self) -> None:
         """List all runs."""
-        from tui.screens.runs import RunsScreen
+        from tui.screens.runs.screen import RunsScreen
 
         if not isinstance(self.screen, RunsScreen):
             self.push_screen(RunsScreen(self.services.runs))
@@ -221,7 +221,7 @@ class WizardApp(Shell[int]):
         if self.state.run is None:
             self.exit(0)
             return
-        from tui.screens.train import TrainScreen, farewell
+        from tui.screens.train.screen import TrainScreen, farewell
 
         ended = any(screen.ended for screen in self.get_screen_stack("train") if isinstance(screen, TrainScreen))
         self.exit(0, message=farewell(self.state.run, ended=ended))

@@ -14,8 +14,8 @@ from textual.screen import Screen
 
 from tests.functional.dashboard.made import MadeRun
 from tui.dashboard.app import WatchApp
-from tui.screens.runs import RunsScreen
-from tui.screens.train import TrainScreen
+from tui.screens.runs.screen import RunsScreen
+from tui.screens.train.screen import TrainScreen
 
 PATIENCE = 20.0
 """Seconds after which a condition that does not come true fails a test."""

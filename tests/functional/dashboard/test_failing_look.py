@@ -14,7 +14,7 @@ from trainer.history import listing
 from trainer.history.reader import RunReader
 from trainer.process import launch
 from trainer.run import removal
-from tui.screens.train import TrainScreen
+from tui.screens.train.screen import TrainScreen
 from tui.terminal.errors import crash_log_path
 
 Make = Callable[..., MadeRun]

@@ -10,8 +10,8 @@ from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import opened
 from trainer.preflight.agreed import is_kept, require_agreed
 from trainer.process import launch
-from tui.screens.runs_text import model_and_data
-from tui.screens.train import TrainScreen
+from tui.screens.runs.text import model_and_data
+from tui.screens.train.screen import TrainScreen
 
 Make = Callable[..., MadeRun]
 

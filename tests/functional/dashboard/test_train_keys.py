@@ -12,7 +12,7 @@ from tests.functional.dashboard.seen import Seen, opened
 from tests.functional.dashboard.test_train import commands, trained
 from trainer.run.events import event
 from trainer.run.folder import append_line
-from tui.screens.train import TrainScreen
+from tui.screens.train.screen import TrainScreen
 from tui.widgets.curves.curve import Curve
 
 Make = Callable[..., MadeRun]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.functional.screens.seen import Seen
-from tui.screens.plan import PlanScreen
-from tui.screens.plan_lists import SettingsList
+from tui.screens.plan.lists import SettingsList
+from tui.screens.plan.screen import PlanScreen
 
 
 async def go_to(seen: Seen, label: str) -> None:

@@ -26,8 +26,8 @@ from tests.functional.screens.seen import NARROW, WIDE, wizard
 from tests.functional.screens.test_data import opened, until_profiled
 from tests.unit.data.test_hub import parquet
 from tests.unit.data.test_near import sentence
-from tui.screens.data_sets import source_rows
-from tui.screens.data_text import summary
+from tui.screens.data.sources import source_rows
+from tui.screens.data.text import summary
 from tui.widgets.top_bar import Step
 
 ENDLESS = (

@@ -9,8 +9,8 @@ from textual.screen import Screen
 
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
-from tui.screens.plan import PlanScreen
-from tui.screens.plan_lists import SettingsList
+from tui.screens.plan.lists import SettingsList
+from tui.screens.plan.screen import PlanScreen
 from tui.terminal.theme import THEMES
 from tui.widgets.top_bar import Step
 from tui.wizard.app import WizardApp

@@ -12,7 +12,7 @@ from tests.fixtures.own_code import bring_own_code
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.functional.screens.made import GIB, LLAMA, SMOL, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned, wizard
-from tui.screens.model import ModelList
+from tui.screens.model.screen import ModelList
 from tui.widgets.top_bar import Step
 
 

@@ -15,9 +15,9 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import Seen, planned
-from tui.screens.data_fix import toggle_embeddings
-from tui.screens.plan import PlanScreen
-from tui.screens.plan_edits import SAME_THREAD_SECONDS
+from tui.screens.data.embeddings import toggle_embeddings
+from tui.screens.plan.edits import SAME_THREAD_SECONDS
+from tui.screens.plan.screen import PlanScreen
 from tui.widgets.top_bar import Step
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.on_plan import go_to, take_card
 from tests.functional.screens.seen import NARROW, WIDE, planned
-from tui.screens.plan import PlanScreen
+from tui.screens.plan.screen import PlanScreen
 from tui.widgets.top_bar import Step
 
 

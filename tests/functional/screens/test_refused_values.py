@@ -12,7 +12,7 @@ from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.on_plan import go_to
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
-from tui.screens.plan import PlanScreen
+from tui.screens.plan.screen import PlanScreen
 from tui.screens.popup import PickPopup, ValuePopup
 from tui.widgets.top_bar import Step
 

@@ -9,7 +9,7 @@ import pytest
 from recommender.plan.recommend import recommend, replan
 from recommender.plan.unusual import far_values
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
-from tui.screens.plan_rows import followed, followed_notes
+from tui.screens.plan.form import followed, followed_notes
 
 
 @pytest.mark.parametrize(

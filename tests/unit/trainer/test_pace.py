@@ -5,7 +5,7 @@ from __future__ import annotations
 from recommender.plan.recommend import recommend
 from tests.unit.plan.facts import CPU, SMOLLM, rows
 from trainer.preflight.pace import out_of_bounds, planned_worst_step, run_seconds, times
-from tui.screens.check_text import confirmation
+from tui.screens.check.text import confirmation
 
 PLAN = recommend(SMOLLM, CPU, rows(241, 120))
 

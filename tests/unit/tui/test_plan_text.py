@@ -10,8 +10,8 @@ from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
 from recommender.steps import plan_steps
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
-from tui.screens.plan_rows import Setting, shown_settings
-from tui.screens.plan_text import nothing_helps, warning_rows, why_rows
+from tui.screens.plan.form import Setting, shown_settings
+from tui.screens.plan.text import nothing_helps, warning_rows, why_rows
 
 
 def text(rows: list[object]) -> str:

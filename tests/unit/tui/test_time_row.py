@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from recommender.plan.recommend import recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
-from tui.screens.check_text import confirmation
-from tui.screens.plan_text import time_row, verdict_parts
+from tui.screens.check.text import confirmation
+from tui.screens.plan.text import time_row, verdict_parts
 
 
 def test_parts_are_left_out_whole_and_speed_and_adapter_stay() -> None:

@@ -15,20 +15,13 @@ from textual.geometry import Offset
 
 from presets.errors import WizardError
 from recommender.units import counted, gib
-from tui.screens.plan_lists import RemedyList, SettingsList
-from tui.screens.plan_meter import meter_lines
-from tui.screens.plan_rows import ADVANCED_KEY, Setting, followed, followed_notes, shown_settings
-from tui.screens.plan_text import (
-    model_rows,
-    out_of_date,
-    remedy_picks,
-    settings_picks,
-    warnings_beside,
-    why_rows,
-)
-from tui.screens.plan_trace import MEMORY_TITLE
-from tui.screens.plan_windows import OF_THIS_PLAN, PlanWindows
-from tui.screens.unready import waiting_rows
+from tui.screens.check.unready import waiting_rows
+from tui.screens.plan.form import ADVANCED_KEY, Setting, followed, followed_notes, shown_settings
+from tui.screens.plan.lists import RemedyList, SettingsList
+from tui.screens.plan.meter import meter_lines
+from tui.screens.plan.text import model_rows, out_of_date, remedy_picks, settings_picks, warnings_beside, why_rows
+from tui.screens.plan.trace import MEMORY_TITLE
+from tui.screens.plan.windows import OF_THIS_PLAN, PlanWindows
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList
@@ -239,7 +232,7 @@ class PlanScreen(PlanWindows):
 
     def _describe(self, key: str) -> str:
         if self._descriptions is None:
-            from tui.screens.plan_edit import description
+            from tui.screens.plan.editor import description
 
             self._descriptions = description
         return self._descriptions(key)
@@ -356,7 +349,7 @@ class PlanScreen(PlanWindows):
             self._open_editor(plan, key)
 
     def _open_editor(self, plan: Plan, key: str) -> None:
-        from tui.screens.plan_edit import TYPED, ValueEditor
+        from tui.screens.plan.editor import TYPED, ValueEditor
 
         editor = ValueEditor(self._here(plan), self.wizard.services, self._take)
         place = self._popup_place()

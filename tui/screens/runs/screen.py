@@ -21,8 +21,8 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from presets.errors import WizardError
-from tui.screens.runs_text import Line, headings, lines_of, model_and_data
-from tui.screens.stop import StopScreen
+from tui.screens.runs.text import Line, headings, lines_of, model_and_data
+from tui.screens.train.stop import StopScreen
 from tui.screens.yes_no import YesNo, about_command
 from tui.terminal.background import Failures, background
 from tui.terminal.sanitize import clean

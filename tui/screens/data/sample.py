@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from recommender.units import count, counted
-from tui.screens.data_near import NearSearch
+from tui.screens.data.near_duplicates import NearSearch
 from tui.terminal.background import background
 from tui.terminal.sanitize import clean
 from tui.widgets.sample import sample_content

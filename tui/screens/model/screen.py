@@ -17,8 +17,8 @@ from textual.worker import Worker, get_current_worker
 
 from presets.errors import WizardError
 from tui.screens.base import Problem, StepScreen
-from tui.screens.machine_text import short_name
-from tui.screens.model_text import (
+from tui.screens.machine.text import short_name
+from tui.screens.model.text import (
     METHODS,
     USE,
     Entry,

@@ -258,7 +258,7 @@ class CurveKeys(Screen[None]):
             self._lay_behind()
             return
         from tui.screens.popup import PickPopup
-        from tui.screens.runs_text import picks_of_runs
+        from tui.screens.runs.text import picks_of_runs
 
         try:
             build = picks_of_runs(self.run_path)

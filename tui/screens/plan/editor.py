@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from textual.geometry import Offset
 
 from presets.errors import WizardError
-from tui.screens.plan_rows import value_text
-from tui.screens.plan_text import short_verdict, value_at
+from tui.screens.plan.form import value_text
+from tui.screens.plan.text import short_verdict, value_at
 from tui.screens.popup import PickPopup, ValuePopup
 from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick

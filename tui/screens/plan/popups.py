@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from presets.errors import InputError, WizardError
 from recommender.paths import expanded
 from recommender.units import duration
-from tui.screens.plan_rows import value_text
-from tui.screens.plan_text import short_verdict, value_at
+from tui.screens.plan.form import value_text
+from tui.screens.plan.text import short_verdict, value_at
 from tui.screens.popup import ConfirmPopup, PickPopup, TextPopup, ValuePopup
 from tui.terminal.sanitize import clean
 from tui.widgets.goal_row import GOALS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import FinetuneConfig, Goal
     from recommender.plan.types import Alternative, Estimate, Plan
-    from tui.screens.plan_windows import PlanWindows
+    from tui.screens.plan.windows import PlanWindows
     from tui.wizard.services import Services
 
 

@@ -33,7 +33,7 @@ class PathSuggester(Suggester):
 
 def first_match(folder: Path, start: str) -> str | None:
     """The first folder or data file in a folder whose name begins so; folders end in a slash."""
-    from tui.screens.browse import is_data
+    from tui.screens.data.browse import is_data
 
     try:
         names = sorted(

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
 from tui.screens.base import StepScreen
-from tui.screens.machine_text import CPU, SIMULATED, device_picks, host_rows, software_rows
+from tui.screens.machine.text import CPU, SIMULATED, device_picks, host_rows, software_rows
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step
@@ -100,7 +100,7 @@ class MachineScreen(StepScreen):
 
     def action_what_if(self) -> None:
         """Plan for a card that is not here."""
-        from tui.screens.what_if import WhatIfScreen
+        from tui.screens.machine.what_if import WhatIfScreen
 
         self.app.push_screen(WhatIfScreen(self.wizard.services.gpu_catalogue()), self._take_card)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
-from tui.screens.plan_trace import PlanTrace
-from tui.screens.unready import lacking
+from tui.screens.check.unready import lacking
+from tui.screens.plan.trace import PlanTrace
 from tui.terminal.sanitize import clean
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.top_bar import Step
@@ -43,38 +43,38 @@ class PlanWindows(PlanTrace):
 
     def action_alternatives(self) -> None:
         """Compare the goals."""
-        from tui.screens.plan_popups import open_alternatives
+        from tui.screens.plan.popups import open_alternatives
 
         open_alternatives(self)
 
     def action_presets(self) -> None:
         """List the presets."""
-        from tui.screens.plan_popups import open_presets
+        from tui.screens.plan.popups import open_presets
 
         open_presets(self)
 
     def action_save(self) -> None:
         """Save the configuration."""
-        from tui.screens.plan_popups import open_save
+        from tui.screens.plan.popups import open_save
 
         open_save(self)
 
     def action_warnings(self) -> None:
         """Show every warning whole."""
-        from tui.screens.plan_popups import warnings_popup
+        from tui.screens.plan.popups import warnings_popup
 
         if self.state.plan is not None:
             self.app.push_screen(warnings_popup(self.state.plan))
 
     def action_try(self) -> None:
         """Compare learning rates by short trainings."""
-        from tui.screens.plan_try import open_try
+        from tui.screens.plan.try_rates import open_try
 
         open_try(self)
 
     def action_price(self) -> None:
         """Ask what an hour costs, and keep it."""
-        from tui.screens.plan_popups import open_price
+        from tui.screens.plan.popups import open_price
 
         open_price(self)
 

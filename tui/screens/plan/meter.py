@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from recommender.units import gib
-from tui.screens.plan_text import nothing_helps, room_row, stop_rows, time_row, verdict_parts, warning_rows
+from tui.screens.plan.text import nothing_helps, room_row, stop_rows, time_row, verdict_parts, warning_rows
 from tui.widgets.meter import bar, legend
 from tui.widgets.rows import Part, row
 from tui.widgets.text import STYLES, content

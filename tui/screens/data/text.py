@@ -8,7 +8,7 @@ from recommender.config.edit import replace
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.packed import packing_document, splits, step_warnings
 from recommender.units import count, counted, duration, gib, percent, rate
-from tui.screens.data_sets import held_out_row, source_rows
+from tui.screens.data.sources import held_out_row, source_rows
 from tui.terminal.sanitize import clean
 from tui.widgets.histogram import histogram
 from tui.widgets.pick_list import Pick

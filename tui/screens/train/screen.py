@@ -27,10 +27,10 @@ from tui.dashboard.ending import ending_rows, has_ended
 from tui.dashboard.notify import Notifier, Wishes
 from tui.dashboard.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.popup import ValuePopup
-from tui.screens.train_commands import RunCommands
-from tui.screens.train_curves import CurveKeys
-from tui.screens.train_look import Polled, Unreadable, fingerprint
-from tui.screens.train_requests import RequestKeys
+from tui.screens.train.curves import CurveKeys
+from tui.screens.train.palette import RunCommands
+from tui.screens.train.requests import RequestKeys
+from tui.screens.train.snapshot import Polled, Unreadable, fingerprint
 from tui.terminal.background import Failures, background
 from tui.terminal.base_app import Shell
 from tui.terminal.sanitize import clean

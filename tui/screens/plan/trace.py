@@ -6,7 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from presets.errors import NoError, WizardError
-from tui.screens.plan_edits import PlanEdits
+from tui.screens.plan.edits import PlanEdits
 from tui.terminal.background import background
 from tui.widgets.top_bar import Step
 
@@ -37,7 +37,7 @@ class PlanTrace(PlanEdits):
 
     def action_terms(self) -> None:
         """Show the formula term by term."""
-        from tui.screens.plan_terms import open_terms
+        from tui.screens.plan.terms import open_terms
 
         if self.state.plan is not None:
             open_terms(self, self.state.plan)

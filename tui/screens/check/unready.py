@@ -38,7 +38,7 @@ def _failure(step: Step, error: WizardError) -> str:
 
 def waiting_rows(state: WizardState) -> list[Row]:
     """Rows that say what the plan waits for, and how far it is."""
-    from tui.screens.data_text import progress_rows
+    from tui.screens.data.text import progress_rows
 
     for step in (Step.MACHINE, Step.MODEL, Step.DATA, Step.PLAN):
         if step in state.working:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui.screens.data_sets import as_mapping, short_name, source_row
+from tui.screens.data.sources import as_mapping, short_name, source_row
+from tui.screens.data.speakers import ask_speakers
 from tui.screens.popup import PickPopup
-from tui.screens.speakers import ask_speakers
 from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recommender.units import count, counted, duration, gib
-from tui.screens.machine_text import short_name
+from tui.screens.machine.text import short_name
 from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.units import duration, small
-from tui.screens.plan_popups import save_popup
+from tui.screens.plan.popups import save_popup
 from tui.screens.popup import ConfirmPopup
 from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan
-    from tui.screens.plan_windows import PlanWindows
+    from tui.screens.plan.windows import PlanWindows
 
 STEPS = 50
 RATE = "training.learning_rate"

@@ -16,7 +16,7 @@ from trainer.run.state import whole
 from tui.dashboard.ending import has_ended, loading_lines
 from tui.dashboard.event_lines import COMMAND_WORDS, event_line
 from tui.dashboard.export_commands import adapter_path
-from tui.screens.stop import StopScreen
+from tui.screens.train.stop import StopScreen
 from tui.terminal.sanitize import clean, clean_lines
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
-from tui.screens.machine_text import short_name
-from tui.screens.plan_rows import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
+from tui.screens.machine.text import short_name
+from tui.screens.plan.form import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
 from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 if TYPE_CHECKING:
-    from tui.screens.train import TrainScreen
+    from tui.screens.train.screen import TrainScreen
 
 Offer = tuple[str, str, Callable[[], object]]
 """Title, help, and what it does."""

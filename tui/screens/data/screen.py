@@ -15,12 +15,12 @@ from textual.widgets import Input, Static
 
 from presets.errors import InputError, WizardError
 from presets.questions import QuestionError
-from tui.screens.data_first import first_rows
-from tui.screens.data_fix import embedding_rows, offers_embeddings, toggle_embeddings
-from tui.screens.data_path import PathInput, PathSuggester, as_typed, with_settings
-from tui.screens.data_sample import SampleView
-from tui.screens.data_sets import ask_evaluation, ask_known, ask_weight, confirmed
-from tui.screens.data_text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
+from tui.screens.data.embeddings import embedding_rows, offers_embeddings, toggle_embeddings
+from tui.screens.data.first_look import first_rows
+from tui.screens.data.path_input import PathInput, PathSuggester, as_typed, with_settings
+from tui.screens.data.sample import SampleView
+from tui.screens.data.sources import ask_evaluation, ask_known, ask_weight, confirmed
+from tui.screens.data.text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
 from tui.terminal.sanitize import clean
 from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step
@@ -250,7 +250,7 @@ class DataScreen(SampleView):
 
     def action_browse(self) -> None:
         """Choose a file in a tree."""
-        from tui.screens.browse import BrowseScreen
+        from tui.screens.data.browse import BrowseScreen
 
         self.app.push_screen(BrowseScreen(Path.cwd()), self._browsed)
 
@@ -276,7 +276,7 @@ class DataScreen(SampleView):
 
     def action_format(self) -> None:
         """Say by hand what the rows are."""
-        from tui.screens.columns import ask_format, ask_refused
+        from tui.screens.data.columns import ask_format, ask_refused
 
         if self.state.dataset is not None:
             ask_format(self.wizard, self.state.dataset)

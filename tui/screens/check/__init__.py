@@ -1,0 +1,1 @@
+"""Step 5 of the wizard: the Check screen, and what stands between a plan and its start."""

@@ -1,0 +1,1 @@
+"""Step 3 of the wizard: the Data screen, its sample pane, its windows for sources, columns and speakers."""

@@ -1,0 +1,1 @@
+"""Step 1 of the wizard: the Machine screen and the catalogue of GPUs to plan for."""

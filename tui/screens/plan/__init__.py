@@ -1,0 +1,1 @@
+"""Step 4 of the wizard: the Plan screen, its form, editor, meter, and windows."""
