@@ -81,7 +81,7 @@ class Habits:
     def given(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """A turn in the form that the template reads: its content as text or parts, its calls in their style."""
         if message.get("tool_calls") and self.call_style not in {None, STYLES[0]}:
-            message = _styled(message, self.call_style or STYLES[0])
+            message = _styled(message, self.call_style)
         return self._in_parts(message)
 
     def _in_parts(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
