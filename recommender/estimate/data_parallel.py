@@ -75,6 +75,8 @@ def shared(one: Estimate, cards: int) -> Estimate:
         one.peak.low_bytes + buckets,
         one.peak.high_bytes + more,
         one.peak.cache_bytes,
+        one.peak.cache_less_bytes,
+        one.peak.cache_more_bytes,
     )
     return with_fields(
         one,

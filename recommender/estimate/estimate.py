@@ -44,12 +44,16 @@ def estimate(
         return shared(estimate(whole, model, replace(device, count=1), data, stack=stack), device.count)
     case = make_case(config, model, device, data, find_stack(stack))
     priced = price(case)
-    found = centre(case, priced.process, measured_here(device))
-    parts = priced.parts if found.process == priced.process else moved_parts(priced.parts, found.process)
-    low, high = round(found.process * found.spread.low), round(found.process * found.spread.high)
-    reserved = found.process - parts["context"]
+    left = priced.left
+    # A measured step says nothing of what a whole run's lengths leave.
+    found = centre(case, priced.process - left.middle, measured_here(device))
+    process = found.process + left.middle
+    parts = priced.parts if process == priced.process else moved_parts(priced.parts, process)
+    low = round(found.process * found.spread.low) + left.middle - left.less
+    high = round(found.process * found.spread.high) + left.middle + left.more
+    reserved = process - parts["context"]
     cache = min(cache_bytes(case, priced.parts["allocator"]), parts["allocator"])
-    peak = Peak(reserved - parts["allocator"], reserved, found.process, low, high, cache)
+    peak = Peak(reserved - parts["allocator"], reserved, process, low, high, cache, left.less, left.more)
     adapter = _saved_bytes(case)
     checkpoint = adapter + _states_on_disk(case)
     return Estimate(

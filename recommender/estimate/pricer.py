@@ -57,6 +57,8 @@ def centred(price: Pricer, config: FinetuneConfig, known: Estimate) -> Pricer:
             max(0, peak.low_bytes + by.low_bytes - was.low_bytes),
             max(process, peak.high_bytes + by.high_bytes - was.high_bytes),
             min(max(0, peak.cache_bytes + by.cache_bytes - was.cache_bytes), parts["allocator"]),
+            peak.cache_less_bytes,
+            peak.cache_more_bytes,
         )
         return replace(found, peak=there, parts=parts, fits=fits_in(there, found.free_bytes))
 

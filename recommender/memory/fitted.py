@@ -31,6 +31,11 @@ varied length. The first two are of the T4's rows, the third of the A100's; neit
 RESIDUE: Mapping[ResidueKind, float] = {"plain": 1.0, "scores": 0.76, "varied": 0.52}
 """Share of a pool of blocks that stays cached and unused: see `recommender.memory.process.residue`."""
 
+LEFT, LEFT_AT_MOST = 0.6, 0.97
+"""Of the loss at the longest micro-batch times the earlier records (`recommender.memory.lengths`), what stays cached.
+The first is what 42 public rows of five limits come to (benchmarks/reference/reports_more.csv), the second what the
+simulated allocator keeps on traced steps (`python -m benchmarks.mixed_lengths`), which bounds it."""
+
 SPREAD: Mapping[str, Spread] = {
     "turing": Spread(0.93, 1.07),
     "ampere": Spread(0.93, 1.07),
@@ -49,6 +54,9 @@ free pages between live blocks. Of the trace's simulated allocator: `python -m b
 CONTEXT_MIB = {7: 140.875, 8: 450, 9: 520, 10: 600, 12: 600}
 """CUDA context by major compute capability. 7: measured in every T4 row. The others are not measured here: what
 nvidia-smi shows of a process that has only started PyTorch's kernels, to about 100 MiB."""
+
+ENDS = 1.645
+"""Standard deviations from the middle of a normal distribution to its 5th and 95th percentile."""
 
 FORMULA = 5
 """Version of the formula: raised when a term changes, so that older measurements centre nothing but their own plan."""

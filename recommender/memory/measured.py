@@ -22,14 +22,12 @@ from statistics import fmean, median
 from typing import Any
 
 from recommender.machine.facts import Device
-from recommender.memory.fitted import FORMULA, OWN_CPU, OWN_GPU, REPEATED, Spread
+from recommender.memory.fitted import ENDS, FORMULA, OWN_CPU, OWN_GPU, REPEATED, Spread
 from recommender.memory.process import spread
 from recommender.memory.workload import Case
 from recommender.paths import state_dir
 
 FILE = "calibration.jsonl"
-ENDS = 1.645
-"""Standard deviations from the middle of a normal distribution to its 5th and 95th percentile."""
 COMPARABLE = 4
 """Largest ratio between two plans' estimates at which one plan's error, as a share, says something of the other's: what
 is missed beside the tensors (libraries, the context) is a number of bytes, which is most of a tiny model's error."""

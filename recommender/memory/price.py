@@ -8,9 +8,9 @@ from recommender.memory.layers.layer import LayerCost, layer_cost
 from recommender.memory.loss import loss_bytes
 from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.phases import evaluation_phase_bytes, initialisation_bytes, load_bytes, merge_bytes
-from recommender.memory.process import Pools, context_bytes, reserved_beyond, workspace_bytes
+from recommender.memory.process import Left, Pools, context_bytes, left_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, optimizer_bytes, weights_bytes
-from recommender.memory.workload import Case
+from recommender.memory.workload import FP32, Case
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "loss", "workspace", "allocator", "context")
 
@@ -27,6 +27,8 @@ class Price:
     """Paged optimizer states and offloaded checkpoints: host memory beside the worker's own."""
     phases: dict[str, int]
     """Bytes allocated at the worst of each phase."""
+    left: Left
+    """Of the allocator's part, what a mixed run's growing micro-batches leave."""
 
 
 def price(case: Case) -> Price:
@@ -55,9 +57,12 @@ def price(case: Case) -> Price:
     if worst.initialisation:
         parts["initialisation"] = worst.initialisation
     allocated = sum(parts.values())
-    parts["allocator"] = reserved_beyond(case, worst.activations + worst.loss, pools(case, cost))
+    both, context = pools(case, cost, worst), context_bytes(case)
+    beyond = reserved_beyond(case, worst.activations + worst.loss, both)
+    left = left_bytes(case, both, case.device.free_bytes - allocated - beyond - context)
+    parts["allocator"] = beyond + left.middle
     reserved = allocated + parts["allocator"]
-    parts["context"] = context_bytes(case)
+    parts["context"] = context
     resident = weights + adapter + on_device + workspace
     loss, *layers, update = (resident + moment.total for moment in moments)
     phases = {
@@ -70,13 +75,17 @@ def price(case: Case) -> Price:
         "save": resident,
         "merge": merge_bytes(case),
     }
-    return Price(parts, allocated, reserved, reserved + parts["context"], paged + _offloaded(case, cost), phases)
+    return Price(parts, allocated, reserved, reserved + context, paged + _offloaded(case, cost), phases, left)
 
 
-def pools(case: Case, cost: LayerCost) -> Pools:
-    """What the loss and one layer's backward pass take and give back."""
+def pools(case: Case, cost: LayerCost, worst: Moment | None = None) -> Pools:
+    """What the loss and one layer's backward pass take and give back; of the loss, what the worst moment cannot use."""
     layer = cost.recomputed_peak if case.config.training.gradient_checkpointing else cost.peak - cost.saved
-    return Pools(loss_bytes(case), max(0, layer))
+    loss = loss_bytes(case)
+    largest = case.adapter * case.model.hidden_size * case.model.vocab_size
+    logits = FP32 * case.tokens * case.model.vocab_size if case.stack.loss == "full" else 0
+    unserved = loss if worst is not None and worst.name == "update" and logits > largest else 0
+    return Pools(loss, max(0, layer), unserved)
 
 
 def _offloaded(case: Case, cost: LayerCost) -> int:

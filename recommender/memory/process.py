@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.fitted import CONTEXT_MIB, EXPANDABLE, MIB, RESIDUE, SPREAD, ResidueKind, Spread
+from recommender.memory.allocator import SEGMENT_STEP
+from recommender.memory.fitted import (
+    CONTEXT_MIB,
+    ENDS,
+    EXPANDABLE,
+    LEFT,
+    LEFT_AT_MOST,
+    MIB,
+    RESIDUE,
+    SPREAD,
+    ResidueKind,
+    Spread,
+)
+from recommender.memory.lengths import outgrown
 from recommender.memory.workload import AMPERE, FP32, Case
 
 HOPPER = (9, 0)
@@ -23,6 +36,23 @@ class Pools:
 
     loss: int
     layer: int
+    unserved: int = 0
+    """Of the loss, blocks that an optimizer's step which is the worst moment cannot use: logits of more bytes than its
+    largest tensor have memory of their own once optimizer states lie in what the first step's left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Bytes of blocks that micro-batches left which were the longest so far, and too short for the longest of all."""
+
+    middle: int = 0
+    less: int = 0
+    """From there to the 5th percentile over orders of the rows."""
+    more: int = 0
+    """To the 95th."""
+
+
+NOTHING_LEFT = Left()
 
 
 def capability(case: Case) -> tuple[int, int]:
@@ -64,8 +94,32 @@ def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
 def cached_beyond(case: Case, pools: Pools) -> int:
     """What segments of fixed size would hold: to say what expandable ones save."""
     alike, varied = residue(pools)
-    one = case.alike * RESIDUE[residue_kind(case)] * alike
-    return round(one + (1 - case.alike) * RESIDUE["varied"] * varied)
+    one = max(RESIDUE[residue_kind(case)] * alike, pools.unserved)
+    return round(case.alike * one + (1 - case.alike) * max(RESIDUE["varied"] * varied, pools.unserved))
+
+
+def left_bytes(case: Case, pools: Pools, room: int) -> Left:
+    """What a mixed run's growing micro-batches leave in segments of fixed size, on a card with room for it.
+
+    A block of logits holds every later one that is no larger; one that is larger takes memory of its own: see
+    `recommender.memory.lengths`. Where the card is full PyTorch gives the blocks back and begins again, so that no more
+    than the room is taken.
+
+    Args:
+        case: What is priced.
+        pools: What the loss takes and gives back.
+        room: Bytes that are free beside everything else.
+    """
+    if case.data is None or case.on_cpu or case.stack.expandable_segments or room <= 0:
+        return NOTHING_LEFT
+    training = case.config.training
+    batches = (training.max_steps or float("inf")) * training.gradient_accumulation_steps
+    alike = max(1, SEGMENT_STEP // (FP32 * case.model.vocab_size * case.rows))
+    found = outgrown(case.data, case.length, case.rows, batches, alike)
+    half = ENDS * found.deviation
+    ends = LEFT * max(0.0, found.mean - half), LEFT * found.mean, LEFT_AT_MOST * (found.mean + half)
+    low, middle, high = (min(room, round(pools.loss * records)) for records in ends)
+    return Left(middle, middle - low, high - middle)
 
 
 def cache_bytes(case: Case, beyond: int) -> int:

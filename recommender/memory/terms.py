@@ -63,9 +63,13 @@ def terms_of(case: Case) -> tuple[Term, ...]:
         lines.append(Term("initialisation", "the largest tensor on its way", priced.parts["initialisation"]))
     else:
         lines += _moving(case, worst)
-    named = {"workspace": "cuBLAS, two threads' handles", "allocator": _allocator(case)}
-    named |= {"context": "CUDA context and loaded kernels"}
-    lines += [Term(part, name, priced.parts[part]) for part, name in named.items()]
+    left = priced.left.middle
+    lines += [
+        Term("workspace", "cuBLAS, two threads' handles", priced.parts["workspace"]),
+        Term("allocator", _allocator(case), priced.parts["allocator"] - left),
+        Term("allocator", "blocks that shorter micro-batches leave in a mixed run, given back too", left),
+        Term("context", "CUDA context and loaded kernels", priced.parts["context"]),
+    ]
     return tuple(line for line in lines if line.nbytes)
 
 

@@ -48,6 +48,8 @@ class Case:
     packed: bool
     alike: float
     """Share of micro-batches that are padded to `length`: 1 where all rows have it, or are packed."""
+    data: DataProfile | None
+    """The rows, where micro-batches differ in length."""
     bits: int | None
     """Of the linear layers: 4, 8 or None."""
     compute: int
@@ -108,6 +110,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         length=length,
         packed=packed,
         alike=1.0 if packed else _alike(data, length, rows),
+        data=None if packed else data,
         bits=bits,
         compute=half,
         autocast=half == HALF and stack.autocast and not (stack.loss == "full" and training.precision == "fp16"),

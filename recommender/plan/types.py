@@ -32,6 +32,10 @@ class Peak:
     """Upper end of it."""
     cache_bytes: int = 0
     """Of process_bytes, what the allocator keeps unused and gives back where memory is short: 'fits' is without it."""
+    cache_less_bytes: int = 0
+    """Of the interval below process_bytes, what is the cache's alone: it may be so much less."""
+    cache_more_bytes: int = 0
+    """The same above it."""
 
     @property
     def needed_bytes(self) -> int:
@@ -41,7 +45,12 @@ class Peak:
     @property
     def most_bytes(self) -> int:
         """What may have to be there: high_bytes without the cache. 'yes' is when this is within free memory."""
-        return self.high_bytes - self.cache_bytes
+        return self.high_bytes - self.cache_bytes - self.cache_more_bytes
+
+    @property
+    def least_bytes(self) -> int:
+        """What has to be there at least: low_bytes without the cache."""
+        return self.low_bytes - self.cache_bytes + self.cache_less_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.estimate import estimate, fits_in
 from recommender.machine.facts import Device
-from recommender.memory.price import PARTS
+from recommender.memory.price import PARTS, price
 from recommender.memory.process import cache_bytes, context_bytes, spread
 from recommender.memory.stacks import find_stack
 from recommender.memory.workload import Case, make_case
@@ -130,10 +130,14 @@ def _estimate(case: Case, formula: Estimate, document: dict[str, Any], trained_t
     allocated = int(document["allocated"])
     reserved = allocated if case.on_cpu else int(document["reserved"])
     parts = dict.fromkeys(PARTS, 0) | {name: int(size) for name, size in document["parts"].items()}
-    parts["allocator"], parts["context"] = reserved - allocated, context_bytes(case)
-    process, ends = reserved + parts["context"], spread(case)
-    high = round(process * ends.high)
-    peak = Peak(allocated, reserved, process, round(process * ends.low), high, cache_bytes(case, parts["allocator"]))
+    # The trace's steps have one length: what a mixed run leaves is the formula's.
+    parts["context"], ends, left = context_bytes(case), spread(case), price(case).left
+    alone = reserved + parts["context"]
+    low, high = round(alone * ends.low) + left.middle - left.less, round(alone * ends.high) + left.middle + left.more
+    parts["allocator"] = reserved - allocated + left.middle
+    cache, reserved = cache_bytes(case, parts["allocator"]), reserved + left.middle
+    process = alone + left.middle
+    peak = Peak(allocated, reserved, process, low, high, cache, left.less, left.more)
     return replace(
         formula,
         fits=fits_in(peak, formula.free_bytes),

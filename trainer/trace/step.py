@@ -58,9 +58,9 @@ def record_steps(order: Order, progress: Progress) -> Recording:
             # the input of a quantised layer's adapter under it.
             stack.enter_context(patch.object(torch, "is_autocast_enabled", _autocasts))
         trained = give_tensors(model, order, recorder)
-        _prepare(model, order)
+        prepare(model, order)
         recorder.mark()
-        run = _Run(model, trained, order, recorder, progress)
+        run = Run(model, trained, order, recorder, progress)
         accumulates = order.finetune.training.gradient_accumulation_steps > 1
         run.step(keeps_gradients=accumulates)
         run.step(keeps_gradients=False)
@@ -75,13 +75,14 @@ def _autocasts(device_type: str = "cpu") -> bool:
     return _AUTOCASTS("cpu") if device_type == "cpu" else False
 
 
-def _prepare(model: Any, order: Order) -> None:
+def prepare(model: Any, order: Order) -> None:
+    """Set it to train, with checkpointing where that is ordered."""
     model.train()
     if order.finetune.training.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
-class _Run:
+class Run:
     """The state between steps: model, optimizer, and how far it is."""
 
     def __init__(

@@ -30,7 +30,7 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
     console.print(
         f"{WORDS[estimate.fits]}  {gib(peak.needed_bytes)} of {gib(estimate.free_bytes)} free on "
         f"{as_markup(device.name)}"
-        f"  ({gib(peak.low_bytes - peak.cache_bytes)} to {gib(peak.most_bytes)}, {estimate.basis})  "
+        f"  ({gib(peak.least_bytes)} to {gib(peak.most_bytes)}, {estimate.basis})  "
         + (f"{gib(spare)} to spare" if spare >= 0 else f"{gib(-spare)} too much"),
         soft_wrap=True,
     )

@@ -213,7 +213,7 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
     word, tone = VERDICTS[estimate.fits]
     spare = estimate.spare_bytes
     left = f"{_apart(spare)} to spare" if spare >= 0 else f"{_apart(-spare)} too much"
-    unsure = max(peak.high_bytes - peak.process_bytes, peak.process_bytes - peak.low_bytes)
+    unsure = max(peak.most_bytes - peak.needed_bytes, peak.needed_bytes - peak.least_bytes)
     return [
         (gib(peak.needed_bytes), "bright"),
         (f" of {gib_number(estimate.free_bytes)} free  ", "label"),
