@@ -61,6 +61,10 @@ STOPS = {
 """Further tokens at which generation stops, by a part of the template's name."""
 
 
+EMPTY = re.compile(r"\A\s*(?:<think>)?\s*</think>")
+"""How a trained answer begins whose reasoning holds nothing."""
+GIVEN = re.compile(r"</think>\s*\Z")
+"""How a prompt ends that has its end already."""
 LINE_END = "the line end behind the end-of-turn token: generation has stopped"
 STOPS_BEHIND = "ours trains the token behind the answer too: generation stops there"
 GOES_ON = "the token behind the answer: generation does not stop there, so the model would go on"
@@ -141,6 +145,8 @@ def outcome(turns: TurnFinder, chat: Chat, *, offers: bool = True) -> Outcome:
         return Outcome("SILENT", f"trains {sorted(extra)}")
     if missing and not (row.lost.reasoning or row.lost.text):
         return Outcome("SILENT", f"loses {sorted(missing)}")
+    if not row.empty_reasoning and _empty_untold(turns, chat, row):
+        return Outcome("SILENT", "trains reasoning that holds nothing")
     if row.lost.reasoning:
         tried = [chat] if offers else []
         offered = ways(turns, Data(), tried, lambda row: not (row.lost.reasoning or row.lost.text))
@@ -149,12 +155,20 @@ def outcome(turns: TurnFinder, chat: Chat, *, offers: bool = True) -> Outcome:
     return Outcome("warned", ", ".join(told)) if told else Outcome("exact")
 
 
+def _empty_untold(turns: TurnFinder, chat: Chat, row: RenderedChat) -> bool:
+    """Whether an empty reasoning block is trained that neither the row nor the prompt has, and nothing tells of it."""
+    if row.unasked or any(reasoning_of(turn) for turn in chat.messages) or GIVEN.search(turns.prompt(chat)):
+        return False
+    return any(EMPTY.match(row.text[start:end]) for start, end in row.spans)
+
+
 def _told(row: RenderedChat) -> list[str]:
     """What the person is warned of."""
     found = {
         "text is lost": row.lost.text,
         "asked otherwise": row.unasked,
         "reasoning as text": row.inline,
+        "empty reasoning": row.empty_reasoning,
         "no end-of-turn token": row.ended < row.answers,
     }
     return [what for what, holds in found.items() if holds]

@@ -44,6 +44,7 @@ class Finding(IntFlag):
     INLINE = 32768
     TWO_ANSWERS = 65536
     WEIGHTED = 131072
+    EMPTY_REASONING = 262144
 
 
 SAID = {
@@ -64,6 +65,7 @@ SAID = {
     Finding.INLINE: "reasoning is trained as text, though the chat template has a place for it",
     Finding.TWO_ANSWERS: "two answers stand in a row",
     Finding.WEIGHTED: "a turn has a weight other than 0 and 1, which counts as 1",
+    Finding.EMPTY_REASONING: "an empty reasoning block, which the chat template writes, is trained",
     Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
 """What the screen says of a row."""
@@ -135,6 +137,11 @@ class Findings:
     text_lost: int = 0
     unasked: int = 0
     inline: int = 0
+    empty_reasoning: int = 0
+    empty_where_asked: int = 0
+    """Of these, rows of which every answer begins where generation will."""
+    reasoned: int = 0
+    """Rows in which reasoning is trained."""
     given_characters: int = 0
     """Of all trained answers as they stand in the rows."""
     lost_reasoning: int = 0
@@ -181,7 +188,9 @@ class Findings:
         if row.straddles or row.imitates:
             flags |= Finding.STRADDLES if row.straddles else 0
             flags |= Finding.IMITATES if row.imitates else 0
-        if row.lost.reasoning or row.lost.text or row.unasked or row.inline:
+        self.reasoned += row.reasoned
+        if row.lost.reasoning or row.lost.text or row.unasked or row.inline or row.empty_reasoning:
+            flags |= Finding.EMPTY_REASONING if row.empty_reasoning else 0
             flags |= Finding.REASONING_LOST if row.lost.reasoning else 0
             flags |= Finding.TEXT_LOST if row.lost.text else 0
             flags |= Finding.UNASKED if row.unasked else 0
@@ -211,6 +220,8 @@ class Findings:
         self.text_lost += bool(flags & Finding.TEXT_LOST)
         self.unasked += bool(flags & Finding.UNASKED)
         self.inline += bool(flags & Finding.INLINE)
+        self.empty_reasoning += bool(flags & Finding.EMPTY_REASONING)
+        self.empty_where_asked += flags & (Finding.EMPTY_REASONING | Finding.UNASKED) == Finding.EMPTY_REASONING
         self.two_answers += bool(flags & Finding.TWO_ANSWERS)
         self.weighted += bool(flags & Finding.WEIGHTED)
 

@@ -71,12 +71,18 @@ def _candidates(turns: TurnFinder, data: Data, chats: Sequence[Chat]) -> Iterato
     for name in _twins(turns, chats):
         template = ChatTemplate(PREFIX + name, training_template(name))
         yield changed({"data.template": PREFIX + name}, "TRL's training template of this family.", template)
-    for switch, value in _switches(turns):
-        given = {**data.chat_template_kwargs, switch: value}
-        yield changed({"data.chat_template_kwargs": given}, f"The chat template's own switch {switch}.")
+    switched = [
+        ({"data.chat_template_kwargs": {**data.chat_template_kwargs, switch: value}}, switch)
+        for switch, value in _switches(turns)
+    ]
+    for settings, switch in switched:
+        yield changed(settings, f"The chat template's own switch {switch}.")
     if data.answers == "all":
         text = "A row for each answer, in which it stands last; earlier answers are its context."
         yield changed({"data.answers": "each"}, text, answers="each")
+        for settings, switch in switched:
+            both = {**settings, "data.answers": "each"}
+            yield changed(both, f"The chat template's own switch {switch}, and a row for each answer.", answers="each")
     yield from (changed(*settings) for settings in _arrangements(turns, data))
 
 

@@ -26,6 +26,8 @@ from recommender.units import counted, percent
 
 _NAMED = 2
 """Ways that a warning names."""
+MIXED = 0.05
+"""Share of rows with reasoning from which data is taken for a mixture of answers with and without it, as is usual."""
 _SHOWN = 32
 """Characters of a prompt or an answer that are shown."""
 
@@ -49,6 +51,7 @@ def settle(dataset: DataSet, found: Findings, data: Data, tokeniser: Tokeniser |
         _ask(dataset, found, data, turns)
     told = [*_text_lost(dataset, found, data, turns), *_inline(dataset, found, data, turns)]
     told += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
+    told += _empty_reasoning(dataset, found, data, turns)
     told += own_system_told(dataset, turns)
     stops = tuple(f"{stop}{_for_refused(dataset, data, turns)}" for stop in dataset.profile.stops[:1])
     dataset.profile = replace(
@@ -134,10 +137,47 @@ def _unasked(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -
     chats = _flagged(dataset, Finding.UNASKED)
     asked, trained = _meeting(turns, chats[0])
     choices = ways(turns, data, chats, lambda row: not row.unasked and _whole(row))
+    unlearnt = _unlearns(found) and not found.empty_where_asked
     yield (
         f"In {counted(found.unasked, 'row')} answers are trained where generation never stands: the model will be "
         f"asked with {asked!r}, and what is trained there begins {trained!r}."
+        f"{' That is reasoning which holds nothing: the model learns not to think.' if unlearnt else ''}"
         f"{_named(choices, ' Ask the tuned model with the same.')}"
+    )
+
+
+def _unlearns(found: Findings) -> bool:
+    """Whether empty reasoning is trained, and next to no reasoning beside it."""
+    return found.empty_reasoning > 0 and found.reasoned < MIXED * (found.reasoned + found.empty_reasoning)
+
+
+def _empty_reasoning(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+    """Answers without reasoning before which the template writes an empty reasoning block that is trained."""
+    if not _unlearns(found) or not found.empty_where_asked:
+        return
+    chats = _flagged(dataset, Finding.EMPTY_REASONING)
+    none = found.empty_reasoning == found.rows
+    yield (
+        f"In {'all ' if none else ''}{counted(found.empty_reasoning, 'row')}{'' if none else f' of {found.rows}'} the "
+        "chat template writes an empty reasoning block before an answer, and it is trained: the model learns not to "
+        f"think. To keep its reasoning,{_block_given(data, turns, chats)} give the rows reasoning."
+    )
+
+
+def _block_given(data: Data, turns: TurnFinder, chats: Sequence[Chat]) -> str:
+    """Settings with which the block is part of the prompt and not trained, tried on rows; empty where none are."""
+    if data.train_on == "all":
+        return ""
+
+    def given(row: RenderedChat) -> bool:
+        closed = all(turns.habits.closed(row.text[:start]) for start, _ in row.spans)
+        return closed and not row.empty_reasoning and not row.unasked and _whole(row)
+
+    choice = next(iter(ways(turns, data, chats, given)), None)
+    return (
+        f" set {choice.said} (the block is then part of the prompt: ask for such answers with the same), or"
+        if choice
+        else ""
     )
 
 

@@ -191,6 +191,21 @@ class Habits:
         return Form(before.removeprefix(opening), between)
 
     @cached_property
+    def reasoning_tags(self) -> tuple[tuple[str, str], ...]:
+        """What may stand before and behind reasoning: the usual tags, and what this template writes."""
+        own = (self.reasoning_form.before.strip(), self.reasoning_form.between.strip())
+        return (*TAGS, *([own] if self.reasoning_key and all(own) and own not in TAGS else []))
+
+    def closed(self, before: str) -> bool:
+        """Whether what stands before an answer ends with the end of reasoning."""
+        return before.rstrip().endswith(tuple(closing for _, closing in self.reasoning_tags))
+
+    @cached_property
+    def asks_closed(self) -> bool:
+        """Whether the prompt for an answer has empty reasoning in it already."""
+        return self.closed(self.prompt_header)
+
+    @cached_property
     def call_form(self) -> Form:
         """How reasoning is written in front of a function call; as most models write it where that is not shown."""
         usual = Form("<think>\n", "\n</think>\n\n")

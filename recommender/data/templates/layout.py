@@ -31,6 +31,8 @@ class Found(NamedTuple):
     """For each answer, whether the end-of-turn token is in its span."""
     asked: Sequence[bool]
     """For each answer, whether it begins where generation will."""
+    empty: Sequence[bool]
+    """For each answer, whether an empty reasoning block of the template's is trained with it."""
     method: str
 
 
@@ -52,6 +54,8 @@ class Skeleton:
     """For each answer, whether the end-of-turn token is in its span."""
     asked: dict[int, bool]
     """For each answer, whether it begins where generation will."""
+    empty: dict[int, bool]
+    """For each answer, whether an empty reasoning block of the template's is trained with it."""
     method: str
     all_ended: bool = field(init=False)
     all_asked: bool = field(init=False)
@@ -127,8 +131,9 @@ class Skeletons:
         for index, (start, end) in zip(answers, bare.spans, strict=True):
             place = bare.text.index(words[index])
             reach[index] = (place - start, end - place - len(words[index]))
-        ended, asked = (dict(zip(answers, held, strict=True)) for held in (bare.ended, bare.asked))
-        return Skeleton(pieces, trimmed, reach, ended, asked, bare.method)
+        each = (bare.ended, bare.asked, bare.empty)
+        ended, asked, empty = (dict(zip(answers, held, strict=True)) for held in each)
+        return Skeleton(pieces, trimmed, reach, ended, asked, empty, bare.method)
 
 
 def _around(text: str, words: Sequence[str]) -> tuple[str, ...]:

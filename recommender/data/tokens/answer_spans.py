@@ -25,11 +25,12 @@ from typing import Any
 
 from recommender.data.formats.examples import Chat, Message, RowProblem
 from recommender.data.templates.choose import ChatTemplate
+from recommender.data.templates.empty_reasoning import asked_not_to, begins_empty, has_own
 from recommender.data.templates.habits import Habits
 from recommender.data.templates.keep_reasoning import kept
 from recommender.data.templates.layout import Found, Skeletons
 from recommender.data.templates.lost_answers import NOTHING, Lost
-from recommender.data.templates.reasoning import KEYS, Reasoning, arranged, split_inline
+from recommender.data.templates.reasoning import KEYS, Reasoning, arranged, reasoning_of, split_inline
 from recommender.data.templates.render import ChatRenderer
 from recommender.data.tokens.locate import Locator, ended_with
 from recommender.data.tokens.vocabulary import Vocabulary
@@ -53,6 +54,10 @@ class RenderedChat:
     """Answers that begin otherwise than the header ends with which generation will be asked for them."""
     inline: bool = False
     """Whether reasoning is trained as text between tags, though the template has a place for it."""
+    empty_reasoning: int = 0
+    """Answers with which an empty reasoning block is trained that the row does not have and nothing in it asks for."""
+    reasoned: bool = False
+    """Whether an answer is trained with reasoning of its own."""
 
 
 class TurnFinder:
@@ -125,7 +130,11 @@ class TurnFinder:
         unasked = 0 if skeleton.all_asked else sum(not skeleton.asked[index] for index in wanted)
         given = Lost(sum([len(messages[index].content) for index in wanted]))
         inline = self._inline(chat, messages, wanted)
-        return RenderedChat(text, spans, len(spans), ended, skeleton.method, given, unasked, inline)
+        reasoned = any(reasoning_of(messages[index]).strip() for index in wanted)
+        empty = sum(skeleton.empty[index] and not has_own(self.habits, messages[index]) for index in wanted)
+        empty = 0 if empty and (reasoned or asked_not_to(messages)) else empty
+        method = skeleton.method
+        return RenderedChat(text, spans, len(spans), ended, method, given, unasked, inline, empty, reasoned)
 
     def given(self, chat: Chat) -> list[Message]:
         """The turns as the template is given them."""
@@ -151,7 +160,11 @@ class TurnFinder:
         except RowProblem:
             return None
         ended = tuple(ended_with(located.text, span, self.habits.ends) for span in located.spans)
-        return Found(located.text, located.spans, ended, located.asked, located.method)
+        empty = tuple(
+            begins_empty(self.habits, located.text, span, messages[index])
+            for index, span in zip(wanted, located.spans, strict=True)
+        )
+        return Found(located.text, located.spans, ended, located.asked, empty, located.method)
 
     def _by_rendering(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> RenderedChat:
         given = self._for_template(messages)
@@ -161,8 +174,23 @@ class TurnFinder:
         ended = sum(ended_with(found.text, span, self.habits.ends) for span in found.spans)
         lost = sum(found.losses, NOTHING)
         inline = not lost.reasoning and self._inline(chat, messages, wanted)
-        unasked = found.asked.count(False)
-        return RenderedChat(found.text, found.spans, len(found.spans), ended, found.method, lost, unasked, inline)
+        turns = [given[index] for index in wanted]
+        reasoned = not lost.reasoning and any(reasoning_of(turn).strip() for turn in turns)
+        empty = sum(
+            begins_empty(self.habits, found.text, span, turn) for span, turn in zip(found.spans, turns, strict=True)
+        )
+        return RenderedChat(
+            found.text,
+            found.spans,
+            len(found.spans),
+            ended,
+            found.method,
+            lost,
+            found.asked.count(False),
+            inline,
+            0 if empty and (reasoned or asked_not_to(messages)) else empty,
+            reasoned,
+        )
 
     def _locator(self, chat: Chat) -> Locator:
         if not (chat.tools or chat.variables):

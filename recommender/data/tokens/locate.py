@@ -107,12 +107,21 @@ class Locator:
         if len(marks) != len(answers):
             return None
         found = dict(zip(answers, marks, strict=True))
-        spans = [(found[index][0], self._with_end(text, found[index][1])) for index in wanted]
+        spans = [
+            (self._behind_given(messages, index, text, found[index][0]), self._with_end(text, found[index][1]))
+            for index in wanted
+        ]
         turns = [messages[index] for index in wanted]
         if not all(self._holds(text, span, turn) for span, turn in zip(spans, turns, strict=True)):
             return None
         asked = [self.begins(messages, index, text, span[0]) for index, span in zip(wanted, spans, strict=True)]
         return Located(text, tuple(spans), tuple(asked), _losses(text, spans, turns), "generation marks")
+
+    def _behind_given(self, messages: Sequence[Message], index: int, text: str, start: int) -> int:
+        """The start of a mark, behind empty reasoning that the prompt for this answer has in it."""
+        asked = self.attempt(messages[:index], prompt=True) if index else None
+        given = asked is not None and text.startswith(asked) and self.habits.closed(asked)
+        return max(start, len(asked)) if given and asked is not None else start
 
     def begins(self, messages: Sequence[Message], index: int, text: str, start: int) -> bool:
         """Whether the text goes on where generation would, asked for this answer, when the answer begins at start."""

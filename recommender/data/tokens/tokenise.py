@@ -71,6 +71,10 @@ class Measured(NamedTuple):
     """Answers that begin otherwise than the header ends with which generation will be asked for them."""
     inline: bool = False
     """Whether reasoning is trained as text, though the template has a place for it."""
+    empty_reasoning: int = 0
+    """Answers with which an empty reasoning block of the template's is trained."""
+    reasoned: bool = False
+    """Whether an answer is trained with reasoning of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ class Rendered:
     lost: Lost = NOTHING
     unasked: int = 0
     inline: bool = False
+    empty_reasoning: int = 0
+    reasoned: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,6 +229,8 @@ class Tokeniser:
             found.lost,
             found.unasked,
             found.inline,
+            found.empty_reasoning,
+            found.reasoned,
         )
 
     def _around(self, row: Rendered, first: int | None, last: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -252,6 +260,8 @@ class Tokeniser:
             lost=row.lost,
             unasked=row.unasked,
             inline=row.inline,
+            empty_reasoning=row.empty_reasoning,
+            reasoned=row.reasoned,
         )
 
     def _row(self, row: Rendered, encoding: Encoding) -> TokenisedRow:

@@ -24,6 +24,7 @@ TOKENS = {
     "deepseek_r1_distill": ("<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
     "qwen3": ("<|im_start|>", "<|im_end|>"),
     "qwen3_5_nothink": ("<|im_start|>", "<|im_end|>"),
+    "qwen3_5_think": ("<|im_start|>", "<|im_end|>"),
     "nemotron_3_nano": ("<|im_start|>", "<|im_end|>"),
     "gptoss": ("<|start|>", "<|message|>", "<|channel|>", "<|end|>", "<|call|>", "<|return|>"),
     "glm4moe": ("<|assistant|>", "<|system|>", "<|observation|>", "<|endoftext|>", "<|user|>"),
@@ -168,6 +169,59 @@ def test_answers_where_generation_never_stands_are_told_with_a_way_that_helps(pr
     assert 'data.chat_template_kwargs: {"enable_thinking": false}' in said[0]
     helped = profile(rows, spec, chat_template_kwargs={"enable_thinking": False})
     assert not [warning for warning in helped.profile.warnings if "generation never stands" in warning]
+
+
+def about_empty_reasoning(dataset: Any) -> list[str]:
+    said = ("the model learns not to think", "empty reasoning")
+    return [warning for warning in dataset.profile.warnings if any(words in warning for words in said)]
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3_5_think", "nemotron_3_nano", "glm4moe"])
+def test_empty_reasoning_that_a_template_writes_is_told_with_a_way_that_helps(
+    profile: Profile, model: Any, name: str
+) -> None:
+    spec, rows = model(name), [turns(f"What {n}?", f"Moss {n}.") for n in range(3)]
+    found = profile(rows, spec)
+    assert "</think>" in shown(found)
+    said = about_empty_reasoning(found)
+    assert len(said) == 1 and "3 rows" in said[0] and "the model learns not to think" in said[0]
+    assert 'data.chat_template_kwargs: {"enable_thinking": false}' in said[0]
+    assert found.findings(0)
+    for template in ("auto", f"trl:{name}"):
+        helped = profile(rows, spec, template=template, chat_template_kwargs={"enable_thinking": False})
+        assert "think" not in shown(helped) and shown(helped).lstrip().startswith("Moss 0.")
+        assert not about_empty_reasoning(helped)
+
+
+def test_of_several_answers_the_way_has_a_row_for_each(profile: Profile, model: Any) -> None:
+    spec, rows = model("qwen3"), [turns("What?", "Moss.", "Who?", "Wren.")] * 2
+    (said,) = about_empty_reasoning(profile(rows, spec))
+    assert 'set data.chat_template_kwargs: {"enable_thinking": false}, data.answers: each (' in said
+    helped = profile(rows, spec, chat_template_kwargs={"enable_thinking": False}, answers="each")
+    assert not about_empty_reasoning(helped)
+    assert {shown(helped, row) for row in range(4)} == {"Moss.<|im_end|>", "Wren.<|im_end|>"}
+
+
+def test_a_mixture_of_answers_with_and_without_reasoning_is_not_warned_of(profile: Profile, model: Any) -> None:
+    plain, thought = [turns(f"What {n}?", f"Moss {n}.") for n in range(30)], [turns("0+1?", THOUGHT)]
+    for name in ("qwen3", "qwen3_5_think"):
+        assert not about_empty_reasoning(profile(plain[:19] + thought, model(name))), name
+        (said,) = about_empty_reasoning(profile(plain + thought, model(name)))
+        assert "In 30 rows of 31 " in said
+
+
+def test_empty_reasoning_that_the_row_asks_for_or_has_is_its_own(profile: Profile, model: Any) -> None:
+    asked_not_to, own = turns("What? /no_think", "Moss."), turns("What?", "<think>\n\n</think>\n\nMoss.")
+    switched = {**turns("What?", "Moss."), "chat_template_kwargs": {"enable_thinking": False}}
+    found = profile([asked_not_to, own, switched], model("qwen3"))
+    assert not about_empty_reasoning(found) and "</think>" in shown(found, 0) and "</think>" in shown(found, 1)
+    nothink = profile([turns("What?", "Moss.")], model("qwen3_5_nothink"), template="trl:qwen3_5_nothink")
+    assert not about_empty_reasoning(nothink)
+
+
+def test_dropped_reasoning_leaves_empty_reasoning_that_is_told(profile: Profile, model: Any) -> None:
+    (said,) = about_empty_reasoning(profile([turns("0+1?", THOUGHT)] * 2, model("qwen3"), reasoning="drop"))
+    assert said.startswith("In all 2 rows ")
 
 
 def test_a_rows_own_switches_go_before_those_of_the_configuration(profile: Profile, model: Any) -> None:
