@@ -17,7 +17,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     """Run `lora-wizard` with these arguments, its runs in the test's own folder, no terminal."""
 
-    def call(*arguments: object, cwd: Path = tmp_path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: object, cwd: Path = tmp_path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"LORA_WIZARD_RUNS": str(tmp_path / "runs")}
         return subprocess.run(
             [LORA_WIZARD, *map(str, arguments)],

@@ -14,6 +14,9 @@ import pyte
 
 from tests.functional.conftest import LORA_WIZARD
 
+PATIENCE = 600.0
+"""Seconds after which a program is taken to hang: a start that takes two takes a hundred beside a dozen others."""
+
 
 class Terminal:
     """`lora-wizard` in a pseudo-terminal; `text` is what its screen shows now."""
@@ -59,7 +62,15 @@ class Terminal:
         except (pexpect.TIMEOUT, pexpect.EOF):
             return
 
-    def wait(self, wanted: str | Callable[[str], bool], seconds: float = 60) -> str:
+    def read_on(self) -> None:
+        """Take in all that a program which has ended had drawn: a terminal hands it over in pieces."""
+        while True:
+            try:
+                self.stream.feed(self.child.read_nonblocking(65536, timeout=1))
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                return
+
+    def wait(self, wanted: str | Callable[[str], bool], seconds: float = PATIENCE) -> str:
         """Read until the screen shows it.
 
         Raises:
@@ -69,7 +80,7 @@ class Terminal:
         shown = wanted if callable(wanted) else lambda text: wanted in text
         while not shown(self.text):
             ended = not self.child.isalive()
-            self.read()
+            self.read_on() if ended else self.read()
             if shown(self.text):
                 break
             if ended or time.monotonic() > until:
@@ -86,12 +97,12 @@ class Terminal:
         self.screen.resize(rows, columns)
         self.child.setwinsize(rows, columns)
 
-    def wait_exit(self, seconds: float = 30) -> int:
+    def wait_exit(self, seconds: float = PATIENCE) -> int:
         """Read until the program ends and return its exit status."""
         until = time.monotonic() + seconds
         while self.child.isalive():
             self.read()
             assert time.monotonic() < until, f"still running:\n{self.text}"
-        self.read()
+        self.read_on()
         self.child.close()
         return int(self.child.exitstatus if self.child.exitstatus is not None else -(self.child.signalstatus or 0))

@@ -185,7 +185,7 @@ def test_a_reader_that_goes_away_is_no_fault(command: str) -> None:
     os.close(read)
     with os.fdopen(write_end, "wb") as pipe:
         done = subprocess.run(
-            [LORA_WIZARD, command], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            [LORA_WIZARD, command], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=600, check=False
         )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -17,7 +17,7 @@ from tui.dashboard.app import WatchApp
 from tui.screens.runs.screen import RunsScreen
 from tui.screens.train.screen import TrainScreen
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which a condition that does not come true fails a test."""
 
 

@@ -25,4 +25,4 @@ def runs(tmp_path: Path) -> Iterator[Path]:
         for process in (state.supervisor, state.worker):
             if process is not None and process.alive():
                 os.kill(process.pid, signal.SIGKILL)
-        wait_for(run, lambda shot: not shot.alive, seconds=20)
+        wait_for(run, lambda shot: not shot.alive)

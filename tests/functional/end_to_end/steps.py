@@ -51,7 +51,7 @@ def move_to(terminal: Terminal, label: str, key: str = DOWN) -> None:
         if here == label or here.startswith(f"{label} "):
             return
         terminal.press(key)
-        terminal.wait(lambda text, here=here: under_cursor(text) not in ("", here), 20)  # type: ignore[misc]
+        terminal.wait(lambda text, here=here: under_cursor(text) not in ("", here))  # type: ignore[misc]
     raise AssertionError(f"{label!r} is not in the list:\n{terminal.text}")
 
 
@@ -95,7 +95,7 @@ def start(terminal: Terminal, method: str) -> None:
     terminal.press("g")
 
 
-def summary(terminal: Terminal, *words: str, seconds: float = 60) -> tuple[float, float]:
+def summary(terminal: Terminal, *words: str) -> tuple[float, float]:
     """Wait for the end panel of a run that finished, with these words in it too.
 
     Returns:
@@ -103,7 +103,7 @@ def summary(terminal: Terminal, *words: str, seconds: float = 60) -> tuple[float
     """
     losses = r"eval_loss +(\d+\.\d+(?:e-\d+)?)\D+(\d+\.\d+(?:e-\d+)?) last"
     wanted = ("finished", "adapter", *words)
-    text = terminal.wait(lambda text: shows(losses, text) and all(word in text for word in wanted), seconds)
+    text = terminal.wait(lambda text: shows(losses, text) and all(word in text for word in wanted))
     found = re.search(losses, text)
     assert found
     return float(found[1]), float(found[2])

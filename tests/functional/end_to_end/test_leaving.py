@@ -36,10 +36,10 @@ def started_and_killed(model: Path, rows: Path, runs: Path) -> Path:
         wizard.wait("disk")
         # Before the list is through: it starts by itself then.
         start(wizard, "lora")
-        wizard.wait(lambda text: shows(r"○ (starting|loading)|✗", text) or "training" in text, 120)
+        wizard.wait(lambda text: shows(r"○ (starting|loading)|✗", text) or "training" in text)
         assert "✗" not in wizard.text, wizard.text
         (run,) = runs.iterdir()
-        wizard.wait(lambda text: "training" in text and shows(r"\bstep [1-9]", text), 120)
+        wizard.wait(lambda text: "training" in text and shows(r"\bstep [1-9]", text))
         os.kill(wizard.child.pid, signal.SIGKILL)
         assert wizard.wait_exit() == -signal.SIGKILL
     return run
@@ -77,7 +77,7 @@ def shorten(run: Path, steps: int) -> None:
 def resumed(run: Path, runs: Path) -> None:
     """`lora-wizard resume` in a terminal: its dashboard up to the summary."""
     with Terminal("resume", run.name, runs=runs) as dashboard:
-        dashboard.wait("finished", 180)
+        dashboard.wait("finished")
         dashboard.wait(lambda text: "eval_loss" in text and "adapter" in text)
         dashboard.press("q")
         assert dashboard.wait_exit() == 0

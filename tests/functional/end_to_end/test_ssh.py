@@ -19,6 +19,7 @@ import pytest
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from tests.functional.conftest import LORA_WIZARD
+from tests.functional.terminal import PATIENCE
 from tests.functional.trainer.conftest import make_config, wait_for
 from trainer.history.reader import RunReader
 
@@ -66,16 +67,17 @@ class Connection:
         """What the terminal shows."""
         return "\n".join(line.rstrip() for line in self.screen.display)
 
-    def read(self) -> None:
-        """Take in what has come."""
+    def read(self, seconds: float = 0.2) -> bool:
+        """Take in what has come, if anything has."""
         try:
-            came = self.child.read_nonblocking(65536, timeout=0.2)
+            came = self.child.read_nonblocking(65536, timeout=seconds)
         except (pexpect.TIMEOUT, pexpect.EOF):
-            return
+            return False
         self.said += came
         self.stream.feed(came)
+        return True
 
-    def wait(self, wanted: str | Callable[[str], bool], seconds: float = 90) -> str:
+    def wait(self, wanted: str | Callable[[str], bool], seconds: float = PATIENCE) -> str:
         """Read until the terminal shows it."""
         shown = wanted if callable(wanted) else lambda text: wanted in text
         until = time.monotonic() + seconds
@@ -84,13 +86,14 @@ class Connection:
             assert time.monotonic() < until, f"not seen: {wanted}\n{self.text}"
         return self.text
 
-    def end(self, seconds: float = 90) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Read to the end; the command's exit status."""
         until = time.monotonic() + seconds
         while self.child.isalive():
             self.read()
             assert time.monotonic() < until, self.text
-        self.read()
+        while self.read(1):
+            pass
         self.child.close()
         return int(self.child.exitstatus if self.child.exitstatus is not None else -1)
 
@@ -132,7 +135,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     daemon = subprocess.Popen([SSHD, "-D", "-f", str(folder / "config"), "-E", str(folder / "log")])
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while True:
         with socket.socket() as there:
             if there.connect_ex(("127.0.0.1", port)) == 0:
@@ -142,7 +145,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         time.sleep(0.05)
     yield Server(folder, port, daemon.pid)
     daemon.terminate()
-    daemon.wait(10)
+    daemon.wait(60)
 
 
 def step_of(run: Path) -> int:
@@ -160,7 +163,7 @@ def test_a_cut_connection_costs_nothing(
     wizard = f"HOME={home} HF_HUB_OFFLINE=1 LC_ALL=C.UTF-8 {LORA_WIZARD} --runs {runs}"
 
     first = server.connect(f"{wizard} train {config}")
-    first.wait("● training", 180)
+    first.wait("● training")
     (run,) = runs.iterdir()
     wait_for(run, lambda shot: len(shot.steps) >= 20)
     first.cut(server)
@@ -190,10 +193,10 @@ def test_a_cut_connection_costs_nothing(
     wait_for(run, lambda shot: shot.state.ended and not shot.alive)
 
     merged = server.connect(f"{wizard} merge {run.name} -o {tmp_path / 'merged'}")
-    assert merged.end(240) == 0
+    assert merged.end() == 0
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     chat = server.connect(f"{wizard} chat {run.name} --tokens 8")
-    chat.wait("type a prompt", 240)
+    chat.wait("type a prompt")
     chat.child.send("What is the rank number 3?\r")
     chat.wait(lambda text: any(line.startswith("base") and "tuned" in line for line in text.splitlines()))
     chat.wait(lambda text: text.count("›") >= 2)

@@ -16,7 +16,7 @@ def test_plan_check_train_and_summary(tiny_model: Path, rows: Path, runs: Path) 
         planned(wizard)
         assert not runs.exists()
         wizard.press("g")
-        wizard.wait(measured, 120)
+        wizard.wait(measured)
         for title in ("disk", "host RAM", "model", "data", "torch on this device"):
             assert shows(f"✓ {title}", wizard.text), wizard.text
         assert not runs.exists()

@@ -17,7 +17,7 @@ from tui.widgets.top_bar import Step
 from tui.wizard.app import WizardApp
 from tui.wizard.state import WizardState
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which a condition that does not come true fails a test."""
 WIDE, NARROW = (120, 40), (80, 24)
 

@@ -63,12 +63,25 @@ def make_config(tiny_model: Path, rows: Path) -> Callable[..., FinetuneConfig]:
     return make
 
 
-def wait_for(run: Path, condition: Callable[[Snapshot], bool], seconds: float = 120) -> Snapshot:
-    """Read the run until the condition holds."""
+LONGEST = 600.0
+"""Seconds after which a run is taken to hang: its start takes a hundred where a dozen processes share two cores."""
+GONE = 30.0
+"""Seconds for what is still to be seen of a run of which no process is left."""
+
+
+def wait_for(run: Path, condition: Callable[[Snapshot], bool], seconds: float = LONGEST) -> Snapshot:
+    """Read the run until the condition holds.
+
+    Raises:
+        AssertionError: It does not within that time, or no process is left that could make it hold.
+    """
     reader = RunReader(run)
-    until = time.monotonic() + seconds
+    began = lived = time.monotonic()
     while not condition(shot := reader.poll()):
-        assert time.monotonic() < until, (shot.state, shot.died, list(shot.events)[-5:], shot.log[-20:])
+        now = time.monotonic()
+        lived = now if shot.alive else lived
+        waits = now - began < seconds and now - lived < GONE
+        assert waits, (shot.state, shot.died, list(shot.events)[-5:], shot.log[-20:])
         time.sleep(0.05)
     return shot
 

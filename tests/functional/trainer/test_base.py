@@ -13,7 +13,7 @@ from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
-from tests.functional.trainer.conftest import CPU, ended, wait_for
+from tests.functional.trainer.conftest import CPU, LONGEST, ended, wait_for
 from trainer.history.reader import Snapshot
 from trainer.process.launch import launch, resume_run
 from trainer.results.chat import Chat
@@ -57,7 +57,7 @@ def test_another_base_is_refused_until_somebody_agrees(stopped: Path, tmp_path: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=LONGEST,
     )
     assert done.returncode == 2
     assert f"error: {tmp_path}/m is not the base that {stopped.name} was trained over: 15 of 20" in done.stderr

@@ -11,7 +11,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from tests.fixtures.child import run_python
-from tests.functional.trainer.conftest import CPU, ended, wait_for
+from tests.functional.trainer.conftest import CPU, LONGEST, ended, wait_for
 from trainer.process.launch import launch
 from trainer.results.chat import Chat
 from trainer.results.compare import compare
@@ -38,7 +38,7 @@ print(json.dumps({"moved": float((tuned - before).norm()), "off": float((found -
 
 def cli(*arguments: str | Path, said: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tui.cli", *map(str, arguments)]
-    return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=LONGEST)
 
 
 def test_merge_chat_and_compare(make_config: MakeConfig, tmp_path: Path, tiny_model: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_killed_worker_is_reported_with_its_signal(make_config: MakeConfig, tm
     shot = wait_for(run, lambda shot: bool(shot.steps))
     assert shot.state.worker is not None
     os.kill(shot.state.worker.pid, signal.SIGKILL)
-    dead = wait_for(run, ended, seconds=35)
+    dead = wait_for(run, ended)
     assert dead.status == "failed"
     assert dead.state.signal == "SIGKILL"
     assert "SIGKILL" in str(dead.end["reason"])

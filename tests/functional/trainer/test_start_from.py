@@ -15,7 +15,7 @@ from recommender.model.reader import read_model
 from recommender.plan.starting_adapter import adopted
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.child import run_python
-from tests.functional.trainer.conftest import CPU, ended, wait_for
+from tests.functional.trainer.conftest import CPU, LONGEST, ended, wait_for
 from trainer.process.launch import launch, resume_run
 from trainer.results.merge import merge_run
 from trainer.run.commands import request
@@ -93,7 +93,7 @@ print(json.dumps(found))
 
 def cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tui.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST)
 
 
 def test_every_kind_of_adapter_is_as_it_was_saved(tiny_model: Path) -> None:

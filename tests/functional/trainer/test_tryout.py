@@ -14,6 +14,7 @@ from presets.errors import InputError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
+from tests.functional.trainer.conftest import LONGEST
 from trainer.results.trials import require_held_out, settled, shown, trials
 
 MakeConfig = Callable[..., FinetuneConfig]
@@ -83,14 +84,14 @@ def test_the_better_rate_wins_and_asking_again_trains_nothing(make_config: MakeC
     file.write_text(dump_config(make_config()))
     command = [sys.executable, "-m", "tui.cli", "--runs", str(tmp_path / "runs"), "try", str(file)]
     command += ["--set", "training.learning_rate=1e-7,1e-2", "--steps", "4", "--json"]
-    first = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ)
+    first = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, env=os.environ)
     assert first.returncode == 0, first.stderr
     document = json.loads(first.stdout)
     assert document["best"] == {"training.learning_rate": 0.01}
     losses = [trial["eval_loss"] for trial in document["trials"]]
     assert losses == sorted(losses)
     assert document["trials"][0]["first_eval_loss"] == document["trials"][1]["first_eval_loss"] > losses[0]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, env=os.environ)
     assert again.stderr.count("done already") == 2
     assert json.loads(again.stdout) == document
     assert len(list((tmp_path / "runs").glob("*try-*"))) == 2

@@ -61,7 +61,7 @@ def run_python(code: str, *args: str, library: Path | None = None, **variables: 
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NVML_STUB")}
     environment.update(variables, PYTHONPATH=str(ROOT), LD_LIBRARY_PATH=str(library or ""))
     done = subprocess.run(
-        [sys.executable, "-c", code, *args], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *args], env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
