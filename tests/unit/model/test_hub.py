@@ -1,5 +1,5 @@
 import socket
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,10 +148,9 @@ def test_offline_asks_nobody(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_hub_that_does_not_answer_is_given_up(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "_ANSWER_SECONDS", 0.5)
-    started = time.monotonic()
+    # The silent one never answers, so that it is given up is all there is to see.
     with pytest.raises(HubUnreachable, match=r"127\.0\.0\.1.* cannot be reached"):
         read_model("o/silent")
-    assert time.monotonic() - started < 5
 
 
 def test_nobody_listens(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,15 +163,18 @@ def test_nobody_listens(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_name_that_nobody_resolves_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+    hung: list[bool] = []
+
     def hang(*_arguments: Any, **_options: Any) -> socket.socket:
-        time.sleep(30)
+        hung.append(let_go.wait(60))
         raise OSError
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr("recommender.model.sources.hub.socket.create_connection", hang)
-    started = time.monotonic()
     assert not reachable(0.2)
-    assert time.monotonic() - started < 2
+    assert hung == [], "it waited for the name"
+    let_go.set()
 
 
 def test_the_proxy_is_what_must_answer(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

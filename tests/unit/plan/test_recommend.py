@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -14,10 +13,12 @@ from recommender.config.edit import flatten, value_of
 from recommender.config.schema import Data, Goal
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
+from recommender.model.spec import ModelSpec
 from recommender.plan.recommend import GOALS, as_goal, recommend
 from recommender.plan.search import Candidate
 from recommender.plan.types import Plan
 from recommender.units import gib, percent
+from tests.fixtures.counting import count_estimates
 from tests.unit.plan.facts import (
     CARDS,
     CPU,
@@ -298,11 +299,12 @@ def test_goals_by_name() -> None:
     assert "fastest" in caught.value.remedy
 
 
-def test_it_is_quick() -> None:
-    recommend(LLAMA_8B, RTX_4090, EXAMPLE)
-    start = time.perf_counter()
-    recommend(LLAMA_8B, RTX_4090, EXAMPLE)
-    assert time.perf_counter() - start < 0.5, "100 ms is the aim; half a second on a busy machine is a regression"
+@pytest.mark.parametrize("model", [LLAMA_8B, SMOLLM], ids=lambda model: model.name)
+def test_a_plan_costs_few_estimates(model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About a hundred, for all goals: benchmarks.search_speed measures the time."""
+    asked = count_estimates(monkeypatch)
+    recommend(model, RTX_4090, EXAMPLE)
+    assert 10 < len(asked) <= 180
 
 
 def test_same_question_same_plan() -> None:

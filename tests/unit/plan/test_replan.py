@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from recommender.machine.facts import Device
 from recommender.plan.document import plain
 from recommender.plan.recommend import GOALS, alternatives, document, recommend, replan
 from recommender.plan.types import Plan
+from tests.fixtures.counting import count_estimates
 from tests.unit.plan.facts import CARDS, CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, T4
 
 
@@ -135,11 +135,11 @@ def test_alternatives_of_an_edited_plan_are_priced_with_the_edits(plan: Plan, ch
     assert [one["goal"] for one in document(edited, None)["alternatives"]] == [g for g in GOALS if g != plan.goal]
 
 
-def test_an_edit_is_answered_within_a_frame(plan: Plan) -> None:
-    replan(plan, {"lora.r": 24})
-    took = []
+def test_an_edit_costs_few_estimates(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is answered within a frame, which benchmarks.search_speed measures."""
+    asked = count_estimates(monkeypatch)
     for rank in (8, 32, 48, 64, 96):
-        start = time.process_time()
+        asked.clear()
         replan(plan, {"lora.r": rank})
-        took.append(time.process_time() - start)
-    assert min(took) < 0.02
+        assert 1 <= len(asked) <= 20
+        assert len({str(config) for config in asked}) == len(asked), "none is worked out twice"

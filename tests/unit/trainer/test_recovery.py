@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -111,10 +110,8 @@ def test_an_on_end_that_was_changed_behind_the_run_is_not_run(tmp_path: Path, mo
 
 def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.process.ending.ON_END_SECONDS", 0.2)
-    folder = folder_with(tmp_path, model, run__on_end="echo $$ > pid; exec sleep 60")
-    began = time.monotonic()
+    folder = folder_with(tmp_path, model, run__on_end="echo $$ > pid; exec sleep 3600")
     run_on_end(folder, RunState(status="finished"))
-    assert time.monotonic() - began < 20
     assert "exit_code" not in Tail(folder.events).documents()[0]
     pid = int((tmp_path / "pid").read_text())
     while True:
