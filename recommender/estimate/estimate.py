@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card, shared
 from recommender.machine.facts import Device
-from recommender.memory.measured import Centred, centre, measured_here, moved_parts
+from recommender.memory.measured import Centred, Measurement, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
 from recommender.memory.process import cache_bytes
 from recommender.memory.stacks import find_stack
@@ -16,7 +17,7 @@ from recommender.memory.weights import adapter_parameters, saved_parameters, tra
 from recommender.memory.workload import HALF, Case, make_case
 from recommender.model.spec import ModelSpec
 from recommender.plan.types import Estimate, Fits, Peak
-from recommender.time.clock import estimate_time
+from recommender.time.clock import estimate_time, measured_pace
 
 GIB = 2**30
 WORKER_RAM = {"cpu": GIB, "cuda": 3 * GIB}
@@ -25,7 +26,13 @@ WORKER_RAM = {"cpu": GIB, "cuda": 3 * GIB}
 
 
 def estimate(
-    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None = None,
+    *,
+    stack: str = "trl",
+    known: Sequence[Measurement] | None = None,
 ) -> Estimate:
     """Price a configuration.
 
@@ -35,18 +42,20 @@ def estimate(
         device: Where.
         data: Token lengths of the rows, where they are known: a batch is no longer than the longest row.
         stack: What runs it: see `recommender.memory.stacks`.
+        known: Measured worst steps of this machine, oldest first; those of the state folder by default.
 
     Raises:
         InputError: An unknown stack, a model that cannot be priced, target modules that the model has not.
     """
     if device.count > 1:
         whole = on_one_card(config, device.count)
-        return shared(estimate(whole, model, replace(device, count=1), data, stack=stack), device.count)
+        return shared(estimate(whole, model, replace(device, count=1), data, stack=stack, known=known), device.count)
     case = make_case(config, model, device, data, find_stack(stack))
     priced = price(case)
     left = priced.left
     # A measured step says nothing of what a whole run's lengths leave.
-    found = centre(case, priced.process - left.middle, measured_here(device))
+    known = measured_here(device) if known is None else known
+    found, pace = centre(case, priced.process - left.middle, known), measured_pace(case, known)
     process = found.process + left.middle
     parts = priced.parts if process == priced.process else moved_parts(priced.parts, process)
     low = round(found.process * found.spread.low) + left.middle - left.less
@@ -63,23 +72,29 @@ def estimate(
         parts=parts,
         phases=priced.phases,
         basis="measured" if found.same_plan else "formula",
-        time=estimate_time(case, data, checkpoint),
+        time=estimate_time(case, data, checkpoint, pace),
         trainable_parameters=trainable_parameters(case),
         adapter_bytes=adapter,
         checkpoint_bytes=checkpoint,
         host_bytes=_host_bytes(case, priced),
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
-        notes=_notes(found),
+        notes=(*_notes(found), *([pace.note] if pace and pace.note else ())),
     )
 
 
 def _notes(found: Centred) -> tuple[str, ...]:
     if found.same_plan:
-        return ("This plan's worst step was measured on this machine.",)
+        return (_times(found.measurements),)
     if found.others:
-        steps = "one measured step" if found.others == 1 else f"{found.others} measured steps"
+        steps = "one measured plan" if found.others == 1 else f"{found.others} measured plans"
         return (f"Centred by {steps} of this recipe on this machine.",)
     return ()
+
+
+def _times(count: int) -> str:
+    if count == 1:
+        return "This plan's worst step was measured on this machine."
+    return f"This plan's worst step was measured on this machine, {count} times: the middle one counts."
 
 
 def fits_in(peak: Peak, free: int) -> Fits:

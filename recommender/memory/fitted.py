@@ -64,6 +64,10 @@ FORMULA = 5
 REPEATED = Spread(0.97, 1.03)
 """Interval of a plan that was measured: the T4 rows that were measured twice differ by 1.1 and 1.5 %."""
 
+REPEATED_CPU = 0.045
+"""Standard deviation, as a share, of one plan's worst step measured again on a CPU: the C library's heap is cut up
+otherwise each time. docs/memory.md has the repeats."""
+
 OWN_GPU, OWN_CPU = 0.03, 0.08
 """Standard deviation, as a share, that each plan's error has of its own within one recipe on one machine. GPU: of two
 rows of one recipe in the reference the logarithms of truth over estimate differ with 0.042, which is √2 of it. CPU: a

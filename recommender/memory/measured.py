@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from recommender.machine.facts import Device
-from recommender.memory.fitted import ENDS, FORMULA, OWN_CPU, OWN_GPU, REPEATED, Spread
+from recommender.memory.fitted import ENDS, FORMULA, OWN_CPU, OWN_GPU, REPEATED, REPEATED_CPU, Spread
 from recommender.memory.process import spread
 from recommender.memory.workload import Case
 from recommender.paths import state_dir
@@ -31,6 +32,8 @@ FILE = "calibration.jsonl"
 COMPARABLE = 4
 """Largest ratio between two plans' estimates at which one plan's error, as a share, says something of the other's: what
 is missed beside the tensors (libraries, the context) is a number of bytes, which is most of a tiny model's error."""
+SECONDS = ("predicted_seconds", "measured_seconds", "load")
+"""Fields that older lines have not."""
 GIVES_WAY = ("allocator", "activations", "loss", "gradients")
 """Parts that shrink, in this order, when less was measured than was priced."""
 
@@ -46,6 +49,18 @@ class Measurement:
     """Version of the formula that predicted."""
     predicted_bytes: int
     measured_bytes: int
+    predicted_seconds: float | None = None
+    """The formula's, of the same step; None in older lines, or where the device's speed is unknown."""
+    measured_seconds: float | None = None
+    load: float | None = None
+    """Of the machine while it was measured, a core."""
+
+    @property
+    def ratio_of_seconds(self) -> float | None:
+        """Measured over predicted; None where either is unknown."""
+        if not self.predicted_seconds or not self.measured_seconds:
+            return None
+        return self.measured_seconds / self.predicted_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +69,15 @@ class Centred:
 
     process: int
     spread: Spread
-    same_plan: bool
-    """Whether this very plan was measured."""
+    measurements: int
+    """Of this very plan."""
     others: int
     """Measured plans of the same recipe that moved it."""
+
+    @property
+    def same_plan(self) -> bool:
+        """Whether this very plan was measured."""
+        return self.measurements > 0
 
 
 def machine_key(device: Device) -> str:
@@ -106,15 +126,27 @@ def plan_key(case: Case) -> str:
     return " | ".join((recipe_key(case), *map(str, sizes), repr(ranks), *map(str, extras)))
 
 
-def measurement(case: Case, predicted: int, measured: int) -> dict[str, Any]:
-    """The line that is kept of a worst step.
+def measurement_of(
+    case: Case, predicted: int, measured: int, seconds: tuple[float | None, float | None] = (None, None)
+) -> Measurement:
+    """What is kept of a worst step.
 
     Args:
         case: What was measured.
         predicted: The formula's own estimate of process memory, in bytes, not centred.
         measured: Process memory at the peak, bytes.
+        seconds: Of the step, by the formula (not moved either) and measured.
     """
-    return asdict(Measurement(machine_key(case.device), recipe_key(case), plan_key(case), FORMULA, predicted, measured))
+    key = (machine_key(case.device), recipe_key(case), plan_key(case))
+    return Measurement(*key, FORMULA, predicted, measured, *seconds, load_now())
+
+
+def load_now() -> float | None:
+    """Programs that wanted to run in the last minute, for each core; None where the system does not say."""
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except OSError:
+        return None
 
 
 def measured_here(device: Device) -> tuple[Measurement, ...]:
@@ -146,11 +178,17 @@ def _by_machine(path: Path, _changed: int, _size: int) -> Mapping[str, tuple[Mea
 def _read(line: str) -> Measurement | None:
     try:
         raw = json.loads(line)
-        one = Measurement(**{name: raw[name] for name in Measurement.__slots__})
-    except (ValueError, KeyError, TypeError):
+        seconds = {name: raw.get(name) for name in SECONDS}
+        one = Measurement(**{name: raw[name] for name in Measurement.__slots__ if name not in seconds}, **seconds)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     sizes = (one.predicted_bytes, one.measured_bytes)
-    return one if all(isinstance(size, int) and size > 0 for size in sizes) and isinstance(one.machine, str) else None
+    sound = all(isinstance(size, int) and size > 0 for size in sizes) and isinstance(one.machine, str)
+    return one if sound and all(map(_positive_or_none, seconds.values())) else None
+
+
+def _positive_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf)
 
 
 def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
@@ -163,27 +201,54 @@ def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
     """
     prior = spread(case)
     if not known:
-        return Centred(process, prior, False, 0)
+        return Centred(process, prior, 0, 0)
     plan, recipe = plan_key(case), recipe_key(case)
     if same := [one.measured_bytes for one in known if one.plan == plan]:
-        return Centred(round(median(same)), REPEATED, True, 0)
-    ratios = [
-        math.log(one.measured_bytes / one.predicted_bytes)
+        return Centred(round(median(same)), repeated(case, len(same)), len(same), 0)
+    ratios = _ratios(
+        one
         for one in known
         if one.recipe == recipe and one.formula == FORMULA and _alike_in_size(one.predicted_bytes, process)
-    ]
+    )
     if not ratios:
-        return Centred(process, prior, False, 0)
+        return Centred(process, prior, 0, 0)
     low, high = math.log(prior.low), math.log(prior.high)
     own = (OWN_CPU if case.on_cpu else OWN_GPU) ** 2
     common = max(0.0, ((high - low) / (2 * ENDS)) ** 2 - own)
-    weight = len(ratios) * common / (len(ratios) * common + own)
-    half = ENDS * math.sqrt(common * (1 - weight) + own)
+    weight, half = shrunk(len(ratios), common, own)
     middle = weight * fmean(ratios) + (1 - weight) * (low + high) / 2
     # The estimate itself stays within its interval's ends, which need not be symmetrical around it.
     moved = weight * fmean(ratios)
     ends = Spread(min(1.0, math.exp(middle - half - moved)), max(1.0, math.exp(middle + half - moved)))
-    return Centred(round(process * math.exp(moved)), ends, False, len(ratios))
+    return Centred(round(process * math.exp(moved)), ends, 0, len(ratios))
+
+
+def repeated(case: Case, count: int) -> Spread:
+    """Interval of a plan that was measured `count` times: the next measurement around the middle of those."""
+    if not case.on_cpu:
+        return REPEATED
+    half = ENDS * REPEATED_CPU * math.sqrt(1 + 1 / count)
+    return Spread(math.exp(-half), math.exp(half))
+
+
+def _ratios(measured: Iterable[Measurement]) -> list[float]:
+    """Logarithms of truth over estimate, one a plan: what repeats of a plan tell is of that plan alone."""
+    plans: dict[str, list[float]] = {}
+    for one in measured:
+        plans.setdefault(one.plan, []).append(math.log(one.measured_bytes / one.predicted_bytes))
+    return [median(ratios) for ratios in plans.values()]
+
+
+def shrunk(count: int, common: float, own: float) -> tuple[float, float]:
+    """Share of the measured mean that another plan is moved by, and half its interval's width, as a logarithm.
+
+    Args:
+        count: Measurements.
+        common: Variance of the part that recipe and machine have in common.
+        own: Variance of each plan's own part.
+    """
+    weight = count * common / (count * common + own)
+    return weight, ENDS * math.sqrt(common * (1 - weight) + own)
 
 
 def _alike_in_size(one: int, other: int) -> bool:

@@ -71,6 +71,8 @@ class TimeEstimate:
     """Real tokens that the run goes through."""
     saving_seconds: float = 0.0
     """Of total_seconds, what checkpoints take: it does not depend on the device's speed."""
+    basis: Literal["formula", "measured"] = "formula"
+    """'measured': at the pace of this plan's own measured step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
+from recommender.memory.measured import Measurement
 from recommender.memory.weights import trainable_parameters
 from recommender.memory.workload import FP32, Case
 from recommender.plan.types import TimeEstimate
 from recommender.steps import Steps, plan_steps
 from recommender.time.fitted import AMPERE, CPU, CPU_BANDWIDTH, CPU_FLOPS_PER_CORE, TURING, Speed
+from recommender.time.pace import Pace, pace_of
 from recommender.time.work import Work, forward_work, training_work
 
 AMPERE_FROM = (8, 0)
@@ -100,13 +103,35 @@ def average_batch(case: Case, data: DataProfile | None) -> Batch:
     return Batch(case.rows, max(mean, min(limit, longest)), case.rows * mean)
 
 
-def estimate_time(case: Case, data: DataProfile | None, checkpoint_bytes: int) -> TimeEstimate | None:
+def worst_step_seconds(case: Case) -> float | None:
+    """Seconds of an optimizer step whose micro-batches are all as long as the longest, as the worst step is measured.
+
+    None where the device's speed is unknown.
+    """
+    device = rates(case.device, case.config.training.precision)
+    if device is None:
+        return None
+    return _accumulation(case) * device.seconds(training_work(case, case.rows, case.length)) + _update(case, device)
+
+
+def measured_pace(case: Case, known: Sequence[Measurement]) -> Pace | None:
+    """How this machine's measurements move the time of a case; None where the device's speed is unknown."""
+    device, predicted = rates(case.device, case.config.training.precision), worst_step_seconds(case)
+    if device is None or predicted is None:
+        return None
+    return pace_of(case, predicted, (device.speed.low, device.speed.high), known)
+
+
+def estimate_time(
+    case: Case, data: DataProfile | None, checkpoint_bytes: int, pace: Pace | None = None
+) -> TimeEstimate | None:
     """Time of a step and of the run.
 
     Args:
         case: What is priced.
         data: Token lengths; without them every row is taken as long as the limit, and the run's time is not known.
         checkpoint_bytes: Size of one checkpoint.
+        pace: How this machine's measured steps move it; the formula's own without one.
 
     Returns:
         None where the device's speed is unknown.
@@ -115,9 +140,10 @@ def estimate_time(case: Case, data: DataProfile | None, checkpoint_bytes: int) -
     device = rates(case.device, training.precision)
     if device is None:
         return None
+    pace = pace or Pace(1.0, device.speed.low, device.speed.high)
     batch = average_batch(case, data)
-    micro = device.seconds(training_work(case, batch.rows, batch.padded))
-    update = UPDATE_PASSES * FP32 * trainable_parameters(case) / device.bandwidth
+    micro = pace.factor * device.seconds(training_work(case, batch.rows, batch.padded))
+    update = pace.factor * _update(case, device)
     step = training.gradient_accumulation_steps * micro + update
     steps = plan_steps(case.config, data)
     total, saving = None, 0.0
@@ -126,19 +152,25 @@ def estimate_time(case: Case, data: DataProfile | None, checkpoint_bytes: int) -
         total = (
             _micro_batches(case, steps) * micro
             + steps.total * update
-            + _evaluating(case, steps, device, batch)
+            + pace.factor * _evaluating(case, steps, device, batch)
             + saving
         )
     return TimeEstimate(
         tokens_per_second=training.gradient_accumulation_steps * batch.real / step,
         step_seconds=step,
         total_seconds=total,
-        low_seconds=None if total is None else device.speed.low * total,
-        high_seconds=None if total is None else device.speed.high * total,
+        low_seconds=None if total is None else pace.low * total,
+        high_seconds=None if total is None else pace.high * total,
         steps=steps.total if steps else None,
         tokens=round(_micro_batches(case, steps) * batch.real) if steps else None,
         saving_seconds=saving,
+        basis="measured" if pace.same_plan else "formula",
     )
+
+
+def _update(case: Case, device: Rates) -> float:
+    """Seconds of the optimizer's step."""
+    return UPDATE_PASSES * FP32 * trainable_parameters(case) / device.bandwidth
 
 
 def _micro_batches(case: Case, steps: Steps) -> float:

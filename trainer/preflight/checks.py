@@ -20,7 +20,7 @@ from recommender.units import counted, gib
 from trainer.preflight.calibrate import keep
 from trainer.preflight.gate import require_trainable
 from trainer.preflight.line import CheckLine, CheckStatus
-from trainer.preflight.pace import out_of_bounds, planned_worst_step, run_seconds, times
+from trainer.preflight.pace import out_of_bounds, times
 from trainer.process.children import Cancelled, ChildAnswer, ask, follow
 from trainer.run.folder import SPARE_BYTES, RunFolder, can_be_written, nearest_folder, require_place, write_atomically
 
@@ -52,14 +52,24 @@ class Subject:
     runs: Path
     cancelled: Cancelled
     allow_busy: bool = False
-    measured: dict[str, float] = field(default_factory=dict)
-    """Of the worst step, once it was run."""
+    after: list[Estimate] = field(default_factory=list)
+    """The same estimate once the worst step was measured."""
 
     @property
     def run_seconds(self) -> float | None:
         """Seconds of the run at the pace of the measured step; None where there is none."""
-        worst = planned_worst_step(self.config, self.model, self.device, self.dataset.profile)
-        return run_seconds(self.estimate, worst, self.measured)
+        time = self.after[-1].time if self.after else None
+        return time.total_seconds if time and time.basis == "measured" else None
+
+    def take(self, measured: dict[str, float]) -> None:
+        """Keep a measured worst step; the estimate follows it also where the state folder cannot be written."""
+        from recommender.estimate.estimate import estimate
+        from recommender.memory.measured import measured_here
+
+        about = (self.config, self.model, self.device, self.dataset.profile)
+        one, known = keep(*about, measured), measured_here(self.device)
+        if one is not None:
+            self.after.append(estimate(*about, known=known if one in known else (*known, one)))
 
 
 def run_checks(
@@ -328,8 +338,7 @@ def check_worst_step(subject: Subject) -> Outcome:
         return "fail", failure.message, failure.remedy
     if measured is None:
         return "skipped", "cancelled", ""
-    keep(subject.config, subject.model, subject.device, subject.dataset.profile, measured)
-    subject.measured.update(measured)
+    subject.take(measured)
     taken = subject.run_seconds
     predicted = subject.estimate.peak.process_bytes
     peak = int(measured.get("process_bytes") or measured.get("allocated_bytes") or 0)

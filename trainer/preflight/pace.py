@@ -1,4 +1,4 @@
-"""A measured worst step beside what was planned: how long the run takes at that pace, and what is out of bounds."""
+"""A measured worst step beside what was planned: the run's time at that pace, and what is out of bounds."""
 
 from __future__ import annotations
 
@@ -9,39 +9,10 @@ from typing import TYPE_CHECKING
 from recommender.units import duration, gib
 
 if TYPE_CHECKING:
-    from recommender.config.schema import FinetuneConfig
-    from recommender.data.profile.profile import DataProfile
-    from recommender.machine.facts import Device
-    from recommender.model.spec import ModelSpec
     from recommender.plan.types import Estimate
 
 ALIKE = 1.25
 """Times that differ by less are not told apart."""
-
-
-def planned_worst_step(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile) -> float | None:
-    """Seconds that the plan gives a step whose rows are all as long as the longest; None where the speed is unknown."""
-    from recommender.config.edit import replace
-    from recommender.estimate.estimate import estimate
-    from recommender.steps import packs
-
-    longest = config.data.max_length if packs(config) else min(config.data.max_length, max(1, data.longest))
-    time = estimate(replace(config, {"data.max_length": longest}), model, device).time
-    return None if time is None else time.step_seconds
-
-
-def run_seconds(planned: Estimate, worst: float | None, measured: Mapping[str, float]) -> float | None:
-    """Seconds of the run, its planned time but for saving stretched as the worst step was; None where unknown.
-
-    Args:
-        planned: The plan's estimate.
-        worst: Seconds that the plan gives the worst step.
-        measured: A 'preflight' event's keys.
-    """
-    time, step = planned.time, measured.get("step_seconds")
-    if time is None or not time.total_seconds or not step or not worst:
-        return None
-    return time.saving_seconds + (time.total_seconds - time.saving_seconds) * step / worst
 
 
 def out_of_bounds(planned: Estimate, taken: float | None, measured: Mapping[str, float]) -> str:

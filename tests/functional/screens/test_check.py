@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
@@ -8,10 +8,15 @@ import pytest
 from presets.errors import InputError
 from presets.questions import Choice, Question
 from recommender.data.dataset import DataSet
+from recommender.estimate.estimate import estimate
 from recommender.machine.facts import Machine
+from recommender.memory.stacks import find_stack
+from recommender.memory.workload import make_case
 from recommender.plan.types import Plan
+from recommender.time.clock import worst_step_seconds
 from tests.functional.screens.made import FINE, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, planned
+from trainer.preflight.calibrate import keep
 from trainer.preflight.line import CheckLine
 from tui.widgets.top_bar import Step
 
@@ -192,3 +197,42 @@ async def test_nothing_lies_over_the_start_question(services: MadeServices, rows
         await seen.press("g")
         await seen.sees("g again or enter starts")
         await seen.loses("learning_rate follows")
+
+
+@dataclass(frozen=True)
+class MeasuringServices(MadeServices):
+    """A worst step that took 20 times as long as planned."""
+
+    passes: list[Plan] = field(default_factory=list)
+
+    def checks(self, plan: Plan, dataset: DataSet, stopped: Callable[[], bool]) -> Iterator[CheckLine]:
+        self.passes.append(plan)
+        case = make_case(plan.config, plan.model, plan.device, dataset.profile, find_stack("trl"))
+        slow = 20 * (worst_step_seconds(case) or 0)
+        peak = round(1.03 * plan.estimate.peak.process_bytes)
+        keep(plan.config, plan.model, plan.device, dataset.profile, {"process_bytes": peak, "step_seconds": slow})
+        time = estimate(plan.config, plan.model, plan.device, dataset.profile).time
+        yield FINE[0]
+        yield replace(FINE[-1], run_seconds=time.total_seconds if time else None)
+
+
+async def test_a_measured_step_is_the_pace_of_the_start_question_and_of_the_plan(
+    tmp_path: Path, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    services = MeasuringServices(runs=tmp_path / "runs")
+    async with planned(services, [rows]) as seen:
+        before = seen.plan.estimate
+        await seen.press("5")
+        await seen.sees("✓ one worst-case step", "ready")
+        await seen.until(lambda: seen.plan.estimate.basis == "measured")
+        after = seen.plan.estimate
+        assert after.peak.process_bytes == round(1.03 * before.peak.process_bytes)
+        assert before.time and after.time and before.time.total_seconds and after.time.total_seconds
+        assert after.time.total_seconds > 15 * before.time.total_seconds
+        assert len(services.passes) == 1, "the same plan is not checked again"
+        await seen.press("g")
+        await seen.sees("at the measured pace; planned")
+        await seen.press("g")
+        await seen.until(lambda: bool(services.started))
+        assert services.started[0].estimate == after

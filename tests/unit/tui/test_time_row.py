@@ -43,3 +43,11 @@ def test_one_step_is_a_step_and_gives_way_like_steps() -> None:
     assert "   1 step " in wide and "1 steps" not in wide
     assert "1 step" not in time_row(plan, None, len(wide) - 20).plain
     assert "start " in confirmation(plan) and ", 1 step," in confirmation(plan)
+
+
+def test_a_time_at_the_measured_pace_is_called_so() -> None:
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)
+    time = plan.estimate.time
+    assert time is not None and "measured" not in time_row(plan, None, 200).plain
+    there = replace(plan, estimate=replace(plan.estimate, time=replace(time, basis="measured")))
+    assert " at the measured pace, with evaluation" in time_row(there, None, 200).plain

@@ -76,12 +76,14 @@ class Checking:
     """One pass through the list, in a thread.
 
     Attributes:
-        plan: What is checked.
+        plan: What is checked, as it was priced before.
+        after: The same plan, priced by its measured step; None as long as there is none.
         lines: By key, in the order in which they came.
     """
 
     def __init__(self, screen: CheckScreen, plan: Plan, dataset: DataSet, services: Services) -> None:
         self.plan = plan
+        self.after: Plan | None = None
         self.lines: dict[str, CheckLine] = {}
         self.running = True
         self._began: dict[str, float] = {}
@@ -183,7 +185,7 @@ class CheckScreen(StepScreen):
                 "ctrl+s in step 4 saves the plan."
             )
             return
-        if self._checking is None or self._checking.plan is not plan:
+        if self._checking is None or (plan is not self._checking.plan and plan is not self._checking.after):
             self._begin(plan, dataset)
         self._show_lines()
 
@@ -253,8 +255,18 @@ class CheckScreen(StepScreen):
             self._wanted = False
             self.query_one("#verdict", Static).update(paragraph(error_rows(message.error)[:1]))
             self.wizard.flow.set(errors={**self.state.errors, Step.CHECK: message.error})
-        elif self._wanted:
+            return
+        self._reprice(message.checking)
+        if self._wanted:
             self._launch()
+
+    def _reprice(self, checking: Checking) -> None:
+        """The plan with its measured memory and time, on every screen."""
+        plan, services = checking.plan, self.wizard.services
+        if self._run_seconds is None or self.state.plan is not plan or self.state.outdated:
+            return
+        checking.after = services.with_estimate(plan, services.price(plan, {}))
+        self.wizard.flow.take_plan(checking.after)
 
     @property
     def _run_seconds(self) -> float | None:
@@ -352,7 +364,7 @@ class CheckScreen(StepScreen):
 
         background(
             self,
-            lambda: self.post_message(Started(services.launch(checking.plan, machine), None)),
+            lambda: self.post_message(Started(services.launch(checking.after or checking.plan, machine), None)),
             lambda error: self.post_message(Started(None, error)),
             group="launch",
             exclusive=False,

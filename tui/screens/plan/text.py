@@ -269,7 +269,8 @@ def _total(time: TimeEstimate | None) -> list[Part]:
     span = ""
     if time.low_seconds is not None and time.high_seconds is not None:
         span = f" ({duration(time.low_seconds)} – {duration(time.high_seconds)})"
-    return [(duration(time.total_seconds), "bright"), (span, "label"), (" with evaluation", "quiet")]
+    said = " at the measured pace, with evaluation" if time.basis == "measured" else " with evaluation"
+    return [(duration(time.total_seconds), "bright"), (span, "label"), (said, "quiet")]
 
 
 def room_row(plan: Plan, runs: str, width: int) -> Row:
