@@ -64,7 +64,7 @@ def estimate(
     cache = min(cache_bytes(case, priced.parts["allocator"]), parts["allocator"])
     peak = Peak(reserved - parts["allocator"], reserved, process, low, high, cache, left.less, left.more)
     adapter = _saved_bytes(case)
-    checkpoint = adapter + _states_on_disk(case)
+    checkpoint = adapter + priced.states
     return Estimate(
         fits=fits_in(peak, device.free_bytes),
         free_bytes=device.free_bytes,
@@ -109,12 +109,6 @@ def _saved_bytes(case: Case) -> int:
     if case.config.method == "full":
         return case.model.total_parameters * case.adapter
     return (adapter_parameters(case) + saved_parameters(case)) * case.adapter
-
-
-def _states_on_disk(case: Case) -> int:
-    from recommender.memory.weights import optimizer_bytes
-
-    return sum(optimizer_bytes(case))
 
 
 def _host_bytes(case: Case, priced: Price) -> int:

@@ -26,16 +26,20 @@ def loss_terms(case: Case) -> Named:
     return _full(case)
 
 
-def evaluation_bytes(case: Case) -> int:
+def evaluation_bytes(case: Case, training: int) -> int:
     """Bytes of the loss in an evaluation, where no gradient is made.
 
     All logits: the logits, their fp32 copy where they are in half, log_softmax's output. The other paths are taken
     as in training, which they do not exceed.
+
+    Args:
+        case: What is priced.
+        training: `loss_bytes` of it.
     """
     if case.stack.loss != "full":
-        return loss_bytes(case)
+        return training
     logits = FP32 + (_given(case) + FP32 if _given(case) != FP32 else FP32)
-    return min(loss_bytes(case), case.tokens * case.model.vocab_size * logits)
+    return min(training, case.tokens * case.model.vocab_size * logits)
 
 
 def kept_bytes(case: Case) -> int:

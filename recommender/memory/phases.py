@@ -52,10 +52,15 @@ def _decomposed(kind: str, m: int, n: int, bits: int | None) -> int:
     return FP32 * (5 * whole + square) if kind == "loftq" else 0
 
 
-def evaluation_phase_bytes(case: Case) -> int:
-    """Beside what is resident during an evaluation: one layer's forward pass and the loss, no gradient."""
+def evaluation_phase_bytes(case: Case, loss: int) -> int:
+    """Beside what is resident during an evaluation: one layer's forward pass and the loss, no gradient.
+
+    Args:
+        case: What is priced.
+        loss: Bytes of the loss in training.
+    """
     tokens, model = case.tokens, case.model
-    return max(forward_bytes(case), evaluation_bytes(case) + tokens * model.hidden_size * case.plain)
+    return max(forward_bytes(case), evaluation_bytes(case, loss) + tokens * model.hidden_size * case.plain)
 
 
 def merge_bytes(case: Case) -> int:

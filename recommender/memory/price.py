@@ -25,6 +25,8 @@ class Price:
     process: int
     host: int
     """Paged optimizer states and offloaded checkpoints: host memory beside the worker's own."""
+    states: int
+    """Optimizer states, wherever they are."""
     phases: dict[str, int]
     """Bytes allocated at the worst of each phase."""
     left: Left
@@ -44,7 +46,9 @@ def price(case: Case) -> Price:
     loading, beginning = load_bytes(case), initialisation_bytes(case)
     # No optimizer states yet; while weights are loaded, no adapter and no workspace either.
     start = Moment("start", 0, 0, 0, -on_device, max(beginning, loading - adapter - workspace))
-    worst = max((*moments, start), key=lambda moment: moment.total)
+    totals = [moment.total for moment in moments]
+    most = max(totals)
+    worst = start if start.total > most else moments[totals.index(most)]
     parts = {
         "weights": weights,
         "adapter": adapter,
@@ -57,34 +61,36 @@ def price(case: Case) -> Price:
     if worst.initialisation:
         parts["initialisation"] = worst.initialisation
     allocated = sum(parts.values())
-    both, context = pools(case, cost, worst), context_bytes(case)
+    both, context = pools(case, cost, loss=moments[0].loss, worst=worst), context_bytes(case)
     beyond = reserved_beyond(case, worst.activations + worst.loss, both)
     left = left_bytes(case, both, case.device.free_bytes - allocated - beyond - context)
     parts["allocator"] = beyond + left.middle
     reserved = allocated + parts["allocator"]
     parts["context"] = context
     resident = weights + adapter + on_device + workspace
-    loss, *layers, update = (resident + moment.total for moment in moments)
+    loss, *layers, update = [resident + total for total in totals]
     phases = {
         "load": weights + loading,
         "initialisation": weights + adapter + workspace + beginning,
         "forward": loss,
         "backward": max(layers),
         "optimizer": update,
-        "evaluation": resident + evaluation_phase_bytes(case),
+        "evaluation": resident + evaluation_phase_bytes(case, moments[0].loss),
         "save": resident,
         "merge": merge_bytes(case),
     }
-    return Price(parts, allocated, reserved, reserved + context, paged + _offloaded(case, cost), phases, left)
+    return Price(
+        parts, allocated, reserved, reserved + context, paged + _offloaded(case, cost), on_device + paged, phases, left
+    )
 
 
-def pools(case: Case, cost: LayerCost, worst: Moment | None = None) -> Pools:
+def pools(case: Case, cost: LayerCost, *, loss: int | None = None, worst: Moment | None = None) -> Pools:
     """What the loss and one layer's backward pass take and give back; of the loss, what the worst moment cannot use."""
     layer = cost.recomputed_peak if case.config.training.gradient_checkpointing else cost.peak - cost.saved
-    loss = loss_bytes(case)
-    largest = case.adapter * case.model.hidden_size * case.model.vocab_size
-    logits = FP32 * case.tokens * case.model.vocab_size if case.stack.loss == "full" else 0
-    unserved = loss if worst is not None and worst.name == "update" and logits > largest else 0
+    loss = loss_bytes(case) if loss is None else loss
+    unserved = 0
+    if worst is not None and worst.name == "update" and case.stack.loss == "full":
+        unserved = loss if FP32 * case.tokens > case.adapter * case.model.hidden_size else 0
     return Pools(loss, max(0, layer), unserved)
 
 

@@ -7,7 +7,7 @@ to prove it wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
@@ -26,7 +26,7 @@ from recommender.memory.weights import (
     saved_parameters,
     weight_terms,
 )
-from recommender.memory.workload import FP32, Case, make_case
+from recommender.memory.workload import FP32, Case, make_case, share_alike
 from recommender.model.spec import ModelSpec
 from recommender.units import gib
 
@@ -147,5 +147,6 @@ def _allocator(case: Case) -> str:
         return "libraries, and blocks that the C library holds"
     if not case.stack.expandable_segments:
         return "cached blocks that nothing reuses, given back where memory is short"
-    fixed = gib(cached_beyond(case, pools(case, layer_cost(case))))
+    varied = replace(case, alike=share_alike(case.data, case.length, case.rows))
+    fixed = gib(cached_beyond(varied, pools(case, layer_cost(case))))
     return f"pages of expandable segments; others would hold about {fixed}"

@@ -47,7 +47,8 @@ class Case:
     """Tokens of its longest row, to which the others are padded; of the whole flat row when packed."""
     packed: bool
     alike: float
-    """Share of micro-batches that are padded to `length`: 1 where all rows have it, or are packed."""
+    """Share of micro-batches that are padded to `length`: 1 where all rows have it, or are packed, and where it does
+    not matter because segments are expandable."""
     data: DataProfile | None
     """The rows, where micro-batches differ in length."""
     bits: int | None
@@ -109,7 +110,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         rows=rows,
         length=length,
         packed=packed,
-        alike=1.0 if packed else _alike(data, length, rows),
+        alike=1.0 if packed or stack.expandable_segments else share_alike(data, length, rows),
         data=None if packed else data,
         bits=bits,
         compute=half,
@@ -121,7 +122,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
     )
 
 
-def _alike(data: DataProfile | None, length: int, rows: int) -> float:
+def share_alike(data: DataProfile | None, length: int, rows: int) -> float:
     """The chance that one of `rows` random rows has the longest row's length, cut as it is.
 
     Without data every row is taken to be as long as the limit, which is what is priced.
@@ -141,4 +142,4 @@ def _trained_bytes(config: FinetuneConfig, stack: Stack) -> int:
 
 def find_targets(config: FinetuneConfig, model: ModelSpec) -> tuple[Target, ...]:
     """The linear layers that get an adapter, each with its rank."""
-    return tuple(Target(linear, rank_of(config.lora, linear.name)) for linear in adapted_layers(config, model))
+    return tuple([Target(linear, rank_of(config.lora, linear.name)) for linear in adapted_layers(config, model)])

@@ -66,7 +66,7 @@ def _fused(case: Case, types: Dtypes, gives: int, query: int, keys: int, stream:
     values are a slice of one product (Phi-3), all of it stays alive for their sake.
     """
     model, half = case.model, types.attention
-    expanded = expands_keys(case)
+    expanded = expands_keys(case, types)
     values = query if expanded else keys
     kept = half * (2 * query + 2 * values) + FP32 * model.num_heads * case.tokens
     kept += case.tokens * own_mask_bytes(case, types)
@@ -144,7 +144,7 @@ def _flash(case: Case) -> bool:
     return case.config.training.attn_implementation.startswith("flash")
 
 
-def expands_keys(case: Case) -> bool:
+def expands_keys(case: Case, types: Dtypes) -> bool:
     """Whether keys and values are repeated for every query head.
 
     Eager always does; SDPA under a mask, and where the only kernel is the memory-efficient one (before Ampere, and
@@ -157,7 +157,7 @@ def expands_keys(case: Case) -> bool:
         return False
     if masked(case) or slides(case) or (case.device.compute_capability or AMPERE) < AMPERE:
         return True
-    return Dtypes.of(case).attention == FP32
+    return types.attention == FP32
 
 
 def masked(case: Case) -> bool:
@@ -183,10 +183,8 @@ def mask_bytes(case: Case, types: Dtypes) -> int:
 
     A window's mask that hides no padding is the same for every row, and there once.
     """
-    family = family_of(case.model.model_type)
-    kinds = 2 if family.mixes_windows and case.model.sliding_window is not None else 1
-    if case.config.training.attn_implementation == "eager":
-        return case.tokens * case.length * types.stream * kinds
-    if masked(case):
-        return case.tokens * case.length * kinds
-    return case.length**2 if slides(case) else 0
+    eager = case.config.training.attn_implementation == "eager"
+    if not eager and not masked(case):
+        return case.length**2 if slides(case) else 0
+    windows = case.model.sliding_window is not None and family_of(case.model.model_type).mixes_windows
+    return case.tokens * case.length * (types.stream if eager else 1) * (2 if windows else 1)

@@ -12,7 +12,7 @@ from recommender.memory.layers.attention import attention_ops, expands_keys, mas
 from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.linear import Input, Linears
 from recommender.memory.layers.mlp import mlp_ops
-from recommender.memory.layers.tape import Op, peaks_of
+from recommender.memory.layers.tape import Op, Peaks, peaks_of
 from recommender.memory.workload import FP32, Case
 from recommender.model.family_table import family_of
 
@@ -32,7 +32,7 @@ class LayerCost:
     peak: int
     """At the worst moment of its forward or backward pass, what it keeps included, without checkpointing."""
     recomputed_peak: int
-    """The same when it is computed again from its checkpoint."""
+    """The same when it is computed again from its checkpoint; 0 without checkpointing."""
     gradient: int
     """Gradients of trained weights that its backward pass leaves; 0 where those of an earlier micro-batch are there."""
     mask: int
@@ -41,22 +41,22 @@ class LayerCost:
 
 def layer_cost(case: Case) -> LayerCost:
     """The cost of one layer under this case."""
-    types = Dtypes.of(case)
-    tape = layer_tape(case, types)
+    types, checkpointed = Dtypes.of(case), case.config.training.gradient_checkpointing
+    tape, mask = _operations(case, types), mask_bytes(case, types)
     peaks = peaks_of(tape)
     stream = case.tokens * case.model.hidden_size * types.stream
     # In fp32 the first norm keeps the layer's input itself, which is its checkpoint.
     again = stream if types.stream == FP32 and tape[0].name == "norm" else 0
-    backward = peaks.backward - peaks.held if case.config.training.gradient_checkpointing else peaks.backward
+    backward = peaks.backward - peaks.held if checkpointed else peaks.backward
     return LayerCost(
         checkpoint=stream,
         saved=peaks.kept,
         held=peaks.held,
         unsaved_first=_before_training(tape, case),
-        peak=max(peaks.forward, peaks.backward),
-        recomputed_peak=max(_again(case, types, tape, peaks.forward, backward), backward) - again,
+        peak=max(peaks.forward + (0 if checkpointed else mask), peaks.backward),
+        recomputed_peak=max(_again(case, types, tape, peaks, backward), backward) - again if checkpointed else 0,
         gradient=peaks.gradient,
-        mask=mask_bytes(case, types) if case.config.training.gradient_checkpointing else 0,
+        mask=mask if checkpointed else 0,
     )
 
 
@@ -77,33 +77,40 @@ def waiting_bytes(case: Case, types: Dtypes) -> tuple[int, bool]:
     return stream * (types.stream + (types.lora if adapted else 0)), True
 
 
-def _again(case: Case, types: Dtypes, tape: list[Op], forward: int, backward: int) -> int:
+def _again(case: Case, types: Dtypes, tape: list[Op], peaks: Peaks, backward: int) -> int:
     """The worst of a layer's second forward pass."""
     waiting, ends_early = waiting_bytes(case, types)
-    if forward + waiting <= backward or not ends_early:
-        return forward + waiting if not ends_early else forward
-    return max(forward, peaks_of(tape[:-1]).forward + waiting)
+    forward = peaks.forward
+    if not ends_early:
+        return forward + waiting
+    if forward + waiting <= backward:
+        return forward
+    last_is_worst = peaks.kept + tape[-1].forward == forward
+    return max(forward, (peaks_of(tape[:-1]).forward if last_is_worst else forward) + waiting)
 
 
 def layer_tape(case: Case, types: Dtypes) -> list[Op]:
-    """The operations of a layer.
+    """The operations of a layer, each with the masks that are there in the forward pass and no checkpoint keeps."""
+    tape = _operations(case, types)
+    mask = 0 if case.config.training.gradient_checkpointing else mask_bytes(case, types)
+    return [op._replace(forward=op.forward + mask) for op in tape] if mask else tape
 
-    Two halves, attention and MLP, each a norm (before, in OLMo 2 after, in Gemma 2 and 3 on both sides) and a residual.
-    """
+
+def _operations(case: Case, types: Dtypes) -> list[Op]:
+    """Two halves, attention and MLP, each a norm (before, in OLMo 2 after, in Gemma 2 and 3 on both) and a residual."""
     linears = Linears(case, types)
     before, after = _norms(case)
     stream = case.tokens * case.model.hidden_size * types.stream
     tape: list[Op] = []
+    norm = _norm(case, types, backward=stream)
     for part in (attention_ops, mlp_ops):
-        norm = _norm(case, types, backward=stream)
         x = Input(case.model.hidden_size, types.stream)
         if before:
             tape.append(norm)
         tape += part(case, types, linears, x, stream)
         if after:
             tape.append(norm)
-    mask = 0 if case.config.training.gradient_checkpointing else mask_bytes(case, types)
-    return [op._replace(forward=op.forward + mask) for op in tape] if mask else tape
+    return tape
 
 
 def forward_bytes(case: Case) -> int:
@@ -114,7 +121,7 @@ def forward_bytes(case: Case) -> int:
     """
     model, types, tokens = case.model, Dtypes.of(case), case.tokens
     query, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
-    attention = types.attention * (2 * query + 2 * (query if expands_keys(case) else keys))
+    attention = types.attention * (2 * query + 2 * (query if expands_keys(case, types) else keys))
     if case.config.training.attn_implementation == "eager":
         attention += model.num_heads * case.length * (types.attention + FP32)
     inner = 3 * types.linear * model.intermediate_size

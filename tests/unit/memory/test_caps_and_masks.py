@@ -62,7 +62,7 @@ def test_tiles_and_chunks_are_capped_in_place(stack: str) -> None:
 
 def test_an_evaluation_keeps_no_tanh() -> None:
     capped, plain = case("gemma2"), case("gemma2", model={"final_logit_softcapping": None})
-    assert evaluation_bytes(capped) == evaluation_bytes(plain)
+    assert evaluation_bytes(capped, loss_bytes(capped)) == evaluation_bytes(plain, loss_bytes(plain))
 
 
 def test_capped_scores_are_kept_in_every_layer() -> None:
