@@ -84,6 +84,8 @@ def how_to_go_on(folder: RunFolder, changes: Mapping[str, Any]) -> str:
     """The command that trains on from a finished run, with what was asked for."""
     from recommender.config.io import value_text
 
-    values = [f"start_from={folder.id}", *(f"{key}={value_text(value)}" for key, value in changes.items())]
+    # An id is looked for in the usual folder of runs alone.
+    run = folder.id if folder.argument == folder.id else folder.path
+    values = [f"start_from={run}", *(f"{key}={value_text(value)}" for key, value in changes.items())]
     options = " ".join(f"--set {quote(value)}" for value in values)
     return f"lora-wizard train {quote(str(folder.effective_config))} {options}"

@@ -64,16 +64,22 @@ def test_the_form_takes_a_run_by_its_name(runs: Path, tmp_path: Path) -> None:
     assert priced.trainable_parameters == edited.estimate.trainable_parameters < plan.estimate.trainable_parameters
 
 
-def test_a_finished_run_says_how_to_train_on_from_it(runs: Path, tmp_path: Path) -> None:
+def test_a_finished_run_says_how_to_train_on_from_it(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = RunFolder(runs / "20260101-0000-mine")
     config = FinetuneConfig(model=str(tmp_path / "m"), method="lora", quantization=Quantization(bits=None))
     folder.effective_config.write_text(dump_config(config))
-    with pytest.raises(InputError, match="has finished; its adapter is in") as caught:
-        resume_run(folder.path, changes={"data.train": ["my rows.jsonl"]})
-    assert (
-        f"lora-wizard train {folder.effective_config} --set start_from=20260101-0000-mine "
-        "--set 'data.train=[my rows.jsonl]'" in caught.value.remedy
-    )
+    # In the usual folder of runs an id is enough; elsewhere the command finds the run by its path.
+    for usual, named in ((runs, "20260101-0000-mine"), (tmp_path / "other", str(folder.path))):
+        monkeypatch.setenv("LORA_WIZARD_RUNS", str(usual))
+        with pytest.raises(InputError, match="has finished; its adapter is in") as caught:
+            resume_run(folder.path, changes={"data.train": ["my rows.jsonl"]})
+        assert (
+            f"lora-wizard train {folder.effective_config} --set start_from={named} "
+            "--set 'data.train=[my rows.jsonl]'" in caught.value.remedy
+        )
+        assert start_place(named, usual) == str(folder.adapter)
 
 
 def test_an_adapter_that_changed_before_the_first_checkpoint(runs: Path) -> None:
