@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -23,7 +23,13 @@ def about_command(command: str) -> YesNo:
 
 
 class YesNo(ModalScreen[bool]):
-    """A question with its consequence in one line."""
+    """A question with its consequence in one line; a long one scrolls.
+
+    Args:
+        question: What is asked.
+        does: What a yes does.
+        enter_says_yes: Whether enter is a yes too. Where it is not, a yes is taken once the end was in view.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
@@ -33,6 +39,7 @@ class YesNo(ModalScreen[bool]):
     DEFAULT_CSS = """
     YesNo { align: center middle; }
     YesNo > Vertical { width: 76; max-width: 96%; height: auto; padding: 1 2; }
+    YesNo VerticalScroll { height: auto; max-height: 75vh; scrollbar-size-vertical: 1; }
     YesNo Static { height: auto; }
     """
 
@@ -46,8 +53,21 @@ class YesNo(ModalScreen[bool]):
         """The question."""
         with Vertical(classes="popup") as box:
             box.border_title = self._does
-            box.border_subtitle = f"y {self._does} · n leave it"
-            yield Static(self._question, markup=False)
+            box.border_subtitle = self._keys
+            with VerticalScroll():
+                yield Static(self._question, markup=False)
+
+    @property
+    def _keys(self) -> str:
+        return f"y {self._does} · n leave it"
+
+    def on_resize(self) -> None:
+        """Name the keys that scroll where there is more than is seen."""
+        self.call_after_refresh(self._name_keys)
+
+    def _name_keys(self) -> None:
+        more = self.query_one(VerticalScroll).max_scroll_y > 0
+        self.query_one(".popup", Vertical).border_subtitle = f"↑ ↓ scrolls · {self._keys}" if more else self._keys
 
     def action_enter(self) -> None:
         """Agree, where a key pressed by habit may."""
@@ -56,4 +76,9 @@ class YesNo(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         """Close with an answer."""
+        text = self.query_one(VerticalScroll)
+        if yes and not self._enter_says_yes and text.scroll_offset.y < text.max_scroll_y:
+            text.scroll_page_down(animate=False)
+            self.notify("There is more of it: y is taken at its end.", severity="warning", timeout=3)
+            return
         self.dismiss(yes)

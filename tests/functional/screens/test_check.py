@@ -236,3 +236,24 @@ async def test_a_measured_step_is_the_pace_of_the_start_question_and_of_the_plan
         await seen.press("g")
         await seen.until(lambda: bool(services.started))
         assert services.started[0].estimate == after
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_a_long_command_is_agreed_to_once_its_end_was_in_view(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    command = "\n".join([f"echo line {number}" for number in range(60)] + ["rm -rf everything"])
+    async with planned(services, [rows], state={"overrides": {"run.on_end": command}}, size=size) as seen:
+        await seen.press("5")
+        await seen.sees("ready")
+        await seen.press("g", "g")
+        await seen.sees("run.on_end would run this shell command", "scrolls · y run it then")
+        assert "rm -rf everything" not in seen.text
+        await seen.press("y")
+        await seen.until(lambda: "echo line 0" not in seen.text)
+        assert not services.yes and not services.started
+        await seen.press("end")
+        await seen.sees("rm -rf everything", "exactly this command")
+        await seen.press("y")
+        await seen.until(lambda: services.started)
+        assert services.yes == [command]
