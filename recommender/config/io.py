@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -112,30 +112,62 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
         base: The folder of the file that it was read from.
     """
 
-    def absolute(path: str) -> str:
-        # An empty name stays one, to be refused where it is read: as a path it would be this folder.
-        if not path.strip() or names_hub_dataset(path, base):
-            return path
-        return os.path.normpath((base / expanded(path)).absolute())
-
     def source(item: str | Source) -> str | Source:
-        return absolute(item) if isinstance(item, str) else item.model_copy(update={"path": absolute(item.path)})
+        if isinstance(item, str):
+            return _absolute(item, base)
+        return item.model_copy(update={"path": _absolute(item.path, base)})
 
     data = config.data.model_copy(
         update={
             "train": [source(item) for item in config.data.train],
-            "eval": None if config.data.eval is None else [absolute(item) for item in config.data.eval],
-            "template": absolute(config.data.template)
-            if (base / config.data.template).is_file()
-            else config.data.template,
+            "eval": None if config.data.eval is None else [_absolute(item, base) for item in config.data.eval],
+            "template": _absolute(config.data.template, base, only=Path.is_file),
         }
     )
-    model = absolute(config.model) if (base / expanded(config.model)).is_dir() else config.model
+    model = _absolute(config.model, base, only=Path.is_dir)
     trusted = config.trust_remote_code and model
-    start = config.start_from
-    if start is not None and (base / expanded(start)).is_dir():
-        start = absolute(start)
+    start = None if config.start_from is None else _absolute(config.start_from, base, only=Path.is_dir)
     return config.model_copy(update={"data": data, "model": model, "trust_remote_code": trusted, "start_from": start})
+
+
+def resolve_changes(changes: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Make relative paths absolute in values that are given beside a file, as `resolve` does with those in it.
+
+    Args:
+        changes: Full dotted key to value.
+        base: The folder that they were given in.
+    """
+
+    def data_file(item: Any) -> Any:
+        if isinstance(item, Mapping) and isinstance(item.get("path"), str):
+            return {**item, "path": _absolute(item["path"], base)}
+        return _absolute(item, base) if isinstance(item, str) else item
+
+    result = dict(changes)
+    for key, value in changes.items():
+        if key in ("data.train", "data.eval"):
+            result[key] = [data_file(item) for item in value] if isinstance(value, list) else data_file(value)
+        elif key in _PLACES and isinstance(value, str):
+            result[key] = _absolute(value, base, only=_PLACES[key])
+    return result
+
+
+def _absolute(path: str, base: Path, *, only: Callable[[Path], bool] | None = None) -> str:
+    """A path as seen from a folder; as it is where it names a data set of the hub, or nothing of the kind wanted."""
+    # An empty name stays one, to be refused where it is read: as a path it would be this folder.
+    if not path.strip() or (only is None and names_hub_dataset(path, base)):
+        return path
+    place = (base / expanded(path)).absolute()
+    return os.path.normpath(place) if only is None or only(place) else path
+
+
+_PLACES: Final[Mapping[str, Callable[[Path], bool]]] = {
+    "data.template": Path.is_file,
+    "model": Path.is_dir,
+    "start_from": Path.is_dir,
+    "trust_remote_code": Path.is_dir,
+}
+"""Keys whose value may be a path, and what then lies there."""
 
 
 class _Dumper(yaml.SafeDumper):

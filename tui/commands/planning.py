@@ -136,6 +136,7 @@ def recommend(
 
     For this machine or for the card of --gpu, with the reason for every value.
     """
+    from recommender.config.io import resolve_changes
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
     from recommender.plan.recommend import as_goal, document
@@ -149,7 +150,7 @@ def recommend(
 
         require_replaceable(output)
     chosen_goal = as_goal(goal)
-    changes = placed(assignments(values), settings.runs)
+    changes = resolve_changes(placed(assignments(values), settings.runs), Path.cwd())
     if data and (rows or tokens):
         raise InputError("--data and --rows were both given.", remedy="Give the file, or its size, not both.")
     machine = probe(settings.runs)
@@ -172,7 +173,7 @@ def recommend(
 
 
 def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneConfig:
-    """Read a configuration file, resolve its paths against its folder, and apply `--set`.
+    """Read a configuration file and apply `--set`; the file's paths are of its folder, those of `--set` of this one.
 
     Args:
         path: The file.
@@ -183,10 +184,10 @@ def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneCon
         InputError: what is wrong with it, naming the file and the key.
     """
     from recommender.config.edit import apply, replace
-    from recommender.config.io import load_config, resolve
+    from recommender.config.io import load_config, resolve, resolve_changes
     from trainer.preflight.start_from import placed
 
-    config = apply(resolve(load_config(path), path.absolute().parent), assignments(values))
+    config = apply(resolve(load_config(path), path.absolute().parent), resolve_changes(assignments(values), Path.cwd()))
     return replace(config, placed({"start_from": config.start_from}, runs))
 
 
