@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from trainer.run.events import Kind
-from trainer.run.folder import FULL_DISK, SPARE_BYTES, RunFolder
+from trainer.run.folder import FULL_DISK, SPARE_BYTES, RunFolder, mend
+from trainer.run.folder import record as append_event
 from trainer.run.masking import FULL
 
 LOOK_SECONDS: Final = 0.5
