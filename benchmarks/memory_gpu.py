@@ -28,10 +28,10 @@ from typing import Any
 from benchmarks.gpu_matrix import Step, matrix
 from presets.errors import WizardError
 from recommender.estimate.estimate import estimate
+from recommender.estimate.types import Estimate
 from recommender.machine.devices import default_device, device_for_cpu
 from recommender.machine.facts import Device
 from recommender.machine.probe import probe
-from recommender.plan.types import Estimate
 from trainer.process.children import ask
 from trainer.run.folder import write_atomically
 

@@ -25,12 +25,12 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.data.profile.tally import WholeRows
 from recommender.estimate.estimate import estimate
+from recommender.estimate.types import Estimate
 from recommender.machine.devices import device_from_catalogue, device_from_memory
 from recommender.machine.facts import Device
 from recommender.model.families import spec_from_config
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate
 
 WRONG, MEAN = 2, 0.05
 FILES = {"--more": "reports_more.csv", "--fresh": "reports_fresh.csv"}

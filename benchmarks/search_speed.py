@@ -17,14 +17,13 @@ from unittest.mock import patch
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.data.profile.synthetic import synthetic_profile
-from recommender.estimate.pricer import pricer
+from recommender.estimate.pricer import Pricer, pricer
+from recommender.estimate.types import Estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.plan.recommend import recommend
-from recommender.plan.types import Estimate
-from recommender.rules.base import Pricer
 from recommender.rules.batch import micro_batches
 from recommender.rules.length import MULTIPLE
 

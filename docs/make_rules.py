@@ -18,7 +18,8 @@ from recommender.config.edit import apply
 from recommender.data.profile.synthetic import (synthetic_profile)
 from recommender.machine.facts import Device
 from recommender.model.reader import read_model
-from recommender.plan.types import (Plan, Reason)
+from recommender.rules.reason import Reason
+from recommender.plan.types import Plan
 from recommender.plan.recommend import (recommend)
 from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
 from recommender.rules.registry import RULES, shown

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
+from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
-from recommender.data.packing import sequences_of
+from recommender.data.packing import packing, packs, sequences_of
 from recommender.data.profile.profile import DataProfile
+from recommender.units import count, counted
 
 LOOKS = 10
 """Evaluations that 'auto' spreads over a run."""
@@ -15,6 +18,10 @@ EVAL_SHARE = 0.1
 """Of the training time that 'auto' lets evaluation take."""
 EVAL_COST = 1 / 3
 """Work of an evaluated row against a trained one: the forward pass of forward and backward (twice the forward)."""
+
+
+MOST_PASSES = 15
+"""As often LIMA (Zhou et al. 2023) went through its 1 000 rows; the best was what it had after 5 to 10 times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,6 @@ class Steps:
     def saves(self) -> int:
         """Checkpoints written: one at each `save_every`, and one at the end (Trainer always saves the last step)."""
         return ceil(self.total / self.save_every)
-
-
-def packs(config: FinetuneConfig) -> bool:
-    """Whether rows are packed: 'auto' only with flash attention, where nothing else changes.
-
-    Under SDPA a packed batch needs a length² mask and a slower kernel.
-    """
-    if config.data.packing == "auto":
-        return config.training.attn_implementation.startswith("flash")
-    return config.data.packing
 
 
 def plan_steps(config: FinetuneConfig, data: DataProfile | None) -> Steps | None:
@@ -102,6 +99,50 @@ def count_steps(config: FinetuneConfig, train_rows: int, eval_rows: int | None) 
         train_rows=train_rows,
         eval_rows=eval_rows,
     )
+
+
+def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ...]:
+    """What the person should know of a configuration's steps, where the rows are too few for them."""
+    steps = plan_steps(config, profile)
+    if steps is None:
+        return ()
+    batch = config.training.effective_batch_size
+    what = "sequence" if packs(config) else "row"
+    passes = steps.total / steps.per_epoch
+    said = []
+    if steps.train_rows < batch:
+        said.append(
+            f"A step takes {counted(batch, what)} and {counted(steps.train_rows, what)} "
+            f"{'is' if steps.train_rows == 1 else 'are'} left to train on: an epoch is a single step. "
+            "Lower gradient_accumulation_steps for more of them."
+        )
+    if passes > MOST_PASSES:
+        said.append(
+            f"{counted(steps.total, 'step')} go through the rows {count(passes)} times: the model will learn them "
+            "by heart. Lower max_steps or num_train_epochs, or take more rows."
+        )
+    return tuple(said)
+
+
+def packing_document(profile: DataProfile, config: FinetuneConfig) -> dict[str, Any]:
+    """What packing changes at a configuration's length and batch, for `data --json`; steps are those of an epoch.
+
+    They are counted as the plan counts them, without the rows that are held out; None without rows.
+    """
+    training = config.training
+    found = packing(profile, config.data.max_length, training.per_device_train_batch_size)
+    batch = training.effective_batch_size
+    padded, packed = (plan_steps(replace(config, {"data.packing": each}), profile) for each in (False, True))
+    return {
+        "packed": packs(config),
+        "strategy": found.strategy,
+        "padding_share": found.padding_share,
+        "empty_share": found.empty_share,
+        "steps": padded.per_epoch if padded else None,
+        "steps_packed": packed.per_epoch if packed else None,
+        "rows_in_step": batch,
+        "rows_in_step_packed": min(padded.train_rows if padded else 0, batch * found.rows_in_sequence),
+    }
 
 
 def _intervals(config: FinetuneConfig, total: int, eval_rows: int | None) -> tuple[int | None, int]:

@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
 from presets.errors import InputError
+from recommender.config.data_paths import format_of, names_hub_dataset
 from recommender.config.schema import FinetuneConfig, Section, Source
 from recommender.config.syntax import Loader, syntax_error
-from recommender.data.sources.files import format_of, names_hub_dataset
 from recommender.paths import expanded
-
-if TYPE_CHECKING:
-    from recommender.plan.types import Reason
 
 COMMENT_WIDTH = 100
 """Columns that a reason's lines take in the file."""
@@ -215,30 +212,30 @@ def value_text(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def dump_config(config: FinetuneConfig, reasons: Mapping[str, Reason] | None = None) -> str:
+def dump_config(config: FinetuneConfig, comments: Mapping[str, str] | None = None) -> str:
     """The configuration as YAML, in the order of the schema, one value a line.
 
     Args:
         config: What to write.
-        reasons: By dotted key; each value's reason then stands above it as a comment, wrapped.
+        comments: Dotted key to a text that stands above the value, wrapped, such as its reason.
     """
-    return "".join(f"{line}\n" for line in _dump(config, "", reasons or {}))
+    return "".join(f"{line}\n" for line in _dump(config, "", comments or {}))
 
 
-def _dump(section: Section, prefix: str, reasons: Mapping[str, Reason]) -> Iterator[str]:
+def _dump(section: Section, prefix: str, comments: Mapping[str, str]) -> Iterator[str]:
     indent = "  " * prefix.count(".")
     for number, name in enumerate(type(section).model_fields):
         value, key = section.__dict__[name], prefix + name
         if isinstance(value, Section):
             yield f"{indent}{name}:"
-            yield from _dump(value, f"{key}.", reasons)
+            yield from _dump(value, f"{key}.", comments)
             continue
         plain = section.model_dump(include={name})[name]
-        if reason := reasons.get(key):
+        if comment := comments.get(key):
             if number:
                 # Set off from the value before.
                 yield ""
-            yield from _comment(reason.why, indent)
+            yield from _comment(comment, indent)
         yield f"{indent}{name}: {value_text(plain)}"
 
 
@@ -276,13 +273,13 @@ def portable(config: FinetuneConfig, folder: Path) -> FinetuneConfig:
     return config.model_copy(update={"data": config.data.model_copy(update=data)})
 
 
-def write_config(path: Path, config: FinetuneConfig, reasons: Mapping[str, Reason] | None = None) -> None:
+def write_config(path: Path, config: FinetuneConfig, comments: Mapping[str, str] | None = None) -> None:
     """Write the configuration file whole or not at all, its data named relative to it where that lies near.
 
     Raises:
         InputError: it cannot be written there.
     """
-    text = dump_config(portable(config, path.parent), reasons)
+    text = dump_config(portable(config, path.parent), comments)
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
     try:

@@ -10,9 +10,8 @@ from typing import Any, TypedDict
 from presets.errors import InputError
 from recommender.data.formats.examples import Chat, Example, Pair, RowProblem, Text
 from recommender.data.formats.normalise import normalise
-from recommender.data.formats.shape import Shape
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.profile import DataProfile, NearRows
-from recommender.data.sources.readers import Reader
 from recommender.data.templates.choose import ChatTemplate
 from recommender.data.tokens.estimated_lengths import estimated_sample, measure_without_tokenizer
 from recommender.data.tokens.tokenise import Measured, Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
@@ -29,18 +28,6 @@ class TrainingRow(TypedDict):
     input_ids: list[int]
     labels: list[int]
     """-100 where the loss does not look."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A data file with its reader and the shape its rows have."""
-
-    reader: Reader
-    shape: Shape
-    source: int = 0
-    """Which of the data sets it belongs to, in the order in which they were given."""
-    around: int = 0
-    """Tokens that the chat template writes around a conversation, where lengths are estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +129,11 @@ class DataSet:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def digests(self) -> Sequence[int]:
+        """Content digest of each row, in file order: what `split` and `overlap` take."""
+        return self.index.digest
 
     def row(self, i: int) -> dict[str, Any]:
         """Row i as it stands in its file: column to value."""

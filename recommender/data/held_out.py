@@ -10,12 +10,14 @@ from pathlib import Path
 
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
-from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Example, RowProblem, digest
 from recommender.data.formats.normalise import normalise
 from recommender.data.formats.recognise import ShapeError
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import BATCH, LISTED, bad_row
-from recommender.data.profile.profile import NEVER, BadRow, HeldOutFacts
+from recommender.data.profile.profile import NEVER, HeldOutFacts
+from recommender.data.rows import BadRow
 from recommender.data.sources.opening import open_sources
 from recommender.data.sources.readers import Raw
 from recommender.data.sources.readers.base import is_empty

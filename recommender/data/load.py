@@ -8,8 +8,9 @@ from pathlib import Path
 
 from presets.templates import tokens_around
 from recommender.config.schema import Data, Source
-from recommender.data.dataset import DataSet, OpenFile, Sample
+from recommender.data.dataset import DataSet, Sample
 from recommender.data.held_out import with_held_out
+from recommender.data.open_file import OpenFile
 from recommender.data.profile import cache
 from recommender.data.profile.assemble import dataset_of
 from recommender.data.profile.collect import Cancelled, Gathered, Gatherer
@@ -18,7 +19,7 @@ from recommender.data.profile.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.profile.refine import refining
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.data.sources.opening import bytes_on_disk, fetch, nothing_usable, open_sources
-from recommender.data.split import overlap, split
+from recommender.data.split import split
 from recommender.data.templates.choose import ChatTemplate, choose_template
 from recommender.data.templates.effects import refused_remedy, settle
 from recommender.data.tokens.answer_spans import TurnFinder
@@ -34,7 +35,6 @@ __all__ = [
     "Sample",
     "document",
     "histogram",
-    "overlap",
     "profile_data",
     "profile_eval",
     "split",

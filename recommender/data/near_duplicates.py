@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Chat, Example, Pair, Text
 from recommender.data.held_out import held_out_rows
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import Cancelled
-from recommender.data.profile.profile import BadRow, NearRows
+from recommender.data.profile.profile import NearRows
+from recommender.data.rows import BadRow
 from recommender.data.split import split
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def _sided(pairs: dict[int, int], dataset: DataSet, digests: array[int], places:
 
 def _split(pairs: dict[int, int], dataset: DataSet, fraction: float, seed: int) -> NearRows:
     """The pairs where the split holds rows out: exact copies stay on one side, near ones need not."""
-    held = set(split(dataset, fraction, seed)[1])
+    held = set(split(dataset.digests, fraction, seed)[1])
     alike: dict[int, set[int]] = {}
     for later, earlier in pairs.items():
         alike.setdefault(earlier, {earlier}).add(later)

@@ -8,12 +8,14 @@ row runs into another.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 
 Strategy = Literal["bfd", "bfd_split"]
@@ -124,3 +126,23 @@ def best_fit_decreasing(lengths: Sequence[int], size: int) -> int:
         place = bisect_left(room, length)
         insort(room, (room.pop(place) if place < len(room) else size) - length)
     return len(room)
+
+
+def packs(config: FinetuneConfig) -> bool:
+    """Whether rows are packed: 'auto' only with flash attention, where nothing else changes.
+
+    Under SDPA a packed batch needs a length² mask and a slower kernel.
+    """
+    if config.data.packing == "auto":
+        return config.training.attn_implementation.startswith("flash")
+    return config.data.packing
+
+
+def splits(profile: DataProfile, config: FinetuneConfig) -> bool:
+    """Whether rows that are too long are packed in parts, so that nothing of them is cut."""
+    return packs(config) and strategy_for(profile) == "bfd_split"
+
+
+def limit_of(profile: DataProfile, config: FinetuneConfig) -> int:
+    """Tokens behind which a row is cut off; rows that are packed in parts are not cut at all."""
+    return sys.maxsize if splits(profile, config) else config.data.max_length

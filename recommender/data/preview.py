@@ -7,10 +7,10 @@ from pathlib import Path
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from recommender.data.dataset import OpenFile
 from recommender.data.formats.examples import Example, RowProblem
 from recommender.data.formats.normalise import normalise
 from recommender.data.load import tokeniser_of
+from recommender.data.open_file import OpenFile
 from recommender.data.sources.opening import open_sources
 from recommender.data.sources.readers import Raw
 from recommender.data.sources.readers.base import is_empty

@@ -6,24 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import gcd
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from recommender.data.dataset import DataSet
 
 
-def split(dataset: DataSet, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def split(digests: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Rows to train on and rows to hold out; see `held_out_contents`.
 
     Args:
-        dataset: Rows with content digests.
+        digests: Content digest of each row, in file order.
         fraction: Share held out, 0 to below 1; 0 holds out none.
         seed: `training.seed`.
 
     Returns:
         Indices to train on and to hold out, each in file order.
     """
-    digests = dataset.index.digest
     held = held_out_contents(digests, fraction, seed)
     train = [i for i, digest in enumerate(digests) if digest not in held]
     return train, [i for i, digest in enumerate(digests) if digest in held]
@@ -92,9 +87,3 @@ def wanted_rows(rows: int, fraction: float) -> int:
 
 def _order(digest: int, seed: int) -> bytes:
     return blake2b(digest.to_bytes(8, "big"), digest_size=8, key=str(seed).encode()).digest()
-
-
-def overlap(train: DataSet, held_out: DataSet) -> int:
-    """Rows of the held-out set whose content is also trained on."""
-    trained = set(train.index.digest)
-    return sum(digest in trained for digest in held_out.index.digest)

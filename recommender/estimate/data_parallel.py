@@ -12,8 +12,9 @@ from dataclasses import replace as with_fields
 
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
+from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device, Machine
-from recommender.plan.types import Estimate, Peak, TimeEstimate
+from recommender.time.types import TimeEstimate
 
 LINK = 10e9
 """Bytes a second of a ring between cards without NVLink: assumed."""
@@ -64,8 +65,6 @@ def shared(one: Estimate, cards: int) -> Estimate:
         one: Of `on_one_card`'s configuration.
         cards: How many share it.
     """
-    from recommender.estimate.estimate import fits_in
-
     buckets = one.parts.get("gradients") or one.parts.get("adapter") or 0
     more = buckets + COMMUNICATOR
     peak = Peak(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card, shared
+from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.measured import Centred, Measurement, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
@@ -16,7 +17,6 @@ from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
 from recommender.memory.workload import HALF, Case, make_case
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Fits, Peak
 from recommender.time.clock import estimate_time, measured_pace
 
 GIB = 2**30
@@ -95,13 +95,6 @@ def _times(count: int) -> str:
     if count == 1:
         return "This plan's worst step was measured on this machine."
     return f"This plan's worst step was measured on this machine, {count} times: the middle one counts."
-
-
-def fits_in(peak: Peak, free: int) -> Fits:
-    """Whether a peak fits into so many free bytes, without the cache, which gives way before memory runs out."""
-    if peak.most_bytes <= free:
-        return "yes"
-    return "tight" if peak.needed_bytes <= free else "no"
 
 
 def _saved_bytes(case: Case) -> int:

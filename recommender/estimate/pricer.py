@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
+from recommender.estimate.types import Estimate, Peak
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Peak
-from recommender.rules.base import Pricer
+
+Pricer = Callable[[FinetuneConfig], Estimate]
+"""The price of a configuration, for one model, device and data set."""
 
 
 def pricer(model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer:
@@ -38,7 +41,7 @@ def centred(price: Pricer, config: FinetuneConfig, known: Estimate) -> Pricer:
         config: What `known` is an estimate of.
         known: The better estimate, such as a trace.
     """
-    from recommender.estimate.estimate import fits_in
+    from recommender.estimate.types import fits_in
     from recommender.memory.measured import moved_parts
 
     by, was = known.peak, price(config).peak

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recommender.config.schema import FinetuneConfig
+from recommender.data.packing import packs
 from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.modules import adapted_layers, rank_of, refuse_unknown_modules
 from recommender.memory.stacks import Stack
 from recommender.model.spec import Linear, ModelSpec
-from recommender.steps import packs
 
 FP32 = 4
 HALF = 2

@@ -13,7 +13,8 @@ from recommender.config.edit import apply, flatten, known_key, owner, value_of, 
 from recommender.config.edit import replace as with_values
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.pricer import centred, pricer
+from recommender.estimate.pricer import Pricer, centred, pricer
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan.conflicts import refuse_contradictions, refuse_start
@@ -22,9 +23,9 @@ from recommender.plan.remedies import remedies
 from recommender.plan.search import RANK, SEARCHED, Candidate, Space, search
 from recommender.plan.starting_adapter import adopted, refuse_against_start
 from recommender.plan.tradeoffs import gains, gives_up
-from recommender.plan.types import Alternative, Estimate, Plan
+from recommender.plan.types import Alternative, Plan
 from recommender.plan.warnings import warnings_of
-from recommender.rules.base import Context, Pricer
+from recommender.rules.base import Context
 from recommender.rules.batch import per_card
 from recommender.rules.registry import decide, explain
 

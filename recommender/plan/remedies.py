@@ -9,11 +9,12 @@ from typing import Any
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.pricer import pricer
+from recommender.estimate.pricer import Pricer, pricer
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Remedy
-from recommender.rules.base import Pricer, by_how_much, slower
+from recommender.plan.types import Remedy
+from recommender.rules.base import by_how_much, slower
 from recommender.rules.length import MULTIPLE, lost_share
 from recommender.units import counted, percent
 

@@ -13,11 +13,12 @@ from typing import Any
 from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.profile import DataProfile
+from recommender.estimate.pricer import Pricer
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan.conflicts import FROM_PLAIN_WEIGHTS
-from recommender.plan.types import Estimate
-from recommender.rules.base import Pricer, room_share
+from recommender.rules.base import room_share
 from recommender.rules.batch import NEAR, accumulation_for, micro_batches
 from recommender.rules.length import MULTIPLE, recommended_length
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
+from recommender.estimate.types import Estimate
 from recommender.plan.search import Candidate
-from recommender.plan.types import Estimate
 from recommender.rules.base import by_how_much, slower
 from recommender.rules.length import lost_share
 from recommender.units import GIB, count, gib, percent

@@ -8,7 +8,7 @@ from presets.errors import InputError
 from presets.questions import Choice, Question, QuestionError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.held_out_cut import held_out_stop
-from recommender.data.packed import splits
+from recommender.data.packing import splits
 from recommender.data.profile.profile import DataProfile
 from recommender.model.spec import ModelSpec
 from recommender.rules.length import MULTIPLE, lost_share, reach

@@ -9,12 +9,13 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
 from recommender.plan.starting_adapter import template_of_start
-from recommender.plan.types import Estimate, Remedy
+from recommender.plan.types import Remedy
 from recommender.plan.unusual import far_values
 from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
 from recommender.rules.schedule import WARMS_UP

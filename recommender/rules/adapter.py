@@ -10,11 +10,11 @@ from recommender.config.edit import replace
 from recommender.config.schema import Goal, Task
 from recommender.memory.workload import find_targets
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Evidence, Reason
 from recommender.rules import variants
 from recommender.rules.base import Context, Rule, by_how_much, slower
 from recommender.rules.families import sweep_family
 from recommender.rules.fitting import DROPOUT
+from recommender.rules.reason import Evidence, Reason
 from recommender.units import count, counted, gib, percent, small
 
 ALPHA = 32

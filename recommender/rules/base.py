@@ -16,13 +16,13 @@ from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card
+from recommender.estimate.pricer import Pricer
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Evidence, Reason
+from recommender.rules.reason import Evidence, Reason
 from recommender.steps import plan_steps
 from recommender.units import duration, gib
-
-Pricer = Callable[[FinetuneConfig], Estimate]
 
 COMFORT = 0.70
 """Share of free memory that the upper estimate of a plan may take and still leave room, however the base is held."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recommender.config.edit import replace
-from recommender.plan.types import Estimate, Evidence, Reason
+from recommender.data.packing import packs
+from recommender.estimate.types import Estimate
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, room_share, slower
-from recommender.steps import packs, plan_steps
+from recommender.rules.reason import Evidence, Reason
+from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
 
 MICRO = "training.per_device_train_batch_size"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
+from recommender.rules.reason import Reason
 
 _ANSWERS = {
     "all": "Every answer of a conversation is trained, in one row.",

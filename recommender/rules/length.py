@@ -7,9 +7,10 @@ from math import ceil
 
 from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile.profile import DataProfile
+from recommender.estimate.types import Estimate
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Reason
 from recommender.rules.base import Context, Rule
+from recommender.rules.reason import Reason
 from recommender.units import count, counted, gib, percent
 
 MULTIPLE = 64

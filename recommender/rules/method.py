@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
-from recommender.plan.types import Estimate, Evidence, Reason
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
+from recommender.rules.reason import Evidence, Reason
 from recommender.units import gib, percent
 
 PUBLISHED_COST = (

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from recommender.machine.devices import FLASH_ATTENTION_FROM
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
+from recommender.rules.reason import Reason
 
 NO_SDPA = frozenset({"gemma2", "gpt_oss", "vaultgemma"})
 """Model types whose attention Transformers 5.23 cannot run by SDPA (`_supports_sdpa = False`): soft-capped scores or

@@ -9,12 +9,12 @@ from presets.rate_law import REFERENCE_RANK, RateLaw, load_rate_law
 from presets.sweep import SweepRow, load_sweep
 from recommender.config.schema import FinetuneConfig, Lora
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Confidence, Evidence, Reason
 from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, Rule
 from recommender.rules.batch import rows_in_a_sequence
 from recommender.rules.families import TAKEN_AS, sweep_family
 from recommender.rules.fitting import LORA_FACTOR
+from recommender.rules.reason import Confidence, Evidence, Reason
 from recommender.units import count, counted, small
 
 TINKER_BASE, TINKER_WIDTH = 5e-5, 2000

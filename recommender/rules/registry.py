@@ -8,9 +8,9 @@ from typing import Any
 
 from recommender.config.edit import replace, value_of
 from recommender.config.schema import FinetuneConfig, Section
-from recommender.plan.types import Reason
 from recommender.rules import adapter, batch, conversations, length, method, precision, rate, running, schedule
 from recommender.rules.base import Context, Rule
+from recommender.rules.reason import Reason
 
 RULES: tuple[Rule, ...] = (
     *precision.RULES,

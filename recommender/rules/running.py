@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from recommender.data.profile.profile import DataProfile
 from recommender.data.split import wanted_rows
-from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
+from recommender.rules.reason import Reason
 from recommender.steps import EVAL_SHARE, plan_steps
 from recommender.units import count, counted, gib, percent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 
-from recommender.plan.types import Reason
 from recommender.rules.base import Context, Rule
+from recommender.rules.reason import Reason
 from recommender.units import count, counted, gib, small
 
 ONE_PASS = 10_000

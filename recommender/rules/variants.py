@@ -8,8 +8,8 @@ from typing import Any
 from presets.variants import load_variants
 from recommender.config.edit import value_of
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Evidence, Reason
 from recommender.rules.base import Context, Rule, by_how_much, slower
+from recommender.rules.reason import Evidence, Reason
 from recommender.units import count, gib, percent
 
 KEY = "lora.init_lora_weights"

@@ -10,10 +10,10 @@ from recommender.machine.facts import Device
 from recommender.memory.measured import Measurement
 from recommender.memory.weights import trainable_parameters
 from recommender.memory.workload import FP32, Case
-from recommender.plan.types import TimeEstimate
 from recommender.steps import Steps, plan_steps
 from recommender.time.fitted import AMPERE, CPU, CPU_BANDWIDTH, CPU_FLOPS_PER_CORE, TURING, Speed
 from recommender.time.pace import Pace, pace_of
+from recommender.time.types import TimeEstimate
 from recommender.time.work import Work, forward_work, training_work
 
 AMPERE_FROM = (8, 0)

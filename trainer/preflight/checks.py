@@ -27,9 +27,9 @@ from trainer.run.folder import SPARE_BYTES, RunFolder, can_be_written, nearest_f
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.data.dataset import DataSet
+    from recommender.estimate.types import Estimate
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
-    from recommender.plan.types import Estimate
 
 Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recommender.units import duration, gib
 
 if TYPE_CHECKING:
-    from recommender.plan.types import Estimate
+    from recommender.estimate.types import Estimate
 
 ALIKE = 1.25
 """Times that differ by less are not told apart."""

@@ -11,7 +11,8 @@ from typing import Any
 from presets.errors import InputError, NoError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.estimate import estimate, fits_in
+from recommender.estimate.estimate import estimate
+from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.price import PARTS, price
 from recommender.memory.process import cache_bytes, context_bytes, spread
@@ -19,7 +20,6 @@ from recommender.memory.stacks import find_stack
 from recommender.memory.workload import Case, make_case
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Peak
 from recommender.units import counted
 from trainer.process.children import Cancelled, ChildAnswer, follow
 from trainer.trace.architecture import architecture_of

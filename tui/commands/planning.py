@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from recommender.config.schema import Data, FinetuneConfig
     from recommender.data.profile.profile import DataProfile
     from recommender.estimate.limits import Limits
+    from recommender.estimate.types import Estimate
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
     from recommender.model.spec import ModelSpec
-    from recommender.plan.types import Estimate, Remedy
+    from recommender.plan.types import Remedy
 
 STACK_HELP = "trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger."
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
@@ -162,7 +163,7 @@ def recommend(
     profile = profile_of(section, spec, None) if data else stand_in(rows, tokens)
     plan = make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)
     if output:
-        write_config(output, plan.config, plan.reasons)
+        write_config(output, plan.config, {key: reason.why for key, reason in plan.reasons.items()})
     if json:
         print_json(document(plan, machine))
     else:
@@ -331,10 +332,11 @@ def data(
     """
     from recommender.config.edit import apply
     from recommender.data.load import profile_data
-    from recommender.data.packed import limit_of, packing_document, splits
+    from recommender.data.packing import limit_of, splits
     from recommender.data.profile.document import document, near_document, row_document
     from recommender.model.reader import read_model
     from recommender.rules.running import recommended_eval_fraction
+    from recommender.steps import packing_document
     from tui.commands.output.data import chosen_row, show_data
     from tui.commands.output.progress import DataLine
 

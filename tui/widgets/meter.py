@@ -12,7 +12,7 @@ from textual.widget import Widget
 from recommender.units import gib_number
 
 if TYPE_CHECKING:
-    from recommender.plan.types import Estimate
+    from recommender.estimate.types import Estimate
 
 COLOURS: Mapping[str, str] = {
     "weights": "$primary",

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
     from recommender.data.profile.first_look import FirstLook
     from recommender.data.tokens.tokenise import Piece
+    from recommender.estimate.types import Estimate
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
-    from recommender.plan.types import Alternative, Estimate, Plan
+    from recommender.plan.types import Alternative, Plan
     from trainer.preflight.line import CheckLine
 
 Told = Callable[[int, int], None]
@@ -307,7 +308,7 @@ class RealServices:
         """See `Services`."""
         from recommender.config.io import write_config
 
-        write_config(path, plan.config, plan.reasons)
+        write_config(path, plan.config, {key: reason.why for key, reason in plan.reasons.items()})
 
     def price_per_hour(self) -> float | None:
         """See `Services`."""

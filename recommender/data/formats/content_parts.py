@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from recommender.data.formats.examples import RowProblem
-from recommender.data.sources.readers.json_rows import kind
+from recommender.data.rows import kind
 
 _TEXT: Final = {"text", "input_text", "output_text", "refusal", ""}
 _REASONING: Final = {"reasoning", "thinking", "think", "thought"}

@@ -9,7 +9,7 @@ from typing import Any
 from recommender.data.formats.content_parts import Parts, parts_of
 from recommender.data.formats.examples import Message, RowProblem
 from recommender.data.formats.role_names import role_of
-from recommender.data.sources.readers.json_rows import kind
+from recommender.data.rows import kind
 
 _KEPT = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 _REASONING = ("reasoning_content", "thinking", "reasoning")

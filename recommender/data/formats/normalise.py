@@ -17,7 +17,7 @@ from recommender.data.formats.messages import messages_of, tools_of
 from recommender.data.formats.rated_answers import side_named
 from recommender.data.formats.role_names import Tags, turns_in
 from recommender.data.formats.shape import VARIABLES, Shape
-from recommender.data.sources.readers.json_rows import kind
+from recommender.data.rows import kind
 
 
 def normalise(row: Mapping[str, Any], shape: Shape) -> Example:

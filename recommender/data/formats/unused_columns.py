@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recommender.data.dataset import OpenFile
 from recommender.data.formats.column_roles import column_of
 from recommender.data.formats.rated_answers import words_of
 from recommender.data.formats.shape import Shape
+from recommender.data.open_file import OpenFile
 
 _ANSWERS = {"answer", "answers", "response", "responses", "output", "completion", "solution", "explanation", "reply",
             "corrected", "revision", "rationale", "reasoning", "thinking", "thought", "thoughts"}  # fmt: skip

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from presets.errors import InputError
 from recommender.config.schema import Data, Source
-from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.dataset import DataSet
 from recommender.data.formats.unused_columns import unread_columns
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import Gathered
 from recommender.data.profile.findings import ending_template, stops, warnings
 from recommender.data.profile.profile import DataProfile, SourceFacts

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from recommender.config.schema import Data
-from recommender.data.dataset import OpenFile
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import Gathered
 from recommender.data.profile.findings import Findings
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.templates.choose import ChatTemplate
 from recommender.data.tokens.tokenise import Tokeniser
 from recommender.paths import cache_dir

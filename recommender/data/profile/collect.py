@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from recommender.data.dataset import OpenFile, RowIndex
+from recommender.data.dataset import RowIndex
 from recommender.data.formats.examples import Chat, Example, RowProblem, digest
 from recommender.data.formats.normalise import normalise
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.findings import Findings
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw, Reader
 from recommender.data.sources.readers.base import excerpt, in_list, is_empty
 from recommender.data.tokens.estimated_lengths import measure_without_tokenizer

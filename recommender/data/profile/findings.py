@@ -10,10 +10,10 @@ from functools import lru_cache
 from itertools import pairwise
 
 from recommender.config.schema import Data
-from recommender.data.dataset import OpenFile
 from recommender.data.formats.examples import Chat, Example, Pair, Text
 from recommender.data.formats.unused_columns import unread_warnings
-from recommender.data.profile.profile import BadRow
+from recommender.data.open_file import OpenFile
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers.base import excerpt
 from recommender.data.templates.choose import ChatTemplate
 from recommender.data.tokens.tokenise import Measured, Tokeniser

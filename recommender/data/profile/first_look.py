@@ -17,11 +17,13 @@ from typing import Any
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.dataset import DataSet
+from recommender.data.open_file import OpenFile
 from recommender.data.profile import intervals
 from recommender.data.profile.collect import Gathered, Gatherer
 from recommender.data.profile.intervals import Interval
-from recommender.data.profile.profile import BadRow, DataProfile
+from recommender.data.profile.profile import DataProfile
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw, Reader
 from recommender.data.sources.readers.anywhere import NotAnywhere, draw
 from recommender.data.tokens.tokenise import Tokeniser

@@ -11,23 +11,12 @@ from typing import Any
 
 from recommender.data.formats.role_names import Tags, TurnWords
 from recommender.data.profile.tally import Runs, Tally, WholeRows
+from recommender.data.rows import BadRow
 from recommender.data.split import contents_by_copies, count_held_out, wanted_rows
 from recommender.units import count, counted
 
 NEVER = 2**32 - 1
 """Tokens before the first trained one of a row that has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be used."""
-
-    file: str
-    line: int
-    """1-based line (JSONL, CSV) or row number (JSON, Parquet)."""
-    reason: str
-    start: str = ""
-    """The first characters of the line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 from presets.errors import InputError
 from presets.questions import Choice
+from recommender.config.data_paths import format_of, names_hub_dataset
 from recommender.config.schema import Data, Source
-from recommender.data.dataset import OpenFile
 from recommender.data.formats.examples import of_template
 from recommender.data.formats.recognise import ShapeError, ShapeQuestionError, recognise
 from recommender.data.formats.shape import Shape
-from recommender.data.profile.profile import BadRow
+from recommender.data.open_file import OpenFile
+from recommender.data.rows import BadRow
 from recommender.data.sources.dataset_info import ASKED, INDEX, Entry, entry_for, explain_index, find_entry
-from recommender.data.sources.files import find_files, format_of, names_hub_dataset
+from recommender.data.sources.files import find_files
 from recommender.data.sources.readers import Raw, Reader, open_reader
 from recommender.data.sources.readers.base import is_empty
 from recommender.data.sources.readers.bytefile import PACKED, Tick

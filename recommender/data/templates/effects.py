@@ -9,11 +9,13 @@ from itertools import islice
 
 from presets.questions import Choice, Question, QuestionError
 from recommender.config.schema import Data
-from recommender.data.dataset import DataSet, OpenFile
+from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Chat, RowProblem, of_template
 from recommender.data.formats.normalise import normalise
+from recommender.data.open_file import OpenFile
 from recommender.data.profile.findings import Finding, Findings
-from recommender.data.profile.profile import BadRow, DataProfile
+from recommender.data.profile.profile import DataProfile
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw
 from recommender.data.sources.readers.base import excerpt
 from recommender.data.templates.alternatives import TRIED, ways

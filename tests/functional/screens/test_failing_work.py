@@ -12,10 +12,11 @@ import pytest
 
 from recommender.data import near_duplicates
 from recommender.data.dataset import DataSet
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device, Gpu, Machine, NvmlState
 from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Plan
+from recommender.plan.types import Plan
 from tests.functional.screens.made import FINE, LLAMA, MadeServices
 from tests.functional.screens.seen import Seen, planned, wizard
 from trainer.preflight.line import CheckLine

@@ -10,7 +10,8 @@ from threading import Event
 import pytest
 
 from presets.errors import InputError, NoError
-from recommender.plan.types import Estimate, Plan
+from recommender.estimate.types import Estimate
+from recommender.plan.types import Plan
 from tests.functional.screens.made import GIB, MadeServices
 from tests.functional.screens.on_plan import take_card
 from tests.functional.screens.seen import NARROW, WIDE, planned

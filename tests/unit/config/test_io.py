@@ -23,7 +23,6 @@ from recommender.config.io import (
     write_config,
 )
 from recommender.config.schema import FinetuneConfig, Quantization, Source
-from recommender.plan.types import Reason
 
 QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
 
@@ -118,8 +117,7 @@ def test_the_old_name_of_warmup_is_taken() -> None:
 
 
 def test_reasons_stand_above_their_values_wrapped() -> None:
-    reason = Reason(value=16, why="Enough for\nthis data. " * 30, source="a paper", confidence="medium")
-    written = dump_config(QLORA, {"lora.r": reason})
+    written = dump_config(QLORA, {"lora.r": "Enough for\nthis data. " * 30})
     above, below = written.split("  r: 16\n")
     assert "lora:\n  # Enough for this data. Enough" in above and above.endswith("this data.\n")
     assert max(map(len, written.splitlines())) <= 100

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.data import split as split_module
-from recommender.data.packed import packing_document
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.data.split import contents_by_copies, count_held_out, held_out_contents, wanted_rows
 from recommender.data.split import split as split_rows
 from recommender.plan.recommend import recommend
-from recommender.steps import plan_steps
+from recommender.steps import packing_document, plan_steps
 from tests.unit.data.conftest import Profile
 from tests.unit.plan.facts import RTX_4090, SMOLLM
 
@@ -84,7 +83,7 @@ def test_of_distinct_rows_the_share_is_met_exactly(rows: int, fraction: float, s
 def test_the_plan_counts_what_the_worker_holds_out(profile: Profile, copies: list[int]) -> None:
     dataset = profile([row for row, times in zip(ROWS, copies, strict=False) for _ in range(times)])
     plan = recommend(SMOLLM, RTX_4090, dataset.profile)
-    train, held = split_rows(dataset, plan.config.data.eval_fraction, plan.config.training.seed)
+    train, held = split_rows(dataset.digests, plan.config.data.eval_fraction, plan.config.training.seed)
     steps = plan_steps(plan.config, dataset.profile)
     assert steps is not None
     assert (steps.train_rows, steps.eval_rows) == (len(train), len(held))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from recommender.data.sources.files import find_files, format_of
+from recommender.config.data_paths import format_of
+from recommender.data.sources.files import find_files
 
 
 @pytest.fixture

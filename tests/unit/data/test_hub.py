@@ -12,11 +12,11 @@ import pytest
 
 from presets.datasets import load_datasets
 from presets.errors import InputError
+from recommender.config.data_paths import names_hub_dataset
 from recommender.config.io import resolve
 from recommender.config.schema import Data, FinetuneConfig, Source
 from recommender.data.load import Cancelled, profile_data
 from recommender.data.sources import hub
-from recommender.data.sources.files import names_hub_dataset
 from recommender.model.spec import ModelSpec
 from tests.fixtures.fake_datasets import fake_datasets
 

@@ -97,7 +97,7 @@ def test_near_rows_on_both_sides_of_the_split_are_counted(profile: Profile) -> N
     rng = Random(8)
     first = [row(sentence(rng), sentence(rng)) for _ in range(50)]
     dataset = profile([*first, *(row(one["instruction"], one["output"] + " more") for one in first)])
-    held = set(split(dataset, 0.2, 3)[1])
+    held = set(split(dataset.digests, 0.2, 3)[1])
     across = {i for i in held if (i + 50) % 100 not in held}
     found = near_duplicates(dataset, fraction=0.2, seed=3)
     assert len(found.earlier) == 50

@@ -8,9 +8,9 @@ from statistics import mean
 import pytest
 
 from recommender.config.schema import FinetuneConfig, Training
-from recommender.data.packed import step_warnings
 from recommender.data.packing import best_fit_decreasing, packed_tokens, packing, padding_share
 from recommender.data.profile.profile import DataProfile
+from recommender.steps import step_warnings
 from tests.fixtures.child import run_python
 
 RNG = Random(11)

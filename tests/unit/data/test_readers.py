@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from presets.errors import InputError
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw, open_reader
 
 ROWS: list[dict[str, Any]] = [{"a": "one", "b": 1}, {"a": "zwei é 你好", "b": 2}, {"a": "three\nlines", "b": 3}]

@@ -114,7 +114,7 @@ def test_each_answer_has_a_row_of_its_own_on_one_side_of_the_split(profile: Prof
     found = profile(rows, model("qwen3"), answers="each")
     assert (len(found), found.profile.duplicates) == (16, 0)
     assert shown(found, 0) != shown(found, 1) and "slowly" not in shown(found, 1)
-    train, held = split(found, 0.25, 1)
+    train, held = split(found.digests, 0.25, 1)
     lines = [{found.where(row)[1] for row in side} for side in (train, held)]
     assert len(held) == 4 and not lines[0] & lines[1]
     last = profile(rows, model("qwen3"), answers="last")

@@ -11,7 +11,8 @@ from benchmarks.reference_rows import HERE
 from benchmarks.reports import MEAN, MIXED, WRONG, answers, best, load_reports
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
-from recommender.estimate.estimate import estimate, fits_in
+from recommender.estimate.estimate import estimate
+from recommender.estimate.types import Peak, fits_in
 from recommender.memory.fitted import RESIDUE
 from recommender.memory.layers.layer import layer_cost
 from recommender.memory.loss import loss_bytes
@@ -19,7 +20,6 @@ from recommender.memory.price import pools, price
 from recommender.memory.process import NOTHING_LEFT, spread
 from recommender.memory.stacks import STACKS
 from recommender.memory.workload import Case, make_case
-from recommender.plan.types import Peak
 from tests.unit.memory.cases import CARDS, llama, qlora
 
 A100 = CARDS[2]

@@ -10,10 +10,10 @@ import pytest
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
+from recommender.estimate.types import Estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.memory.measured import FILE
-from recommender.plan.types import Estimate
 from tests.unit.memory.cases import CPU, llama, lora, qlora
 from trainer.preflight.calibrate import keep
 

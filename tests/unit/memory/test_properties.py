@@ -13,9 +13,9 @@ from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
+from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate
 from tests.unit.memory.cases import CPU, DEVICES, STACKS, configs, llama, lora, models, qlora
 
 ROWS = synthetic_profile(500, 300)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.estimate import fits_in
+from recommender.estimate.types import Estimate, fits_in
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan.recommend import GOALS, alternatives, launch_document, recommend, replan, with_estimate
 from recommender.plan.search import Candidate, Space, search
-from recommender.plan.types import Estimate, Plan
+from recommender.plan.types import Plan
 from recommender.units import gib
 from tests.unit.plan.facts import EXAMPLE, GIB, LLAMA_8B, RTX_4090, SMOLLM, T4, TINY_CARD
 from tui.commands.planning import advice

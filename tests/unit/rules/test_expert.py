@@ -12,7 +12,8 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan.recommend import recommend, replan
-from recommender.plan.types import Plan, Reason
+from recommender.plan.types import Plan
+from recommender.rules.reason import Reason
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, SMOLLM, T4, card, model, rows

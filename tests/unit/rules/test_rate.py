@@ -14,10 +14,11 @@ from presets.rate_law import load_rate_law
 from presets.sweep import load_sweep
 from recommender.config.edit import replace as with_values
 from recommender.config.schema import FinetuneConfig, Quantization
+from recommender.estimate.types import Estimate
 from recommender.model.spec import ModelSpec
-from recommender.plan.types import Estimate, Reason
 from recommender.rules.base import Context
 from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, length_factor, rate, two_digits
+from recommender.rules.reason import Reason
 from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows
 
 LLAMA_70B = model("llama-3.3-70b-instruct")

@@ -13,8 +13,8 @@ from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.plan.recommend import recommend, replan
-from recommender.plan.types import Reason
 from recommender.rules.base import by_how_much
+from recommender.rules.reason import Reason
 from recommender.rules.registry import RULES
 from recommender.units import count
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, model

@@ -3,8 +3,9 @@
 import pytest
 
 from recommender.config.schema import FinetuneConfig
+from recommender.data.packing import packs
 from recommender.data.profile.synthetic import synthetic_profile
-from recommender.steps import count_steps, packs, plan_steps
+from recommender.steps import count_steps, plan_steps
 
 
 def config(**changes: object) -> FinetuneConfig:

@@ -16,8 +16,8 @@ from recommender.memory.measured import FILE, Measurement
 from recommender.memory.stacks import find_stack
 from recommender.memory.workload import make_case
 from recommender.plan.recommend import launch_document, recommend
-from recommender.plan.types import TimeEstimate
 from recommender.time.clock import worst_step_seconds
+from recommender.time.types import TimeEstimate
 from tests.unit.plan.facts import CPU, SMOLLM, rows
 from trainer.preflight.calibrate import keep
 from trainer.preflight.checks import Subject

@@ -13,12 +13,12 @@ from trl import SFTConfig
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, RopeScaling
-from recommender.data.packing import Strategy
+from recommender.data.packing import Strategy, packs
 from recommender.memory.workload import CPU_LENGTH_MULTIPLE
 from recommender.model.own_code import agreed
 from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
-from recommender.steps import Steps, packs
+from recommender.steps import Steps
 
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

@@ -18,10 +18,9 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.dataset import DataSet, TrainingRow, TrainingRows
 from recommender.data.load import profile_data, profile_eval
-from recommender.data.packing import Strategy, strategy_for
+from recommender.data.packing import Strategy, packs, strategy_for
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
-from recommender.steps import packs
 from trainer.worker.loop.same_rows import Contents
 from trainer.worker.output.sample import Questions
 
@@ -76,9 +75,9 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
         train_indices: Sequence[int] = range(len(source))
         held, held_indices = separate, list(range(len(separate)))
     else:
-        train_indices, held_indices = split(source, config.data.eval_fraction, config.training.seed)
+        train_indices, held_indices = split(source.digests, config.data.eval_fraction, config.training.seed)
         held = source
-    contents = Contents.of(source.index.digest, (held.index.digest[row] for row in held_indices))
+    contents = Contents.of(source.digests, (held.digests[row] for row in held_indices))
     strategy = strategy_for(source.profile)
     # Text that is packed is split where it is too long, by TRL: nothing of it is cut off here.
     limit = sys.maxsize if packs(config) and strategy == "bfd_split" else config.data.max_length

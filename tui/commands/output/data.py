@@ -125,7 +125,7 @@ def show_data(
         InputError: there is no such row.
     """
     from presets.errors import InputError
-    from recommender.data.packed import limit_of, splits
+    from recommender.data.packing import limit_of, splits
 
     profile = dataset.profile
     if not 0 <= row < profile.rows:
@@ -200,7 +200,7 @@ def _cut(profile: DataProfile, max_length: int, *, split: bool) -> str:
 
 def _packing(profile: DataProfile, config: FinetuneConfig) -> str:
     """What packing changes at the configuration's batch."""
-    from recommender.data.packed import packing_document
+    from recommender.steps import packing_document
     from recommender.units import count, counted, percent
 
     found = packing_document(profile, config)
@@ -219,7 +219,7 @@ def _show_problems(
     """Print duplicates, stops, warnings and bad rows."""
     from recommender.config.schema import Training
     from recommender.data.held_out_cut import held_out_sentences
-    from recommender.data.packed import step_warnings
+    from recommender.steps import step_warnings
     from recommender.units import counted
 
     profile = dataset.profile

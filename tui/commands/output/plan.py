@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from recommender.estimate.limits import Limits
+    from recommender.estimate.types import Estimate
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
-    from recommender.plan.types import Estimate, Plan, Remedy
+    from recommender.plan.types import Plan, Remedy
 
 MERGE = "merge"
 """The phase that is no part of the run."""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import DirectoryTree
 
-from recommender.data.sources.files import format_of
+from recommender.config.data_paths import format_of
 from tui.screens.popup import Popup
 from tui.widgets.key_bar import KeyBar
 

@@ -73,7 +73,7 @@ class SampleView(NearSearch):
         plan, dataset = self.state.plan, self.state.dataset
         if plan is None or dataset is None:
             return self.state.length
-        from recommender.data.packed import limit_of
+        from recommender.data.packing import limit_of
 
         return limit_of(dataset.profile, plan.config)
 

@@ -137,7 +137,8 @@ def require_there(path: str) -> None:
     Raises:
         InputError: There is no such file, or no data file in the folder; it names the nearest.
     """
-    from recommender.data.sources.files import find_files, names_hub_dataset
+    from recommender.config.data_paths import names_hub_dataset
+    from recommender.data.sources.files import find_files
 
     # FOLDER/NAME stands for a data set that the folder's dataset_info.json names.
     if not names_hub_dataset(path) and not (expanded(path).parent / "dataset_info.json").is_file():

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from recommender.config.edit import replace
 from recommender.data.held_out_cut import held_out_sentences
-from recommender.data.packed import packing_document, splits, step_warnings
+from recommender.data.packing import splits
+from recommender.steps import packing_document, step_warnings
 from recommender.units import count, counted, duration, gib, percent, rate
 from tui.screens.data.sources import held_out_row, source_rows
 from tui.terminal.sanitize import clean
@@ -17,7 +18,8 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
-    from recommender.data.profile.profile import BadRow, DataProfile
+    from recommender.data.profile.profile import DataProfile
+    from recommender.data.rows import BadRow
     from tui.wizard.state import Progress
 
 LENGTHS = (

@@ -15,9 +15,9 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from presets.models import CatalogueModel
+    from recommender.estimate.types import Estimate
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
-    from recommender.plan.types import Estimate
 
 WIDE = 90
 """Columns from which names stand with their owner."""

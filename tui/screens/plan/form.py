@@ -123,7 +123,7 @@ def steps_of(plan: Plan) -> int | None:
 
 
 def _batch(plan: Plan) -> str:
-    from recommender.steps import packs
+    from recommender.data.packing import packs
 
     unit, cards = "sequences" if packs(plan.config) else "rows", plan.device.count
     total = plan.config.training.effective_batch_size * cards
@@ -183,7 +183,7 @@ def _held_out(plan: Plan) -> str:
 
 
 def _packing(plan: Plan) -> str:
-    from recommender.steps import packs
+    from recommender.data.packing import packs
 
     if plan.config.data.packing != "auto":
         return ""

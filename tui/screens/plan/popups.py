@@ -22,7 +22,8 @@ from tui.wizard.price import parse_price
 if TYPE_CHECKING:
     from presets.recipes import Recipe
     from recommender.config.schema import FinetuneConfig, Goal
-    from recommender.plan.types import Alternative, Estimate, Plan
+    from recommender.estimate.types import Estimate
+    from recommender.plan.types import Alternative, Plan
     from tui.screens.plan.windows import PlanWindows
     from tui.wizard.services import Services
 

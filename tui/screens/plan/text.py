@@ -17,7 +17,10 @@ from tui.widgets.text import cell, cut
 
 if TYPE_CHECKING:
     from recommender.data.profile.profile import DataProfile
-    from recommender.plan.types import Confidence, Estimate, Plan, Reason, TimeEstimate
+    from recommender.estimate.types import Estimate
+    from recommender.plan.types import Plan
+    from recommender.rules.reason import Confidence, Reason
+    from recommender.time.types import TimeEstimate
     from tui.wizard.state import WizardState
 
 VERDICTS: dict[str, tuple[str, Tone]] = {

@@ -11,7 +11,8 @@ from tui.terminal.background import background
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
-    from recommender.plan.types import Estimate, Plan
+    from recommender.estimate.types import Estimate
+    from recommender.plan.types import Plan
 
 MEMORY_TITLE = "memory at the worst step, and time"
 

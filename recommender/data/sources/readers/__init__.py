@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from presets.errors import InputError
-from recommender.data.sources.files import format_of
+from recommender.config.data_paths import format_of
 from recommender.data.sources.readers.base import Raw, Reader
 
 __all__ = ["Raw", "Reader", "open_reader"]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers.base import Raw, Reader
 from recommender.data.sources.readers.bytefile import ByteFile
 from recommender.data.sources.readers.json_rows import JsonArray, JsonLines

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 
 
 class Raw(NamedTuple):

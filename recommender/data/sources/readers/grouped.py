@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers.base import Raw, Reader
 
 MESSAGES = "messages"

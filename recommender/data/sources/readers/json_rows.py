@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from presets.errors import InputError
-from recommender.data.profile.profile import BadRow
-from recommender.data.sources.files import format_of
+from recommender.config.data_paths import format_of
+from recommender.data.rows import BadRow, kind
 from recommender.data.sources.readers.base import Raw, Reader, excerpt, explain, in_list
 from recommender.data.sources.readers.bytefile import ByteFile
 from recommender.data.sources.readers.json_stream import JsonStream
@@ -165,10 +165,3 @@ def _read_object(source: ByteFile, start: int, end: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{source.path} was changed while it was being read.", remedy="Open it again.")
     return value
-
-
-def kind(value: Any) -> str:
-    """What a JSON value is, in words; of those that only Parquet has, the name of their type."""
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
-    other = "null" if value is None else f"of the type {type(value).__name__}"
-    return names.get(type(value), "an object" if isinstance(value, dict) else other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers.base import Raw
 from recommender.data.sources.readers.bytefile import ByteFile
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from presets.errors import InputError
-from recommender.data.profile.profile import BadRow
+from recommender.data.rows import BadRow
 from recommender.data.sources.readers.base import Raw, excerpt
 from recommender.data.sources.readers.bytefile import ByteFile
 from recommender.units import counted

@@ -1,0 +1,25 @@
+"""Rows as files have them: one that cannot be used, and the kind of a value in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used."""
+
+    file: str
+    line: int
+    """1-based line (JSONL, CSV) or row number (JSON, Parquet)."""
+    reason: str
+    start: str = ""
+    """The first characters of the line."""
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, in words; of those that only Parquet has, the name of their type."""
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
+    other = "null" if value is None else f"of the type {type(value).__name__}"
+    return names.get(type(value), "an object" if isinstance(value, dict) else other)
