@@ -146,16 +146,9 @@ def find_gpu(name: str) -> GpuFacts:
     )
 
 
-def _of_every_size(name: str) -> list[GpuFacts]:
+def _of_every_size(name: str) -> tuple[GpuFacts, ...]:
     """Return the cards that are called `name` when their memory is left out of their names."""
-    typed = _key(name)
-    return [
-        facts
-        for facts in load_gpus()
-        if any(
-            _MEMORY.search(known) and _key(_MEMORY.sub("", known)) == typed for known in (facts.name, *facts.aliases)
-        )
-    ]
+    return _without_sizes().get(_key(name), ())
 
 
 def nearest_names(name: str, limit: int = 3) -> tuple[str, ...]:
@@ -175,6 +168,16 @@ def _likeness(typed: str, known: str) -> float:
 @cache
 def _index() -> Mapping[str, GpuFacts]:
     return {key: facts for facts in load_gpus() for key in _keys(facts)}
+
+
+@cache
+def _without_sizes() -> Mapping[str, tuple[GpuFacts, ...]]:
+    """Cards by the names that have their memory in them, without it."""
+    found: dict[str, tuple[GpuFacts, ...]] = {}
+    for facts in load_gpus():
+        for key in {_key(_MEMORY.sub("", known)) for known in (facts.name, *facts.aliases) if _MEMORY.search(known)}:
+            found[key] = (*found.get(key, ()), facts)
+    return found
 
 
 _SIZE = re.compile(r"\d+gb$")

@@ -52,6 +52,21 @@ def breakdown(
     return terms_of(make_case(config, model, device, data, find_stack(stack)))
 
 
+def experts_apart(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+) -> str:
+    """What of the weights are fused experts that quantisation does not reach, in words; empty where there are none.
+
+    Raises:
+        InputError: What `estimate` refuses.
+    """
+    if not model.num_experts:
+        return ""
+    case = make_case(config, model, device, data, find_stack(stack))
+    held = model.other_parameters * case.plain
+    return f"{gib(held)} of the weights are experts, which stay in {8 * case.plain} bits" if case.bits else ""
+
+
 def terms_of(case: Case) -> tuple[Term, ...]:
     """Every term at the worst moment; those of a part add up to it."""
     priced = price(case)

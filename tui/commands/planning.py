@@ -236,7 +236,7 @@ def estimate(
     from recommender.estimate.estimate import estimate as price
     from recommender.estimate.limits import find_limits
     from recommender.machine.probe import probe
-    from recommender.memory.terms import breakdown
+    from recommender.memory.terms import breakdown, experts_apart
     from recommender.model.reader import read_model
     from recommender.plan.conflicts import refuse_untrainable
     from tui.commands.output.plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
@@ -260,7 +260,7 @@ def estimate(
     if json:
         print_json(estimate_document(answer, warnings, remedies, limits, lines))
     else:
-        show_estimate(answer, device, settings.console())
+        show_estimate(answer, device, settings.console(), experts_apart(*asked, stack=stack))
         if terms:
             show_terms(lines, settings.console())
         show_limits(limits, settings.console())

@@ -7,12 +7,15 @@ from collections import Counter
 import pytest
 
 from benchmarks.formula_vs_trace import random_cases
+from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
-from recommender.memory.terms import terms_of
+from recommender.memory.terms import breakdown, experts_apart, terms_of
 from recommender.memory.workload import make_case
 from recommender.model.families import spec_from_config
+from recommender.model.reader import read_model
+from recommender.units import gib
 from tests.unit.memory.cases import LLAMA_8B, llama, lora, qlora
 
 A100 = device_from_catalogue("A100 PCIe 80GB")
@@ -42,3 +45,15 @@ def test_what_is_switched_on_gets_a_line() -> None:
     names = {term.name for term in terms_of(case)}
     assert {"DoRA's magnitudes", "trained copies of modules_to_save"} <= names
     assert sum(term.nbytes for term in terms_of(case)) == price(case).process
+
+
+def test_experts_that_quantisation_does_not_reach_are_told_apart() -> None:
+    model, card = read_model("Qwen/Qwen3-30B-A3B", offline=True), device_from_catalogue("RTX 4090")
+    four = FinetuneConfig.model_validate({"model": "moe", "method": "qlora", "quantization": {"bits": 4}})
+    lines = {term.name: term.nbytes for term in breakdown(four, model, card)}
+    held = gib(lines["experts and routers, fused"])
+    assert experts_apart(four, model, card) == f"{held} of the weights are experts, which stay in 16 bits"
+    assert experts_apart(four, model, card, stack="hf-trainer").endswith("stay in 32 bits")
+    whole = FinetuneConfig.model_validate({"model": "moe", "method": "lora", "quantization": {"bits": None}})
+    assert experts_apart(whole, model, card) == ""
+    assert experts_apart(four, read_model("meta-llama/Llama-3.1-8B", offline=True), card) == ""

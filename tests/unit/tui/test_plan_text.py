@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from rich.console import Console
 
+from recommender.memory.terms import experts_apart
 from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
 from recommender.steps import plan_steps
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
+from tui.commands.output.plan import show_estimate
 from tui.screens.plan.form import Setting, shown_settings
+from tui.screens.plan.meter import meter_lines
 from tui.screens.plan.text import nothing_helps, warning_rows, why_rows
+from tui.wizard.state import WizardState
 
 
 def text(rows: list[object]) -> str:
@@ -114,3 +122,19 @@ def test_warnings_that_are_not_shown_are_counted_with_their_key(width: int) -> N
     # What the verdict says is not said again.
     tight = replace(plan, estimate=replace(plan.estimate, fits="tight"))
     assert warning_rows(tight, width, 1)[0].plain.startswith("! xxx")
+
+
+def test_the_judgement_of_a_mixture_tells_the_experts_apart() -> None:
+    plan = recommend(model("qwen3-30b-a3b"), RTX_3090, EXAMPLE)
+    assert plan.config.quantization.bits
+    told = "54.0 GiB of the weights are experts, which stay in 16 bits"
+    state = cast(WizardState, SimpleNamespace(price=None, memory_moved=False, free_now=None))
+    lines = [line.plain for line in meter_lines(plan, state, 80, colour=False, short=False, runs="runs")]
+    assert lines[2] == told
+    out = Console(record=True, width=200, file=StringIO())
+    show_estimate(plan.estimate, plan.device, out, experts_apart(plan.config, plan.model, plan.device, plan.data))
+    assert out.export_text().splitlines()[0].endswith(f"too much; {told}")
+    dense = recommend(LLAMA_8B, RTX_3090, EXAMPLE)
+    assert not any(
+        "experts" in line.plain for line in meter_lines(dense, state, 80, colour=False, short=False, runs="")
+    )

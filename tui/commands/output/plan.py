@@ -22,8 +22,15 @@ MERGE = "merge"
 WORDS = {"yes": "FITS", "tight": "TIGHT", "no": "NO"}
 
 
-def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
-    """Print the judgement, the parts at the peak, and the time."""
+def show_estimate(estimate: Estimate, device: Device, console: Console, apart: str = "") -> None:
+    """Print the judgement, the parts at the peak, and the time.
+
+    Args:
+        estimate: Of a plan.
+        device: Where.
+        console: Where to.
+        apart: What belongs to the judgement: `recommender.memory.terms.experts_apart`.
+    """
     from recommender.units import count, counted, duration, gib, rate
 
     peak = estimate.peak
@@ -32,7 +39,8 @@ def show_estimate(estimate: Estimate, device: Device, console: Console) -> None:
         f"{WORDS[estimate.fits]}  {gib(peak.needed_bytes)} of {gib(estimate.free_bytes)} free on "
         f"{as_markup(device.name)}"
         f"  ({gib(peak.least_bytes)} to {gib(peak.most_bytes)}, {estimate.basis})  "
-        + (f"{gib(spare)} to spare" if spare >= 0 else f"{gib(-spare)} too much"),
+        + (f"{gib(spare)} to spare" if spare >= 0 else f"{gib(-spare)} too much")
+        + (f"; {apart}" if apart else ""),
         soft_wrap=True,
     )
     if peak.cache_bytes:
@@ -98,6 +106,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     from rich.table import Table
 
     from recommender.config.edit import flatten
+    from recommender.memory.terms import experts_apart
 
     table = Table(title=as_markup(f"{plan.model.name} on {plan.device.name}"), title_justify="left", pad_edge=False)
     table.add_column("setting", no_wrap=True)
@@ -113,7 +122,7 @@ def show_plan(plan: Plan, console: Console) -> None:
                 as_markup(f"{reason.why} [{reason.source}]"),
             )
     console.print(table)
-    show_estimate(plan.estimate, plan.device, console)
+    show_estimate(plan.estimate, plan.device, console, experts_apart(plan.config, plan.model, plan.device, plan.data))
     show_warnings(plan.warnings, console)
     if plan.estimate.fits != "yes":
         show_remedies(plan.remedies, console)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from recommender.memory.terms import experts_apart
 from recommender.units import gib
 from tui.screens.plan.text import nothing_helps, room_row, stop_rows, time_row, verdict_parts, warning_rows
 from tui.widgets.meter import bar, legend
@@ -43,6 +44,8 @@ def meter_lines(
         lines = [Content.assemble(bar(estimate, cells, colour=colour), "   ", verdict)]
     else:
         lines = [verdict, bar(estimate, width, colour=colour)]
+    if apart := experts_apart(plan.config, plan.model, plan.device, plan.data):
+        lines.append(content(row((apart, "label"))))
     lines += [content(line) for line in stop_rows(plan)]
     if estimate.fits == "no":
         return (*lines, *(content(line) for line in nothing_helps(plan)))
