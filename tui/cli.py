@@ -10,13 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from tui.commands.names import COMPLETE, WIZARD
+
 GLOBAL_OPTIONS = {"--no-unicode": 0, "--verbose": 0, "-v": 0, "--version": 0, "--runs": 1, "--theme": 1}
 """Options that may stand anywhere on the line, and how many values each takes."""
-
-WIZARD = "wizard"
-"""Hidden name of the command that runs when the line names none."""
-COMPLETE = "_LORA_WIZARD_COMPLETE"
-"""Variable under which a shell's completion script runs the program, without arguments, to be told what may follow."""
 
 
 def hoist(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

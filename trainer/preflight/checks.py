@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +14,13 @@ from recommender.model.own_code import missing, question
 from recommender.model.sources.missing_files import missing_tokenizer, no_weights
 from recommender.plan.trainable import cut_sentence, question_of_cuts, stops_of
 from recommender.units import counted, gib
-from trainer.preflight.calibrate import keep
 from trainer.preflight.gate import require_trainable
 from trainer.preflight.line import CheckLine, CheckStatus
+from trainer.preflight.measurements import keep
 from trainer.preflight.pace import out_of_bounds, times
+from trainer.preflight.worst_step import measure_worst_step
 from trainer.process.children import Cancelled, ChildAnswer, ask, follow
-from trainer.run.folder import SPARE_BYTES, RunFolder, can_be_written, nearest_folder, require_place, write_atomically
+from trainer.run.folder import SPARE_BYTES, can_be_written, nearest_folder, require_place
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -36,8 +34,6 @@ Outcome = tuple[CheckStatus, str, str]
 Steps = Generator[tuple[int, int], None, Outcome]
 """A long check: done and total while it runs, its outcome at the end."""
 UNTRIED = "not tried: something above has to be mended first"
-FORESEEN_EXITS = (2, 3)
-"""Of a worker that knows what would help: it cannot use what it was given, or memory was not enough."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +329,7 @@ def _download_outcome(answer: ChildAnswer) -> Outcome:
 def check_worst_step(subject: Subject) -> Outcome:
     """The longest real batch runs one whole step with optimizer, and one evaluation batch."""
     try:
-        measured = measure_worst_step(subject)
+        measured = measure_worst_step(subject.config, subject.device, subject.estimate, subject.cancelled)
     except NoError as failure:
         return "fail", failure.message, failure.remedy
     if measured is None:
@@ -348,41 +344,6 @@ def check_worst_step(subject: Subject) -> Outcome:
     wrong = out_of_bounds(subject.estimate, taken, measured)
     told = "; ".join(part for part in (detail, times(subject.estimate, taken), wrong) if part)
     return "warn" if wrong or peak > subject.estimate.free_bytes else "ok", told, ""
-
-
-def measure_worst_step(subject: Subject) -> dict[str, float] | None:
-    """The preflight's measurement by a worker that does nothing else; None when cancelled.
-
-    Raises:
-        NoError: The step failed; says why, and what would help against that.
-    """
-    from recommender.config.io import dump_config
-
-    with tempfile.TemporaryDirectory(prefix="lora-wizard-check-") as scratch:
-        folder = RunFolder(Path(scratch))
-        write_atomically(folder.config, dump_config(subject.config))
-        write_atomically(folder.effective_config, dump_config(subject.config))
-        plan = {"estimate": subject.estimate.document(), "device": asdict(subject.device)}
-        write_atomically(folder.plan, json.dumps(plan, default=str))
-        answer = ask("trainer.worker", scratch, "--preflight-only", device=subject.device, cancelled=subject.cancelled)
-    if answer.cancelled:
-        return None
-    if answer.code == 0 and answer.document is not None:
-        return answer.document
-    raise step_failure(answer)
-
-
-def step_failure(answer: ChildAnswer) -> NoError:
-    """Why the worst step has failed, with a remedy only for what it is known to help against."""
-    document = answer.document or {}
-    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
-    why = str(document.get("reason") or f"its process ended: {last[0]}")[:300]
-    if answer.code == -signal.SIGKILL:
-        # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
-        return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
-    if answer.code in FORESEEN_EXITS or document.get("remedy"):
-        return NoError(why, remedy=str(document.get("remedy") or ""))
-    return NoError(why, remedy="`lora-wizard doctor` checks torch and the libraries beside it.")
 
 
 CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] = (

@@ -22,7 +22,7 @@ from recommender.plan.starting_adapter import adopted, read_start
 from recommender.steps import Steps, count_steps
 from trainer.models.download import download
 from trainer.models.own_code import agreed_code
-from trainer.preflight.calibrate import keep
+from trainer.preflight.measurements import keep
 from trainer.preflight.start_from import digests, require_same_start
 from trainer.process.supervisor import read_device
 from trainer.run.base_model import commit_of, find_base, hold_to_base, told, write_base

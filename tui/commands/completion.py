@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from presets.errors import InputError
-from tui.cli import COMPLETE
+from tui.commands.names import COMPLETE, PROGRAM
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
-NAME = "lora-wizard"
 
 
 def completion(arguments: Sequence[str]) -> str | None:
@@ -29,7 +28,7 @@ def completion(arguments: Sequence[str]) -> str | None:
     if first == "--show-completion":
         from typer._completion_shared import get_completion_script
 
-        return get_completion_script(prog_name=NAME, complete_var=COMPLETE, shell=named[0])
+        return get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE, shell=named[0])
     return f"{named[0]} completion is installed in {_installed(named[0])}: it works from the next terminal on."
 
 
@@ -44,9 +43,9 @@ def _installed(shell: str) -> Path:
     from typer._completion_shared import install
 
     try:
-        return install(shell=shell, prog_name=NAME, complete_var=COMPLETE)[1]
+        return install(shell=shell, prog_name=PROGRAM, complete_var=COMPLETE)[1]
     except (OSError, RuntimeError, CalledProcessError) as error:
         raise InputError(
             f"Completion for {shell} cannot be installed here: {error}.",
-            remedy=f"`{NAME} --show-completion {shell}` prints the script: put it where {shell} reads it.",
+            remedy=f"`{PROGRAM} --show-completion {shell}` prints the script: put it where {shell} reads it.",
         ) from error

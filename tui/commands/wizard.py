@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from presets.errors import InputError
-from tui.cli import WIZARD
+from tui.commands.names import WIZARD
 from tui.commands.opening import open_wizard
 from tui.commands.settings import Settings
 
@@ -36,9 +37,8 @@ def wizard(
     data: Annotated[list[str] | None, typer.Argument(help="Data files.")] = None,
 ) -> int:
     """Open the wizard; with a model and data given it opens at the plan."""
-    from tui.commands.root import command_names
-
     settings: Settings = context.obj
-    if model:
-        refuse_misspelt_command(model, command_names())
+    root = context.find_root().command
+    if model and isinstance(root, TyperGroup):
+        refuse_misspelt_command(model, tuple(root.list_commands(context)))
     return open_wizard(settings, model, data)

@@ -16,8 +16,8 @@ from recommender.plan.types import Plan
 from recommender.time.clock import worst_step_seconds
 from tests.functional.screens.made import FINE, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, planned
-from trainer.preflight.calibrate import keep
 from trainer.preflight.line import CheckLine
+from trainer.preflight.measurements import keep
 from tui.widgets.top_bar import Step
 
 BROKEN = (

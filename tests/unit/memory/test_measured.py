@@ -15,7 +15,7 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.memory.measured import FILE
 from tests.unit.memory.cases import CPU, llama, lora, qlora
-from trainer.preflight.calibrate import keep
+from trainer.preflight.measurements import keep
 
 CARD = replace(device_from_catalogue("RTX 4090"), simulated=False, driver="580.95", torch_version="2.13.0")
 PLAN, OTHER = qlora(data__max_length=1024), qlora(data__max_length=3072, lora__r=64)

@@ -12,7 +12,8 @@ from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.load import profile_data
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
-from trainer.preflight.checks import Subject, check_data, check_logout, step_failure
+from trainer.preflight.checks import Subject, check_data, check_logout
+from trainer.preflight.worst_step import step_failure
 from trainer.process.children import ChildAnswer
 from trainer.run.folder import require_place
 

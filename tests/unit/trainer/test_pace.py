@@ -19,8 +19,8 @@ from recommender.plan.recommend import launch_document, recommend
 from recommender.time.clock import worst_step_seconds
 from recommender.time.types import TimeEstimate
 from tests.unit.plan.facts import CPU, SMOLLM, rows
-from trainer.preflight.calibrate import keep
 from trainer.preflight.checks import Subject
+from trainer.preflight.measurements import keep
 from trainer.preflight.pace import out_of_bounds, times
 from tui.screens.check.text import confirmation
 

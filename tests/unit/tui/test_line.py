@@ -3,7 +3,8 @@
 import pytest
 
 from presets.errors import InputError
-from tui.cli import WIZARD, hoist, with_command
+from tui.cli import hoist, with_command
+from tui.commands.names import WIZARD
 
 COMMANDS = ("probe", "train", WIZARD)
 

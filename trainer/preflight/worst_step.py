@@ -1,0 +1,65 @@
+"""Measuring a plan's worst step in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from presets.errors import NoError
+from trainer.process.children import Cancelled, ChildAnswer, ask
+from trainer.run.folder import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from recommender.config.schema import FinetuneConfig
+    from recommender.estimate.types import Estimate
+    from recommender.machine.facts import Device
+
+FORESEEN_EXITS = (2, 3)
+"""Of a worker that knows what would help: it cannot use what it was given, or memory was not enough."""
+
+
+def measure_worst_step(
+    config: FinetuneConfig, device: Device, planned: Estimate, cancelled: Cancelled = lambda: False
+) -> dict[str, float] | None:
+    """Return a 'preflight' event's keys, measured by a worker that does nothing else; None when cancelled.
+
+    Args:
+        config: What to measure.
+        device: On which device.
+        planned: The configuration's estimate.
+        cancelled: Asked a few times a second.
+
+    Raises:
+        NoError: The step failed; says why, and what would help against that.
+    """
+    from recommender.config.io import dump_config
+
+    with tempfile.TemporaryDirectory(prefix="lora-wizard-check-") as scratch:
+        folder = RunFolder(Path(scratch))
+        write_atomically(folder.config, dump_config(config))
+        write_atomically(folder.effective_config, dump_config(config))
+        plan = {"estimate": planned.document(), "device": asdict(device)}
+        write_atomically(folder.plan, json.dumps(plan, default=str))
+        answer = ask("trainer.worker", scratch, "--preflight-only", device=device, cancelled=cancelled)
+    if answer.cancelled:
+        return None
+    if answer.code == 0 and answer.document is not None:
+        return answer.document
+    raise step_failure(answer)
+
+
+def step_failure(answer: ChildAnswer) -> NoError:
+    """Return why the worst step has failed, with a remedy only for what it is known to help against."""
+    document = answer.document or {}
+    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
+    why = str(document.get("reason") or f"its process ended: {last[0]}")[:300]
+    if answer.code == -signal.SIGKILL:
+        # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
+        return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
+    if answer.code in FORESEEN_EXITS or document.get("remedy"):
+        return NoError(why, remedy=str(document.get("remedy") or ""))
+    return NoError(why, remedy="`lora-wizard doctor` checks torch and the libraries beside it.")
