@@ -117,7 +117,7 @@ def resolve(config: FinetuneConfig, base: Path) -> FinetuneConfig:
     data = config.data.model_copy(
         update={
             "train": [source(item) for item in config.data.train],
-            "eval": None if config.data.eval is None else [_absolute(item, base) for item in config.data.eval],
+            "eval": None if config.data.eval is None else [source(item) for item in config.data.eval],
             "template": _absolute(config.data.template, base, only=Path.is_file),
         }
     )
@@ -175,7 +175,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", number_text(value))
+    text = number_text(value)
+    # A whole number is written as one; as a float it would bring its tag along.
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{'int' if text.lstrip('-').isdigit() else 'float'}", text)
 
 
 def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -231,6 +233,12 @@ def _dump(section: Section, prefix: str, comments: Mapping[str, str]) -> Iterato
             yield from _dump(value, f"{key}.", comments)
             continue
         plain = section.model_dump(include={name})[name]
+        if isinstance(value, list):
+            # Of a data set only what is said of it.
+            plain = [
+                item.model_dump(exclude_defaults=True) if isinstance(item, Section) else held
+                for item, held in zip(value, plain, strict=True)
+            ]
         if comment := comments.get(key):
             if number:
                 # Set off from the value before.
@@ -268,7 +276,7 @@ def portable(config: FinetuneConfig, folder: Path) -> FinetuneConfig:
     held = config.data.eval
     data = {
         "train": [source(item) for item in config.data.train],
-        "eval": None if held is None else [relative(path) for path in held],
+        "eval": None if held is None else [source(item) for item in held],
     }
     return config.model_copy(update={"data": config.data.model_copy(update=data)})
 

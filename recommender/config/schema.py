@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from recommender.paths import expanded
 
@@ -129,7 +129,11 @@ class Data(Section):
     """What is trained on, and how rows become tokens."""
 
     train: list[str | Source] = Field(default_factory=list, description="files, relative to this configuration file")
-    eval: list[str] | None = Field(None, description="held-out files; null takes eval_fraction of the training rows")
+    eval: list[str | Source] | None = Field(
+        None,
+        description="held-out files, each with its own format and columns where they differ; null takes eval_fraction "
+        "of the training rows",
+    )
     eval_fraction: Number = Field(0.05, ge=0.0, lt=1.0, description="share of rows held out when eval is null")
     format: str = Field(
         "auto", description="row shape: auto, alpaca, sharegpt, messages, prompt-completion, text, preference, kto"
@@ -164,10 +168,23 @@ class Data(Section):
     task: Task = Field("task", description="what the rows teach: a style or format, a task, a new domain or language")
     skip_bad_rows: bool = Field(False, description="leave rows out that cannot be read; their number is recorded")
 
+    @field_validator("eval")
+    @classmethod
+    def _unweighted(cls, items: list[str | Source] | None) -> list[str | Source] | None:
+        for item in items or ():
+            if isinstance(item, Source) and item.weight != 1:
+                raise ValueError(f"{item.path}: held-out rows are taken once, whatever weight says")
+        return items
+
     @property
     def sources(self) -> tuple[Source, ...]:
         """The training data sets, also those that are only named."""
         return tuple(Source(path=item) if isinstance(item, str) else item for item in self.train)
+
+    @property
+    def eval_sources(self) -> tuple[Source, ...]:
+        """The held-out data sets, also those that are only named; none where rows are held out by the split."""
+        return tuple(Source(path=item) if isinstance(item, str) else item for item in self.eval or ())
 
     @property
     def train_paths(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.profile import DataProfile, NearRows
 from recommender.data.templates.choose import ChatTemplate
+from recommender.data.tokens.answer_spans import TurnFinder
 from recommender.data.tokens.estimated_lengths import estimated_sample, measure_without_tokenizer
 from recommender.data.tokens.tokenise import Measured, Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
 from recommender.data.tokens.trained_answers import Answers, rows_of
@@ -168,6 +169,11 @@ class DataSet:
         """Ids of row i, uncut, and for each whether it is trained."""
         row = self.tokenised(i)
         return row.ids, row.mask
+
+    @property
+    def turns(self) -> TurnFinder | None:
+        """What renders its conversations; None where lengths are estimated."""
+        return self._tokeniser.turns if self._tokeniser else None
 
     def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
         """Length and trained spans of other rows under the same tokenizer, or by the same estimate."""

@@ -9,18 +9,21 @@ from itertools import islice
 from pathlib import Path
 
 from presets.errors import InputError
-from recommender.config.schema import Data, Source
+from presets.questions import Choice, QuestionError
+from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Example, RowProblem, digest
 from recommender.data.formats.normalise import normalise
-from recommender.data.formats.recognise import ShapeError
+from recommender.data.formats.recognise import ShapeError, ShapeQuestionError
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import BATCH, LISTED, bad_row
 from recommender.data.profile.profile import NEVER, HeldOutFacts
 from recommender.data.rows import BadRow
-from recommender.data.sources.opening import open_sources
+from recommender.data.sources.opening import EVAL, alone, open_sources
 from recommender.data.sources.readers import Raw
 from recommender.data.sources.readers.base import is_empty
+from recommender.data.templates.effects import Losing, held_out_reasoning
+from recommender.data.templates.lost_answers import NOTHING, Lost
 from recommender.data.tokens.tokenise import Measured
 from recommender.data.tokens.trained_answers import Answers, rows_of
 from recommender.units import counted
@@ -40,6 +43,7 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
 
     Raises:
         InputError: A file cannot be read, or is not recognised.
+        QuestionError: How its rows are read, or what becomes of their reasoning, is for the person to say.
     """
     files = _opened(data, base, tick)
     trained = set(dataset.index.digest)
@@ -47,28 +51,36 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
     bad: list[BadRow] = []
     firsts: dict[str, array[int]] = {}
     rows = copies = shared = refused = 0
-    for number, (file, found, ahead) in enumerate(_measured(dataset, files, data.answers)):
+    losing: list[Losing] = []
+    for number, (file, found, ahead, lost) in enumerate(_measured(dataset, files, data.answers)):
         if number % _ASKED_EVERY == 0:
             tick()
         if isinstance(found, BadRow):
             refused += 1
             bad += [found] if len(bad) < LISTED else []
             continue
-        _, content = found
+        example, line, content = found
+        losing += [Losing(str(file.reader.path), line, example, lost)] if lost.reasoning else []
         many = len(ahead)
         rows += many
         firsts.setdefault(file.reader.path.name, array("I")).extend(ahead)
         shared += many * (content in trained)
         copies += many * (content in seen)
         seen.add(content)
+    if losing and dataset.turns is not None:
+        raise held_out_reasoning(losing, rows, data, dataset.turns)
     dataset.held_out = tuple(files)
     _say(dataset, HeldOutFacts(rows, copies, shared, refused, tuple(bad), tuple(firsts.items())), data)
     return dataset
 
 
+_Found = tuple[Example, int, int] | BadRow
+"""An example with its line and its digest, or why a row cannot be used."""
+
+
 def _measured(
     dataset: DataSet, files: Sequence[OpenFile], answers: Answers
-) -> Iterator[tuple[OpenFile, tuple[Example, int] | BadRow, list[int]]]:
+) -> Iterator[tuple[OpenFile, _Found, list[int], Lost]]:
     """Each row of held-out files with the tokens before the first trained one of each row that it is evaluated as.
 
     A batch is tokenised together.
@@ -83,25 +95,43 @@ def _measured(
 
 def _judged(
     file: OpenFile, line: int, found: tuple[Example, int] | BadRow, measured: Sequence[Measured | RowProblem]
-) -> tuple[tuple[Example, int] | BadRow, list[int]]:
-    """A held-out row, which the template may refuse, and the tokens before each first trained one."""
-    ahead = []
+) -> tuple[_Found, list[int], Lost]:
+    """A held-out row, which the template may refuse, the tokens before each first trained one, and what is lost."""
+    if isinstance(found, BadRow):
+        return found, [], NOTHING
+    ahead, lost = [], NOTHING
     for each in measured:
         if isinstance(each, RowProblem):
-            return BadRow(str(file.reader.path), line, each.reason), []
+            return BadRow(str(file.reader.path), line, each.reason), [], NOTHING
         ahead.append(each.spans[0] if each.spans else NEVER)
-    return found, ahead
+        lost += each.lost
+    example, content = found
+    return (example, line, content), ahead, lost
 
 
 def _opened(data: Data, base: Path | None, tick: Callable[[], None]) -> list[OpenFile]:
     try:
-        return open_sources([Source(path=path) for path in data.eval or []], data, base, tick)[0]
+        return open_sources(data.eval_sources, data, base, tick, key=EVAL)[0]
+    except ShapeQuestionError:
+        raise
     except ShapeError as error:
-        # What the person would be asked on the screen is how the training rows are read.
+        # Not one of the training rows, about whose columns the screen would ask.
         raise InputError(
-            f"Of the held-out files {error.message}",
-            remedy="They are read as data.format and data.columns say of all data; give them the training rows' form.",
+            f"Of the held-out data (data.eval): {error.message}", remedy=_own_form(error, data, base)
         ) from error
+
+
+def _own_form(error: ShapeError, data: Data, base: Path | None) -> str:
+    """What to do about a held-out file that is not of the form that is said of all data."""
+    own = alone({"data.format": "auto", "data.columns": {}}, error.source, data.eval_sources, EVAL)
+    try:
+        source = Data.model_validate({"eval": own[EVAL]}).eval_sources[error.source]
+        open_sources([source], data, base, key=EVAL)
+    except QuestionError:
+        pass
+    except InputError:
+        return "Give its rows the training rows' form, or say its own: data.eval: [{path: …, format: …, columns: …}]."
+    return f"Read it by its own columns: {Choice(own, '').options}"
 
 
 def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tuple[Example, int] | BadRow]]:

@@ -80,7 +80,7 @@ def profile_data(
         Cancelled: `cancelled` said so.
     """
     if fetched is not None:
-        fetch([*data.sources, *(Source(path=path) for path in data.eval or [])], base, _tick(cancelled), fetched)
+        fetch([*data.sources, *data.eval_sources], base, _tick(cancelled), fetched)
     dataset = _profile(data.sources, data, model, base, progress, cancelled, first, refined)
     return with_held_out(dataset, data, base, _tick(cancelled)) if data.eval else dataset
 
@@ -96,7 +96,7 @@ def profile_eval(
     """
     if not data.eval:
         return None
-    return _profile([Source(path=path) for path in data.eval], data, model, base, None, cancelled)
+    return _profile(data.eval_sources, data, model, base, None, cancelled)
 
 
 def _profile(

@@ -19,6 +19,9 @@ ENOUGH_HELD = 30
 SHARE, SHARE_OF_FEW = 0.05, 0.1
 
 
+EVAL_FILES = "data.eval names the rows that are evaluated: no share of the training rows is held out."
+
+
 def recommended_eval_fraction(rows: int | None) -> float:
     """A twentieth; a tenth of few rows; at most 1 000 rows of many."""
     if rows is None:
@@ -42,7 +45,7 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
     return {
         "data.eval_fraction": Reason(
             value,
-            _why_held(data, value, held),
+            _why_held(data, value, held) if context.config.data.eval is None else EVAL_FILES,
             "LLaMA-Factory's walk-through: a tenth or less",
             "medium" if held >= ENOUGH_HELD else "low",
             others="Guides that hold nothing out cannot see overfitting.",

@@ -19,12 +19,14 @@ class ShapeError(InputError):
         first: The first row.
         turns: How turns are written in them.
         source: Which of the data sets it is, in the order in which they were given.
+        key: Where those stand in the configuration: data.train or data.eval.
     """
 
     columns: tuple[str, ...] = ()
     first: Mapping[str, Any] = MappingProxyType({})
     turns: tuple[TurnWords, ...] = ()
     source: int = 0
+    key: str = "data.train"
 
 
 class ShapeQuestionError(ShapeError, QuestionError):

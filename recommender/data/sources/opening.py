@@ -25,6 +25,8 @@ from recommender.data.sources.readers.grouped import GroupedReader
 
 PEEK = 100
 """Rows that the shape is recognised by."""
+TRAIN, EVAL = "data.train", "data.eval"
+"""Where data sets stand in the configuration."""
 _OPTIONAL = ("input", "history", "system", "tools")
 """Columns that an index may name and a file may lack."""
 
@@ -94,6 +96,7 @@ def open_sources(
     base: Path | None,
     tick: Tick | None = None,
     upto: int | None = None,
+    key: str = TRAIN,
 ) -> tuple[list[OpenFile], list[float]]:
     """Every file of every data set with its reader, shape and weight.
 
@@ -103,6 +106,7 @@ def open_sources(
         base: Where relative paths start; the current folder when None.
         tick: Called while packed files are unpacked; raises to end that.
         upto: Unpack no more bytes than these of a file, for a first look.
+        key: Where the data sets stand in the configuration.
 
     Raises:
         InputError: A file is not there, cannot be read, or its rows are not recognised.
@@ -120,7 +124,7 @@ def open_sources(
                 shape = _shape(reader, _as_told(source, data), entry)
             except ShapeError as error:
                 named = entry_for(path) if entry is None else None
-                raise _of_source(error, number, sources, named) from error
+                raise _of_source(error, number, sources, named, key) from error
             group = shape.columns.get("group")
             files.append(OpenFile(GroupedReader(reader, group) if group else reader, shape, number))
             weights.append(source.weight)
@@ -129,7 +133,7 @@ def open_sources(
     return files, weights
 
 
-def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named: Path | None) -> ShapeError:
+def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named: Path | None, key: str) -> ShapeError:
     """The error as one of this data set, which of several is answered for alone.
 
     Args:
@@ -137,31 +141,35 @@ def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named:
         number: Which data set it is.
         sources: All data sets.
         named: The name under which an index beside its file says how it is read.
+        key: Where the data sets stand in the configuration.
     """
-    error.source = number
+    error.source, error.key = number, key
     if not isinstance(error, ShapeQuestionError):
         if named:
             error.remedy = f"The {INDEX} beside it says how it is read: give {named} instead."
         return error
     ways = error.question.choices
-    if len(sources) > 1 or sources[number].format or sources[number].columns:
-        ways = tuple(replace(way, set=_alone(way.set, number, sources)) for way in ways)
+    # Held-out files are answered for alone: what is said of all data is said of what is trained on.
+    if key != TRAIN or len(sources) > 1 or sources[number].format or sources[number].columns:
+        ways = tuple(replace(way, set=alone(way.set, number, sources, key)) for way in ways)
     if named:
         others = [str(named) if place == number else _item(source) for place, source in enumerate(sources)]
-        ways = (Choice({"data.train": others}, f"Read it as the {INDEX} beside it says."), *ways)
-    said = ShapeQuestionError(replace(error.question, choices=ways))
-    said.columns, said.turns, said.first, said.source = error.columns, error.turns, error.first, number
+        ways = (Choice({key: others}, f"Read it as the {INDEX} beside it says."), *ways)
+    text = error.question.text if key == TRAIN else f"Of the held-out data ({key}): {error.question.text}"
+    said = ShapeQuestionError(replace(error.question, text=text, choices=ways))
+    said.columns, said.turns, said.first = error.columns, error.turns, error.first
+    said.source, said.key = number, key
     return said
 
 
-def _alone(settings: Mapping[str, Any], number: int, sources: Sequence[Source]) -> dict[str, Any]:
+def alone(settings: Mapping[str, Any], number: int, sources: Sequence[Source], key: str = TRAIN) -> dict[str, Any]:
     """Settings of all data as those of one data set."""
     own = {leaf: settings[f"data.{leaf}"] for leaf in ("format", "columns") if f"data.{leaf}" in settings}
-    train = [_item(source) for source in sources]
-    said = train[number] if isinstance(train[number], dict) else {"path": sources[number].path}
-    train[number] = {**{key: held for key, held in said.items() if key not in {"format", "columns"}}, **own}
-    rest = {key: held for key, held in settings.items() if key not in {"data.format", "data.columns"}}
-    return {"data.train": train, **rest}
+    items = [_item(source) for source in sources]
+    said = items[number] if isinstance(items[number], dict) else {"path": sources[number].path}
+    items[number] = {**{leaf: held for leaf, held in said.items() if leaf not in {"format", "columns"}}, **own}
+    rest = {name: held for name, held in settings.items() if name not in {"data.format", "data.columns"}}
+    return {key: items, **rest}
 
 
 def _item(source: Source) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from typing import NamedTuple
 
 from presets.questions import Choice, Question, QuestionError
 from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
-from recommender.data.formats.examples import Chat, RowProblem, of_template
+from recommender.data.formats.examples import Chat, Example, RowProblem, of_template
 from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.findings import Finding, Findings
@@ -21,6 +22,7 @@ from recommender.data.sources.readers.base import excerpt
 from recommender.data.templates.alternatives import TRIED, ways
 from recommender.data.templates.default_system import own_system_told
 from recommender.data.templates.habits import shared_length
+from recommender.data.templates.lost_answers import NOTHING, Lost
 from recommender.data.templates.reasoning import reasoning_of
 from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
 from recommender.data.tokens.tokenise import Tokeniser
@@ -97,8 +99,41 @@ def _ask(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> No
         f"({found.reasoning_lost} of {counted(found.rows, 'row')}; the first, {file} line {line}, "
         f"reasons '{excerpt(reasoning, _SHOWN)}')."
     )
+    raise _reasoning_lost(text, share, chats, data, turns)
+
+
+def _reasoning_lost(text: str, share: str, chats: Sequence[Chat], data: Data, turns: TurnFinder) -> QuestionError:
     drop = Choice({"data.reasoning": "drop"}, f"Answers are trained without their reasoning: {share} is left out.")
-    raise QuestionError(Question("reasoning_lost", text, (*ways(turns, data, chats, _whole), drop)))
+    return QuestionError(Question("reasoning_lost", text, (*ways(turns, data, chats, _whole), drop)))
+
+
+class Losing(NamedTuple):
+    """A held-out row that loses reasoning."""
+
+    file: str
+    line: int
+    example: Example
+    lost: Lost
+
+
+def held_out_reasoning(losing: Sequence[Losing], rows: int, data: Data, turns: TurnFinder) -> QuestionError:
+    """The question what becomes of the reasoning of held-out rows.
+
+    Args:
+        losing: Rows that lose some.
+        rows: Held-out rows in all.
+        data: How they were read.
+        turns: Renders them.
+    """
+    chats = [row.example for row in losing if isinstance(row.example, Chat)]
+    lost = sum((row.lost for row in losing), NOTHING)
+    share = percent(lost.reasoning / max(1, lost.given))
+    text = (
+        f"Of the held-out data (data.eval) the chat template leaves out reasoning of the answers, {share} of what they "
+        f"say, in {len(losing)} of {counted(rows, 'row')} (the first, {losing[0].file} line {losing[0].line}). "
+        "All data is read in one way: how is reasoning to be trained and evaluated?"
+    )
+    return _reasoning_lost(text, share, chats, data, turns)
 
 
 def _whole(row: RenderedChat) -> bool:

@@ -171,6 +171,24 @@ async def test_what_is_asked_about_the_rows_shows_the_first_row_under_each_answe
         assert not seen.app.state.errors
 
 
+async def test_what_is_asked_about_held_out_rows_is_answered_for_them_alone(
+    services: MadeServices, tmp_path: Path
+) -> None:
+    held = jsonl(
+        tmp_path / "held.jsonl", [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": "x"} for i in (0, 1)]
+    )
+    state = opened(jsonl(tmp_path / "a.jsonl", answers(30)))
+    state = {**state, "data": {**state["data"], "eval": [held]}}  # type: ignore[dict-item]
+    async with wizard(services, start=Step.DATA, state=state) as seen:
+        await seen.sees("held-out data (data.eval)", "Train 'chosen' alone", "Good 0")
+        await seen.press("enter")
+        await until_profiled(seen)
+        await seen.sees("30 rows", "held out: 2 rows")
+        assert "format" not in seen.app.state.data and "columns" not in seen.app.state.data
+        assert seen.app.state.data["eval"][0]["format"] == "preference"
+        assert not seen.app.state.errors
+
+
 async def test_an_end_of_turn_that_is_not_trained_has_a_fix(tmp_path: Path) -> None:
     spec = spec_for(write_vocabulary(tmp_path / "model", template=ENDLESS, stops=[0]))
     made = Tokenised(tmp_path / "runs", spec=spec)

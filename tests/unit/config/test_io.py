@@ -22,7 +22,7 @@ from recommender.config.io import (
     resolve,
     write_config,
 )
-from recommender.config.schema import FinetuneConfig, Quantization, Source
+from recommender.config.schema import Data, FinetuneConfig, Quantization, Source
 
 QLORA = FinetuneConfig(model="org/model", quantization=Quantization(bits=4))
 
@@ -250,3 +250,18 @@ def test_a_configuration_is_written_over_one_or_over_nothing(tmp_path: Path) -> 
     (tmp_path / "empty").touch()
     for name in ("old.yaml", "empty", "new.yaml"):
         require_replaceable(tmp_path / name)
+
+
+def test_data_sets_are_written_with_what_is_said_of_them(tmp_path: Path) -> None:
+    train = [Source(path="a.jsonl", weight=2, columns={"text": "t"}, format="text"), "c.jsonl"]
+    held = [Source(path="b.jsonl", format="text")]
+    config = FinetuneConfig(model="m", data=Data(train=train, eval=held), quantization=Quantization(bits=4))
+    written = dump_config(config)
+    assert "  train: [{columns: {text: t}, format: text, path: a.jsonl, weight: 2}, c.jsonl]\n" in written
+    assert "  eval: [{format: text, path: b.jsonl}]\n" in written
+    (tmp_path / "c.yaml").write_text(written)
+    found = load_config(tmp_path / "c.yaml")
+    assert found == config
+    placed = resolve(found, tmp_path)
+    assert [source.path for source in placed.data.eval_sources] == [str(tmp_path / "b.jsonl")]
+    assert portable(placed, tmp_path) == config

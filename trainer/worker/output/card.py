@@ -92,7 +92,9 @@ def _data(job: Job) -> list[tuple[str, str]]:
         rows.append(("held-out rows", f"{len(job.rows.held_out):,}"))
     rows.append(("training rows as the model sees them", f"SHA-256 `{job.rows.digest()}`"))
     found = [
-        read for name in (*job.config.data.train_paths, *(job.config.data.eval or ())) for read in _read_from(name)
+        read
+        for name in (*job.config.data.train_paths, *(held.path for held in job.config.data.eval_sources))
+        for read in _read_from(name)
     ]
     rows += found[:MOST_FILES]
     return rows + ([("…", f"and {len(found) - MOST_FILES:,} files more")] if len(found) > MOST_FILES else [])

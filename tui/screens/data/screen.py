@@ -200,10 +200,13 @@ class DataScreen(SampleView):
         from tui.screens.question import QuestionPopup
 
         state, services = self.state, self.wizard.services
-        source = getattr(error, "source", 0)
+        source, held_out = getattr(error, "source", 0), getattr(error, "key", "") == "data.eval"
 
         def look(settings: Mapping[str, Any]) -> Sequence[Piece]:
-            return services.first_row({**state.data, **in_data(settings)}, state.model, source)
+            data = {**state.data, **in_data(settings)}
+            # Held-out rows are shown as training rows are.
+            data = {**data, "train": data["eval"], "eval": None} if held_out else data
+            return services.first_row(data, state.model, source)
 
         def answered(number: int | None) -> None:
             if number is not None:
@@ -336,7 +339,9 @@ def refused(error: WizardError | None) -> ShapeError | None:
     """The error as one of rows that the person can say how to read, where it is one."""
     from recommender.data.formats.recognise import ShapeError
 
-    return error if isinstance(error, ShapeError) and error.columns else None
+    # Held-out files are answered for by the question alone.
+    asks_of_training = isinstance(error, ShapeError) and error.columns and error.key == "data.train"
+    return error if isinstance(error, ShapeError) and asks_of_training else None
 
 
 def _waiting_for(state: WizardState, *, typing: bool) -> list[str]:

@@ -116,7 +116,7 @@ def held_out_row(profile: DataProfile) -> list[Row]:
 
 def ask_evaluation(wizard: WizardApp) -> None:
     """Type which files are held out for evaluation."""
-    held = list(wizard.state.data.get("eval") or [])
+    held = {as_mapping(item)["path"]: item for item in wizard.state.data.get("eval") or []}
 
     def take(text: str) -> None:
         try:
@@ -125,7 +125,8 @@ def ask_evaluation(wizard: WizardApp) -> None:
             paths = [text]
         for path in paths:
             require_there(path)
-        wizard.flow.open_data(eval=absolute(paths) or None)
+        # What is said of a file's rows stays with it.
+        wizard.flow.open_data(eval=[held.get(path, path) for path in absolute(paths)] or None)
 
     hint = "files, a folder or a hub id that are held out; nothing holds a share of the rows out (eval_fraction)"
     wizard.push_screen(ValuePopup("evaluation data", shlex.join(held), take, hint=hint))
