@@ -18,7 +18,7 @@ from recommender.memory.layers.tape import worst_of
 from recommender.memory.loss import loss_terms
 from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.price import pools, price
-from recommender.memory.process import cached_beyond
+from recommender.memory.process import cached_beyond, left_bytes
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import (
     adapter_parameters,
@@ -162,6 +162,11 @@ def _allocator(case: Case) -> str:
         return "libraries, and blocks that the C library holds"
     if not case.stack.expandable_segments:
         return "cached blocks that nothing reuses, given back where memory is short"
-    varied = replace(case, alike=share_alike(case.data, case.length, case.rows))
-    fixed = gib(cached_beyond(varied, pools(case, layer_cost(case))))
-    return f"pages of expandable segments; others would hold about {fixed}"
+    fixed = replace(
+        case,
+        alike=share_alike(case.data, case.length, case.rows),
+        stack=replace(case.stack, expandable_segments=False),
+    )
+    both = pools(case, layer_cost(case))
+    others = cached_beyond(fixed, both) + left_bytes(fixed, both, case.device.free_bytes).middle
+    return f"pages of expandable segments; others would hold about {gib(others)}"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.formula_vs_trace import random_cases
 from recommender.config.schema import FinetuneConfig
+from recommender.data.profile.profile import DataProfile
+from recommender.data.profile.synthetic import synthetic_profile
 from recommender.machine.devices import device_from_catalogue
-from recommender.memory.price import price
+from recommender.memory.layers.layer import layer_cost
+from recommender.memory.price import pools, price
+from recommender.memory.process import cached_beyond, left_bytes
 from recommender.memory.stacks import STACKS
 from recommender.memory.terms import breakdown, experts_apart, terms_of
-from recommender.memory.workload import make_case
+from recommender.memory.workload import make_case, share_alike
 from recommender.model.families import spec_from_config
 from recommender.model.reader import read_model
 from recommender.units import gib
@@ -57,3 +62,21 @@ def test_experts_that_quantisation_does_not_reach_are_told_apart() -> None:
     whole = FinetuneConfig.model_validate({"model": "moe", "method": "lora", "quantization": {"bits": None}})
     assert experts_apart(whole, model, card) == ""
     assert experts_apart(four, read_model("meta-llama/Llama-3.1-8B", offline=True), card) == ""
+
+
+def test_what_fixed_segments_would_hold_counts_mixed_lengths() -> None:
+    config, data = qlora(data__packing=False), synthetic_profile(5000, 300)
+
+    def said(rows: DataProfile | None) -> str:
+        return next(term.name for term in breakdown(config, llama(), A100, rows) if term.part == "allocator")
+
+    alike, mixed = said(None), said(data)
+    assert alike.startswith("pages of expandable segments") and mixed.startswith("pages of expandable segments")
+    case = make_case(config, llama(), A100, data, STACKS["trl"])
+    fixed = replace(case, stack=replace(case.stack, expandable_segments=False))
+    both = pools(fixed, layer_cost(fixed))
+    left = left_bytes(fixed, both, A100.free_bytes).middle
+    assert left > both.loss
+    assert mixed.endswith(
+        gib(cached_beyond(replace(fixed, alike=share_alike(data, fixed.length, fixed.rows)), both) + left)
+    )
