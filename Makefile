@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup dev demo test check lint format screenshots clean
+.PHONY: help setup dev demo quick test check lint format screenshots clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,10 @@ dev: ## install it with what the tests need
 
 demo: setup ## the main job, for real: wizard in a terminal, plain run without one
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/lora-wizard demo; else $(BIN)/lora-wizard demo --plain; fi
+
+# No process, no torch, nothing slow: tests/conftest.py fails a unit test that starts a process without being marked.
+quick: dev ## unit tests that start no process and import no torch: under a minute
+	@$(BIN)/python -m pytest tests/unit -n 2 -m "not process and not torch and not model and not slow"
 
 # Three workers on two cores: half of what tests do is waiting for a real process.
 test: dev ## all tests

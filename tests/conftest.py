@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.home import fresh_home, leave_home, watch
+from presets.errors import WizardError
+from tests.home import fresh_home, leave_home, watch, watch_processes
+from trainer.models.demo import ensure_demo_model
 
 # Before any test module is imported: some compute paths, and huggingface_hub reads its variables once.
 SESSION, PERSONS_OWN, FIRST = leave_home()
 TOUCHED = watch(PERSONS_OWN)
+STARTED = watch_processes()
 import_module("huggingface_hub.constants")
 
 # Read when torch's libgomp is loaded; see `trainer.process.environment`.
@@ -26,10 +29,42 @@ settings.register_profile("shared-cores", deadline=None, suppress_health_check=[
 settings.load_profile("shared-cores")
 
 
+UNIT = Path(__file__).parent / "unit"
+
+
 def pytest_unconfigure() -> None:
     """Remove the homes at the end of the process that made their folder."""
     if FIRST:
         shutil.rmtree(SESSION, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo_model(request: pytest.FixtureRequest) -> Path:
+    """Folder of the real SmolLM2-135M-Instruct, which no test may write to.
+
+    It is made from the package that carries it and kept in pytest's own cache folder, for all workers and for later
+    sessions; `pytest --cache-clear` or `make clean` removes it.
+    """
+    place = request.config.cache.mkdir("demo-model") if request.config.cache else SESSION / "demo-model"
+    with pytest.MonkeyPatch.context() as here:
+        here.setenv("XDG_CACHE_HOME", str(place))
+        here.setenv("HF_HUB_OFFLINE", "1")
+        try:
+            folder = ensure_demo_model()
+        except WizardError as error:
+            pytest.skip(f"the demo model cannot be had: {error}")
+    for path in (*folder.iterdir(), folder):
+        path.chmod(path.stat().st_mode & ~0o222)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_process(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A unit test starts no program unless it is marked: those that start none are what `make quick` runs."""
+    before = len(STARTED)
+    yield
+    if request.path.is_relative_to(UNIT) and not any(map(request.node.get_closest_marker, ("process", "torch"))):
+        assert STARTED[before:] == [], "mark it: process"
 
 
 @pytest.fixture(autouse=True)

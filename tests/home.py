@@ -29,6 +29,8 @@ _EVENTS = {
 }
 """Audit events that name files, and how many (https://docs.python.org/3/library/audit_events.html)."""
 
+_STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+
 _numbers = count()
 
 
@@ -92,6 +94,18 @@ def watch(places: tuple[str, ...]) -> list[str]:
 
     sys.addaudithook(hook)
     return touched
+
+
+def watch_processes() -> list[str]:
+    """Collect the programs that this process starts, from now on."""
+    started: list[str] = []
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in _STARTS:
+            started.append(f"{event} {arguments[:1]}")
+
+    sys.addaudithook(hook)
+    return started
 
 
 def _absolute(path: object) -> str:

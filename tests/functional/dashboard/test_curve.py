@@ -151,13 +151,16 @@ async def test_one_more_step_repaints_a_few_cells_only() -> None:
 
 
 async def test_values_that_are_all_equal_or_absent_draw_without_trouble() -> None:
-    for values in ([], [1.0], [0.5] * 20, [math.nan] * 5):
+    for values, drawn in (([], False), ([1.0], True), ([0.5] * 20, True), ([math.nan] * 5, False)):
         app = OneCurve(values)
         async with app.run_test(size=(40, 8)) as pilot:
             await pilot.pause()
-            app.curve.set_log(True)
-            app.curve.redraw()
-            await pilot.pause()
+            for log in (False, True):
+                app.curve.set_log(log)
+                app.curve.redraw()
+                await pilot.pause()
+                dots = any("\u2801" <= cell <= "\u28ff" for line in app.picture() for cell in line)
+                assert dots is drawn, (values, log)
 
 
 async def test_a_pane_too_small_to_draw_in_stays_blank_and_recovers() -> None:

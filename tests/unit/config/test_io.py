@@ -64,6 +64,7 @@ configs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(configs)
 @settings(max_examples=30, deadline=None)
 def test_what_is_written_is_read_back(raw: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from recommender.config.schema import Data, Source
 from recommender.data import load
 from recommender.data.dataset import DataSet
+from recommender.data.profile import cache
 from recommender.data.profile.collect import Gatherer
 from recommender.data.profile.document import document
 from recommender.model.spec import ModelSpec
@@ -85,6 +88,38 @@ def test_a_damaged_or_forbidden_cache_is_no_trouble(
     own_profiles.write_text("in the way")
     assert all_of(load.profile_data(data, model=chatml)) == expected
     assert len(passes) == 3
+
+
+def test_the_newest_are_kept_up_to_so_many_bytes(
+    tmp_path: Path, chatml: ModelSpec, own_profiles: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [Data(train=[write(tmp_path / f"{i}.jsonl", ROWS[i:])]) for i in range(4)]
+    known: list[Path] = []
+    for age, data in enumerate(sets[:3]):
+        load.profile_data(data, model=chatml)
+        (new,) = set(own_profiles.iterdir()) - set(known)
+        os.utime(new, (age, age))
+        known.append(new)
+    # The first is opened again, so it is the second that is the oldest now.
+    load.profile_data(sets[0], model=chatml)
+    assert len(passes) == 3
+    monkeypatch.setattr(cache, "KEPT_BYTES", round(3.5 * known[0].stat().st_size))
+    load.profile_data(sets[3], model=chatml)
+    left = set(own_profiles.iterdir())
+    assert (len(left), {known[0], known[2]} <= left, known[1] in left) == (3, True, False)
+
+
+def test_two_that_keep_the_same_leave_one_whole_file(
+    tmp_path: Path, chatml: ModelSpec, own_profiles: Path, passes: list[int]
+) -> None:
+    data = Data(train=[write(tmp_path / "a.jsonl", ROWS)])
+    with ThreadPoolExecutor(4) as together:
+        found = list(together.map(lambda _: all_of(load.profile_data(data, model=chatml)), range(8)))
+    assert all(one == found[0] for one in found)
+    assert len(list(own_profiles.iterdir())) == 1
+    before = len(passes)
+    assert all_of(load.profile_data(data, model=chatml)) == found[0]
+    assert len(passes) == before
 
 
 def test_held_out_rows_that_are_trained_on_are_warned_of(tmp_path: Path, chatml: ModelSpec) -> None:

@@ -93,6 +93,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path, chatml: ModelSpec, ki
         judge(path, chatml)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -108,6 +109,8 @@ def test_made_up_rows_are_read_or_refused(
     judge(path, chatml, data_format)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_some_files_of_the_benchmark_and_all_its_special_ones(tmp_path: Path, chatml: ModelSpec) -> None:
     from benchmarks.data_fuzz import files, special
     from benchmarks.data_fuzz import judge as opened

@@ -144,6 +144,7 @@ def test_history_in_a_table_is_a_list_in_json(tmp_path: Path, chatml: ModelSpec)
     assert (dataset.profile.rows, [row.line for row in dataset.profile.bad_rows]) == (2, [4])
 
 
+@pytest.mark.slow
 def test_a_template_that_hides_the_answers_is_what_is_to_be_changed(tmp_path: Path) -> None:
     shouts = "{% for message in messages %}{{ message['content'] | upper }} {% endfor %}"
     model = spec_for(write_vocabulary(tmp_path / "m", template=shouts))

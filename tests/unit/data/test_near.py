@@ -105,6 +105,7 @@ def test_near_rows_on_both_sides_of_the_split_are_counted(profile: Profile) -> N
     assert near_duplicates(dataset).leaked == 0
 
 
+@pytest.mark.slow
 def test_a_row_of_a_megabyte_takes_little_memory(profile: Profile) -> None:
     rng = Random(9)
     book = sentence(rng, 250_000)

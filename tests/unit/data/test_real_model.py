@@ -12,7 +12,6 @@ from recommender.config.schema import Data
 from recommender.data.load import profile_data
 from recommender.model.reader import read_model
 from tests.fixtures.child import run_python
-from trainer.models.demo import find_demo_model
 
 pytestmark = [pytest.mark.model, pytest.mark.torch]
 
@@ -25,12 +24,9 @@ print(json.dumps([tokenizer.apply_chat_template(chat, tokenize=True, return_dict
 """
 
 
-def test_the_demo_is_tokenised_as_transformers_does_and_trained_on_its_answers() -> None:
-    folder = find_demo_model()
-    if folder is None:
-        pytest.skip("the demo model is not on this disk: make demo fetches it")
+def test_the_demo_is_tokenised_as_transformers_does_and_trained_on_its_answers(demo_model: Path) -> None:
     path = Path(presets.__file__).parent / "demo" / "lora-house-style.jsonl"
-    dataset = profile_data(Data(train=[str(path)]), model=read_model(str(folder)))
+    dataset = profile_data(Data(train=[str(path)]), model=read_model(str(demo_model)))
     assert (dataset.profile.tokenizer, dataset.profile.template) == ("exact", "model")
     assert dataset.profile.stops == ()
     # SmolLM2's template introduces the model; nothing else is to be said.
@@ -44,7 +40,7 @@ def test_the_demo_is_tokenised_as_transformers_does_and_trained_on_its_answers()
         ]
         for i in rows
     ]
-    theirs = run_python(BY_TRANSFORMERS, str(folder), json.dumps(chats))
+    theirs = run_python(BY_TRANSFORMERS, str(demo_model), json.dumps(chats))
     for i, ids in zip(rows, theirs, strict=True):
         assert dataset.tokens(i)[0].tolist() == ids
         trained = "".join(piece.text for piece in dataset.sample(i, 10_000).pieces if piece.trained)

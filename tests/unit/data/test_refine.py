@@ -53,6 +53,7 @@ def truth(limit: int) -> tuple[float, float, float]:
     return EVERYONE[19_799], sum(length > limit for length in EVERYONE) / 20_000, trained / sum(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reached", [1, 4_000, 14_000, 19_000])
 def test_on_the_way_the_truth_lies_in_the_intervals(reached: int) -> None:
     rng = Random(7)

@@ -16,6 +16,7 @@ SHARED = Path(__file__).parents[4] / "shared" / "data"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no {SHARED}")
 
 
+@pytest.mark.slow
 @shared
 @pytest.mark.parametrize(
     ("name", "shape", "rows", "end"),

@@ -72,6 +72,7 @@ def turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return made
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.sampled_from([2, 4]).flatmap(lambda length: st.lists(SAID, min_size=length, max_size=length)))
 def test_the_quick_way_says_what_rendering_says(turns: TurnFinder, said: list[str]) -> None:

@@ -265,6 +265,7 @@ def test_names_of_trl_are_checked(profile: Profile, monkeypatch: pytest.MonkeyPa
         profile([turns("a", "b")], template="trl:qwen3")
 
 
+@pytest.mark.process
 def test_finding_trls_templates_imports_nothing_of_it() -> None:
     import subprocess
     import sys

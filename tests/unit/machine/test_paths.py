@@ -25,6 +25,7 @@ def test_cache_and_state() -> None:
     assert paths.state_dir({}) == Path.home() / ".local/state/lora-wizard"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "variables",
     [

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.machine.conftest import run_python
+
+pytestmark = pytest.mark.process
 
 _DOCUMENT = """
 import json

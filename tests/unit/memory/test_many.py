@@ -70,6 +70,7 @@ def random_config(dice: random.Random) -> FinetuneConfig:
     )
 
 
+@pytest.mark.slow
 def test_ten_thousand_random_configurations_have_a_price() -> None:
     dice = random.Random(20261121)
     models = [random_model(dice) for _ in range(400)]

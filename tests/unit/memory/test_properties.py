@@ -78,6 +78,7 @@ def test_memory_never_falls_when_batch_length_or_rank_grows(
     assert after.peak.allocated_bytes >= before.peak.allocated_bytes
 
 
+@pytest.mark.slow
 @MANY
 @given(configs(), devices, stacks, st.integers(1, 80), st.integers(1, 64), st.integers(1, 20))
 def test_memory_never_falls_when_layers_or_width_grow(

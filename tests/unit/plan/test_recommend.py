@@ -83,6 +83,7 @@ def test_what_is_rounded_for_room_leaves_room() -> None:
     assert f"it needs up to {gib(high)}, {percent(share)}, and is about 26 % slower." in why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", GOALS)
 @pytest.mark.parametrize("device", [*CARDS, TINY_CARD, CPU], ids=lambda device: device.name)
 @pytest.mark.parametrize("name", ["smollm2-135m-instruct", "llama-3.1-8b-instruct"])
@@ -165,6 +166,7 @@ def _holds_reasons(plan: Plan) -> None:
         assert "  " not in reason.why, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", [*CARDS, CPU], ids=lambda device: device.name)
 @pytest.mark.parametrize("name", ["llama-3.1-8b-instruct", "smollm2-135m-instruct"])
 def test_goals_keep_what_they_promise(device: Device, name: str) -> None:

@@ -109,6 +109,7 @@ def test_every_recipe_can_be_applied_to_a_plan(plan: Plan, recipe: object) -> No
     assert all(value_of(applied.config, key) == value for key, value in recipe.changes.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", [*CARDS, CPU], ids=lambda device: device.name)
 @pytest.mark.parametrize("goal", GOALS)
 def test_alternatives_worked_out_again_are_those_of_a_new_plan(device: Device, goal: Goal) -> None:

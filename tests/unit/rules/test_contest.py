@@ -19,10 +19,7 @@ from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from recommender.rules.rate import to_try
 
-MODEL = Path.home() / ".cache/lora-wizard/models/SmolLM2-135M-Instruct"
 CPU = Device(kind="cpu", name="CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, bf16=True, cores=1)
-
-needs_model = pytest.mark.skipif(not MODEL.is_dir(), reason="the demo model is not converted here")
 
 
 def row(who: str, loss: float, seed: int = 1, data: str = "set") -> Row:
@@ -37,8 +34,8 @@ def finished(ours: float, others: float, grid: float) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def model() -> ModelSpec:
-    return read_model(str(MODEL), offline=True)
+def model(demo_model: Path) -> ModelSpec:
+    return read_model(str(demo_model), offline=True)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,7 @@ def test_a_torn_last_line_is_run_again(tmp_path: Path) -> None:
     assert [one.who for one in load(path)] == ["ours"]
 
 
-@needs_model
+@pytest.mark.model
 def test_rows_are_drawn_apart_and_the_same_again(dataset: DataSet, here: Path) -> None:
     train, held, rows, tokens = draw(dataset, "set", 1)
     first = train.read_text(encoding="utf-8")
@@ -113,7 +110,7 @@ def test_rows_are_drawn_apart_and_the_same_again(dataset: DataSet, here: Path) -
     assert draw(dataset, "set", 1)[0].read_text(encoding="utf-8") == first
 
 
-@needs_model
+@pytest.mark.model
 def test_too_little_data(model: ModelSpec, here: Path, tmp_path: Path) -> None:
     path = tmp_path / "few.jsonl"
     path.write_text(json.dumps({"instruction": "Hello", "output": "Good day."}), encoding="utf-8")
@@ -121,7 +118,7 @@ def test_too_little_data(model: ModelSpec, here: Path, tmp_path: Path) -> None:
         draw(profile_data(Data(train=[str(path)]), model=model), "few", 1)
 
 
-@needs_model
+@pytest.mark.model
 def test_contestants_differ_in_what_they_should(source: Path, model: ModelSpec, here: Path) -> None:
     one = heat(source, 1, model, CPU)
     ours = settings(one.configs["ours"])
@@ -137,7 +134,7 @@ def test_contestants_differ_in_what_they_should(source: Path, model: ModelSpec, 
     assert one.configs["Unsloth"].training.max_steps == -(-one.rows // 8)
 
 
-@needs_model
+@pytest.mark.model
 def test_another_plan_is_not_mixed_in(source: Path, model: ModelSpec, here: Path) -> None:
     one = heat(source, 1, model, CPU)
     mine = settings(one.configs["ours"])

@@ -104,6 +104,7 @@ def test_a_run_much_longer_than_the_sweep_is_told_as_a_guess() -> None:
     assert "62 400 steps are 80 times the sweep's" in unsure.why and "Bjorck" not in sure.why
 
 
+@pytest.mark.slow
 def test_the_exponent_of_short_runs_is_what_the_program_prints() -> None:
     found = curves(load_short(RESULTS))
     assert fit_short(found) == pytest.approx(SHORTER_EXPONENT, abs=0.011)

@@ -43,6 +43,7 @@ def test_a_curve_that_falls_to_the_edge_has_no_lowest_point(best: float) -> None
     assert regret(valley(best), 1e-3) > 0
 
 
+@pytest.mark.slow
 def test_the_exponent_is_the_one_that_made_the_curves() -> None:
     made = {(data, steps): valley(rule(steps, 0.3)) for data in "ab" for steps in (24, 48)}
     assert fit(made) == pytest.approx(0.3, abs=0.011)

@@ -124,6 +124,7 @@ def test_what_is_no_wheel(models: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert _left(models) == []
 
 
+@pytest.mark.process
 def test_no_index_and_no_hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse = [sys.executable, "-c", "import sys; print('no such index'); sys.exit(1)"]
     monkeypatch.setattr(demo_package, "_clients", lambda: [refuse])
@@ -134,6 +135,7 @@ def test_no_index_and_no_hub(models: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "LORA_WIZARD_DEMO_WHEEL" in caught.value.remedy
 
 
+@pytest.mark.process
 def test_the_index_is_asked_by_its_own_client(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = _wheel(tmp_path / "w.whl")
     _use(monkeypatch, wheel)
@@ -158,6 +160,7 @@ def test_a_cache_that_cannot_be_made(models: Path, tmp_path: Path, monkeypatch: 
         ensure_demo_model()
 
 
+@pytest.mark.process
 def test_a_failing_conversion_leaves_nothing(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     convert = demo._convert
     _use(monkeypatch, _wheel(tmp_path / "w.whl"))
@@ -180,6 +183,7 @@ def _make(wheel: Path, made: Path) -> None:
         ensure_demo_model()
 
 
+@pytest.mark.process
 def test_two_programs_make_it_once(models: Path, tmp_path: Path) -> None:
     wheel = _wheel(tmp_path / "w.whl")
     context = multiprocessing.get_context("fork")
@@ -210,27 +214,21 @@ print(json.dumps({
 
 @pytest.mark.model
 @pytest.mark.torch
-def test_the_real_model_answers_and_stops() -> None:
-    folder = find_demo_model()
-    if folder is None:
-        pytest.skip("the demo model is not on this disk: make demo puts it there")
-    spec = read_model(str(folder))
+def test_the_real_model_answers_and_stops(demo_model: Path) -> None:
+    spec = read_model(str(demo_model))
     assert (spec.total_parameters, spec.parameters_exact, spec.tied) == (134_515_008, True, True)
-    report = run_python(ANSWERS, str(folder))
+    report = run_python(ANSWERS, str(demo_model))
     assert report["answer"] == "The capital of France is Paris.<|im_end|>"
     assert report["missing"] == [] and report["parameters"] == 134_515_008
     assert report["tokens"] == [1, 2, 2]
 
 
 @pytest.mark.model
-def test_the_real_tokenizer_keeps_special_tokens_whole() -> None:
+def test_the_real_tokenizer_keeps_special_tokens_whole(demo_model: Path) -> None:
     from tokenizers import Tokenizer
 
-    folder = find_demo_model()
-    if folder is None:
-        pytest.skip("the demo model is not on this disk: make demo puts it there")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(demo_model / "tokenizer.json"))
     assert tokenizer.encode("<|im_start|>a<|im_end|>\n").ids == [1, 81, 2, 198]
     assert tokenizer.encode("<|endoftext|>").ids == [0]
     assert tokenizer.encode("in  2024").tokens == ["in", "ĠĠ", "2", "0", "2", "4"]
-    assert "named SmolLM" in (folder / "tokenizer_config.json").read_text()
+    assert "named SmolLM" in (demo_model / "tokenizer_config.json").read_text()

@@ -44,6 +44,7 @@ def test_only_what_training_reads_is_taken() -> None:
     assert wanted(["consolidated.safetensors"]) == ("consolidated.safetensors",)
 
 
+@pytest.mark.process
 def test_a_model_of_the_hub_comes_into_the_cache_with_its_progress(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_model_of_the_hub_comes_into_the_cache_with_its_progress(
     assert not (here.path / "pytorch_model.bin").exists()
 
 
+@pytest.mark.process
 def test_a_refusal_is_one_message(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub({}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
@@ -80,6 +82,7 @@ def test_a_refusal_is_one_message(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     assert answer.errors == ""
 
 
+@pytest.mark.process
 def test_leaving_a_child_ends_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = FakeRepo({}, answers=False)
     with fake_hub({"some/model": silent}) as hub:

@@ -53,6 +53,7 @@ def test_a_file_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
     assert syncer._thread.is_alive()
 
 
+@pytest.mark.process
 def test_a_forked_child_syncs_too(tmp_path: Path) -> None:
     record(RunFolder(tmp_path), "step", step=1)
     child = os.fork()

@@ -42,6 +42,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
+@pytest.mark.process
 def test_a_child_of_a_checkout_runs_the_checkout(copy: Path, tmp_path: Path) -> None:
     here = [str(copy / package / "__init__.py") for package in environment.OURS]
     assert files_of_a_child(copy) == here
@@ -67,6 +68,40 @@ def test_children_read_and_write_utf8_whatever_the_locale() -> None:
     values = child_environment(None, {"LC_ALL": "zh_CN.GBK", "PYTHONIOENCODING": "gbk"})
     assert values["PYTHONUTF8"] == "1"
     assert values["PYTHONIOENCODING"].startswith("utf-8")
+
+
+def test_the_search_path_keeps_its_order_and_loses_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = os.pathsep.join(["/b", ".", str(tmp_path), "relative", "", "/a"])
+    kept = child_environment(None, {"PYTHONPATH": path})["PYTHONPATH"].split(os.pathsep)
+    assert kept[-2:] == ["/b", "/a"]
+    assert set(kept[:-2]) <= {str(PACKAGE_ROOT)}
+
+
+ASKED = {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "segments"),
+    [
+        (Device("cuda", "a GPU", 1, 1), {}, "expandable_segments:True"),
+        (Device("cuda", "a GPU", 1, 1), ASKED, "max_split_size_mb:64"),
+        (Device("cuda", "a GPU", 1, 1), {"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}, None),
+        (Device("cuda", "a GPU", 1, 1, unified_memory=True), {}, None),
+        (Device("cpu", "a CPU", 1, 1), {}, None),
+    ],
+)
+def test_memory_grows_by_segments_where_that_is_had_and_nothing_else_was_asked(
+    device: Device, given: dict[str, str], segments: str | None
+) -> None:
+    assert child_environment(device, given).get("PYTORCH_CUDA_ALLOC_CONF") == segments
+
+
+def test_a_run_on_the_cpu_sees_no_gpu() -> None:
+    cpu = Device("cpu", "a CPU", 1, 1)
+    assert child_environment(cpu, {"CUDA_VISIBLE_DEVICES": "GPU-1"})["CUDA_VISIBLE_DEVICES"] == ""
 
 
 @pytest.mark.parametrize(

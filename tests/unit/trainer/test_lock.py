@@ -43,6 +43,7 @@ def somebody_looking(path: Path) -> Iterator[subprocess.Popen[str]]:
         child.wait(30)
 
 
+@pytest.mark.process
 def test_a_thousand_starts_beside_a_look_all_succeed(tmp_path: Path) -> None:
     path = tmp_path / "cpu.lock"
     path.touch()
@@ -53,6 +54,7 @@ def test_a_thousand_starts_beside_a_look_all_succeed(tmp_path: Path) -> None:
     assert "run-" in looker.stdout.read()
 
 
+@pytest.mark.process
 def test_a_look_sees_no_run_in_another_look(tmp_path: Path) -> None:
     path = tmp_path / "cpu.lock"
     path.write_text("an-old-run")

@@ -35,6 +35,7 @@ def wait(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.process
 def test_a_process_lives_until_its_last_thread_has_ended(leaderless: subprocess.Popen[bytes]) -> None:
     seen = psutil.Process(leaderless.pid)
     process = Process.of(leaderless.pid)

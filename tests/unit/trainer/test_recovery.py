@@ -91,6 +91,7 @@ def test_kernel_kills(tmp_path: Path) -> None:
     assert kernel_kills(tmp_path / "none") == 0
 
 
+@pytest.mark.process
 def test_on_end_runs_with_the_outcome_in_its_environment(tmp_path: Path, model: Path) -> None:
     folder = folder_with(tmp_path, model, run__on_end='echo "$LORA_WIZARD_STATUS: $LORA_WIZARD_REASON" > told; exit 3')
     run_on_end(folder, RunState(status="failed", reason="out of $(memory)"))
@@ -108,6 +109,7 @@ def test_an_on_end_that_was_changed_behind_the_run_is_not_run(tmp_path: Path, mo
     assert (told["command"], told["reason"]) == ("touch other", "not run: nobody agreed to it")
 
 
+@pytest.mark.process
 def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.process.ending.ON_END_SECONDS", 0.2)
     folder = folder_with(tmp_path, model, run__on_end="echo $$ > pid; exec sleep 3600")
@@ -121,6 +123,7 @@ def test_a_hanging_on_end_is_ended(tmp_path: Path, model: Path, monkeypatch: pyt
             break
 
 
+@pytest.mark.process
 def test_one_that_will_not_end_is_killed(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.process.ending.ON_END_SECONDS", 0.5)
     monkeypatch.setattr("trainer.process.ending.GRACE_SECONDS", 0.5)

@@ -100,6 +100,7 @@ def test_silence_with_living_processes_is_no_death(tmp_path: Path) -> None:
     assert shot.status == "training"
 
 
+@pytest.mark.process
 def test_silence_without_processes_is_a_death_with_the_logs_last_line(tmp_path: Path) -> None:
     folder = made_run(tmp_path, status="training", supervisor=dead_process())
     folder.log.write_text("loading\nsomething broke\n")
@@ -112,6 +113,7 @@ def test_silence_without_processes_is_a_death_with_the_logs_last_line(tmp_path: 
     assert list_runs(tmp_path)[0].status == "failed"
 
 
+@pytest.mark.process
 def test_a_worker_that_ended_well_after_its_supervisor_died_is_believed(tmp_path: Path) -> None:
     folder = made_run(tmp_path, status="training", supervisor=dead_process())
     record(folder, "end", status="finished", last_eval_loss=1.5)
@@ -178,6 +180,7 @@ def test_requests_are_lines_with_an_id(tmp_path: Path) -> None:
     assert (line["id"], line["command"]) == (identity, "stop")
 
 
+@pytest.mark.process
 def test_a_dead_owner_holds_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "cpu.lock"
     program = (

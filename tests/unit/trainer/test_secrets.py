@@ -97,6 +97,9 @@ def test_a_device_that_is_always_full_ends_no_program() -> None:
     with Path("/dev/full").open("w", buffering=1) as file:
         log = MaskedStream(file)
         print("a line", file=log, flush=True)
+        # The disk is full indeed: what is not masked fails.
+        with pytest.raises(OSError, match="No space left"):
+            print("a line", file=file, flush=True)
         with suppress(OSError):
             file.close()
 

@@ -51,9 +51,15 @@ def test_two_at_once_are_one_stop_and_a_later_one_is_another(tmp_path: Path, mon
         requests._terminate()
 
 
-def test_the_first_signal_after_an_asked_stop_lets_it_save(tmp_path: Path) -> None:
+def test_the_first_signal_after_an_asked_stop_lets_it_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requests = Requests(RunFolder(tmp_path), stop=True)
     requests._terminate()
+    assert requests.stop
+    # It was the one that counts as the first: the next, if it comes later, is a second.
+    later = time.monotonic() + SAME_STOP_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    with pytest.raises(StopNow):
+        requests._terminate()
 
 
 def test_the_end_is_told_by_the_last_line_that_says_something(tmp_path: Path) -> None:

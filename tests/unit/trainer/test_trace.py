@@ -209,6 +209,7 @@ def test_both_tiers_know_what_eager_attention_converts(device: Device, precision
     assert levels["allocated"] == pytest.approx(formula, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("label", ["SmolLM2-135M 16-bit eager 2x512", "SmolLM2-360M 16-bit eager 1x4096"])
 def test_a_public_row_is_met_within_half_a_percent(label: str) -> None:

@@ -7,6 +7,8 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from trainer.history.columns import Steps
 from trainer.history.reader import EvalPoint, Snapshot, StepPoint
 from trainer.run.state import RunState
@@ -50,6 +52,7 @@ def test_after_twenty_steps_it_is_within_eight_percent() -> None:
     assert abs(sum(errors) / len(errors)) < 0.02
 
 
+@pytest.mark.slow
 def test_the_tokens_of_the_run_make_it_surer() -> None:
     """Step times follow tokens: what is known of all rows corrects for the twenty steps' own."""
     guessed = sorted(abs(off(seed)) for seed in range(100))
@@ -74,6 +77,7 @@ def test_it_is_not_told_after_two_steps() -> None:
     assert seconds_left(snapshot(timeline(0)[:2])) is None
 
 
+@pytest.mark.slow
 def test_the_range_holds_what_comes_nine_times_in_ten() -> None:
     inside = 0
     for seed in range(200):
