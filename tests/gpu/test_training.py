@@ -61,8 +61,7 @@ def test_a_qlora_run_learns_and_reads_its_card(make_config: MakeConfig, card: De
     shot = trained(config, card, tmp_path / "runs")
     first, last = shot.evals[0].eval_loss, shot.evals[-1].eval_loss
     assert first is not None and last is not None and last < first
-    readings = [event for event in shot.events if event["kind"] == "device"]
-    assert readings and all(event["memory_used"] > 0 for event in readings)
+    assert shot.devices and all(reading["memory_used"] > 0 for reading in shot.devices)
     assert (shot.adapter / "adapter_model.safetensors").is_file()
 
 

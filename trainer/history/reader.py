@@ -90,6 +90,9 @@ class Snapshot:
         return RunFolder(self.path).argument
 
 
+GONE: Final = "its folder is gone: it was removed or moved, or its disk is no longer there"
+
+
 class RunReader:
     """Follows one run folder.
 
@@ -112,6 +115,7 @@ class RunReader:
         self._devices: deque[Mapping[str, Any]] = deque(maxlen=2000)
         self._events: deque[Mapping[str, Any]] = deque(maxlen=RECENT_EVENTS)
         self._latest: dict[str, Mapping[str, Any]] = {}
+        self._state = RunState()
 
     def poll(self, seconds: float | None = None) -> Snapshot:
         """Take in what is new and return the run as it is now.
@@ -131,7 +135,10 @@ class RunReader:
 
     def _snapshot(self, behind: bool) -> Snapshot:
         now = self.clock()
-        state = read_state(self.folder)
+        gone = self._tail.offset > 0 and not self.folder.path.is_dir()
+        if not gone:
+            self._state = read_state(self.folder)
+        state = self._state
         if (end := self._latest.get("end")) and not state.ended:
             state = replace(state, status=str(end.get("status", "failed")), reason=str(end.get("reason", "")))
         alive = any(process is not None and process.alive() for process in (state.supervisor, state.worker))
@@ -142,7 +149,7 @@ class RunReader:
             now=now,
             state=state,
             alive=alive,
-            died="" if alive or state.ended else _death(state, now, log),
+            died="" if state.ended or (alive and not gone) else GONE if gone else _death(state, now, log),
             steps=Steps(self._steps),
             evals=tuple(self._evals),
             events=tuple(self._events),

@@ -151,7 +151,7 @@ async def test_one_more_step_repaints_a_few_cells_only() -> None:
 
 
 async def test_values_that_are_all_equal_or_absent_draw_without_trouble() -> None:
-    for values, drawn in (([], False), ([1.0], True), ([0.5] * 20, True), ([math.nan] * 5, False)):
+    for values, drawn in (([], False), ([1.0, 1.0], True), ([0.5] * 20, True), ([math.nan] * 5, False)):
         app = OneCurve(values)
         async with app.run_test(size=(40, 8)) as pilot:
             await pilot.pause()
