@@ -28,6 +28,20 @@ def unread_warnings(files: Sequence[OpenFile]) -> list[str]:
     )
 
 
+def without_template(files: Sequence[OpenFile]) -> list[str]:
+    """A sentence where rows are prompts with completions as they are, and how the chat template would be used."""
+    shape = next((file.shape for file in files if file.shape.name == "prompt-completion"), None)
+    if shape is None:
+        return []
+    # Rows that are marked as bad stay out only under the format that reads the mark.
+    name, mark = ("kto", f"label: {shape.flag}, ") if shape.flag else ("alpaca", "")
+    columns = f"{mark}instruction: {shape.columns['prompt']}, output: {shape.columns['completion']}"
+    return [
+        "Prompt and completion are used as they are, without the model's chat template. To use it: "
+        f"data.format: {name} with data.columns: {{{columns}}}."
+    ]
+
+
 def _why(column: str, file: OpenFile) -> str:
     words, shape = set(words_of(column)), file.shape
     if shape.name == "preference" and not column_of("system", [column]):
@@ -38,9 +52,9 @@ def _why(column: str, file: OpenFile) -> str:
     if column.lower() in _WEIGHTS:
         return f"'{column}' is not read: every row counts the same."
     if words & _ANSWERS:
-        return f"'{column}' is not read: it may be an answer too. f, or data.columns, says which column is trained."
+        return f"'{column}' is not read: it may be an answer too. data.columns says which is trained (f in the wizard)."
     if words & _ASKED:
-        return f"'{column}' is not read: the model is not shown it. f, or data.columns, gives it a role."
+        return f"'{column}' is not read: the model is not shown it. data.columns gives it a role (f in the wizard)."
     return ""
 
 

@@ -74,7 +74,7 @@ def _profile_of(
         duplicates=found.duplicates,
         empty_answers=found.empty,
         stops=stops(found, data, kept.bad, tokeniser),
-        warnings=warnings(found, data, used, tokeniser, files),
+        warnings=warnings(found, data, used, tokeniser, files, kept.bad),
         columns_seen=tuple(dict.fromkeys(name for file in files for name in file.shape.seen)),
         unread=unread_columns(files),
         mask_method=" and ".join(sorted(found.methods)),

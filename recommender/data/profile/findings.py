@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 from recommender.config.schema import Data
 from recommender.data.formats.examples import Chat, Example, Pair, Text
-from recommender.data.formats.unused_columns import unread_warnings
+from recommender.data.formats.unused_columns import unread_warnings, without_template
 from recommender.data.open_file import OpenFile
 from recommender.data.rows import BadRow
 from recommender.data.sources.readers.base import excerpt
@@ -296,6 +297,7 @@ def warnings(
     template: ChatTemplate | None,
     tokeniser: Tokeniser | None,
     files: Sequence[OpenFile],
+    bad: Sequence[BadRow],
 ) -> tuple[str, ...]:
     """What the person should know, whatever the length limit."""
     said = []
@@ -308,11 +310,8 @@ def warnings(
     if tokeniser is not None and template is not None:
         said += sorted(tokeniser.turns.notes)
         said += _generation_goes_on(tokeniser)
-    if tokeniser is not None and not template and tokeniser.vocabulary.templates and _strings_as_pairs(files):
-        said.append(
-            "Prompt and completion are used as they are, without the model's chat template. To use it: "
-            "data.format: alpaca with data.columns: {instruction: prompt, output: completion}."
-        )
+    if tokeniser is not None and not template and tokeniser.vocabulary.templates:
+        said += without_template(files)
     said += unread_warnings(files)
     said += _counted(found)
     for columns, why in {(tuple(file.shape.columns.items()), file.shape.why) for file in files if file.shape.guessed}:
@@ -327,7 +326,8 @@ def warnings(
     if found.blank:
         said.append(f"Passed over because nothing is in them: {counted(found.blank, 'empty row')}.")
     if found.bad and data.skip_bad_rows:
-        said.append(f"Left out because they cannot be used: {_rows(found.bad)}.")
+        first = f"; the first, {Path(bad[0].file).name} line {bad[0].line}, {bad[0].reason}" if bad else ""
+        said.append(f"Left out: {_rows(found.bad)}{first}.")
     if found.rows < FEW_ROWS:
         what = "it by heart" if found.rows == 1 else "them by heart rather than what they have in common"
         said.append(f"Only {_rows(found.rows)}: the model will learn {what}.")
@@ -385,10 +385,6 @@ def _generation_goes_on(tokeniser: Tokeniser) -> list[str]:
                 "add it to eos_token_id of generation_config.json where the tuned model is used."
             ]
     return []
-
-
-def _strings_as_pairs(files: Sequence[OpenFile]) -> bool:
-    return any(file.shape.name == "prompt-completion" for file in files)
 
 
 def _rows(count: int) -> str:

@@ -80,7 +80,7 @@ def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) 
     assert "skip_bad_rows" in found.stops[0]
     left = profile(rows, skip_bad_rows=True).profile
     assert (left.stops, left.skipped_rows) == ((), 2)
-    assert left.warnings == ("Left out because they cannot be used: 2 rows.",)
+    assert left.warnings == ("Left out: 2 rows; the first, rows.jsonl line 41, lacks the column 'output'.",)
 
 
 @pytest.mark.parametrize(
