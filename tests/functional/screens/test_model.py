@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from threading import Event
 
@@ -215,3 +216,11 @@ async def test_what_cannot_be_trained_here_says_so_in_its_row_and_goes_on_saying
         await seen.pilot.pause()
         assert "cannot be trained here" in seen.line("openai/gpt-oss-20b")
         assert "reading …" not in seen.text
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_no_figure_touches_its_word(services: MadeServices, size: tuple[int, int]) -> None:
+    async with wizard(services, start=Step.MODEL, size=size) as seen:
+        await seen.until(lambda: any("TIGHT" in line for line in seen.lines))
+        assert not re.search(r"(FITS|TIGHT|NO)\d", seen.text), seen.text
+        assert "TIGHT" in seen.text

@@ -219,7 +219,11 @@ def _fit(fit: Fit | None, width: int) -> list[Part]:
     if fit is None:
         return [(cell("  …", width), "quiet")]
     word, tone = WORDS[fit.fits]
-    return [("  ", "quiet"), (cell(word, 5), tone), (cell(gib_number(fit.nbytes), width - 7, "right"), "label")]
+    figure = gib_number(fit.nbytes)
+    if len(word) + len(figure) + 3 > width:
+        # A figure that would touch the word goes without its decimal.
+        figure = f"{fit.nbytes / 2**30:.0f}"
+    return [("  ", "quiet"), (cell(word, 5), tone), (cell(figure, width - 7, "right"), "label")]
 
 
 def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]:
