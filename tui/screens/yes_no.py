@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.terminal.sanitize import clean
+from tui.widgets.key_bar import KeyBar
 
 
 def about_command(command: str) -> YesNo:
@@ -56,6 +57,7 @@ class YesNo(ModalScreen[bool]):
             box.border_subtitle = self._keys
             with VerticalScroll():
                 yield Static(self._question, markup=False)
+        yield KeyBar()
 
     @property
     def _keys(self) -> str:

@@ -248,6 +248,8 @@ async def test_a_long_command_is_agreed_to_once_its_end_was_in_view(
         await seen.sees("ready")
         await seen.press("g", "g")
         await seen.sees("run.on_end would run this shell command", "scrolls · y run it then")
+        # The last row names the keys of the question, not of the step below it.
+        assert "y yes" in seen.lines[-1] and "check again" not in seen.lines[-1]
         assert "rm -rf everything" not in seen.text
         await seen.press("y")
         await seen.until(lambda: "echo line 0" not in seen.text)

@@ -16,7 +16,7 @@ from pathlib import Path
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from trainer.run.folder import RunFolder
-from trainer.worker import merge as merging
+from trainer.worker.after import merge as merging
 
 tied, untied, scratch = map(Path, sys.argv[1:])
 merging.MOST_OFF = 0.05
