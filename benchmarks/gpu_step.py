@@ -22,6 +22,7 @@ from trl import SFTTrainer
 
 from benchmarks.gpu_matrix import Step
 from recommender.config.schema import FinetuneConfig
+from recommender.machine.capability import AMPERE
 from recommender.steps import count_steps
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.worker.measure.memory import MemoryMeter
@@ -132,7 +133,7 @@ def precision_of(*, cuda: bool) -> str:
     """bf16 where the card has it, fp16 before; fp32 on a CPU."""
     if not cuda:
         return "fp32"
-    return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    return "bf16" if torch.cuda.get_device_capability() >= AMPERE else "fp16"
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from recommender.config.edit import replace
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.estimate import estimate
+from recommender.machine.capability import AMPERE
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
@@ -169,7 +170,7 @@ def smallest_card(
     needs_ampere = config.training.precision == "bf16" or config.training.attn_implementation.startswith("flash")
     least = 0.0
     for facts in sorted(load_gpus(), key=lambda card: (card.memory_bytes, -card.bandwidth)):
-        if facts.memory_bytes < least or (needs_ampere and facts.compute_capability < (8, 0)):
+        if facts.memory_bytes < least or (needs_ampere and facts.compute_capability < AMPERE):
             continue
         found = estimate(config, model, device_from_catalogue(facts.name), data, stack=stack)
         if found.peak.most_bytes + more <= found.free_bytes:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from presets.errors import InputError
 from presets.gpus import GpuFacts, driver_share, find_gpu, match_gpu
+from recommender.machine.capability import ASSUMED, FLASH_FROM, has_bf16
 from recommender.machine.facts import Device, Gpu, Machine, Software
 from recommender.machine.gpu.unused import cpu_is_wanted, passed_over, usable
 from recommender.machine.gpu.visible import visible_gpus
@@ -16,9 +17,6 @@ from recommender.machine.gpu.visible import visible_gpus
 _GIB = 2**30
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SMALLEST_PLAIN = 2**20
-
-FLASH_ATTENTION_FROM = (8, 0)
-"""flash-attn 2 runs from Ampere on (its README)."""
 
 
 def device_for_gpu(gpu: Gpu, machine: Machine) -> Device:
@@ -47,7 +45,7 @@ def device_for_gpu(gpu: Gpu, machine: Machine) -> Device:
         flops_bf16=_scaled(facts.flops_bf16 if facts else None, gpu.compute_share),
         flops_fp16=_scaled(facts.flops_fp16 if facts else None, gpu.compute_share),
         flops_fp32=_scaled(facts.flops_fp32 if facts else None, gpu.compute_share),
-        bf16=_has_bf16(capability),
+        bf16=has_bf16(capability),
         unified_memory=unified,
         mig=bool(gpu.mig),
         uuid=gpu.uuid,
@@ -96,7 +94,7 @@ def device_from_catalogue(name: str, machine: Machine | None = None) -> Device:
         flops_bf16=facts.flops_bf16,
         flops_fp16=facts.flops_fp16,
         flops_fp32=facts.flops_fp32,
-        bf16=_has_bf16(facts.compute_capability),
+        bf16=has_bf16(facts.compute_capability),
         unified_memory=facts.kind == "unified",
         simulated=True,
         flash_attention=_flash_attention(software, facts.compute_capability),
@@ -124,7 +122,7 @@ def device_from_memory(nbytes: int) -> Device:
         name=f"{nbytes / _GIB:g} GiB GPU",
         free_bytes=free,
         total_bytes=nbytes,
-        compute_capability=(8, 0),
+        compute_capability=ASSUMED,
         bf16=True,
         simulated=True,
     )
@@ -185,11 +183,7 @@ def _scaled(rate: float | None, share: float) -> float | None:
     return None if rate is None else rate * share
 
 
-def _has_bf16(capability: tuple[int, int] | None) -> bool:
-    return capability is not None and capability >= (8, 0)
-
-
 def _flash_attention(software: Software | None, capability: tuple[int, int] | None) -> bool:
-    if software is None or capability is None or capability < FLASH_ATTENTION_FROM:
+    if software is None or capability is None or capability < FLASH_FROM["flash_attention_2"]:
         return False
     return software.versions.get("flash-attn") is not None

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from recommender.machine.capability import has_bf16
+
 Owner = Literal["you", "other", "outside"]
 
 
@@ -88,7 +90,7 @@ class Gpu:
     @property
     def bf16(self) -> bool:
         """Whether it multiplies bfloat16 natively: compute capability 8.0 (Ampere) and up."""
-        return self.compute_capability is not None and self.compute_capability >= (8, 0)
+        return has_bf16(self.compute_capability)
 
 
 @dataclass(frozen=True, slots=True)

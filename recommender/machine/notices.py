@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from recommender.machine import wheels
+from recommender.machine.capability import version
 from recommender.machine.facts import Gpu, Host, Notice, NvmlState, NvmlStatus, Software
 from recommender.machine.gpu.unused import PassedOver, cpu_is_wanted
 from recommender.machine.gpu.visible import VARIABLE, order_is_certain, visible_gpus
@@ -145,7 +146,7 @@ def _no_wheel(gpu: Gpu, software: Software) -> str:
     if not wheels.is_newest(software.driver):
         needed = wheels.MINIMUM_DRIVER[13]
         return f"No known torch wheel runs it with this driver: update the driver to {needed} or newer."
-    name = ".".join(map(str, gpu.compute_capability or ())) or "unknown"
+    name = version(gpu.compute_capability)
     return (
         f"The driver is new enough; no known torch wheel for this machine has kernels for compute capability {name}. "
         "A build of the card's maker (NVIDIA's PyTorch container, or its wheels for Jetson) may."

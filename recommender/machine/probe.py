@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from recommender.machine.capability import version
 from recommender.machine.facts import Gpu, Machine, NvmlState
 from recommender.machine.gpu.accelerators import accelerators
 from recommender.machine.gpu.nvml import Nvml
@@ -62,7 +63,7 @@ def document(machine: Machine) -> dict[str, Any]:
 def _gpu_document(gpu: Gpu) -> dict[str, Any]:
     capability = gpu.compute_capability
     return asdict(gpu) | {
-        "compute_capability": f"{capability[0]}.{capability[1]}" if capability else None,
+        "compute_capability": version(capability) if capability else None,
         "bf16": gpu.bf16,
     }
 

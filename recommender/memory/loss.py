@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recommender.memory.workload import AMPERE, FP32, HALF, Case
+from recommender.machine.capability import AMPERE, known
+from recommender.memory.workload import FP32, HALF, Case
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """TRL 1.16's tiles (`TOKEN_CHUNK_SIZE`, `_CHUNKED_LOGPROB_CHUNK_SIZE`)."""
@@ -158,7 +159,7 @@ def _liger(case: Case) -> Named:
     logits = chunk * (model.vocab_size + model.hidden_size) * case.compute
     normed = FP32 * (2 if case.plain == FP32 else 1) + case.plain * (1 if case.plain == FP32 else 2)
     head = _head(case) * case.adapter if _trains_head(case) else 0
-    if head and (case.device.compute_capability or AMPERE) < AMPERE:
+    if head and known(case.device.compute_capability) < AMPERE:
         head += _head(case) * (case.compute + FP32)
     return (
         ("a chunk of logits and its product", logits),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recommender.machine.capability import AMPERE, cublas_workspace_bytes, known
 from recommender.memory.allocator import SEGMENT_STEP
 from recommender.memory.fitted import (
     CONTEXT_MIB,
@@ -18,9 +19,8 @@ from recommender.memory.fitted import (
     Spread,
 )
 from recommender.memory.lengths import outgrown
-from recommender.memory.workload import AMPERE, FP32, Case
+from recommender.memory.workload import FP32, Case
 
-HOPPER = (9, 0)
 CPU_LIBRARIES = 64 * MIB
 """What the process grows by on a CPU while the model is loaded, beside its weights: classes and kernels that are loaded
 only then (measured: 64 and 70 MiB, SmolLM2-135M)."""
@@ -55,20 +55,11 @@ class Left:
 NOTHING_LEFT = Left()
 
 
-def capability(case: Case) -> tuple[int, int]:
-    """Compute capability of the device; Ampere's where it is not known."""
-    return case.device.compute_capability or AMPERE
-
-
 def workspace_bytes(case: Case) -> int:
-    """The workspaces of cuBLAS: one for the forward pass's thread and one for autograd's.
-
-    PyTorch's default is 4096 KiB × 2 + 16 KiB × 8 before Hopper, 32 MiB from Hopper on (`CUDABlas.cpp`,
-    `parseChosenWorkspaceSize`).
-    """
+    """Bytes of cuBLAS's workspaces: one for the forward pass's thread and one for autograd's."""
     if case.on_cpu:
         return 0
-    return 2 * (32 * MIB if capability(case) >= HOPPER else 8 * MIB + 128 * 1024)
+    return 2 * cublas_workspace_bytes(case.device.compute_capability)
 
 
 def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
@@ -146,11 +137,12 @@ def residue(pools: Pools) -> tuple[float, float]:
 
 
 def context_bytes(case: Case) -> int:
-    """The CUDA context with the kernels that were loaded; 0 on a CPU."""
+    """Bytes of the CUDA context with the kernels that were loaded, as its generation or the one before; 0 on a CPU."""
     if case.on_cpu:
         return 0
-    major = capability(case)[0]
-    return round(CONTEXT_MIB.get(major, CONTEXT_MIB[12 if major > 9 else 7]) * MIB)
+    major = known(case.device.compute_capability)[0]
+    newest = max((measured for measured in CONTEXT_MIB if measured <= major), default=min(CONTEXT_MIB))
+    return round(CONTEXT_MIB[newest] * MIB)
 
 
 def spread(case: Case) -> Spread:
@@ -159,4 +151,4 @@ def spread(case: Case) -> Spread:
         return SPREAD["cpu 4-bit fp32" if case.bits and case.compute == FP32 else "cpu"]
     if case.stack.expandable_segments:
         return SPREAD["expandable"]
-    return SPREAD["turing" if capability(case) < AMPERE else "ampere"]
+    return SPREAD["turing" if known(case.device.compute_capability) < AMPERE else "ampere"]

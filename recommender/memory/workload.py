@@ -16,7 +16,6 @@ FP32 = 4
 HALF = 2
 CPU_LENGTH_MULTIPLE = 32
 """This project's own worker pads batches on a CPU to a multiple of this many tokens."""
-AMPERE = (8, 0)
 """First compute capability with bf16 and FlashAttention-2."""
 
 

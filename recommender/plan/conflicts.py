@@ -8,15 +8,13 @@ from typing import Any
 from presets.errors import InputError
 from recommender.config.edit import flatten
 from recommender.config.schema import FinetuneConfig
+from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
 from recommender.model.spec import ModelSpec
-from recommender.rules.precision import capability
 
 FROM_PLAIN_WEIGHTS = ("pissa", "pissa_niter_16", "orthogonal")
 """Starts of the adapter that PEFT 0.21 refuses over quantised weights."""
-FLASH_FROM: Mapping[str, tuple[int, int]] = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
-"""Compute capability from which each runs (the READMEs of flash-attn)."""
 
 
 def refuse_untrainable(config: FinetuneConfig, model: ModelSpec, device: Device) -> None:
@@ -70,13 +68,13 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
 
 def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
     """What the person asked for and the device cannot do."""
-    cuda, reached = device.kind == "cuda", device.compute_capability or (8, 0)
+    cuda, reached = device.kind == "cuda", known(device.compute_capability)
     if given.get("training.precision") == "bf16" and cuda and not device.bf16:
         raise InputError(
-            f"{device.name} has no bf16 (compute capability {capability(device)}; it begins at 8.0).",
+            f"{device.name} has no bf16 (compute capability {version(device.compute_capability)}; it begins at 8.0).",
             remedy="Leave training.precision to the plan, or set it to fp16.",
         )
-    if given.get("training.tf32") and (not cuda or reached < (8, 0)):
+    if given.get("training.tf32") and not (cuda and has_tf32(reached)):
         raise InputError(
             f"{device.name} has no TF32; it begins at compute capability 8.0.",
             remedy="Leave training.tf32 to the plan, or set it to false.",
@@ -85,7 +83,7 @@ def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
     needed = FLASH_FROM.get(flash, (0, 0))
     if flash in FLASH_FROM and (not cuda or reached < needed):
         raise InputError(
-            f"{device.name} cannot run {flash}; it begins at compute capability {needed[0]}.{needed[1]}.",
+            f"{device.name} cannot run {flash}; it begins at compute capability {version(needed)}.",
             remedy="Leave training.attn_implementation to the plan, or set it to sdpa.",
         )
     if flash in FLASH_FROM and given.get("training.precision") == "fp32":

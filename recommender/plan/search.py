@@ -15,6 +15,7 @@ from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import Pricer
 from recommender.estimate.types import Estimate
+from recommender.machine.capability import LLM_INT8_FROM
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.plan.conflicts import FROM_PLAIN_WEIGHTS
@@ -50,8 +51,6 @@ EIGHT_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 8}
 FOUR_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 4}
 EQUAL = 1.01
 """Times that differ by less are the same to an estimate."""
-EIGHT_BITS_FROM = (7, 5)
-"""Compute capability from which bitsandbytes recommends LLM.int8() (its README, table of hardware)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class Space:
             return (FOUR_BITS,)
         if self.base.lora.init_lora_weights in FROM_PLAIN_WEIGHTS:
             return (SIXTEEN_BITS,)
-        eight = self.goal == "best-quality" and (self.device.compute_capability or (0, 0)) >= EIGHT_BITS_FROM
+        eight = self.goal == "best-quality" and (self.device.compute_capability or (0, 0)) >= LLM_INT8_FROM
         return (SIXTEEN_BITS, EIGHT_BITS, FOUR_BITS) if eight else (SIXTEEN_BITS, FOUR_BITS)
 
     def savers(self) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.machine.devices import FLASH_ATTENTION_FROM
+from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.rules.base import Context, Rule
@@ -24,11 +24,6 @@ FP16_DISPUTED = frozenset({"gemma2"})
 that Unsloth trains in it (its Gemma 2 notebooks run on a T4; its `FORCE_FLOAT32` names Gemma 3 and not this)."""
 
 
-def capability(device: Device) -> str:
-    """Compute capability as '8.6', or 'unknown'."""
-    return "unknown" if device.compute_capability is None else ".".join(map(str, device.compute_capability))
-
-
 def precision(context: Context) -> Mapping[str, Reason]:
     """Bf16 where the device multiplies it; else fp16 on a GPU, if the model stays in its range, and fp32 on a CPU."""
     device, model = context.device, context.model
@@ -36,18 +31,19 @@ def precision(context: Context) -> Mapping[str, Reason]:
         value = "bf16"
         why = f"{device.name} multiplies bfloat16 itself, which has fp32's range: no loss scaling is needed."
         if device.kind == "cuda":
-            why = f"Compute capability {capability(device)} is at least 8.0. {why}"
+            why = f"Compute capability {version(device.compute_capability)} is at least 8.0. {why}"
     elif device.kind == "cuda" and model.model_type in FP16_OVERFLOWS:
         value = "fp32"
         why = (
-            f"{device.name} has compute capability {capability(device)}; bfloat16 begins at 8.0. The activations of "
-            f"{model.architecture} leave fp16's range and would become NaN: fp32 is left, slow and of twice the memory."
+            f"{device.name} has compute capability {version(device.compute_capability)}; bfloat16 begins at 8.0. "
+            f"The activations of {model.architecture} leave fp16's range and would become NaN: fp32 is left, slow and "
+            "of twice the memory."
         )
     elif device.kind == "cuda":
         value = "fp16"
         why = (
-            f"{device.name} has compute capability {capability(device)}; bfloat16 begins at 8.0. fp16 is its half "
-            "precision, with loss scaling and the adapter held in fp32."
+            f"{device.name} has compute capability {version(device.compute_capability)}; bfloat16 begins at 8.0. "
+            "fp16 is its half precision, with loss scaling and the adapter held in fp32."
         )
     else:
         value = "fp32"
@@ -76,7 +72,7 @@ def precision(context: Context) -> Mapping[str, Reason]:
 def tf32(context: Context) -> Mapping[str, Reason]:
     """From compute capability 8.0 on, for what is left in fp32."""
     device = context.device
-    value = device.kind == "cuda" and device.compute_capability is not None and device.compute_capability >= (8, 0)
+    value = device.kind == "cuda" and has_tf32(device.compute_capability)
     if value and context.config.training.precision == "fp32":
         why = f"{device.name} multiplies fp32 as TF32 on its tensor cores, with ten bits after the point instead of 23."
     elif value:
@@ -134,8 +130,10 @@ def attention(context: Context) -> Mapping[str, Reason]:
 
 
 def _why_no_flash(device: Device) -> str:
-    if (device.compute_capability or FLASH_ATTENTION_FROM) < FLASH_ATTENTION_FROM:
-        return f"flash-attn begins at compute capability 8.0, and {device.name} has {capability(device)}."
+    if known(device.compute_capability) < FLASH_FROM["flash_attention_2"]:
+        return (
+            f"flash-attn begins at compute capability 8.0, and {device.name} has {version(device.compute_capability)}."
+        )
     if device.flash_attention:
         return "flash-attn is installed, and cannot run this model."
     return "The flash-attn package is not installed here; it is never built from source."

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recommender.data.profile.profile import DataProfile
+from recommender.machine import capability
+from recommender.machine.capability import known
 from recommender.machine.facts import Device
 from recommender.memory.measured import Measurement
 from recommender.memory.weights import trainable_parameters
@@ -16,7 +18,6 @@ from recommender.time.pace import Pace, pace_of
 from recommender.time.types import TimeEstimate
 from recommender.time.work import Work, forward_work, training_work
 
-AMPERE_FROM = (8, 0)
 LEGENDRE = (
     (0.0254, 0.0647),
     (0.1292, 0.1399),
@@ -81,8 +82,8 @@ def rates(device: Device, precision: str) -> Rates | None:
     if full is None or device.bandwidth is None:
         return None
     half = {"bf16": device.flops_bf16, "fp16": device.flops_fp16, "fp32": full}[precision] or full
-    ampere = (device.compute_capability or AMPERE_FROM) >= AMPERE_FROM
-    return Rates(half, full, device.bandwidth, AMPERE if ampere else TURING)
+    older = known(device.compute_capability) < capability.AMPERE
+    return Rates(half, full, device.bandwidth, TURING if older else AMPERE)
 
 
 def average_batch(case: Case, data: DataProfile | None) -> Batch:

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError
-from recommender.plan.conflicts import FLASH_FROM, refuse_untrainable
+from recommender.machine.capability import FLASH_FROM
+from recommender.plan.conflicts import refuse_untrainable
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig

@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recommender.memory.allocator import MIB
-from recommender.memory.workload import AMPERE
+from recommender.machine.capability import AMPERE
 
-HOPPER = (9, 0)
 FLASH_STEP = 128
 """FlashAttention-2 rounds a row's length up to it in its work buffers (`flash_api.cpp`, seqlen_q_rounded)."""
 
@@ -29,11 +27,6 @@ HIDDEN: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
     torch.ops.aten._softmax_backward_data.default: _softmax_backward,
 }
 """Bytes that a kernel takes and gives back beside its outputs, by operation."""
-
-
-def cublas_workspace(capability: tuple[int, int]) -> int:
-    """One thread's workspace: 4096 KiB × 2 + 16 KiB × 8, or 32 MiB from Hopper on (`CUDABlas.cpp`)."""
-    return 32 * MIB if capability >= HOPPER else 8 * MIB + 128 * 1024
 
 
 class Attention(torch.autograd.Function):

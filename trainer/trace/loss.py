@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recommender.machine.capability import AMPERE
 from recommender.memory.loss import TILE_TOKENS, TILE_VOCABULARY
-from recommender.memory.workload import AMPERE
 from trainer.trace.order import Order
 
 

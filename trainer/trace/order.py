@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from recommender.config.schema import FinetuneConfig
+from recommender.machine.capability import known
 from recommender.memory.layers.attention import masked
 from recommender.memory.loss import kept_bytes
-from recommender.memory.process import capability
 from recommender.memory.workload import FP32, Case
 
 Shifted = Literal["no", "beside", "instead"]
@@ -108,6 +108,6 @@ def make_order(
         empties_cache=case.stack.upcast and case.bits is not None and case.plain == FP32,
         expandable=case.stack.expandable_segments and not case.on_cpu,
         on_cpu=case.on_cpu,
-        capability=capability(case),
+        capability=known(case.device.compute_capability),
         own_code=own_code,
     )

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import masking_utils
 
+from recommender.machine.capability import cublas_workspace_bytes
 from trainer.trace.kernels import (
     HIDDEN,
-    cublas_workspace,
     dropout,
     grouped_mm,
     scaled_dot_product_attention,
@@ -118,13 +118,13 @@ class Run:
         recorder, order = self.recorder, self.order
         first = self.done == 0
         if first and not order.on_cpu:
-            recorder.staying(cublas_workspace(order.capability), "workspace")
+            recorder.staying(cublas_workspace_bytes(order.capability), "workspace")
         inputs, labels = self._batch()
         with self._autocast():
             loss, kept = self._loss(inputs, labels)
         if first and not order.on_cpu:
             # Autograd's thread has a handle, and so a workspace, of its own.
-            recorder.staying(cublas_workspace(order.capability), "workspace")
+            recorder.staying(cublas_workspace_bytes(order.capability), "workspace")
         with recorder.within("loss"):
             gradient = torch.ones_like(loss)
         # Hooks turn the category back to activations once the gradient leaves the head.

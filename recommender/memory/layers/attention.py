@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from recommender.machine.capability import has_flash_kernel
 from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.linear import Input, Linears
 from recommender.memory.layers.tape import Op
-from recommender.memory.workload import AMPERE, FP32, Case
+from recommender.memory.workload import FP32, Case
 from recommender.model.family_table import family_of
 
 
@@ -155,7 +156,7 @@ def expands_keys(case: Case, types: Dtypes) -> bool:
         return True
     if implementation != "sdpa" or case.on_cpu:
         return False
-    if masked(case) or slides(case) or (case.device.compute_capability or AMPERE) < AMPERE:
+    if masked(case) or slides(case) or not has_flash_kernel(case.device.compute_capability):
         return True
     return types.attention == FP32
 

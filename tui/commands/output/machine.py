@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from recommender.machine.capability import version
 from tui.terminal.sanitize import as_markup
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MARKS: Final = {"ok": "✓", "warn": "!", "fail": "✗"}
 def _gpu_line(gpu: Gpu) -> str:
     from recommender.units import gib
 
-    capability = ".".join(map(str, gpu.compute_capability)) if gpu.compute_capability else "?"
+    capability = version(gpu.compute_capability) if gpu.compute_capability else "?"
     facts = [
         f"{gpu.index}  {gpu.name}",
         f"{gpu.architecture or 'unknown architecture'} {capability}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from recommender.machine.capability import version
 from recommender.machine.gpu.unused import passed_over
 from recommender.units import gib, gib_number
 from tui.terminal.sanitize import clean
@@ -49,7 +50,7 @@ def _gpu(gpu: Gpu, host: Host, device: Device | None, width: int) -> Pick:
     head = row(_chosen(here), (f"{gpu.index}  ", "label"), (cell(short_name(gpu.name), 24), "bright"))
     if gpu.problem:
         return Pick(gpu.uuid, (Row((*head.parts, (f" ✗ {clean(gpu.problem)}", "bad"))),))
-    capability = f"{gpu.compute_capability[0]}.{gpu.compute_capability[1]}" if gpu.compute_capability else ""
+    capability = version(gpu.compute_capability) if gpu.compute_capability else ""
     kind = f"{gpu.architecture or ''} {capability}".strip() or "unknown kind"
     bf16: tuple[str, Tone] = ("bf16 ✓", "good") if gpu.bf16 else ("no bf16", "caution")
     parts = (
@@ -157,7 +158,7 @@ def _cpu(machine: Machine, device: Device | None, width: int) -> Pick:
 
 
 def _simulated(device: Device) -> Pick:
-    capability = f"{device.compute_capability[0]}.{device.compute_capability[1]}" if device.compute_capability else ""
+    capability = version(device.compute_capability) if device.compute_capability else ""
     return Pick(
         SIMULATED,
         (

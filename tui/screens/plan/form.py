@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from recommender.machine.capability import version
 from recommender.units import count, counted, percent, small
 from tui.terminal.sanitize import clean
 
@@ -158,7 +159,7 @@ def _precision(plan: Plan) -> str:
         return "bf16 native" if device.bf16 else "no bf16 here"
     if device.compute_capability is None:
         return ""
-    return f"compute {device.compute_capability[0]}.{device.compute_capability[1]}"
+    return f"compute {version(device.compute_capability)}"
 
 
 def _task(plan: Plan) -> str:
