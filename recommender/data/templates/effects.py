@@ -227,8 +227,8 @@ def _meeting(turns: TurnFinder, chat: Chat) -> tuple[str, str]:
         asked, text = turns.prompt(upto), turns.render(upto).text
         if not text.startswith(asked):
             shared = shared_length([asked, text])
-            line = asked.rfind("\n", 0, shared) + 1 if shared - asked.rfind("\n", 0, shared) <= _SHOWN else shared
-            return asked[line:][:_SHOWN], text[line:][:_SHOWN]
+            begins = max(asked.rfind("\n", 0, shared) + 1, shared - _SHOWN // 2)
+            return asked[begins:][:_SHOWN], text[begins:][:_SHOWN]
     return turns.prompt(chat)[-_SHOWN:], chat.messages[-1].content[:_SHOWN]
 
 

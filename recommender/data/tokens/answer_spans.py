@@ -121,7 +121,9 @@ class TurnFinder:
             return self._by_rendering(chat, messages, wanted)
         text = self._locator(chat).render(messages)
         spans = skeleton.spans(text, messages, wanted)
-        if spans is None or not skeleton.proven:
+        reasoned = any(reasoning_of(messages[index]).strip() for index in wanted)
+        # Where prompts open the reasoning, whether an answer begins there depends on what it begins with.
+        if spans is None or not skeleton.proven or (reasoned and not skeleton.all_asked):
             exact = self._by_rendering(chat, messages, wanted)
             if spans is not None:
                 skeleton.compare(spans, exact.spans)
@@ -130,7 +132,6 @@ class TurnFinder:
         unasked = 0 if skeleton.all_asked else sum(not skeleton.asked[index] for index in wanted)
         given = Lost(sum([len(messages[index].content) for index in wanted]))
         inline = self._inline(chat, messages, wanted)
-        reasoned = any(reasoning_of(messages[index]).strip() for index in wanted)
         empty = sum(skeleton.empty[index] and not has_own(self.habits, messages[index]) for index in wanted)
         empty = 0 if empty and (reasoned or asked_not_to(messages)) else empty
         method = skeleton.method

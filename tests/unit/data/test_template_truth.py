@@ -224,6 +224,18 @@ def test_dropped_reasoning_leaves_empty_reasoning_that_is_told(profile: Profile,
     assert said.startswith("In all 2 rows ")
 
 
+def test_whether_an_answer_is_asked_for_is_told_alike_of_the_first_row_and_the_last(
+    profile: Profile, model: Any
+) -> None:
+    spec = model("deepseek_r1_distill")
+    rows = [turns(f"{n}+1?", THOUGHT) for n in range(25)]
+    whole = profile(rows, spec, template="trl:deepseek_r1_distill")
+    assert not [warning for warning in whole.profile.warnings if "generation never stands" in warning]
+    plain = profile([turns(f"{n}+1?", "1") for n in range(25)], spec, template="trl:deepseek_r1_distill")
+    (said,) = [warning for warning in plain.profile.warnings if "generation never stands" in warning]
+    assert said.startswith("In 25 rows") and "<think>\\n'" in said
+
+
 def test_a_rows_own_switches_go_before_those_of_the_configuration(profile: Profile, model: Any) -> None:
     row = {**turns("What?", "Moss."), "chat_template_kwargs": {"enable_thinking": False}}
     found = profile([row, turns("Who?", "Wren.")], model("nemotron_3_nano"))
