@@ -148,7 +148,8 @@ def held_share(cases: list[tuple[Case, dict[str, Any]]], *, eager: bool) -> floa
     for case, traced in cases:
         if case.stack.expandable_segments and (case.config.training.attn_implementation == "eager") == eager:
             moving = traced["parts"].get("activations", 0) + traced["parts"].get("loss", 0)
-            pairs.append(((traced["reserved"] - traced["allocated"]) / moving, moving / traced["allocated"]))
+            if moving:  # at the optimizer's step nothing moves
+                pairs.append(((traced["reserved"] - traced["allocated"]) / moving, moving / traced["allocated"]))
     return weighted_median(pairs)
 
 

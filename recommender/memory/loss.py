@@ -7,6 +7,8 @@ from recommender.memory.workload import FP32, HALF, Case
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """TRL 1.16's tiles (`TOKEN_CHUNK_SIZE`, `_CHUNKED_LOGPROB_CHUNK_SIZE`)."""
+PAGE = 4096
+"""Bytes that the kernel gives a process at a time."""
 
 
 Named = tuple[tuple[str, int], ...]
@@ -117,25 +119,18 @@ def _fused(case: Case) -> Named:
     """TRL's tiles, in the backward pass, with every token trained.
 
     One tile of logits; the trained hidden states gathered, their fp32 gradient, and the final norm's fp32 input;
-    seven fp32 statistics a token. Triton works in the tile itself; without it (CPU) eight fp32 temporaries of a
-    tile are alive at once (`_backward_tile`: y, z, log p, p, gradient, target, difference, product). A trained head's
-    gradient is summed in fp32, then cast.
+    seven fp32 statistics a token. Triton works in the tile itself; without it (CPU) temporaries of a tile come beside
+    it. A trained head's gradient is summed in fp32, then cast.
     """
     model, tokens = case.model, case.tokens
     rows = min(tokens, TILE_TOKENS)
-    temporaries = 0
-    if case.on_cpu:
-        width = min(model.vocab_size, TILE_VOCABULARY)
-        temporaries = rows * width * (8 * FP32 + 1)
-        if case.compute != FP32:
-            temporaries += FP32 * width * (rows + model.hidden_size)
     cast = 0
     if case.plain > case.compute and case.autocast:
         cast = min(model.vocab_size, TILE_VOCABULARY) * model.hidden_size * case.compute
     gradient = FP32 + (case.adapter if case.adapter != FP32 else 0)
     return (
-        ("a tile of logits", rows * TILE_VOCABULARY * case.compute),
-        ("fp32 temporaries of a tile", temporaries),
+        ("a tile of logits", rows * _tile_row_bytes(case)),
+        ("fp32 temporaries of a tile", _temporaries(case, rows) if case.on_cpu else 0),
         ("a tile of the head in half", cast),
         ("gradient of the head, summed in fp32", _head(case) * gradient if _trains_head(case) else 0),
         (
@@ -144,6 +139,28 @@ def _fused(case: Case) -> Named:
         ),
         ("statistics a token", tokens * 7 * FP32),
     )
+
+
+def _tile_row_bytes(case: Case) -> int:
+    """Bytes that a row of the tile takes; on a CPU only pages that are touched, and a small vocabulary touches few."""
+    if not case.on_cpu:
+        return TILE_VOCABULARY * case.compute
+    touched = -(-case.model.vocab_size * case.compute // PAGE) * PAGE
+    return min(TILE_VOCABULARY * case.compute, touched)
+
+
+def _temporaries(case: Case, rows: int) -> int:
+    """Bytes beside a tile at the worst of TRL's backward pass without Triton (`_backward_tile`, TRL 1.16).
+
+    Seven in fp32 and a mask of one byte, while probabilities are taken from targets: y, z, log p, p, the gradient, the
+    targets and their difference; with a soft cap its tanh too. In half, the tile's product with the head in fp32 is
+    another moment: both operands are cast.
+    """
+    width = min(case.model.vocab_size, TILE_VOCABULARY)
+    capped = FP32 if case.model.final_logit_softcapping is not None else 0
+    worst = rows * width * (7 * FP32 + 1 + capped)
+    product = FP32 * width * (rows + case.model.hidden_size) if case.compute != FP32 else 0
+    return max(worst, product)
 
 
 def _liger(case: Case) -> Named:

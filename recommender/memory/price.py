@@ -91,7 +91,7 @@ def pools(case: Case, cost: LayerCost, *, loss: int | None = None, worst: Moment
     unserved = 0
     if worst is not None and worst.name == "update" and case.stack.loss == "full":
         unserved = loss if FP32 * case.tokens > case.adapter * case.model.hidden_size else 0
-    return Pools(loss, max(0, layer), unserved)
+    return Pools(loss, max(0, layer), unserved, cost.saved * case.model.num_layers)
 
 
 def _offloaded(case: Case, cost: LayerCost) -> int:

@@ -18,16 +18,9 @@ from recommender.memory.fitted import (
     ResidueKind,
     Spread,
 )
+from recommender.memory.heap import beside_blocks
 from recommender.memory.lengths import outgrown
 from recommender.memory.workload import FP32, Case
-
-CPU_LIBRARIES = 64 * MIB
-"""What the process grows by on a CPU while the model is loaded, beside its weights: classes and kernels that are loaded
-only then (measured: 64 and 70 MiB, SmolLM2-135M)."""
-CPU_HEAP = 0.5
-"""Share of the loss's blocks that the C library still holds when the next pass takes others: what was given back stays
-in its heap. Of worst steps of SmolLM2-135M in fp32 with 96 to 1024 tokens, whose truth over estimate goes from 1.23 to
-1.56 without these two and the padding, and from 0.99 to 1.24 with them (2026-11-30, 2 cores of an AMD EPYC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +32,8 @@ class Pools:
     unserved: int = 0
     """Of the loss, blocks that an optimizer's step which is the worst moment cannot use: logits of more bytes than its
     largest tensor have memory of their own once optimizer states lie in what the first step's left."""
+    layers: int = 0
+    """What all layers keep for the backward pass, or would without checkpointing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,7 @@ def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
 
     With expandable segments pages that are free between live blocks: a share of what comes and goes in a step, more
     of score matrices than of smaller blocks. Without them, cached blocks that the other phase of the step, or a batch
-    of another length, cannot use: a fitted share of a pool.
+    of another length, cannot use: a fitted share of a pool. On a CPU: `recommender.memory.heap`.
 
     Args:
         case: What is priced.
@@ -75,7 +70,7 @@ def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
         pools: What the loss and a layer take and give back.
     """
     if case.on_cpu:
-        return CPU_LIBRARIES + round(CPU_HEAP * pools.loss) if case.stack.name == "trl" else 0
+        return beside_blocks(case, pools.layers, pools.loss) if case.stack.name == "trl" else 0
     if case.stack.expandable_segments:
         eager = case.config.training.attn_implementation == "eager"
         return round(EXPANDABLE["scores" if eager else "plain"] * moving)
@@ -148,7 +143,7 @@ def context_bytes(case: Case) -> int:
 def spread(case: Case) -> Spread:
     """The interval's ends as shares of the estimate."""
     if case.on_cpu:
-        return SPREAD["cpu 4-bit fp32" if case.bits and case.compute == FP32 else "cpu"]
+        return SPREAD["cpu"]
     if case.stack.expandable_segments:
         return SPREAD["expandable"]
     return SPREAD["turing" if known(case.device.compute_capability) < AMPERE else "ampere"]

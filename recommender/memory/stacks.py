@@ -20,7 +20,7 @@ class Stack:
     upcast: bool
     """Whether `prepare_model_for_kbit_training` turns what is not quantised into fp32."""
     adapter_follows_precision: bool
-    """Adapters in bf16 under bf16 (our worker); else PEFT's default, fp32."""
+    """Adapters over a quantised base in bf16 under bf16 (TRL); else PEFT's default, fp32."""
     expandable_segments: bool
     """Whether PYTORCH_CUDA_ALLOC_CONF asks for them (our worker does)."""
     autocast: bool = True

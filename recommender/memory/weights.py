@@ -154,5 +154,23 @@ def _paged_parameters(case: Case) -> int:
 
 
 def update_bytes(case: Case) -> int:
-    """What the optimizer's step needs beside its states: AdamW without fusion squares roots of all at once."""
-    return gradient_bytes(case) if case.config.training.optim == "adamw_torch" else 0
+    """What the optimizer's step needs beside its states: AdamW without fusion takes square roots.
+
+    On CUDA of all weights at once (`foreach`); on a CPU, where that is not the default, of one tensor at a time, and
+    their quotient beside them (`_single_tensor_adamw`, torch 2.13).
+    """
+    if case.config.training.optim != "adamw_torch":
+        return 0
+    return 2 * case.adapter * _largest_trained(case) if case.on_cpu else gradient_bytes(case)
+
+
+def _largest_trained(case: Case) -> int:
+    """Parameters of the largest tensor that is trained."""
+    model = case.model
+    embedding = model.vocab_size * model.hidden_size
+    linears = {x.name: x.in_features * x.out_features for x in model.linears}
+    if case.config.method == "full":
+        return max(embedding, *linears.values())
+    factors = [x.r * max(x.linear.in_features, x.linear.out_features) for x in case.targets]
+    saved = [linears.get(name, embedding) for name in case.config.lora.modules_to_save]
+    return max([*factors, *saved], default=0)

@@ -115,7 +115,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         compute=half,
         autocast=half == HALF and stack.autocast and not (stack.loss == "full" and training.precision == "fp16"),
         plain=FP32 if kept_half or (trains_all and training.precision == "fp16") else half,
-        adapter=_trained_bytes(config, stack),
+        adapter=_trained_bytes(config, stack, bits),
         targets=targets,
         adapter_parameters=sum([target.parameters for target in targets]),
     )
@@ -132,11 +132,15 @@ def share_alike(data: DataProfile | None, length: int, rows: int) -> float:
     return 1.0 - shorter**rows
 
 
-def _trained_bytes(config: FinetuneConfig, stack: Stack) -> int:
-    """bf16 adapters only where the stack makes them so; a gradient scaler needs fp32 under fp16."""
+def _trained_bytes(config: FinetuneConfig, stack: Stack, bits: int | None) -> int:
+    """Bytes of a trained parameter: in bf16 only where all weights are trained, or where the stack makes adapters so.
+
+    TRL 1.16 does so over a quantised base alone; over others PEFT's `autocast_adapter_dtype` leaves them in fp32, as a
+    gradient scaler needs them under fp16.
+    """
     if config.training.precision != "bf16":
         return FP32
-    return HALF if stack.adapter_follows_precision or config.method == "full" else FP32
+    return HALF if config.method == "full" or (stack.adapter_follows_precision and bits is not None) else FP32
 
 
 def find_targets(config: FinetuneConfig, model: ModelSpec) -> tuple[Target, ...]:

@@ -133,7 +133,7 @@ def test_a_cpu_is_priced_as_its_worst_steps_were_measured() -> None:
         (2, 70, False, 1269),
         (1, 490, False, 2446),
         (2, 490, False, 3647),
-        (1, 490, True, 1950),
+        (1, 490, True, 1513),
     ):
         changes = {
             "training__precision": "fp32",

@@ -198,7 +198,8 @@ def test_alternatives_are_the_plans_of_the_other_goals(device: Device) -> None:
 
 
 def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
-    plan = recommend(LLAMA_8B, RTX_3090, EXAMPLE)
+    card = replace(RTX_3090, free_bytes=int(25.5 * GIB), total_bytes=26 * GIB)
+    plan = recommend(LLAMA_8B, card, EXAMPLE)
     assert plan.config.method == "qlora"
     lora = [one for one in plan.alternatives if one.config.method == "lora"]
     assert {one.goal for one in lora} == {"fastest", "best-quality"}
