@@ -143,7 +143,9 @@ class TurnFinder:
 
     def _inline(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> bool:
         """Whether reasoning stands as text that the template would write otherwise where it reads reasoning."""
-        if not self.habits.reasoning_key or not any(split_inline(messages[index].content) for index in wanted):
+        if self.reasoning == "keep" or not self.habits.reasoning_key:
+            return False  # as text is what was asked for, or all there is
+        if not any(split_inline(messages[index].content) for index in wanted):
             return False
         locator = self._locator(chat)
         moved = locator.attempt(self._for_template(arranged(messages, "split")))

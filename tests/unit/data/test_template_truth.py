@@ -145,6 +145,8 @@ def test_reasoning_as_text_beside_a_place_of_its_own_is_told_and_can_be_split(pr
     spec, rows = model("gptoss"), [turns("0+1?", THOUGHT)] * 3
     said = [warning for warning in profile(rows, spec).profile.warnings if "as text between tags" in warning]
     assert len(said) == 1 and "data.reasoning: split" in said[0]
+    kept = profile(rows, spec, reasoning="keep")
+    assert not kept.findings(0) and not [said for said in kept.profile.warnings if "as text" in said]
     found = shown(profile(rows, spec, reasoning="split"))
     assert found.startswith("<|channel|>analysis<|message|>I add one") and "<think>" not in found
 
