@@ -116,7 +116,9 @@ def worst_step_seconds(case: Case) -> float | None:
 
 
 def measured_pace(case: Case, known: Sequence[Measurement]) -> Pace | None:
-    """How this machine's measurements move the time of a case; None where the device's speed is unknown."""
+    """How this machine's measurements move the time of a case; None without any, or where its speed is unknown."""
+    if not known:
+        return None
     device, predicted = rates(case.device, case.config.training.precision), worst_step_seconds(case)
     if device is None or predicted is None:
         return None
