@@ -145,7 +145,7 @@ def test_a_run_begins_where_the_one_before_ended(
     assert told.returncode == 2
     assert f"{first.name} has finished; its adapter is in {first / 'adapter'}" in told.stderr
     assert (
-        f"lora-wizard train {first / 'config.effective.yaml'} --set start_from={first.name} "
+        f"lora-wizard train {first / 'config.effective.yaml'} --set start_from={first} "
         "--set training.learning_rate=0.001" in told.stderr
     )
 
