@@ -23,7 +23,7 @@ from trainer.diagnosis.learning import (
     underfitting,
 )
 from trainer.diagnosis.machine import little_memory, silent, slow_input, slowed_down, throttled, unused_memory
-from trainer.run.folder import FULL_DISK
+from trainer.run.events import DISK_FULL
 
 if TYPE_CHECKING:
     from trainer.history.reader import Snapshot
@@ -82,7 +82,7 @@ def not_finite(snapshot: Snapshot) -> Finding | None:
 def waiting_for_room(snapshot: Snapshot) -> Finding | None:
     """It rests because its disk is full, which nobody asked for."""
     reason = snapshot.state.reason or ""
-    if snapshot.status != "paused" or not reason.startswith(FULL_DISK):
+    if snapshot.status != "paused" or snapshot.state.cause != DISK_FULL:
         return None
     return Finding(
         "bad",

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 
 from presets.errors import NoError
 from trainer.process.children import Cancelled, ChildAnswer, ask
+from trainer.run import exits
 from trainer.run.folder import RunFolder, write_atomically
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.estimate.types import Estimate
     from recommender.machine.facts import Device
-
-FORESEEN_EXITS = (2, 3)
-"""Of a worker that knows what would help: it cannot use what it was given, or memory was not enough."""
 
 
 def measure_worst_step(
@@ -60,6 +58,6 @@ def step_failure(answer: ChildAnswer) -> NoError:
     if answer.code == -signal.SIGKILL:
         # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
         return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
-    if answer.code in FORESEEN_EXITS or document.get("remedy"):
+    if answer.code in exits.FORESEEN or document.get("remedy"):
         return NoError(why, remedy=str(document.get("remedy") or ""))
     return NoError(why, remedy="`lora-wizard doctor` checks torch and the libraries beside it.")

@@ -22,6 +22,7 @@ from trainer.process.stopping import wait_for_end
 from trainer.run.adapter import has_weights
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, create, record, run_id, write_atomically
+from trainer.run.plan_file import read_device
 from trainer.run.state import RunState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -120,7 +121,6 @@ def resume_run(
     """
     from recommender.config.io import load_config
     from trainer.preflight.gate import require_trainable
-    from trainer.process.supervisor import read_device
 
     folder = RunFolder(path)
     state = wait_for_end(folder, note)

@@ -7,7 +7,6 @@ device's lock, imports no torch, ignores SIGHUP, and passes SIGTERM on.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -27,16 +26,14 @@ from trainer.process.ending import STOP_NOW, run_on_end, unsaid_end
 from trainer.process.environment import child_environment, module_command
 from trainer.process.identity import Process
 from trainer.process.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
+from trainer.run import exits
 from trainer.run.events import HEARTBEAT_SECONDS, event
 from trainer.run.folder import RunFolder, append_line, mend, record
 from trainer.run.masking import MaskedStream
+from trainer.run.plan_file import read_device
 from trainer.run.state import RunState, fold, read_state, write_state
 
 POLL_SECONDS = 0.25
-OUT_OF_MEMORY_EXIT = 3
-"""The worker's exit code that asks for a restart with less memory."""
-ROLL_BACK_EXIT = 4
-"""The one that asks for a restart from the last checkpoint at half the rate."""
 
 
 class Supervisor:
@@ -94,9 +91,9 @@ class Supervisor:
         if self.stops or self.recoveries >= MOST_RECOVERIES:
             return False
         killed = code == -signal.SIGKILL and kernel_kills() > self.kills
-        if code == ROLL_BACK_EXIT:
+        if code == exits.ROLL_BACK:
             found, why = half_the_rate(self.folder), "the loss or the gradient was not a number"
-        elif code == OUT_OF_MEMORY_EXIT or (killed and self.device.kind == "cpu"):
+        elif code == exits.OUT_OF_MEMORY or (killed and self.device.kind == "cpu"):
             # With a GPU, host memory holds what is the same for any batch: a restart would go the same way.
             found = find_recovery(self.folder, self.device)
             why = "the kernel killed the worker for memory" if killed else "out of memory"
@@ -193,10 +190,10 @@ class Supervisor:
         return 0 if state.status in {"finished", "stopped"} else 1
 
     def _unsaid_end(self, code: int) -> dict[str, object]:
-        if code == OUT_OF_MEMORY_EXIT:
+        if code == exits.OUT_OF_MEMORY:
             remedy = out_of_memory_remedy(self.folder, self.device)
             return {"status": "failed", "reason": "out of memory", "remedy": remedy, "exit_code": code}
-        if code == ROLL_BACK_EXIT:
+        if code == exits.ROLL_BACK:
             reason = f"the loss was still not a number after {self.recoveries} times at half the rate"
             remedy = "Look at the rows of that step (`lora-wizard data`); train in bf16 or fp32, or at a lower rate."
             return {"status": "failed", "reason": reason, "remedy": remedy, "exit_code": code}
@@ -207,24 +204,6 @@ class Supervisor:
         self.stops += 1
         if self.worker is not None and self.worker.poll() is None:
             self.worker.send_signal({1: signal.SIGTERM, 2: STOP_NOW}.get(self.stops, signal.SIGKILL))
-
-
-def read_device(folder: RunFolder) -> Device:
-    """The device that the run was launched for, from plan.json.
-
-    Raises:
-        InputError: plan.json is missing, or is not what was written.
-    """
-    try:
-        raw = json.loads(folder.plan.read_text(encoding="utf-8"))["device"]
-        if capability := raw.get("compute_capability"):
-            raw["compute_capability"] = tuple(capability)
-        return Device(**raw)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise InputError(
-            f"{folder.plan} does not say which device {folder.id} is for: {problem}.",
-            remedy=f"Train {folder.config} anew.",
-        ) from None
 
 
 class AnotherSupervisor(Exception):

@@ -13,10 +13,10 @@ from typing import Any, Self
 from presets.errors import InputError, NoError
 from recommender.config.io import load_config
 from trainer.process.environment import child_environment, module_command
-from trainer.process.supervisor import read_device
 from trainer.run.adapter import require_adapter
 from trainer.run.base_model import Held, find_base, hold_to_base
 from trainer.run.folder import RunFolder
+from trainer.run.plan_file import read_device
 
 MOST_TOKENS = 256
 """Of an answer."""

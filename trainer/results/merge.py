@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, NoError, WizardError
 from trainer.process.children import ChildAnswer, ask
-from trainer.process.supervisor import read_device
 from trainer.run.adapter import require_adapter
 from trainer.run.folder import RunFolder
+from trainer.run.plan_file import read_device
 
 if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec

@@ -5,7 +5,7 @@ and new ones may appear; a reader ignores what it does not know. Bytes, seconds 
 
 | kind | keys |
 |---|---|
-| status | status, reason |
+| status | status, reason, cause ('disk_full': of a pause that nobody asked for) |
 | start | model, method, device, total_steps, eval_every, save_every (steps), epochs, trainable_parameters, train_rows, eval_rows, bad_rows, trained_share, precision, effective_batch_size, tokens_per_step (expected), flops_per_token, peak_flops (none on a CPU), resumed_from, own_code (file to SHA-256 of the Python code that came with the model and was executed), contents (rows and held_out, rows_sha256 and held_out_sha256: how many rows are read and held out, and the SHA-256 of their content digests; tokens_sha256: of the training rows as the model sees them), start_from (adapter, sha256: the adapter that training goes on from, and the digest of each of its files) |
 | download | file, done_bytes, total_bytes |
 | preflight | allocated_bytes, reserved_bytes, process_bytes, predicted_bytes, step_seconds, rows, length, basis, checkpoint_bytes, checkpoint_seconds |
@@ -61,6 +61,9 @@ Command = Literal["stop", "stop_now", "checkpoint", "evaluate", "pause", "contin
 
 ENDED: Final[frozenset[str]] = frozenset({"finished", "stopped", "failed"})
 """Statuses after which nothing more happens."""
+
+DISK_FULL: Final = "disk_full"
+"""The `cause` of a pause that ends by itself once the disk has space again."""
 
 HEARTBEAT_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 30.0

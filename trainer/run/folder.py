@@ -24,8 +24,6 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """A run holds a person's data and answers: nobody else may read it."""
 RELIED_ON: Final[frozenset[Kind]] = frozenset({"checkpoint", "recovery", "end"})
 """Events that are on the disk before anything else happens."""
-FULL_DISK: Final = "the disk of "
-"""How the reason of a pause begins that nobody asked for."""
 MARKER: Final = ".lora-wizard-run"
 """An empty file by which a folder is known as a run whatever else is in it; runs made before it have none."""
 SPARE_BYTES = 4 * 2**20

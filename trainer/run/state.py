@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer.process.identity import Process
-from trainer.run.events import ENDED, VERSION
+from trainer.run.events import DISK_FULL, ENDED, VERSION
 from trainer.run.folder import RunFolder, write_atomically
 
 
@@ -31,7 +31,9 @@ class RunState:
     heartbeat: float | None = None
     """Unix seconds of the last sign of life."""
     reason: str | None = None
-    """Why it ended, or None."""
+    """Why it ended or rests, or None."""
+    cause: str | None = None
+    """The reason as a code, where it has one: 'disk_full'."""
     exit_code: int | None = None
     signal: str | None = None
     stopping: bool = False
@@ -59,6 +61,7 @@ class RunState:
             "started": self.started,
             "heartbeat": self.heartbeat,
             "reason": self.reason,
+            "cause": self.cause,
             "exit_code": self.exit_code,
             "signal": self.signal,
             "stopping": self.stopping,
@@ -83,11 +86,22 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _cause(document: Mapping[str, Any]) -> str | None:
+    """Return the cause of a status; versions that wrote none began the reason of a full disk's pause with these words.
+
+    Args:
+        document: A status event, or state.json.
+    """
+    old = document.get("status") == "paused" and str(document.get("reason") or "").startswith("the disk of ")
+    return text(document.get("cause")) or (DISK_FULL if old else None)
+
+
 def fold(state: RunState, event: Mapping[str, Any]) -> RunState:
     """The state after one more event."""
     match event.get("kind"):
         case "status":
-            return replace(state, status=text(event.get("status")) or state.status, reason=text(event.get("reason")))
+            status, reason = text(event.get("status")) or state.status, text(event.get("reason"))
+            return replace(state, status=status, reason=reason, cause=_cause(event))
         case "start":
             total = whole(event.get("total_steps"))
             return replace(state, total_steps=total or state.total_steps, step=whole(event.get("resumed_from")) or 0)
@@ -105,6 +119,7 @@ def fold(state: RunState, event: Mapping[str, Any]) -> RunState:
                 state,
                 status=text(event.get("status")) or "failed",
                 reason=text(event.get("reason")),
+                cause=None,
                 exit_code=whole(event.get("exit_code")),
                 signal=text(event.get("signal")),
                 eval_loss=state.eval_loss if (kept := number(event.get("adapter_eval_loss"))) is None else kept,
@@ -132,6 +147,7 @@ def read_state(folder: RunFolder) -> RunState:
         started=number(raw.get("started")),
         heartbeat=number(raw.get("heartbeat")),
         reason=text(raw.get("reason")),
+        cause=_cause(raw),
         exit_code=whole(raw.get("exit_code")),
         signal=text(raw.get("signal")),
         stopping=raw.get("stopping") is True,

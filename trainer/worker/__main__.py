@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from presets.errors import WizardError
-from trainer.process.supervisor import OUT_OF_MEMORY_EXIT, ROLL_BACK_EXIT
+from trainer.run import exits
 from trainer.run.adapter import mend_adapter
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, mend
 from trainer.run.masking import MaskedStream
+from trainer.worker.errors import RollBack, is_out_of_memory
 from trainer.worker.loop.orphan import Orphan
 from trainer.worker.loop.requests import Requests, StopNow
 from trainer.worker.output.disk_space import record
@@ -71,21 +72,19 @@ def _guarded(
         after = f"its last checkpoint is {saved[-1].name}" if saved else "it left no checkpoint"
         remedy = f"`lora-wizard resume {folder.argument}` continues it." if saved else None
         record(folder, "end", status="stopped", reason=f"stopped at once, as asked; {after}", remedy=remedy)
-        return 0
+        return exits.DONE
     except WizardError as error:
-        return _failed(folder, error.message, error.remedy, 2, print_only=print_only)
+        return _failed(folder, error.message, error.remedy, exits.BAD_INPUT, print_only=print_only)
     except Exception as error:
         traceback.print_exc()
-        from trainer.worker.loop.out_of_memory import is_out_of_memory
-
         if is_out_of_memory(error):
             return _out_of_memory(folder, error, supervised=supervised(), print_only=print_only)
         first = (str(error).splitlines() or [""])[0][:300]
-        if type(error).__name__ == "RollBack":
+        if isinstance(error, RollBack):
             return _roll_back(folder, first, supervised=supervised())
         why = f"{type(error).__name__}: {first}"
         remedy = UNFORESEEN if print_only else f"{folder.log.name} has the details."
-        return _failed(folder, why, remedy, 1, print_only=print_only)
+        return _failed(folder, why, remedy, exits.FAILED, print_only=print_only)
 
 
 def _failed(folder: RunFolder, reason: str, remedy: str, code: int, *, print_only: bool) -> int:
@@ -104,18 +103,18 @@ def _out_of_memory(folder: RunFolder, error: BaseException, *, supervised: bool,
     said = (str(error).splitlines() or [""])[0][:300]
     if supervised and not print_only:
         record(folder, "warning", message=f"Out of memory: {said}")
-        return OUT_OF_MEMORY_EXIT
+        return exits.OUT_OF_MEMORY
     remedy = "Lower the batch size (accumulate more), or turn gradient checkpointing on."
-    return _failed(folder, "out of memory", remedy, OUT_OF_MEMORY_EXIT, print_only=print_only)
+    return _failed(folder, "out of memory", remedy, exits.OUT_OF_MEMORY, print_only=print_only)
 
 
 def _roll_back(folder: RunFolder, why: str, *, supervised: bool) -> int:
     """Leave with the exit code that asks the supervisor for half the rate."""
     if supervised:
         record(folder, "warning", message=f"The {why}.")
-        return ROLL_BACK_EXIT
+        return exits.ROLL_BACK
     remedy = "Lower the learning rate and resume; under fp16 try bf16 or fp32."
-    return _failed(folder, f"the {why}", remedy, ROLL_BACK_EXIT, print_only=False)
+    return _failed(folder, f"the {why}", remedy, exits.ROLL_BACK, print_only=False)
 
 
 if __name__ == "__main__":

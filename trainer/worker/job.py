@@ -24,10 +24,10 @@ from trainer.models.download import download
 from trainer.models.own_code import agreed_code
 from trainer.preflight.measurements import keep
 from trainer.preflight.start_from import digests, require_same_start
-from trainer.process.supervisor import read_device
 from trainer.run.base_model import commit_of, find_base, hold_to_base, told, write_base
 from trainer.run.checkpoints import newest_whole, step_of
 from trainer.run.folder import RunFolder
+from trainer.run.plan_file import read_device, read_plan
 from trainer.worker.loop.best import Kept, drop_start, keep_start, settle, why_kept
 from trainer.worker.loop.recorder import StepRecorder
 from trainer.worker.loop.requests import Requests
@@ -77,7 +77,8 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     Raises:
         InputError: The model or the data cannot be used, or base or rows are not those that the run began with.
     """
-    device = read_device(folder)
+    plan = read_plan(folder)
+    device = plan.device
     cuda = torch.cuda.is_available()
     if device.kind == "cuda" and not cuda:
         # A run is resumed without the checks: Transformers would train on the CPU without a word.
@@ -118,8 +119,7 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     )
     _settle(trainer, config, spec, adapter if checkpoint is None else None)
     meter.loaded(trainer.model)
-    needed = int(_plan(folder).get("estimate", {}).get("checkpoint_bytes") or 0)
-    trainer.watch(folder, past, requests, config, needed, rows.questions)
+    trainer.watch(folder, past, requests, config, plan.checkpoint_bytes, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
         # Packed: only now it is known into how many sequences.
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)

@@ -309,7 +309,7 @@ async def test_two_dashboards_watch_one_run(make: Make) -> None:
 async def test_a_full_disk_stands_on_the_screen_with_its_remedy(make: Make, size: tuple[int, int]) -> None:
     made = trained(make, 60)
     why = "the disk of /runs/x has 12 MiB free and 171 MiB are needed"
-    made.say("status", status="paused", reason=f"{why}; free some room and it goes on by itself")
+    made.say("status", status="paused", reason=f"{why}; free some room", cause="disk_full")
     async with opened(made, size) as seen:
         await seen.sees("paused: the disk is full", "12 MiB", "Free some room")
 

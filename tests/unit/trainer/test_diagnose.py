@@ -139,11 +139,13 @@ def test_after_a_good_end_nothing_is_wrong(make: Make, status: str) -> None:
     assert findings(made)[0].title == f"{status}; no trouble seen"
 
 
-def test_a_full_disk_is_named_first_and_a_pause_that_was_asked_for_is_not(make: Make) -> None:
+@pytest.mark.parametrize("said", [{"cause": "disk_full"}, {}], ids=["by its cause", "by an older version's words"])
+def test_a_full_disk_is_named_first_and_a_pause_that_was_asked_for_is_not(make: Make, said: dict[str, str]) -> None:
     made = make(200, shape=lambda step: 2.3 - 0.01 * step if step < 100 else 1.3 + 0.03 * (step - 100))
     assert findings(made)[0].title == "the loss is rising"
     why = "the disk of /runs/x has 12 MiB free and 171 MiB are needed"
-    made.say("status", status="paused", reason=f"{why}; free some room and it goes on by itself")
+    told = f"{why}; free some room and it goes on by itself"
+    made.say("status", 0.0, status="paused", reason=told, **said)
     first = findings(made)[0]
     assert (first.level, first.title, first.evidence) == ("bad", "paused: the disk is full", f"{why}.")
     assert "goes on by itself" in first.change

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.worker.loop.out_of_memory import is_out_of_memory
+from trainer.worker.errors import is_out_of_memory
 
 pytestmark = pytest.mark.torch
 

@@ -40,8 +40,8 @@ def test_a_save_that_found_no_room_is_done_again_when_there_is_some(folder: RunF
 
     disk_space.save_with_room(folder, 1000, save, lambda: None, "saving")
     assert len(tried) == 2
-    said = [document.get("status") for document in Tail(folder.events).documents() if document["kind"] == "status"]
-    assert said == ["paused", "saving"]
+    told = [document for document in Tail(folder.events).documents() if document["kind"] == "status"]
+    assert [(one["status"], one.get("cause")) for one in told] == [("paused", "disk_full"), ("saving", None)]
 
 
 def test_what_has_nothing_to_do_with_room_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

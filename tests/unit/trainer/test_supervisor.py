@@ -21,8 +21,10 @@ from trainer.history.tail import Tail
 from trainer.process import supervisor
 from trainer.process.device_lock import take_device
 from trainer.process.recovery import MOST_RECOVERIES, Recovery
-from trainer.process.supervisor import OUT_OF_MEMORY_EXIT, ROLL_BACK_EXIT, Supervisor, _take_device, read_device
+from trainer.process.supervisor import Supervisor, _take_device
+from trainer.run.exits import OUT_OF_MEMORY, ROLL_BACK
 from trainer.run.folder import RunFolder, append_line
+from trainer.run.plan_file import read_device, read_plan
 from trainer.run.state import read_state
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, cores=2)
@@ -73,20 +75,20 @@ def told(folder: RunFolder, kind: str) -> list[dict[str, Any]]:
 
 
 def test_the_fifth_loss_that_is_no_number_ends_the_run(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = supervised(folder, monkeypatch, ROLL_BACK_EXIT)
+    starts = supervised(folder, monkeypatch, ROLL_BACK)
     assert starts == [False, *[True] * MOST_RECOVERIES]
     assert [event["attempt"] for event in told(folder, "recovery")] == [1, 2, 3, 4]
     assert {event["most"] for event in told(folder, "recovery")} == {4}
     assert load_config(folder.effective_config).training.learning_rate == pytest.approx(RATE / 2**4)
     (end,) = told(folder, "end")
-    assert (end["status"], end["exit_code"]) == ("failed", ROLL_BACK_EXIT)
+    assert (end["status"], end["exit_code"]) == ("failed", ROLL_BACK)
     assert "after 4 times at half the rate" in end["reason"]
     assert read_state(folder).status == "failed"
 
 
 def test_a_run_that_is_resumed_may_recover_anew(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    supervised(folder, monkeypatch, ROLL_BACK_EXIT)
-    starts = supervised(folder, monkeypatch, ROLL_BACK_EXIT, 0, resume=True)
+    supervised(folder, monkeypatch, ROLL_BACK)
+    starts = supervised(folder, monkeypatch, ROLL_BACK, 0, resume=True)
     assert starts == [True, True]
     assert [event["attempt"] for event in told(folder, "recovery")] == [1, 2, 3, 4, 1]
 
@@ -97,7 +99,7 @@ def test_the_fifth_out_of_memory_ends_the_run_with_what_is_left_to_do(
     key = "training.gradient_accumulation_steps"
     smaller = (Recovery(f"{n} steps", {key: n}, {key: n + 1}) for n in range(1, 9))
     monkeypatch.setattr(supervisor, "find_recovery", lambda *_: next(smaller))
-    starts = supervised(folder, monkeypatch, OUT_OF_MEMORY_EXIT)
+    starts = supervised(folder, monkeypatch, OUT_OF_MEMORY)
     assert len(starts) == 1 + MOST_RECOVERIES
     assert load_config(folder.effective_config).training.gradient_accumulation_steps == 1 + MOST_RECOVERIES
     (end,) = told(folder, "end")
@@ -109,7 +111,7 @@ def test_one_that_nothing_harmless_helps_is_not_started_again(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "find_recovery", lambda *_: None)
-    assert supervised(folder, monkeypatch, OUT_OF_MEMORY_EXIT) == [False]
+    assert supervised(folder, monkeypatch, OUT_OF_MEMORY) == [False]
 
 
 def test_a_busy_device_is_refused_unless_that_was_agreed_to(folder: RunFolder, tmp_path: Path) -> None:
@@ -142,9 +144,22 @@ def test_the_device_is_read_back_as_it_was_written(folder: RunFolder) -> None:
         '{"device": null}',
         '{"device": {"kind": "cpu"}}',
         json.dumps({"device": asdict(CPU) | {"of_a_later_version": 1}}),
+        json.dumps({"device": asdict(CPU) | {"free_bytes": "64 GB"}}),
+        json.dumps({"device": asdict(CARD) | {"compute_capability": [8]}}),
         "[]",
     ],
-    ids=["missing", "empty", "torn", "no device", "null", "of an older version", "of a newer version", "a list"],
+    ids=[
+        "missing",
+        "empty",
+        "torn",
+        "no device",
+        "null",
+        "of an older version",
+        "of a newer version",
+        "not a number",
+        "half a pair",
+        "a list",
+    ],
 )
 def test_a_plan_that_names_no_device_is_told_with_what_to_do(folder: RunFolder, text: str | None) -> None:
     if text is not None:
@@ -152,6 +167,14 @@ def test_a_plan_that_names_no_device_is_told_with_what_to_do(folder: RunFolder, 
     with pytest.raises(InputError, match="does not say which device") as caught:
         read_device(folder)
     assert str(folder.config) in caught.value.remedy
+
+
+def test_what_was_predicted_is_read_where_there_is_an_estimate(folder: RunFolder) -> None:
+    estimate = {"peak": {"process_bytes": 5 * 2**30}, "checkpoint_bytes": 123}
+    folder.plan.write_text(json.dumps({"device": asdict(CPU), "estimate": estimate}))
+    assert (read_plan(folder).predicted_bytes, read_plan(folder).checkpoint_bytes) == (5 * 2**30, 123)
+    folder.plan.write_text(json.dumps({"device": asdict(CPU), "estimate": {"peak": None}}))
+    assert (read_plan(folder).predicted_bytes, read_plan(folder).checkpoint_bytes) == (None, 0)
 
 
 def test_events_of_a_later_version_are_read_for_what_they_share(folder: RunFolder) -> None:

@@ -18,6 +18,7 @@ from trl import SFTTrainer
 from recommender.config.schema import FinetuneConfig
 from trainer.run.checkpoints import drop_old, seal, sync_folder
 from trainer.run.folder import RunFolder
+from trainer.worker.errors import RollBack
 from trainer.worker.loop.best import drop_start
 from trainer.worker.loop.fault_injection import imitate_nonfinite, imitate_out_of_memory
 from trainer.worker.loop.nonfinite import NonFinite
@@ -31,10 +32,6 @@ PROGRESS = "progress.json"
 """What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""
 LEAST_ANSWERING = 5.0
 """Seconds that the fixed questions may take at an evaluation that is quicker than they are."""
-
-
-class RollBack(Exception):
-    """The run shall go back to its last checkpoint and on from there at half the rate."""
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from trainer.run.events import Kind
-from trainer.run.folder import FULL_DISK, SPARE_BYTES, RunFolder, mend
+from trainer.run.events import DISK_FULL, Kind
+from trainer.run.folder import SPARE_BYTES, RunFolder, mend
 from trainer.run.folder import record as append_event
 from trainer.run.masking import FULL
 
@@ -78,11 +78,12 @@ def wait_for_room(folder: RunFolder, needed: int, look: Callable[[], None], back
         return False
     from recommender.units import gib
 
-    reason = f"{FULL_DISK}{folder.path} has {gib(free(folder))} free and {gib(needed + SPARE_BYTES)} are needed"
+    reason = f"the disk of {folder.path} has {gib(free(folder))} free and {gib(needed + SPARE_BYTES)} are needed"
     remedy = "Free some room: the run goes on by itself. `lora-wizard stop --now` ends it without this save."
     give_up_reserve(folder)
     record(folder, "warning", message=f"Paused: {reason}.", remedy=remedy)
-    record(folder, "status", status="paused", reason=f"{reason}; free some room and it goes on by itself")
+    said = f"{reason}; free some room and it goes on by itself"
+    record(folder, "status", status="paused", reason=said, cause=DISK_FULL)
     while free(folder) < needed + SPARE_BYTES:
         look()
         time.sleep(LOOK_SECONDS)
