@@ -28,7 +28,7 @@ import platformdirs
 
 from benchmarks.contest_table import GRID, SEEDS, TRIED, Row, check, load, show
 from presets.errors import InputError, NoError, WizardError
-from recommender.config.edit import flatten, replace
+from recommender.config.edit import flatten, with_values
 from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.dataset import DataSet
 from recommender.data.load import profile_data
@@ -163,20 +163,20 @@ def heat(source: Path, seed: int, model: ModelSpec, device: Device) -> Heat:
     profile = profile_data(data, model=model).profile
     plan = recommend(model, device, profile, overrides=fixed, data_config=data, model_name=str(model.path))
     configs = {"ours": plan.config}
-    configs |= {who: replace(plan.config, dict(changes)) for who, changes in DEFAULTS.items()}
+    configs |= {who: with_values(plan.config, dict(changes)) for who, changes in DEFAULTS.items()}
     rate = plan.config.training.learning_rate
     configs |= {
-        f"{TRIED}{each:g}": replace(plan.config, {"training.learning_rate": each})
+        f"{TRIED}{each:g}": with_values(plan.config, {"training.learning_rate": each})
         for each in to_try(rate)
         if each != rate
     }
-    configs |= {f"rate {rate:g}": replace(plan.config, {"training.learning_rate": rate}) for rate in GRID}
+    configs |= {f"rate {rate:g}": with_values(plan.config, {"training.learning_rate": rate}) for rate in GRID}
     timed = {}
     for who, config in configs.items():
         steps = plan_steps(config, profile)
         assert steps is not None
         ends = {"training.max_steps": steps.total, "run.eval_steps": steps.total, "run.save_steps": steps.total}
-        timed[who] = replace(config, ends)
+        timed[who] = with_values(config, ends)
     return Heat(source.stem, seed, rows, tokens, timed)
 
 
@@ -216,7 +216,7 @@ def run_heat(one: Heat, device: Device, results: Path, rules: str) -> None:
             continue
         print(f"{one.data}, seed {one.seed}: {who}", file=sys.stderr)
         digest = sha256(f"{one.data} {one.seed} {who} {config.model_dump_json()}".encode()).hexdigest()[:10]
-        named = replace(config, {"run.name": f"contest-{digest}"})
+        named = with_values(config, {"run.name": f"contest-{digest}"})
         trial = Trial({"training.learning_rate": config.training.learning_rate}, named)
         (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, note=note)
         if result.eval_loss is None:

@@ -13,7 +13,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.pricer import pricer
@@ -64,7 +64,7 @@ def every(plan: Plan) -> Iterator[Candidate]:
         if offloading and not checkpointing:
             continue
         changes = {MICRO: micro, ACCUMULATION: rows // micro, CHECKPOINTING: checkpointing}
-        config = replace(plan.config, {**base, **changes, OPTIM: optim, OFFLOADING: offloading})
+        config = with_values(plan.config, {**base, **changes, OPTIM: optim, OFFLOADING: offloading})
         yield Candidate(config, price(config))
 
 

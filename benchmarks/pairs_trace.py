@@ -13,7 +13,7 @@ from itertools import product
 
 from benchmarks.pairs import CARDS, MODELS
 from presets.errors import WizardError
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.reader import read_model
@@ -46,7 +46,7 @@ def main() -> int:
             continue
         # The trace does not follow checkpoints to host memory: without that a plan needs more, which is held instead.
         offloads = plan.config.training.activation_offloading
-        config = replace(plan.config, {"training.activation_offloading": False})
+        config = with_values(plan.config, {"training.activation_offloading": False})
         try:
             found = trace(config, plan.model, plan.device, plan.data)
         except WizardError as problem:

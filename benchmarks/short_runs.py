@@ -28,7 +28,7 @@ from statistics import fmean
 from benchmarks.contest import append_line, asked, folder, note, this_processor, usable_rows, write_rows
 from benchmarks.rate_fit import Curve
 from presets.errors import InputError, WizardError
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.dataset import DataSet
 from recommender.data.load import profile_data
@@ -226,7 +226,7 @@ def train(source: Source, steps: int, results: Path, model: ModelSpec, device: D
     config = configure(source, steps, model, device)
     for rate in todo:
         named = {"training.learning_rate": rate, "run.name": f"short-{source.name}-{steps}-{rate:g}"}
-        trial = Trial({"training.learning_rate": rate}, replace(config, named))
+        trial = Trial({"training.learning_rate": rate}, with_values(config, named))
         (result,) = run_trials([trial], runs=folder() / "short", device=device, plan=lambda _: {}, note=note)
         if result.eval_loss is None or result.first_eval_loss is None:
             raise InputError(f"{rate:g} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")

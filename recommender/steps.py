@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import packing, packs, sequences_of
 from recommender.data.profile.profile import DataProfile
@@ -132,7 +132,7 @@ def packing_document(profile: DataProfile, config: FinetuneConfig) -> dict[str, 
     training = config.training
     found = packing(profile, config.data.max_length, training.per_device_train_batch_size)
     batch = training.effective_batch_size
-    padded, packed = (plan_steps(replace(config, {"data.packing": each}), profile) for each in (False, True))
+    padded, packed = (plan_steps(with_values(config, {"data.packing": each}), profile) for each in (False, True))
     return {
         "packed": packs(config),
         "strategy": found.strategy,

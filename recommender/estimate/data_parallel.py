@@ -8,9 +8,9 @@ Yuan 2009), and PyTorch's DistributedDataParallel keeps them once more in its bu
 from __future__ import annotations
 
 import re
-from dataclasses import replace as with_fields
+from dataclasses import replace
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device, Machine
@@ -48,14 +48,14 @@ def several(device: Device, cards: int) -> Device:
     """So many of a device; more than one is always a what-if."""
     if cards == 1:
         return device
-    return with_fields(device, name=f"{cards} × {device.name}", count=cards * device.count, simulated=True)
+    return replace(device, name=f"{cards} × {device.name}", count=cards * device.count, simulated=True)
 
 
 def on_one_card(config: FinetuneConfig, cards: int) -> FinetuneConfig:
     """The same optimizer steps as one card would take them: all micro-batches one after the other."""
     if cards == 1:
         return config
-    return replace(config, {ACCUMULATION: config.training.gradient_accumulation_steps * cards})
+    return with_values(config, {ACCUMULATION: config.training.gradient_accumulation_steps * cards})
 
 
 def shared(one: Estimate, cards: int) -> Estimate:
@@ -77,7 +77,7 @@ def shared(one: Estimate, cards: int) -> Estimate:
         one.peak.cache_less_bytes,
         one.peak.cache_more_bytes,
     )
-    return with_fields(
+    return replace(
         one,
         fits=fits_in(peak, one.free_bytes),
         peak=peak,
@@ -96,7 +96,7 @@ def _faster(one: TimeEstimate, cards: int, gradients: int) -> TimeEstimate:
     def run(seconds: float | None, by: float = 1.0) -> float | None:
         return None if seconds is None else (seconds / cards + exchanges) * by
 
-    return with_fields(
+    return replace(
         one,
         tokens_per_second=one.tokens_per_second * one.step_seconds / step,
         step_seconds=step,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from presets.errors import InputError
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.estimate import estimate
@@ -70,7 +70,7 @@ def find_limits(
     """
 
     def fits(changes: dict[str, Any], rows: DataProfile | None = data) -> bool:
-        return estimate(replace(config, changes), model, device, rows, stack=stack).fits == "yes"
+        return estimate(with_values(config, changes), model, device, rows, stack=stack).fits == "yes"
 
     biggest = biggest_model(config, device, data, stack)
     card = smallest_card(config, model, data, stack)

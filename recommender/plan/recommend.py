@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from dataclasses import replace as with_fields
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from presets.errors import InputError
-from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers
-from recommender.config.edit import replace as with_values
+from recommender.config.edit import apply, flatten, known_key, owner, value_of, with_followers, with_values
 from recommender.config.schema import Data, FinetuneConfig, Goal, Quantization
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import Pricer, centred, pricer
@@ -150,7 +148,7 @@ def _others(question: Question, best: Candidate) -> tuple[Alternative, ...]:
     found = []
     for goal in GOALS:
         if goal != question.goal:
-            other = answer(with_fields(question, goal=goal)).candidate
+            other = answer(replace(question, goal=goal)).candidate
             lost, gained = gives_up(best, other, question.data), gains(best, other, question.data)
             found.append(Alternative(goal, other.config, other.estimate, lost, gained))
     return tuple(found)
@@ -203,7 +201,7 @@ def amended(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ())
         InputError: a value that its key cannot take.
     """
     given, back, new = _edited(plan, changes, without)
-    return with_fields(plan, config=apply(plan.config, back | new), overrides=given)
+    return replace(plan, config=apply(plan.config, back | new), overrides=given)
 
 
 def _edited(
@@ -244,7 +242,7 @@ class Answer:
 def answer(question: Question) -> Answer:
     """Decide, search, and decide again what depends on the search."""
     first = decide(question.context({}), question.fixed)
-    effective = per_card(with_fields(question.context({}), config=first))
+    effective = per_card(replace(question.context({}), config=first))
     if {"training.per_device_train_batch_size", "training.gradient_accumulation_steps"} <= set(question.given):
         effective = first.training.effective_batch_size
     space = Space(
@@ -287,7 +285,7 @@ def _plan(
     """Explain a priced configuration; `otherwise` holds what a key without a rule goes back to."""
     config, estimate = best.config, best.estimate
     refuse_start(config, question.model, question.device)
-    context = with_fields(question.context(searched), config=config, estimate=estimate)
+    context = replace(question.context(searched), config=config, estimate=estimate)
     reasons, recommended = explain(context, question.given, question.settled)
     offered = (
         ()
@@ -320,7 +318,7 @@ def _name(model: ModelSpec) -> str:
 
 def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
     """The JSON document of `recommend --json` (DESIGN section 6); an edited plan's alternatives are worked out."""
-    whole = plan if plan.alternatives else with_fields(plan, alternatives=alternatives(plan))
+    whole = plan if plan.alternatives else replace(plan, alternatives=alternatives(plan))
     return plan_document(whole, machine)
 
 

@@ -1,4 +1,4 @@
-"""What to change when it does not fit: each change with what it saves and what it costs, least harm first."""
+"""What to change when it does not fit: each change with what it saves and what it costs, cheapest first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import Pricer, pricer
@@ -23,7 +23,7 @@ SHORTEST = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Candidate:
     """A plan that needs less memory."""
 
     config: FinetuneConfig
@@ -35,7 +35,7 @@ class Patient:
 
     def after(self, changes: Mapping[str, Any]) -> Estimate:
         """Its price with these values."""
-        return self.price(replace(self.config, changes))
+        return self.price(with_values(self.config, changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Change:
 
     label: str
     changes: Mapping[str, Any]
-    harm: Callable[[float | None], str] = field(default=by_how_much)
+    cost: Callable[[float | None], str] = field(default=by_how_much)
     """What is given up, told from the change in time (a share, or None where unknown)."""
 
 
@@ -57,7 +57,7 @@ def remedies(
     *,
     price: Pricer | None = None,
 ) -> tuple[Remedy, ...]:
-    """Changes that save memory, ordered by least harm; one that takes several together when none is enough alone.
+    """Changes that save memory, cheapest first; one that takes several together when none is enough alone.
 
     Args:
         config: The plan to change.
@@ -67,47 +67,47 @@ def remedies(
         estimate: Its price.
         price: The estimator; the project's own when None.
     """
-    patient = Patient(config, model, device, data, estimate, price or pricer(model, device, data))
-    offered = list(changes_of(patient))
-    told = [remedy for change in offered if (remedy := _priced(patient, change)) is not None]
+    candidate = Candidate(config, model, device, data, estimate, price or pricer(model, device, data))
+    offered = list(changes_of(candidate))
+    told = [remedy for change in offered if (remedy := _priced(candidate, change)) is not None]
     if not any(remedy.fits == "yes" for remedy in told) and len(told) > 1:
-        together = _together(patient, [change for change in offered if change.label in {r.label for r in told}])
+        together = _together(candidate, [change for change in offered if change.label in {r.label for r in told}])
         told += [together] if together is not None else []
     return tuple(told)
 
 
-def changes_of(patient: Patient) -> Iterator[Change]:
-    """Everything that could be changed in this plan, least harm first."""
+def changes_of(candidate: Candidate) -> Iterator[Change]:
+    """Everything that could be changed in this plan, cheapest first."""
     for kind in (_split, _checkpointing, _optimizer, _quantise, _offloading, _rank, _length):
-        yield from kind(patient)
+        yield from kind(candidate)
 
 
-def _priced(patient: Patient, change: Change) -> Remedy | None:
-    after = patient.after(change.changes)
-    saves = patient.estimate.peak.needed_bytes - after.peak.needed_bytes
+def _priced(candidate: Candidate, change: Change) -> Remedy | None:
+    after = candidate.after(change.changes)
+    saves = candidate.estimate.peak.needed_bytes - after.peak.needed_bytes
     if saves <= 0:
         return None
-    return Remedy(change.label, change.changes, saves, change.harm(slower(patient.estimate, after)), after.fits)
+    return Remedy(change.label, change.changes, saves, change.cost(slower(candidate.estimate, after)), after.fits)
 
 
-def _together(patient: Patient, changes: list[Change]) -> Remedy | None:
-    """The first few, least harm first, until it fits; None where even all of them do not."""
+def _together(candidate: Candidate, changes: list[Change]) -> Remedy | None:
+    """The first few, cheapest first, until it fits; None where even all of them do not."""
     merged: dict[str, Any] = {}
     for number, change in enumerate(changes, start=1):
         merged |= change.changes
-        after = patient.after(merged)
+        after = candidate.after(merged)
         if after.fits == "yes" and number > 1:
-            saves = patient.estimate.peak.needed_bytes - after.peak.needed_bytes
+            saves = candidate.estimate.peak.needed_bytes - after.peak.needed_bytes
             label = " + ".join(each.label for each in changes[:number])
-            harms = [each.harm(None) for each in changes[:number]]
-            costs = "; ".join(filter(None, [by_how_much(slower(patient.estimate, after)), *harms]))
+            costs_of_each = [each.cost(None) for each in changes[:number]]
+            costs = "; ".join(filter(None, [by_how_much(slower(candidate.estimate, after)), *costs_of_each]))
             return Remedy(label, merged, saves, costs, after.fits)
     return None
 
 
-def _split(patient: Patient) -> Iterator[Change]:
+def _split(candidate: Candidate) -> Iterator[Change]:
     """The same effective batch from smaller micro-batches: the largest that fits, else single rows."""
-    training = patient.config.training
+    training = candidate.config.training
     micro, steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
     best: dict[str, Any] | None = None
     smaller = micro
@@ -117,7 +117,7 @@ def _split(patient: Patient) -> Iterator[Change]:
             "training.per_device_train_batch_size": smaller,
             "training.gradient_accumulation_steps": micro * steps // smaller,
         }
-        if patient.after(best).fits == "yes":
+        if candidate.after(best).fits == "yes":
             break
     if best is not None:
         yield Change(
@@ -127,14 +127,14 @@ def _split(patient: Patient) -> Iterator[Change]:
         )
 
 
-def _checkpointing(patient: Patient) -> Iterator[Change]:
-    if not patient.config.training.gradient_checkpointing:
+def _checkpointing(candidate: Candidate) -> Iterator[Change]:
+    if not candidate.config.training.gradient_checkpointing:
         yield Change("gradient checkpointing on", {"training.gradient_checkpointing": True})
 
 
-def _optimizer(patient: Patient) -> Iterator[Change]:
-    optim = patient.config.training.optim
-    if patient.device.kind == "cuda" and optim in ("adamw_torch_fused", "adamw_torch", "paged_adamw_32bit"):
+def _optimizer(candidate: Candidate) -> Iterator[Change]:
+    optim = candidate.config.training.optim
+    if candidate.device.kind == "cuda" and optim in ("adamw_torch_fused", "adamw_torch", "paged_adamw_32bit"):
         yield Change(
             f"optimizer {optim} → paged_adamw_8bit",
             {"training.optim": "paged_adamw_8bit"},
@@ -142,15 +142,15 @@ def _optimizer(patient: Patient) -> Iterator[Change]:
         )
 
 
-def _quantise(patient: Patient) -> Iterator[Change]:
-    method, bits = patient.config.method, patient.config.quantization.bits
+def _quantise(candidate: Candidate) -> Iterator[Change]:
+    method, bits = candidate.config.method, candidate.config.quantization.bits
     if method == "full":
         yield Change(
             "method full → lora",
             {"method": "lora", "quantization.bits": None},
             lambda share: _with_time("trains an adapter, not every weight; raise the learning rate tenfold", share),
         )
-    if method == "lora" and patient.model.quantization is None:
+    if method == "lora" and candidate.model.quantization is None:
         yield Change(
             "method lora → qlora (4-bit NF4)",
             {"method": "qlora", "quantization.bits": 4},
@@ -164,9 +164,9 @@ def _quantise(patient: Patient) -> Iterator[Change]:
         )
 
 
-def _offloading(patient: Patient) -> Iterator[Change]:
-    training = patient.config.training
-    if patient.device.kind == "cuda" and training.gradient_checkpointing and not training.activation_offloading:
+def _offloading(candidate: Candidate) -> Iterator[Change]:
+    training = candidate.config.training
+    if candidate.device.kind == "cuda" and training.gradient_checkpointing and not training.activation_offloading:
         yield Change(
             "activation offloading on",
             {"training.activation_offloading": True},
@@ -174,10 +174,10 @@ def _offloading(patient: Patient) -> Iterator[Change]:
         )
 
 
-def _rank(patient: Patient) -> Iterator[Change]:
-    rank = patient.config.lora.r
-    settled = patient.config.start_from is not None
-    if patient.config.method != "full" and not settled and rank > SMALLEST_RANK:
+def _rank(candidate: Candidate) -> Iterator[Change]:
+    rank = candidate.config.lora.r
+    settled = candidate.config.start_from is not None
+    if candidate.config.method != "full" and not settled and rank > SMALLEST_RANK:
         lower = max(SMALLEST_RANK, rank // 2)
         yield Change(
             f"r {rank} → {lower}",
@@ -186,30 +186,30 @@ def _rank(patient: Patient) -> Iterator[Change]:
         )
 
 
-def _length(patient: Patient) -> Iterator[Change]:
+def _length(candidate: Candidate) -> Iterator[Change]:
     """The longest shorter length that fits, else half."""
-    length = patient.config.data.max_length
+    length = candidate.config.data.max_length
     if length <= SHORTEST:
         return
     steps = range(SHORTEST // MULTIPLE, -(-length // MULTIPLE))
     first, last = 0, len(steps)
     while first < last:
         middle = (first + last) // 2
-        if patient.after({"data.max_length": steps[middle] * MULTIPLE}).fits == "yes":
+        if candidate.after({"data.max_length": steps[middle] * MULTIPLE}).fits == "yes":
             first = middle + 1
         else:
             last = middle
     shorter = steps[first - 1] * MULTIPLE if first else max(SHORTEST, length // 2 // MULTIPLE * MULTIPLE)
 
-    def harm(_: float | None) -> str:
-        if patient.data is None:
+    def cost(_: float | None) -> str:
+        if candidate.data is None:
             return "longer rows are cut"
-        lost = lost_share(patient.data, shorter) - lost_share(patient.data, length)
+        lost = lost_share(candidate.data, shorter) - lost_share(candidate.data, length)
         if lost <= 0:
             return "cuts nothing"
-        return f"cuts {percent(lost)} of trained tokens, {counted(patient.data.rows_cut(shorter), 'row')}"
+        return f"cuts {percent(lost)} of trained tokens, {counted(candidate.data.rows_cut(shorter), 'row')}"
 
-    yield Change(f"max_length {length} → {shorter}", {"data.max_length": shorter}, harm)
+    yield Change(f"max_length {length} → {shorter}", {"data.max_length": shorter}, cost)
 
 
 def _with_time(what: str, share: float | None) -> str:

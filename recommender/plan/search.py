@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import Pricer
@@ -117,7 +117,7 @@ class Space:
 
     def candidate(self, changes: Mapping[str, Any]) -> Candidate:
         """Price the base with these values, except those that the person set."""
-        config = replace(self.base, {key: value for key, value in changes.items() if key not in self.given})
+        config = with_values(self.base, {key: value for key, value in changes.items() if key not in self.given})
         return Candidate(config, self.price(config))
 
     def splits(self) -> list[dict[str, int]]:
@@ -146,7 +146,7 @@ class Space:
         return (SIXTEEN_BITS, EIGHT_BITS, FOUR_BITS) if eight else (SIXTEEN_BITS, FOUR_BITS)
 
     def savers(self) -> Iterator[dict[str, Any]]:
-        """Ways to need less memory at the same length, least harm first."""
+        """Ways to need less memory at the same length, cheapest first."""
         yield {OPTIM: "adamw_torch_fused", OFFLOADING: False}
         if self.device.kind == "cuda":
             yield {OPTIM: "paged_adamw_8bit", OFFLOADING: False}
@@ -230,10 +230,10 @@ def search(space: Space) -> Candidate:
 
 
 def _fastest(found: list[Candidate]) -> Candidate:
-    """The fastest of the least harmful base and saver with which a plan is as fast as any, within 1 %.
+    """The fastest of the first base and saver with which a plan is as fast as any, within 1 %.
 
     Args:
-        found: What fits, in the order of harm: bases and savers.
+        found: What fits, in the order of what they cost: bases and savers.
     """
     fastest = min(one.cost for one in found)
     first = next(one for one in found if one.cost <= EQUAL * fastest)

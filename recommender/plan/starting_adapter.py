@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from presets.errors import InputError
-from recommender.config.edit import replace, value_of
+from recommender.config.edit import value_of, with_values
 from recommender.config.schema import FinetuneConfig, Lora
 from recommender.data.tokens.vocabulary import chat_templates
 from recommender.model.sources.fingerprint import Fingerprint
@@ -110,7 +110,7 @@ def with_start(config: FinetuneConfig, model: ModelSpec) -> FinetuneConfig:
     Raises:
         InputError: As `adopted`.
     """
-    return replace(config, adopted(config, model))
+    return with_values(config, adopted(config, model))
 
 
 def template_of_start(config: FinetuneConfig, model: ModelSpec) -> str:

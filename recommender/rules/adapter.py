@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import sqrt
 
 from presets.sweep import load_sweep
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import Goal, Task
 from recommender.memory.workload import find_targets
 from recommender.model.spec import ModelSpec
@@ -129,7 +129,7 @@ def rank(context: Context) -> Mapping[str, Reason]:
 
 def _why_rank(context: Context, value: int, wanted: int) -> str:
     tokens = context.trained_tokens
-    targeted = find_targets(replace(context.config, {"lora.r": value}), context.model)
+    targeted = find_targets(with_values(context.config, {"lora.r": value}), context.model)
     adapter = sum(target.parameters for target in targeted)
     low, high = rank_range(context)
     distance = DISTANT[context.config.data.task]

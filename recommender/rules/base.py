@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card
@@ -79,7 +79,7 @@ class Context:
 
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
         """What the configuration would need with these values instead."""
-        return self.price(replace(self.config, changes))
+        return self.price(with_values(self.config, changes))
 
 
 def room_share(goal: Goal, device: Device) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.data.packing import packs
 from recommender.estimate.types import Estimate
 from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, room_share, slower
@@ -140,7 +140,7 @@ def _steps_at(context: Context, effective: int) -> int:
         "training.gradient_accumulation_steps": effective,
         "training.max_steps": None,
     }
-    planned = plan_steps(replace(context.config, whole), context.data)
+    planned = plan_steps(with_values(context.config, whole), context.data)
     return 0 if planned is None else planned.total
 
 

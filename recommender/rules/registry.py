@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace as with_fields
+from dataclasses import replace
 from typing import Any
 
-from recommender.config.edit import replace, value_of
+from recommender.config.edit import value_of, with_values
 from recommender.config.schema import FinetuneConfig, Section
 from recommender.rules import adapter, batch, conversations, length, method, precision, rate, running, schedule
 from recommender.rules.base import Context, Rule
@@ -37,7 +37,7 @@ def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
     """
     for rule in RULES:
         values = {key: reason.value for key, reason in rule.advise(context).items() if key not in given}
-        context = with_fields(context, config=replace(context.config, values))
+        context = replace(context, config=with_values(context.config, values))
     return context.config
 
 
@@ -80,8 +80,8 @@ def _in_effect(context: Context, key: str, reason: Reason) -> Reason:
 def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
     value = value_of(config, key)
     if value == reason.value:
-        return with_fields(reason, why=f"You set this, as is recommended. {reason.why}")
-    return with_fields(
+        return replace(reason, why=f"You set this, as is recommended. {reason.why}")
+    return replace(
         reason,
         value=value.model_dump() if isinstance(value, Section) else value,
         why=f"You set this; recommended was {shown(reason.value)}, and why: {reason.why}",

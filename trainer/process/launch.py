@@ -217,7 +217,7 @@ def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> 
 
 def _move_base(folder: RunFolder, place: str) -> None:
     """Let a run's configuration name its base where that lies now."""
-    from recommender.config.edit import replace as with_values
+    from recommender.config.edit import with_values
     from recommender.config.io import dump_config, load_config
     from trainer.run.base_model import place_of
 

@@ -66,7 +66,7 @@ def find_recovery(folder: RunFolder, device: Device) -> Recovery | None:
     from recommender.estimate.estimate import estimate
     from recommender.estimate.pricer import pricer
     from recommender.model.reader import read_model
-    from recommender.plan.remedies import Patient, changes_of
+    from recommender.plan.remedies import Candidate, changes_of
 
     try:
         config = load_config(folder.effective_config)
@@ -74,8 +74,8 @@ def find_recovery(folder: RunFolder, device: Device) -> Recovery | None:
         failed = estimate(config, spec, device)
         smaller = replace(device, free_bytes=min(device.free_bytes, round(failed.peak.most_bytes * MARGIN)))
         price = pricer(spec, smaller, None)
-        patient = Patient(config, spec, smaller, None, estimate(config, spec, smaller), price)
-        for change in changes_of(patient):
+        candidate = Candidate(config, spec, smaller, None, estimate(config, spec, smaller), price)
+        for change in changes_of(candidate):
             if set(change.changes) <= HARMLESS:
                 before = {key: value_of(config, key) for key in change.changes}
                 return Recovery(change.label, before, dict(change.changes))

@@ -188,7 +188,7 @@ def _split(values: str) -> Iterator[str]:
 
 
 def _trial(config: FinetuneConfig, values: Mapping[str, Any], steps: int) -> Trial:
-    from recommender.config.edit import replace, value_of
+    from recommender.config.edit import value_of, with_values
 
     short = {
         "training.max_steps": steps,
@@ -198,9 +198,9 @@ def _trial(config: FinetuneConfig, values: Mapping[str, Any], steps: int) -> Tri
         "run.on_end": None,
         "run.name": None,
     }
-    trial = replace(config, short)
+    trial = with_values(config, short)
     digest = sha256(trial.model_dump_json().encode()).hexdigest()[:10]
-    trial = replace(trial, {"run.name": f"try-{digest}"})
+    trial = with_values(trial, {"run.name": f"try-{digest}"})
     return Trial({key: value_of(trial, key) for key in values}, trial)
 
 

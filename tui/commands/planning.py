@@ -184,12 +184,12 @@ def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneCon
     Raises:
         InputError: what is wrong with it, naming the file and the key.
     """
-    from recommender.config.edit import apply, replace
+    from recommender.config.edit import apply, with_values
     from recommender.config.io import load_config, resolve, resolve_changes
     from trainer.preflight.start_from import placed
 
     config = apply(resolve(load_config(path), path.absolute().parent), resolve_changes(assignments(values), Path.cwd()))
-    return replace(config, placed({"start_from": config.start_from}, runs))
+    return with_values(config, placed({"start_from": config.start_from}, runs))
 
 
 def settle_start(config: FinetuneConfig, model: ModelSpec, values: list[str] | None = None) -> FinetuneConfig:
@@ -198,7 +198,7 @@ def settle_start(config: FinetuneConfig, model: ModelSpec, values: list[str] | N
     Raises:
         InputError: no such adapter, one of another base, or a `--set` against it.
     """
-    from recommender.config.edit import replace, value_of
+    from recommender.config.edit import value_of, with_values
     from recommender.config.io import value_text
     from recommender.plan.starting_adapter import adopted, refuse_against_start
 
@@ -207,7 +207,7 @@ def settle_start(config: FinetuneConfig, model: ModelSpec, values: list[str] | N
     for key, value in settled.items():
         if value_of(config, key) != value:
             progress_note(f"{key} {value_text(value)}, as the adapter has it, not {value_text(value_of(config, key))}")
-    return replace(config, settled)
+    return with_values(config, settled)
 
 
 TrainedOption = Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.plan.starting_adapter import adopted
@@ -113,7 +113,7 @@ def test_it_is_resumed_without_what_it_started_from(
     config = make_config(
         method="qlora", start_from=str(start), training__max_steps=400, run__save_steps=2, run__eval_steps=200
     )
-    config = replace(config, adopted(config, read_model(str(tiny_model))))
+    config = with_values(config, adopted(config, read_model(str(tiny_model))))
     run = launch(config, plan_document={"estimate": {}}, device=CPU, runs=tmp_path / "runs")
     wait_for(run, lambda shot: shot.state.step >= 3 or ended(shot))
     request(run, "stop")
@@ -150,7 +150,7 @@ def test_a_run_begins_where_the_one_before_ended(
     )
 
     config = make_config(training__max_steps=3, training__learning_rate=0.001, start_from=str(first / "adapter"))
-    config = replace(config, adopted(config, read_model(str(tiny_model))))
+    config = with_values(config, adopted(config, read_model(str(tiny_model))))
     assert (config.lora.r, config.lora.use_dora) == (4, True)
     second = launch(config, plan_document={"estimate": {}}, device=CPU, runs=runs)
     after = wait_for(second, ended)

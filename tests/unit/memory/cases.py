@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue, device_from_memory
 from recommender.machine.facts import Device
@@ -37,7 +37,7 @@ def llama(**changes: Any) -> ModelSpec:
 def qlora(**changes: Any) -> FinetuneConfig:
     """A QLoRA configuration with dotted-key changes (double underscores for dots)."""
     base = FinetuneConfig.model_validate({"model": "llama", "method": "qlora", "quantization": {"bits": 4}})
-    return replace(base, {key.replace("__", "."): value for key, value in changes.items()})
+    return with_values(base, {key.replace("__", "."): value for key, value in changes.items()})
 
 
 def lora(**changes: Any) -> FinetuneConfig:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from presets.errors import InputError
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
@@ -73,7 +73,7 @@ def test_memory_never_falls_when_batch_length_or_rank_grows(
         before = priced(config, model, device, stack)
     except InputError:
         return
-    after = priced(replace(config, {key: value}), model, device, stack)
+    after = priced(with_values(config, {key: value}), model, device, stack)
     assert after.peak.process_bytes >= before.peak.process_bytes
     assert after.peak.allocated_bytes >= before.peak.allocated_bytes
 
@@ -105,7 +105,7 @@ def test_memory_never_falls_when_layers_or_width_grow(
 def test_quantising_never_raises_the_weights(model: ModelSpec, device: Device, stack: str, precision: str) -> None:
     def weights(bits: int | None, *, double: bool = True) -> int:
         config = lora() if bits is None else qlora(quantization__bits=bits, quantization__double_quant=double)
-        config = replace(config, {"training.precision": precision, "lora.target_modules": "all-linear"})
+        config = with_values(config, {"training.precision": precision, "lora.target_modules": "all-linear"})
         return priced(config, model, device, "hf-trainer-noupcast" if stack != "trl" else stack).parts["weights"]
 
     plain, four, eight = weights(None), weights(4), weights(8)

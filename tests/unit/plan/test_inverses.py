@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as with_fields
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from presets.models import load_models
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.estimate.estimate import estimate
 from recommender.estimate.limits import BATCH, LENGTH, RANK, find_limits, largest, smallest_card, told
@@ -20,7 +20,7 @@ CONFIG = qlora(data__max_length=2048, training__per_device_train_batch_size=2)
 
 
 def fits(changes: dict[str, Any], config: FinetuneConfig = CONFIG) -> bool:
-    return estimate(replace(config, changes), LLAMA_8B, RTX_4090).fits == "yes"
+    return estimate(with_values(config, changes), LLAMA_8B, RTX_4090).fits == "yes"
 
 
 @pytest.mark.parametrize("border", [1, 2, 3, 1000, 4095, 4096, 9000])
@@ -54,7 +54,7 @@ def test_the_smallest_card_holds_the_plan_and_a_smaller_one_does_not() -> None:
     assert found is not None
     name, size = found
     assert estimate(CONFIG, LLAMA_8B, device_from_catalogue(name)).fits == "yes"
-    smaller = with_fields(device_from_catalogue(name), free_bytes=int(size * 0.7))
+    smaller = replace(device_from_catalogue(name), free_bytes=int(size * 0.7))
     assert estimate(CONFIG, LLAMA_8B, smaller).fits != "yes"
 
 

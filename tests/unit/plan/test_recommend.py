@@ -220,7 +220,7 @@ def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
 
 
 def test_no_faster_split_is_left_unused() -> None:
-    from recommender.config.edit import replace as with_values
+    from recommender.config.edit import with_values
     from recommender.estimate.pricer import pricer
 
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE)

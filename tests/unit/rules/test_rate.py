@@ -12,7 +12,7 @@ from benchmarks.short_runs import fit as fit_short
 from benchmarks.short_runs import load as load_short
 from presets.rate_law import load_rate_law
 from presets.sweep import load_sweep
-from recommender.config.edit import replace as with_values
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.estimate.types import Estimate
 from recommender.model.spec import ModelSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from presets.errors import InputError
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
@@ -203,7 +203,7 @@ def test_dense_families_trace_close_to_the_formula(device: Device, raw: dict[str
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_both_tiers_know_what_eager_attention_converts(device: Device, precision: str) -> None:
     """The scores' gradient comes in fp16 at once, but of bf16 in fp32 first: two bytes a score."""
-    plan = replace(config(attn_implementation="eager", precision=precision), {"data.max_length": 2048})
+    plan = with_values(config(attn_implementation="eager", precision=precision), {"data.max_length": 2048})
     levels = _levels(_order(plan, small(), device))
     formula = estimate(plan, small(), device).peak.allocated_bytes
     assert levels["allocated"] == pytest.approx(formula, rel=0.02)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recommender.config.edit import replace
+from recommender.config.edit import with_values
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.packing import splits
 from recommender.steps import packing_document, step_warnings
@@ -160,7 +160,7 @@ def _packing(profile: DataProfile, max_length: int, plan: FinetuneConfig | None)
     """What packing would do at the planned batch: padding, steps, rows of a step."""
     if plan is None or not profile.rows or profile.tokenizer == "assumed":
         return []
-    found = packing_document(profile, replace(plan, {"data.max_length": max_length}))
+    found = packing_document(profile, with_values(plan, {"data.max_length": max_length}))
     on = "packed" if found["packed"] else "if packed"
     how = "longer rows are split, nothing is lost" if found["strategy"] == "bfd_split" else "rows stay whole"
     return [
