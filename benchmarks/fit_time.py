@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from benchmarks.fit_memory import quantile
 from benchmarks.reference_rows import Row, load_rows
-from recommender.memory.workload import make_case
+from recommender.memory.workload import resolve_workload
 from recommender.time.work import Work, training_work
 
 
 def terms(row: Row) -> tuple[float, float, float]:
     """Seconds at full efficiency of products and of traffic, and the number of layer passes."""
-    case = make_case(row.config, row.model, row.device, None, row.stack)
+    case = resolve_workload(row.config, row.model, row.device, None, row.stack)
     work: Work = training_work(case, case.rows, case.length)
     device = row.device
     rate = device.flops_bf16 if row.config.training.precision == "bf16" else device.flops_fp16

@@ -24,7 +24,7 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.families import spec_from_config
 from recommender.model.family_table import FAMILIES
 from recommender.model.spec import ModelSpec
@@ -98,16 +98,16 @@ def random_config(pick: random.Random, family: str) -> FinetuneConfig:
     )
 
 
-def random_cases(count: int) -> Iterator[Case]:
+def random_cases(count: int) -> Iterator[Workload]:
     """So many cases, the same every time."""
     pick = random.Random(SEED)
     cards = [device_from_catalogue(name) for name in CARDS]
     for (stack, family), _ in zip(cycle(product(STACKS.values(), FAMILIES)), range(count), strict=False):
         model, config = random_model(pick, family), random_config(pick, family)
-        yield make_case(config, model, pick.choice(cards), None, stack)
+        yield resolve_workload(config, model, pick.choice(cards), None, stack)
 
 
-def deep_cases() -> Iterator[Case]:
+def deep_cases() -> Iterator[Workload]:
     """Dense catalogue models at full depth, QLoRA with this project's own trainer."""
     from recommender.model.reader import read_model
 
@@ -121,10 +121,10 @@ def deep_cases() -> Iterator[Case]:
             config = FinetuneConfig.model_validate(
                 {"model": name, "quantization": {"bits": 4}, "training": {"attn_implementation": "flash_attention_2"}}
             )
-            yield make_case(config, spec, device, None, STACKS["trl"])
+            yield resolve_workload(config, spec, device, None, STACKS["trl"])
 
 
-def expert_cases() -> Iterator[Case]:
+def expert_cases() -> Iterator[Workload]:
     """Every family of experts, in 4 and 16 bits, with and without checkpointing."""
     device = device_from_catalogue("A100 PCIe 80GB")
     for family in ("mixtral", "qwen3_moe", "gpt_oss", "olmoe", "granitemoe"):
@@ -139,10 +139,10 @@ def expert_cases() -> Iterator[Case]:
                     "training": {"gradient_checkpointing": checkpointing, "attn_implementation": "eager"},
                 }
             )
-            yield make_case(config, spec, device, None, STACKS["trl"])
+            yield resolve_workload(config, spec, device, None, STACKS["trl"])
 
 
-def held_share(cases: list[tuple[Case, dict[str, Any]]], *, eager: bool) -> float:
+def held_share(cases: list[tuple[Workload, dict[str, Any]]], *, eager: bool) -> float:
     """Reserved beyond allocated memory, as a share of activations and loss: a weighted median, as in `fit_memory`."""
     pairs = []
     for case, traced in cases:
@@ -153,7 +153,7 @@ def held_share(cases: list[tuple[Case, dict[str, Any]]], *, eager: bool) -> floa
     return weighted_median(pairs)
 
 
-def compare(case: Case) -> tuple[float, dict[str, Any]]:
+def compare(case: Workload) -> tuple[float, dict[str, Any]]:
     """The formula's allocated bytes over the trace's, less one; and the trace's answer.
 
     Raises:
@@ -171,7 +171,7 @@ def compare(case: Case) -> tuple[float, dict[str, Any]]:
     return float(price(case).allocated / traced["allocated"] - 1), traced
 
 
-def label(case: Case) -> str:
+def label(case: Workload) -> str:
     """What it is, in a line."""
     training, model = case.config.training, case.model
     return (
@@ -187,7 +187,7 @@ def main() -> int:
     cases = [*random_cases(count), *(deep_cases() if "--full" in sys.argv else ())]
     cases += expert_cases() if "--experts" in sys.argv else ()
     errors: list[float] = []
-    answers: list[tuple[Case, dict[str, Any]]] = []
+    answers: list[tuple[Workload, dict[str, Any]]] = []
     for case in cases:
         try:
             error, traced = compare(case)

@@ -20,7 +20,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_for_cpu
 from recommender.machine.probe import probe
 from recommender.memory.stacks import STACKS
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.reader import read_model
 from trainer.models.demo import ensure_demo_model
 
@@ -28,7 +28,7 @@ LIMIT = 0.01
 MIB = 2**20
 
 
-def case_of(folder: Path, bits: int | None, rows: int, length: int, *, checkpointing: bool) -> Case:
+def case_of(folder: Path, bits: int | None, rows: int, length: int, *, checkpointing: bool) -> Workload:
     """What is run, as the estimator sees it."""
     config = FinetuneConfig.model_validate(
         {
@@ -46,10 +46,12 @@ def case_of(folder: Path, bits: int | None, rows: int, length: int, *, checkpoin
             },
         }
     )
-    return make_case(config, read_model(str(folder)), device_for_cpu(probe()), None, STACKS["hf-trainer-noupcast"])
+    return resolve_workload(
+        config, read_model(str(folder)), device_for_cpu(probe()), None, STACKS["hf-trainer-noupcast"]
+    )
 
 
-def traced(case: Case) -> int:
+def traced(case: Workload) -> int:
     """The trace's answer, bytes."""
     from trainer.trace.__main__ import Speaker, trace_order
     from trainer.trace.architecture import architecture_of
@@ -62,7 +64,7 @@ def traced(case: Case) -> int:
     return int(trace_order(make_order(case, architecture_of(case.model)), Silent())["allocated"])
 
 
-def real(folder: Path, case: Case) -> int:
+def real(folder: Path, case: Workload) -> int:
     """The most that PyTorch's CPU allocator had handed out at a time, bytes."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -75,13 +77,13 @@ def real(folder: Path, case: Case) -> int:
     return max(int(event["args"]["Total Allocated"]) for event in events if event.get("name") == "[memory]")
 
 
-def alone(folder: Path, case: Case) -> int:
+def alone(folder: Path, case: Workload) -> int:
     """`real` in a process of its own: what an earlier run left to the garbage collector would count."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(real, folder, case).result()
 
 
-def run_steps(folder: Path, case: Case) -> None:
+def run_steps(folder: Path, case: Workload) -> None:
     """Load, adapt, and take two steps."""
     import torch
     from torch import nn
@@ -98,7 +100,7 @@ def run_steps(folder: Path, case: Case) -> None:
         optimizer.zero_grad(set_to_none=True)
 
 
-def load(folder: Path, case: Case) -> Any:
+def load(folder: Path, case: Workload) -> Any:
     """The model with its adapter, every weight in memory of PyTorch's own."""
     import torch
     from peft import get_peft_model

@@ -27,7 +27,7 @@ from recommender.memory.allocator import CachingAllocator
 from recommender.memory.fitted import LEFT_AT_MOST
 from recommender.memory.loss import loss_bytes
 from recommender.memory.stacks import STACKS
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.families import spec_from_config
 from trainer.trace.architecture import architecture_of
 from trainer.trace.order import make_order
@@ -66,7 +66,7 @@ class Tape:
         return [round(one + (other - one) * share) for one, other in zip(few, many, strict=True)]
 
 
-def case_of(method: str, *, checkpointing: bool) -> Case:
+def case_of(method: str, *, checkpointing: bool) -> Workload:
     """All logits, fixed segments."""
     config = FinetuneConfig.model_validate(
         {
@@ -84,10 +84,10 @@ def case_of(method: str, *, checkpointing: bool) -> Case:
         }
     )
     card = device_from_catalogue("A100 SXM 80GB")
-    return make_case(config, spec_from_config(MODEL, "mixed"), card, None, STACKS["hf-trainer-noupcast"])
+    return resolve_workload(config, spec_from_config(MODEL, "mixed"), card, None, STACKS["hf-trainer-noupcast"])
 
 
-def record(case: Case) -> tuple[Sequence[int], Tape]:
+def record(case: Workload) -> tuple[Sequence[int], Tape]:
     """What stays after the first step, bytes by storage, and the tape of a later one."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -162,7 +162,7 @@ def earlier(lengths: Sequence[int]) -> float:
     return total / longest
 
 
-def shares(case: Case, steps: int, orders: int) -> list[float]:
+def shares(case: Workload, steps: int, orders: int) -> list[float]:
     """Printed run by run: what is left, over the loss at the longest times the earlier records."""
     staying, tape = record(case)
     found = []

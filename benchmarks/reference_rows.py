@@ -13,7 +13,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.memory.stacks import STACKS, Stack
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.families import spec_from_config
 from recommender.model.spec import ModelSpec
 
@@ -67,9 +67,9 @@ class Row:
     scored: bool = True
     """Whether memory is scored: short padded rows are not."""
 
-    def case(self) -> Case:
+    def case(self) -> Workload:
         """What is priced. The T4's steps have one length, the A100's rows differ by a few tokens."""
-        case = make_case(self.config, self.model, self.device, None, self.stack)
+        case = resolve_workload(self.config, self.model, self.device, None, self.stack)
         return replace(case, alike=1.0 if self.group == "t4" else 0.0)
 
     @property

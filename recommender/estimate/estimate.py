@@ -15,7 +15,7 @@ from recommender.memory.price import Price, price
 from recommender.memory.process import cache_bytes
 from recommender.memory.stacks import find_stack
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
-from recommender.memory.workload import HALF, Case, make_case
+from recommender.memory.workload import HALF, Workload, resolve_workload
 from recommender.model.spec import ModelSpec
 from recommender.time.clock import estimate_time, measured_pace
 
@@ -50,20 +50,20 @@ def estimate(
     if device.count > 1:
         whole = on_one_card(config, device.count)
         return shared(estimate(whole, model, replace(device, count=1), data, stack=stack, known=known), device.count)
-    case = make_case(config, model, device, data, find_stack(stack))
-    priced = price(case)
+    workload = resolve_workload(config, model, device, data, find_stack(stack))
+    priced = price(workload)
     left = priced.left
     # A measured step says nothing of what a whole run's lengths leave.
     known = measured_here(device) if known is None else known
-    found, pace = centre(case, priced.process - left.middle, known), measured_pace(case, known)
+    found, pace = centre(workload, priced.process - left.middle, known), measured_pace(workload, known)
     process = found.process + left.middle
     parts = priced.parts if process == priced.process else moved_parts(priced.parts, process)
     low = round(found.process * found.spread.low) + left.middle - left.less
     high = round(found.process * found.spread.high) + left.middle + left.more
     reserved = process - parts["context"]
-    cache = min(cache_bytes(case, priced.parts["allocator"]), parts["allocator"])
+    cache = min(cache_bytes(workload, priced.parts["allocator"]), parts["allocator"])
     peak = Peak(reserved - parts["allocator"], reserved, process, low, high, cache, left.less, left.more)
-    adapter = _saved_bytes(case)
+    adapter = _saved_bytes(workload)
     checkpoint = adapter + priced.states
     return Estimate(
         fits=fits_in(peak, device.free_bytes),
@@ -72,11 +72,11 @@ def estimate(
         parts=parts,
         phases=priced.phases,
         basis="measured" if found.same_plan else "formula",
-        time=estimate_time(case, data, checkpoint, pace),
-        trainable_parameters=trainable_parameters(case),
+        time=estimate_time(workload, data, checkpoint, pace),
+        trainable_parameters=trainable_parameters(workload),
         adapter_bytes=adapter,
         checkpoint_bytes=checkpoint,
-        host_bytes=_host_bytes(case, priced),
+        host_bytes=_host_bytes(workload, priced),
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
         notes=(*_notes(found), *([pace.note] if pace and pace.note else ())),
     )
@@ -97,16 +97,18 @@ def _times(count: int) -> str:
     return f"This plan's worst step was measured on this machine, {count} times: the middle one counts."
 
 
-def _saved_bytes(case: Case) -> int:
+def _saved_bytes(workload: Workload) -> int:
     """The adapter as safetensors; in a full fine-tune the whole model."""
-    if case.config.method == "full":
-        return case.model.total_parameters * case.adapter
-    return (adapter_parameters(case) + saved_parameters(case)) * case.adapter
+    if workload.config.method == "full":
+        return workload.model.total_parameters * workload.adapter
+    return (adapter_parameters(workload) + saved_parameters(workload)) * workload.adapter
 
 
-def _host_bytes(case: Case, priced: Price) -> int:
+def _host_bytes(workload: Workload, priced: Price) -> int:
     """The worker's own memory, what is offloaded to it, and the largest tensor while it is loaded."""
-    if case.on_cpu:
+    if workload.on_cpu:
         return priced.process + WORKER_RAM["cpu"]
-    largest = max(case.model.embedding_parameters, *(x.in_features * x.out_features for x in case.model.linears))
+    largest = max(
+        workload.model.embedding_parameters, *(x.in_features * x.out_features for x in workload.model.linears)
+    )
     return WORKER_RAM["cuda"] + priced.host + 2 * HALF * largest

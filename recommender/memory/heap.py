@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from recommender.memory.fitted import HOLES, LOSS_HOLES, MIB
 from recommender.memory.loss import TILE_TOKENS, TILE_VOCABULARY
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 
 LIBRARIES = 8 * MIB
 """Code and classes that are loaded after the process is first measured, buffers that MKL keeps, a second thread:
@@ -37,34 +37,34 @@ MOST = 1200 * MIB
 mappings of their own."""
 
 
-def beside_blocks(case: Case, layers: int, loss: int) -> int:
+def beside_blocks(workload: Workload, layers: int, loss: int) -> int:
     """Bytes beside what PyTorch has handed out at the worst moment.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         layers: What all layers together keep for the backward pass without checkpointing: it is taken and given back.
         loss: What the loss takes and gives back.
     """
-    vocabulary = case.model.vocab_size
-    fixed = LIBRARIES + TOKENIZER * vocabulary + (HALF_KERNELS if case.compute != FP32 else 0)
-    given_back = min(MOST, max(0, layers + _unpacked(case) - READ_AGAIN * vocabulary))
+    vocabulary = workload.model.vocab_size
+    fixed = LIBRARIES + TOKENIZER * vocabulary + (HALF_KERNELS if workload.compute != FP32 else 0)
+    given_back = min(MOST, max(0, layers + _unpacked(workload) - READ_AGAIN * vocabulary))
     held = min(given_back, TRIMMED) + HOLES * max(0, given_back - TRIMMED)
-    return fixed + round(held + LOSS_HOLES * _in_heap(case, loss))
+    return fixed + round(held + LOSS_HOLES * _in_heap(workload, loss))
 
 
-def _unpacked(case: Case) -> int:
+def _unpacked(workload: Workload) -> int:
     """Weights of 4 bits, each layer unpacked for its product and given back."""
-    if case.bits != 4:
+    if workload.bits != 4:
         return 0
-    return case.compute * sum([x.count * x.in_features * x.out_features for x in case.model.linears])
+    return workload.compute * sum([x.count * x.in_features * x.out_features for x in workload.model.linears])
 
 
-def _in_heap(case: Case, loss: int) -> float:
+def _in_heap(workload: Workload, loss: int) -> float:
     """Of the loss's blocks, those that are too small for mappings of their own.
 
     All where its largest are; above, those of the vocabulary's last and narrower tile, which a share stands for that
     ends where the largest are twice that size, so that a longer batch never seems to need less.
     """
-    block = FP32 * min(case.tokens, TILE_TOKENS) * min(case.model.vocab_size, TILE_VOCABULARY)
+    block = FP32 * min(workload.tokens, TILE_TOKENS) * min(workload.model.vocab_size, TILE_VOCABULARY)
     share = min(1.0, max(0.0, 2 - block / MAPPED))
     return loss * min(1.0, MAPPED / max(1, block)) * share

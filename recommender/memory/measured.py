@@ -25,7 +25,7 @@ from typing import Any
 from recommender.machine.facts import Device
 from recommender.memory.fitted import ENDS, FORMULA, OWN_CPU, OWN_GPU, REPEATED, REPEATED_CPU, Spread
 from recommender.memory.process import spread
-from recommender.memory.workload import Case
+from recommender.memory.workload import Workload
 from recommender.paths import state_dir
 
 FILE = "calibration.jsonl"
@@ -85,59 +85,65 @@ def machine_key(device: Device) -> str:
     return " | ".join((device.name, device.driver or "no driver", device.torch_version or "unknown torch"))
 
 
-def recipe_key(case: Case) -> str:
+def recipe_key(workload: Workload) -> str:
     """How it is trained, without sizes."""
-    config, training = case.config, case.config.training
+    config, training = workload.config, workload.config.training
     return " | ".join(
         (
-            case.stack.name,
+            workload.stack.name,
             config.method,
-            f"{case.bits or 16} bits",
+            f"{workload.bits or 16} bits",
             training.precision,
             training.attn_implementation,
             training.optim,
-            *(name for name, on in _switches(case) if on),
+            *(name for name, on in _switches(workload) if on),
         )
     )
 
 
-def _switches(case: Case) -> tuple[tuple[str, bool], ...]:
-    training, lora = case.config.training, case.config.lora
+def _switches(workload: Workload) -> tuple[tuple[str, bool], ...]:
+    training, lora = workload.config.training, workload.config.lora
     return (
         ("checkpointing", training.gradient_checkpointing),
         ("offloading", training.activation_offloading),
-        ("packed", case.packed),
+        ("packed", workload.packed),
         ("dropout", lora.lora_dropout > 0),
         ("dora", lora.use_dora),
     )
 
 
-def plan_key(case: Case) -> str:
+def plan_key(workload: Workload) -> str:
     """Recipe, model and sizes: all that memory depends on."""
-    lora, model = case.config.lora, case.model
-    sizes = (model.hub_id or model.name, model.total_parameters, case.rows, case.length, bool(case.accumulates))
-    ranks = sorted((target.linear.name, target.r) for target in case.targets)
+    lora, model = workload.config.lora, workload.model
+    sizes = (
+        model.hub_id or model.name,
+        model.total_parameters,
+        workload.rows,
+        workload.length,
+        bool(workload.accumulates),
+    )
+    ranks = sorted((target.linear.name, target.r) for target in workload.targets)
     extras = (
         sorted(lora.modules_to_save),
         lora.bias,
         str(lora.init_lora_weights),
-        case.config.quantization.double_quant,
+        workload.config.quantization.double_quant,
     )
-    return " | ".join((recipe_key(case), *map(str, sizes), repr(ranks), *map(str, extras)))
+    return " | ".join((recipe_key(workload), *map(str, sizes), repr(ranks), *map(str, extras)))
 
 
 def measurement_of(
-    case: Case, predicted: int, measured: int, seconds: tuple[float | None, float | None] = (None, None)
+    workload: Workload, predicted: int, measured: int, seconds: tuple[float | None, float | None] = (None, None)
 ) -> Measurement:
     """What is kept of a worst step.
 
     Args:
-        case: What was measured.
+        workload: What was measured.
         predicted: The formula's own estimate of process memory, in bytes, not centred.
         measured: Process memory at the peak, bytes.
         seconds: Of the step, by the formula (not moved either) and measured.
     """
-    key = (machine_key(case.device), recipe_key(case), plan_key(case))
+    key = (machine_key(workload.device), recipe_key(workload), plan_key(workload))
     return Measurement(*key, FORMULA, predicted, measured, *seconds, load_now())
 
 
@@ -191,20 +197,20 @@ def _positive_or_none(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf)
 
 
-def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
+def centre(workload: Workload, process: int, known: Sequence[Measurement]) -> Centred:
     """Centre and narrow an estimate by what was measured on the same machine.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         process: The formula's estimate, bytes.
         known: Measurements of this machine.
     """
-    prior = spread(case)
+    prior = spread(workload)
     if not known:
         return Centred(process, prior, 0, 0)
-    plan, recipe = plan_key(case), recipe_key(case)
+    plan, recipe = plan_key(workload), recipe_key(workload)
     if same := [one.measured_bytes for one in known if one.plan == plan]:
-        return Centred(round(median(same)), repeated(case, len(same)), len(same), 0)
+        return Centred(round(median(same)), repeated(workload, len(same)), len(same), 0)
     ratios = _ratios(
         one
         for one in known
@@ -213,7 +219,7 @@ def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
     if not ratios:
         return Centred(process, prior, 0, 0)
     low, high = math.log(prior.low), math.log(prior.high)
-    own = (OWN_CPU if case.on_cpu else OWN_GPU) ** 2
+    own = (OWN_CPU if workload.on_cpu else OWN_GPU) ** 2
     common = max(0.0, ((high - low) / (2 * ENDS)) ** 2 - own)
     weight, half = shrunk(len(ratios), common, own)
     middle = weight * fmean(ratios) + (1 - weight) * (low + high) / 2
@@ -223,9 +229,9 @@ def centre(case: Case, process: int, known: Sequence[Measurement]) -> Centred:
     return Centred(round(process * math.exp(moved)), ends, 0, len(ratios))
 
 
-def repeated(case: Case, count: int) -> Spread:
+def repeated(workload: Workload, count: int) -> Spread:
     """Interval of a plan that was measured `count` times: the next measurement around the middle of those."""
-    if not case.on_cpu:
+    if not workload.on_cpu:
         return REPEATED
     half = ENDS * REPEATED_CPU * math.sqrt(1 + 1 / count)
     return Spread(math.exp(-half), math.exp(half))

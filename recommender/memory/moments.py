@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recommender.memory.layers.layer import LayerCost
 from recommender.memory.loss import head_gradient_bytes, kept_bytes, last_gradient_bytes, loss_bytes
 from recommender.memory.weights import gradient_bytes, update_bytes
-from recommender.memory.workload import Case
+from recommender.memory.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,53 +29,53 @@ class Moment:
         return self.gradients + self.activations + self.loss + self.optimizer + self.initialisation
 
 
-def step_moments(case: Case, cost: LayerCost) -> tuple[Moment, ...]:
+def step_moments(workload: Workload, cost: LayerCost) -> tuple[Moment, ...]:
     """The moments that can be the worst.
 
     The loss, with what every layer keeps; the backward pass of the last layer, when the others still keep all; of
     the first, when every gradient is there; of a trained embedding; the optimizer's step. Gradients of earlier
     micro-batches are there throughout.
     """
-    training, layers = case.config.training, case.model.num_layers
-    every = gradient_bytes(case)
-    before = every if case.accumulates else 0
+    training, layers = workload.config.training, workload.model.num_layers
+    every = gradient_bytes(workload)
+    before = every if workload.accumulates else 0
     # A tied head's gradient waits for the embedding's, another one is added to that of the micro-batch before.
-    head = before + (head_gradient_bytes(case) if case.model.tied or not before else 0)
+    head = before + (head_gradient_bytes(workload) if workload.model.tied or not before else 0)
     if not training.gradient_checkpointing:
         others = cost.saved * (layers - 1) - cost.unsaved_first if layers > 1 else 0
         kept, last, final = others + cost.saved, others + cost.peak, cost.peak
         if layers > 1:
             final -= cost.unsaved_first - cost.held * (layers - 1)
     else:
-        on_device = min(2, layers) if offloads(case) else layers
+        on_device = min(2, layers) if offloads(workload) else layers
         kept = cost.checkpoint * on_device + cost.held * layers
         last = kept + cost.recomputed_peak
         final = cost.checkpoint + cost.held * layers + cost.recomputed_peak
     kept, last, final = (bytes_ + cost.mask for bytes_ in (kept, last, final))
-    rest = kept_bytes(case)
+    rest = kept_bytes(workload)
     # The embedding's gradient comes after the first layer's.
-    there = every - cost.gradient - (0 if before else last_gradient_bytes(case))
+    there = every - cost.gradient - (0 if before else last_gradient_bytes(workload))
     return (
-        Moment("loss", before, kept, loss_bytes(case)),
+        Moment("loss", before, kept, loss_bytes(workload)),
         Moment("last layer", head, last, rest),
         Moment("first layer", max(head, there), final, rest),
-        Moment("embedding", every, _embedding_bytes(case, cost), rest),
-        Moment("update", every, 0, rest, update_bytes(case)),
+        Moment("embedding", every, _embedding_bytes(workload, cost), rest),
+        Moment("update", every, 0, rest, update_bytes(workload)),
     )
 
 
-def _embedding_bytes(case: Case, cost: LayerCost) -> int:
+def _embedding_bytes(workload: Workload, cost: LayerCost) -> int:
     """A trained embedding's backward pass: its output's gradient, and its own where that is added to another.
 
     Where the head is the same weight, the head's gradient has waited, and the sum of the two is a third.
     """
-    if case.config.method != "full":
+    if workload.config.method != "full":
         return 0
-    others = (2 if case.model.tied else 0) + (1 if case.accumulates else 0)
-    return cost.checkpoint + others * case.adapter * case.model.embedding_parameters
+    others = (2 if workload.model.tied else 0) + (1 if workload.accumulates else 0)
+    return cost.checkpoint + others * workload.adapter * workload.model.embedding_parameters
 
 
-def offloads(case: Case) -> bool:
+def offloads(workload: Workload) -> bool:
     """Whether checkpoints go to host memory."""
-    training = case.config.training
-    return training.activation_offloading and training.gradient_checkpointing and not case.on_cpu
+    training = workload.config.training
+    return training.activation_offloading and training.gradient_checkpointing and not workload.on_cpu

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from recommender.memory.layers.layer import forward_bytes
 from recommender.memory.loss import evaluation_bytes
-from recommender.memory.workload import FP32, HALF, Case
+from recommender.memory.workload import FP32, HALF, Workload
 
 
-def load_bytes(case: Case) -> int:
+def load_bytes(workload: Workload) -> int:
     """Beside the weights while they are loaded: the largest tensor that is changed on its way.
 
     bitsandbytes quantises one linear layer at a time from its 16-bit copy on the device;
     `prepare_model_for_kbit_training` casts one parameter at a time, of which the embedding is the largest. Weights
     that stay as they are go straight to their place.
     """
-    model = case.model
-    quantised = HALF * max([x.in_features * x.out_features for x in model.linears], default=0) if case.bits else 0
-    upcast = HALF * model.embedding_parameters if case.bits and case.plain == FP32 else 0
+    model = workload.model
+    quantised = HALF * max([x.in_features * x.out_features for x in model.linears], default=0) if workload.bits else 0
+    upcast = HALF * model.embedding_parameters if workload.bits and workload.plain == FP32 else 0
     return max(quantised, upcast)
 
 
-def initialisation_bytes(case: Case) -> int:
+def initialisation_bytes(workload: Workload) -> int:
     """Beside weights and adapter while the adapter is initialised, one layer after the other, in fp32.
 
     m×n the largest adapted weight, k the smaller of m and n (PEFT 0.21, `lora/layer.py`, `loftq_utils.py`):
@@ -35,10 +35,10 @@ def initialisation_bytes(case: Case) -> int:
 
     Ordinary initialisation fills A and B in place. The solvers' own workspace is not known.
     """
-    kind = case.config.lora.init_lora_weights
-    if not isinstance(kind, str) or not case.targets:
+    kind = workload.config.lora.init_lora_weights
+    if not isinstance(kind, str) or not workload.targets:
         return 0
-    return max(_decomposed(kind, x.linear.out_features, x.linear.in_features, case.bits) for x in case.targets)
+    return max(_decomposed(kind, x.linear.out_features, x.linear.in_features, workload.bits) for x in workload.targets)
 
 
 def _decomposed(kind: str, m: int, n: int, bits: int | None) -> int:
@@ -52,21 +52,21 @@ def _decomposed(kind: str, m: int, n: int, bits: int | None) -> int:
     return FP32 * (5 * whole + square) if kind == "loftq" else 0
 
 
-def evaluation_phase_bytes(case: Case, loss: int) -> int:
+def evaluation_phase_bytes(workload: Workload, loss: int) -> int:
     """Beside what is resident during an evaluation: one layer's forward pass and the loss, no gradient.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         loss: Bytes of the loss in training.
     """
-    tokens, model = case.tokens, case.model
-    return max(forward_bytes(case), evaluation_bytes(case, loss) + tokens * model.hidden_size * case.plain)
+    tokens, model = workload.tokens, workload.model
+    return max(forward_bytes(workload), evaluation_bytes(workload, loss) + tokens * model.hidden_size * workload.plain)
 
 
-def merge_bytes(case: Case) -> int:
+def merge_bytes(workload: Workload) -> int:
     """All of a merge into a 16-bit base, in a process of its own: the base, the adapter, one layer's update and sum."""
-    if case.config.method == "full":
+    if workload.config.method == "full":
         return 0
-    adapter = case.adapter * case.adapter_parameters
-    update = max([x.linear.in_features * x.linear.out_features for x in case.targets], default=0)
-    return HALF * case.model.total_parameters + adapter + (FP32 + HALF) * update
+    adapter = workload.adapter * workload.adapter_parameters
+    update = max([x.linear.in_features * x.linear.out_features for x in workload.targets], default=0)
+    return HALF * workload.model.total_parameters + adapter + (FP32 + HALF) * update

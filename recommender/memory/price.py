@@ -10,7 +10,7 @@ from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.phases import evaluation_phase_bytes, initialisation_bytes, load_bytes, merge_bytes
 from recommender.memory.process import Left, Pools, context_bytes, left_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, optimizer_bytes, weights_bytes
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "loss", "workspace", "allocator", "context")
 
@@ -33,17 +33,17 @@ class Price:
     """Of the allocator's part, what a mixed run's growing micro-batches leave."""
 
 
-def price(case: Case) -> Price:
+def price(workload: Workload) -> Price:
     """Price the worst moment of a step.
 
     Raises:
-        InputError: See `make_case`.
+        InputError: See `resolve_workload`.
     """
-    on_device, paged = optimizer_bytes(case)
-    cost = layer_cost(case)
-    moments = step_moments(case, cost)
-    weights, adapter, workspace = weights_bytes(case), adapter_bytes(case), workspace_bytes(case)
-    loading, beginning = load_bytes(case), initialisation_bytes(case)
+    on_device, paged = optimizer_bytes(workload)
+    cost = layer_cost(workload)
+    moments = step_moments(workload, cost)
+    weights, adapter, workspace = weights_bytes(workload), adapter_bytes(workload), workspace_bytes(workload)
+    loading, beginning = load_bytes(workload), initialisation_bytes(workload)
     # No optimizer states yet; while weights are loaded, no adapter and no workspace either.
     start = Moment("start", 0, 0, 0, -on_device, max(beginning, loading - adapter - workspace))
     totals = [moment.total for moment in moments]
@@ -61,9 +61,9 @@ def price(case: Case) -> Price:
     if worst.initialisation:
         parts["initialisation"] = worst.initialisation
     allocated = sum(parts.values())
-    both, context = pools(case, cost, loss=moments[0].loss, worst=worst), context_bytes(case)
-    beyond = reserved_beyond(case, worst.activations + worst.loss, both)
-    left = left_bytes(case, both, case.device.free_bytes - allocated - beyond - context)
+    both, context = pools(workload, cost, loss=moments[0].loss, worst=worst), context_bytes(workload)
+    beyond = reserved_beyond(workload, worst.activations + worst.loss, both)
+    left = left_bytes(workload, both, workload.device.free_bytes - allocated - beyond - context)
     parts["allocator"] = beyond + left.middle
     reserved = allocated + parts["allocator"]
     parts["context"] = context
@@ -75,25 +75,32 @@ def price(case: Case) -> Price:
         "forward": loss,
         "backward": max(layers),
         "optimizer": update,
-        "evaluation": resident + evaluation_phase_bytes(case, moments[0].loss),
+        "evaluation": resident + evaluation_phase_bytes(workload, moments[0].loss),
         "save": resident,
-        "merge": merge_bytes(case),
+        "merge": merge_bytes(workload),
     }
     return Price(
-        parts, allocated, reserved, reserved + context, paged + _offloaded(case, cost), on_device + paged, phases, left
+        parts,
+        allocated,
+        reserved,
+        reserved + context,
+        paged + _offloaded(workload, cost),
+        on_device + paged,
+        phases,
+        left,
     )
 
 
-def pools(case: Case, cost: LayerCost, *, loss: int | None = None, worst: Moment | None = None) -> Pools:
+def pools(workload: Workload, cost: LayerCost, *, loss: int | None = None, worst: Moment | None = None) -> Pools:
     """What the loss and one layer's backward pass take and give back; of the loss, what the worst moment cannot use."""
-    layer = cost.recomputed_peak if case.config.training.gradient_checkpointing else cost.peak - cost.saved
-    loss = loss_bytes(case) if loss is None else loss
+    layer = cost.recomputed_peak if workload.config.training.gradient_checkpointing else cost.peak - cost.saved
+    loss = loss_bytes(workload) if loss is None else loss
     unserved = 0
-    if worst is not None and worst.name == "update" and case.stack.loss == "full":
-        unserved = loss if FP32 * case.tokens > case.adapter * case.model.hidden_size else 0
-    return Pools(loss, max(0, layer), unserved, cost.saved * case.model.num_layers)
+    if worst is not None and worst.name == "update" and workload.stack.loss == "full":
+        unserved = loss if FP32 * workload.tokens > workload.adapter * workload.model.hidden_size else 0
+    return Pools(loss, max(0, layer), unserved, cost.saved * workload.model.num_layers)
 
 
-def _offloaded(case: Case, cost: LayerCost) -> int:
+def _offloaded(workload: Workload, cost: LayerCost) -> int:
     """Checkpoints in host memory: all but the two that are on their way."""
-    return cost.checkpoint * max(0, case.model.num_layers - 2) if offloads(case) else 0
+    return cost.checkpoint * max(0, workload.model.num_layers - 2) if offloads(workload) else 0

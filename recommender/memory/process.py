@@ -20,7 +20,7 @@ from recommender.memory.fitted import (
 )
 from recommender.memory.heap import beside_blocks
 from recommender.memory.lengths import outgrown
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Left:
 NOTHING_LEFT = Left()
 
 
-def workspace_bytes(case: Case) -> int:
+def workspace_bytes(workload: Workload) -> int:
     """Bytes of cuBLAS's workspaces: one for the forward pass's thread and one for autograd's."""
-    if case.on_cpu:
+    if workload.on_cpu:
         return 0
-    return 2 * cublas_workspace_bytes(case.device.compute_capability)
+    return 2 * cublas_workspace_bytes(workload.device.compute_capability)
 
 
-def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
+def reserved_beyond(workload: Workload, moving: int, pools: Pools) -> int:
     """What the allocator holds beyond what it has handed out.
 
     With expandable segments pages that are free between live blocks: a share of what comes and goes in a step, more
@@ -65,26 +65,26 @@ def reserved_beyond(case: Case, moving: int, pools: Pools) -> int:
     of another length, cannot use: a fitted share of a pool. On a CPU: `recommender.memory.heap`.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         moving: Bytes of activations and loss at the worst moment.
         pools: What the loss and a layer take and give back.
     """
-    if case.on_cpu:
-        return beside_blocks(case, pools.layers, pools.loss) if case.stack.name == "trl" else 0
-    if case.stack.expandable_segments:
-        eager = case.config.training.attn_implementation == "eager"
+    if workload.on_cpu:
+        return beside_blocks(workload, pools.layers, pools.loss) if workload.stack.name == "trl" else 0
+    if workload.stack.expandable_segments:
+        eager = workload.config.training.attn_implementation == "eager"
         return round(EXPANDABLE["scores" if eager else "plain"] * moving)
-    return cached_beyond(case, pools)
+    return cached_beyond(workload, pools)
 
 
-def cached_beyond(case: Case, pools: Pools) -> int:
+def cached_beyond(workload: Workload, pools: Pools) -> int:
     """What segments of fixed size would hold: to say what expandable ones save."""
     alike, varied = residue(pools)
-    one = max(RESIDUE[residue_kind(case)] * alike, pools.unserved)
-    return round(case.alike * one + (1 - case.alike) * max(RESIDUE["varied"] * varied, pools.unserved))
+    one = max(RESIDUE[residue_kind(workload)] * alike, pools.unserved)
+    return round(workload.alike * one + (1 - workload.alike) * max(RESIDUE["varied"] * varied, pools.unserved))
 
 
-def left_bytes(case: Case, pools: Pools, room: int) -> Left:
+def left_bytes(workload: Workload, pools: Pools, room: int) -> Left:
     """What a mixed run's growing micro-batches leave in segments of fixed size, on a card with room for it.
 
     A block of logits holds every later one that is no larger; one that is larger takes memory of its own: see
@@ -92,34 +92,34 @@ def left_bytes(case: Case, pools: Pools, room: int) -> Left:
     than the room is taken.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         pools: What the loss takes and gives back.
         room: Bytes that are free beside everything else.
     """
-    if case.data is None or case.on_cpu or case.stack.expandable_segments or room <= 0:
+    if workload.data is None or workload.on_cpu or workload.stack.expandable_segments or room <= 0:
         return NOTHING_LEFT
-    training = case.config.training
+    training = workload.config.training
     batches = (training.max_steps or float("inf")) * training.gradient_accumulation_steps
-    alike = max(1, SEGMENT_STEP // (FP32 * case.model.vocab_size * case.rows))
-    found = outgrown(case.data, case.length, case.rows, batches, alike)
+    alike = max(1, SEGMENT_STEP // (FP32 * workload.model.vocab_size * workload.rows))
+    found = outgrown(workload.data, workload.length, workload.rows, batches, alike)
     half = ENDS * found.deviation
     ends = LEFT * max(0.0, found.mean - half), LEFT * found.mean, LEFT_AT_MOST * (found.mean + half)
     low, middle, high = (min(room, round(pools.loss * records)) for records in ends)
     return Left(middle, middle - low, high - middle)
 
 
-def cache_bytes(case: Case, beyond: int) -> int:
+def cache_bytes(workload: Workload, beyond: int) -> int:
     """Of what the allocator holds beyond what it has handed out, what it gives back before memory runs out.
 
     Whole segments that nothing uses: PyTorch returns them to the driver when a request fails, and asks again. What is
     free in an expandable segment lies between live blocks, and counts as needed.
     """
-    return 0 if case.on_cpu or case.stack.expandable_segments else beyond
+    return 0 if workload.on_cpu or workload.stack.expandable_segments else beyond
 
 
-def residue_kind(case: Case) -> ResidueKind:
+def residue_kind(workload: Workload) -> ResidueKind:
     """Which fitted share applies where all steps have one length."""
-    return "scores" if case.config.training.attn_implementation == "eager" else "plain"
+    return "scores" if workload.config.training.attn_implementation == "eager" else "plain"
 
 
 def residue(pools: Pools) -> tuple[float, float]:
@@ -131,19 +131,19 @@ def residue(pools: Pools) -> tuple[float, float]:
     return min(pools.loss, pools.layer), pools.loss
 
 
-def context_bytes(case: Case) -> int:
+def context_bytes(workload: Workload) -> int:
     """Bytes of the CUDA context with the kernels that were loaded, as its generation or the one before; 0 on a CPU."""
-    if case.on_cpu:
+    if workload.on_cpu:
         return 0
-    major = known(case.device.compute_capability)[0]
+    major = known(workload.device.compute_capability)[0]
     newest = max((measured for measured in CONTEXT_MIB if measured <= major), default=min(CONTEXT_MIB))
     return round(CONTEXT_MIB[newest] * MIB)
 
 
-def spread(case: Case) -> Spread:
+def spread(workload: Workload) -> Spread:
     """The interval's ends as shares of the estimate."""
-    if case.on_cpu:
+    if workload.on_cpu:
         return SPREAD["cpu"]
-    if case.stack.expandable_segments:
+    if workload.stack.expandable_segments:
         return SPREAD["expandable"]
-    return SPREAD["turing" if known(case.device.compute_capability) < AMPERE else "ampere"]
+    return SPREAD["turing" if known(workload.device.compute_capability) < AMPERE else "ampere"]

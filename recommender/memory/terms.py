@@ -26,7 +26,7 @@ from recommender.memory.weights import (
     saved_parameters,
     weight_terms,
 )
-from recommender.memory.workload import FP32, Case, make_case, share_alike
+from recommender.memory.workload import FP32, Workload, resolve_workload, share_alike
 from recommender.model.spec import ModelSpec
 from recommender.units import gib
 
@@ -49,7 +49,7 @@ def breakdown(
     Raises:
         InputError: What `estimate` refuses.
     """
-    return terms_of(make_case(config, model, device, data, find_stack(stack)))
+    return terms_of(resolve_workload(config, model, device, data, find_stack(stack)))
 
 
 def experts_apart(
@@ -62,66 +62,66 @@ def experts_apart(
     """
     if not model.num_experts:
         return ""
-    case = make_case(config, model, device, data, find_stack(stack))
-    held = model.other_parameters * case.plain
-    return f"{gib(held)} of the weights are experts, which stay in {8 * case.plain} bits" if case.bits else ""
+    workload = resolve_workload(config, model, device, data, find_stack(stack))
+    held = model.other_parameters * workload.plain
+    return f"{gib(held)} of the weights are experts, which stay in {8 * workload.plain} bits" if workload.bits else ""
 
 
-def terms_of(case: Case) -> tuple[Term, ...]:
+def terms_of(workload: Workload) -> tuple[Term, ...]:
     """Every term at the worst moment; those of a part add up to it."""
-    priced = price(case)
-    moments = step_moments(case, layer_cost(case))
+    priced = price(workload)
+    moments = step_moments(workload, layer_cost(workload))
     worst = max(moments, key=lambda moment: moment.total)
-    lines = [Term("weights", name, nbytes) for name, nbytes in weight_terms(case)]
-    lines += [Term("adapter", name, nbytes) for name, nbytes in _adapter(case)]
+    lines = [Term("weights", name, nbytes) for name, nbytes in weight_terms(workload)]
+    lines += [Term("adapter", name, nbytes) for name, nbytes in _adapter(workload)]
     if "initialisation" in priced.parts:
         lines.append(Term("initialisation", "the largest tensor on its way", priced.parts["initialisation"]))
     else:
-        lines += _moving(case, worst)
+        lines += _moving(workload, worst)
     left = priced.left.middle
     lines += [
         Term("workspace", "cuBLAS, two threads' handles", priced.parts["workspace"]),
-        Term("allocator", _allocator(case), priced.parts["allocator"] - left),
+        Term("allocator", _allocator(workload), priced.parts["allocator"] - left),
         Term("allocator", "blocks that shorter micro-batches leave in a mixed run, given back too", left),
         Term("context", "CUDA context and loaded kernels", priced.parts["context"]),
     ]
     return tuple(line for line in lines if line.nbytes)
 
 
-def _moving(case: Case, worst: Moment) -> Iterator[Term]:
+def _moving(workload: Workload, worst: Moment) -> Iterator[Term]:
     """Gradients, states, activations and loss of a moment of the step."""
     yield Term("gradients", "of trained weights, at that moment", worst.gradients)
-    states, _ = optimizer_bytes(case)
-    yield Term("optimizer", f"states of {case.config.training.optim}", states)
+    states, _ = optimizer_bytes(workload)
+    yield Term("optimizer", f"states of {workload.config.training.optim}", states)
     yield Term("optimizer", "square roots of all at once", worst.optimizer)
-    for name, nbytes in _activations(case, worst):
+    for name, nbytes in _activations(workload, worst):
         yield Term("activations", name, nbytes)
     if worst.name == "loss":
-        for name, nbytes in loss_terms(case):
+        for name, nbytes in loss_terms(workload):
             yield Term("loss", name, nbytes)
     else:
         yield Term("loss", "logits that outlive the loss", worst.loss)
 
 
-def _adapter(case: Case) -> Iterator[tuple[str, int]]:
-    if case.config.method == "full":
+def _adapter(workload: Workload) -> Iterator[tuple[str, int]]:
+    if workload.config.method == "full":
         return
-    for target in case.targets:
-        yield f"A and B of {target.linear.name}, rank {target.r}", target.parameters * case.adapter
-    yield "DoRA's magnitudes", (adapter_parameters(case) - case.adapter_parameters) * case.adapter
-    yield "trained copies of modules_to_save", saved_parameters(case) * case.adapter
+    for target in workload.targets:
+        yield f"A and B of {target.linear.name}, rank {target.r}", target.parameters * workload.adapter
+    yield "DoRA's magnitudes", (adapter_parameters(workload) - workload.adapter_parameters) * workload.adapter
+    yield "trained copies of modules_to_save", saved_parameters(workload) * workload.adapter
 
 
-def _activations(case: Case, worst: Moment) -> Iterator[tuple[str, int]]:
+def _activations(workload: Workload, worst: Moment) -> Iterator[tuple[str, int]]:
     """What the layers hold: their inputs or all that they keep, and the layer that is at work."""
-    cost, layers = layer_cost(case), case.model.num_layers
+    cost, layers = layer_cost(workload), workload.model.num_layers
     if worst.name in ("embedding", "update"):
         yield "gradients of the embedding and its output", worst.activations
         return
     yield "attention mask", cost.mask
     at_work = worst.name != "loss"
-    if case.config.training.gradient_checkpointing:
-        inputs = 1 if worst.name == "first layer" else min(2, layers) if offloads(case) else layers
+    if workload.config.training.gradient_checkpointing:
+        inputs = 1 if worst.name == "first layer" else min(2, layers) if offloads(workload) else layers
         yield f"inputs of {inputs} layers" if inputs > 1 else "input of a layer", cost.checkpoint * inputs
         yield "inputs that 8-bit products hold on to", cost.held * layers
     else:
@@ -131,17 +131,17 @@ def _activations(case: Case, worst: Moment) -> Iterator[tuple[str, int]]:
         if worst.name == "first layer" and layers > 1:
             yield "inputs that 8-bit products hold on to", cost.held * (layers - 1)
     if at_work:
-        yield from _layer(case)
+        yield from _layer(workload)
 
 
-def _layer(case: Case) -> Iterator[tuple[str, int]]:
+def _layer(workload: Workload) -> Iterator[tuple[str, int]]:
     """The layer that is at work: what each operation up to the worst one keeps, and what is in flight there."""
-    types = Dtypes.of(case)
-    tape = layer_tape(case, types)
-    checkpointed = case.config.training.gradient_checkpointing
-    waiting, ends_early = waiting_bytes(case, types) if checkpointed else (0, False)
+    types = Dtypes.of(workload)
+    tape = layer_tape(workload, types)
+    checkpointed = workload.config.training.gradient_checkpointing
+    waiting, ends_early = waiting_bytes(workload, types) if checkpointed else (0, False)
     worst = worst_of(tape, holds=not checkpointed, waiting=waiting, ends_early=ends_early)
-    again = case.tokens * case.model.hidden_size * types.stream
+    again = workload.tokens * workload.model.hidden_size * types.stream
     held = 0
     for index, op in enumerate(tape[: worst.place + 1]):
         twice = checkpointed and not index and types.stream == FP32 and op.name == "norm"
@@ -157,16 +157,16 @@ def _layer(case: Case) -> Iterator[tuple[str, int]]:
     yield "gradients that this layer has left", worst.gradient
 
 
-def _allocator(case: Case) -> str:
-    if case.on_cpu:
+def _allocator(workload: Workload) -> str:
+    if workload.on_cpu:
         return "libraries, and blocks that the C library holds"
-    if not case.stack.expandable_segments:
+    if not workload.stack.expandable_segments:
         return "cached blocks that nothing reuses, given back where memory is short"
     fixed = replace(
-        case,
-        alike=share_alike(case.data, case.length, case.rows),
-        stack=replace(case.stack, expandable_segments=False),
+        workload,
+        alike=share_alike(workload.data, workload.length, workload.rows),
+        stack=replace(workload.stack, expandable_segments=False),
     )
-    both = pools(case, layer_cost(case))
-    others = cached_beyond(fixed, both) + left_bytes(fixed, both, case.device.free_bytes).middle
+    both = pools(workload, layer_cost(workload))
+    others = cached_beyond(fixed, both) + left_bytes(fixed, both, workload.device.free_bytes).middle
     return f"pages of expandable segments; others would hold about {gib(others)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 
 NF4_BLOCK = 64
 """Parameters that share one scale (bitsandbytes, `quantize_4bit` blocksize)."""
@@ -31,18 +31,18 @@ def linear_bytes_per_parameter(bits: int | None, double_quant: bool, plain: int)
     return 0.5 + scale
 
 
-def weights_bytes(case: Case) -> int:
+def weights_bytes(workload: Workload) -> int:
     """All parameters of the base model: linear layers as quantised, everything else plain.
 
     bitsandbytes leaves the head, the embedding, norms, biases, routers and fused 3-D experts as they are.
     """
-    linear = sum([x.count * x.in_features * x.out_features for x in case.model.linears])
-    return _linear_bytes(case, linear) + (case.model.total_parameters - linear) * case.plain
+    linear = sum([x.count * x.in_features * x.out_features for x in workload.model.linears])
+    return _linear_bytes(workload, linear) + (workload.model.total_parameters - linear) * workload.plain
 
 
-def weight_terms(case: Case) -> tuple[tuple[str, int], ...]:
+def weight_terms(workload: Workload) -> tuple[tuple[str, int], ...]:
     """The same by kind."""
-    model = case.model
+    model = workload.model
     linear = sum(x.count * x.in_features * x.out_features for x in model.linears)
     biases = sum(x.parameters for x in model.linears) - linear
     kinds = (
@@ -55,122 +55,122 @@ def weight_terms(case: Case) -> tuple[tuple[str, int], ...]:
     kind = {4: "linear layers in NF4 with their scales", 8: "linear layers in 8 bits with their scales"}
     named = sum(count for _, count in kinds) + linear
     return (
-        (kind.get(case.bits or 0, "linear layers"), _linear_bytes(case, linear)),
-        *((name, count * case.plain) for name, count in kinds),
-        ("others", (model.total_parameters - named) * case.plain),
+        (kind.get(workload.bits or 0, "linear layers"), _linear_bytes(workload, linear)),
+        *((name, count * workload.plain) for name, count in kinds),
+        ("others", (model.total_parameters - named) * workload.plain),
     )
 
 
-def _linear_bytes(case: Case, weights: int) -> int:
-    each = linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain)
-    scales = sum([x.count * x.out_features * FP32 for x in case.model.linears]) if case.bits == 8 else 0
+def _linear_bytes(workload: Workload, weights: int) -> int:
+    each = linear_bytes_per_parameter(workload.bits, workload.config.quantization.double_quant, workload.plain)
+    scales = sum([x.count * x.out_features * FP32 for x in workload.model.linears]) if workload.bits == 8 else 0
     return round(weights * each) + scales
 
 
-def trainable_parameters(case: Case) -> int:
+def trainable_parameters(workload: Workload) -> int:
     """Parameters that get gradients."""
-    if case.config.method == "full":
-        return case.model.total_parameters
-    return adapter_parameters(case) + saved_parameters(case) + bias_parameters(case)
+    if workload.config.method == "full":
+        return workload.model.total_parameters
+    return adapter_parameters(workload) + saved_parameters(workload) + bias_parameters(workload)
 
 
-def adapter_parameters(case: Case) -> int:
+def adapter_parameters(workload: Workload) -> int:
     """LoRA's A and B, and DoRA's magnitudes (one a row of the adapted weight)."""
-    low_rank = case.adapter_parameters
-    if not case.config.lora.use_dora:
+    low_rank = workload.adapter_parameters
+    if not workload.config.lora.use_dora:
         return low_rank
-    return low_rank + sum(target.linear.count * target.linear.out_features for target in case.targets)
+    return low_rank + sum(target.linear.count * target.linear.out_features for target in workload.targets)
 
 
-def saved_parameters(case: Case) -> int:
+def saved_parameters(workload: Workload) -> int:
     """Parameters of `modules_to_save`: copies that are trained in full beside the frozen ones."""
-    names = case.config.lora.modules_to_save
+    names = workload.config.lora.modules_to_save
     if not names:
         return 0
-    model = case.model
+    model = workload.model
     embedding = model.vocab_size * model.hidden_size
     named = {"embed_tokens": embedding, "lm_head": embedding, "norm": model.hidden_size}
     linears = {linear.name: linear.parameters for linear in model.linears}
     return sum(named.get(name, linears.get(name, 0)) for name in set(names))
 
 
-def bias_parameters(case: Case) -> int:
+def bias_parameters(workload: Workload) -> int:
     """Biases that `lora.bias` trains; they are part of the base model's weights already."""
-    bias = case.config.lora.bias
+    bias = workload.config.lora.bias
     if bias == "none":
         return 0
-    linears = case.model.linears if bias == "all" else tuple(target.linear for target in case.targets)
+    linears = workload.model.linears if bias == "all" else tuple(target.linear for target in workload.targets)
     return sum(linear.count * linear.out_features for linear in linears if linear.bias)
 
 
-def adapter_bytes(case: Case) -> int:
+def adapter_bytes(workload: Workload) -> int:
     """The adapter and the trained copies on the device; none in a full fine-tune."""
-    if case.config.method == "full":
+    if workload.config.method == "full":
         return 0
-    return (adapter_parameters(case) + saved_parameters(case)) * case.adapter
+    return (adapter_parameters(workload) + saved_parameters(workload)) * workload.adapter
 
 
-def gradient_bytes(case: Case) -> int:
+def gradient_bytes(workload: Workload) -> int:
     """One gradient a trained parameter, in its dtype."""
-    return trainable_parameters(case) * case.adapter
+    return trainable_parameters(workload) * workload.adapter
 
 
-def optimizer_bytes(case: Case) -> tuple[int, int]:
+def optimizer_bytes(workload: Workload) -> tuple[int, int]:
     """Optimizer states on the device, and those in paged (host) memory.
 
     AdamW keeps two states a parameter in its dtype. In 8 bits each is a byte and an fp32 scale a 256 values. Paged
     states live in unified memory and move to the device when used.
     """
-    optim, parameters = case.config.training.optim, trainable_parameters(case)
+    optim, parameters = workload.config.training.optim, trainable_parameters(workload)
     if optim == "sgd":
         return 0, 0
     if optim in ("adamw_torch", "adamw_torch_fused"):
-        return 2 * case.adapter * parameters, 0
+        return 2 * workload.adapter * parameters, 0
     per_parameter = 2 * FP32 if optim == "paged_adamw_32bit" else 2 * (1 + FP32 / OPTIM_BLOCK)
     total = round(per_parameter * parameters)
     if not optim.startswith("paged"):
         return total, 0
-    paged = round(per_parameter * _paged_parameters(case))
+    paged = round(per_parameter * _paged_parameters(workload))
     return total - paged, paged
 
 
-def _paged_parameters(case: Case) -> int:
+def _paged_parameters(workload: Workload) -> int:
     """Trained parameters beyond the first 100 000 of each tensor.
 
     A tensor that is just too small to be paged keeps its states on the device; a larger one is counted with as much
     there, which is its working set while it is updated, so that a higher rank never seems to need less.
     """
-    model = case.model
-    if case.config.method == "full":
+    model = workload.model
+    if workload.config.method == "full":
         tensors = 2 + sum(linear.count for linear in model.linears)
         large = model.total_parameters - model.norm_parameters
         return max(0, large - tensors * SMALLEST_PAGED)
     beyond = sum(
         target.linear.count * max(0, target.r * width - SMALLEST_PAGED)
-        for target in case.targets
+        for target in workload.targets
         for width in (target.linear.in_features, target.linear.out_features)
     )
-    return beyond + max(0, saved_parameters(case) - 2 * SMALLEST_PAGED)
+    return beyond + max(0, saved_parameters(workload) - 2 * SMALLEST_PAGED)
 
 
-def update_bytes(case: Case) -> int:
+def update_bytes(workload: Workload) -> int:
     """What the optimizer's step needs beside its states: AdamW without fusion takes square roots.
 
     On CUDA of all weights at once (`foreach`); on a CPU, where that is not the default, of one tensor at a time, and
     their quotient beside them (`_single_tensor_adamw`, torch 2.13).
     """
-    if case.config.training.optim != "adamw_torch":
+    if workload.config.training.optim != "adamw_torch":
         return 0
-    return 2 * case.adapter * _largest_trained(case) if case.on_cpu else gradient_bytes(case)
+    return 2 * workload.adapter * _largest_trained(workload) if workload.on_cpu else gradient_bytes(workload)
 
 
-def _largest_trained(case: Case) -> int:
+def _largest_trained(workload: Workload) -> int:
     """Parameters of the largest tensor that is trained."""
-    model = case.model
+    model = workload.model
     embedding = model.vocab_size * model.hidden_size
     linears = {x.name: x.in_features * x.out_features for x in model.linears}
-    if case.config.method == "full":
+    if workload.config.method == "full":
         return max(embedding, *linears.values())
-    factors = [x.r * max(x.linear.in_features, x.linear.out_features) for x in case.targets]
-    saved = [linears.get(name, embedding) for name in case.config.lora.modules_to_save]
+    factors = [x.r * max(x.linear.in_features, x.linear.out_features) for x in workload.targets]
+    saved = [linears.get(name, embedding) for name in workload.config.lora.modules_to_save]
     return max([*factors, *saved], default=0)

@@ -33,7 +33,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Workload:
     """What is priced. Bytes are of one element of a dtype."""
 
     config: FinetuneConfig
@@ -80,7 +80,9 @@ class Case:
         return self.device.kind == "cpu"
 
 
-def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, stack: Stack) -> Case:
+def resolve_workload(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, stack: Stack
+) -> Workload:
     """Resolve a configuration.
 
     Raises:
@@ -101,7 +103,7 @@ def make_case(config: FinetuneConfig, model: ModelSpec, device: Device, data: Da
         length = -(-length // CPU_LENGTH_MULTIPLE) * CPU_LENGTH_MULTIPLE
     trains_all = config.method == "full"
     targets = () if trains_all else find_targets(config, model)
-    return Case(
+    return Workload(
         config=config,
         model=model,
         device=device,

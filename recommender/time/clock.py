@@ -11,7 +11,7 @@ from recommender.machine.capability import known
 from recommender.machine.facts import Device
 from recommender.memory.measured import Measurement
 from recommender.memory.weights import trainable_parameters
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 from recommender.steps import Steps, plan_steps
 from recommender.time.fitted import AMPERE, CPU, CPU_BANDWIDTH, CPU_FLOPS_PER_CORE, TURING, Speed
 from recommender.time.pace import Pace, pace_of
@@ -86,52 +86,54 @@ def rates(device: Device, precision: str) -> Rates | None:
     return Rates(half, full, device.bandwidth, TURING if older else AMPERE)
 
 
-def average_batch(case: Case, data: DataProfile | None) -> Batch:
+def average_batch(workload: Workload, data: DataProfile | None) -> Batch:
     """What a micro-batch is on average.
 
     Rows are drawn at random and padded to the longest. The u-th quantile of the longest of `rows` draws is the
     u^(1/rows)-th of the lengths, and its expected length the integral of that.
     """
-    if case.packed:
-        return Batch(case.rows, case.length, case.length)
+    if workload.packed:
+        return Batch(workload.rows, workload.length, workload.length)
     if data is None or not data.rows:
-        return Batch(case.rows, case.length, case.rows * case.length)
-    limit = case.config.data.max_length
+        return Batch(workload.rows, workload.length, workload.rows * workload.length)
+    limit = workload.config.data.max_length
     mean = data.tokens_at(limit) / data.rows
-    if case.rows == 1:
+    if workload.rows == 1:
         return Batch(1, mean, mean)
-    longest = sum(weight * data.quantile(u ** (1 / case.rows)) for u, weight in LEGENDRE)
-    return Batch(case.rows, max(mean, min(limit, longest)), case.rows * mean)
+    longest = sum(weight * data.quantile(u ** (1 / workload.rows)) for u, weight in LEGENDRE)
+    return Batch(workload.rows, max(mean, min(limit, longest)), workload.rows * mean)
 
 
-def worst_step_seconds(case: Case) -> float | None:
+def worst_step_seconds(workload: Workload) -> float | None:
     """Seconds of an optimizer step whose micro-batches are all as long as the longest, as the worst step is measured.
 
     None where the device's speed is unknown.
     """
-    device = rates(case.device, case.config.training.precision)
+    device = rates(workload.device, workload.config.training.precision)
     if device is None:
         return None
-    return _accumulation(case) * device.seconds(training_work(case, case.rows, case.length)) + _update(case, device)
+    return _accumulation(workload) * device.seconds(training_work(workload, workload.rows, workload.length)) + _update(
+        workload, device
+    )
 
 
-def measured_pace(case: Case, known: Sequence[Measurement]) -> Pace | None:
-    """How this machine's measurements move the time of a case; None without any, or where its speed is unknown."""
+def measured_pace(workload: Workload, known: Sequence[Measurement]) -> Pace | None:
+    """How this machine's measurements move the time of a workload; None without any, or where its speed is unknown."""
     if not known:
         return None
-    device, predicted = rates(case.device, case.config.training.precision), worst_step_seconds(case)
+    device, predicted = rates(workload.device, workload.config.training.precision), worst_step_seconds(workload)
     if device is None or predicted is None:
         return None
-    return pace_of(case, predicted, (device.speed.low, device.speed.high), known)
+    return pace_of(workload, predicted, (device.speed.low, device.speed.high), known)
 
 
 def estimate_time(
-    case: Case, data: DataProfile | None, checkpoint_bytes: int, pace: Pace | None = None
+    workload: Workload, data: DataProfile | None, checkpoint_bytes: int, pace: Pace | None = None
 ) -> TimeEstimate | None:
     """Time of a step and of the run.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         data: Token lengths; without them every row is taken as long as the limit, and the run's time is not known.
         checkpoint_bytes: Size of one checkpoint.
         pace: How this machine's measured steps move it; the formula's own without one.
@@ -139,23 +141,23 @@ def estimate_time(
     Returns:
         None where the device's speed is unknown.
     """
-    training = case.config.training
-    device = rates(case.device, training.precision)
+    training = workload.config.training
+    device = rates(workload.device, training.precision)
     if device is None:
         return None
     pace = pace or Pace(1.0, device.speed.low, device.speed.high)
-    batch = average_batch(case, data)
-    micro = pace.factor * device.seconds(training_work(case, batch.rows, batch.padded))
-    update = pace.factor * _update(case, device)
+    batch = average_batch(workload, data)
+    micro = pace.factor * device.seconds(training_work(workload, batch.rows, batch.padded))
+    update = pace.factor * _update(workload, device)
     step = training.gradient_accumulation_steps * micro + update
-    steps = plan_steps(case.config, data)
+    steps = plan_steps(workload.config, data)
     total, saving = None, 0.0
     if steps is not None:
         saving = steps.saves * (SAVE_SECONDS + checkpoint_bytes / DISK_BANDWIDTH)
         total = (
-            _micro_batches(case, steps) * micro
+            _micro_batches(workload, steps) * micro
             + steps.total * update
-            + pace.factor * _evaluating(case, steps, device, batch)
+            + pace.factor * _evaluating(workload, steps, device, batch)
             + saving
         )
     return TimeEstimate(
@@ -165,30 +167,30 @@ def estimate_time(
         low_seconds=None if total is None else pace.low * total,
         high_seconds=None if total is None else pace.high * total,
         steps=steps.total if steps else None,
-        tokens=round(_micro_batches(case, steps) * batch.real) if steps else None,
+        tokens=round(_micro_batches(workload, steps) * batch.real) if steps else None,
         saving_seconds=saving,
         basis="measured" if pace.same_plan else "formula",
     )
 
 
-def _update(case: Case, device: Rates) -> float:
+def _update(workload: Workload, device: Rates) -> float:
     """Seconds of the optimizer's step."""
-    return UPDATE_PASSES * FP32 * trainable_parameters(case) / device.bandwidth
+    return UPDATE_PASSES * FP32 * trainable_parameters(workload) / device.bandwidth
 
 
-def _micro_batches(case: Case, steps: Steps) -> float:
+def _micro_batches(workload: Workload, steps: Steps) -> float:
     """Micro-batches of the run; the last of an epoch counts by its rows."""
-    each = case.config.training.per_device_train_batch_size
-    return min(steps.total / steps.per_epoch * steps.train_rows / each, steps.total * _accumulation(case))
+    each = workload.config.training.per_device_train_batch_size
+    return min(steps.total / steps.per_epoch * steps.train_rows / each, steps.total * _accumulation(workload))
 
 
-def _accumulation(case: Case) -> int:
-    return case.config.training.gradient_accumulation_steps
+def _accumulation(workload: Workload) -> int:
+    return workload.config.training.gradient_accumulation_steps
 
 
-def _evaluating(case: Case, steps: Steps, device: Rates, batch: Batch) -> float:
+def _evaluating(workload: Workload, steps: Steps, device: Rates, batch: Batch) -> float:
     """Seconds of all evaluations, in batches of the training size."""
     if not steps.eval_rows:
         return 0.0
-    batches = steps.eval_rows / case.config.training.per_device_train_batch_size
-    return steps.evaluations * batches * device.seconds(forward_work(case, batch.rows, batch.padded))
+    batches = steps.eval_rows / workload.config.training.per_device_train_batch_size
+    return steps.evaluations * batches * device.seconds(forward_work(workload, batch.rows, batch.padded))

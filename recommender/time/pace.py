@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from recommender.memory.fitted import ENDS
 from recommender.memory.measured import COMPARABLE, Measurement, plan_key, recipe_key, shrunk
-from recommender.memory.workload import Case
+from recommender.memory.workload import Workload
 from recommender.units import counted, duration
 
 OWN = 0.2
@@ -42,19 +42,19 @@ class Pace:
     """What was measured and why it differs; empty where it does not."""
 
 
-def pace_of(case: Case, predicted: float, ends: tuple[float, float], known: Sequence[Measurement]) -> Pace:
+def pace_of(workload: Workload, predicted: float, ends: tuple[float, float], known: Sequence[Measurement]) -> Pace:
     """The pace of a plan, by what was measured on its machine.
 
     The same plan: its last measurement, which is how the machine is now. Else the plans of its recipe whose predicted
     seconds are within a factor of 4, each by its last measurement.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         predicted: The formula's seconds of its worst step.
         ends: The interval's ends without any measurement, as shares of the estimate.
         known: Measurements of this machine, oldest first.
     """
-    plan, recipe = plan_key(case), recipe_key(case)
+    plan, recipe = plan_key(workload), recipe_key(workload)
     latest = {one.plan: one for one in known if one.recipe == recipe and one.ratio_of_seconds is not None}
     if (same := latest.get(plan)) is not None and same.ratio_of_seconds is not None:
         return Pace(same.ratio_of_seconds, *REPEATED, same_plan=True, note=_note(same))

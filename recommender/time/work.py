@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recommender.memory.layers.attention import masked
 from recommender.memory.moments import offloads
 from recommender.memory.weights import adapter_parameters, linear_bytes_per_parameter
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 
 NORM_PASSES = 14
 """Times that a layer's hidden states go through memory, forward, in fp32: two norms (cast, square, scale, cast, weight;
@@ -46,48 +46,48 @@ class Work:
     """To host memory and back."""
 
 
-def training_work(case: Case, rows: float, length: float) -> Work:
+def training_work(workload: Workload, rows: float, length: float) -> Work:
     """Work of a training micro-batch of `rows` rows padded to `length` tokens."""
-    forward, attention, moved = _forward(case, rows * length, length)
-    again = 1 if case.config.training.gradient_checkpointing else 0
-    trains_all = case.config.method == "full"
-    head, head_moved = _head(case, rows * length)
-    adapter = 2.0 * rows * length * adapter_parameters(case)
+    forward, attention, moved = _forward(workload, rows * length, length)
+    again = 1 if workload.config.training.gradient_checkpointing else 0
+    trains_all = workload.config.method == "full"
+    head, head_moved = _head(workload, rows * length)
+    adapter = 2.0 * rows * length * adapter_parameters(workload)
     linear = forward * (2 + again + (1 if trains_all else 0))
     scores = attention * (1 + again + FLASH_BACKWARD)
-    unpacked = (2 + again) * _unpacked_bytes(case)
-    norms, norms_moved = _dora(case)
+    unpacked = (2 + again) * _unpacked_bytes(workload)
+    norms, norms_moved = _dora(workload)
     traffic = moved * (1 + again + BACKWARD) + unpacked + head_moved + (1 + again) * norms_moved
     low_rank = adapter * (3 + again) + (1 + again) * norms
-    in_full = (head + scores if _computes_in_full(case) else 0) + (low_rank if _adapts_in_full(case) else 0)
+    in_full = (head + scores if _computes_in_full(workload) else 0) + (low_rank if _adapts_in_full(workload) else 0)
     return Work(
         half_flops=linear + head + scores + low_rank - in_full,
         full_flops=in_full,
         moved_bytes=traffic,
-        layers=case.model.num_layers * (2 + again),
-        bus_bytes=_offloaded(case, rows * length),
+        layers=workload.model.num_layers * (2 + again),
+        bus_bytes=_offloaded(workload, rows * length),
     )
 
 
-def forward_work(case: Case, rows: float, length: float) -> Work:
+def forward_work(workload: Workload, rows: float, length: float) -> Work:
     """Work of an evaluated micro-batch: one forward pass and the loss."""
-    forward, attention, moved = _forward(case, rows * length, length)
-    head, head_moved = _head(case, rows * length)
-    norms, norms_moved = _dora(case)
+    forward, attention, moved = _forward(workload, rows * length, length)
+    head, head_moved = _head(workload, rows * length)
+    norms, norms_moved = _dora(workload)
     return Work(
         half_flops=forward + attention + head / 3 + norms,
         full_flops=0,
-        moved_bytes=moved + _unpacked_bytes(case) + head_moved / 2 + norms_moved,
-        layers=case.model.num_layers,
+        moved_bytes=moved + _unpacked_bytes(workload) + head_moved / 2 + norms_moved,
+        layers=workload.model.num_layers,
     )
 
 
-def _forward(case: Case, tokens: float, length: float) -> tuple[float, float, float]:
+def _forward(workload: Workload, tokens: float, length: float) -> tuple[float, float, float]:
     """FLOPs of the linear layers and of attention, and bytes moved beside their weights, in one forward pass.
 
     A linear layer of P weights takes 2·P FLOPs a token; causal attention 4·width·length/2 (Kaplan et al. 2020).
     """
-    model = case.model
+    model = workload.model
     active = model.linear_parameters
     inner = model.intermediate_size
     if model.num_experts:
@@ -96,77 +96,80 @@ def _forward(case: Case, tokens: float, length: float) -> tuple[float, float, fl
     query = model.num_heads * model.head_dim
     keys = model.num_kv_heads * model.head_dim
     # Under the mask of packed rows no kernel skips the half that causality leaves out.
-    attention = (4.0 if case.packed and masked(case) else 2.0) * query * length * tokens * model.num_layers
-    wide = max(case.plain if case.bits else case.compute, case.compute)
-    low_rank = wide if case.autocast else max(wide, case.adapter)
+    attention = (4.0 if workload.packed and masked(workload) else 2.0) * query * length * tokens * model.num_layers
+    wide = max(workload.plain if workload.bits else workload.compute, workload.compute)
+    low_rank = wide if workload.autocast else max(wide, workload.adapter)
     each = NORM_PASSES * model.hidden_size * FP32
     each += ATTENTION_PASSES * (query + keys) * wide
     each += MLP_PASSES * inner * wide
-    if case.config.training.attn_implementation == "eager":
+    if workload.config.training.attn_implementation == "eager":
         each += round(SCORE_PASSES * model.num_heads * length * wide)
     moved = float(each) * tokens * model.num_layers
-    for target in case.targets:
+    for target in workload.targets:
         linear = target.linear
-        results = ADAPTER_PASSES + (DORA_PASSES if case.config.lora.use_dora else 0)
+        results = ADAPTER_PASSES + (DORA_PASSES if workload.config.lora.use_dora else 0)
         widths = results * linear.out_features + 2 * linear.in_features
         moved += tokens * linear.count * widths * low_rank
     return 2.0 * active * tokens, attention, moved
 
 
-def _offloaded(case: Case, tokens: float) -> float:
+def _offloaded(workload: Workload, tokens: float) -> float:
     """Bytes of checkpoints that go to host memory in the forward pass and come back: all but two layers' inputs."""
-    if not offloads(case):
+    if not offloads(workload):
         return 0.0
-    return 2.0 * tokens * case.model.hidden_size * case.plain * max(0, case.model.num_layers - 2)
+    return 2.0 * tokens * workload.model.hidden_size * workload.plain * max(0, workload.model.num_layers - 2)
 
 
-def _head(case: Case, tokens: float) -> tuple[float, float]:
+def _head(workload: Workload, tokens: float) -> tuple[float, float]:
     """FLOPs and bytes of the output head and the loss, forward and backward.
 
     All logits: the product and the gradient of its input. In tiles, the product again in the backward pass.
     """
-    model = case.model
+    model = workload.model
     product = 2.0 * tokens * model.vocab_size * model.hidden_size
-    tiled = case.stack.loss == "fused"
-    moved = tokens * model.vocab_size * (3 * 2 * case.compute if tiled else LOGIT_PASSES * FP32)
+    tiled = workload.stack.loss == "fused"
+    moved = tokens * model.vocab_size * (3 * 2 * workload.compute if tiled else LOGIT_PASSES * FP32)
     return product * (3 if tiled else 2), moved
 
 
-def _unpacked_bytes(case: Case) -> float:
+def _unpacked_bytes(workload: Workload) -> float:
     """Bytes that dequantising every linear layer once moves: packed weights read, half weights written and read."""
-    if case.bits is None:
+    if workload.bits is None:
         return 0.0
-    packed = linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain)
-    return case.model.linear_parameters * (packed + 2 * case.compute)
+    packed = linear_bytes_per_parameter(workload.bits, workload.config.quantization.double_quant, workload.plain)
+    return workload.model.linear_parameters * (packed + 2 * workload.compute)
 
 
-def _dora(case: Case) -> tuple[float, float]:
+def _dora(workload: Workload) -> tuple[float, float]:
     """FLOPs and bytes of DoRA's weight norms in one forward pass: the same for few tokens as for many.
 
     PEFT 0.21 (`lora/dora.py`) sends an identity matrix through A and B to get the update as a matrix, casts it, adds it
     to the (dequantised) weight and takes the norm of each row; the norm gets no gradient.
     """
-    if not case.config.lora.use_dora or case.config.method == "full":
+    if not workload.config.lora.use_dora or workload.config.method == "full":
         return 0.0, 0.0
-    update = case.compute if case.autocast else case.adapter
-    weight = case.compute
+    update = workload.compute if workload.autocast else workload.adapter
+    weight = workload.compute
     # The update written, and cast; scaled (read, written); summed (two read, one written); the norm (one read).
     each = float(update + (update + weight if update != weight else 0) + 6 * weight)
-    if case.bits is not None:
-        each += linear_bytes_per_parameter(case.bits, case.config.quantization.double_quant, case.plain) + weight
+    if workload.bits is not None:
+        each += (
+            linear_bytes_per_parameter(workload.bits, workload.config.quantization.double_quant, workload.plain)
+            + weight
+        )
     flops = moved = 0.0
-    for target in case.targets:
+    for target in workload.targets:
         linear = target.linear
         flops += 2.0 * linear.count * target.r * linear.in_features * (linear.in_features + linear.out_features)
         moved += linear.count * (each * linear.in_features * linear.out_features + 2 * update * linear.in_features**2)
     return flops, moved
 
 
-def _computes_in_full(case: Case) -> bool:
+def _computes_in_full(workload: Workload) -> bool:
     """Whether head, attention and adapters run in fp32: an upcast model without autocast."""
-    return not case.autocast and case.plain == FP32 and case.compute != FP32
+    return not workload.autocast and workload.plain == FP32 and workload.compute != FP32
 
 
-def _adapts_in_full(case: Case) -> bool:
+def _adapts_in_full(workload: Workload) -> bool:
     """Whether fp32 adapters are multiplied in fp32 beside a model in half: without autocast."""
-    return not case.autocast and case.adapter == FP32 and case.compute != FP32
+    return not workload.autocast and workload.adapter == FP32 and workload.compute != FP32

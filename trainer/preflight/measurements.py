@@ -36,16 +36,16 @@ def keep(
     from recommender.memory.measured import FILE, measurement_of
     from recommender.memory.price import price
     from recommender.memory.stacks import find_stack
-    from recommender.memory.workload import make_case
+    from recommender.memory.workload import resolve_workload
     from recommender.time.clock import worst_step_seconds
 
     peak = int(measured.get("process_bytes") or 0)
     if device.simulated or peak <= 0:
         return None
-    case = make_case(config, model, device, data, find_stack("trl"))
-    seconds = (worst_step_seconds(case), float(measured.get("step_seconds") or 0) or None)
-    priced = price(case)
-    one = measurement_of(case, priced.process - priced.left.middle, peak, seconds)
+    workload = resolve_workload(config, model, device, data, find_stack("trl"))
+    seconds = (worst_step_seconds(workload), float(measured.get("step_seconds") or 0) or None)
+    priced = price(workload)
+    one = measurement_of(workload, priced.process - priced.left.middle, peak, seconds)
     line = {"t": time.time(), **asdict(one), "measured": dict(measured)}
     with suppress(OSError):
         state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -17,7 +17,7 @@ from recommender.machine.facts import Device
 from recommender.memory.price import PARTS, price
 from recommender.memory.process import cache_bytes, context_bytes, spread
 from recommender.memory.stacks import find_stack
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.units import counted
@@ -62,15 +62,15 @@ def trace(
         InputError: What the formula refuses, and what does not trace, with the reason.
         TraceCancelled: `cancelled` said so.
     """
-    case = make_case(config, model, device, data, find_stack(stack))
-    refuse(case)
+    workload = resolve_workload(config, model, device, data, find_stack(stack))
+    refuse(workload)
     formula = estimate(config, model, device, data, stack=stack)
-    order = make_order(case, architecture_of(model), trained_tokens, _own_code(config, model))
+    order = make_order(workload, architecture_of(model), trained_tokens, _own_code(config, model))
     with tempfile.TemporaryDirectory(prefix="lora-wizard-trace-") as scratch:
         path = Path(scratch) / "order.json"
         path.write_text(order.dumps(), encoding="utf-8")
         answer = _follow(path, progress, cancelled)
-    return _estimate(case, formula, _document(answer), trained_tokens)
+    return _estimate(workload, formula, _document(answer), trained_tokens)
 
 
 def _own_code(config: FinetuneConfig, model: ModelSpec) -> str:
@@ -88,16 +88,16 @@ def _own_code(config: FinetuneConfig, model: ModelSpec) -> str:
     return str(model.path)
 
 
-def refuse(case: Case) -> None:
+def refuse(workload: Workload) -> None:
     """Refuse what the trace would get wrong.
 
     Raises:
         InputError: Why, and what answers instead.
     """
     remedy = "The formula's estimate covers it; `lora-wizard calibrate` measures it."
-    if case.config.training.activation_offloading and not case.on_cpu:
+    if workload.config.training.activation_offloading and not workload.on_cpu:
         raise InputError("A trace does not follow activations to host memory.", remedy=remedy)
-    if case.config.lora.use_dora and case.bits:
+    if workload.config.lora.use_dora and workload.bits:
         raise InputError("A trace does not unpack quantised weights for DoRA's norms.", remedy=remedy)
 
 
@@ -126,16 +126,16 @@ def _document(answer: ChildAnswer) -> dict[str, Any]:
     )
 
 
-def _estimate(case: Case, formula: Estimate, document: dict[str, Any], trained_tokens: int | None) -> Estimate:
+def _estimate(workload: Workload, formula: Estimate, document: dict[str, Any], trained_tokens: int | None) -> Estimate:
     allocated = int(document["allocated"])
-    reserved = allocated if case.on_cpu else int(document["reserved"])
+    reserved = allocated if workload.on_cpu else int(document["reserved"])
     parts = dict.fromkeys(PARTS, 0) | {name: int(size) for name, size in document["parts"].items()}
     # The trace's steps have one length: what a mixed run leaves is the formula's.
-    parts["context"], ends, left = context_bytes(case), spread(case), price(case).left
+    parts["context"], ends, left = context_bytes(workload), spread(workload), price(workload).left
     alone = reserved + parts["context"]
     low, high = round(alone * ends.low) + left.middle - left.less, round(alone * ends.high) + left.middle + left.more
     parts["allocator"] = reserved - allocated + left.middle
-    cache, reserved = cache_bytes(case, parts["allocator"]), reserved + left.middle
+    cache, reserved = cache_bytes(workload, parts["allocator"]), reserved + left.middle
     process = alone + left.middle
     peak = Peak(allocated, reserved, process, low, high, cache, left.less, left.more)
     return replace(
@@ -144,16 +144,16 @@ def _estimate(case: Case, formula: Estimate, document: dict[str, Any], trained_t
         peak=peak,
         parts=parts,
         basis="trace",
-        notes=(*notes_of(case, trained_tokens), *(note for note in formula.notes if "measured" not in note)),
+        notes=(*notes_of(workload, trained_tokens), *(note for note in formula.notes if "measured" not in note)),
     )
 
 
-def notes_of(case: Case, trained_tokens: int | None = None) -> tuple[str, ...]:
+def notes_of(workload: Workload, trained_tokens: int | None = None) -> tuple[str, ...]:
     """What is modelled because no trace can see it, and what nobody has checked yet."""
-    if case.on_cpu:
+    if workload.on_cpu:
         return ("Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own.",)
     notes = ["Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."]
-    if case.stack.loss == "fused":
+    if workload.stack.loss == "fused":
         share = "every token" if trained_tokens is None else counted(trained_tokens, "token")
         notes.append(f"TRL's fused loss on CUDA is traced by a stand-in, with {share} trained.")
         notes.append("No run on a GPU has checked this stack here yet.")

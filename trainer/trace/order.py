@@ -10,7 +10,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.machine.capability import known
 from recommender.memory.layers.attention import masked
 from recommender.memory.loss import kept_bytes
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 
 Shifted = Literal["no", "beside", "instead"]
 """How the loss shifts: its labels; or, in older Transformers, an fp32 copy of the logits, while the logits in half
@@ -19,7 +19,7 @@ live on beside both in the caller (4.46 to 4.48) or were replaced by their fp32 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A resolved configuration: see `recommender.memory.workload.Case` for how it is resolved."""
+    """A resolved configuration: see `recommender.memory.workload.Workload` for how it is resolved."""
 
     config: dict[str, Any]
     """The `FinetuneConfig` as a document."""
@@ -75,39 +75,39 @@ class Order:
 
 
 def make_order(
-    case: Case, architecture: dict[str, Any], trained_tokens: int | None = None, own_code: str = ""
+    workload: Workload, architecture: dict[str, Any], trained_tokens: int | None = None, own_code: str = ""
 ) -> Order:
-    """An order for a case.
+    """An order for a workload.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         architecture: The model's config.json.
         trained_tokens: Of the worst micro-batch; all where it is not known.
         own_code: Folder of a model whose own code was agreed to.
     """
-    predicted = case.rows * (case.length - 1)
+    predicted = workload.rows * (workload.length - 1)
     return Order(
-        config=case.config.model_dump(mode="json"),
+        config=workload.config.model_dump(mode="json"),
         architecture=architecture,
-        total_parameters=case.model.total_parameters,
-        stack=case.stack.name,
-        rows=case.rows,
-        length=case.length,
-        packed=case.packed,
-        masked=masked(case),
+        total_parameters=workload.model.total_parameters,
+        stack=workload.stack.name,
+        rows=workload.rows,
+        length=workload.length,
+        packed=workload.packed,
+        masked=masked(workload),
         trained_tokens=max(1, predicted if trained_tokens is None else min(predicted, trained_tokens)),
-        bits=case.bits,
-        compute=case.compute,
-        autocast=case.autocast,
-        plain=case.plain,
-        norms=case.plain,
-        adapter=case.adapter,
-        loss=case.stack.loss,
-        shifted="beside" if case.stack.shifted_copy else "no",
-        keeps_logits=kept_bytes(case) > 0,
-        empties_cache=case.stack.upcast and case.bits is not None and case.plain == FP32,
-        expandable=case.stack.expandable_segments and not case.on_cpu,
-        on_cpu=case.on_cpu,
-        capability=known(case.device.compute_capability),
+        bits=workload.bits,
+        compute=workload.compute,
+        autocast=workload.autocast,
+        plain=workload.plain,
+        norms=workload.plain,
+        adapter=workload.adapter,
+        loss=workload.stack.loss,
+        shifted="beside" if workload.stack.shifted_copy else "no",
+        keeps_logits=kept_bytes(workload) > 0,
+        empties_cache=workload.stack.upcast and workload.bits is not None and workload.plain == FP32,
+        expandable=workload.stack.expandable_segments and not workload.on_cpu,
+        on_cpu=workload.on_cpu,
+        capability=known(workload.device.compute_capability),
         own_code=own_code,
     )

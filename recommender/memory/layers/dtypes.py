@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recommender.memory.workload import FP32, HALF, Case
+from recommender.memory.workload import FP32, HALF, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Dtypes:
     """What A and B take and give."""
 
     @classmethod
-    def of(cls, case: Case) -> Dtypes:
-        """The dtypes of a case."""
-        linear = case.compute if case.autocast and not case.bits else case.plain
-        flash = case.config.training.attn_implementation.startswith("flash")
+    def of(cls, workload: Workload) -> Dtypes:
+        """The dtypes of a workload."""
+        linear = workload.compute if workload.autocast and not workload.bits else workload.plain
+        flash = workload.config.training.attn_implementation.startswith("flash")
         return cls(
-            stream=case.plain,
+            stream=workload.plain,
             linear=linear,
-            attention=case.compute if case.autocast else HALF if flash and case.compute != FP32 else linear,
-            lora=case.compute if case.autocast else case.adapter,
+            attention=workload.compute if workload.autocast else HALF if flash and workload.compute != FP32 else linear,
+            lora=workload.compute if workload.autocast else workload.adapter,
         )

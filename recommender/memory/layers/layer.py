@@ -13,7 +13,7 @@ from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.linear import Input, Linears
 from recommender.memory.layers.mlp import mlp_ops
 from recommender.memory.layers.tape import Op, Peaks, peaks_of
-from recommender.memory.workload import FP32, Case
+from recommender.memory.workload import FP32, Workload
 from recommender.model.family_table import family_of
 
 
@@ -39,12 +39,12 @@ class LayerCost:
     """Attention masks that all layers share: checkpoints keep them, and no operation does."""
 
 
-def layer_cost(case: Case) -> LayerCost:
-    """The cost of one layer under this case."""
-    types, checkpointed = Dtypes.of(case), case.config.training.gradient_checkpointing
-    tape, mask = _operations(case, types), mask_bytes(case, types)
+def layer_cost(workload: Workload) -> LayerCost:
+    """The cost of one layer of this workload."""
+    types, checkpointed = Dtypes.of(workload), workload.config.training.gradient_checkpointing
+    tape, mask = _operations(workload, types), mask_bytes(workload, types)
     peaks = peaks_of(tape)
-    stream = case.tokens * case.model.hidden_size * types.stream
+    stream = workload.tokens * workload.model.hidden_size * types.stream
     # In fp32 the first norm keeps the layer's input itself, which is its checkpoint.
     again = stream if types.stream == FP32 and tape[0].name == "norm" else 0
     backward = peaks.backward - peaks.held if checkpointed else peaks.backward
@@ -52,15 +52,15 @@ def layer_cost(case: Case) -> LayerCost:
         checkpoint=stream,
         saved=peaks.kept,
         held=peaks.held,
-        unsaved_first=_before_training(tape, case),
+        unsaved_first=_before_training(tape, workload),
         peak=max(peaks.forward + (0 if checkpointed else mask), peaks.backward),
-        recomputed_peak=max(_again(case, types, tape, peaks, backward), backward) - again if checkpointed else 0,
+        recomputed_peak=max(_again(workload, types, tape, peaks, backward), backward) - again if checkpointed else 0,
         gradient=peaks.gradient,
         mask=mask if checkpointed else 0,
     )
 
 
-def waiting_bytes(case: Case, types: Dtypes) -> tuple[int, bool]:
+def waiting_bytes(workload: Workload, types: Dtypes) -> tuple[int, bool]:
     """Gradients that wait while a layer is computed again, and whether that pass ends within its last operation.
 
     That of its output, and what the backward pass makes of it before it asks for the first tensor that was not kept:
@@ -68,18 +68,18 @@ def waiting_bytes(case: Case, types: Dtypes) -> tuple[int, bool]:
     with the last tensor that is asked for; where neither comes last, the last operation's own results, which are of
     the same size as what waits, are not made.
     """
-    stream = case.tokens * case.model.hidden_size
-    if _norms(case)[1]:
+    stream = workload.tokens * workload.model.hidden_size
+    if _norms(workload)[1]:
         return stream * (types.stream + FP32), False
-    if case.model.num_experts:
-        return stream * (types.stream + case.plain * case.model.experts_per_token), False
-    adapted = any(target.linear.name == "down_proj" for target in case.targets)
+    if workload.model.num_experts:
+        return stream * (types.stream + workload.plain * workload.model.experts_per_token), False
+    adapted = any(target.linear.name == "down_proj" for target in workload.targets)
     return stream * (types.stream + (types.lora if adapted else 0)), True
 
 
-def _again(case: Case, types: Dtypes, tape: list[Op], peaks: Peaks, backward: int) -> int:
+def _again(workload: Workload, types: Dtypes, tape: list[Op], peaks: Peaks, backward: int) -> int:
     """The worst of a layer's second forward pass."""
-    waiting, ends_early = waiting_bytes(case, types)
+    waiting, ends_early = waiting_bytes(workload, types)
     forward = peaks.forward
     if not ends_early:
         return forward + waiting
@@ -89,81 +89,81 @@ def _again(case: Case, types: Dtypes, tape: list[Op], peaks: Peaks, backward: in
     return max(forward, (peaks_of(tape[:-1]).forward if last_is_worst else forward) + waiting)
 
 
-def layer_tape(case: Case, types: Dtypes) -> list[Op]:
+def layer_tape(workload: Workload, types: Dtypes) -> list[Op]:
     """The operations of a layer, each with the masks that are there in the forward pass and no checkpoint keeps."""
-    tape = _operations(case, types)
-    mask = 0 if case.config.training.gradient_checkpointing else mask_bytes(case, types)
+    tape = _operations(workload, types)
+    mask = 0 if workload.config.training.gradient_checkpointing else mask_bytes(workload, types)
     return [op._replace(forward=op.forward + mask) for op in tape] if mask else tape
 
 
-def _operations(case: Case, types: Dtypes) -> list[Op]:
+def _operations(workload: Workload, types: Dtypes) -> list[Op]:
     """Two halves, attention and MLP, each a norm (before, in OLMo 2 after, in Gemma 2 and 3 on both) and a residual."""
-    linears = Linears(case, types)
-    before, after = _norms(case)
-    stream = case.tokens * case.model.hidden_size * types.stream
+    linears = Linears(workload, types)
+    before, after = _norms(workload)
+    stream = workload.tokens * workload.model.hidden_size * types.stream
     tape: list[Op] = []
-    norm = _norm(case, types, backward=stream)
+    norm = _norm(workload, types, backward=stream)
     for part in (attention_ops, mlp_ops):
-        x = Input(case.model.hidden_size, types.stream)
+        x = Input(workload.model.hidden_size, types.stream)
         if before:
             tape.append(norm)
-        tape += part(case, types, linears, x, stream)
+        tape += part(workload, types, linears, x, stream)
         if after:
             tape.append(norm)
     return tape
 
 
-def forward_bytes(case: Case) -> int:
+def forward_bytes(workload: Workload) -> int:
     """Bytes of one layer's forward pass when nothing is kept for a backward pass: evaluation.
 
     Residual and normed input throughout; then the MLP's three tensors, or attention's with eager attention's scores
     (product and softmax); a linear layer unpacked for its product.
     """
-    model, types, tokens = case.model, Dtypes.of(case), case.tokens
+    model, types, tokens = workload.model, Dtypes.of(workload), workload.tokens
     query, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
-    attention = types.attention * (2 * query + 2 * (query if expands_keys(case, types) else keys))
-    if case.config.training.attn_implementation == "eager":
-        attention += model.num_heads * case.length * (types.attention + FP32)
+    attention = types.attention * (2 * query + 2 * (query if expands_keys(workload, types) else keys))
+    if workload.config.training.attn_implementation == "eager":
+        attention += model.num_heads * workload.length * (types.attention + FP32)
     inner = 3 * types.linear * model.intermediate_size
     if model.num_experts:
-        inner = case.plain * model.experts_per_token * (3 * model.moe_intermediate_size + 2 * model.hidden_size)
-    each = 2 * model.hidden_size * types.stream + max(attention, inner) + own_mask_bytes(case, types)
+        inner = workload.plain * model.experts_per_token * (3 * model.moe_intermediate_size + 2 * model.hidden_size)
+    each = 2 * model.hidden_size * types.stream + max(attention, inner) + own_mask_bytes(workload, types)
     unpacked = 0
-    if case.bits:
-        unpacked = case.compute * max(linear.in_features * linear.out_features for linear in model.linears)
-    return tokens * each + mask_bytes(case, types) + unpacked
+    if workload.bits:
+        unpacked = workload.compute * max(linear.in_features * linear.out_features for linear in model.linears)
+    return tokens * each + mask_bytes(workload, types) + unpacked
 
 
-def _norms(case: Case) -> tuple[bool, bool]:
+def _norms(workload: Workload) -> tuple[bool, bool]:
     """Whether a norm stands before each half of a layer, and after it."""
-    if case.model.model_type.startswith("olmo") and case.model.model_type != "olmoe":
+    if workload.model.model_type.startswith("olmo") and workload.model.model_type != "olmoe":
         return False, True
-    return True, _norm_count(case) > 2
+    return True, _norm_count(workload) > 2
 
 
-def _norm_count(case: Case) -> int:
+def _norm_count(workload: Workload) -> int:
     """Norms of hidden width in a layer (2, or 4 in Gemma 2 and 3): by the total, less the final one and the heads'."""
-    model = case.model
+    model = workload.model
     if not model.num_layers:
         return 2
     return max(2, min(4, (model.norm_parameters - model.hidden_size) // (model.num_layers * model.hidden_size)))
 
 
-def _norm(case: Case, types: Dtypes, backward: int) -> Op:
+def _norm(workload: Workload, types: Dtypes, backward: int) -> Op:
     """Keeps its input in fp32; where its weight is trained, the normed input too.
 
     Backward: the gradient in fp32 twice, its product with the input, and what it gives.
     """
-    wide = case.tokens * case.model.hidden_size
+    wide = workload.tokens * workload.model.hidden_size
     kept = FP32 * wide
-    if case.config.method == "full":
-        kept += (FP32 if family_of(case.model.model_type).wide_norms else types.stream) * wide
+    if workload.config.method == "full":
+        kept += (FP32 if family_of(workload.model.model_type).wide_norms else types.stream) * wide
     return Op("norm", kept=kept, forward=2 * FP32 * wide, backward=backward + 4 * FP32 * wide)
 
 
-def _before_training(tape: list[Op], case: Case) -> int:
+def _before_training(tape: list[Op], workload: Workload) -> int:
     """What the operations before the first trained weight keep."""
-    if case.config.method == "full":
+    if workload.config.method == "full":
         return 0
     kept = 0
     for op in tape:

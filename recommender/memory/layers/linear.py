@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.tape import Op
 from recommender.memory.weights import NF4_BLOCK
-from recommender.memory.workload import FP32, HALF, Case
+from recommender.memory.workload import FP32, HALF, Workload
 from recommender.model.spec import Linear
 
 
@@ -29,17 +29,17 @@ class Linears:
     """Writes the linear layers of one decoder layer.
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         types: Its dtypes.
     """
 
-    def __init__(self, case: Case, types: Dtypes) -> None:
-        self.case, self.types, self.tokens = case, types, case.tokens
-        self.by_name = {linear.name: linear for linear in case.model.linears}
-        self.ranks = {target.linear.name: target.r for target in case.targets}
-        self.trains_all = case.config.method == "full"
-        self.dropout = bool(case.config.lora.lora_dropout)
-        self.nested = case.config.quantization.double_quant
+    def __init__(self, workload: Workload, types: Dtypes) -> None:
+        self.workload, self.types, self.tokens = workload, types, workload.tokens
+        self.by_name = {linear.name: linear for linear in workload.model.linears}
+        self.ranks = {target.linear.name: target.r for target in workload.targets}
+        self.trains_all = workload.config.method == "full"
+        self.dropout = bool(workload.config.lora.lora_dropout)
+        self.nested = workload.config.quantization.double_quant
 
     def adapted(self, *names: str) -> bool:
         """Whether any of these has an adapter."""
@@ -47,7 +47,7 @@ class Linears:
 
     def result(self, given: int) -> int:
         """Bytes of an element of what a linear layer gives for such an input."""
-        return given if self.case.bits else self.types.linear
+        return given if self.workload.bits else self.types.linear
 
     def alive(self, x: Input) -> int:
         """Bytes of an input that its module holds while it runs, though no operation keeps it."""
@@ -82,12 +82,12 @@ class Linears:
         quantised copy; product in int32, in fp16, in the input's dtype, all three alive; the backward pass unpacks
         the weight into the input's dtype. It keeps its input in a context that outlives the layer's backward pass.
         """
-        case, tokens = self.case, self.tokens
+        workload, tokens = self.workload, self.tokens
         wide_in, wide_out = tokens * linear.in_features, tokens * linear.out_features
-        compute, given, gives = case.compute, x.dtype, self.result(x.dtype)
+        compute, given, gives = workload.compute, x.dtype, self.result(x.dtype)
         values = linear.in_features * linear.out_features
         back = backward + (wide_in * given if adapted else 0)
-        if case.bits == 4:
+        if workload.bits == 4:
             scales = values // NF4_BLOCK * FP32 if self.nested else 0
             cast_in = wide_in * compute if given != compute else 0
             unpacked = compute * values
@@ -100,9 +100,9 @@ class Linears:
                 forward=forward + max(product, cast_out),
                 backward=back + max(cast_gradient + unpacked + max(scales, wide_in * compute), recast),
             )
-        if case.bits == 8:
+        if workload.bits == 8:
             held = 0 if x.kept else wide_in * given
-            cast = wide_in * HALF if given != HALF or case.config.training.precision != "fp16" else 0
+            cast = wide_in * HALF if given != HALF or workload.config.training.precision != "fp16" else 0
             quantised = cast + wide_in * (1 + HALF + 1)
             product = wide_in + wide_out * (FP32 + HALF + (gives if cast else 0))
             x.kept = True
@@ -118,21 +118,21 @@ class Linears:
 
     def _trained(self, linear: Linear, x: Input, forward: int, backward: int) -> Op:
         """Keeps its input in the compute dtype, and its weight where autocast casts it; leaves a gradient."""
-        case, tokens, gives = self.case, self.tokens, self.result(x.dtype)
+        workload, tokens, gives = self.workload, self.tokens, self.result(x.dtype)
         values = linear.in_features * linear.out_features
-        casts = case.adapter != gives
+        casts = workload.adapter != gives
         wide_in = tokens * linear.in_features * gives
         kept = values * gives if casts else 0
         if x.dtype != gives or not x.kept:
             kept += wide_in
         x.kept = x.kept or x.dtype == gives
-        added = values * case.adapter if case.accumulates else 0
+        added = values * workload.adapter if workload.accumulates else 0
         return Op(
             linear.name,
             kept=kept,
             forward=forward + tokens * linear.out_features * gives,
             backward=backward + wide_in + (values * gives if casts else 0) + added,
-            gradient=0 if case.accumulates else values * case.adapter,
+            gradient=0 if workload.accumulates else values * workload.adapter,
         )
 
     def _adapter(self, linear: Linear, rank: int, x: Input, forward: int, backward: int) -> Op:
@@ -141,7 +141,7 @@ class Linears:
         A's weight gradient needs the input in A's dtype: the input itself where it has it, else a copy for each layer.
         Dropout gives each layer an input of its own, with a mask of one byte a value. DoRA keeps two outputs more.
         """
-        case, tokens, lora = self.case, self.tokens, self.types.lora
+        workload, tokens, lora = self.workload, self.tokens, self.types.lora
         wide_in, wide_out = tokens * linear.in_features, tokens * linear.out_features
         gives, values = self.result(x.dtype), linear.in_features * linear.out_features
         kept = tokens * rank * lora
@@ -152,18 +152,20 @@ class Linears:
         elif not x.kept:
             kept += wide_in * x.dtype
             x.kept = True
-        if case.config.lora.use_dora:
+        if workload.config.lora.use_dora:
             kept += 2 * wide_out * gives
-        casts = case.autocast and case.adapter != case.compute
+        casts = workload.autocast and workload.adapter != workload.compute
         parameters = rank * (linear.in_features + linear.out_features)
         if casts:
-            kept += parameters * case.compute
+            kept += parameters * workload.compute
         scaled = wide_out * lora * (2 if gives != lora else 1)
         gathered = wide_in * lora * (2 if self.dropout else 1)
         recast = wide_in * (lora + x.dtype) if lora != x.dtype else 0
         # PEFT's plain layer casts its input to the adapter's dtype, and autocast back.
-        cast = wide_in * case.adapter if case.autocast and not case.bits and case.adapter != x.dtype else 0
-        dora = 3 * FP32 * values if case.config.lora.use_dora else 0
+        cast = (
+            wide_in * workload.adapter if workload.autocast and not workload.bits and workload.adapter != x.dtype else 0
+        )
+        dora = 3 * FP32 * values if workload.config.lora.use_dora else 0
         return Op(
             f"{linear.name}.lora",
             kept=kept,
@@ -171,7 +173,7 @@ class Linears:
             + cast * (2 if self.dropout else 1)
             + wide_out * (gives + max(2 * lora, lora + gives, 2 * gives if gives != lora else 0)),
             backward=backward + max(scaled, gathered, recast, cast + wide_in * x.dtype if cast else 0) + dora,
-            gradient=0 if case.accumulates else parameters * case.adapter,
+            gradient=0 if workload.accumulates else parameters * workload.adapter,
         )
 
     def _shares(self, given: int) -> bool:
@@ -180,7 +182,7 @@ class Linears:
         PEFT's quantised layers cast only without autocast, its plain layer always, and autocast casts what is not in
         half.
         """
-        case = self.case
-        if case.autocast:
-            return given == case.compute and (bool(case.bits) or case.adapter == given)
-        return given == case.adapter
+        workload = self.workload
+        if workload.autocast:
+            return given == workload.compute and (bool(workload.bits) or workload.adapter == given)
+        return given == workload.adapter

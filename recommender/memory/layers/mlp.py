@@ -5,24 +5,24 @@ from __future__ import annotations
 from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.linear import Input, Linears
 from recommender.memory.layers.tape import Op
-from recommender.memory.workload import Case
+from recommender.memory.workload import Workload
 from recommender.model.family_table import family_of
 
 
-def mlp_ops(case: Case, _types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:
+def mlp_ops(workload: Workload, _types: Dtypes, linears: Linears, x: Input, stream: int) -> list[Op]:
     """The operations of down(activation(gate(x)) · up(x)).
 
     Args:
-        case: What is priced.
+        workload: What is priced.
         _types: Its dtypes; the linear layers know them.
         linears: Writes the linear layers.
         x: The normed hidden states.
         stream: Bytes of the hidden states: the residual in the forward pass, its gradient in the backward pass.
     """
-    if case.model.num_experts:
-        return _experts(case, stream)
+    if workload.model.num_experts:
+        return _experts(workload, stream)
     gives = linears.result(x.dtype)
-    wide = case.tokens * case.model.intermediate_size * gives
+    wide = workload.tokens * workload.model.intermediate_size * gives
     # The gradients of the product, of the activation and of up, while all three of their inputs are kept.
     if "gate_up_proj" in linears.by_name:
         before = [
@@ -37,26 +37,26 @@ def mlp_ops(case: Case, _types: Dtypes, linears: Linears, x: Input, stream: int)
             *linears.ops("up_proj", x, stream + wide, stream + 2 * wide),
             Op("product", kept=2 * wide, forward=stream + wide, backward=stream + 3 * wide),
         ]
-    product = Input(case.model.intermediate_size, gives)
+    product = Input(workload.model.intermediate_size, gives)
     return [*before, *linears.ops("down_proj", product, stream + linears.alive(x), stream)]
 
 
-def _experts(case: Case, stream: int) -> list[Op]:
+def _experts(workload: Workload, stream: int) -> list[Op]:
     """Fused experts by grouped products over all tokens sorted by expert (`grouped_mm`), in their weights' dtype.
 
     As many rows as tokens times chosen experts, whatever the router says. Kept: gate and up, the activation, and the
     outputs, which the router's weights are multiplied with; where experts are trained, the inputs of both products.
     gpt-oss clamps gate and up and keeps six inner widths; its biases are gathered for every row.
     """
-    model = case.model
-    rows = case.tokens * model.experts_per_token * case.plain
+    model = workload.model
+    rows = workload.tokens * model.experts_per_token * workload.plain
     wide, out = rows * model.moe_intermediate_size, rows * model.hidden_size
     clamps = family_of(model.model_type).experts is not None and family_of(model.model_type).attention_sinks
-    trains = case.config.method == "full"
+    trains = workload.config.method == "full"
     biases = 2 * wide if clamps else 0
     chosen = stream + (0 if trains else out) + biases
-    weight = case.adapter * model.num_experts * model.moe_intermediate_size * model.hidden_size if trains else 0
-    left, added = (0, weight) if case.accumulates else (weight, 0)
+    weight = workload.adapter * model.num_experts * model.moe_intermediate_size * model.hidden_size if trains else 0
+    left, added = (0, weight) if workload.accumulates else (weight, 0)
     return [
         Op(
             "experts.gate_up",

@@ -11,7 +11,7 @@ from recommender.data.dataset import DataSet
 from recommender.estimate.estimate import estimate
 from recommender.machine.facts import Machine
 from recommender.memory.stacks import find_stack
-from recommender.memory.workload import make_case
+from recommender.memory.workload import resolve_workload
 from recommender.plan.types import Plan
 from recommender.time.clock import worst_step_seconds
 from tests.functional.screens.made import FINE, MadeServices
@@ -207,7 +207,7 @@ class MeasuringServices(MadeServices):
 
     def checks(self, plan: Plan, dataset: DataSet, stopped: Callable[[], bool]) -> Iterator[CheckLine]:
         self.passes.append(plan)
-        case = make_case(plan.config, plan.model, plan.device, dataset.profile, find_stack("trl"))
+        case = resolve_workload(plan.config, plan.model, plan.device, dataset.profile, find_stack("trl"))
         slow = 20 * (worst_step_seconds(case) or 0)
         peak = round(1.03 * plan.estimate.peak.process_bytes)
         keep(plan.config, plan.model, plan.device, dataset.profile, {"process_bytes": peak, "step_seconds": slow})

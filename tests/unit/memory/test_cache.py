@@ -19,7 +19,7 @@ from recommender.memory.loss import loss_bytes
 from recommender.memory.price import pools, price
 from recommender.memory.process import NOTHING_LEFT, spread
 from recommender.memory.stacks import STACKS
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from tests.unit.memory.cases import CARDS, llama, qlora
 
 A100 = CARDS[2]
@@ -36,13 +36,13 @@ def flash(*, packing: bool = False) -> FinetuneConfig:
     )
 
 
-def allocator(case: Case) -> int:
+def allocator(case: Workload) -> int:
     """Its part."""
     return price(case).parts["allocator"]
 
 
 def test_rows_of_one_length_cache_what_the_smaller_of_loss_and_layer_leaves() -> None:
-    case = make_case(flash(), llama(), A100, None, STACKS["hf-trainer"])
+    case = resolve_workload(flash(), llama(), A100, None, STACKS["hf-trainer"])
     both = pools(case, layer_cost(case))
     assert case.alike == 1.0
     assert allocator(case) == round(RESIDUE["plain"] * min(both.loss, both.layer))
@@ -50,7 +50,7 @@ def test_rows_of_one_length_cache_what_the_smaller_of_loss_and_layer_leaves() ->
 
 def test_rows_of_varied_length_cache_a_share_of_the_loss() -> None:
     data = synthetic_profile(5000, 300)
-    case = make_case(flash(), llama(), A100, data, STACKS["hf-trainer"])
+    case = resolve_workload(flash(), llama(), A100, data, STACKS["hf-trainer"])
     assert case.alike < 0.1
     priced = price(case)
     assert priced.parts["allocator"] - priced.left.middle == pytest.approx(
@@ -62,7 +62,7 @@ def test_rows_of_varied_length_leave_the_blocks_that_they_outgrow() -> None:
     """In one pass, and given back where memory is short: what is needed, and 'fits', are as for rows of one length."""
     config, model, data = flash(), llama(), synthetic_profile(5000, 300)
     mixed = estimate(config, model, A100, data, stack="hf-trainer").peak
-    case = make_case(config, model, A100, data, STACKS["hf-trainer"])
+    case = resolve_workload(config, model, A100, data, STACKS["hf-trainer"])
     left = price(case).left
     assert loss_bytes(case) < left.middle < 5 * loss_bytes(case)
     assert left.less > 0 < left.more
@@ -102,7 +102,7 @@ def test_a_full_fine_tune_keeps_logits_that_no_parameter_of_it_is_as_large_as() 
                 },
             }
         )
-        case = make_case(config, llama(), A100, None, STACKS["hf-trainer-noupcast"])
+        case = resolve_workload(config, llama(), A100, None, STACKS["hf-trainer-noupcast"])
         assert price(case).phases["optimizer"] == price(case).allocated
         return allocator(case), loss_bytes(case)
 
@@ -115,12 +115,12 @@ def test_a_full_fine_tune_keeps_logits_that_no_parameter_of_it_is_as_large_as() 
 
 def test_packed_rows_are_of_one_length_however_varied_they_were() -> None:
     data = synthetic_profile(5000, 300)
-    assert make_case(flash(packing=True), llama(), A100, data, STACKS["hf-trainer"]).alike == 1.0
+    assert resolve_workload(flash(packing=True), llama(), A100, data, STACKS["hf-trainer"]).alike == 1.0
 
 
 def test_rows_that_the_limit_cuts_are_of_one_length() -> None:
     data = synthetic_profile(5000, 60_000)
-    assert make_case(flash(), llama(), A100, data, STACKS["hf-trainer"]).alike > 0.999
+    assert resolve_workload(flash(), llama(), A100, data, STACKS["hf-trainer"]).alike > 0.999
 
 
 def test_the_cache_is_no_reason_not_to_fit() -> None:

@@ -11,7 +11,7 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.memory.loss import evaluation_bytes, loss_bytes
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.families import spec_from_config
 
 SIZES = {
@@ -26,7 +26,9 @@ SIZES = {
 LENGTH = 1024
 
 
-def case(family: str, stack: str = "hf-trainer-noupcast", model: dict[str, Any] | None = None, **training: Any) -> Case:
+def case(
+    family: str, stack: str = "hf-trainer-noupcast", model: dict[str, Any] | None = None, **training: Any
+) -> Workload:
     """A QLoRA case of a small model."""
     method = training.pop("method", "qlora")
     config = FinetuneConfig.model_validate(
@@ -39,7 +41,7 @@ def case(family: str, stack: str = "hf-trainer-noupcast", model: dict[str, Any] 
         }
     )
     spec = spec_from_config({**SIZES, **(model or {}), "model_type": family}, family)
-    return make_case(config, spec, device_from_catalogue("A100 PCIe 80GB"), None, STACKS[stack])
+    return resolve_workload(config, spec, device_from_catalogue("A100 PCIe 80GB"), None, STACKS[stack])
 
 
 @pytest.mark.parametrize("stack", ["hf-trainer-noupcast", "hf-trainer"])

@@ -12,7 +12,7 @@ from recommender.memory.heap import HALF_KERNELS, LIBRARIES, MOST, TRIMMED, besi
 from recommender.memory.loss import loss_terms
 from recommender.memory.price import price
 from recommender.memory.stacks import find_stack
-from recommender.memory.workload import Case, make_case
+from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from tests.unit.memory.cases import CPU, llama, lora, qlora
@@ -23,8 +23,8 @@ SMOL = read_model("smollm2-135m-instruct", offline=True)
 TINY = llama(hidden_size=64, intermediate_size=128, num_hidden_layers=2, vocab_size=512)
 
 
-def case(config: FinetuneConfig, model: ModelSpec = SMOL, device: Any = CPU) -> Case:
-    return make_case(config, model, device, None, find_stack("trl"))
+def case(config: FinetuneConfig, model: ModelSpec = SMOL, device: Any = CPU) -> Workload:
+    return resolve_workload(config, model, device, None, find_stack("trl"))
 
 
 def settings(method: str, **changes: Any) -> FinetuneConfig:

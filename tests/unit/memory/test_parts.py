@@ -11,7 +11,7 @@ from recommender.machine.devices import device_from_catalogue
 from recommender.memory.loss import loss_bytes
 from recommender.memory.stacks import STACKS
 from recommender.memory.weights import linear_bytes_per_parameter
-from recommender.memory.workload import make_case
+from recommender.memory.workload import resolve_workload
 from recommender.model.families import spec_from_config
 from tests.unit.memory.cases import LLAMA_8B, llama, lora, qlora
 
@@ -77,10 +77,10 @@ def test_checkpointing_keeps_one_input_a_layer() -> None:
 
 
 def test_all_logits_cost_twelve_bytes_each_and_tiles_a_tile() -> None:
-    case = make_case(lora(data__max_length=4096), MODEL, A100, None, STACKS["hf-trainer"])
+    case = resolve_workload(lora(data__max_length=4096), MODEL, A100, None, STACKS["hf-trainer"])
     norm = 4096 * 4096 * 4
     assert loss_bytes(case) == 12 * 4096 * 128256 + norm
-    tiled = make_case(lora(data__max_length=4096), MODEL, A100, None, STACKS["trl"])
+    tiled = resolve_workload(lora(data__max_length=4096), MODEL, A100, None, STACKS["trl"])
     assert loss_bytes(tiled) == 4096 * (32768 * 2 + 4096 * 10 + 28)
     assert loss_bytes(tiled) < loss_bytes(case) / 10
 

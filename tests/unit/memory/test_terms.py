@@ -17,7 +17,7 @@ from recommender.memory.price import pools, price
 from recommender.memory.process import cached_beyond, left_bytes
 from recommender.memory.stacks import STACKS
 from recommender.memory.terms import breakdown, experts_apart, terms_of
-from recommender.memory.workload import make_case, share_alike
+from recommender.memory.workload import resolve_workload, share_alike
 from recommender.model.families import spec_from_config
 from recommender.model.reader import read_model
 from recommender.units import gib
@@ -37,7 +37,7 @@ def test_terms_add_up_to_every_part_exactly() -> None:
 @pytest.mark.parametrize("kind", ["mixtral", "gpt_oss"])
 def test_experts_have_lines_of_their_own(kind: str) -> None:
     model = spec_from_config({**LLAMA_8B, "model_type": kind, "intermediate_size": 2048}, kind)
-    case = make_case(qlora(training__attn_implementation="eager"), model, A100, None, STACKS["trl"])
+    case = resolve_workload(qlora(training__attn_implementation="eager"), model, A100, None, STACKS["trl"])
     terms = terms_of(case)
     assert sum(term.nbytes for term in terms) == price(case).process
     assert "experts and routers, fused" in {term.name for term in terms}
@@ -46,7 +46,7 @@ def test_experts_have_lines_of_their_own(kind: str) -> None:
 def test_what_is_switched_on_gets_a_line() -> None:
     """DoRA's magnitudes, whole modules, offloading."""
     config = lora(lora__use_dora=True, lora__modules_to_save=["lm_head"], training__activation_offloading=True)
-    case = make_case(config, llama(), A100, None, STACKS["trl"])
+    case = resolve_workload(config, llama(), A100, None, STACKS["trl"])
     names = {term.name for term in terms_of(case)}
     assert {"DoRA's magnitudes", "trained copies of modules_to_save"} <= names
     assert sum(term.nbytes for term in terms_of(case)) == price(case).process
@@ -72,7 +72,7 @@ def test_what_fixed_segments_would_hold_counts_mixed_lengths() -> None:
 
     alike, mixed = said(None), said(data)
     assert alike.startswith("pages of expandable segments") and mixed.startswith("pages of expandable segments")
-    case = make_case(config, llama(), A100, data, STACKS["trl"])
+    case = resolve_workload(config, llama(), A100, data, STACKS["trl"])
     fixed = replace(case, stack=replace(case.stack, expandable_segments=False))
     both = pools(fixed, layer_cost(fixed))
     left = left_bytes(fixed, both, A100.free_bytes).middle

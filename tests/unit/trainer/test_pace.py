@@ -14,7 +14,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.estimate.estimate import estimate
 from recommender.memory.measured import FILE, Measurement
 from recommender.memory.stacks import find_stack
-from recommender.memory.workload import make_case
+from recommender.memory.workload import resolve_workload
 from recommender.plan.recommend import launch_document, recommend
 from recommender.time.clock import worst_step_seconds
 from recommender.time.types import TimeEstimate
@@ -35,7 +35,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def worst() -> float:
-    seconds = worst_step_seconds(make_case(PLAN.config, SMOLLM, CPU, ROWS, find_stack("trl")))
+    seconds = worst_step_seconds(resolve_workload(PLAN.config, SMOLLM, CPU, ROWS, find_stack("trl")))
     assert seconds is not None
     return seconds
 

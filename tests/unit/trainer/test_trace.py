@@ -125,11 +125,11 @@ def test_a_trace_answers_like_the_formula_with_parts_that_add_up(device: Device)
 
 def _order(configuration: FinetuneConfig, spec: ModelSpec, device: Device, stack: str = "trl") -> Order:
     from recommender.memory.stacks import find_stack
-    from recommender.memory.workload import make_case
+    from recommender.memory.workload import resolve_workload
     from trainer.trace.architecture import architecture_of
     from trainer.trace.order import make_order
 
-    order = make_order(make_case(configuration, spec, device, None, find_stack(stack)), architecture_of(spec))
+    order = make_order(resolve_workload(configuration, spec, device, None, find_stack(stack)), architecture_of(spec))
     assert Order.loads(order.dumps()) == order
     return order
 
