@@ -27,7 +27,7 @@ _ECC_SHARE = 1 / 16
 
 @dataclass(frozen=True, slots=True)
 class GpuFacts:
-    """What a vendor says about one card. None means 'not published'."""
+    """A vendor's figures for one card. None means 'not published'."""
 
     name: str
     """Short name, such as 'RTX 4090' or 'A100 SXM 80GB'."""
@@ -55,7 +55,7 @@ class GpuFacts:
 
     @property
     def total_bytes(self) -> int:
-        """What NVML reports as total: the marketed size, less 1/16 where ECC is kept in GDDR memory.
+        """Total memory as NVML reports it: the marketed size, less 1/16 where ECC is kept in GDDR memory.
 
         16 GiB on a T4 read 15 360 MiB, 24 on an L4 about 23 034, 48 on an L40S about 46 068; 24 on an RTX 4090
         24 564.
@@ -64,7 +64,7 @@ class GpuFacts:
 
     @property
     def free_bytes(self) -> int:
-        """What an idle card leaves to a program: `total_bytes` less `driver_share`."""
+        """Bytes that an idle card leaves to a program: `total_bytes` less `driver_share`."""
         return self.total_bytes - driver_share(self.total_bytes)
 
 

@@ -45,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and every answer.
+    """A question to the person, with all its answers.
 
     Attributes:
         code: Stable name of the kind of question, for scripts: `reasoning_lost`.

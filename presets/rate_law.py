@@ -47,7 +47,7 @@ class RateLaw:
         return self.base * by_size * by_rank * factor
 
     def rate(self, family: str, parameters: float, r: int) -> float:
-        """What is recommended at lora_alpha 32: the law, capped, or the rate for families without one."""
+        """The recommended learning rate at lora_alpha 32: the law, capped, or the rate for families without one."""
         raw = self.raw(family, parameters, r)
         return self.uncalibrated if raw is None else min(raw, self.highest)
 

@@ -57,7 +57,7 @@ class Sweep:
 
 
 def _ratio(one: float, other: float) -> float:
-    """How many times the greater is the smaller, 1 or more."""
+    """The ratio of the greater to the smaller, 1 or more."""
     return max(one / other, other / one)
 
 

@@ -1,4 +1,4 @@
-"""What was measured of LoRA's variants: shown beside the reason why a plan leaves them off."""
+"""Published measurements of LoRA's variants: shown beside the reason why a plan leaves them off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a generation of NVIDIA GPUs can do, by compute capability: the one place that knows, asked by all others.
+"""The capabilities of each NVIDIA GPU generation, by compute capability. All other modules ask this one.
 
 A new generation needs a constant here where its answers differ from the one before, its CUDA context in
 `recommender.memory.fitted`, its speed in `recommender.time.fitted`, and its kernels in `recommender.machine.wheels`.

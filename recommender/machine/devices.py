@@ -129,7 +129,7 @@ def device_from_memory(nbytes: int) -> Device:
 
 
 def default_device(machine: Machine, environment: Mapping[str, str] = os.environ) -> Device:
-    """What to plan for when nobody has chosen: the working GPU with the most free memory, else this CPU.
+    """The device to plan for when none is chosen: the working GPU with the most free memory, else this CPU.
 
     Only GPUs that CUDA_VISIBLE_DEVICES leaves to this process are taken, and none where LORA_WIZARD_CPU=1 says so.
     The device of the CPU names a GPU that is here and cannot be used.

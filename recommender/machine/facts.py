@@ -1,4 +1,4 @@
-"""What a machine is, as frozen values with units. Built by `recommender.machine.probe`, or by hand in a test."""
+"""The machine as frozen values with units. Built by `recommender.machine.probe`, or by hand in a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Owner = Literal["you", "other", "outside"]
 
 
 class NvmlStatus(StrEnum):
-    """Why GPUs are, or are not, listed. Each has its own message and remedy."""
+    """The state of NVML, from which follows whether GPUs are listed. Each has its own message and remedy."""
 
     OK = "ok"
     LIBRARY_MISSING = "library_missing"
@@ -192,7 +192,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a plan is made for: one GPU, real or simulated, or this CPU.
+    """The device of a plan: one GPU, real or simulated, or this CPU.
 
     Rates are the vendor's dense peaks, None where unknown (then time is unknown too).
     """

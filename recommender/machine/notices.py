@@ -1,4 +1,4 @@
-"""What helps and what hinders on this machine, each with its remedy. Pure: facts in, sentences out."""
+"""Notices about this machine, good and bad, each with its remedy. Pure: facts in, sentences out."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Notice
 
 
 def _no_wheel(gpu: Gpu, software: Software) -> str:
-    """What to do where no known torch wheel runs a card with this driver; a driver that is here is not asked for."""
+    """The remedy for a card that no known torch wheel runs with this driver; a new enough driver is not blamed."""
     if gpu.compute_capability and gpu.compute_capability < (5, 0):
         return "No supported torch has kernels for a card this old: use another GPU, or plan for the CPU."
     if not wheels.is_newest(software.driver):

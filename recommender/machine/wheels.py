@@ -1,4 +1,4 @@
-"""Which PyTorch wheel runs on which driver and card, and the pip line that installs one that does.
+"""The PyTorch wheels that run with a driver and card, and the pip line that installs one of them.
 
 Facts:
 - Architectures of each CUDA build: "PyTorch CUDA Support Matrix" in pytorch/pytorch RELEASE.md (2.9 and 2.10 in pull
@@ -120,7 +120,7 @@ def is_newest(driver: str | None) -> bool:
 
 
 def pip_install() -> str:
-    """How to install into this very environment; one made by uv has no pip of its own."""
+    """The install command for this very environment; one made by uv has no pip of its own."""
     if find_spec("pip") is None:
         return f"uv pip install --python {sys.executable}"
     return f"{sys.executable} -m pip install"

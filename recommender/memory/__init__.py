@@ -1,1 +1,1 @@
-"""How much memory a configuration needs, part by part, with a derivation for every part."""
+"""The memory that a configuration needs, part by part, with a derivation for every part."""

@@ -42,7 +42,7 @@ def round_up(size: int, multiple: int) -> int:
 
 
 def block_size(size: int) -> int:
-    """What a request of `size` bytes takes at least."""
+    """The least number of bytes that the allocator takes for a request of `size` bytes."""
     return max(SMALLEST_BLOCK, round_up(size, SMALLEST_BLOCK))
 
 

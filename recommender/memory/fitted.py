@@ -1,4 +1,4 @@
-"""What cannot be derived and was fitted to public measurements: printed by `python benchmarks/fit_memory.py`.
+"""Constants that cannot be derived, fitted to public measurements: printed by `python benchmarks/fit_memory.py`.
 
 Everything else in this room follows from what the libraries allocate.
 """

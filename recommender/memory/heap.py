@@ -1,4 +1,4 @@
-"""What a process takes on a CPU beside PyTorch's blocks: libraries, tokenizer, and what the C library's heap holds.
+"""Host memory of a process on a CPU beside PyTorch's blocks: libraries, tokenizer, holes in the C library's heap.
 
 glibc's malloc gives a block of 32 MiB or more a mapping of its own, which goes when the block does
 (`DEFAULT_MMAP_THRESHOLD_MAX`); smaller ones lie in a heap, of which only a free end of more than 64 MiB is given back

@@ -1,4 +1,4 @@
-"""How the lengths of micro-batches come one after the other: what the allocator's cache of a mixed run hangs on.
+"""The order of micro-batch lengths, on which the allocator's cache of a mixed run depends.
 
 A block of logits serves every later micro-batch that is no longer. One that is longer than all before it takes blocks
 of its own, and those before stay behind. So beside the longest micro-batch's blocks lie those of every earlier record.

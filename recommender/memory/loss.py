@@ -1,4 +1,4 @@
-"""What the loss holds at its worst moment, by path."""
+"""The peak memory of the loss, by path."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluation_bytes(workload: Workload, training: int) -> int:
 
 
 def kept_bytes(workload: Workload) -> int:
-    """What of the loss is still alive in the layers' backward pass."""
+    """Bytes of the loss that are still alive in the layers' backward pass."""
     if workload.stack.loss == "full" and workload.stack.autocast and not workload.autocast and workload.compute == HALF:
         return workload.tokens * workload.model.vocab_size * workload.plain
     return 0

@@ -1,4 +1,4 @@
-"""What this machine has measured: it centres the next estimate and narrows its interval.
+"""This machine's own measurements, which centre the next estimate and narrow its interval.
 
 A line of calibration.jsonl in the state folder is one worst step: what was predicted, what was measured, on which
 machine (device, driver, torch), by which recipe, of which plan. Only lines of the same machine count.
@@ -86,7 +86,7 @@ def machine_key(device: Device) -> str:
 
 
 def recipe_key(workload: Workload) -> str:
-    """How it is trained, without sizes."""
+    """The key of a workload's recipe: all that matters but sizes."""
     config, training = workload.config, workload.config.training
     return " | ".join(
         (
@@ -135,7 +135,7 @@ def plan_key(workload: Workload) -> str:
 def measurement_of(
     workload: Workload, predicted: int, measured: int, seconds: tuple[float | None, float | None] = (None, None)
 ) -> Measurement:
-    """What is kept of a worst step.
+    """The measurement of a worst step, as it is stored.
 
     Args:
         workload: What was measured.
@@ -156,7 +156,7 @@ def load_now() -> float | None:
 
 
 def measured_here(device: Device) -> tuple[Measurement, ...]:
-    """What was measured on this machine; nothing for a simulated device."""
+    """The measurements of this machine; none for a simulated device."""
     if device.simulated:
         return ()
     path = state_dir() / FILE

@@ -87,7 +87,7 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """What PEFT makes of a pattern: it may follow a module's path (`peft.utils.get_pattern_key`).
+    """The regular expression that PEFT makes of a pattern: it may follow a module's path (`get_pattern_key`).
 
     Raises:
         re.error: It is none.

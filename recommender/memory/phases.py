@@ -1,4 +1,4 @@
-"""What each phase of a run needs, from load to merge: bytes that PyTorch's allocator has handed out at its worst.
+"""The memory of each phase of a run, from load to merge: peak bytes that PyTorch's allocator has handed out.
 
 The step's own phases come from `recommender.memory.price`; these are the others.
 """

@@ -92,7 +92,10 @@ def price(workload: Workload) -> Price:
 
 
 def pools(workload: Workload, cost: LayerCost, *, loss: int | None = None, worst: Moment | None = None) -> Pools:
-    """What the loss and one layer's backward pass take and give back; of the loss, what the worst moment cannot use."""
+    """Bytes that the loss and one layer's backward pass take and give back.
+
+    `unserved` is the part of the loss's that the worst moment cannot use.
+    """
     layer = cost.recomputed_peak if workload.config.training.gradient_checkpointing else cost.peak - cost.saved
     loss = loss_bytes(workload) if loss is None else loss
     unserved = 0

@@ -58,7 +58,7 @@ def workspace_bytes(workload: Workload) -> int:
 
 
 def reserved_beyond(workload: Workload, moving: int, pools: Pools) -> int:
-    """What the allocator holds beyond what it has handed out.
+    """Bytes that the allocator reserves beyond those that it has handed out.
 
     With expandable segments pages that are free between live blocks: a share of what comes and goes in a step, more
     of score matrices than of smaller blocks. Without them, cached blocks that the other phase of the step, or a batch
@@ -78,14 +78,14 @@ def reserved_beyond(workload: Workload, moving: int, pools: Pools) -> int:
 
 
 def cached_beyond(workload: Workload, pools: Pools) -> int:
-    """What segments of fixed size would hold: to say what expandable ones save."""
+    """Bytes that segments of fixed size would keep cached: tells what expandable segments save."""
     alike, varied = residue(pools)
     one = max(RESIDUE[residue_kind(workload)] * alike, pools.unserved)
     return round(workload.alike * one + (1 - workload.alike) * max(RESIDUE["varied"] * varied, pools.unserved))
 
 
 def left_bytes(workload: Workload, pools: Pools, room: int) -> Left:
-    """What a mixed run's growing micro-batches leave in segments of fixed size, on a card with room for it.
+    """Bytes that growing micro-batches of a mixed run leave in fixed-size segments, at most the card's free memory.
 
     A block of logits holds every later one that is no larger; one that is larger takes memory of its own: see
     `recommender.memory.lengths`. Where the card is full PyTorch gives the blocks back and begins again, so that no more
@@ -109,7 +109,7 @@ def left_bytes(workload: Workload, pools: Pools, room: int) -> Left:
 
 
 def cache_bytes(workload: Workload, beyond: int) -> int:
-    """Of what the allocator holds beyond what it has handed out, what it gives back before memory runs out.
+    """The part of the bytes reserved beyond those handed out that the allocator returns before memory runs out.
 
     Whole segments that nothing uses: PyTorch returns them to the driver when a request fails, and asks again. What is
     free in an expandable segment lies between live blocks, and counts as needed.
@@ -118,12 +118,12 @@ def cache_bytes(workload: Workload, beyond: int) -> int:
 
 
 def residue_kind(workload: Workload) -> ResidueKind:
-    """Which fitted share applies where all steps have one length."""
+    """The key of the fitted share for steps of one length."""
     return "scores" if workload.config.training.attn_implementation == "eager" else "plain"
 
 
 def residue(pools: Pools) -> tuple[float, float]:
-    """What stays cached: of steps of one length, and of steps whose lengths vary, by a share each that is fitted.
+    """Bytes that stay cached with steps of one length and of varied lengths, each to be taken by a fitted share.
 
     One length: the next step finds every block of the one before; what the smaller of loss and layer needs is not
     served by the blocks of the other. Varied: a block of logits of one length is too small for the next.

@@ -1,4 +1,4 @@
-"""What runs the training, as far as memory can tell: `--stack`."""
+"""The training stacks (`--stack`), as far as memory can tell them apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LossPath = Literal["fused", "full", "liger"]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """How a training program holds its weights and computes its loss."""
+    """A training program's way to hold weights and to compute the loss."""
 
     name: str
     loss: LossPath

@@ -55,7 +55,7 @@ def breakdown(
 def experts_apart(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
 ) -> str:
-    """What of the weights are fused experts that quantisation does not reach, in words; empty where there are none.
+    """A sentence on the fused experts that quantisation does not reach and their bytes; empty where there are none.
 
     Raises:
         InputError: What `estimate` refuses.
@@ -113,7 +113,7 @@ def _adapter(workload: Workload) -> Iterator[tuple[str, int]]:
 
 
 def _activations(workload: Workload, worst: Moment) -> Iterator[tuple[str, int]]:
-    """What the layers hold: their inputs or all that they keep, and the layer that is at work."""
+    """The terms of the layers' activations: their inputs or all that they keep, and the layer that is at work."""
     cost, layers = layer_cost(workload), workload.model.num_layers
     if worst.name in ("embedding", "update"):
         yield "gradients of the embedding and its output", worst.activations

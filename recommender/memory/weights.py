@@ -154,11 +154,7 @@ def _paged_parameters(workload: Workload) -> int:
 
 
 def update_bytes(workload: Workload) -> int:
-    """What the optimizer's step needs beside its states: AdamW without fusion takes square roots.
-
-    On CUDA of all weights at once (`foreach`); on a CPU, where that is not the default, of one tensor at a time, and
-    their quotient beside them (`_single_tensor_adamw`, torch 2.13).
-    """
+    """Bytes of the optimizer's step beside its states: unfused AdamW takes the square roots of all at once."""
     if workload.config.training.optim != "adamw_torch":
         return 0
     return 2 * workload.adapter * _largest_trained(workload) if workload.on_cpu else gradient_bytes(workload)

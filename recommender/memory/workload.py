@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is priced. Bytes are of one element of a dtype."""
+    """The workload to be priced. Bytes are of one element of a dtype."""
 
     config: FinetuneConfig
     model: ModelSpec

@@ -122,7 +122,7 @@ def _identity(fields: Fields) -> tuple[str, str]:
 
 
 def _why_unknown(fields: Fields, model_type: str, architecture: str) -> str | None:
-    """Why it cannot be priced; None where it may be, with code of its own."""
+    """The reason why this architecture cannot be priced; None where it may be, with code of its own."""
     layer_types = fields.config.get("layer_types")
     linear = isinstance(layer_types, list) and any(
         "linear" in str(kind) or "mamba" in str(kind) for kind in layer_types

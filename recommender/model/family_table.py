@@ -1,4 +1,4 @@
-"""What each architecture family is made of, as Transformers builds it.
+"""The building blocks of each architecture family, as Transformers builds it.
 
 Read from `models/<model_type>/configuration_*.py` (what an absent key means) and `modeling_*.py` (the layers) of
 Transformers 5.23; `tests/unit/model/test_families_torch.py` holds every line against the real classes.

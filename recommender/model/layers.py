@@ -147,7 +147,7 @@ def _mlp(family: Family, sizes: Sizes, layers: int, bias: bool) -> tuple[Linear,
 
 
 def _sparse_layers(fields: Fields, layers: int) -> int:
-    """How many layers have experts: Qwen-MoE can leave some dense (`mlp_only_layers`, `decoder_sparse_step`)."""
+    """Number of layers with experts: Qwen-MoE can leave some dense (`mlp_only_layers`, `decoder_sparse_step`)."""
     step = fields.count("decoder_sparse_step", 1)
     dense = fields.config.get("mlp_only_layers") or []
     if not isinstance(dense, list):

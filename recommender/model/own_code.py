@@ -57,7 +57,9 @@ def _references(value: object) -> Iterator[str]:
 
 
 def held_to_weights(spec: ModelSpec, weights: Weights) -> ModelSpec:
-    """What the weights' names and shapes say of a model with code of its own: priced, or why it cannot be.
+    """Check a model with code of its own against the names and shapes of its weights.
+
+    Returns the spec priced as a Llama where they match, else with `unsupported` set.
 
     Args:
         spec: From its configuration, as a Llama.
@@ -98,7 +100,7 @@ def held_to_count(spec: ModelSpec, counted: int | None) -> ModelSpec:
 
 
 def unlike(spec: ModelSpec, what: str) -> str:
-    """Why a model with code of its own cannot be priced."""
+    """The reason why a model with code of its own cannot be priced."""
     return (
         f"{spec.architecture} is built by Python code of its own, and its layers are not laid out as Llama's ({what} "
         "not), so its memory cannot be priced: choose a model whose architecture Transformers has."
@@ -126,7 +128,7 @@ def agreed(config: FinetuneConfig, spec: ModelSpec) -> bool:
 
 
 def question(spec: ModelSpec, name: str) -> tuple[str, str]:
-    """What a person is told who has not agreed yet, and how one agrees."""
+    """Message and remedy for a person who has not agreed yet to run the model's own code."""
     where = f" in {spec.path}" if spec.path else ""
     return (
         f"{spec.name} is built by Python code of its own ({', '.join(spec.own_code)}{where}), which would run as you, "
@@ -137,6 +139,6 @@ def question(spec: ModelSpec, name: str) -> tuple[str, str]:
 
 
 def missing(spec: ModelSpec) -> tuple[str, ...]:
-    """Which of its files of code are not in its folder."""
+    """The names of its code files that are not in its folder."""
     here = spec.path or Path("/nowhere")
     return tuple(name for name in spec.own_code if not (here / name).is_file())

@@ -59,7 +59,7 @@ def read_model(name: str, *, revision: str | None = None, offline: bool = False)
 
 
 def models_dir() -> Path:
-    """Where models that this project converted are kept."""
+    """The folder of models that this project converted."""
     return cache_dir() / "models"
 
 
@@ -113,7 +113,7 @@ def _read_hub_id(
 
 
 def _planned_only(trouble: InputError) -> str:
-    """Why a model of the catalogue cannot be trained yet, though it is planned, with what to do."""
+    """The reason, with a remedy, why a model of the catalogue can be planned and not yet trained."""
     if isinstance(trouble, HubRefused):
         return str(trouble)
     way = "unset HF_HUB_OFFLINE once" if is_offline() else "try again with a network"
@@ -124,7 +124,7 @@ def _planned_only(trouble: InputError) -> str:
 
 
 def _in_part(cached: ModelSpec, name: str, trouble: InputError) -> str:
-    """Why the rest of a model that is partly in the cache does not come now, with what to do."""
+    """The reason, with a remedy, why the missing part of a partly cached model cannot be downloaded now."""
     assert cached.path is not None
     missing = not_here(cached.path) or "its weights are missing"
     if isinstance(trouble, HubRefused):

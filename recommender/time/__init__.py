@@ -1,1 +1,1 @@
-"""How long a configuration takes: FLOPs and bytes of a step against what the device can do."""
+"""Estimate of a run's time: FLOPs and bytes of a step against what the device can do."""

@@ -41,7 +41,7 @@ SAVE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a device does in a second, and how well."""
+    """The peak rates of a device in a second, and the share of them that it reaches."""
 
     products: float
     full_products: float
@@ -87,7 +87,7 @@ def rates(device: Device, precision: str) -> Rates | None:
 
 
 def average_batch(workload: Workload, data: DataProfile | None) -> Batch:
-    """What a micro-batch is on average.
+    """The average micro-batch.
 
     Rows are drawn at random and padded to the longest. The u-th quantile of the longest of `rows` draws is the
     u^(1/rows)-th of the lengths, and its expected length the integral of that.
@@ -118,7 +118,7 @@ def worst_step_seconds(workload: Workload) -> float | None:
 
 
 def measured_pace(workload: Workload, known: Sequence[Measurement]) -> Pace | None:
-    """How this machine's measurements move the time of a workload; None without any, or where its speed is unknown."""
+    """The correction of a workload's time by this machine's measurements; None where the device's speed is unknown."""
     if not known:
         return None
     device, predicted = rates(workload.device, workload.config.training.precision), worst_step_seconds(workload)

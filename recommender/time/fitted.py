@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How a kind of device does its work."""
+    """The fitted efficiency of a kind of device."""
 
     products: float
     """Factor of matrix products at the peak rate of their dtype."""

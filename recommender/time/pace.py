@@ -29,7 +29,7 @@ BUSY = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How the formula's seconds are moved. Ends of the interval are shares of the moved time."""
+    """The measured correction of the formula's seconds. Ends of the interval are shares of the corrected time."""
 
     factor: float
     low: float

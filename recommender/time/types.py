@@ -1,4 +1,4 @@
-"""What is said of the time of a run. Apart from the clock, so that screens get it without the memory model."""
+"""Types of the time estimate. Apart from the clock, so that screens get them without the memory model."""
 
 from __future__ import annotations
 

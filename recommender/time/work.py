@@ -1,4 +1,4 @@
-"""What a micro-batch has to compute and to move: FLOPs by rate, bytes through memory, launches."""
+"""The work of a micro-batch: FLOPs by rate, bytes through memory, launches."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _NO_INSTANCE = "MIG mode is on but there is no instance that may be used here."
 
 @dataclass(frozen=True, slots=True)
 class DriverVersions:
-    """What the driver says about itself; None where it does not say."""
+    """Driver and CUDA versions as the driver reports them; None where it reports none."""
 
     driver: str | None
     cuda: str | None
@@ -229,12 +229,12 @@ class Nvml:
         return tuple(sorted(resolved, key=lambda process: -(process.used_bytes or 0)))
 
     def _known(self, index: int) -> Gpu:
-        """What is known from before of the card with this index, or a nameless one."""
+        """The last known facts of the card with this index, or a card without a name."""
         nameless = Gpu(index, "", f"NVIDIA GPU {index}", None, None, None, None, None)
         return next((gpu for gpu in self._seen.values() if gpu.index == index), nameless)
 
     def _all_lost(self, state: NvmlState) -> tuple[Gpu, ...]:
-        """When the library itself fails after it had worked, the known cards stay listed as unreadable."""
+        """The known cards, listed as unreadable: for an NVML that fails as a whole after it had worked."""
         return tuple(_unreadable(gpu, state.message) for gpu in self._seen.values())
 
 
@@ -268,7 +268,7 @@ def _binding() -> Any:
 
 
 def _slowdown(reasons: int) -> str:
-    """What holds the clocks down beyond the card's own power limit, which a busy card is always at."""
+    """The reason for reduced clocks, empty if none. The card's own power limit is none: a busy card is always at it."""
     nvml = _binding()
     if reasons & (nvml.nvmlClocksEventReasonSwThermalSlowdown | nvml.nvmlClocksEventReasonHwThermalSlowdown):
         return "heat"
@@ -366,7 +366,7 @@ def _problem(error: Any) -> str:
 
 
 def _state(error: Any) -> NvmlState:
-    """Why the library as a whole does not work."""
+    """The state that an NVML error stands for, with message and remedy."""
     nvml = _binding()
     cpu_mode = "Until then plans are for this CPU."
     known = {

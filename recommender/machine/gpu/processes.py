@@ -1,4 +1,4 @@
-"""Whose process is it that holds GPU memory? Said only with evidence.
+"""The owner of each process that holds GPU memory, named only with evidence.
 
 Inside a container NVML may report the host's process ids. Such a number can, by chance, also be a process in here, so a
 number alone proves nothing: a process counts as the user's only if it has the user's uid *and* an NVIDIA device open.

@@ -19,7 +19,7 @@ UNMEASURED = "The driver does not say how much memory it has."
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """What is here and not used."""
+    """A GPU of this machine that is not used."""
 
     text: str
     """Names it and says why, in one or two sentences."""
@@ -71,7 +71,7 @@ def _unusable(gpu: Gpu, nvml: NvmlState) -> PassedOver:
 
 
 def _unlisted(nvml: NvmlState, accelerators: tuple[Accelerator, ...]) -> PassedOver | None:
-    """What the kernel lists and NVML does not, NVIDIA's first: that is what can be mended."""
+    """The device that the kernel lists and NVML does not, NVIDIA's first: that one can be repaired."""
     nvidia = [found for found in accelerators if found.maker == "NVIDIA"]
     if nvidia or nvml.status in PROVE_A_GPU:
         return _here(nvidia[0].described if nvidia else "An NVIDIA GPU", nvml.message, nvml.remedy)

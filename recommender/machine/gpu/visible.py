@@ -1,4 +1,4 @@
-"""Which GPUs the person or a job scheduler has left to this process, by CUDA_VISIBLE_DEVICES."""
+"""The GPUs that CUDA_VISIBLE_DEVICES leaves to this process, as set by the person or a job scheduler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process's control groups allow: memory and processor time, under cgroup v1, v2 or both.
+"""Limits of this process's control groups on memory and processor time, under cgroup v1, v2 or both.
 
 Every group from this process's own up to the mount point is looked at, because any of them may be the tightest. The
 root folder is injected, so that a test can build a tree of files.

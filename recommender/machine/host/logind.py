@@ -28,7 +28,7 @@ def kills_at_logout(root: Path = Path("/"), uid: int | None = None) -> bool | No
 
 
 def _settings(root: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What is set, and what the comments give as default."""
+    """The values set in logind.conf and its drop-ins, and the defaults that its comments name."""
     settings: dict[str, str] = {}
     defaults: dict[str, str] = {}
     main = next((path for place in _FILES if (path := root / place / "logind.conf").is_file()), None)

@@ -1,4 +1,4 @@
-"""What one decoder layer keeps for its backward pass, and holds at the worst moment of it.
+"""The bytes that one decoder layer keeps for its backward pass, and its peak in that pass.
 
 Its operations in order, derived from Transformers 5.23 (`modeling_llama.py` and its siblings) and held against a trace
 of them: docs/memory.md has the tables.
@@ -162,7 +162,7 @@ def _norm(workload: Workload, types: Dtypes, backward: int) -> Op:
 
 
 def _before_training(tape: list[Op], workload: Workload) -> int:
-    """What the operations before the first trained weight keep."""
+    """Bytes kept by the operations before the first trained weight."""
     if workload.config.method == "full":
         return 0
     kept = 0

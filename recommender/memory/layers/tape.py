@@ -72,7 +72,7 @@ class Worst(NamedTuple):
 
 
 def worst_of(tape: Sequence[Op], *, holds: bool = True, waiting: int = 0, ends_early: bool = False) -> Worst:
-    """Where the peaks of `peaks_of` are: to explain them.
+    """The places of the peaks of `peaks_of` on the tape: to explain them.
 
     Args:
         tape: In forward order.

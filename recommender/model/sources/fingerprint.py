@@ -37,7 +37,7 @@ MOST_NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Of one model's folder."""
+    """The fingerprint of a model's folder."""
 
     config: Mapping[str, Any]
     """config.json."""

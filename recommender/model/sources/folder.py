@@ -112,7 +112,7 @@ def _weights(folder: Path, source: Source) -> Weights | None:
 
 
 def _promised_bytes(folder: Path) -> int | None:
-    """What an index says that the weights will be, in bytes."""
+    """Size of the weights in bytes as the index states it; None where it does not."""
     if not (folder / INDEX).exists():
         return None
     metadata = read_index(folder / INDEX).get("metadata")

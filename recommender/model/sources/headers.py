@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the safetensors files of one model hold."""
+    """The contents of one model's safetensors files, from their headers."""
 
     shapes: Mapping[str, tuple[int, ...]]
     """Tensor name to shape, buffers left out."""
@@ -91,7 +91,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def not_here(folder: Path) -> str:
-    """What of a folder's weights is missing, as a clause; empty where nothing is, or where there are none."""
+    """The missing part of a folder's weights, as a clause; empty where nothing is missing, or there are none."""
     present = [path.name for path in folder.iterdir() if path.exists()]
     reads_index = INDEX in present and SINGLE not in present
     named = read_index(folder / INDEX)["weight_map"].values() if reads_index else None

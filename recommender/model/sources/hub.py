@@ -39,7 +39,7 @@ class HubMissing(InputError):
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """What the hub says about one model."""
+    """The hub's facts about one model."""
 
     config: dict[str, Any]
     revision: str

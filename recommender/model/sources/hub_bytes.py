@@ -1,4 +1,4 @@
-"""What the hub library tells of a download, as bytes: it wants a progress bar, and this one draws nothing."""
+"""Byte counts of a download, taken from the hub library's progress bar; this one draws nothing."""
 
 from __future__ import annotations
 

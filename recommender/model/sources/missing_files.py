@@ -16,7 +16,7 @@ OTHERS: Final = ("adapter_model.safetensors", "optimizer.safetensors")
 
 
 def missing_weights(present: Collection[str], named: Collection[str] | None = None) -> str:
-    """What of the weights is missing, as a clause; empty where nothing is, and where there are none at all.
+    """The missing part of the weights, as a clause; empty where nothing is missing, and where there are none at all.
 
     Args:
         present: Names of the files that are there.
@@ -72,12 +72,12 @@ def get_again(folder: Path, torn: str | None = None) -> str:
 
 
 def no_weights(folder: Path | None) -> str:
-    """What to do where a model's folder holds its configuration alone, or where there is no folder yet."""
+    """The remedy where a model's folder holds its configuration alone, or where there is no folder yet."""
     return get_again(folder) if folder else "Name a folder that has model.safetensors, or a model of the hub."
 
 
 def missing_tokenizer(folder: Path) -> tuple[str, str]:
-    """What is there in the place of a tokenizer.json, and how one comes of it: a clause and a remedy."""
+    """The tokenizer file that stands in place of tokenizer.json, as a clause, and the remedy that converts it."""
     older = next((name for name in ("tokenizer.model", "vocab.json", "vocab.txt") if (folder / name).is_file()), None)
     place = quote(str(folder))
     if older is None:
