@@ -57,7 +57,7 @@ class Sample:
 
 
 class RowIndex:
-    """Where each usable row stands and what is odd about it: 38 bytes a row instead of the row."""
+    """The position and the findings of each usable row: 38 bytes a row instead of the row."""
 
     def __init__(self) -> None:
         self.file = array("I")
@@ -172,7 +172,7 @@ class DataSet:
 
     @property
     def turns(self) -> TurnFinder | None:
-        """What renders its conversations; None where lengths are estimated."""
+        """The renderer of its conversations; None where lengths are estimated."""
         return self._tokeniser.turns if self._tokeniser else None
 
     def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
@@ -203,7 +203,7 @@ class DataSet:
         return nlargest(count, range(len(self)), key=self.profile.lengths.__getitem__)
 
     def findings(self, i: int) -> tuple[str, ...]:
-        """What is odd about row i, in words."""
+        """The findings about row i, in words."""
         from recommender.data.profile.findings import words
 
         return (*words(self.index.flags[i]), *self.near.of(i))
@@ -245,11 +245,11 @@ class DataSet:
         return TrainingRows(self, indices, max_length)
 
     def prompt_text(self, i: int) -> str:
-        """What the model is given to answer row i's last question: its text."""
+        """The prompt for an answer to row i's last question, as text."""
         return self._prompt(i)[0]
 
     def prompt_ids(self, i: int) -> list[int]:
-        """What the model is given to answer row i's last question: its ids, ready for `generate`."""
+        """The prompt for an answer to row i's last question, as token ids ready for `generate`."""
         return self._prompt(i)[1]
 
     def answer_text(self, i: int) -> str:

@@ -122,7 +122,7 @@ def _opened(data: Data, base: Path | None, tick: Callable[[], None]) -> list[Ope
 
 
 def _own_form(error: ShapeError, data: Data, base: Path | None) -> str:
-    """What to do about a held-out file that is not of the form that is said of all data."""
+    """The remedy for a held-out file that has not the format given for all data."""
     own = alone({"data.format": "auto", "data.columns": {}}, error.source, data.eval_sources, EVAL)
     try:
         source = Data.model_validate({"eval": own[EVAL]}).eval_sources[error.source]

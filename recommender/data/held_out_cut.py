@@ -11,7 +11,7 @@ from recommender.units import count, counted
 
 
 def held_out_stop(profile: DataProfile, config: FinetuneConfig) -> str:
-    """Why nothing could be evaluated at a configuration's length, of rows held out by the split; empty where it could.
+    """The stop where all rows held out by the split keep no answer at a configuration's length; empty otherwise.
 
     Files of their own are judged by `DataProfile.stops_at`.
     """
@@ -26,7 +26,7 @@ def held_out_stop(profile: DataProfile, config: FinetuneConfig) -> str:
 
 
 def held_out_warning(profile: DataProfile, config: FinetuneConfig) -> str:
-    """How many rows that the split holds out keep no answer; empty where all do, or none."""
+    """The warning that some rows held out by the split keep no answer; empty where all or none do."""
     cut, rows = _of_split(profile, config)
     if not 0 < cut < rows:
         return ""
@@ -37,7 +37,7 @@ def held_out_warning(profile: DataProfile, config: FinetuneConfig) -> str:
 
 
 def held_out_sentences(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ...]:
-    """What is to be said of rows held out by the split at a configuration's length: a stop, a warning or nothing."""
+    """The stop and the warning about rows held out by the split at a configuration's length, as far as they apply."""
     return tuple(filter(None, (held_out_stop(profile, config), held_out_warning(profile, config))))
 
 

@@ -160,7 +160,7 @@ def _profile(
 
 
 def _tick(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
-    """What long work calls now and then: it ends where `cancelled` says so."""
+    """A callback for long work to call now and then: it raises Cancelled once `cancelled` says so."""
 
     def tick() -> None:
         if cancelled is not None and cancelled():

@@ -1,4 +1,4 @@
-"""What packing would do to a data set: padding saved, sequences made, and the strategy that loses nothing.
+"""Effect of packing on a data set: padding saved, sequences made, and the strategy that loses nothing.
 
 TRL's strategies (1.16, `trl.data_utils.pack_dataset`): 'bfd' packs whole rows, longest first, each where it fits best,
 and cuts what is longer than a sequence; 'bfd_split' splits those and packs the parts; 'wrapped' fills every sequence
@@ -42,7 +42,7 @@ class Packing:
 
 
 def strategy_for(profile: DataProfile) -> Strategy:
-    """How this data is packed: text is split where it is too long, rows with answers are kept whole."""
+    """The packing strategy of this data: text is split where it is too long, rows with answers are kept whole."""
     return "bfd_split" if profile.shape == "text" else "bfd"
 
 
@@ -52,7 +52,7 @@ def packed_tokens(profile: DataProfile, max_length: int) -> int:
 
 
 def packing(profile: DataProfile, max_length: int, batch: int) -> Packing:
-    """What packing changes.
+    """The effect of packing.
 
     Args:
         profile: The data, at least one row.

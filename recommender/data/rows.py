@@ -19,7 +19,7 @@ class BadRow:
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, in words; of those that only Parquet has, the name of their type."""
+    """The type of a JSON value in words; for a type that only Parquet has, its name."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
     other = "null" if value is None else f"of the type {type(value).__name__}"
     return names.get(type(value), "an object" if isinstance(value, dict) else other)

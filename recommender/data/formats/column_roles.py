@@ -98,6 +98,6 @@ def _words(column: str) -> set[str]:
 
 
 def _named(pair: tuple[str, str]) -> int:
-    """Of a pair, how many of the two are named as they would be."""
+    """Number of the two columns whose names fit their role."""
     ask, answer = (_words(column) for column in pair)
     return bool(ask & set(_ASKS)) + bool(answer & set(_ANSWERS))

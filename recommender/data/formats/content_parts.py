@@ -24,7 +24,7 @@ _TEXT_KEYS: Final = ("text", "value", "content", "thinking", "reasoning", "refus
 
 @dataclass
 class Parts:
-    """What the parts of one turn hold."""
+    """The content parts of one turn, by kind."""
 
     texts: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)

@@ -51,7 +51,7 @@ TEXTS: Final = ("", "")
 
 
 def form_of(rows: Sequence[Mapping[str, Any]], column: str) -> Form:
-    """How the conversations of a column are written, by the first rows.
+    """The format of a column's conversations, by the first rows.
 
     Args:
         rows: The first rows.

@@ -1,4 +1,4 @@
-"""What every row becomes, whatever its file looked like: a conversation, a prompt with its completion, or text."""
+"""Normalised rows, whatever their file looked like: a conversation, a prompt with its completion, or text."""
 
 from __future__ import annotations
 

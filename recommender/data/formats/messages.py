@@ -55,7 +55,7 @@ def _answered(text: str, call: str | None, trained: bool) -> Message:
 
 
 def _extra(turn: Mapping[str, Any], parts: Parts, number: int) -> dict[str, Any]:
-    """What templates read beside the content."""
+    """The message's fields beside its content that templates read."""
     extra = {key: turn[key] for key in _KEPT if turn.get(key) is not None}
     reasoning = next((turn[key] for key in _REASONING if isinstance(turn.get(key), str)), "".join(parts.reasoning))
     if reasoning or any(isinstance(turn.get(key), str) for key in _REASONING):

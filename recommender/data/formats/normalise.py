@@ -122,7 +122,7 @@ def _past(history: Sequence[Any], column: str) -> list[Message]:
 
 
 def _listed(text: str) -> Any:
-    """What a table's cell holds as JSON; the text itself where it is none."""
+    """The JSON value of a table's cell; the text itself where it is none."""
     try:
         return json.loads(text) if text.strip() else []
     except (ValueError, RecursionError):
@@ -149,7 +149,7 @@ def _is_listed(value: Any) -> bool:
 def _with_context(
     row: Mapping[str, Any], shape: Shape, asked: list[Message], answer: list[Message], tools: tuple[Any, ...] = ()
 ) -> Chat:
-    """What was asked, as context, and what answers it; behind the row's system message where it has one."""
+    """The question as context and its answer, behind the row's system message where it has one."""
     system = _system(row, shape)
     if system and (asked or answer)[0].role != "system":
         asked = [Message("system", system), *asked]
@@ -194,7 +194,7 @@ def _answer(value: Any) -> list[Message]:
 
 
 def _asked(row: Mapping[str, Any], column: str | None) -> tuple[list[Message], tuple[Any, ...]]:
-    """What an answer answers, as context, and the tools that stand beside it (OpenAI's `input`)."""
+    """The question as context, and the tools that stand beside it (OpenAI's `input`)."""
     value = row.get(column) if column else None
     if column is None or value is None:
         return [], ()

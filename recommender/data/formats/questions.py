@@ -21,7 +21,7 @@ _LONGEST_WORD = 40
 
 
 def ask_which_turns(rows: Rows, turns: Sequence[str], where: str) -> QuestionError:
-    """Which of several columns of conversations is trained.
+    """The question which of several columns of conversations is trained.
 
     Args:
         rows: The first rows.
@@ -44,7 +44,7 @@ def _format(shape: tuple[str, dict[str, str]]) -> dict[str, Any]:
 
 
 def ask_about_messages(rows: Rows, columns: Sequence[str], where: str) -> QuestionError | None:
-    """How rows with one message each become conversations; None where they hold none.
+    """The question how rows with one message each become conversations; None where they hold none.
 
     Args:
         rows: The first rows.
@@ -105,7 +105,7 @@ def _repeats(rows: Rows, column: str) -> bool:
 
 
 def ask_about_speakers(turns: TurnWords, where: str, name: str, column: str) -> QuestionError | None:
-    """Who is the assistant in turns of which no word is known as its; None where one is, or only one ever speaks.
+    """The question who is the assistant; None where a known word names it, or where only one ever speaks.
 
     Args:
         turns: How turns are written in the first rows.
@@ -143,7 +143,7 @@ def _ask_about_keys(turns: TurnWords, where: str, name: str, column: str) -> Que
 
 
 def ask_about_columns(rows: Rows, columns: Sequence[str], where: str) -> QuestionError | None:
-    """Which column asks and which answers; None where there are no two columns of text.
+    """The question which column asks and which answers; None where there are no two columns of text.
 
     Args:
         rows: The first rows.

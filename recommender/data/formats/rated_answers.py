@@ -126,7 +126,7 @@ def _is_verdict(rows: Rows, column: str, compared: Sequence[str]) -> bool:
 
 
 def side_named(value: Any, compared: Sequence[str]) -> int | None:
-    """Which of two compared columns a verdict names; None for a tie and for what names neither."""
+    """The index of the compared column that a verdict names; None for a tie and for a verdict that names neither."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     said = words_of(str(value))
@@ -137,7 +137,7 @@ def side_named(value: Any, compared: Sequence[str]) -> int | None:
 
 
 def question_of_sides(columns: Sequence[str], where: str, sides: Sides) -> InputError:
-    """Which answer of a comparison is trained; an error where no column can be offered.
+    """The question which answer of a comparison is trained; an error where no column can be offered.
 
     Args:
         columns: Every column of the first rows.

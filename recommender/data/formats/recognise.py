@@ -89,7 +89,7 @@ def _as_used(shape: Shape, rows: Rows) -> Shape:
 
 
 def _unknown(rows: Rows, columns: Sequence[str], where: str) -> InputError:
-    """What is asked, or said, of rows that nothing tells the shape of."""
+    """The question, or the error, about rows of an unknown format."""
     for held in turn_words(rows, columns):
         if error := ask_about_speakers(held, where, "sharegpt", "conversations"):
             return error
@@ -112,7 +112,7 @@ def _unknown_speakers(shape: Shape, rows: Rows, columns: Sequence[str], where: s
 
 
 def _say_objects(rows: Rows, columns: Sequence[str]) -> str:
-    """What to do with columns that hold objects, as translations do; empty where there are none."""
+    """The remedy for columns that hold objects, as translations do; empty where there are none."""
     for column in columns:
         keys = list(
             dict.fromkeys(str(key) for row in rows if isinstance(row.get(column), Mapping) for key in row[column])
@@ -288,7 +288,7 @@ def _ask_which_answer(rows: Rows, columns: Sequence[str], where: str) -> None:
 
 
 def _form(rows: Rows, shape: Shape) -> Form:
-    """How the conversations of a shape are written."""
+    """The format of the conversations of a shape."""
     column = shape.columns.get("messages" if shape.name == "messages" else "conversations")
     return form_of(rows, column) if column and shape.tags is None else None
 

@@ -1,4 +1,4 @@
-"""How the conversations of a file are written: the keys of a turn, and the file's own words for who speaks.
+"""The turn keys and role names of a file: its own words for who speaks.
 
 `data.columns` takes them beside columns: `role` and `content` with the keys of a turn, and a speaker with the file's
 word for it, or with several words and commas between them.
@@ -46,7 +46,7 @@ _DIALECT = {
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """How a file writes its turns, where it says so itself (LLaMA-Factory's tags) or the person does."""
+    """The turn keys and role names of a file, given by the file itself (LLaMA-Factory's tags) or by the person."""
 
     role: str
     """Key of a turn that says who speaks."""
@@ -58,7 +58,7 @@ class Tags:
 
 @dataclass(frozen=True, slots=True)
 class TurnWords:
-    """How the turns of one column are written in the first rows, for the person to choose from."""
+    """The turn keys and role names seen in one column of the first rows, for the person to choose from."""
 
     column: str
     keys: tuple[str, ...]
@@ -82,7 +82,7 @@ def role_of(word: str) -> str:
 
 
 def turn_words(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[TurnWords, ...]:
-    """How turns are written, for each column that holds some."""
+    """The turn keys and role names of each column that holds turns."""
     return tuple(
         _words_of(column, turns)
         for column in columns
@@ -114,7 +114,7 @@ def turns_in(value: Any) -> list[Any]:
 def tags_of(
     given: Mapping[str, str], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, str], Tags | None]:
-    """What `data.columns` says of columns, and what of turns; a 'system' that is a column's name is that column."""
+    """Split `data.columns` into column roles and the mapping of turns; 'system' is a column where one has that name."""
     words = {role: word for role, word in given.items() if role in (*SPEAKERS, *TURN_KEYS)}
     if words.get("system") in columns:
         del words["system"]

@@ -17,7 +17,7 @@ Columns = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the rows of a file are read."""
+    """The format of a file's rows."""
 
     name: str
     """'alpaca', 'sharegpt', 'messages', 'prompt-completion', 'text' or 'preference'."""
@@ -40,7 +40,7 @@ class Shape:
 
     @property
     def reason(self) -> str:
-        """Why, and how sure."""
+        """The reason, with the confidence."""
         return f"{self.why} (confidence {self.sure})"
 
     @property

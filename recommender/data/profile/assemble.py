@@ -90,7 +90,7 @@ def _profile_of(
 
 
 def _reason(files: list[OpenFile]) -> str:
-    """Why the shapes were taken, file by file where they differ."""
+    """The reason for the formats taken, file by file where they differ."""
     reasons = dict.fromkeys(
         f"{file.shape.reason}; {file.reader.note}" if file.reader.note else file.shape.reason for file in files
     )
@@ -98,7 +98,7 @@ def _reason(files: list[OpenFile]) -> str:
 
 
 def _sources(kept: Gathered, sources: Sequence[Source], files: list[OpenFile]) -> tuple[SourceFacts, ...]:
-    """What each data set brings; rows stand in the order of their files."""
+    """The facts of each data set; rows stand in the order of their files."""
     found = []
     for number, source in enumerate(sources):
         own = [place for place, file in enumerate(files) if file.source == number]

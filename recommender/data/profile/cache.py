@@ -1,4 +1,4 @@
-"""What was gathered of a data set, kept by its content, tokenizer, template and settings: opened again, it is there.
+"""On-disk cache of row statistics, keyed by content, tokenizer, template and settings.
 
 One file for each, numbers as they lie in memory behind one line of JSON. It is a cache: what cannot be written is not
 kept, and what cannot be read is made again.

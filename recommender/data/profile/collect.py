@@ -1,4 +1,4 @@
-"""What is kept of every row while a data set is read: numbers in arrays, never the rows."""
+"""Statistics of every row, collected while a data set is read: numbers in arrays, never the rows."""
 
 from __future__ import annotations
 
@@ -207,13 +207,13 @@ def _batches(rows: Iterator[Raw | BadRow]) -> Iterator[list[Raw | BadRow]]:
 
 
 def bad_row(reader: Reader, row: Raw, problem: RowProblem) -> BadRow:
-    """What is listed of a row that was read and cannot be used."""
+    """The entry of a row that was read and cannot be used."""
     reason = problem.reason + in_list(row.number)
     return BadRow(str(reader.path), row.line, reason, excerpt(_standing(reader, row)))
 
 
 def _standing(reader: Reader, row: Raw) -> str:
-    """How the row begins in its file, on one line; in Parquet, where it is no text, as JSON."""
+    """The row's beginning as it stands in its file, on one line; as JSON where the file is no text (Parquet)."""
     source: ByteFile | None = getattr(reader, "source", None)
     if source is None:
         return json.dumps(row.values, ensure_ascii=False, default=str)
@@ -222,6 +222,6 @@ def _standing(reader: Reader, row: Raw) -> str:
 
 
 def copies(weight: float, content: int) -> int:
-    """How often a row of this weight is taken: the whole part, and once more for the fraction's share of contents."""
+    """Number of times that a row is taken: its weight's whole part, and once more for the fraction's share of rows."""
     whole = int(weight)
     return whole + (content / 2**64 < weight - whole)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def document(profile: DataProfile, max_length: int, *, split: bool = False) -> dict[str, Any]:
-    """What `data --json` prints. Tokens are whole numbers, shares are 0 to 1, `trained_share` of what the limit leaves.
+    """The document of `data --json`. Tokens are whole numbers, shares 0 to 1; `trained_share` is of the kept tokens.
 
     Args:
         profile: The data set.
@@ -82,7 +82,7 @@ def _held_out(profile: DataProfile) -> dict[str, int] | None:
 
 
 def near_document(near: NearRows) -> dict[str, int]:
-    """What the second pass adds to `data --json`: numbers of rows."""
+    """The figures that the near-duplicate search adds to `data --json`: numbers of rows."""
     return {
         "near_duplicates": len(near.earlier),
         "near_held_out": near.leaked,

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: counted while it is read, told as stops and warnings when it has been."""
+"""Findings about a data set: counted while it is read, then given as stops and warnings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FEW_ROWS = 20
 
 
 class Finding(IntFlag):
-    """What may be odd about one row, as bits."""
+    """Possible findings about one row, as bits."""
 
     DUPLICATE = 1
     EMPTY = 2
@@ -80,7 +80,7 @@ _LITERAL = frozenset({"nan", "none", "null", "<na>"})
 
 
 def words(flags: int) -> tuple[str, ...]:
-    """What is odd about a row, for a person."""
+    """The findings about a row, for a person."""
     return tuple(said for finding, said in SAID.items() if flags & finding)
 
 
@@ -95,7 +95,7 @@ def _texts(example: Example) -> tuple[str, ...]:
 
 
 def _oddities(example: Example) -> Finding:
-    """What is odd about the text itself, in whatever language."""
+    """Findings about the text itself, in whatever language."""
     found = _NOTHING
     for text in _texts(example):
         if "\ufffd" in text:
@@ -239,7 +239,7 @@ _KNOWN = frozenset({"system", "user", "assistant", "tool"})
 
 @lru_cache(maxsize=4096)
 def order_of(roles: tuple[str, ...]) -> Finding:
-    """What is odd about who speaks when: conversations have few orders of roles, so each is judged once.
+    """Findings about the order of roles, judged once for each order: conversations have few.
 
     In order are system?, user, assistant, user, assistant … with tools between.
     """
@@ -254,7 +254,7 @@ def order_of(roles: tuple[str, ...]) -> Finding:
 
 
 def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokeniser | None) -> tuple[str, ...]:
-    """Why this data must not be trained on as it is, whatever the length limit."""
+    """The reasons not to train on this data as it is, whatever the length limit."""
     said = []
     if found.bad and not data.skip_bad_rows:
         first = bad[0]
@@ -299,7 +299,7 @@ def warnings(
     files: Sequence[OpenFile],
     bad: Sequence[BadRow],
 ) -> tuple[str, ...]:
-    """What the person should know, whatever the length limit."""
+    """The warnings that hold whatever the length limit."""
     said = []
     if tokeniser is None:
         said.append(
@@ -361,7 +361,7 @@ def _counted(found: Findings) -> list[str]:
 
 
 def _imitated(found: Findings) -> str:
-    """Where that text stands and what comes of it."""
+    """The clause on the place of text that looks like a special token, and its effect."""
     if found.texts < found.rows:
         return "in a turn and becomes that token"
     return (

@@ -45,7 +45,7 @@ Build = Callable[[Gathered, list[OpenFile]], DataSet]
 
 @dataclass(frozen=True)
 class FirstLook:
-    """What some rows say of all."""
+    """Estimates for all rows from a sample of them."""
 
     dataset: DataSet
     """The rows that were looked at, to be shown."""
@@ -58,12 +58,12 @@ class FirstLook:
 
     @property
     def profile(self) -> DataProfile:
-        """Of the rows that were looked at."""
+        """The profile of the sampled rows."""
         return self.dataset.profile
 
     @property
     def drawn(self) -> int:
-        """How many were looked at."""
+        """Number of sampled rows."""
         return self.profile.rows
 
     @cached_property
@@ -84,7 +84,7 @@ class FirstLook:
         return intervals.ratio(self._trained(max_length), kept)
 
     def rows_cut(self, max_length: int) -> int:
-        """How many of the rows that were looked at are longer than max_length, for the histogram."""
+        """Number of sampled rows that are longer than max_length, for the histogram."""
         return self.profile.rows_cut(max_length)
 
     def total_tokens(self) -> Interval:

@@ -95,7 +95,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _solved(rising: Callable[[float], float]) -> float:
-    """Where a rising function on 0 to 1 is 0."""
+    """The zero of a rising function on 0 to 1, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(_STEPS):
         middle = (low + high) / 2

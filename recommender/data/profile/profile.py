@@ -43,7 +43,7 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutFacts:
-    """What the files of `data.eval` hold."""
+    """Facts about the files of `data.eval`."""
 
     rows: int
     """Usable rows."""
@@ -58,14 +58,14 @@ class HeldOutFacts:
     """Of each file, its name and, row by row, the tokens before the first one that is trained (`NEVER`: none is)."""
 
     def answerless(self, max_length: int) -> list[tuple[str, int, int]]:
-        """Of each file of which some rows keep no answer at a length: its name, how many of them, and its rows."""
+        """(name, rows without an answer at a length, rows) of each file that has such rows."""
         lost = [
             (name, sum(first >= max_length for first in firsts), len(firsts)) for name, firsts in self.first_trained
         ]
         return [(name, cut, rows) for name, cut, rows in lost if cut]
 
     def stops_at(self, max_length: int) -> tuple[str, ...]:
-        """Why nothing could be evaluated at a length: no row of any file keeps an answer."""
+        """The stop where no row of any file keeps an answer at a length, so that nothing could be evaluated."""
         lost = self.answerless(max_length)
         if not self.rows or sum(cut for _, cut, _ in lost) < self.rows:
             return ()
@@ -77,7 +77,7 @@ class HeldOutFacts:
         )
 
     def warnings_at(self, max_length: int) -> tuple[str, ...]:
-        """How many rows of which file keep no answer at a length, where others do."""
+        """A warning for each file with rows that keep no answer at a length, where others do."""
         lost = self.answerless(max_length)
         if sum(cut for _, cut, _ in lost) == self.rows:
             return ()
@@ -107,7 +107,7 @@ class NearRows:
         return row in self.earlier or row in self.held_out
 
     def of(self, row: int) -> tuple[str, ...]:
-        """What a training row is like, in words."""
+        """The near-duplicates of a training row, in words."""
         found = [f"nearly the same as row {self.earlier[row] + 1}"] if row in self.earlier else []
         if row in self.held_out:
             file, line = self.held_out[row]
@@ -116,7 +116,7 @@ class NearRows:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the person should know of them."""
+        """The warnings about near-duplicates."""
         said = []
         if self.earlier:
             are = "row is" if len(self.earlier) == 1 else "rows are"
@@ -209,7 +209,7 @@ class DataProfile:
 
     @cached_property
     def known(self) -> dict[tuple[Any, ...], Any]:
-        """What was worked out of these rows, by what was asked: they do not change, and a plan asks a hundred times."""
+        """Memo of derived counts, keyed by query. Valid because a profile is immutable; a plan asks a hundred times."""
         return {}
 
     def held_out_by_split(self, fraction: float, seed: int) -> int:

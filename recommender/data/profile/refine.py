@@ -30,7 +30,7 @@ _NOTHING = Tally.of(())
 
 @dataclass(frozen=True, slots=True)
 class SoFar:
-    """What has been read, in numbers."""
+    """The rows read so far, in numbers."""
 
     rows: int
     """Usable rows."""
@@ -48,7 +48,7 @@ class SoFar:
 
 @dataclass(frozen=True)
 class Refined(FirstLook):
-    """What some rows say of all, where others have been read exactly."""
+    """Estimates for all rows from a sample, where some of them have been read exactly."""
 
     so_far: SoFar = field(default_factory=lambda: SoFar(0, _NOTHING, _NOTHING, _NOTHING, 0, 0))
     ahead: Sequence[int] = ()

@@ -105,7 +105,7 @@ class Tally:
         return self.sums[kept] + (self.counts[-1] - self.counts[kept]) * limit
 
     def above(self, limit: int) -> int:
-        """How many numbers are greater than limit."""
+        """Number of entries greater than limit."""
         return self.counts[-1] - self.counts[bisect_right(self.values, limit)]
 
     def ranked(self, rank: int) -> int:

@@ -1,4 +1,4 @@
-"""Where rows come from: files, folders, the hub, LLaMA-Factory's index, and a reader for each file format.
+"""Sources of rows: files, folders, the hub, LLaMA-Factory's index, and a reader for each file format.
 
 Knows nothing of what a row means; the only user of `readers`.
 """

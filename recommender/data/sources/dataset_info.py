@@ -93,7 +93,7 @@ def _is_of(held: Any, path: Path) -> bool:
 
 
 def explain_index(path: Path) -> InputError:
-    """What to do with an index that was given as if it were rows."""
+    """The error for an index that was given as if it were rows, with the data sets it names."""
     return InputError(f"{path} is an index of data sets, not rows.", remedy=_offer(path, _read(path)))
 
 

@@ -82,7 +82,7 @@ def _fetched(source: Source, tick: Tick | None, fetched: Fetched | None) -> tupl
 
 
 def _kept(source: Source) -> tuple[Path, ...]:
-    """What was fetched before: without a network it is used as it is."""
+    """The files of an earlier download: without a network they are used as they are."""
     root = model_cache_dir() / f"datasets--{source.path.replace('/', '--')}"
     try:
         folder = root / "snapshots" / (root / "refs" / BRANCH).read_text(encoding="utf-8").strip()

@@ -40,7 +40,7 @@ class OnDisk(NamedTuple):
 
 
 def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | None = None) -> OnDisk:
-    """How large the files of some data sets are.
+    """Size of some data sets' files.
 
     Raises:
         InputError: One is not there.
@@ -179,7 +179,7 @@ def _item(source: Source) -> Any:
 
 
 def _as_told(source: Source, data: Data) -> Data:
-    """How the rows of one data set are read: what it says itself goes before what is said of all."""
+    """The settings for one data set: its own format and columns go before those of all data."""
     told = {"format": source.format, "columns": source.columns}
     return data.model_copy(update={key: value for key, value in told.items() if value is not None})
 

@@ -1,4 +1,4 @@
-"""Which chat template is used, and why: the model's own, a family's, or one that the person gives."""
+"""Choice of the chat template, with its reason: the model's own, a family's, or one that the person gives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ChatTemplate:
 
     @property
     def saved(self) -> str:
-        """What a tokenizer that is saved beside the adapter carries."""
+        """The template of the tokenizer that is saved beside the adapter."""
         return self.asks_with or self.source
 
 

@@ -1,4 +1,4 @@
-"""What a chat template does to answers that nobody asked for: asked about, or told, with the ways that help."""
+"""Unrequested effects of a chat template on answers, as questions or warnings with the ways that help."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _with_ending(dataset: DataSet, data: Data, turns: TurnFinder) -> DataProfile
 
 
 def refused_remedy(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data, tokeniser: Tokeniser | None) -> str:
-    """What lets the template take rows that it refused, tried on them; empty where nothing is known to."""
+    """The settings that let the template take the rows it refused, tried on them; empty where none is known."""
     if tokeniser is None:
         return ""
     return " or ".join(
@@ -219,7 +219,7 @@ def _block_given(data: Data, turns: TurnFinder, chats: Sequence[Chat]) -> str:
 
 
 def _meeting(turns: TurnFinder, chat: Chat) -> tuple[str, str]:
-    """How the header ends that asks for the first answer that is trained elsewhere, and what stands there instead."""
+    """The end of the generation prompt for the first answer trained elsewhere, and the text there instead."""
     for place, turn in enumerate(chat.messages):
         if turn.role != "assistant" or not turn.train:
             continue

@@ -1,4 +1,4 @@
-"""What a chat template can do, and how it writes an answer: found by trying it on conversations of made-up words."""
+"""A chat template's abilities and its form of an answer, found by trying it on conversations of made-up words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOOLS = ({"type": "function", "function": _SCHEMA},)
 
 
 class Form(NamedTuple):
-    """How reasoning is written in front of an answer."""
+    """The text around the reasoning in front of an answer."""
 
     before: str
     between: str
@@ -36,7 +36,7 @@ class Form(NamedTuple):
 
 
 class CallStyle(NamedTuple):
-    """Which of the ways to write a function call a template reads: OpenAI's own is null beside a call, and text."""
+    """The form of a function call that a template reads: OpenAI's own is null beside a call, and text."""
 
     null: bool
     """Whether null stands for the text of a turn that only calls; else empty text."""
@@ -48,7 +48,7 @@ STYLES = tuple(CallStyle(null, text) for text in (False, True) for null in (Fals
 
 
 class Habits:
-    """What one template does.
+    """The behaviour of one template.
 
     Attributes:
         plain: Renders conversations without tools.
@@ -127,7 +127,7 @@ class Habits:
 
     @cached_property
     def call_style(self) -> CallStyle | None:
-        """How calls are given so that they are written, with their results; None where no way does that.
+        """The style in which the template writes calls and their results; None where it does in none.
 
         Another style than the usual one is taken where calls then end as answers do. Of empty text and null the one
         is taken that adds less: some templates write an empty answer behind a call whose text is empty (R1-Distill),
@@ -153,7 +153,7 @@ class Habits:
 
     @cached_property
     def _tried_tools(self) -> tuple[Any, ...]:
-        """What is described where templates are tried: nothing, but a function where one takes nothing else."""
+        """The tools given where the template is tried: none, but a function where it takes nothing else."""
         for tools in ((), _TOOLS):
             with suppress(TemplateProblem):
                 self.with_tools.render([self._in_parts(turn("user", "Q"))], tools=tools)
@@ -180,7 +180,7 @@ class Habits:
 
     @cached_property
     def reasoning_form(self) -> Form:
-        """How the last answer's reasoning is written; as most models write it where the template has no place."""
+        """The text around the last answer's reasoning; as most models write it where the template has no place."""
         key = self.reasoning_key
         text = self._rendered([turn("user", "Q"), {**turn("assistant", SECOND), key: FIRST}]) if key else ""
         before, found, rest = text.partition(FIRST)
@@ -192,7 +192,7 @@ class Habits:
 
     @cached_property
     def reasoning_tags(self) -> tuple[tuple[str, str], ...]:
-        """What may stand before and behind reasoning: the usual tags, and what this template writes."""
+        """The tags that may stand before and behind reasoning: the usual ones, and this template's."""
         own = (self.reasoning_form.before.strip(), self.reasoning_form.between.strip())
         return (*TAGS, *([own] if self.reasoning_key and all(own) and own not in TAGS else []))
 
@@ -207,7 +207,7 @@ class Habits:
 
     @cached_property
     def call_form(self) -> Form:
-        """How reasoning is written in front of a function call; as most models write it where that is not shown."""
+        """The text around reasoning in front of a function call; as most models write it where that is not shown."""
         usual = Form("<think>\n", "\n</think>\n\n")
         key, opening = self.reasoning_key, self._asked("Q") + (self.opening or "")
         if not key or self.opening is None:
@@ -225,13 +225,13 @@ class Habits:
 
     @cached_property
     def prompt_header(self) -> str:
-        """What is written to ask for an answer; empty where that is nothing or cannot be told."""
+        """The generation prompt's header; empty where there is none or it cannot be told."""
         asked, prompt = self._asked("Q"), self._asked("Q", prompt=True)
         return prompt.removeprefix(asked) if prompt.startswith(asked) else ""
 
     @cached_property
     def header(self) -> str | None:
-        """What stands between a question and a plain answer's text; None where that cannot be told."""
+        """The text between a question and a plain answer; None where that cannot be told."""
         asked = self._asked("Q")
         text = self._rendered([turn("user", "Q"), turn("assistant", FIRST)])
         before, found, _ = text.partition(FIRST)
@@ -239,7 +239,7 @@ class Habits:
 
     @cached_property
     def opening(self) -> str | None:
-        """What every answer begins with, whatever is in it; None where that cannot be told.
+        """The beginning that all answers share, whatever is in them; None where that cannot be told.
 
         It is what the headers of a plain answer, of one with reasoning, of a function call and of the prompt have in
         common, up to the last line end or special token.
@@ -314,7 +314,7 @@ def shared_length(sequences: Sequence[Sequence[str]]) -> int:
 
 
 def shared_start(texts: Sequence[str]) -> str:
-    """What texts have in common at their beginning."""
+    """The longest common prefix of texts."""
     return texts[0][: shared_length(texts)]
 
 

@@ -58,7 +58,7 @@ def kept(locator: Locator, found: Located, messages: Sequence[Message], wanted: 
 
 
 def _asked_from(habits: Habits, text: str, start: int) -> int:
-    """Where generation will stand for an answer that begins at start: some prompts open the reasoning themselves."""
+    """The position where generation begins for an answer that starts at `start`: some prompts open the reasoning."""
     opening, header = habits.opening or "", habits.prompt_header
     base = start - len(opening)
     opened = text.startswith(header, base) and text.startswith(opening, base)

@@ -1,4 +1,4 @@
-"""What a template writes around the turns of a conversation, learnt once for all conversations with the same roles.
+"""The text that a template writes around the turns, found once for all conversations with the same roles.
 
 Finding an answer by rendering parts of the conversation again costs as much as the first rendering. Most templates
 only write turns one behind the other; then a row's text is the same pieces of the template with that row's turns
@@ -77,7 +77,7 @@ class Skeleton:
         self.refuted |= tuple(quick) != tuple(exact)
 
     def spans(self, text: str, messages: Sequence[Message], wanted: Sequence[int]) -> tuple[Span, ...] | None:
-        """Where the wanted answers stand in a rendered conversation; None when it is not built like this."""
+        """The spans of the wanted answers in a rendered conversation; None when it is not built like this."""
         said = [
             turn.content.strip() if trim else turn.content for turn, trim in zip(messages, self.trimmed, strict=True)
         ]
@@ -148,7 +148,7 @@ def _around(text: str, words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _trimmed(pieces: Sequence[str], wide: Sequence[str]) -> tuple[bool, ...] | None:
-    """Which turns lost the two blanks that were put on either side; None when something else came of them."""
+    """The turns that lost the two blanks put on either side; None when something else came of them."""
     if len(pieces) != len(wide) or not pieces:
         return None
     found = []

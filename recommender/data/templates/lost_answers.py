@@ -1,4 +1,4 @@
-"""How much of an answer as it was given is missing from what is trained of it."""
+"""Count of the characters of an answer that are missing from its trained text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the answers of one conversation stand in its text: each found by rendering, and proven or refused."""
+"""Spans of the answers of one conversation in its text: each found by rendering, and proven or refused."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Locator:
         return None
 
     def _why(self, messages: Sequence[Message], index: int, text: str, number: int) -> str:
-        """Why an answer was not found."""
+        """The reason why an answer was not found."""
         turn = messages[index]
         bare = {key: held for key, held in turn.extra.items() if key != "tool_calls"}
         if turn.extra.get("tool_calls") and text == self._with(messages, index, replace(turn, extra=bare)):
@@ -167,7 +167,7 @@ class Locator:
         return self.attempt([*messages[:index], turn, *messages[index + 1 :]])
 
     def _starts(self, messages: Sequence[Message], index: int, text: str) -> Iterator[tuple[int, bool]]:
-        """Where an answer may begin, the surest first, and whether that is where generation will by prefixes alone."""
+        """Candidate starts of an answer, the surest first, each with whether prefixes alone prove it."""
         habits = self.habits
         asked = self.attempt(messages[:index], prompt=True) if index else None
         context = None
@@ -195,7 +195,7 @@ class Locator:
             yield len(before), False
 
     def _parting(self, messages: Sequence[Message], index: int, text: str) -> int | None:
-        """Where this answer parts from any other in its place, behind a whole token or line; None where unproven."""
+        """The first position where this answer differs from others, behind a token or line; None where unproven."""
         plain, *more = [Message(messages[index].role, **answer) for answer in self.habits.answers]
         other = self._with(messages, index, plain)
         behind = self._around(messages, index - 1, messages[index - 1]) if index else ("", text)
@@ -206,7 +206,7 @@ class Locator:
         return start if start >= len(text) - len(behind[1]) else None
 
     def _ends(self, messages: Sequence[Message], index: int, text: str, start: int) -> Iterator[tuple[int, bool]]:
-        """Where an answer may end, the likeliest first, and whether that was told by prefixes alone."""
+        """Candidate ends of an answer, the likeliest first, each with whether prefixes alone prove it."""
         limit: int | None = len(text)
         exact = index == len(messages) - 1
         if not exact:
@@ -223,7 +223,7 @@ class Locator:
             yield self._with_end(text, stop), False
 
     def _next_text(self, messages: Sequence[Message], index: int, text: str) -> int | None:
-        """Where the text of the turn behind an answer begins; None where it cannot be told."""
+        """The start of the text in the turn behind an answer; None where it cannot be told."""
         turn = messages[index + 1]
         if turn.extra.get("tool_calls"):
             return None
@@ -231,7 +231,7 @@ class Locator:
         return len(around[0]) if around and text.startswith(around[0]) else None
 
     def _content_end(self, messages: Sequence[Message], index: int, text: str) -> int | None:
-        """Where an answer's text ends; None where that cannot be told."""
+        """The end of an answer's text; None where that cannot be told."""
         turn = messages[index]
         if turn.extra.get("tool_calls") or not turn.content.strip():
             return None

@@ -1,4 +1,4 @@
-"""Where characters of a row's text stand among its tokens.
+"""Token positions of characters in a row's text.
 
 The tokenizer knows the characters of every token, but to be told them costs a third of all tokenisation. Most
 vocabularies spell: the bytes of a row's tokens, one behind the other, are the row's text. Then the place of a character
@@ -50,7 +50,7 @@ class Places:
 
     @cached_property
     def _spelling(self) -> Spelling | None:
-        """How the vocabulary spells, worked out for the first row: a profile of the cache needs none."""
+        """Byte lengths of the vocabulary's tokens, made for the first row: a profile from the cache needs none."""
         return spelling(self._vocabulary)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
@@ -74,7 +74,7 @@ class Places:
 
 
 class Spelling:
-    """How many bytes of text each token of a vocabulary stands for.
+    """Number of bytes of text that each token of a vocabulary stands for.
 
     Args:
         lengths: Bytes of each id.
@@ -116,7 +116,7 @@ class Spelling:
 
 
 def spelling(vocabulary: Vocabulary) -> Spelling | None:
-    """How a vocabulary spells; None where its tokens cannot be told from their names.
+    """The byte lengths of a vocabulary's tokens; None where their names do not tell.
 
     Two kinds are known: byte-level BPE (GPT-2, Llama 3, Qwen), whose tokens have a character for each byte, and
     SentencePiece with byte fallback (Gemma), whose tokens are text with a sign for the blank.

@@ -46,7 +46,7 @@ class Piece(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What the profile keeps of a row."""
+    """Token counts of one row, as the profile keeps them."""
 
     length: int
     """Tokens."""
@@ -116,7 +116,7 @@ class TokenisedRow:
 
     @property
     def mask(self) -> list[bool]:
-        """For each token, whether it is trained."""
+        """The loss mask: for each token, whether it is trained."""
         return mask_of(self.spans, len(self.ids))
 
     def labels(self, max_length: int) -> list[int]:
@@ -175,7 +175,7 @@ class Tokeniser:
             yield self._row(row, encoding)
 
     def encode_prompt(self, example: Example) -> tuple[str, list[int]]:
-        """What is given to the model to let it answer this example's last question: text and ids.
+        """The prompt for this example's last question: text and ids.
 
         For text without a question, its first half up to 32 tokens.
 

@@ -1,4 +1,4 @@
-"""Which answers of a conversation are trained: all, the last, or each in a row of its own (`data.answers`)."""
+"""Choice of the answers that are trained: all, the last, or each in a row of its own (`data.answers`)."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Vocabulary:
 
     @cached_property
     def normaliser(self) -> Literal["", "NFC", "blanks", "other"]:
-        """What is done to text before it is cut into tokens: nothing, NFC, blanks written as U+2581, something else."""
+        """The normaliser in front of the tokenizer: none, NFC, blanks written as U+2581, or another."""
         found = self._tokenizer.normalizer
         if found is None:
             return ""
@@ -97,7 +97,7 @@ class Vocabulary:
         return None if token is None else self.id_of(token)
 
     def _prefix(self) -> tuple[int, ...]:
-        """What stands before plain text, as tokenizer.json builds it.
+        """The tokens in front of plain text, as tokenizer.json builds it.
 
         Beside that file Transformers 5 drops add_bos_token of tokenizer_config.json (`_from_pretrained` of its
         tokenization_utils_base), whatever it says.

@@ -110,7 +110,7 @@ def draw(
 
 
 class _Places:
-    """Where rows start in one file, and the row that starts there."""
+    """Finder of row starts in one file, and of the row that begins there."""
 
     def __init__(self, source: ByteFile, first: int, start_sign: re.Pattern[bytes], at_first: bool) -> None:
         self._source = source

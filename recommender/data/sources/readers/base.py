@@ -1,4 +1,4 @@
-"""What every reader gives."""
+"""The interface of every reader."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def is_empty(values: dict[str, Any]) -> bool:
 
 
 def in_list(number: int) -> str:
-    """Which row of a list is meant, in words, where its line does not tell; see `Raw.number`."""
+    """A clause that names the row of a list, where its line does not tell; see `Raw.number`."""
     return f" (row {number} of the list)" if number else ""
 
 
 def explain(error: ValueError | RecursionError) -> str:
-    """What is wrong with JSON: its reader's own words with the column, ours where those are about Python."""
+    """The fault of invalid JSON: its reader's own words with the column, ours where those are about Python."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at column {error.colno}"
     if isinstance(error, RecursionError):
