@@ -150,7 +150,7 @@ THROUGHOUT = (JUMP, NVML)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one run."""
+    """The outcome of one run."""
 
     seed: int
     faults: tuple[str, ...]
@@ -221,7 +221,7 @@ def _settle(life: Life, lives: int) -> tuple[int, list[str]]:
 
 
 def _lost(hurt: Hurt, fault: str) -> list[str]:
-    """What had been acknowledged and is gone."""
+    """Acknowledged data that a fault destroyed, in words."""
     wrong = []
     if not hurt.life.folder.events.read_bytes().startswith(hurt.seen):
         wrong.append(f"events lost by {fault}")

@@ -102,7 +102,7 @@ class Heat:
 
 
 def folder() -> Path:
-    """Where drawn rows and runs are kept between calls."""
+    """The folder of drawn rows and runs, kept between calls."""
     return platformdirs.user_cache_path("lora-wizard") / "contest"
 
 
@@ -181,7 +181,7 @@ def heat(source: Path, seed: int, model: ModelSpec, device: Device) -> Heat:
 
 
 def settings(config: FinetuneConfig) -> dict[str, Any]:
-    """What decides the result, without paths."""
+    """The configuration's values that decide the result; no paths."""
     kept = ("method", "lora.", "training.", "data.max_length", "data.packing", "data.train_on", "quantization.bits")
     return {key: value for key, value in sorted(flatten(config).items()) if key.startswith(kept)}
 

@@ -49,7 +49,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Which run of the contest it is."""
+        """The identity of the run in the contest: data set, seed, configuration's author."""
         return self.data, self.seed, self.who
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard costs: at rest on a live run, and to open a run of 200 000 steps.
+"""Cost of the dashboard: at rest on a live run, and to open a run of 200 000 steps.
 
 usage: python -m benchmarks.dashboard [--seconds 40] [--steps 200000]
 
@@ -80,7 +80,7 @@ def keep_alive(made: MadeRun, left: threading.Event) -> None:
 
 
 def reading(step: int) -> dict[str, float]:
-    """What the device may say at a step."""
+    """A made-up device reading at a step."""
     return {
         "cpu_percent": 97.0 + step % 3,
         "rss_bytes": 1_610_612_736,

@@ -114,7 +114,7 @@ def exact(path: Path) -> dict[str, float]:
 
 
 def sampled() -> dict[str, float]:
-    """How often intervals of seeded samples hold the truth, and how wide they are beside the binomial one."""
+    """Coverage of the intervals from seeded samples, and their width beside the binomial one."""
     from recommender.data.profile import intervals
 
     rng = Random(0)
@@ -199,7 +199,7 @@ def measured(part: str, path: Path) -> dict[str, Any]:
 
 
 def child(part: str, path: Path) -> None:
-    """What that process does."""
+    """Run one part in this process and print its figures as JSON."""
     from recommender.data.profile import cache
 
     cache._folder = lambda: Path(os.environ["LORA_WIZARD_BENCH_CACHE"]) / part

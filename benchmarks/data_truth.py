@@ -1,4 +1,4 @@
-"""What the Data screen said is what was trained: `python -m benchmarks.data_truth [--steps 2]`.
+"""Test that the run trains the share that the Data screen shows: `python -m benchmarks.data_truth [--steps 2]`.
 
 One data set of each shape, from ../shared/data where it has one, is trained for a few steps by the program's own
 supervisor and worker, with SmolLM2-135M-Instruct, once with its chat template and once with that taken away; the

@@ -26,7 +26,7 @@ PHASES = ("loading", "preflight", "evaluating", "saving", *(f"step {n}" for n in
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a run is killed, and how."""
+    """The phase in which a run is killed, and the signal."""
 
     signal: str
     phase: str
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it."""
+    """The outcome of a killed and resumed run."""
 
     point: Point
     lives: int

@@ -85,7 +85,7 @@ class Life:
         )
 
     def status(self) -> str:
-        """What the record says last."""
+        """The last status in the event log."""
         said = [event for event in self.events() if event["kind"] in ("status", "end")]
         return str(said[-1]["status"]) if said else "starting"
 
@@ -94,7 +94,7 @@ class Life:
         resume_run(self.path, allow_busy=True)
 
     def curve(self) -> Curve:
-        """What counts of the steps, once those that were trained again are left out."""
+        """Loss, gradient norm and learning rate by step, without steps that were trained again."""
         found: Curve = {}
         for event in self.events():
             if event["kind"] == "start":

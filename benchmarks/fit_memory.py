@@ -28,7 +28,7 @@ def fixed(row: Row) -> float:
 
 
 def kind(row: Row) -> str:
-    """Which of the shares applies."""
+    """The key of the fitted share that applies."""
     case = row.case()
     return residue_kind(case) if case.alike else "varied"
 

@@ -71,7 +71,7 @@ def random_model(pick: random.Random, family: str) -> ModelSpec:
 
 
 def random_config(pick: random.Random, family: str) -> FinetuneConfig:
-    """What people vary; SDPA only for families that Transformers runs by it."""
+    """A random configuration of what people vary; SDPA only for families that Transformers runs with it."""
     method, bits = pick.choice((("qlora", 4), ("qlora", 4), ("qlora", 8), ("lora", None), ("full", None)))
     lora: dict[str, Any] = {
         "r": pick.choice((8, 16, 64, 128)),
@@ -172,7 +172,7 @@ def compare(case: Workload) -> tuple[float, dict[str, Any]]:
 
 
 def label(case: Workload) -> str:
-    """What it is, in a line."""
+    """The workload in a line."""
     training, model = case.config.training, case.model
     return (
         f"{model.model_type:11s} {model.num_layers:2d}×{model.hidden_size:4d} {case.config.method} {case.bits} "

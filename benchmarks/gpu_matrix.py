@@ -42,7 +42,7 @@ class Step:
 
     @property
     def key(self) -> str:
-        """What it is called in the results."""
+        """The step's name in the results."""
         return " ".join(f"{name}={value}" for name, value in asdict(self).items() if value != DEFAULTS.get(name))
 
     def architecture(self) -> dict[str, Any]:

@@ -88,12 +88,12 @@ def predicted(step: Step, device: Device) -> Estimate:
 
 
 def precision(device: Device) -> str:
-    """What `gpu_step` takes on such a device."""
+    """The precision that `gpu_step` takes on such a device."""
     return "fp32" if device.kind == "cpu" else "bf16" if device.bf16 else "fp16"
 
 
 def why_not(step: Step, device: Device, answer: Estimate) -> str:
-    """Why a step is not tried; empty when it is."""
+    """The reason why a step is not tried; empty when it is."""
     if step.attention.startswith("flash") and not device.flash_attention:
         return "flash-attn is not installed"
     if device.kind == "cpu" and (step.optim != "sgd" and step.optim.endswith("8bit")):
@@ -212,7 +212,7 @@ def summary(session: Session) -> list[str]:
 
 
 def broken_promises(session: Session) -> int:
-    """How many 'yes' did not run: on imitated cards, and on this one."""
+    """Number of 'yes' answers that did not run: on imitated cards, and on this one."""
     small = sum(row["imitated"]["yes"]["status"] != "ran" for row in session.rows.values() if row.get("imitated"))
     free = session.device.free_bytes
     here = [row for row in session.rows.values() if row["formula"]["high_bytes"] <= free]

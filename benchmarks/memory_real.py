@@ -29,7 +29,7 @@ MIB = 2**20
 
 
 def case_of(folder: Path, bits: int | None, rows: int, length: int, *, checkpointing: bool) -> Workload:
-    """What is run, as the estimator sees it."""
+    """The estimator's workload of the step that is run."""
     config = FinetuneConfig.model_validate(
         {
             "model": str(folder),

@@ -20,7 +20,7 @@ MEAN, WORST = 0.005, 0.02
 
 
 def order_of(row: Row) -> Order:
-    """What ran.
+    """The trace order of a reference row.
 
     Two facts about the A100 rows that the formula's stacks do not tell apart. Their steady memory is the same with
     and without the upcast (4.01 GiB of Mistral-7B, 2.00 of PowerLM-3b), which leaves no room for an fp32 embedding and

@@ -1,4 +1,4 @@
-"""What mixed lengths leave in the allocator's cache: `python -m benchmarks.mixed_lengths [--steps N] [--orders N]`.
+"""Allocator cache left by mixed lengths: `python -m benchmarks.mixed_lengths [--steps N] [--orders N]`.
 
 One step of a real model class is traced on fake tensors at two lengths; its storages grow in a straight line between
 them, so that a step of any length can be replayed. Runs of random lengths then go through the simulated caching
@@ -88,7 +88,7 @@ def case_of(method: str, *, checkpointing: bool) -> Workload:
 
 
 def record(case: Workload) -> tuple[Sequence[int], Tape]:
-    """What stays after the first step, bytes by storage, and the tape of a later one."""
+    """Bytes by storage that stay after the first step, and the tape of a later one."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from trainer.trace.kernels import HIDDEN

@@ -81,7 +81,7 @@ def obeys(one: Candidate, plan: Plan) -> bool:
 
 
 def quality(config: FinetuneConfig) -> tuple[int, bool, bool]:
-    """How finely base and optimizer states are held, and whether the host has none of it to hold."""
+    """Numerical quality for comparison: bits of the base, full optimizer states, nothing offloaded."""
     training = config.training
     return config.quantization.bits or 16, not training.optim.endswith("8bit"), not training.activation_offloading
 

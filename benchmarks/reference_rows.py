@@ -68,7 +68,7 @@ class Row:
     """Whether memory is scored: short padded rows are not."""
 
     def case(self) -> Workload:
-        """What is priced. The T4's steps have one length, the A100's rows differ by a few tokens."""
+        """The workload to be priced. The T4's steps have one length, the A100's rows differ by a few tokens."""
         case = resolve_workload(self.config, self.model, self.device, None, self.stack)
         return replace(case, alike=1.0 if self.group == "t4" else 0.0)
 

@@ -29,7 +29,7 @@ CASES: tuple[Case, ...] = (*PAIRS, *CONVERSATIONS, *TOOLS, *COMPARED, *OTHER)
 
 
 def wrong(case: Case, folder: Path) -> str:
-    """What is wrong with what is made of a case's rows; empty where nothing is.
+    """The wrong result of reading a case, as text; empty where it is the expected one.
 
     Args:
         case: The rows, and what is right.
@@ -48,7 +48,7 @@ def wrong(case: Case, folder: Path) -> str:
 
 
 def _told(dataset: DataSet, right: Any) -> Any:
-    """What was read; a stop is a refusal, and of the warnings the one that must be given is kept."""
+    """The result of reading a case; a stop is a refusal, and of the warnings only the expected one is kept."""
     if dataset.profile.stops:
         return Refused(" ".join(dataset.profile.stops))
     example = dataset.example(0)

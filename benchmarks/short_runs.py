@@ -1,4 +1,4 @@
-"""Which rate is best in short runs: `python -m benchmarks.short_runs DATA [DATA ...]`.
+"""Search for the best learning rate of short runs: `python -m benchmarks.short_runs DATA [DATA ...]`.
 
 The public sweep is of 780 steps, and most people's first runs have tens. SmolLM2-135M-Instruct on this processor, our
 settings at r 16 and batches of 4; from each data set the same held-out rows, and for a run of N steps the first 4 N

@@ -37,7 +37,7 @@ def call(number: int, **arguments: Any) -> dict[str, Any]:
 
 
 def result(number: int, content: str) -> dict[str, Any]:
-    """What a function gave back."""
+    """The message with a function's result."""
     return {"role": "tool", "content": content, "tool_call_id": f"call0000{number}", "name": "measure_depth"}
 
 

@@ -74,7 +74,7 @@ MOVED = "text beside a call, which the template moves behind the call's result: 
 
 
 class Outcome(NamedTuple):
-    """What came of one conversation under one template."""
+    """The outcome of one conversation under one template."""
 
     kind: str
     """exact, asked, warned, refused or SILENT."""
@@ -134,7 +134,7 @@ def other_words(chat: Chat) -> set[str]:
 
 
 def outcome(turns: TurnFinder, chat: Chat, *, offers: bool = True) -> Outcome:
-    """What comes of a conversation, by what is told and by what its text holds; with the first way that is offered."""
+    """The outcome of a conversation by its warnings and its trained text; a question's first choice is named."""
     try:
         row = turns.render(chat)
     except RowProblem as problem:
@@ -163,7 +163,7 @@ def _empty_untold(turns: TurnFinder, chat: Chat, row: RenderedChat) -> bool:
 
 
 def _told(row: RenderedChat) -> list[str]:
-    """What the person is warned of."""
+    """The warnings that the person gets for a row."""
     found = {
         "text is lost": row.lost.text,
         "asked otherwise": row.unasked,
@@ -224,7 +224,7 @@ def difference(text: str, ours: Sequence[tuple[int, int]], marks: Sequence[tuple
 
 
 def _ours(piece: str, turns: TurnFinder, *, first: bool) -> Iterator[str]:
-    """Why we train a piece that is not marked."""
+    """The reason why we train a piece that is not marked."""
     if piece.strip() in turns.habits.stops:
         yield STOPS_BEHIND
     elif first and piece == turns.habits.opening:
@@ -234,7 +234,7 @@ def _ours(piece: str, turns: TurnFinder, *, first: bool) -> Iterator[str]:
 
 
 def _theirs(piece: str, before: str, turns: TurnFinder) -> Iterator[str]:
-    """Why we do not train a piece that is marked."""
+    """The reason why we do not train a piece that is marked."""
     header, added = turns.habits.prompt_header, turns.vocabulary.added.values()
     while piece.strip():
         token = max((token for token in added if piece.startswith(token)), key=len, default="")

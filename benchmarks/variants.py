@@ -1,4 +1,4 @@
-"""What LoRA's variants cost on a CPU: seconds to prepare the adapter, and seconds of a step against plain LoRA's.
+"""Cost of LoRA's variants on a CPU: seconds to prepare the adapter, and seconds of a step against plain LoRA's.
 
 One thread, and the processor's seconds: what else the machine does is not counted. Steps of all variants take turns,
 and the middle one is taken.

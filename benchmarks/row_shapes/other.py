@@ -1,4 +1,4 @@
-"""What is no row of a data set, or of a kind that is not trained here."""
+"""Cases that are no rows of a data set, or rows of a kind that is not trained here."""
 
 from __future__ import annotations
 

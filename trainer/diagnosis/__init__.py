@@ -1,4 +1,4 @@
-"""What is wrong with a run, from its history: findings about learning and the machine, with evidence and advice.
+"""Diagnosis of a run from its history: findings about learning and the machine, with evidence and advice.
 
 Pure: a snapshot in, findings out.
 """

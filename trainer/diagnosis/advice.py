@@ -1,4 +1,4 @@
-"""What a run's next attempt should change first, in the words and the order of the rules (`recommender.rules.fitting`).
+"""The first change for a run's next attempt, in the words and the order of the rules (`recommender.rules.fitting`).
 
 The rules are imported when there is trouble to advise on: the doctor looks at every run, and most are well.
 """
@@ -72,7 +72,7 @@ def _configuration(snapshot: Snapshot) -> FinetuneConfig | None:
 
 
 def _epoch_at(snapshot: Snapshot, step: int) -> float | None:
-    """How many passes over the rows had been made by a step, where the worker said so."""
+    """Passes over the rows made by a step; None where the worker did not report it."""
     index = bisect_left(snapshot.steps.column("step"), step)
     epochs = [epoch for epoch in snapshot.steps[max(0, index - 1) : index + 1].column("epoch") if isfinite(epoch)]
     return max(epochs, default=None)

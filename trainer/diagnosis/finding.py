@@ -1,4 +1,4 @@
-"""What the doctor says about a run."""
+"""A finding of the doctor about a run."""
 
 from __future__ import annotations
 

@@ -176,6 +176,6 @@ def _usual_seconds(snapshot: Snapshot) -> float:
 
 
 def _last_event(events: Sequence[object]) -> float:
-    """When the latest event came: an evaluation or a saved checkpoint is a sign of life too."""
+    """Time of the latest event: an evaluation or a saved checkpoint is a sign of life too."""
     latest = events[-1] if events else None
     return (number(latest.get("t")) or 0.0) if isinstance(latest, dict) else 0.0

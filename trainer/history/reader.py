@@ -81,12 +81,12 @@ class Snapshot:
 
     @property
     def adapter(self) -> Path:
-        """Where the adapter is, or will be."""
+        """The adapter's folder, whether or not it has been written yet."""
         return RunFolder(self.path).adapter
 
     @property
     def argument(self) -> str:
-        """What a command takes for this run."""
+        """The name of this run on a command line."""
         return RunFolder(self.path).argument
 
 

@@ -1,4 +1,4 @@
-"""What a run wrote down of what it began with: a resumed one goes on with the same."""
+"""Fields of a run's `start` events: a resumed run goes on with the same values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.run.folder import RunFolder
 
 
 def began_with(folder: RunFolder, key: str) -> Mapping[str, Any] | None:
-    """What the newest `start` event that has this key says under it; None where none has.
+    """The value of a key in the newest `start` event that has it; None where none has.
 
     The newest: a run without a whole checkpoint begins anew, and every other life was held against the one before it.
     """

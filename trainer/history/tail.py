@@ -22,7 +22,7 @@ class Tail:
     _rest: bytes = field(default=b"", repr=False)
 
     def lines(self, most: int = -1) -> list[bytes]:
-        """What has been appended since the last call, whole lines only; the file may not exist yet.
+        """Lines appended since the last call, whole ones only; the file may not exist yet.
 
         Args:
             most: Bytes that are read at once; all of them when negative.

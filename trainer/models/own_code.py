@@ -1,4 +1,4 @@
-"""What is written down of a model's own code when a run executes it, and that a resumed run executes the same."""
+"""Digests of a model's own code that a run executes, so that a resumed run executes the same."""
 
 from __future__ import annotations
 

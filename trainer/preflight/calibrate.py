@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was predicted and what was measured."""
+    """Predicted and measured memory and time of one worst step."""
 
     device: str
     driver: str | None

@@ -38,7 +38,7 @@ UNTRIED = "not tried: something above has to be mended first"
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be checked."""
+    """The run to be checked."""
 
     config: FinetuneConfig
     device: Device

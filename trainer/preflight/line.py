@@ -1,4 +1,4 @@
-"""What is checked before a run starts: each line with its result, its time and its remedy."""
+"""One line of the checks before a run starts, with its result, time and remedy."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ChildAnswer:
-    """How a child ended."""
+    """The outcome of a child process."""
 
     code: int
     """Exit code, negative for a signal."""

@@ -33,14 +33,14 @@ UNNAMED: Final = "another run"
 
 
 def lock_paths(device: Device) -> tuple[Path, Path]:
-    """Where the lock of a device may lie, best first: by the GPU's UUID, or the one of the CPU."""
+    """Candidate paths of a device's lock, best first: by the GPU's UUID, or the one of the CPU."""
     # Older drivers call a MIG instance by its numbers, with slashes between them.
     name = (device.uuid or device.kind).replace("/", "-") + ".lock"
     return state_dir() / "locks" / name, _temporary() / name
 
 
 def lock_path(device: Device) -> Path:
-    """Where the lock of a device lies on a machine without oddities."""
+    """The usual path of a device's lock: the first of `lock_paths`."""
     return lock_paths(device)[0]
 
 

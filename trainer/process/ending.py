@@ -1,4 +1,4 @@
-"""How a run's end is told where its worker could not, and the person's command that runs after it."""
+"""The end of a run where its worker could not write it, and the person's command that runs after it."""
 
 from __future__ import annotations
 

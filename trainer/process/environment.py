@@ -1,4 +1,4 @@
-"""How the worker and its kin are started: which interpreter, which environment, nothing of the user's folder."""
+"""Command and environment of the worker and of other child processes; nothing of the user's folder is imported."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
 
 
 def _visible_name(device: Device) -> str | None:
-    """What CUDA_VISIBLE_DEVICES calls it: CUDA knows UUIDs by their prefix, which Jetson's driver leaves out."""
+    """The device's name in CUDA_VISIBLE_DEVICES: CUDA knows UUIDs by their prefix, which Jetson's driver leaves out."""
     if device.uuid and device.uuid.startswith(("GPU-", "MIG-")):
         return device.uuid
     return str(device.index) if device.index is not None else device.uuid

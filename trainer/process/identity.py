@@ -1,4 +1,4 @@
-"""Which process is which: a pid alone is reused, so it is kept with its start time and the boot it belongs to."""
+"""Identity of a process: a pid alone is reused, so it is kept with its start time and the boot it belongs to."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def _write_down(folder: RunFolder, config: FinetuneConfig, changed: FinetuneConf
 
 
 def _finished(folder: RunFolder, changes: Mapping[str, Any]) -> InputError:
-    """What there is to do with a run that has come to its end."""
+    """The error for resuming a finished run, with the ways to train on."""
     from recommender.config.io import load_config
 
     if load_config(folder.effective_config).method == "full":
@@ -242,7 +242,7 @@ def _require_room(path: Path, plan: Mapping[str, Any]) -> None:
 
 
 def logout_scope(root: Path = Path("/")) -> list[str]:
-    """What stands before a command that shall outlive a logout; nothing where a session of its own is enough.
+    """Command prefix (`systemd-run --scope …`) that lets a process survive a logout; empty where setsid is enough.
 
     Where logind ends a user's processes, a scope of the user's manager is spared if that manager lingers
     (logind.conf(5), KillUserProcesses); `--scope` executes the command in systemd-run's own process. Without lingering

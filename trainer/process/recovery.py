@@ -30,7 +30,7 @@ VMSTAT: Final = Path("/proc/vmstat")
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What is changed before the worker starts again."""
+    """A change of the configuration before the worker starts again."""
 
     label: str
     """Such as 'batch 4×4 → 2×8'."""
@@ -98,7 +98,7 @@ def half_the_rate(folder: RunFolder) -> Recovery | None:
 
 
 def out_of_memory_remedy(folder: RunFolder, device: Device) -> str:
-    """What a person can still do when nothing harmless is left, with what the estimator says that it saves."""
+    """The remedies left to a person once no harmless one is, with the estimator's figure of what each saves."""
     from recommender.config.io import load_config
     from recommender.estimate.estimate import estimate
     from recommender.model.reader import read_model

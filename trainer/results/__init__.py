@@ -1,4 +1,4 @@
-"""What is done with a result: merge, chat, compare, export targets, and short trials of several values.
+"""Uses of a result: merge, chat, compare, export targets, and short trials of several values.
 
 Each starts child processes of `trainer.worker.after` or runs of their own; none imports torch.
 """

@@ -1,4 +1,4 @@
-"""Which programs can use a run's adapter as it is, and which only once it is merged: said with its reason.
+"""Programs that can use a run's adapter as it is, and those that need it merged, each with the reason.
 
 From what they read of an adapter: vLLM's `lora/peft_helper.py` and `config/lora.py`, llama.cpp's
 `convert_lora_to_gguf.py` (both as of 2026), PEFT 0.21's `tuners/lora/layer.py`.
@@ -14,7 +14,7 @@ VLLM_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def only_over_its_base(config: Mapping[str, Any]) -> str:
-    """Why an adapter goes with no plainly loaded base, not even under PEFT; empty where it does.
+    """The reason why an adapter goes with no plainly loaded base, not even under PEFT; empty where it does.
 
     Args:
         config: The run's configuration as a document.
@@ -28,7 +28,7 @@ def only_over_its_base(config: Mapping[str, Any]) -> str:
 
 
 def unknown_to_vllm(config: Mapping[str, Any]) -> str:
-    """Why vLLM does not serve the adapter as it is; empty where it does."""
+    """The reason why vLLM does not serve the adapter as it is; empty where it does."""
     lora = _section(config, "lora")
     if why := only_over_its_base(config) or _beside_factors(lora):
         return why
@@ -38,7 +38,7 @@ def unknown_to_vllm(config: Mapping[str, Any]) -> str:
 
 
 def unknown_to_llama_cpp(config: Mapping[str, Any]) -> str:
-    """Why llama.cpp does not take the adapter as it is; empty where it does."""
+    """The reason why llama.cpp does not take the adapter as it is; empty where it does."""
     lora = _section(config, "lora")
     if why := only_over_its_base(config) or _beside_factors(lora):
         return why
@@ -54,7 +54,7 @@ def vllm_rank(config: Mapping[str, Any]) -> int:
 
 
 def _beside_factors(lora: Mapping[str, Any]) -> str:
-    """What an adapter has beside two factors for each layer, or takes away from its base."""
+    """The reason why two factors for each layer do not hold all of the adapter; empty where they do."""
     if lora.get("use_dora"):
         return "DoRA has a magnitude beside LoRA's two factors"
     if lora.get("modules_to_save"):

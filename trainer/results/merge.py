@@ -64,7 +64,7 @@ def merge_run(run: Path, into: Path, *, base: str | None = None, allow_changed_b
 
 
 def _failure(answer: ChildAnswer) -> WizardError:
-    """Why it failed, as the child says, or as its end tells."""
+    """The error of a failed merge, from the child's document, its signal or its stderr."""
     document = answer.document or {}
     if reason := document.get("reason"):
         kind = InputError if answer.code == InputError.exit_code else NoError

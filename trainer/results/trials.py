@@ -69,7 +69,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a trial."""
+    """The result of one trial."""
 
     values: Mapping[str, Any]
     run: Path
@@ -294,7 +294,7 @@ def shown(values: Mapping[str, Any]) -> str:
 
 
 def sentence(result: Result) -> str:
-    """What became of it."""
+    """The result in words."""
     if result.eval_loss is None:
         return f"{result.status}: {result.reason}" if result.reason else result.status
     before = f", {result.first_eval_loss:.4f} before training" if result.first_eval_loss is not None else ""

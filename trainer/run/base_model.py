@@ -25,7 +25,7 @@ Held = Literal["same", "unknown", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a run wrote down of the model that it began with."""
+    """A run's record of the model that it began with."""
 
     fingerprint: Fingerprint
     folder: str | None
@@ -36,7 +36,7 @@ class Base:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Base | None:
-        """Of a model whose weights are here; None for any other."""
+        """The record of a model whose weights are here; None for any other."""
         if spec.path is None or not spec.has_weights:
             return None
         commit = spec.revision if spec.source == "cache" else None
@@ -44,7 +44,7 @@ class Base:
 
     @classmethod
     def read(cls, folder: RunFolder) -> Base | None:
-        """What a run wrote down; None for one that was begun without."""
+        """Read a run's record; None where it was begun without one."""
         try:
             raw = json.loads(folder.base.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -129,7 +129,7 @@ def hold_to_base(folder: RunFolder, spec: ModelSpec, *, allow_changed: bool = Fa
 
 
 def _bring_back(before: Base, spec: ModelSpec) -> str:
-    """How the base of a run comes back."""
+    """The remedy that brings back the base of a run."""
     if before.hub_id and before.revision:
         return (
             f"Get the one that it began with (`hf download {before.hub_id} --revision {before.revision}`), name its "
@@ -140,7 +140,7 @@ def _bring_back(before: Base, spec: ModelSpec) -> str:
 
 
 def told(folder: RunFolder, held: Held) -> str:
-    """What a person is told of a base that could not be held to the run's, or is another; empty for the same."""
+    """The message about a base that could not be compared with the run's, or is another; empty for the same."""
     if held == "unknown":
         return (
             f"{folder.id} was begun without writing down its base: whether these are the weights that it was trained "

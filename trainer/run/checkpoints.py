@@ -1,4 +1,4 @@
-"""Which checkpoints of a run can be continued from: each is sealed when it is written and held to its seal later."""
+"""Checkpoints of a run that can be continued from: each is sealed when written, and later verified by its seal."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def sealed_names(folder: Path) -> frozenset[str] | None:
 
 
 def damage(checkpoint: Path, *, contents: bool = True) -> str:
-    """What is wrong with a checkpoint, empty when nothing is.
+    """The damage of a checkpoint in words, empty when there is none.
 
     Args:
         checkpoint: Its folder.
@@ -90,7 +90,7 @@ def damage(checkpoint: Path, *, contents: bool = True) -> str:
 
 
 def unlike_seal(folder: Path, *, contents: bool = True) -> str:
-    """What of a folder is not as it was sealed, empty when all is; as `damage`."""
+    """The first difference between a folder and its seal in words, empty when there is none; as `damage`."""
     try:
         files = json.loads((folder / SEAL).read_text(encoding="utf-8"))["files"]
         for name, entry in files.items():

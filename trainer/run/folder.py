@@ -43,17 +43,17 @@ class RunFolder:
 
     @property
     def argument(self) -> str:
-        """What a command takes for this run: its id, or its whole path where commands do not look by themselves."""
+        """This run on a command line: its id, or its path where commands do not look by themselves."""
         return self.id if self.path.parent == runs_dir() else shlex.quote(str(self.path))
 
     @property
     def config(self) -> Path:
-        """What was asked for."""
+        """The configuration as it was asked for."""
         return self.path / "config.yaml"
 
     @property
     def effective_config(self) -> Path:
-        """What runs now."""
+        """The configuration that runs now, after recoveries."""
         return self.path / "config.effective.yaml"
 
     @property
@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def base(self) -> Path:
-        """What it was trained over: the model's fingerprint, and the adapter's where it started from one."""
+        """The base's record: the model's fingerprint, and the adapter's where the run started from one."""
         return self.path / "base.json"
 
     @property
@@ -93,7 +93,7 @@ class RunFolder:
 
     @property
     def adapter(self) -> Path:
-        """What training leaves."""
+        """The folder of the trained adapter; of the model after a full fine-tune."""
         return self.path / "adapter"
 
     @property
@@ -195,7 +195,7 @@ def _no_place(runs: Path, problem: OSError) -> InputError:
 
 
 def _also_read_only() -> Iterator[str]:
-    """What else cannot be written, and how each is set: where HOME is read-only, all of it."""
+    """A sentence for each other folder that cannot be written, with its variable: all where HOME is read-only."""
     needed = {
         "XDG_STATE_HOME": (state_dir(), "measurements are not kept"),
         "XDG_CACHE_HOME": (cache_dir(), "data is read anew each time"),

@@ -32,7 +32,7 @@ RESULTS: Final = ("adapter", ".adapter.before", ".adapter.tmp")
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What became of a run's folder."""
+    """The outcome of removing a run's folder."""
 
     path: Path
     left: tuple[str, ...]
@@ -66,7 +66,7 @@ def find_whole(runs: Path, wanted: str) -> Path:
 
 
 def _places(runs: Path, wanted: str) -> tuple[Path, ...]:
-    """Where a run of this name may lie; nowhere for '.' and '..', which mean whatever folder one happens to be in."""
+    """Candidate paths of a run by its name; none for '.' and '..', which mean any folder one happens to be in."""
     if wanted.rstrip("/").rpartition("/")[2] in ("", ".", "..", "~"):
         return ()
     typed = expanded(wanted)
@@ -178,7 +178,7 @@ def _unlink(path: Path) -> None:
 
 
 def _left_in(path: Path) -> Iterator[str]:
-    """What is still there: files by their path in the folder, and folders that hold nothing but were not a run's."""
+    """Paths left in a folder: its files, and empty folders that were not a run's."""
     for parent, folders, files in os.walk(path):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]

@@ -15,7 +15,7 @@ from trainer.run.folder import RunFolder, write_atomically
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What state.json holds."""
+    """The contents of state.json."""
 
     status: str = "starting"
     step: int = 0

@@ -10,7 +10,7 @@ from recommender.model.spec import ModelSpec
 
 
 def architecture_of(model: ModelSpec) -> dict[str, Any]:
-    """What Transformers builds the model from.
+    """The config.json document that Transformers builds the model from.
 
     Args:
         model: One that is supported: see `ModelSpec.unsupported`.

@@ -149,7 +149,7 @@ def _estimate(workload: Workload, formula: Estimate, document: dict[str, Any], t
 
 
 def notes_of(workload: Workload, trained_tokens: int | None = None) -> tuple[str, ...]:
-    """What is modelled because no trace can see it, and what nobody has checked yet."""
+    """Notes on the parts that no trace can see and that are modelled, and on stacks that no GPU run has checked."""
     if workload.on_cpu:
         return ("Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own.",)
     notes = ["Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."]

@@ -133,7 +133,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, *_: Any) -> Tensor
 def flash_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None, **_: Any
 ) -> tuple[Tensor, None]:
-    """What Transformers' `flash_attention_forward` comes to: (rows, length, heads, width)."""
+    """A stand-in for Transformers' `flash_attention_forward`, on tensors of (rows, length, heads, width)."""
     target = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else module.config.dtype
     if query.dtype == torch.float32:
         query, key, value = (each.to(target) for each in (query, key, value))

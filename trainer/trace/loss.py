@@ -33,7 +33,7 @@ def loss_of(model: Any, inputs: dict[str, Tensor], labels: Tensor, order: Order)
 
 
 def last_hidden(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, nn.Module]:
-    """What the final norm gives, and the head."""
+    """The output of the final norm, and the head."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden: Tensor = inner.base_model(**inputs, use_cache=False).last_hidden_state
     return hidden, inner.get_output_embeddings()

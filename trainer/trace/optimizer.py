@@ -13,7 +13,7 @@ from trainer.trace.record import HOST, Recorder
 
 
 class Optimizer(Protocol):
-    """What a step needs of an optimizer."""
+    """The part of an optimizer that a traced step needs."""
 
     def step(self) -> None:
         """Update."""

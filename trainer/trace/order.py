@@ -1,4 +1,4 @@
-"""What the tracing process is asked to run: plain values that cross between processes as JSON."""
+"""The request to the tracing process: plain values that cross between processes as JSON."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ HOST = "host"
 
 @dataclass(slots=True)
 class Recording:
-    """What happened, in order. A birth is the number of a storage plus one, a death its negative, 0 a mark."""
+    """The recorded events, in order. A birth is the number of a storage plus one, a death its negative, 0 a mark."""
 
     events: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def within(self, category: str) -> Iterator[None]:
-        """What is born inside belongs to a category."""
+        """Give a category to all storages that are born inside."""
         before, self.category = self.category, category
         try:
             yield

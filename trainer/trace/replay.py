@@ -10,7 +10,7 @@ from recommender.memory.allocator import Block, CachingAllocator, CountingAlloca
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What a replay came to, bytes."""
+    """The peaks of a replay, in bytes."""
 
     allocated: int
     reserved: int
