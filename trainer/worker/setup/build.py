@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from trl import SFTConfig
 
 from presets.errors import InputError
-from recommender.config.schema import FinetuneConfig, RopeScaling
+from recommender.config.schema import FinetuneConfig, RopeScaling, Training
 from recommender.data.packing import Strategy, packs
 from recommender.memory.workload import CPU_LENGTH_MULTIPLE
 from recommender.model.own_code import agreed
@@ -20,6 +21,8 @@ from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
 from recommender.steps import Steps
 
+TRANSLATED = frozenset({"tf32", "max_steps", "activation_offloading"})
+"""Keys of `training` that TRL's arguments have too, but with another value for some case."""
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -130,21 +133,10 @@ def training_arguments(
         bf16=training.precision == "bf16",
         fp16=training.precision == "fp16",
         tf32=training.tf32 if cuda else None,
-        learning_rate=training.learning_rate,
-        num_train_epochs=training.num_train_epochs,
         max_steps=training.max_steps or -1,
-        per_device_train_batch_size=training.per_device_train_batch_size,
         per_device_eval_batch_size=training.per_device_train_batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
-        lr_scheduler_type=training.lr_scheduler_type,
-        warmup_steps=training.warmup_steps,
-        weight_decay=training.weight_decay,
-        optim=training.optim,
-        max_grad_norm=training.max_grad_norm,
-        gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         activation_offloading=training.activation_offloading and cuda,
-        seed=training.seed,
         logging_steps=run.logging_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,
@@ -158,7 +150,14 @@ def training_arguments(
         dataloader_num_workers=0,
         remove_unused_columns=False,
         **_row_arguments(config, packing_strategy, cuda=cuda),
+        **_passed_by_name(training),
     )
+
+
+def _passed_by_name(training: Training) -> dict[str, Any]:
+    """Values of the configuration that TRL's arguments take under the same name and as they are."""
+    theirs = {field.name for field in fields(SFTConfig)} - TRANSLATED
+    return {name: getattr(training, name) for name in type(training).model_fields if name in theirs}
 
 
 def _row_arguments(config: FinetuneConfig, packing_strategy: Strategy, *, cuda: bool) -> dict[str, Any]:
