@@ -94,7 +94,8 @@ def record(case: Workload) -> tuple[Sequence[int], Tape]:
     from trainer.trace.kernels import HIDDEN
     from trainer.trace.model import build_model, give_tensors
     from trainer.trace.record import Recorder
-    from trainer.trace.step import Run, prepare
+    from trainer.trace.step import Run
+    from trainer.worker.setup.before_training import as_in_training
 
     lengths = (LIMIT // 2, LIMIT)
     order = make_order(case, architecture_of(case.model))
@@ -102,7 +103,7 @@ def record(case: Workload) -> tuple[Sequence[int], Tape]:
     with FakeTensorMode(allow_non_fake_inputs=True), ExitStack() as stack:
         stack.enter_context(recorder)
         run = Run(model, give_tensors(model, order, recorder), order, recorder, lambda *_: None)
-        prepare(model, order)
+        stack.enter_context(as_in_training(model, order.finetune.training))
         run.step(keeps_gradients=False)
         marks = [len(recorder.recording.events)]
         for length in lengths:

@@ -25,6 +25,7 @@ from trainer.trace.model import build_model, dtype_of, give_tensors, half
 from trainer.trace.optimizer import make_optimizer
 from trainer.trace.order import Order
 from trainer.trace.record import Recorder, Recording
+from trainer.worker.setup.before_training import as_in_training
 
 _AUTOCASTS = torch.is_autocast_enabled
 Progress = Callable[[str, int, int], None]
@@ -58,7 +59,7 @@ def record_steps(order: Order, progress: Progress) -> Recording:
             # the input of a quantised layer's adapter under it.
             stack.enter_context(patch.object(torch, "is_autocast_enabled", _autocasts))
         trained = give_tensors(model, order, recorder)
-        prepare(model, order)
+        stack.enter_context(as_in_training(model, order.finetune.training))
         recorder.mark()
         run = Run(model, trained, order, recorder, progress)
         accumulates = order.finetune.training.gradient_accumulation_steps > 1
@@ -73,13 +74,6 @@ def record_steps(order: Order, progress: Progress) -> Recording:
 
 def _autocasts(device_type: str = "cpu") -> bool:
     return _AUTOCASTS("cpu") if device_type == "cpu" else False
-
-
-def prepare(model: Any, order: Order) -> None:
-    """Set it to train, with checkpointing where that is ordered."""
-    model.train()
-    if order.finetune.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 class Run:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from trainer.worker.measure.memory import MemoryMeter
+from trainer.worker.setup.before_training import as_in_training
 
 Saves = Callable[[torch.optim.Optimizer], dict[str, Any]]
 """Writes a checkpoint with this optimizer, removes it, and says what it took."""
@@ -40,7 +41,8 @@ def preflight(
         The keys of a 'preflight' event; step_seconds is of one whole optimizer step of such micro-batches.
     """
     with _as_before(trainer, meter):
-        seconds, optimizer = _one_step(trainer, rows, meter)
+        with as_in_training(trainer.model, trainer.args):
+            seconds, optimizer = _one_step(trainer, rows, meter)
         if held_out:
             # As in training: no gradients then, but the optimizer's states.
             trainer.model.zero_grad(set_to_none=True)
@@ -78,10 +80,6 @@ def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> t
         What one whole optimizer step takes, in seconds; and the optimizer with its states.
     """
     model, args = trainer.model, trainer.args
-    if args.gradient_checkpointing:
-        # Trainer turns it on at the start of train(), which comes later.
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    model.train()
     _forward_and_backward(trainer, rows)
     began = _now(meter)
     # Kept until the second pass is over: its states are part of the worst moment.

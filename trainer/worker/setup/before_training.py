@@ -1,0 +1,23 @@
+"""What Trainer turns on at the start of `train()`, for steps that are measured or traced outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from recommender.config.schema import Training
+
+
+@contextmanager
+def as_in_training(model: Any, training: Training) -> Iterator[None]:
+    """Set a model to train as `Trainer.train()` does (Transformers 5.23, `_inner_training_loop`).
+
+    Args:
+        model: With its adapter; it stays in training mode, and checkpointed where that is asked for.
+        training: The run's settings; Trainer's own arguments have them under the same names.
+    """
+    if training.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+    yield
