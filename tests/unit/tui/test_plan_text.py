@@ -10,13 +10,14 @@ from typing import cast
 import pytest
 from rich.console import Console
 
+from recommender.config.keys import fields
 from recommender.memory.terms import experts_apart
 from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
 from recommender.steps import plan_steps
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
 from tui.commands.output.plan import show_estimate
-from tui.screens.plan.form import Setting, shown_settings
+from tui.screens.plan.form import ADVANCED, NOT_ON_FORM, SETTINGS, Setting, advanced_settings, shown_settings
 from tui.screens.plan.meter import meter_lines
 from tui.screens.plan.text import nothing_helps, warning_rows, why_rows
 from tui.wizard.state import WizardState
@@ -138,3 +139,18 @@ def test_the_judgement_of_a_mixture_tells_the_experts_apart() -> None:
     assert not any(
         "experts" in line.plain for line in meter_lines(dense, state, 80, colour=False, short=False, runs="")
     )
+
+
+def test_every_key_of_the_configuration_is_on_the_form_once_or_named_as_not_on_it() -> None:
+    on_form = [key for setting in (*SETTINGS, *advanced_settings()) for key in setting.keys]
+    assert sorted([*on_form, *NOT_ON_FORM]) == sorted(fields())
+
+
+def test_a_key_that_no_row_names_gets_a_folded_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tuple(setting for setting in ADVANCED if setting.keys != ("training.tf32",))
+    monkeypatch.setattr("tui.screens.plan.form.ADVANCED", kept)
+    advanced_settings.cache_clear()
+    try:
+        assert (advanced_settings()[-1].label, advanced_settings()[-1].keys) == ("tf32", ("training.tf32",))
+    finally:
+        advanced_settings.cache_clear()

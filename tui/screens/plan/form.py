@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -244,14 +245,32 @@ ADVANCED: tuple[Setting, ...] = (
     Setting("on_nonfinite", ("run.on_nonfinite",)),
     Setting("early_stopping", ("run.early_stopping",)),
 )
-"""What is rarely changed; folded until asked for."""
+"""What is rarely changed, where a row has a label, a note or a condition of its own; folded until asked for."""
+
+NOT_ON_FORM = frozenset(
+    {
+        "revision", "trust_remote_code", "rope_scaling.rope_type", "rope_scaling.factor", "data.train", "data.eval",
+        "data.format", "data.columns", "data.allow_cut_rows", "data.skip_bad_rows", "lora.alpha_pattern",
+        "run.report_to",
+    }
+)  # fmt: skip
+"""Keys that the other screens ask about, or that only a file sets."""
 
 ADVANCED_KEY = "advanced"
 
 
+@cache
+def advanced_settings() -> tuple[Setting, ...]:
+    """All folded rows: a key of the configuration that no row names and `NOT_ON_FORM` does not gets one of its own."""
+    from recommender.config.keys import fields
+
+    named = {key for setting in (*SETTINGS, *ADVANCED) for key in setting.keys} | NOT_ON_FORM
+    return (*ADVANCED, *(Setting(key.rpartition(".")[2], (key,)) for key in fields() if key not in named))
+
+
 def shown_settings(plan: Plan, *, advanced: bool) -> list[Setting]:
     """The rows that mean something for this plan."""
-    rows = [*SETTINGS, *(ADVANCED if advanced else ())]
+    rows = [*SETTINGS, *(advanced_settings() if advanced else ())]
     return [row for row in rows if row.only(plan) and (plan.config.method != "full" or not row.adapter)]
 
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
 from tui.screens.machine.text import short_name
-from tui.screens.plan.form import ADVANCED, ADVANCED_KEY, Setting, shown_settings, steps_of, value_text
+from tui.screens.plan.form import ADVANCED_KEY, Setting, advanced_settings, shown_settings, steps_of, value_text
 from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row
@@ -61,9 +61,12 @@ def settings_picks(
 
     picks = [made(setting) for setting in shown_settings(plan, advanced=False)]
     mark = "▾" if advanced else "▸"
-    names = ", ".join(setting.label for setting in ADVANCED)
+    folded_rows = advanced_settings()
+    names = ", ".join(setting.label for setting in folded_rows)
     folded = row(
-        (cell(f"advanced ({len(ADVANCED)})", labels), "label"), (cell(mark, values), "bright"), (f"  {names}", "quiet")
+        (cell(f"advanced ({len(folded_rows)})", labels), "label"),
+        (cell(mark, values), "bright"),
+        (f"  {names}", "quiet"),
     )
     picks.append(Pick(ADVANCED_KEY, (folded,)))
     if advanced:
