@@ -200,11 +200,13 @@ class Training(Section):
     max_steps: Count | None = Field(None, ge=1, description="optimizer steps; overrides epochs when set")
     per_device_train_batch_size: Count = Field(1, ge=1, description="rows in one forward pass")
     gradient_accumulation_steps: Count = Field(16, ge=1, description="forward passes in one optimizer step")
-    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field("cosine")
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
+        "cosine", description="how the rate goes from its peak to the end"
+    )
     warmup_steps: Number = Field(0.05, ge=0.0, description="below 1 a share of all steps, else steps")
     weight_decay: Number = Field(0.0, ge=0.0, description="AdamW's decoupled decay of the trained weights")
     optim: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "sgd"] = (
-        Field("adamw_torch_fused")
+        Field("adamw_torch_fused", description="optimizer; paged states move to host memory where the card is full")
     )
     loraplus_lr_ratio: Annotated[Number, Field(ge=1.0, le=1000)] | None = Field(
         None, description="LoRA+: the B matrices' rate over the A matrices'; null is one rate for both"
@@ -214,8 +216,12 @@ class Training(Section):
     tf32: bool = Field(False, description="multiply what is left in fp32 as TF32, on cards from Ampere on")
     gradient_checkpointing: bool = Field(True, description="recompute activations in the backward pass")
     activation_offloading: bool = Field(False, description="keep checkpoints in host memory")
-    attn_implementation: Literal["sdpa", "flash_attention_2", "flash_attention_3", "eager"] = Field("sdpa")
-    seed: Count = Field(42, ge=0, le=2**32 - 1)
+    attn_implementation: Literal["sdpa", "flash_attention_2", "flash_attention_3", "eager"] = Field(
+        "sdpa", description="attention kernel, as Transformers calls it"
+    )
+    seed: Count = Field(
+        42, ge=0, le=2**32 - 1, description="of the order of rows, the held-out split and the adapter's start"
+    )
 
     @property
     def effective_batch_size(self) -> int:
@@ -226,13 +232,13 @@ class Training(Section):
 class Run(Section):
     """How the run is logged, evaluated and kept."""
 
-    name: str | None = None
-    logging_steps: Count = Field(1, ge=1)
+    name: str | None = Field(None, description="part of the run folder's name; null takes model and data")
+    logging_steps: Count = Field(1, ge=1, description="steps from one recorded loss to the next")
     eval_steps: Literal["auto"] | Annotated[Count, Field(ge=1)] = Field(
-        "auto", description="auto, or a number of steps"
+        "auto", description="auto, or so many steps between evaluations"
     )
     save_steps: Literal["auto"] | Annotated[Count, Field(ge=1)] = Field(
-        "auto", description="auto, or a number of steps"
+        "auto", description="auto, or so many steps between checkpoints"
     )
     save_total_limit: Count = Field(2, ge=1, description="checkpoints kept")
     report_to: list[Tracker] = Field(
@@ -251,7 +257,7 @@ class FinetuneConfig(Section):
     """The whole of a fine-tune."""
 
     model: str = Field(description="hub id or folder", min_length=1)
-    revision: str | None = None
+    revision: str | None = Field(None, description="branch, tag or commit on the hub; null is the newest")
     trust_remote_code: Annotated[str | None, BeforeValidator(_named)] = Field(
         None, description="the model, named once more, where the Python code that comes with it may run; null: never"
     )
@@ -260,10 +266,12 @@ class FinetuneConfig(Section):
         min_length=1,
         description="an adapter that training goes on from: a run, or a folder with adapter_config.json",
     )
-    method: Method = "qlora"
+    method: Method = Field(
+        "qlora", description="what is trained: an adapter over a quantised base, one over 16 bits, or every weight"
+    )
     quantization: Quantization = Field(default_factory=Quantization)
     lora: Lora = Field(default_factory=Lora)
-    rope_scaling: RopeScaling | None = None
+    rope_scaling: RopeScaling | None = Field(None, description="context extension; null keeps the model's own")
     data: Data = Field(default_factory=Data)
     training: Training = Field(default_factory=Training)
     run: Run = Field(default_factory=Run)

@@ -124,7 +124,9 @@ SET: dict[str, object] = {
     "run.on_nonfinite": "rollback",
     "run.early_stopping": 3,
     "data.skip_bad_rows": True,
+    **{key: field.examples[0] for key, field in fields().items() if field.examples},
 }
+"""A value other than the default for every key; the schema's own example where it gives one."""
 
 
 @pytest.mark.parametrize("key", SET)
