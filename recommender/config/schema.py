@@ -211,6 +211,12 @@ class Training(Section):
     loraplus_lr_ratio: Annotated[Number, Field(ge=1.0, le=1000)] | None = Field(
         None, description="LoRA+: the B matrices' rate over the A matrices'; null is one rate for both"
     )
+    neftune_noise_alpha: Annotated[Number, Field(gt=0, le=100)] | None = Field(
+        None,
+        examples=[5],
+        description="NEFTune: noise of up to this, over the root of tokens × hidden size of a row, is added to the "
+        "embeddings in training; null is none",
+    )
     max_grad_norm: Number = Field(1.0, ge=0.0, description="clip the gradient's norm; 0 does not clip")
     precision: Precision = Field("bf16", description="compute precision")
     tf32: bool = Field(False, description="multiply what is left in fp32 as TF32, on cards from Ampere on")

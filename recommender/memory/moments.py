@@ -51,6 +51,7 @@ def step_moments(workload: Workload, cost: LayerCost) -> tuple[Moment, ...]:
         kept = cost.checkpoint * on_device + cost.held * layers
         last = kept + cost.recomputed_peak
         final = cost.checkpoint + cost.held * layers + cost.recomputed_peak
+        kept, last, final = (bytes_ + _without_noise(workload, cost) for bytes_ in (kept, last, final))
     kept, last, final = (bytes_ + cost.mask for bytes_ in (kept, last, final))
     rest = kept_bytes(workload)
     # The embedding's gradient comes after the first layer's.
@@ -62,6 +63,15 @@ def step_moments(workload: Workload, cost: LayerCost) -> tuple[Moment, ...]:
         Moment("embedding", every, _embedding_bytes(workload, cost), rest),
         Moment("update", every, 0, rest, update_bytes(workload)),
     )
+
+
+def _without_noise(workload: Workload, cost: LayerCost) -> int:
+    """Bytes of the embeddings before NEFTune's noise, kept by the graph: a frozen embedding's output takes a gradient.
+
+    Only with checkpointing, where PEFT asks for that; the noise itself goes at once.
+    """
+    training = workload.config.training
+    return cost.checkpoint if training.neftune_noise_alpha is not None and workload.config.method != "full" else 0
 
 
 def _embedding_bytes(workload: Workload, cost: LayerCost) -> int:

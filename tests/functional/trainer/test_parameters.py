@@ -44,6 +44,21 @@ def lost(layer, folder):
     update = layer.get_delta_weight("default").float()
     return [float((whole - rounded).norm() / whole.norm()), float((whole - rounded - update).norm() / whole.norm())]
 
+def noise(trainer):
+    # The largest difference that the first layer sees from the embeddings, over what NEFTune allows; by mode.
+    seen, ids = {True: [], False: []}, []
+    model = trainer.model.get_base_model()
+    embed = model.get_input_embeddings()
+    hooks = [
+        embed.register_forward_pre_hook(lambda _, args: ids.append(args[0])),
+        model.model.layers[0].register_forward_pre_hook(lambda layer, args: seen[layer.training].append(
+            float((args[0] - embed.weight[ids[-1]]).abs().max()) * math.sqrt(args[0].shape[1] * args[0].shape[2]))),
+    ]
+    trainer.train()
+    for hook in hooks:
+        hook.remove()
+    return {"training": [min(seen[True]), max(seen[True])], "evaluation": max(seen[False])}
+
 def facts(path):
     folder = RunFolder(Path(path))
     job = build(folder, Requests(folder), Past())
@@ -87,6 +102,8 @@ def facts(path):
         "trained_share": round(job.rows.trained_share, 3),
         "text": job.rows.source.prompt_text(0)[:40],
     }
+    if job.config.training.neftune_noise_alpha:
+        answer["noise"] = noise(trainer)
     if job.config.training.precision == "fp32":  # as on CUDA; Transformers refuses 16 bits without a GPU
         as_cuda = training_arguments(job.config, folder.checkpoints, job.steps, evaluates=False, cuda=True)
         answer |= {"offloading": bool(as_cuda.activation_offloading), "tf32": as_cuda.tf32}
@@ -130,6 +147,12 @@ CASES: dict[str, dict[str, Any]] = {
     "training.optim": {"training.optim": "sgd"},
     "training.loraplus_lr_ratio": {"training.loraplus_lr_ratio": 16},
     "training.max_grad_norm": {"training.max_grad_norm": 0.3},
+    "training.neftune_noise_alpha": {
+        "training.neftune_noise_alpha": 5,
+        "training.max_steps": 2,
+        "data.eval_fraction": 0.1,
+        "run.eval_steps": 1,
+    },
     "training.precision": {"training.precision": "bf16"},
     "training.gradient_checkpointing": {"training.gradient_checkpointing": True},
     "training.activation_offloading": {"training.activation_offloading": True, "training.gradient_checkpointing": True},
@@ -150,6 +173,7 @@ SETS: dict[str, dict[str, Any]] = {
     "training.lr_scheduler_type": {"lr_scheduler_type": "constant"},
     "training.warmup_steps": {"warmup_steps": 0.5},
     "training.max_grad_norm": {"max_grad_norm": 0.3},
+    "training.neftune_noise_alpha": {"neftune_noise_alpha": 5.0},
     "training.precision": {"bf16": True, "fp16": False},
     "training.gradient_checkpointing": {"gradient_checkpointing": True},
     "training.seed": {"seed": 3407},
@@ -243,6 +267,44 @@ def test_loftq_makes_up_for_what_rounding_lost(built: dict[str, dict[str, Any]])
     assert corrected < 0.8 * rounded
     rounded, without = built["qlora"]["lost"]
     assert without == rounded, "B starts at zero"
+
+
+def test_noise_is_added_to_the_embeddings_in_training_only(built: dict[str, dict[str, Any]]) -> None:
+    low, high = built["training.neftune_noise_alpha"]["noise"]["training"]
+    assert 4.0 < low <= high <= 5.0001, "of some hundred draws below 5 the largest is near it"
+    assert built["training.neftune_noise_alpha"]["noise"]["evaluation"] == 0
+
+
+TRACE = """
+import json, sys
+from dataclasses import replace
+from benchmarks.formula_vs_trace import compare
+from recommender.config.schema import FinetuneConfig
+from recommender.machine.devices import device_from_catalogue
+from recommender.memory.price import price
+from recommender.memory.stacks import STACKS
+from recommender.memory.workload import resolve_workload
+from recommender.model.families import spec_from_config
+
+spec = spec_from_config({"model_type": "llama", "hidden_size": 512, "num_hidden_layers": 2, "intermediate_size": 1536,
+                         "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 32000}, "small")
+found = []
+for method, checkpointing in (("lora", True), ("lora", False), ("full", True)):
+    levels = []
+    for alpha in (None, 5.0):
+        config = FinetuneConfig.model_validate({
+            "model": "small", "method": method, "data": {"max_length": 512, "packing": False},
+            "training": {"gradient_checkpointing": checkpointing, "neftune_noise_alpha": alpha}})
+        case = resolve_workload(config, spec, device_from_catalogue("A100 PCIe 80GB"), None, STACKS["trl"])
+        levels.append((price(case).allocated, compare(case)[1]["allocated"]))
+    found.append([after - before for before, after in zip(*levels)])
+print(json.dumps(found))
+"""
+
+
+def test_the_formula_and_the_trace_agree_on_what_the_noise_takes() -> None:
+    embeddings = 512 * 512 * 2
+    assert run_python(TRACE) == [[embeddings, embeddings], [0, 0], [0, 0]]
 
 
 def test_positions_are_stretched(built: dict[str, dict[str, Any]]) -> None:
