@@ -8,12 +8,14 @@ from pathlib import Path
 
 from presets.errors import InputError
 from presets.models import CatalogueModel, find_model, nearest_names
+from recommender.hub.connection import is_offline
+from recommender.hub.errors import HubRefused, HubUnreachable
 from recommender.model.families import spec_from_config
 from recommender.model.own_code import held_to_count
 from recommender.model.sources.cache import find_cached
 from recommender.model.sources.folder import read_folder
 from recommender.model.sources.headers import not_here
-from recommender.model.sources.hub import HubModel, HubRefused, HubUnreachable, ask_hub, is_offline
+from recommender.model.sources.hub import HubModel, ask_hub
 from recommender.model.sources.missing_files import get_again
 from recommender.model.spec import ModelSpec
 from recommender.paths import cache_dir, expanded, model_cache_dir

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from presets.errors import InputError
+from recommender.hub.connection import endpoint, reachable
+from recommender.hub.progress import bytes_told_to
 from recommender.model.reader import CONVERTED, models_dir
 from recommender.model.sources.cache import find_cached
 from recommender.model.sources.headers import weight_files
-from recommender.model.sources.hub import endpoint, reachable
-from recommender.model.sources.hub_bytes import bytes_told_to
 from recommender.paths import model_cache_dir
 from recommender.units import gib
 from trainer.models.demo_package import Progress, obtain_gguf

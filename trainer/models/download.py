@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from presets.errors import InputError, WizardError
-from recommender.model.sources.hub import endpoint
-from recommender.model.sources.hub_bytes import bytes_told_to
+from recommender.hub.connection import endpoint
+from recommender.hub.errors import hub_errors
+from recommender.hub.progress import bytes_told_to
 from recommender.paths import model_cache_dir
 
 PATTERNS: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "tokenizer*", "vocab.txt", "merges.txt")
@@ -53,12 +54,19 @@ def download(hub_id: str, revision: str | None, told: Told, *, code: bool = Fals
         The snapshot's folder in the cache.
 
     Raises:
-        InputError: The hub refuses, cannot be reached, or the disk is full.
+        HubRefused, HubMissing: The hub does not give it. InputError: It cannot be reached, or the disk is full.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
+    def failed(problem: Exception) -> InputError:
+        # Whatever the transport or the disk says is the answer.
+        return InputError(
+            f"{hub_id} could not be downloaded: {_first_line(problem)}",
+            remedy="Check the network, HF_TOKEN and the free disk space, then try again: what has come is kept.",
+        )
+
     place: dict[str, Any] = {"revision": revision, "endpoint": endpoint(), "cache_dir": model_cache_dir()}
-    try:
+    with hub_errors("model", hub_id, revision, failed):
         info = HfApi(endpoint=endpoint()).model_info(hub_id, revision=revision, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         names = wanted(sizes, code=code)
@@ -68,12 +76,6 @@ def download(hub_id: str, revision: str | None, told: Told, *, code: bool = Fals
             file = hf_hub_download(hub_id, name, tqdm_class=_now_and_then(told, name, done, total), **place)
             folder, done = Path(file).parent, done + sizes[name]
             told(name, done, total)
-    except Exception as problem:
-        # Whatever the hub, its transport or the disk says is the answer.
-        raise InputError(
-            f"{hub_id} could not be downloaded: {_first_line(problem)}",
-            remedy="Check the network, HF_TOKEN and the free disk space, then try again: what has come is kept.",
-        ) from problem
     if folder is None:
         raise InputError(f"{hub_id} has no safetensors weights and no configuration.", remedy="Choose another model.")
     return folder

@@ -16,8 +16,9 @@ from presets.errors import InputError
 from recommender.config.schema import Source
 from recommender.data.profile.collect import Cancelled
 from recommender.data.sources.files import nearest
-from recommender.model.sources.hub import endpoint, reachable
-from recommender.model.sources.hub_bytes import bytes_told_to
+from recommender.hub.connection import endpoint, reachable
+from recommender.hub.errors import hub_errors
+from recommender.hub.progress import bytes_told_to
 from recommender.paths import model_cache_dir
 
 BRANCH = "refs/convert/parquet"
@@ -52,33 +53,13 @@ def hub_files(source: Source, tick: Tick | None = None, fetched: Fetched | None 
 
 
 def _fetched(source: Source, tick: Tick | None, fetched: Fetched | None) -> tuple[Path, ...]:
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    hub_id = source.path
     download = _Download(source)
-    try:
+
+    def unreachable(error: Exception) -> InputError:
+        return _unreachable(source.path, f"{type(error).__name__}: {error}")
+
+    with hub_errors("dataset", source.path, BRANCH, unreachable, passing=(Cancelled,)):
         return download.wait(tick or (lambda: None), fetched or (lambda _what, _done, _total: None))
-    except (InputError, Cancelled):
-        raise
-    except GatedRepoError as error:
-        page = f"{endpoint()}/datasets/{hub_id}"
-        raise InputError(
-            f"The data set {hub_id} is gated.",
-            remedy=f"Accept its terms at {page}, then run 'hf auth login' or set HF_TOKEN.",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise InputError(
-            f"The hub keeps no Parquet files of {hub_id}.",
-            remedy=f"Fetch it and give its folder: hf download --repo-type dataset {hub_id} --local-dir data.",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"There is no file {hub_id}, and no data set of that name on the hub, or it is private.",
-            remedy="Check the spelling; for a private one run 'hf auth login' or set HF_TOKEN.",
-        ) from error
-    except Exception as error:
-        # The transport's own errors change with the hub library's version; what they mean here does not.
-        raise _unreachable(hub_id, f"{type(error).__name__}: {error}") from error
 
 
 def _kept(source: Source) -> tuple[Path, ...]:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
+from recommender.hub.connection import reachable
+from recommender.hub.errors import HubMissing, HubRefused, HubUnreachable
 from recommender.model.reader import read_model
 from recommender.model.sources import hub as hub_module
-from recommender.model.sources.hub import HubMissing, HubRefused, HubUnreachable, reachable
 from recommender.model.sources.missing_files import INDEX
 from tests.fixtures.fake_hub import COMMIT, FakeHub, FakeRepo, fake_hub
 
@@ -171,7 +172,7 @@ def test_a_name_that_nobody_resolves_ends_in_time(monkeypatch: pytest.MonkeyPatc
         raise OSError
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("recommender.model.sources.hub.socket.create_connection", hang)
+    monkeypatch.setattr("recommender.hub.connection.socket.create_connection", hang)
     assert not reachable(0.2)
     assert hung == [], "it waited for the name"
     let_go.set()

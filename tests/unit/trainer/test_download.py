@@ -78,7 +78,7 @@ def test_a_refusal_is_one_message(cache: Path, monkeypatch: pytest.MonkeyPatch) 
         answer = ask("trainer.models.download", "some/missing", device=None)
     assert answer.code == 2
     assert answer.document is not None
-    assert "some/missing could not be downloaded" in answer.document["reason"]
+    assert "There is no model some/missing on the hub" in answer.document["reason"]
     assert answer.errors == ""
 
 
