@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from presets.questions import QuestionError
-from tui.screens.check.unready import failure_rows
+from tui.screens.unready import failure_rows
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Row, row
 from tui.widgets.text import paragraph
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from textual import events
 
     from presets.errors import WizardError
-    from tui.wizard.app import WizardApp
+    from tui.wizard.host import WizardHost
     from tui.wizard.state import WizardState
 
 NARROW = 100
@@ -53,9 +53,9 @@ class StepScreen(Screen[None]):
         self._put_away: Mapping[Step, WizardError] = {}
 
     @property
-    def wizard(self) -> WizardApp:
+    def wizard(self) -> WizardHost:
         """The application that this is a step of."""
-        return cast("WizardApp", self.app)
+        return cast("WizardHost", self.app)
 
     @property
     def state(self) -> WizardState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,6 +13,9 @@ from textual.widgets import Static
 from tui.terminal.sanitize import clean
 from tui.widgets.key_bar import KeyBar
 
+if TYPE_CHECKING:
+    from recommender.model.spec import ModelSpec
+
 
 def about_command(command: str) -> YesNo:
     """The question whether run.on_end may run; enter is no answer to it."""
@@ -21,6 +24,18 @@ def about_command(command: str) -> YesNo:
         f"{command}\n\nThe answer is kept on this machine for exactly this command."
     )
     return YesNo("\n".join(map(clean, question.split("\n"))), "run it then", enter_says_yes=False)
+
+
+def about_code(model: ModelSpec) -> YesNo:
+    """The question whether a model's own Python code may run; enter is no answer to it."""
+    files = ", ".join(model.own_code)
+    where = f"They lie in {model.path}." if model.path else "They are downloaded with it."
+    question = (
+        f"{model.name} is built by Python code that comes with it: {files}. {where}\n\n"
+        "Training, tracing, chat and merge would run that code as you, with your files and keys. Planning does not run "
+        "it. The answer is for this model only, and is written into the configuration and the run's record."
+    )
+    return YesNo("\n".join(map(clean, question.split("\n"))), "run its code", enter_says_yes=False)
 
 
 class YesNo(ModalScreen[bool]):

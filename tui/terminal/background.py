@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from textual.worker import get_current_worker
 
 from tui.terminal.errors import told_as
 
 if TYPE_CHECKING:
-    from textual.app import App
-    from textual.screen import Screen
-
     from presets.errors import WizardError
 
 
+class ThreadHost(Protocol):
+    """A screen, a widget or an application: starts workers and calls functions in its own thread."""
+
+    def run_worker(self, work: Any, *, thread: bool, group: str, exclusive: bool, exit_on_error: bool) -> object:
+        """Run `work` in a worker."""
+
+    def call_later(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+        """Call a function in the own thread."""
+
+
 def background(
-    node: Screen[Any] | App[Any],
+    node: ThreadHost,
     work: Callable[[], object],
     failed: Callable[[WizardError], object],
     *,

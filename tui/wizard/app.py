@@ -22,6 +22,8 @@ from tui.wizard.work import Done, Learnt, Told
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
+    from recommender.model.spec import ModelSpec
+
 
 def _machine() -> Screen[None]:
     from tui.screens.machine.screen import MachineScreen
@@ -193,6 +195,12 @@ class WizardApp(Shell[int]):
 
         if not isinstance(self.screen, RunsScreen):
             self.push_screen(RunsScreen(self.services.runs))
+
+    def ask_about_code(self, model: ModelSpec, answered: Callable[[bool | None], None]) -> None:
+        """Ask whether a model's own Python code may run."""
+        from tui.screens.yes_no import about_code
+
+        self.push_screen(about_code(model), answered)
 
     def action_look_again(self) -> None:
         """Look at the machine again: free memory may have changed, a card may have come back."""

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
-
-from tui.screens.yes_no import YesNo
-from tui.terminal.sanitize import clean
-
-if TYPE_CHECKING:
-    from recommender.model.spec import ModelSpec
+from typing import Any, Final
 
 TRUST: Final = "trust_remote_code"
 
@@ -35,15 +29,3 @@ def _names(overrides: Mapping[str, Any], name: str) -> bool:
 
     agreed = overrides.get(TRUST)
     return isinstance(agreed, str) and same_model(agreed, name)
-
-
-def about_code(model: ModelSpec) -> YesNo:
-    """The question; enter is no answer to it."""
-    files = ", ".join(model.own_code)
-    where = f"They lie in {model.path}." if model.path else "They are downloaded with it."
-    question = (
-        f"{model.name} is built by Python code that comes with it: {files}. {where}\n\n"
-        "Training, tracing, chat and merge would run that code as you, with your files and keys. Planning does not run "
-        "it. The answer is for this model only, and is written into the configuration and the run's record."
-    )
-    return YesNo("\n".join(map(clean, question.split("\n"))), "run its code", enter_says_yes=False)

@@ -15,14 +15,14 @@ from recommender.paths import expanded
 from tui.terminal.background import background
 from tui.terminal.sanitize import clean
 from tui.widgets.top_bar import Step
-from tui.wizard.code_question import TRUST, about_code, asks_first, without_other_code
+from tui.wizard.code_question import TRUST, asks_first, without_other_code
 from tui.wizard.planning import Planning
 from tui.wizard.reading import out_voted
 from tui.wizard.work import Done, Job
 
 if TYPE_CHECKING:
     from recommender.machine.facts import Device, Gpu, Machine
-    from tui.wizard.app import WizardApp
+    from tui.wizard.flow_host import FlowHost
 
 POLL_SECONDS = 2.0
 """How often free memory is looked at."""
@@ -35,7 +35,7 @@ class Flow(Planning):
         app: Whose state.
     """
 
-    def __init__(self, app: WizardApp) -> None:
+    def __init__(self, app: FlowHost) -> None:
         super().__init__(app)
         self._polling = False
 
@@ -52,9 +52,7 @@ class Flow(Planning):
             errors.pop(Step.DATA, None)
         if step is Step.MODEL and asks_first(message.changes, self.state.overrides):
             self.set(working=working, errors=errors)
-            self.app.push_screen(
-                about_code(message.changes["model"]), lambda yes: self._take_code(yes, message.changes)
-            )
+            self.app.ask_about_code(message.changes["model"], lambda yes: self._take_code(yes, message.changes))
             return
         before = self.state.plan
         self.set(working=working, errors=errors, **message.changes)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui.widgets.top_bar import Step
-    from tui.wizard.app import WizardApp
+    from tui.wizard.flow_host import FlowHost
     from tui.wizard.state import WizardState
 
 
@@ -25,7 +25,7 @@ class Jobs:
         app: Whose state.
     """
 
-    def __init__(self, app: WizardApp) -> None:
+    def __init__(self, app: FlowHost) -> None:
         self.app = app
         self._jobs: dict[Step, Job] = {}
 

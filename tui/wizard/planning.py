@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from recommender.config.schema import Goal
     from recommender.plan.types import Plan
-    from tui.wizard.app import WizardApp
+    from tui.wizard.flow_host import FlowHost
     from tui.wizard.work import Job
 
 
 class Planning(Jobs, ABC):
     """Keeps the plan true to what the person chose and set."""
 
-    def __init__(self, app: WizardApp) -> None:
+    def __init__(self, app: FlowHost) -> None:
         super().__init__(app)
         self._planned_for: tuple[object, ...] = ()
         self._later: list[Callable[[], None]] = []

@@ -13,9 +13,8 @@ from tui.widgets.top_bar import Step
 from tui.wizard.state import Progress
 
 if TYPE_CHECKING:
-    from textual.app import App
-
     from presets.errors import WizardError
+    from tui.wizard.flow_host import FlowHost
 
 REPORT_SECONDS = 0.25
 """At most four reports a second."""
@@ -68,7 +67,7 @@ class Job:
         what: What is being done, as the screen says it.
     """
 
-    def __init__(self, app: App[Any], step: Step, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: FlowHost, step: Step, what: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.step = step
         self.what = what
         self._app = app

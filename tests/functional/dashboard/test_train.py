@@ -9,9 +9,9 @@ from textual.geometry import Size
 from tests.functional.dashboard.conftest import RUN_ID
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
+from tui.screens.train.deck import Deck
 from tui.screens.train.screen import TrainScreen
 from tui.widgets.curves.curve import Curve
-from tui.widgets.deck import Deck
 from tui.widgets.rows import Rows
 
 Make = Callable[..., MadeRun]

@@ -17,7 +17,7 @@ from textual.widgets import Static
 from presets.errors import WizardError
 from tui.screens.base import StepScreen, error_rows
 from tui.screens.check.text import check_picks, confirmation, verdict_row
-from tui.screens.check.unready import lacking
+from tui.screens.unready import lacking
 from tui.screens.yes_no import about_command
 from tui.terminal.background import background
 from tui.terminal.sanitize import clean

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recommender.data.formats.recognise import ShapeError
     from recommender.data.formats.role_names import Tags, TurnWords
     from recommender.data.profile.profile import SourceFacts
-    from tui.wizard.app import WizardApp
+    from tui.wizard.host import WizardHost
 
 TAKE, NONE = "take:", "none:"
 ROLE, COLUMN = "role:", "column:"
@@ -39,12 +39,12 @@ class Known(NamedTuple):
     tags: Tags | None = None
 
 
-def ask_refused(wizard: WizardApp, error: ShapeError) -> None:
+def ask_refused(wizard: WizardHost, error: ShapeError) -> None:
     """Ask how the rows are to be read that were not taken as they are."""
     _ask_shape(wizard, Known(error.source, "", {}, error.columns, error.turns, error.first))
 
 
-def ask_format(wizard: WizardApp, dataset: DataSet) -> None:
+def ask_format(wizard: WizardHost, dataset: DataSet) -> None:
     """Ask which data set where there are several, then for its shape and columns, then read the data again."""
     profile = dataset.profile
     known = [_known(number, source, dataset) for number, source in enumerate(profile.sources)]
@@ -70,7 +70,7 @@ def _known(number: int, source: SourceFacts, dataset: DataSet) -> Known:
     return Known(number, source.shape, source.columns, source.columns_seen, source.turns_seen, first, source.tags)
 
 
-def _ask_shape(wizard: WizardApp, known: Known) -> None:
+def _ask_shape(wizard: WizardHost, known: Known) -> None:
     from recommender.data.formats.recognise import ROLES
 
     def build(_width: int, _wanted: str) -> list[Pick]:
@@ -115,7 +115,7 @@ def _begin(known: Known, shape: str) -> dict[str, str]:
     return found
 
 
-def _ask_roles(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str], at: str) -> None:
+def _ask_roles(wizard: WizardHost, known: Known, shape: str, chosen: dict[str, str], at: str) -> None:
     """Show which column has which role, with its first cell; each line can be changed."""
     from recommender.data.formats.column_roles import REQUIRED
 
@@ -152,7 +152,7 @@ def _role_line(known: Known, role: str, column: str | None, needed: bool, width:
     )
 
 
-def _ask_column(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str], role: str) -> None:
+def _ask_column(wizard: WizardHost, known: Known, shape: str, chosen: dict[str, str], role: str) -> None:
     """Ask for one role's column, among those that no other role has."""
     taken = {column for other, column in chosen.items() if other != role}
     free = [column for column in known.columns_seen if column not in taken]
@@ -178,7 +178,7 @@ def _column_line(known: Known, column: str, width: int) -> Row:
     return row((cell(clean(column), 24), "bright"), (cell(clean(first), max(8, width - 26)), "quiet"))
 
 
-def _ask_words(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, str]) -> None:
+def _ask_words(wizard: WizardHost, known: Known, shape: str, chosen: dict[str, str]) -> None:
     """Ask who speaks where the rows are conversations; then read them."""
     column = chosen.get("conversations") or chosen.get("messages")
     turns = next((held for held in known.turns if held.column == column), None)
@@ -192,13 +192,13 @@ def _ask_words(wizard: WizardApp, known: Known, shape: str, chosen: dict[str, st
         ask_speakers(wizard, turns, known.tags, spoken)
 
 
-def _name(wizard: WizardApp, number: int) -> str:
+def _name(wizard: WizardHost, number: int) -> str:
     """What a data set is called where there are several."""
     train = list(wizard.state.data.get("train") or [])
     return clean(short_name(as_mapping(train[number])["path"])) if len(train) > 1 else ""
 
 
-def _read_as(wizard: WizardApp, number: int, shape: str | None, columns: dict[str, str]) -> None:
+def _read_as(wizard: WizardHost, number: int, shape: str | None, columns: dict[str, str]) -> None:
     """Read the data again: of several data sets, or of one that has columns of its own, only this one is meant."""
     train = list(wizard.state.data.get("train") or [])
     item = as_mapping(train[number])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
-    from tui.wizard.app import WizardApp
+    from tui.wizard.host import WizardHost
     from tui.wizard.state import WizardState
 
 KEY = "lora.modules_to_save"
@@ -40,7 +40,7 @@ def _modules(state: WizardState) -> list[str]:
     return ["embed_tokens"] if state.model is None or state.model.tied else ["embed_tokens", "lm_head"]
 
 
-def toggle_embeddings(wizard: WizardApp) -> None:
+def toggle_embeddings(wizard: WizardHost) -> None:
     """Train the embeddings in full beside the adapter, or no longer."""
     if wizard.flow.replanning:
         # Which way it goes depends on the plan that comes.

@@ -20,7 +20,8 @@ from tui.screens.data.first_look import first_rows
 from tui.screens.data.path_input import PathInput, PathSuggester, as_typed, with_settings
 from tui.screens.data.sample import SampleView
 from tui.screens.data.sources import ask_evaluation, ask_known, ask_weight, confirmed
-from tui.screens.data.text import LEAVE_OUT, bad_row_picks, next_length, progress_rows, summary
+from tui.screens.data.text import LEAVE_OUT, bad_row_picks, next_length, summary
+from tui.screens.progress import progress_rows
 from tui.terminal.sanitize import clean
 from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step

@@ -19,7 +19,7 @@ from tui.wizard.flow import absolute
 
 if TYPE_CHECKING:
     from recommender.data.profile.profile import DataProfile, SourceFacts
-    from tui.wizard.app import WizardApp
+    from tui.wizard.host import WizardHost
 
 
 def source_rows(profile: DataProfile, width: int) -> list[Row]:
@@ -46,7 +46,7 @@ def short_name(name: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
 
 
-def ask_weight(wizard: WizardApp, profile: DataProfile) -> None:
+def ask_weight(wizard: WizardHost, profile: DataProfile) -> None:
     """Choose one of the data sets, then type how often its rows are taken."""
 
     def build(width: int, _wanted: str) -> list[Pick]:
@@ -77,7 +77,7 @@ def ask_weight(wizard: WizardApp, profile: DataProfile) -> None:
     )
 
 
-def set_weight(wizard: WizardApp, number: int, text: str) -> None:
+def set_weight(wizard: WizardHost, number: int, text: str) -> None:
     """Take one data set's rows so often.
 
     Raises:
@@ -114,7 +114,7 @@ def held_out_row(profile: DataProfile) -> list[Row]:
     ]
 
 
-def ask_evaluation(wizard: WizardApp) -> None:
+def ask_evaluation(wizard: WizardHost) -> None:
     """Type which files are held out for evaluation."""
     held = {as_mapping(item)["path"]: item for item in wizard.state.data.get("eval") or []}
 
@@ -161,7 +161,7 @@ def confirmed(profile: DataProfile, train: list[Any]) -> list[Any]:
     ]
 
 
-def ask_known(wizard: WizardApp) -> None:
+def ask_known(wizard: WizardHost) -> None:
     """Choose a well-known data set of the hub; it is fetched."""
     from presets.datasets import load_datasets
 

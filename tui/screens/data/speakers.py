@@ -14,7 +14,7 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.data.formats.role_names import Tags, TurnWords
-    from tui.wizard.app import WizardApp
+    from tui.wizard.host import WizardHost
 
 TAKE, ROLE, CONTENT, WORD = "take", "role", "content", "word:"
 AS_IT_IS = "as it is"
@@ -58,7 +58,7 @@ def _usual(turns: TurnWords, role: str) -> dict[str, str]:
 
 
 def ask_speakers(
-    wizard: WizardApp, turns: TurnWords, tags: Tags | None, answered: Callable[[dict[str, str]], None]
+    wizard: WizardHost, turns: TurnWords, tags: Tags | None, answered: Callable[[dict[str, str]], None]
 ) -> None:
     """Show how turns would be read; each line can be changed.
 
@@ -73,7 +73,7 @@ def ask_speakers(
     _show(wizard, _Reading(turns, role, content, {**_usual(turns, role), **said}), answered, TAKE)
 
 
-def _show(wizard: WizardApp, reading: _Reading, answered: Callable[[dict[str, str]], None], at: str) -> None:
+def _show(wizard: WizardHost, reading: _Reading, answered: Callable[[dict[str, str]], None], at: str) -> None:
     unknown = [word for word in reading.words if word not in reading.speakers]
 
     def build(_width: int, _wanted: str) -> list[Pick]:
@@ -108,7 +108,7 @@ def _line(what: str, value: str) -> Row:
     return row((cell(what, 26), "label"), (value, "caution" if value == AS_IT_IS else "bright"))
 
 
-def _change(wizard: WizardApp, reading: _Reading, key: str, changed: Callable[[_Reading], None]) -> None:
+def _change(wizard: WizardHost, reading: _Reading, key: str, changed: Callable[[_Reading], None]) -> None:
     """Ask for another value of one line."""
     from recommender.data.formats.role_names import SPEAKERS
 

@@ -8,7 +8,7 @@ from recommender.config.edit import with_values
 from recommender.data.held_out_cut import held_out_sentences
 from recommender.data.packing import splits
 from recommender.steps import packing_document, step_warnings
-from recommender.units import count, counted, duration, gib, percent, rate
+from recommender.units import count, counted, percent
 from tui.screens.data.sources import held_out_row, source_rows
 from tui.terminal.sanitize import clean
 from tui.widgets.histogram import histogram
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.data.profile.profile import DataProfile
     from recommender.data.rows import BadRow
-    from tui.wizard.state import Progress
 
 LENGTHS = (
     64,
@@ -218,35 +217,6 @@ def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[R
         row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length, split=split)
     ]
     return rows
-
-
-def progress_rows(progress: Progress, width: int) -> list[Row]:
-    """How far it is: a bar with counts and the time that is left."""
-    if not progress.total:
-        return [row((f"{clean(progress.what)} …", "bright")), row(("esc cancels", "quiet"))]
-    share = min(1.0, progress.done / progress.total)
-    cells = max(10, min(40, width - 4))
-    full = round(share * cells)
-    return [
-        row((clean(progress.what), "bright")),
-        row(("█" * full, "accent"), ("─" * (cells - full), "quiet"), (f"  {percent(share)}", "bright")),
-        row((f"{_amount(progress)}{_left(progress)} · esc cancels", "label")),
-    ]
-
-
-def _amount(progress: Progress) -> str:
-    if progress.unit == "bytes":
-        return f"{gib(progress.done)} of {gib(progress.total)}"
-    return f"{count(progress.done)} of about {count(progress.total)}"
-
-
-def _left(progress: Progress) -> str:
-    """How quick it is, and how long it still takes."""
-    if not progress.seconds_left:
-        return ""
-    speed = (progress.total - progress.done) / progress.seconds_left
-    quick = f"{gib(speed)}/s" if progress.unit == "bytes" else rate(speed, "rows/s")
-    return f" · {quick} · about {duration(progress.seconds_left)} left"
 
 
 def bad_row_picks(profile: DataProfile, width: int) -> list[Pick]:

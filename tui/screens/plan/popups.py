@@ -21,10 +21,9 @@ from tui.wizard.price import parse_price
 
 if TYPE_CHECKING:
     from presets.recipes import Recipe
-    from recommender.config.schema import FinetuneConfig, Goal
+    from recommender.config.schema import FinetuneConfig
     from recommender.estimate.types import Estimate
     from recommender.plan.types import Alternative, Plan
-    from tui.screens.plan.windows import PlanWindows
     from tui.wizard.services import Services
 
 
@@ -173,83 +172,16 @@ def default_name(plan: Plan) -> str:
     )
 
 
-def open_alternatives(screen: PlanWindows) -> None:
-    """Show the alternatives; the chosen goal is planned for."""
-    plan = screen.state.plan
-    if plan is None:
-        return
-    try:
-        others = screen.wizard.services.alternatives(plan)
-    except WizardError as error:
-        screen.tell(error)
-        return
-    screen.app.push_screen(alternatives_popup(plan, others), lambda goal: screen.aim(_goal(goal)))
-
-
-def _goal(name: str | None) -> Goal | None:
-    return next((goal for goal in GOALS if goal == name), None)
-
-
-def open_presets(screen: PlanWindows) -> None:
-    """List the presets; the chosen one is shown with what it changes before it is applied."""
-    plan, services = screen.state.plan, screen.wizard.services
-    if plan is None:
-        return
-    edited: dict[str, Plan] = {}
-
-    def accept(name: str) -> None:
-        edited[name] = services.replan(plan, _recipe_named(services, name).changes)
-
-    def chosen(name: str | None) -> None:
-        if name is not None:
-            _preview(screen, plan, _recipe_named(services, name), edited[name])
-
-    try:
-        popup = presets_popup(plan, services, accept)
-    except WizardError as error:
-        screen.tell(error)
-        return
-    screen.app.push_screen(popup, chosen)
-
-
-def _recipe_named(services: Services, name: str) -> Recipe:
+def recipe_named(services: Services, name: str) -> Recipe:
+    """Preset of that name."""
     return next(one for one in services.recipes() if one.name == name)
 
 
-def _preview(screen: PlanWindows, plan: Plan, recipe: Recipe, edited: Plan) -> None:
-    from recommender.config.edit import known_key
-
-    changed = {known_key(key) for key in recipe.changes}
-
-    def answered(answer: str | None) -> None:
-        if answer == "yes":
-            new = {key: edited.overrides[key] for key in edited.overrides if key in changed}
-            screen.change_or_tell(recipe.changes, preset=recipe.name, preset_values=new)
-
-    note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
-    screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
-
-
-def open_save(screen: PlanWindows) -> None:
-    """Ask for a file and write the configuration into it."""
-    plan = screen.state.plan
-    if plan is None:
-        return
-
-    def saved(answer: str | None) -> None:
-        if answer is not None:
-            screen.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
-
-    screen.app.push_screen(save_popup(plan, lambda path: screen.wizard.flow.save(plan, path)), saved)
-
-
-def open_price(screen: PlanWindows) -> None:
-    """Ask what an hour costs."""
-    price = screen.state.price
-    popup = ValuePopup(
+def price_popup(price: float | None, take: Callable[[float | None], None]) -> ValuePopup:
+    """Field for what an hour costs, in dollars; `take` is given None where it was emptied."""
+    return ValuePopup(
         "dollars an hour",
         "" if price is None else f"{price:g}",
-        lambda text: screen.wizard.flow.set_price(parse_price(text)),
+        lambda text: take(parse_price(text)),
         hint="kept; plans then say what they cost. Empty forgets it.",
     )
-    screen.app.push_screen(popup)

@@ -15,13 +15,13 @@ from textual.geometry import Offset
 
 from presets.errors import WizardError
 from recommender.units import counted, gib
-from tui.screens.check.unready import waiting_rows
 from tui.screens.plan.form import ADVANCED_KEY, Setting, followed, followed_notes, shown_settings
 from tui.screens.plan.lists import RemedyList, SettingsList
 from tui.screens.plan.meter import meter_lines
 from tui.screens.plan.text import model_rows, out_of_date, remedy_picks, settings_picks, warnings_beside, why_rows
 from tui.screens.plan.trace import MEMORY_TITLE
 from tui.screens.plan.windows import OF_THIS_PLAN, PlanWindows
+from tui.screens.unready import waiting_rows
 from tui.widgets.goal_row import GoalRow
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import Pick, PickList

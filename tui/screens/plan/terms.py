@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 NUMBER = 10
 
 
-def open_terms(screen: object, plan: Plan) -> None:
-    """Show every term of the formula, and which estimate it explains."""
-    from textual.screen import Screen
-
-    if isinstance(screen, Screen):
-        screen.app.push_screen(TextPopup("memory of the worst step, term by term", terms_rows(plan)))
+def terms_popup(plan: Plan) -> TextPopup:
+    """Every term of the formula, and which estimate it explains."""
+    return TextPopup("memory of the worst step, term by term", terms_rows(plan))
 
 
 def terms_rows(plan: Plan) -> list[Row]:

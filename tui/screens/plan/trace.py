@@ -36,13 +36,6 @@ class PlanTrace(PlanEdits):
                 self, lambda: self._trace(plan, cancelled), lambda error: self._traced(plan, error), group="trace"
             )
 
-    def action_terms(self) -> None:
-        """Show the formula term by term."""
-        from tui.screens.plan.terms import open_terms
-
-        if self.state.plan is not None:
-            open_terms(self, self.state.plan)
-
     def on_unmount(self) -> None:
         """Leave no process behind."""
         if self._tracing is not None:

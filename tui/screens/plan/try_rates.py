@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.units import duration, small
-from tui.screens.plan.popups import save_popup
 from tui.screens.popup import ConfirmPopup
-from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan
-    from tui.screens.plan.windows import PlanWindows
 
 STEPS = 50
 RATE = "training.learning_rate"
@@ -55,30 +51,6 @@ def try_rows(plan: Plan) -> list[Row]:
     ]
 
 
-def open_try(screen: PlanWindows) -> None:
-    """Show what would be tried; then save the configuration for it and copy the command."""
-    plan = screen.state.plan
-    if plan is None:
-        return
-    if plan.device.simulated:
-        name = clean(plan.device.name)
-        screen.notify(f"{name} is simulated: nothing can be trained on it here.", severity="warning", markup=False)
-        return
-    if screen.state.dataset is None:
-        screen.notify("There is no data to try it on yet: 3.", severity="warning", timeout=4)
-        return
-
-    def save(answer: str | None) -> None:
-        if answer == "yes":
-            screen.app.push_screen(save_popup(plan, write), told)
-
-    def write(path: Path) -> None:
-        screen.wizard.flow.save(plan, path)
-
-    def told(name: str | None) -> None:
-        if name is not None:
-            line = command(plan, name.strip())
-            screen.app.copy_to_clipboard(line)
-            screen.notify(f"Saved, and copied: {clean(line)}", timeout=20, markup=False)
-
-    screen.app.push_screen(ConfirmPopup("try learning rates", try_rows(plan), yes="save the configuration"), save)
+def try_popup(plan: Plan) -> ConfirmPopup:
+    """What would be tried; answers 'yes' when the configuration is to be saved for it."""
+    return ConfirmPopup("try learning rates", try_rows(plan), yes="save the configuration")

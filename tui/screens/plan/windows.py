@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual import on
 
-from tui.screens.check.unready import lacking
+from presets.errors import WizardError
 from tui.screens.plan.trace import PlanTrace
+from tui.screens.unready import lacking
 from tui.terminal.sanitize import clean
-from tui.widgets.goal_row import GoalRow
+from tui.widgets.goal_row import GOALS, GoalRow
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
+    from presets.recipes import Recipe
     from recommender.config.schema import Goal
+    from recommender.plan.types import Plan
 
 
 OF_THIS_PLAN = frozenset(
@@ -42,22 +46,74 @@ class PlanWindows(PlanTrace):
             flow.recommend(goal=goal)
 
     def action_alternatives(self) -> None:
-        """Compare the goals."""
-        from tui.screens.plan.popups import open_alternatives
+        """Compare the goals; the chosen one is planned for."""
+        from tui.screens.plan.popups import alternatives_popup
 
-        open_alternatives(self)
+        plan = self.state.plan
+        if plan is None:
+            return
+        try:
+            others = self.wizard.services.alternatives(plan)
+        except WizardError as error:
+            self.tell(error)
+            return
+        self.app.push_screen(alternatives_popup(plan, others), lambda goal: self.aim(_goal(goal)))
 
     def action_presets(self) -> None:
-        """List the presets."""
-        from tui.screens.plan.popups import open_presets
+        """List the presets; the chosen one is shown with what it changes before it is applied."""
+        from tui.screens.plan.popups import presets_popup, recipe_named
 
-        open_presets(self)
+        plan, services = self.state.plan, self.wizard.services
+        if plan is None:
+            return
+        edited: dict[str, Plan] = {}
+
+        def accept(name: str) -> None:
+            edited[name] = services.replan(plan, recipe_named(services, name).changes)
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self._preview(plan, recipe_named(services, name), edited[name])
+
+        try:
+            popup = presets_popup(plan, services, accept)
+        except WizardError as error:
+            self.tell(error)
+            return
+        self.app.push_screen(popup, chosen)
+
+    def _preview(self, plan: Plan, recipe: Recipe, edited: Plan) -> None:
+        from recommender.config.edit import known_key
+        from tui.screens.plan.popups import changes_popup
+
+        changed = {known_key(key) for key in recipe.changes}
+
+        def answered(answer: str | None) -> None:
+            if answer == "yes":
+                new = {key: edited.overrides[key] for key in edited.overrides if key in changed}
+                self.change_or_tell(recipe.changes, preset=recipe.name, preset_values=new)
+
+        note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
+        self.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
 
     def action_save(self) -> None:
         """Save the configuration."""
-        from tui.screens.plan.popups import open_save
 
-        open_save(self)
+        def saved(answer: str) -> None:
+            self.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
+
+        if self.state.plan is not None:
+            self._save(self.state.plan, saved)
+
+    def _save(self, plan: Plan, saved: Callable[[str], None]) -> None:
+        """Ask for a file and write the configuration into it; `saved` is given its name as typed."""
+        from tui.screens.plan.popups import save_popup
+
+        def answered(name: str | None) -> None:
+            if name is not None:
+                saved(name)
+
+        self.app.push_screen(save_popup(plan, lambda path: self.wizard.flow.save(plan, path)), answered)
 
     def action_warnings(self) -> None:
         """Show every warning whole."""
@@ -66,17 +122,44 @@ class PlanWindows(PlanTrace):
         if self.state.plan is not None:
             self.app.push_screen(warnings_popup(self.state.plan))
 
-    def action_try(self) -> None:
-        """Compare learning rates by short trainings."""
-        from tui.screens.plan.try_rates import open_try
+    def action_terms(self) -> None:
+        """Show the memory formula term by term."""
+        from tui.screens.plan.terms import terms_popup
 
-        open_try(self)
+        if self.state.plan is not None:
+            self.app.push_screen(terms_popup(self.state.plan))
+
+    def action_try(self) -> None:
+        """Compare learning rates by short trainings: save the configuration for it and copy the command."""
+        from tui.screens.plan.try_rates import command, try_popup
+
+        plan = self.state.plan
+        if plan is None:
+            return
+        if plan.device.simulated:
+            name = clean(plan.device.name)
+            self.notify(f"{name} is simulated: nothing can be trained on it here.", severity="warning", markup=False)
+            return
+        if self.state.dataset is None:
+            self.notify("There is no data to try it on yet: 3.", severity="warning", timeout=4)
+            return
+
+        def saved(name: str) -> None:
+            line = command(plan, name.strip())
+            self.app.copy_to_clipboard(line)
+            self.notify(f"Saved, and copied: {clean(line)}", timeout=20, markup=False)
+
+        def answered(answer: str | None) -> None:
+            if answer == "yes":
+                self._save(plan, saved)
+
+        self.app.push_screen(try_popup(plan), answered)
 
     def action_price(self) -> None:
         """Ask what an hour costs, and keep it."""
-        from tui.screens.plan.popups import open_price
+        from tui.screens.plan.popups import price_popup
 
-        open_price(self)
+        self.app.push_screen(price_popup(self.state.price, self.wizard.flow.set_price))
 
     async def action_check(self) -> None:
         """Go on to the checks."""
@@ -92,3 +175,7 @@ class PlanWindows(PlanTrace):
             self.notify(why, severity="warning", timeout=8, markup=False)
         else:
             await self.wizard.action_go(int(Step.CHECK))
+
+
+def _goal(name: str | None) -> Goal | None:
+    return next((goal for goal in GOALS if goal == name), None)

@@ -21,8 +21,8 @@ from tui.widgets.curves.ticks import short
 
 if TYPE_CHECKING:
     from trainer.history.reader import Snapshot
+    from tui.screens.train.panes import Metric
     from tui.widgets.curves.curve import Curve, Track
-    from tui.widgets.curves.panes import Metric
 
 SMOOTHINGS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Times the usual look back that `<` and `>` go through."""
@@ -76,7 +76,7 @@ class CurveKeys(Screen[None]):
     @property
     def metric(self) -> Metric:
         """What the large pane shows."""
-        from tui.widgets.curves.panes import METRICS
+        from tui.screens.train.panes import METRICS
 
         return METRICS[self._metric]
 
@@ -89,7 +89,7 @@ class CurveKeys(Screen[None]):
     @property
     def large(self) -> Curve:
         """The curve of the large pane, made when it is wanted for the first time."""
-        from tui.widgets.curves.panes import curve_of
+        from tui.screens.train.panes import curve_of
 
         there = self.query(f"#curve-{self.metric.key}").results(self._curve_type)
         if (found := next(iter(there), None)) is not None:
@@ -120,8 +120,8 @@ class CurveKeys(Screen[None]):
 
     def say_view(self) -> None:
         """What is seen of the large curve: its values at the cursor, else how it is drawn."""
+        from tui.screens.train.panes import BEST, HIDINGS
         from tui.widgets.curves.curve import MARKERS
-        from tui.widgets.curves.panes import BEST, HIDINGS
 
         curve = self.large
         legend = self._best() + self.metric.legend
@@ -147,7 +147,7 @@ class CurveKeys(Screen[None]):
 
     def _best(self) -> str:
         """The best evaluation, as the legend names its mark."""
-        from tui.widgets.curves.panes import BEST, HIDINGS
+        from tui.screens.train.panes import BEST, HIDINGS
 
         best = self.history.best
         if self.metric.key != "loss" or BEST in HIDINGS[self._hiding] or not len(best):
@@ -173,7 +173,7 @@ class CurveKeys(Screen[None]):
 
     def action_next_metric(self) -> None:
         """Show another curve in the large pane; those that the run has nothing for are passed over."""
-        from tui.widgets.curves.panes import METRICS
+        from tui.screens.train.panes import METRICS
 
         for _ in METRICS:
             self._metric = (self._metric + 1) % len(METRICS)
@@ -194,7 +194,7 @@ class CurveKeys(Screen[None]):
 
     def action_hide(self) -> None:
         """Hide the raw line, then the evaluations too, then all but the raw line, then nothing."""
-        from tui.widgets.curves.panes import HIDINGS
+        from tui.screens.train.panes import HIDINGS
 
         self._hiding = (self._hiding + 1) % len(HIDINGS)
         for curve in self.query("#curve-loss").results(self._curve_type):
@@ -285,7 +285,7 @@ class CurveKeys(Screen[None]):
         self._lay_behind()
 
     def _lay_behind(self) -> None:
-        from tui.widgets.curves.panes import METRICS
+        from tui.screens.train.panes import METRICS
 
         for metric in METRICS:
             for curve in self.query(f"#curve-{metric.key}").results(self._curve_type):
@@ -294,7 +294,7 @@ class CurveKeys(Screen[None]):
 
     def _tracks(self, metric: Metric) -> tuple[Track, ...]:
         """What a large curve shows: this run's, and the other's behind it."""
-        from tui.widgets.curves.panes import older
+        from tui.screens.train.panes import older
 
         own = metric.tracks(self.history)
         return (older(self._older[1], metric), *own) if self._older else own

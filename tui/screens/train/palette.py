@@ -4,18 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 if TYPE_CHECKING:
-    from tui.screens.train.screen import TrainScreen
+    from trainer.history.reader import Snapshot
+    from trainer.run.events import Command
 
 Offer = tuple[str, str, Callable[[], object]]
 """Title, help, and what it does."""
 
 
-def steering(screen: TrainScreen) -> tuple[Offer, ...]:
+class RunActions(Protocol):
+    """What the palette can have done to a run and its dashboard."""
+
+    snapshot: Snapshot | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+
+    def action_stop(self) -> None:
+        """Ask how to stop."""
+
+    def action_ask(self, command: Command) -> None:
+        """Ask the run for something."""
+
+    def action_pause(self) -> None:
+        """Pause the run, or let it go on."""
+
+    def action_next_metric(self) -> None:
+        """Show another curve."""
+
+    def action_full_screen(self) -> None:
+        """Give the curve the whole screen, or take it back."""
+
+    def action_log_scale(self) -> None:
+        """Switch the scale."""
+
+    def action_cursor(self) -> None:
+        """Say the values at a cursor."""
+
+    def action_hide(self) -> None:
+        """Hide some of what is drawn."""
+
+    def action_smooth(self, direction: int) -> None:
+        """Smooth over more or fewer steps."""
+
+    def action_older(self) -> None:
+        """Lay another run behind."""
+
+    def action_filter(self) -> None:
+        """Show only lines that hold some text."""
+
+    def action_copy_adapter(self) -> None:
+        """Copy the adapter's path."""
+
+    def action_copy_lines(self) -> None:
+        """Copy the lines that load the adapter."""
+
+    def action_copy_doctor(self) -> None:
+        """Copy what the doctor says."""
+
+    def action_copy_events(self) -> None:
+        """Copy the events."""
+
+    def action_copy_log(self) -> None:
+        """Copy the log."""
+
+
+def steering(screen: RunActions) -> tuple[Offer, ...]:
     """What a living run can be asked for."""
     paused = screen.snapshot is not None and screen.snapshot.status == "paused"
     return (
@@ -27,7 +86,7 @@ def steering(screen: TrainScreen) -> tuple[Offer, ...]:
     )
 
 
-def looking(screen: TrainScreen) -> tuple[Offer, ...]:
+def looking(screen: RunActions) -> tuple[Offer, ...]:
     """What is shown, and how."""
     return (
         (
@@ -46,7 +105,7 @@ def looking(screen: TrainScreen) -> tuple[Offer, ...]:
     )
 
 
-def copying(screen: TrainScreen) -> tuple[Offer, ...]:
+def copying(screen: RunActions) -> tuple[Offer, ...]:
     """What goes to the terminal's clipboard (OSC 52)."""
     return (
         ("Copy the adapter's path", "to the terminal's clipboard (OSC 52), and show it", screen.action_copy_adapter),
@@ -61,7 +120,7 @@ class RunCommands(Provider):
     """Steer the run, look at its curves, copy from it."""
 
     def _offers(self) -> tuple[Offer, ...]:
-        screen = cast("TrainScreen", self.screen)
+        screen = cast("RunActions", self.screen)
         return (*(() if screen.ended else steering(screen)), *looking(screen), *copying(screen))
 
     async def discover(self) -> Hits:

@@ -28,13 +28,13 @@ from tui.dashboard.notify import Notifier, Wishes
 from tui.dashboard.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.popup import ValuePopup
 from tui.screens.train.curves import CurveKeys
+from tui.screens.train.deck import Deck
 from tui.screens.train.palette import RunCommands
 from tui.screens.train.requests import RequestKeys
 from tui.screens.train.snapshot import Polled, Unreadable, fingerprint
 from tui.terminal.background import Failures, background
 from tui.terminal.base_app import Shell
 from tui.terminal.sanitize import clean
-from tui.widgets.deck import Deck
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Rows, row
 from tui.widgets.too_small import TooSmall, is_too_small
@@ -138,7 +138,7 @@ class TrainScreen(CurveKeys, RequestKeys):
     def compose(self) -> ComposeResult:
         """Lay the panes out."""
         # textual-plot and numpy are imported here, when the screen opens, and not with the wizard.
-        from tui.widgets.curves.panes import main_pane, minor_curves
+        from tui.screens.train.panes import main_pane, minor_curves
 
         unicode = self.draws_unicode
         yield TopBar(Step.TRAIN)

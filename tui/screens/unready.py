@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from presets.questions import QuestionError
+from tui.screens.progress import progress_rows
 from tui.terminal.sanitize import clean
 from tui.widgets.rows import Row, row
 from tui.widgets.top_bar import Step
@@ -38,8 +39,6 @@ def _failure(step: Step, error: WizardError) -> str:
 
 def waiting_rows(state: WizardState) -> list[Row]:
     """Rows that say what the plan waits for, and how far it is."""
-    from tui.screens.data.text import progress_rows
-
     for step in (Step.MACHINE, Step.MODEL, Step.DATA, Step.PLAN):
         if step in state.working:
             return progress_rows(state.working[step], 60)
