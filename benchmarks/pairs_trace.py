@@ -17,7 +17,8 @@ from recommender.config.edit import with_values
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.machine.devices import device_from_catalogue
 from recommender.model.reader import read_model
-from recommender.plan.recommend import GOALS, recommend
+from recommender.plan.recommend import recommend
+from recommender.plan.request import GOALS
 from recommender.plan.types import Plan
 from recommender.units import gib
 from trainer.trace.ask import trace

@@ -69,7 +69,7 @@ def main() -> int:
     for card, name in CASES:
         model, device = read_model(name, offline=True), device_from_catalogue(card)
         counter = Counter()
-        with patch("recommender.plan.recommend.pricer", counter):
+        with patch("recommender.plan.request.pricer", counter):
             recommend(model, device, data)
         times, clock = [], []
         for _ in range(9):

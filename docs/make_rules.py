@@ -20,7 +20,7 @@ from recommender.machine.facts import Device
 from recommender.model.reader import read_model
 from recommender.rules.reason import Reason
 from recommender.plan.types import Plan
-from recommender.plan.recommend import (recommend)
+from recommender.plan.recommend import recommend
 from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
 from recommender.rules.registry import RULES, shown
 

@@ -1,23 +1,35 @@
-"""The plan as one JSON document (DESIGN section 6)."""
+"""The plan as one JSON document: `recommend --json`, and a run's plan.json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from recommender.config.schema import Section
+from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.document import document as data_document
+from recommender.data.profile.profile import DataProfile
+from recommender.machine.facts import Device, Machine
+from recommender.model.spec import ModelSpec
+from recommender.plan.alternatives import alternatives
+from recommender.plan.plain import plain
+from recommender.plan.recommend import plan_of
 from recommender.plan.types import Alternative, Plan, Remedy
 
-if TYPE_CHECKING:
-    from recommender.machine.facts import Machine
+
+def launch_document(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, machine: Machine | None = None
+) -> dict[str, Any]:
+    """Return what a run keeps as plan.json when it was started from a configuration file."""
+    return document(plan_of(config, model, device, data), machine)
 
 
-def plan_document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
-    """The document of `recommend --json`, and what a run keeps as plan.json."""
+def document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
+    """Return the document of `recommend --json`; the alternatives of an edited plan are worked out first."""
+    whole = plan if plan.alternatives else replace(plan, alternatives=alternatives(plan))
+    return _document(whole, machine)
+
+
+def _document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
     return {
         "goal": plan.goal,
         "config": plan.config.model_dump(mode="json"),
@@ -44,7 +56,7 @@ def _alternative(one: Alternative) -> dict[str, Any]:
 
 
 def remedy_document(one: Remedy) -> dict[str, Any]:
-    """One of the document's remedies."""
+    """Return one of the document's remedies."""
     return {
         "label": one.label,
         "changes": plain(one.changes),
@@ -52,20 +64,3 @@ def remedy_document(one: Remedy) -> dict[str, Any]:
         "costs": one.costs,
         "fits": one.fits,
     }
-
-
-def plain(value: Any) -> Any:
-    """Frozen values as what JSON can hold: dataclasses as objects, paths and enums as text, tuples as lists."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Section):
-        return value.model_dump(mode="json")
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value

@@ -140,8 +140,9 @@ def recommend(
     from recommender.config.io import resolve_changes
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
-    from recommender.plan.recommend import as_goal, document
+    from recommender.plan.document import document
     from recommender.plan.recommend import recommend as make_plan
+    from recommender.plan.request import as_goal
     from trainer.preflight.start_from import placed
     from tui.commands.output.plan import show_plan
 

@@ -78,7 +78,7 @@ def start(
     """
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
-    from recommender.plan.recommend import launch_document
+    from recommender.plan.document import launch_document
     from recommender.plan.trainable import require_rows
     from trainer.preflight.gate import require_trainable
     from trainer.process.launch import launch
@@ -182,7 +182,8 @@ def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
     from recommender.data.load import profile_data
     from recommender.machine.probe import probe
     from recommender.model.reader import read_model
-    from recommender.plan.recommend import document, recommend
+    from recommender.plan.document import document
+    from recommender.plan.recommend import recommend
     from tui.commands.output.plan import show_plan
 
     spec = read_model(str(model))

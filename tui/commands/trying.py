@@ -47,7 +47,7 @@ def try_values(
 
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """
-    from recommender.plan.recommend import launch_document
+    from recommender.plan.document import launch_document
     from recommender.plan.trainable import require_rows
     from trainer.preflight.gate import require_trainable
     from trainer.results.trials import require_held_out, run_trials, settled, trials

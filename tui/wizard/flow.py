@@ -198,7 +198,7 @@ class Flow(Planning):
         if plan is not None and (over := out_voted(plan, changes)):
             # What is being worked out would bring them back.
             self.stop(Step.PLAN)
-            plan = self.app.services.amended(plan, {}, over)
+            plan = self.app.services.stale_with_edit(plan, {}, over)
         self.set(data=self.data_with(changes), dataset=None, first_look=None, plan=plan)
         self.profile()
 

@@ -139,7 +139,7 @@ class Planning(Jobs, ABC):
         Raises:
             InputError: a value that its key cannot take.
         """
-        self.app.services.amended(plan, changes, without)
+        self.app.services.stale_with_edit(plan, changes, without)
         self.afterwards(edit)
 
     def amend(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
@@ -153,7 +153,7 @@ class Planning(Jobs, ABC):
         before = self.state.plan
         if before is None:
             return
-        after = self.app.services.amended(before, changes, without)
+        after = self.app.services.stale_with_edit(before, changes, without)
         self.set(plan=after)
         # It would end without this edit.
         self.stop(Step.PLAN)

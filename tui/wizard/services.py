@@ -98,7 +98,7 @@ class Services(Protocol):
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """The plan after an edit."""
 
-    def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+    def stale_with_edit(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """A plan that is out of date, with an edit for the one that takes its place."""
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
@@ -252,19 +252,19 @@ class RealServices:
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
-        from recommender.plan.recommend import replan
+        from recommender.plan.edit import replan
 
         return replan(plan, self._placed(changes), without)
 
-    def amended(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+    def stale_with_edit(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
-        from recommender.plan.recommend import amended
+        from recommender.plan.edit import stale_with_edit
 
-        return amended(plan, self._placed(changes), without)
+        return stale_with_edit(plan, self._placed(changes), without)
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
         """See `Services`."""
-        from recommender.plan.recommend import alternatives
+        from recommender.plan.alternatives import alternatives
 
         return plan.alternatives or alternatives(plan)
 
@@ -294,7 +294,7 @@ class RealServices:
 
     def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
         """See `Services`."""
-        from recommender.plan.recommend import with_estimate
+        from recommender.plan.edit import with_estimate
 
         return with_estimate(plan, estimate)
 
@@ -346,7 +346,7 @@ class RealServices:
 
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """See `Services`."""
-        from recommender.plan.recommend import document
+        from recommender.plan.document import document
         from trainer.process.launch import launch
 
         return launch(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recommender.plan.recommend import alternatives
+from recommender.plan.alternatives import alternatives
 from recommender.units import gib, gib_number
 from tests.fixtures.counting import count_estimates
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine

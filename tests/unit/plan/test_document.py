@@ -4,8 +4,9 @@ import json
 
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
-from recommender.plan.document import plain
-from recommender.plan.recommend import document, launch_document, plan_of, recommend
+from recommender.plan.document import document, launch_document
+from recommender.plan.plain import plain
+from recommender.plan.recommend import plan_of, recommend
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, TINY_CARD
 
 

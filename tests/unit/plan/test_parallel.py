@@ -6,7 +6,8 @@ import pytest
 
 from presets.errors import InputError
 from recommender.estimate.data_parallel import named_cards, several, split_count
-from recommender.plan.recommend import recommend, replan
+from recommender.plan.edit import replan
+from recommender.plan.recommend import recommend
 from recommender.rules.registry import RULES
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
 

@@ -14,7 +14,8 @@ from recommender.config.schema import Data, Goal
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.recommend import GOALS, as_goal, recommend
+from recommender.plan.recommend import recommend
+from recommender.plan.request import GOALS, as_goal
 from recommender.plan.search import Candidate
 from recommender.plan.types import Plan
 from recommender.units import gib, percent

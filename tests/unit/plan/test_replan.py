@@ -11,8 +11,12 @@ from presets.recipes import load_recipes
 from recommender.config.edit import diff, value_of
 from recommender.config.schema import Goal
 from recommender.machine.facts import Device
-from recommender.plan.document import plain
-from recommender.plan.recommend import GOALS, alternatives, document, recommend, replan
+from recommender.plan.alternatives import alternatives
+from recommender.plan.document import document
+from recommender.plan.edit import replan
+from recommender.plan.plain import plain
+from recommender.plan.recommend import recommend
+from recommender.plan.request import GOALS
 from recommender.plan.types import Plan
 from tests.fixtures.counting import count_estimates
 from tests.unit.plan.facts import CARDS, CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, T4

@@ -13,7 +13,8 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
 from recommender.model.sources.fingerprint import Fingerprint
 from recommender.model.spec import ModelSpec
-from recommender.plan.recommend import plan_of, recommend, replan
+from recommender.plan.edit import replan
+from recommender.plan.recommend import plan_of, recommend
 from recommender.plan.remedies import remedies
 from recommender.plan.starting_adapter import adopted, read_start
 from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting

@@ -12,7 +12,9 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import Goal
 from recommender.machine.facts import Device
-from recommender.plan.recommend import GOALS, recommend, replan
+from recommender.plan.edit import replan
+from recommender.plan.recommend import recommend
+from recommender.plan.request import GOALS
 from recommender.units import count
 from tests.unit.plan.facts import (
     CPU,
@@ -235,7 +237,7 @@ def test_contradictions_are_refused_before_anything_is_planned(
 
 
 def test_a_start_of_the_adapter_decides_how_the_base_is_held() -> None:
-    from recommender.plan.recommend import replan
+    from recommender.plan.edit import replan
 
     assert recommend(LLAMA_8B, RTX_4090, EXAMPLE).config.method == "qlora"
     assert recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"init_lora_weights": "pissa"}).config.method == "lora"

@@ -10,7 +10,11 @@ from recommender.data.profile.profile import DataProfile
 from recommender.estimate.types import Estimate, fits_in
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.recommend import GOALS, alternatives, launch_document, recommend, replan, with_estimate
+from recommender.plan.alternatives import alternatives
+from recommender.plan.document import launch_document
+from recommender.plan.edit import replan, with_estimate
+from recommender.plan.recommend import recommend
+from recommender.plan.request import GOALS
 from recommender.plan.search import Candidate, Space, search
 from recommender.plan.types import Plan
 from recommender.units import gib
@@ -99,6 +103,6 @@ def test_the_plan_of_a_file_searches_for_each_goal_once(plan: Plan, monkeypatch:
         goals.append(space.goal)
         return search(space)
 
-    monkeypatch.setattr("recommender.plan.recommend.search", counted)
+    monkeypatch.setattr("recommender.plan.solve.search", counted)
     assert launch_document(plan.config, LLAMA_8B, RTX_4090, EXAMPLE)["alternatives"]
     assert sorted(goals) == sorted(GOALS)

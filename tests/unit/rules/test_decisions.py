@@ -48,7 +48,8 @@ def test_the_length_ends_where_positions_do() -> None:
 
 
 def test_positions_are_stretched_beyond_the_models_own_context_only() -> None:
-    from recommender.plan.recommend import recommend, replan
+    from recommender.plan.edit import replan
+    from recommender.plan.recommend import recommend
     from tests.unit.plan.facts import EXAMPLE, H200
 
     assert recommend(SMOLLM, H200, EXAMPLE).config.rope_scaling is None

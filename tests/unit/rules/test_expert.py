@@ -11,7 +11,8 @@ from recommender.estimate.data_parallel import several
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.recommend import recommend, replan
+from recommender.plan.edit import replan
+from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
 from recommender.rules.reason import Reason
 from recommender.steps import plan_steps

@@ -12,7 +12,8 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
-from recommender.plan.recommend import recommend, replan
+from recommender.plan.edit import replan
+from recommender.plan.recommend import recommend
 from recommender.rules.base import by_how_much
 from recommender.rules.reason import Reason
 from recommender.rules.registry import RULES

@@ -15,7 +15,8 @@ from recommender.estimate.estimate import estimate
 from recommender.memory.measured import FILE, Measurement
 from recommender.memory.stacks import find_stack
 from recommender.memory.workload import resolve_workload
-from recommender.plan.recommend import launch_document, recommend
+from recommender.plan.document import launch_document
+from recommender.plan.recommend import recommend
 from recommender.time.clock import worst_step_seconds
 from recommender.time.types import TimeEstimate
 from tests.unit.plan.facts import CPU, SMOLLM, rows

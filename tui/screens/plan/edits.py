@@ -72,7 +72,7 @@ class PlanEdits(StepScreen):
     ) -> None:
         services = self.wizard.services
         # What no plan takes is refused now, where it was typed.
-        services.amended(plan, changes, without)
+        services.stale_with_edit(plan, changes, without)
         services.price(plan, changes)
         self._remember(plan)
         self.wizard.flow.start(
