@@ -69,12 +69,7 @@ def _ask(hub_id: str, cache: Path, revision: str | None) -> HubModel:
         info = api.model_info(hub_id, revision=revision, files_metadata=True, timeout=_ANSWER_SECONDS)
         files = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
         _check_files(hub_id, files)
-        place: dict[str, Any] = {
-            "revision": info.sha,
-            "cache_dir": cache,
-            "endpoint": endpoint(),
-            "etag_timeout": _ANSWER_SECONDS,
-        }
+        place: dict[str, Any] = {"revision": info.sha, "cache_dir": cache, "endpoint": endpoint()}
         try:
             config = _read_config(
                 hub_id, Path(hf_hub_download(hub_id, "config.json", etag_timeout=_ANSWER_SECONDS, **place))
