@@ -1,6 +1,6 @@
 """Broken and hostile data files: `python -m benchmarks.data_fuzz [--files 3000]`.
 
-Opens mutations of the files in ../shared/data (the shipped rows where that folder is not here) and files of made-up
+Opens mutations of the data sets beside the repository (the shipped rows where none are) and files of made-up
 rows, in every format, packed or not; each must be read, with samples that can be shown, or refused with a message that
 names the file, within 5 s and without a traceback. Then the special ones: a line of 1 GB in each format, a packed file
 that unpacks to more than the disk has room for, a folder that cannot be read, a file that changes while it is read.
@@ -36,6 +36,7 @@ from tests.fixtures.vocabularies import spec_for, write_vocabulary
 SECONDS = 5.0
 """Of the processor, so that a busy machine is not taken for a hang; of the clock ten times that."""
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+"""Data sets of many makers beside the repository, which are not part of it; without them the shipped rows serve."""
 SHIPPED = Path(presets.__file__).parent / "demo" / "lora-house-style.jsonl"
 KEYS = (
     *("instruction", "input", "output", "history", "messages", "conversations", "text", "prompt", "completion"),

@@ -1,9 +1,9 @@
 """Test that the run trains the share that the Data screen shows: `python -m benchmarks.data_truth [--steps 2]`.
 
-One data set of each shape, from ../shared/data where it has one, is trained for a few steps by the program's own
-supervisor and worker, with SmolLM2-135M-Instruct, once with its chat template and once with that taken away; the
-trained share in the run's start event must be the one that the screen shows for the same data and length, to the last
-digit. Prints a line for each run and exits 1 when one differs or fails.
+One data set of each shape, from those beside the repository where there are any, is trained for a few steps by the
+program's own supervisor and worker, with SmolLM2-135M-Instruct, once with its chat template and once with that taken
+away; the trained share in the run's start event must be the one that the screen shows for the same data and length,
+to the last digit. Prints a line for each run and exits 1 when one differs or fails.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from trainer.process.launch import launch
 from tui.screens.data.text import summary
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+"""Data sets of many makers beside the repository, which are not part of it; without them the shipped rows serve."""
 LENGTH = 96
 FROM_SHARED = {
     "alpaca": "alpaca_en_demo.json",

@@ -58,7 +58,7 @@ class Question:
     choices: tuple[Choice, ...]
 
     def document(self) -> dict[str, Any]:
-        """The `question` of `--json` (DESIGN, section 6)."""
+        """The `question` of `--json` (docs/architecture.md, JSON documents)."""
         return {
             "code": self.code,
             "text": self.text,

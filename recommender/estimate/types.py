@@ -93,7 +93,7 @@ class Estimate:
         return device.total_bytes - device.free_bytes + room
 
     def document(self) -> dict[str, Any]:
-        """The JSON document of `estimate --json` (DESIGN section 6)."""
+        """The JSON document of `estimate --json` (docs/architecture.md)."""
         return {
             "fits": self.fits,
             "free_bytes": self.free_bytes,

@@ -67,7 +67,7 @@ DISK_FULL: Final = "disk_full"
 
 HEARTBEAT_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 30.0
-"""A heartbeat older than this with no live pid means that the run died (DESIGN section 2)."""
+"""A heartbeat older than this with no live pid means that the run died."""
 
 
 def event(kind: Kind, now: float, **keys: Any) -> dict[str, Any]:

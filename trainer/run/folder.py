@@ -1,4 +1,4 @@
-"""The run folder: its names, how it is made, and how anything is written into it (DESIGN section 2)."""
+"""The run folder: its names, how it is made, and how anything is written into it (docs/architecture.md)."""
 
 from __future__ import annotations
 

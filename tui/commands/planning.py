@@ -287,7 +287,7 @@ def advice(
 def estimate_document(
     answer: Estimate, warnings: Sequence[str], remedies: Sequence[Remedy], limits: Limits, terms: Sequence[Term]
 ) -> dict[str, Any]:
-    """The document of `estimate --json` (DESIGN section 6)."""
+    """The document of `estimate --json` (docs/architecture.md)."""
     from recommender.plan.document import remedy_document
 
     return {

@@ -1,4 +1,4 @@
-"""`?`: what the focused thing is, and every key that works here."""
+"""`?`: what the focused thing is, every key that works here, and the words of the screen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tui.widgets.text import cell
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from tui.widgets.top_bar import Step
+
 
 class HelpScreen(TextPopup):
     """Shows help."""
@@ -21,7 +23,7 @@ class HelpScreen(TextPopup):
 
 
 def help_for(screen: Screen[Any]) -> list[Row]:
-    """The screen's own words about what has the focus, then the keys."""
+    """The screen's own words about what has the focus, then the keys, then what its words mean."""
     from tui.screens.base import StepScreen
 
     rows = [*screen.explain(), row()] if isinstance(screen, StepScreen) else []
@@ -32,4 +34,15 @@ def help_for(screen: Screen[Any]) -> list[Row]:
             rows.append(row((f"  {cell(shown, 12)}", "caution"), binding.description, indent=14))
     rows.append(row((f"  {cell('1-6', 12)}", "caution"), "jump to a step", indent=14))
     rows.append(row((f"  {cell('^p or :', 12)}", "caution"), "the palette: everything that can be done", indent=14))
-    return rows
+    return [*rows, *_words(screen.STEP)] if isinstance(screen, StepScreen) else rows
+
+
+def _words(step: Step) -> list[Row]:
+    """The glossary's words of a step of the wizard."""
+    from presets.glossary import load_glossary
+
+    words = [entry for entry in load_glossary() if step.name.lower() in entry.screens]
+    if not words:
+        return []
+    said = [row((f"  {cell(entry.word, 18)}", "label"), entry.says, indent=20) for entry in words]
+    return [row(), row(("words", "accent")), *said]

@@ -1,4 +1,4 @@
-"""The data files of the design card, and the shipped demo data: recognised, read and masked."""
+"""Data sets that lie beside the repository, where they do (they are no part of it), and the shipped demo data."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from tui.commands.root import command_names
 
 DOCS = Path(__file__).parents[3] / "docs"
 SEEDS = DOCS.parents[1] / "shared" / "seeds"
+"""The guides that this project grew from, which are not part of the repository."""
 
 
 @pytest.fixture(scope="module")

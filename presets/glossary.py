@@ -1,0 +1,28 @@
+"""The words of the screens and documents, from glossary.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One entry."""
+
+    word: str
+    says: str
+    """What it means, in one sentence."""
+    screens: tuple[str, ...]
+    """Steps of the wizard whose help shows it: 'machine', 'model', 'data', 'plan', 'check', 'train'."""
+
+
+@cache
+def load_glossary() -> tuple[Word, ...]:
+    """All words, in the order in which one meets them."""
+    import yaml
+
+    text = Path(__file__).with_name("glossary.yaml").read_text(encoding="utf-8")
+    entries = yaml.safe_load(text)
+    return tuple(Word(entry["word"], entry["says"], tuple(entry["screens"])) for entry in entries)
