@@ -11,7 +11,7 @@ from typing import Final
 from presets.errors import WizardError
 from trainer.history.tail import last_lines
 from trainer.preflight.agreed import goes_with
-from trainer.run.folder import RunFolder, record
+from trainer.run.folder import RunFolder, append_event
 from trainer.run.state import RunState
 
 STOP_NOW: Final = signal.SIGUSR1
@@ -54,12 +54,12 @@ def run_on_end(folder: RunFolder, state: RunState) -> None:
     }
     if not goes_with(folder, command):
         with suppress(OSError):
-            record(folder, "on_end", command=command, reason="not run: nobody agreed to it")
+            append_event(folder, "on_end", command=command, reason="not run: nobody agreed to it")
         return
     os.sync()
     code = _shell(command, folder, told)
     with suppress(OSError):
-        record(folder, "on_end", command=command, exit_code=code)
+        append_event(folder, "on_end", command=command, exit_code=code)
 
 
 def _shell(command: str, folder: RunFolder, told: dict[str, str]) -> int | None:

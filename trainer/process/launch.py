@@ -21,7 +21,7 @@ from trainer.process.recovery import HARMLESS
 from trainer.process.stopping import wait_for_end
 from trainer.run.adapter import has_weights
 from trainer.run.checkpoints import complete_checkpoints
-from trainer.run.folder import RunFolder, create, record, run_id, write_atomically
+from trainer.run.folder import RunFolder, append_event, create, run_id, write_atomically
 from trainer.run.plan_file import read_device
 from trainer.run.state import RunState, read_state, write_state
 
@@ -180,7 +180,7 @@ def _write_down(folder: RunFolder, config: FinetuneConfig, changed: FinetuneConf
 
     write_atomically(folder.effective_config, dump_config(changed))
     before, after = ({key: value_of(each, key) for key in changes} for each in (config, changed))
-    record(folder, "recovery", before=before, after=after, why="it was asked for")
+    append_event(folder, "recovery", before=before, after=after, why="it was asked for")
 
 
 def _finished(folder: RunFolder, changes: Mapping[str, Any]) -> InputError:
@@ -211,7 +211,7 @@ def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> 
         raise InputError(f"{moved} has no safetensors weights.", remedy="Name the folder that has them.")
     if complete_checkpoints(folder) and hold_to_base(folder, spec, allow_changed=allow_changed) == "changed":
         write_base(folder, spec)
-        record(folder, "warning", message=told(folder, "changed"))
+        append_event(folder, "warning", message=told(folder, "changed"))
     return spec
 
 
@@ -225,7 +225,7 @@ def _move_base(folder: RunFolder, place: str) -> None:
     trusted = config.trust_remote_code and now
     moved = with_values(config, {"model": now, "revision": None, "trust_remote_code": trusted})
     write_atomically(folder.effective_config, dump_config(moved))
-    record(folder, "recovery", before={"model": config.model}, after={"model": now}, why="it was asked for")
+    append_event(folder, "recovery", before={"model": config.model}, after={"model": now}, why="it was asked for")
 
 
 def _require_room(path: Path, plan: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from trainer.process.identity import Process
 from trainer.process.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.run import exits
 from trainer.run.events import HEARTBEAT_SECONDS, event
-from trainer.run.folder import RunFolder, append_line, mend, record
+from trainer.run.folder import RunFolder, append_event, append_line, mend
 from trainer.run.masking import MaskedStream
 from trainer.run.plan_file import read_device
 from trainer.run.state import RunState, fold, read_state, write_state
@@ -78,7 +78,7 @@ class Supervisor:
                 self.worker.send_signal(signal.SIGTERM if self.stops == 1 else STOP_NOW)
             state = replace(state, worker=Process.of(self.worker.pid))
             with suppress(OSError):
-                record(self.folder, "status", status=status)
+                append_event(self.folder, "status", status=status)
             state = self._follow(state)
             if not self._recover():
                 return self._finish(state)
@@ -103,7 +103,7 @@ class Supervisor:
             return False
         try:
             found.apply(self.folder)
-            record(
+            append_event(
                 self.folder,
                 "recovery",
                 before=dict(found.before),
@@ -151,7 +151,7 @@ class Supervisor:
                 return state
             if reading := self.watch.reading(self.worker.pid):
                 with suppress(OSError):
-                    record(self.folder, "device", **reading)
+                    append_event(self.folder, "device", **reading)
             self._wait()
 
     def _write(self, state: RunState) -> None:
@@ -228,7 +228,7 @@ def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int 
             raise AnotherSupervisor from None
         raise
     if lock is None:
-        record(folder, "warning", message=f"No lock was taken: {weakness(device)}.")
+        append_event(folder, "warning", message=f"No lock was taken: {weakness(device)}.")
     return lock
 
 
@@ -251,7 +251,7 @@ def main() -> int:
         print(f"{folder.id} has a supervisor already, which goes on.", file=sys.stderr)
         return 2
     except (WizardError, OSError, ValueError, KeyError, TypeError) as problem:
-        record(folder, "end", status="failed", reason=str(problem), exit_code=2)
+        append_event(folder, "end", status="failed", reason=str(problem), exit_code=2)
         write_state(folder, replace(read_state(folder), status="failed", reason=str(problem), heartbeat=time.time()))
         return 2
 

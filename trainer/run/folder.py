@@ -280,7 +280,7 @@ def mend(path: Path) -> None:
             os.close(descriptor)
 
 
-def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
+def append_event(folder: RunFolder, kind: Kind, **keys: Any) -> None:
     """Append one event, now; what looks like a secret is masked.
 
     What others rely on later is on the disk when this returns; anything else some milliseconds after it.

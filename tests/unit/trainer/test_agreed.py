@@ -18,7 +18,7 @@ from trainer.preflight.agreed import NotAgreedError, goes_with, is_kept, keep, r
 from trainer.process import launch as launching
 from trainer.process.launch import launch, resume_run
 from trainer.run import base_model as bases
-from trainer.run.folder import RunFolder, create, record, write_atomically
+from trainer.run.folder import RunFolder, append_event, create, write_atomically
 from trainer.run.state import RunState, write_state
 
 COMMAND = "curl -s https://example.org/done | sh"
@@ -73,7 +73,7 @@ def stopped_run(runs: Path, command: str | None) -> Path:
         write_atomically(path, dump_config(config(command)))
     write_atomically(folder.plan, '{"device": {"kind": "cpu", "name": "c", "free_bytes": 1, "total_bytes": 1}}')
     write_state(folder, RunState(status="stopped", started=1.0, heartbeat=1.0))
-    record(folder, "status", status="starting")
+    append_event(folder, "status", status="starting")
     return folder.path
 
 

@@ -18,7 +18,7 @@ from trainer.history.listing import find_run, list_runs
 from trainer.process.identity import Process
 from trainer.run.checkpoints import seal
 from trainer.run.events import Kind
-from trainer.run.folder import RunFolder, create, is_run, record, write_atomically
+from trainer.run.folder import RunFolder, append_event, create, is_run, write_atomically
 from trainer.run.removal import find_whole, remove_run
 from trainer.run.state import RunState, write_state
 
@@ -31,7 +31,7 @@ def made(runs: Path, name: str = ID, **state: object) -> RunFolder:
     for path in (folder.config, folder.effective_config, folder.plan):
         write_atomically(path, "model: some/model\n")
     write_state(folder, replace(RunState(status="finished", started=1.0, heartbeat=1.0), **state))  # type: ignore[arg-type]
-    record(folder, "status", status="starting")
+    append_event(folder, "status", status="starting")
     folder.log.write_text("")
     for path in (folder.adapter, folder.checkpoints / "checkpoint-10"):
         path.mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_another_programs_record_makes_no_run(tmp_path: Path, first: str) -> Non
 def test_a_record_that_begins_as_ours_makes_one(tmp_path: Path, kind: Kind, keys: dict[str, object]) -> None:
     folder = old(made(tmp_path))
     folder.events.unlink()
-    record(folder, kind, **keys)
+    append_event(folder, kind, **keys)
     assert is_run(folder.path)
     folder.state.unlink()
     assert not is_run(folder.path)

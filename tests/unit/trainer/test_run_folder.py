@@ -16,7 +16,7 @@ from trainer.history.reader import RunReader
 from trainer.process.device_lock import acquire, holder
 from trainer.process.identity import Process
 from trainer.run.commands import request
-from trainer.run.folder import RunFolder, append_line, create, record, run_id, short_name, write_atomically
+from trainer.run.folder import RunFolder, append_event, append_line, create, run_id, short_name, write_atomically
 from trainer.run.state import RunState, fold, read_state, write_state
 
 
@@ -44,7 +44,7 @@ def test_ids_are_sortable_and_readable() -> None:
 def test_a_run_is_private_and_its_name_is_never_taken_twice(tmp_path: Path) -> None:
     first, second = create(tmp_path, "one"), create(tmp_path, "one")
     assert first.path != second.path
-    record(first, "status", status="starting")
+    append_event(first, "status", status="starting")
     assert stat.S_IMODE(first.path.stat().st_mode) == 0o700
     assert stat.S_IMODE(first.events.stat().st_mode) == 0o600
 
@@ -66,7 +66,7 @@ def test_an_atomic_write_leaves_the_old_text_when_it_fails(tmp_path: Path) -> No
 
 def test_a_reader_tolerates_torn_lines_unknown_kinds_and_nonsense(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
-    record(folder, "start", total_steps=10)
+    append_event(folder, "start", total_steps=10)
     append_line(folder.events, {"kind": "from-the-future", "x": 1})
     with folder.events.open("a") as stream:
         stream.write("not json\n[1]\n")
@@ -82,11 +82,11 @@ def test_a_reader_tolerates_torn_lines_unknown_kinds_and_nonsense(tmp_path: Path
 def test_a_resumed_run_counts_no_step_twice(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for step in (1, 2, 3):
-        record(folder, "step", step=step, loss=float(step))
-    record(folder, "end", status="stopped", reason="as asked")
-    record(folder, "status", status="starting")
-    record(folder, "start", total_steps=4, resumed_from=2)
-    record(folder, "step", step=3, loss=30.0)
+        append_event(folder, "step", step=step, loss=float(step))
+    append_event(folder, "end", status="stopped", reason="as asked")
+    append_event(folder, "status", status="starting")
+    append_event(folder, "start", total_steps=4, resumed_from=2)
+    append_event(folder, "step", step=3, loss=30.0)
     shot = RunReader(folder.path, clock=lambda: 1001.0).poll()
     assert [(point.step, point.loss) for point in shot.steps] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     assert shot.end == {}
@@ -116,7 +116,7 @@ def test_silence_without_processes_is_a_death_with_the_logs_last_line(tmp_path: 
 @pytest.mark.process
 def test_a_worker_that_ended_well_after_its_supervisor_died_is_believed(tmp_path: Path) -> None:
     folder = made_run(tmp_path, status="training", supervisor=dead_process())
-    record(folder, "end", status="finished", last_eval_loss=1.5)
+    append_event(folder, "end", status="finished", last_eval_loss=1.5)
     assert list_runs(tmp_path)[0].status == "finished"
     assert RunReader(folder.path, clock=lambda: 9999.0).poll().status == "finished"
 
@@ -203,7 +203,7 @@ def test_a_dead_owner_holds_no_lock(tmp_path: Path) -> None:
 
 def test_the_listing_for_programs_names_the_model_that_is_trained_now(tmp_path: Path) -> None:
     folder = create(tmp_path, "20261121-0312-a-b")
-    record(folder, "status", status="starting")
+    append_event(folder, "status", status="starting")
     write_state(folder, RunState(status="stopped", started=1.0, heartbeat=1.0))
     (run,) = list_runs(tmp_path)
     assert run.document()["model"] == ""

@@ -9,7 +9,7 @@ import pytest
 from presets.errors import InputError
 from recommender.config.schema import Data
 from trainer.history.start_event import began_with
-from trainer.run.folder import RunFolder, record
+from trainer.run.folder import RunFolder, append_event
 from trainer.worker.loop.same_rows import Contents, require_same_rows
 
 BEGAN = Contents.of(range(100), range(10))
@@ -23,7 +23,7 @@ def kinds(folder: RunFolder) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     made = RunFolder(tmp_path)
-    record(made, "start", contents=asdict(BEGAN))
+    append_event(made, "start", contents=asdict(BEGAN))
     return made
 
 
@@ -54,7 +54,7 @@ def test_the_same_rows_go_on_without_a_word(folder: RunFolder, data: Data) -> No
 def test_of_several_lives_the_last_one_counts(folder: RunFolder) -> None:
     """One that had come to no checkpoint began anew, with whatever rows there were."""
     other = replace(BEGAN, rows=7)
-    record(folder, "start", contents=asdict(other))
+    append_event(folder, "start", contents=asdict(other))
     require_same_rows(folder, SPLIT, other)
     with pytest.raises(InputError, match="7 then, 100 now"):
         require_same_rows(folder, SPLIT, BEGAN)
@@ -63,7 +63,7 @@ def test_of_several_lives_the_last_one_counts(folder: RunFolder) -> None:
 @pytest.mark.parametrize("said", [None, [], {}, {"rows": 100}, {**asdict(BEGAN), "rows_sha256": 5}])
 def test_a_run_without_the_record_goes_on_and_says_so(tmp_path: Path, said: object) -> None:
     folder = RunFolder(tmp_path)
-    record(folder, "start", total_steps=10, contents=said)
+    append_event(folder, "start", total_steps=10, contents=said)
     require_same_rows(folder, SPLIT, BEGAN)
     assert kinds(folder) == ["start", "warning"]
     assert "cannot be told" in folder.events.read_text()
@@ -72,8 +72,8 @@ def test_a_run_without_the_record_goes_on_and_says_so(tmp_path: Path, said: obje
 def test_the_newest_start_that_tells_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert began_with(folder, "contents") is None
-    record(folder, "start", contents={"rows": 1})
-    record(folder, "status", contents={"rows": 2})
-    record(folder, "start", contents={"rows": 3})
-    record(folder, "start", total_steps=2)
+    append_event(folder, "start", contents={"rows": 1})
+    append_event(folder, "status", contents={"rows": 2})
+    append_event(folder, "start", contents={"rows": 3})
+    append_event(folder, "start", total_steps=2)
     assert began_with(folder, "contents") == {"rows": 3}

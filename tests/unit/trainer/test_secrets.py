@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.run.folder import RunFolder, mend, record
+from trainer.run.folder import RunFolder, append_event, mend
 from trainer.run.masking import MaskedStream, mask
 
 TOKEN = "hf_" + "aBcDeFgHiJ" * 3
@@ -46,13 +46,13 @@ def test_a_masked_stream_masks_and_is_otherwise_itself() -> None:
 
 def test_events_are_masked(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    record(folder, "warning", message=f"401 for {TOKEN}")
+    append_event(folder, "warning", message=f"401 for {TOKEN}")
     assert json.loads(folder.events.read_text())["message"] == "401 for hf_****"
 
 
 def test_events_are_masked_however_deep(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    record(folder, "recovery", before={"a": [f"x {TOKEN}"]}, after={"run.on_end": "curl https://me:pw@host/x"})
+    append_event(folder, "recovery", before={"a": [f"x {TOKEN}"]}, after={"run.on_end": "curl https://me:pw@host/x"})
     told = json.loads(folder.events.read_text())
     assert told["before"] == {"a": ["x hf_****"]}
     assert told["after"] == {"run.on_end": "curl https://****@host/x"}
@@ -65,7 +65,7 @@ def test_a_torn_last_line_is_ended_once(tmp_path: Path) -> None:
     folder.events.write_bytes(b'{"v":1,"kind":"step"')
     mend(folder.events)
     mend(folder.events)
-    record(folder, "warning", message="next")
+    append_event(folder, "warning", message="next")
     lines = folder.events.read_bytes().split(b"\n")
     assert len(lines) == 3
     assert json.loads(lines[1])["message"] == "next"

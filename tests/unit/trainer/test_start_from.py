@@ -15,7 +15,7 @@ from tests.unit.plan.facts import EXAMPLE, RTX_4090
 from trainer.preflight.start_from import digests, placed, require_same_start, start_place
 from trainer.process.device_lock import lock_path
 from trainer.process.launch import resume_run
-from trainer.run.folder import RunFolder, record
+from trainer.run.folder import RunFolder, append_event
 from trainer.run.state import RunState, write_state
 from tui.wizard.services import RealServices
 
@@ -27,7 +27,7 @@ def runs(tmp_path: Path) -> Path:
     for started, name in enumerate(("20260101-0000-mine", "20260102-0000-whole")):
         folder = RunFolder(tmp_path / "runs" / name)
         folder.path.mkdir(parents=True)
-        record(folder, "start", model=str(base))
+        append_event(folder, "start", model=str(base))
         write_state(folder, RunState(status="finished", started=float(started)))
     build_adapter(tmp_path / "runs" / "20260101-0000-mine" / "adapter", str(base))
     build_tiny_llama(tmp_path / "runs" / "20260102-0000-whole" / "adapter")
@@ -85,7 +85,7 @@ def test_a_finished_run_says_how_to_train_on_from_it(
 def test_an_adapter_that_changed_before_the_first_checkpoint(runs: Path) -> None:
     folder, adapter = RunFolder(runs / "20260102-0000-whole"), runs / "20260101-0000-mine" / "adapter"
     require_same_start(folder, adapter)
-    record(folder, "start", start_from={"adapter": str(adapter), "sha256": digests(adapter)})
+    append_event(folder, "start", start_from={"adapter": str(adapter), "sha256": digests(adapter)})
     require_same_start(folder, adapter)
     build_adapter(adapter, "m", seed=1)
     with pytest.raises(InputError, match="has changed since 20260102-0000-whole began from it"):

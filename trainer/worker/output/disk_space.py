@@ -10,8 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from trainer.run.events import DISK_FULL, Kind
-from trainer.run.folder import SPARE_BYTES, RunFolder, mend
-from trainer.run.folder import record as append_event
+from trainer.run.folder import SPARE_BYTES, RunFolder, append_event, mend
 from trainer.run.masking import FULL
 
 LOOK_SECONDS: Final = 0.5
