@@ -9,10 +9,10 @@ from trainer.history.tail import Tail
 from trainer.run.folder import RunFolder
 
 
-def began_with(folder: RunFolder, key: str) -> Mapping[str, Any] | None:
+def start_event_field(folder: RunFolder, key: str) -> Mapping[str, Any] | None:
     """The value of a key in the newest `start` event that has it; None where none has.
 
-    The newest: a run without a whole checkpoint begins anew, and every other life was held against the one before it.
+    The newest: a run without a whole checkpoint begins anew, and each attempt was compared with the one before it.
     """
     found = None
     for document in Tail(folder.events).documents():

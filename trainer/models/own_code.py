@@ -11,7 +11,7 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
-from trainer.history.start_event import began_with
+from trainer.history.start_event import start_event_field
 from trainer.run.folder import RunFolder
 
 
@@ -47,7 +47,7 @@ def agreed_code(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec) -> M
             remedy="Download the model again, with its Python files.",
         )
     assert spec.path is not None
-    now, before = digests(spec.path), began_with(folder, "own_code")
+    now, before = digests(spec.path), start_event_field(folder, "own_code")
     if before is not None and now != before:
         other = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
         raise InputError(

@@ -12,7 +12,7 @@ from presets.errors import InputError
 from recommender.paths import expanded
 from recommender.plan.starting_adapter import KEY, SETTINGS, WEIGHTS, adapter_in
 from trainer.history.listing import find_run
-from trainer.history.start_event import began_with
+from trainer.history.start_event import start_event_field
 from trainer.run.adapter import require_adapter
 from trainer.run.folder import RunFolder
 
@@ -72,7 +72,7 @@ def require_same_start(folder: RunFolder, adapter: Path) -> None:
     Raises:
         InputError: It is another one.
     """
-    before = (began_with(folder, "start_from") or {}).get("sha256")
+    before = (start_event_field(folder, "start_from") or {}).get("sha256")
     if isinstance(before, dict) and before != digests(adapter):
         raise InputError(
             f"The adapter in {adapter} has changed since {folder.id} began from it.",

@@ -28,7 +28,7 @@ from trainer.process.identity import Process
 from trainer.process.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.run import exits
 from trainer.run.events import HEARTBEAT_SECONDS, event
-from trainer.run.folder import RunFolder, append_event, append_line, mend
+from trainer.run.folder import RunFolder, append_event, append_line, repair_last_line
 from trainer.run.masking import MaskedStream
 from trainer.run.plan_file import read_device
 from trainer.run.state import RunState, fold, read_state, write_state
@@ -57,7 +57,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         signal.signal(signal.SIGINT, lambda *_: self._stop())
         with suppress(OSError):
-            mend(self.folder.events)
+            repair_last_line(self.folder.events)
         self.tail.documents()
         before = read_state(self.folder)
         state = RunState(

@@ -262,7 +262,7 @@ def append_line(path: Path, document: Mapping[str, Any]) -> None:
         os.close(descriptor)
 
 
-def mend(path: Path) -> None:
+def repair_last_line(path: Path) -> None:
     """End a torn last line, which a killed writer or a full disk left, so that the next line stands alone."""
     try:
         with path.open("r+b", buffering=0) as stream:

@@ -13,7 +13,7 @@ from presets.errors import WizardError
 from trainer.run import exits
 from trainer.run.adapter import mend_adapter
 from trainer.run.checkpoints import complete_checkpoints
-from trainer.run.folder import RunFolder, mend
+from trainer.run.folder import RunFolder, repair_last_line
 from trainer.run.masking import MaskedStream
 from trainer.worker.errors import RollBack, is_out_of_memory
 from trainer.worker.loop.orphan import Orphan
@@ -35,7 +35,7 @@ def main() -> int:
         return _guarded(folder, lambda: _measure(folder), print_only=True)
     # Before any library takes hold of them: what is printed goes to the log, and a log is passed on.
     sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
-    mend(folder.events)
+    repair_last_line(folder.events)
     mend_adapter(folder)
     requests = Requests(folder)
     requests.listen_to_signals()

@@ -8,7 +8,7 @@ import pytest
 
 from presets.errors import InputError
 from recommender.config.schema import Data
-from trainer.history.start_event import began_with
+from trainer.history.start_event import start_event_field
 from trainer.run.folder import RunFolder, append_event
 from trainer.worker.loop.same_rows import Contents, require_same_rows
 
@@ -71,9 +71,9 @@ def test_a_run_without_the_record_goes_on_and_says_so(tmp_path: Path, said: obje
 
 def test_the_newest_start_that_tells_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    assert began_with(folder, "contents") is None
+    assert start_event_field(folder, "contents") is None
     append_event(folder, "start", contents={"rows": 1})
     append_event(folder, "status", contents={"rows": 2})
     append_event(folder, "start", contents={"rows": 3})
     append_event(folder, "start", total_steps=2)
-    assert began_with(folder, "contents") == {"rows": 3}
+    assert start_event_field(folder, "contents") == {"rows": 3}

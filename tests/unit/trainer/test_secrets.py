@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.run.folder import RunFolder, append_event, mend
+from trainer.run.folder import RunFolder, append_event, repair_last_line
 from trainer.run.masking import MaskedStream, mask
 
 TOKEN = "hf_" + "aBcDeFgHiJ" * 3
@@ -60,11 +60,11 @@ def test_events_are_masked_however_deep(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_is_ended_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    mend(folder.events)
+    repair_last_line(folder.events)
     assert not folder.events.exists()
     folder.events.write_bytes(b'{"v":1,"kind":"step"')
-    mend(folder.events)
-    mend(folder.events)
+    repair_last_line(folder.events)
+    repair_last_line(folder.events)
     append_event(folder, "warning", message="next")
     lines = folder.events.read_bytes().split(b"\n")
     assert len(lines) == 3

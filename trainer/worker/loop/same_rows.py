@@ -11,7 +11,7 @@ from typing import Any
 from presets.errors import InputError
 from recommender.config.schema import Data
 from recommender.units import count
-from trainer.history.start_event import began_with
+from trainer.history.start_event import start_event_field
 from trainer.run.folder import RunFolder
 from trainer.run.state import text, whole
 from trainer.worker.output.disk_space import record
@@ -54,7 +54,7 @@ def require_same_rows(folder: RunFolder, data: Data, now: Contents) -> None:
     Raises:
         InputError: Other rows, or others of them held out.
     """
-    before = Contents.read(began_with(folder, "contents"))
+    before = Contents.read(start_event_field(folder, "contents"))
     if before is None:
         record(
             folder,
@@ -94,7 +94,7 @@ def require_same_tokens(folder: RunFolder, tokens_sha256: str) -> None:
     Raises:
         InputError: They are others.
     """
-    before = text((began_with(folder, "contents") or {}).get("tokens_sha256"))
+    before = text((start_event_field(folder, "contents") or {}).get("tokens_sha256"))
     if before is not None and before != tokens_sha256:
         raise InputError(
             f"The rows are those that {folder.id} began with, and become other tokens now: the base's tokenizer or "

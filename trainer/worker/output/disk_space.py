@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from trainer.run.events import DISK_FULL, Kind
-from trainer.run.folder import SPARE_BYTES, RunFolder, append_event, mend
+from trainer.run.folder import SPARE_BYTES, RunFolder, append_event, repair_last_line
 from trainer.run.masking import FULL
 
 LOOK_SECONDS: Final = 0.5
@@ -31,7 +31,7 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
                 time.sleep(LOOK_SECONDS)
             # What was written of the line must not spoil the next one.
             with suppress(OSError):
-                mend(folder.events)
+                repair_last_line(folder.events)
         else:
             return
 
