@@ -207,7 +207,7 @@ def _changing(folder: Path) -> str:
             file.write('{"text": "one more"}\n')
 
     try:
-        profile_data(Data(train=[str(path)]), model=None, progress=grow)
+        profile_data(Data(train=[str(path)]), model=None, on_progress=grow)
     except InputError as error:
         return "refused" if path.name in str(error) and "changed" in str(error) else str(error)
     return "nobody noticed"

@@ -63,7 +63,9 @@ def large(path: Path) -> dict[str, float]:
     began = time.perf_counter()
     looks: list[tuple[float, FirstLook]] = []
     exact = profile_data(
-        Data(train=[str(path)]), model=spec, first=lambda look: looks.append((time.perf_counter() - began, look))
+        Data(train=[str(path)]),
+        model=spec,
+        on_first_look=lambda look: looks.append((time.perf_counter() - began, look)),
     ).profile
     seconds, look = looks[0]
     p99 = look.quantile(0.99)

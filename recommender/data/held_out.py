@@ -32,20 +32,20 @@ _ASKED_EVERY = 256
 """Rows."""
 
 
-def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callable[[], None]) -> DataSet:
+def with_held_out(dataset: DataSet, data: Data, base: Path | None, check_cancelled: Callable[[], None]) -> DataSet:
     """The same data set, which now knows its held-out files and says what they share with it.
 
     Args:
         dataset: What is trained on.
         data: Names the held-out files.
         base: Where relative paths start.
-        tick: Called now and then; raises to end this.
+        check_cancelled: Called now and then; raises to end this.
 
     Raises:
         InputError: A file cannot be read, or is not recognised.
         QuestionError: How its rows are read, or what becomes of their reasoning, is for the person to say.
     """
-    files = _opened(data, base, tick)
+    files = _opened(data, base, check_cancelled)
     trained = set(dataset.index.digest)
     seen: set[int] = set()
     bad: list[BadRow] = []
@@ -54,7 +54,7 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, tick: Callabl
     losing: list[Losing] = []
     for number, (file, found, ahead, lost) in enumerate(_measured(dataset, files, data.answers)):
         if number % _ASKED_EVERY == 0:
-            tick()
+            check_cancelled()
         if isinstance(found, BadRow):
             refused += 1
             bad += [found] if len(bad) < LISTED else []
@@ -109,9 +109,9 @@ def _judged(
     return (example, line, content), ahead, lost
 
 
-def _opened(data: Data, base: Path | None, tick: Callable[[], None]) -> list[OpenFile]:
+def _opened(data: Data, base: Path | None, check_cancelled: Callable[[], None]) -> list[OpenFile]:
     try:
-        return open_sources(data.eval_sources, data, base, tick, key=EVAL)[0]
+        return open_sources(data.eval_sources, data, base, check_cancelled, key=EVAL)[0]
     except ShapeQuestionError:
         raise
     except ShapeError as error:

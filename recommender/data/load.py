@@ -31,7 +31,7 @@ __all__ = [
     "Cancelled",
     "DataSet",
     "FirstLook",
-    "Progress",
+    "OnProgress",
     "Sample",
     "document",
     "histogram",
@@ -41,7 +41,7 @@ __all__ = [
     "synthetic_profile",
 ]
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with rows done and rows in all; the second is extrapolated from bytes until the end is reached."""
 
 PACKED_WORTH_IT = 1024 * 1024
@@ -56,11 +56,11 @@ def profile_data(
     *,
     model: ModelSpec | None,
     base: Path | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    first: Callable[[FirstLook], None] | None = None,
-    refined: Callable[[FirstLook], None] | None = None,
-    fetched: Callable[[str, int, int], None] | None = None,
+    on_first_look: Callable[[FirstLook], None] | None = None,
+    on_refined: Callable[[FirstLook], None] | None = None,
+    on_bytes: Callable[[str, int, int], None] | None = None,
 ) -> DataSet:
     """Read, recognise and tokenise the training rows of a configuration.
 
@@ -69,20 +69,20 @@ def profile_data(
         model: Whose tokenizer and chat template are used; without one, or without its tokenizer on this disk,
             lengths are estimated from the text and the profile says so.
         base: Where relative paths start; the current folder when None.
-        progress: Told rows done and rows in all, once a batch.
+        on_progress: Told rows done and rows in all, once a batch.
         cancelled: Asked once a batch.
-        first: Told what some rows say of all, within a second or two, where reading all takes longer.
-        refined: Told the same with what has been read since, once a second.
-        fetched: Told what comes from the hub: file, bytes done and bytes in all (0 where not known yet).
+        on_first_look: Told what some rows say of all, within a second or two, where reading all takes longer.
+        on_refined: Told the same with what has been read since, once a second.
+        on_bytes: Told what comes from the hub: file, bytes done and bytes in all (0 where not known yet).
 
     Raises:
         InputError: A file cannot be read, is not recognised, or has no usable row.
         Cancelled: `cancelled` said so.
     """
-    if fetched is not None:
-        fetch([*data.sources, *data.eval_sources], base, _tick(cancelled), fetched)
-    dataset = _profile(data.sources, data, model, base, progress, cancelled, first, refined)
-    return with_held_out(dataset, data, base, _tick(cancelled)) if data.eval else dataset
+    if on_bytes is not None:
+        fetch([*data.sources, *data.eval_sources], base, _cancel_check(cancelled), on_bytes)
+    dataset = _profile(data.sources, data, model, base, on_progress, cancelled, on_first_look, on_refined)
+    return with_held_out(dataset, data, base, _cancel_check(cancelled)) if data.eval else dataset
 
 
 def profile_eval(
@@ -104,20 +104,20 @@ def _profile(
     data: Data,
     model: ModelSpec | None,
     base: Path | None,
-    progress: Progress | None,
+    on_progress: OnProgress | None,
     cancelled: Callable[[], bool] | None,
-    first: Callable[[FirstLook], None] | None = None,
-    refined: Callable[[FirstLook], None] | None = None,
+    on_first_look: Callable[[FirstLook], None] | None = None,
+    on_refined: Callable[[FirstLook], None] | None = None,
 ) -> DataSet:
     stopped = cancelled or (lambda: False)
     latest: FirstLook | None = None
-    tick = _tick(cancelled)
+    check_cancelled = _cancel_check(cancelled)
     tokeniser, template = tokeniser_of(data, model, base)
 
     around = tokens_around(model.model_type) if tokeniser is None and model is not None else 0
 
     def opened(upto: int | None = None) -> tuple[list[OpenFile], list[float]]:
-        found, often = open_sources(sources, data, base, tick, upto)
+        found, often = open_sources(sources, data, base, check_cancelled, upto)
         return [replace(file, around=around) for file in found], often
 
     def build(some: Gathered, of: list[OpenFile]) -> DataSet:
@@ -126,14 +126,14 @@ def _profile(
     def look(upto: int | None = None) -> None:
         """Tell what some rows say; of packed files, before they are unpacked."""
         nonlocal latest
-        if first is None:
+        if on_first_look is None:
             return
         some, their_weights = opened(upto) if upto else (files, weights)
         latest = first_look(some, their_weights, tokeniser, data, build, cancelled=stopped)
         if latest is not None:
-            first(latest)
+            on_first_look(latest)
 
-    on_disk = bytes_on_disk(sources, base, tick)
+    on_disk = bytes_on_disk(sources, base, check_cancelled)
     looked = on_disk.packed > PACKED_WORTH_IT
     if looked:
         look(UNPACKED_AT_FIRST)
@@ -148,10 +148,10 @@ def _profile(
         if not looked and on_disk.total > WORTH_IT:
             look()
         gatherer = Gatherer(files, weights, tokeniser, data.train_on, data.answers)
-        told = progress or (lambda _done, _total: None)
-        if latest is not None and refined is not None:
-            told = refining(latest, gatherer.gathered, [file.reader.size for file in files], refined, told)
-        kept = gatherer.run(told, stopped)
+        on_rows = on_progress or (lambda _done, _total: None)
+        if latest is not None and on_refined is not None:
+            on_rows = refining(latest, gatherer.gathered, [file.reader.size for file in files], on_refined, on_rows)
+        kept = gatherer.run(on_rows, stopped)
         if key:
             cache.save(key, kept, tokeniser)
     if kept.bad and not kept.lengths:
@@ -159,14 +159,14 @@ def _profile(
     return settle(dataset_of(kept, data, sources, files, tokeniser, template), kept.found, data, tokeniser)
 
 
-def _tick(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
+def _cancel_check(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
     """A callback for long work to call now and then: it raises Cancelled once `cancelled` says so."""
 
-    def tick() -> None:
+    def check() -> None:
         if cancelled is not None and cancelled():
             raise Cancelled
 
-    return tick
+    return check
 
 
 def tokeniser_of(

@@ -92,7 +92,7 @@ def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfil
     model.require_supported()
     say_reading(section.train_paths)
     with DataLine(sys.stderr) as line:
-        return profile_data(section, model=model, base=base, progress=line.read, fetched=line.fetched).profile
+        return profile_data(section, model=model, base=base, on_progress=line.read, on_bytes=line.fetched).profile
 
 
 def data_section(paths: list[str], values: dict[str, Any]) -> Data:
@@ -348,7 +348,7 @@ def data(
     section, max_length = config.data, config.data.max_length
     say_reading(files)
     with DataLine(sys.stderr) as line:
-        dataset = profile_data(section, model=spec, progress=line.read, fetched=line.fetched)
+        dataset = profile_data(section, model=spec, on_progress=line.read, on_bytes=line.fetched)
         if "data.eval_fraction" not in changes:
             config = apply(config, {"data.eval_fraction": recommended_eval_fraction(dataset.profile.rows)})
         if near:

@@ -223,7 +223,13 @@ class RealServices:
 
         section = Data.model_validate(data)
         return profile_data(
-            section, model=model, progress=told, cancelled=stopped, first=first, refined=first, fetched=fetched
+            section,
+            model=model,
+            on_progress=told,
+            cancelled=stopped,
+            on_first_look=first,
+            on_refined=first,
+            on_bytes=fetched,
         )
 
     def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:

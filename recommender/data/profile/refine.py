@@ -166,7 +166,7 @@ class Refiner:
         look: The first look.
         gathered: What is filled while the rows are read.
         sizes: Of each file, in the unit of a row's end.
-        told: Told the better estimate.
+        on_refined: Told the better estimate.
         clock: Seconds.
     """
 
@@ -175,13 +175,13 @@ class Refiner:
         look: FirstLook,
         gathered: Gathered,
         sizes: Sequence[int],
-        told: Callable[[Refined], None],
+        on_refined: Callable[[Refined], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
         self._gathered = gathered
         self._before = (0, *accumulate(sizes))
-        self._told = told
+        self._on_refined = on_refined
         self._clock = clock
         self._last = clock()
         self._order = sorted(range(len(look.places)), key=look.places.__getitem__)
@@ -194,7 +194,7 @@ class Refiner:
         now = self._clock()
         if now - self._last >= EVERY_SECONDS and self._gathered.lengths:
             self._last = now
-            self._told(self.refined())
+            self._on_refined(self.refined())
 
     def refined(self) -> Refined:
         """The estimate now; there are rows."""
@@ -220,14 +220,14 @@ def refining(
     look: FirstLook,
     gathered: Gathered,
     sizes: Sequence[int],
-    told: Callable[[Refined], None],
-    progress: Callable[[int, int], None],
+    on_refined: Callable[[Refined], None],
+    on_progress: Callable[[int, int], None],
 ) -> Callable[[int, int], None]:
-    """`progress`, which from now on also refines a first look; see `Refiner`."""
-    refiner = Refiner(look, gathered, sizes, told)
+    """`on_progress`, which from now on also refines a first look; see `Refiner`."""
+    refiner = Refiner(look, gathered, sizes, on_refined)
 
     def both(done: int, total: int) -> None:
-        progress(done, total)
+        on_progress(done, total)
         refiner.progress()
 
     return both

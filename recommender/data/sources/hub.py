@@ -24,8 +24,8 @@ from recommender.paths import model_cache_dir
 BRANCH = "refs/convert/parquet"
 _PARTIAL = "partial-"
 _PREFERRED = ("default", "main", "all", "plain_text")
-Tick = Callable[[], None]
-Fetched = Callable[[str, int, int], None]
+CheckCancelled = Callable[[], None]
+OnBytes = Callable[[str, int, int], None]
 """Called with the file's name, bytes done of all files, and bytes in all (0 where that is not known yet)."""
 _ASKED_EVERY = 0.1
 """Seconds."""
@@ -34,13 +34,13 @@ _found: dict[tuple[str, str | None, str | None], tuple[Path, ...]] = {}
 """What this process has fetched already: files are asked for more than once while a data set is opened."""
 
 
-def hub_files(source: Source, tick: Tick | None = None, fetched: Fetched | None = None) -> tuple[Path, ...]:
+def hub_files(source: Source, check_cancelled: CheckCancelled | None = None, on_bytes: OnBytes | None = None) -> tuple[Path, ...]:
     """The files of one split, fetched when they are not here.
 
     Args:
         source: Its path is the id; `name` the configuration and `split` the split ('train' when None).
-        tick: Called ten times a second while bytes come in; raises to end that.
-        fetched: Told then how far it is.
+        check_cancelled: Called ten times a second while bytes come in; raises to end that.
+        on_bytes: Told then how far it is.
 
     Raises:
         InputError: There is no such data set, configuration or split, or the hub cannot be reached.
@@ -48,18 +48,18 @@ def hub_files(source: Source, tick: Tick | None = None, fetched: Fetched | None 
     source = taken_apart(source)
     key = (source.path, source.name, source.split)
     if key not in _found or not all(path.is_file() for path in _found[key]):
-        _found[key] = _fetched(source, tick, fetched) if reachable() else _kept(source)
+        _found[key] = _downloaded(source, check_cancelled, on_bytes) if reachable() else _kept(source)
     return _found[key]
 
 
-def _fetched(source: Source, tick: Tick | None, fetched: Fetched | None) -> tuple[Path, ...]:
+def _downloaded(source: Source, check_cancelled: CheckCancelled | None, on_bytes: OnBytes | None) -> tuple[Path, ...]:
     download = _Download(source)
 
     def unreachable(error: Exception) -> InputError:
         return _unreachable(source.path, f"{type(error).__name__}: {error}")
 
     with hub_errors("dataset", source.path, BRANCH, unreachable, passing=(Cancelled,)):
-        return download.wait(tick or (lambda: None), fetched or (lambda _what, _done, _total: None))
+        return download.wait(check_cancelled or (lambda: None), on_bytes or (lambda _what, _done, _total: None))
 
 
 def _kept(source: Source) -> tuple[Path, ...]:
@@ -141,19 +141,19 @@ class _Download:
         self._paths: list[Path] = []
         self._error: Exception | None = None
 
-    def wait(self, tick: Tick, fetched: Fetched) -> tuple[Path, ...]:
+    def wait(self, check_cancelled: CheckCancelled, on_bytes: OnBytes) -> tuple[Path, ...]:
         """The files when they are here.
 
         Raises:
-            Exception: What `tick` raises to end it, or the hub library's own.
+            Exception: What `check_cancelled` raises to end it, or the hub library's own.
         """
         thread = Thread(target=self._run, name="fetch", daemon=True)
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(_ASKED_EVERY)
-                tick()
-                fetched(self._file, self._done, self._total)
+                check_cancelled()
+                on_bytes(self._file, self._done, self._total)
         finally:
             self._ended.set()
         if self._error is not None:

@@ -20,7 +20,7 @@ from recommender.data.sources.dataset_info import ASKED, INDEX, Entry, entry_for
 from recommender.data.sources.files import find_files
 from recommender.data.sources.readers import Raw, Reader, open_reader
 from recommender.data.sources.readers.base import is_empty
-from recommender.data.sources.readers.bytefile import PACKED, Tick
+from recommender.data.sources.readers.bytefile import PACKED, CheckCancelled
 from recommender.data.sources.readers.grouped import GroupedReader
 
 PEEK = 100
@@ -39,7 +39,9 @@ class OnDisk(NamedTuple):
     """Of those that have to be unpacked."""
 
 
-def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | None = None) -> OnDisk:
+def bytes_on_disk(
+    sources: Sequence[Source], base: Path | None, check_cancelled: CheckCancelled | None = None
+) -> OnDisk:
     """Size of some data sets' files.
 
     Raises:
@@ -48,13 +50,18 @@ def bytes_on_disk(sources: Sequence[Source], base: Path | None, tick: Tick | Non
     sizes = [
         (path.stat().st_size, path.suffix.lower() in PACKED)
         for source in sources
-        for path, _ in _paths(source, base, tick)
+        for path, _ in _paths(source, base, check_cancelled)
         if path.is_file()
     ]
     return OnDisk(sum(size for size, _ in sizes), sum(size for size, packed in sizes if packed))
 
 
-def fetch(sources: Sequence[Source], base: Path | None, tick: Tick, fetched: Callable[[str, int, int], None]) -> None:
+def fetch(
+    sources: Sequence[Source],
+    base: Path | None,
+    check_cancelled: CheckCancelled,
+    on_bytes: Callable[[str, int, int], None],
+) -> None:
     """Bring what lies on the hub to this disk, saying how far it is; asked for again, it is here.
 
     Raises:
@@ -64,13 +71,15 @@ def fetch(sources: Sequence[Source], base: Path | None, tick: Tick, fetched: Cal
         if names_hub_dataset(source.path, base):
             from recommender.data.sources.hub import hub_files
 
-            hub_files(source, tick, fetched)
+            hub_files(source, check_cancelled, on_bytes)
 
 
-def _paths(source: Source, base: Path | None, tick: Tick | None = None) -> list[tuple[Path, Entry | None]]:
+def _paths(
+    source: Source, base: Path | None, check_cancelled: CheckCancelled | None = None
+) -> list[tuple[Path, Entry | None]]:
     """The files of a source, each with what an index says of it; those of the hub are fetched."""
     try:
-        return _looked_up(source, base, tick)
+        return _looked_up(source, base, check_cancelled)
     except OSError as error:
         # A folder above it that may not be entered, or a name that no file can have.
         raise InputError(
@@ -79,12 +88,14 @@ def _paths(source: Source, base: Path | None, tick: Tick | None = None) -> list[
         ) from error
 
 
-def _looked_up(source: Source, base: Path | None, tick: Tick | None) -> list[tuple[Path, Entry | None]]:
+def _looked_up(
+    source: Source, base: Path | None, check_cancelled: CheckCancelled | None
+) -> list[tuple[Path, Entry | None]]:
     name = source.path
     if names_hub_dataset(name, base):
         from recommender.data.sources.hub import hub_files
 
-        return [(path, None) for path in hub_files(source, tick)]
+        return [(path, None) for path in hub_files(source, check_cancelled)]
     entry = find_entry(name, base)
     found = find_files(name if entry is None else str(entry.path), base if entry is None else None, source.split)
     return [(path, entry) for path in found]
@@ -94,7 +105,7 @@ def open_sources(
     sources: Sequence[Source],
     data: Data,
     base: Path | None,
-    tick: Tick | None = None,
+    check_cancelled: CheckCancelled | None = None,
     upto: int | None = None,
     key: str = TRAIN,
 ) -> tuple[list[OpenFile], list[float]]:
@@ -104,7 +115,7 @@ def open_sources(
         sources: The data sets.
         data: How their rows are read.
         base: Where relative paths start; the current folder when None.
-        tick: Called while packed files are unpacked; raises to end that.
+        check_cancelled: Called while packed files are unpacked; raises to end that.
         upto: Unpack no more bytes than these of a file, for a first look.
         key: Where the data sets stand in the configuration.
 
@@ -115,11 +126,11 @@ def open_sources(
     weights: list[float] = []
     for number, source in enumerate(sources):
         on_hub = names_hub_dataset(source.path, base)
-        for path, entry in _paths(source, base, tick):
+        for path, entry in _paths(source, base, check_cancelled):
             if path.name == INDEX:
                 raise explain_index(path)
             split = None if on_hub or format_of(path) == "arrow" else source.split
-            reader = open_reader(path, split=split, upto=upto, tick=tick)
+            reader = open_reader(path, split=split, upto=upto, check_cancelled=check_cancelled)
             try:
                 shape = _shape(reader, _as_told(source, data), entry)
             except ShapeError as error:

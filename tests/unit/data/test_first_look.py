@@ -117,7 +117,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch, path: Path, model: ModelSpec, **s
     monkeypatch.setattr(first_look, "DRAWING_SECONDS", 60)
     monkeypatch.setattr(first_look, "TOKENISING_SECONDS", 60)
     looks: list[FirstLook] = []
-    exact = profile_data(Data(train=[str(path)], **settings), model=model, first=looks.append).profile
+    exact = profile_data(Data(train=[str(path)], **settings), model=model, on_first_look=looks.append).profile
     assert len(looks) == 1
     look = looks[0]
     sample = look.dataset.sample(3, 64)
@@ -167,5 +167,5 @@ def test_a_second_opening_needs_no_first_look(
     path = written(tmp_path / "a.jsonl", ROWS)
     looked_at(monkeypatch, path, chatml)
     looks: list[FirstLook] = []
-    profile_data(Data(train=[str(path)]), model=chatml, first=looks.append)
+    profile_data(Data(train=[str(path)]), model=chatml, on_first_look=looks.append)
     assert looks == []

@@ -132,7 +132,7 @@ def test_a_download_says_how_far_it_is(slow: Event, chatml: ModelSpec) -> None:
         if 16 * 1024 <= done < total:
             slow.set()
 
-    dataset = profile_data(Data(train=["org/slow"]), model=chatml, fetched=fetched)
+    dataset = profile_data(Data(train=["org/slow"]), model=chatml, on_bytes=fetched)
     assert len(dataset) == 3000
     total = len(parquet(3000))
     assert told[-1] == ("default/train/0000.parquet", total, total)
@@ -148,7 +148,7 @@ def test_a_download_that_stalls_can_be_cancelled(slow: Event, chatml: ModelSpec)
             stop.set()
 
     with pytest.raises(Cancelled):
-        profile_data(Data(train=["org/slow"]), model=chatml, cancelled=stop.is_set, fetched=fetched)
+        profile_data(Data(train=["org/slow"]), model=chatml, cancelled=stop.is_set, on_bytes=fetched)
     assert not slow.is_set()
     slow.set()
     assert len(profile_data(Data(train=["org/slow"]), model=chatml)) == 3000

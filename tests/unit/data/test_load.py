@@ -267,7 +267,7 @@ def test_weights_repeat_and_thin_out_by_content(tmp_path: Path, chatml: ModelSpe
 def test_progress_ends_at_the_rows_there_are(tmp_path: Path, chatml: ModelSpec) -> None:
     path = jsonl(tmp_path / "a.jsonl", GOOD * 30)
     seen: list[tuple[int, int]] = []
-    profile_data(Data(train=[path]), model=chatml, progress=lambda done, total: seen.append((done, total)))
+    profile_data(Data(train=[path]), model=chatml, on_progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (1200, 1200)
     assert [done for done, _ in seen] == [256, 512, 768, 1024, 1200, 1200]
     assert all(done <= total < 1500 for done, total in seen)

@@ -116,7 +116,7 @@ def test_a_large_file_is_told_better_while_it_is_read(
     looks: list[FirstLook] = []
     path = written(tmp_path / name, [*ROWS, *ROWS[:50], *({"instruction": "no answer"} for _ in range(3))])
     data = Data(train=[str(path)], skip_bad_rows=True)
-    exact = profile_data(data, model=chatml, first=looks.append, refined=looks.append).profile
+    exact = profile_data(data, model=chatml, on_first_look=looks.append, on_refined=looks.append).profile
     better = [look for look in looks if isinstance(look, Refined)]
     assert len(better) == len(looks) - 1 >= 7
     first, last = looks[0], better[-1]

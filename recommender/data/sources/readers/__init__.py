@@ -13,7 +13,7 @@ __all__ = ["Raw", "Reader", "open_reader"]
 
 
 def open_reader(
-    path: Path, *, split: str | None = None, upto: int | None = None, tick: Callable[[], None] | None = None
+    path: Path, *, split: str | None = None, upto: int | None = None, check_cancelled: Callable[[], None] | None = None
 ) -> Reader:
     """The reader for a file, by its suffix and its first character.
 
@@ -21,7 +21,7 @@ def open_reader(
         path: A data file.
         split: Which list of a JSON object of several lists holds the rows.
         upto: Unpack no more bytes than these of a packed file, for a first look.
-        tick: Called between blocks while a packed file is unpacked; raises to end that.
+        check_cancelled: Called between blocks while a packed file is unpacked; raises to end that.
 
     Raises:
         InputError: Unknown kind of file, unreadable or empty.
@@ -44,8 +44,8 @@ def open_reader(
         from recommender.data.sources.readers.parquet import ParquetReader
 
         # Its end says what is in it, so a part of it cannot be looked at.
-        return ParquetReader(ByteFile(path, tick=tick))
-    source = ByteFile(path, upto=upto, tick=tick)
+        return ParquetReader(ByteFile(path, check_cancelled=check_cancelled))
+    source = ByteFile(path, upto=upto, check_cancelled=check_cancelled)
     if kind == "csv":
         from recommender.data.sources.readers.tables import TableReader
 

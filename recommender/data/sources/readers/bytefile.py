@@ -21,7 +21,7 @@ _BYTE_ORDER_MARKS = ((b"\xff\xfe\x00\x00", "UTF-32"), (b"\xff\xfe", "UTF-16"), (
 
 
 PACKED = (".gz", ".zst")
-Tick = Callable[[], None]
+CheckCancelled = Callable[[], None]
 """Called between blocks of long work; raises to end it."""
 
 
@@ -31,19 +31,19 @@ class ByteFile:
     Args:
         path: The file.
         upto: Unpack no more than so many bytes, to the last whole line; `size` is then what all would likely be.
-        tick: Called while it is unpacked.
+        check_cancelled: Called while it is unpacked.
 
     Raises:
         InputError: It cannot be opened or unpacked, is empty, or is not a regular file.
     """
 
-    def __init__(self, path: Path, *, upto: int | None = None, tick: Tick | None = None) -> None:
+    def __init__(self, path: Path, *, upto: int | None = None, check_cancelled: CheckCancelled | None = None) -> None:
         self.path = path
         try:
             if not path.is_file():
                 raise InputError(f"{path} is not a regular file.", remedy="Give a file of rows.")
             if path.suffix.lower() in PACKED:
-                self._file, part = _unpacked(path, upto, tick or (lambda: None))
+                self._file, part = _unpacked(path, upto, check_cancelled or (lambda: None))
             else:
                 self._file, part = path.open("rb"), 1.0
             self._held = os.fstat(self._file.fileno()).st_size
@@ -166,7 +166,7 @@ def _unreadable(path: Path, error: OSError) -> InputError:
     )
 
 
-def _unpacked(path: Path, upto: int | None, tick: Tick) -> tuple[BinaryIO, float]:
+def _unpacked(path: Path, upto: int | None, check_cancelled: CheckCancelled) -> tuple[BinaryIO, float]:
     """Unpack into a temporary file that has no name, so that nothing stays behind.
 
     Returns:
@@ -180,7 +180,7 @@ def _unpacked(path: Path, upto: int | None, tick: Tick) -> tuple[BinaryIO, float
     try:
         with path.open("rb") as packed, _opened(packed, path) as source:
             while block := source.read(min(_BLOCK, upto or _BLOCK)):
-                tick()
+                check_cancelled()
                 disk = shutil.disk_usage(tempfile.gettempdir())
                 if disk.free < min(_SPARE, disk.total // 10):
                     target.close()
