@@ -13,7 +13,7 @@ from recommender.data.held_out import with_held_out
 from recommender.data.open_file import OpenFile
 from recommender.data.profile import cache
 from recommender.data.profile.assemble import dataset_of
-from recommender.data.profile.collect import Cancelled, Gathered, Gatherer
+from recommender.data.profile.collect import Cancelled, Profiler, RowStats
 from recommender.data.profile.document import document, histogram
 from recommender.data.profile.first_look import WORTH_IT, FirstLook, first_look
 from recommender.data.profile.refine import refining
@@ -120,7 +120,7 @@ def _profile(
         found, often = open_sources(sources, data, base, check_cancelled, upto)
         return [replace(file, around=around) for file in found], often
 
-    def build(some: Gathered, of: list[OpenFile]) -> DataSet:
+    def build(some: RowStats, of: list[OpenFile]) -> DataSet:
         return dataset_of(some, data, (), of, tokeniser, template)
 
     def look(upto: int | None = None) -> None:
@@ -147,11 +147,11 @@ def _profile(
     if kept is None:
         if not looked and on_disk.total > WORTH_IT:
             look()
-        gatherer = Gatherer(files, weights, tokeniser, data.train_on, data.answers)
+        profiler = Profiler(files, weights, tokeniser, data.train_on, data.answers)
         on_rows = on_progress or (lambda _done, _total: None)
         if latest is not None and on_refined is not None:
-            on_rows = refining(latest, gatherer.gathered, [file.reader.size for file in files], on_refined, on_rows)
-        kept = gatherer.run(on_rows, stopped)
+            on_rows = refining(latest, profiler.stats, [file.reader.size for file in files], on_refined, on_rows)
+        kept = profiler.run(on_rows, stopped)
         if key:
             cache.save(key, kept, tokeniser)
     if kept.bad and not kept.lengths:

@@ -8,7 +8,7 @@ from typing import Any
 
 from presets.errors import InputError
 from presets.questions import QuestionError
-from recommender.data.formats.role_names import TurnWords
+from recommender.data.formats.role_names import RoleNames
 
 
 class ShapeError(InputError):
@@ -24,7 +24,7 @@ class ShapeError(InputError):
 
     columns: tuple[str, ...] = ()
     first: Mapping[str, Any] = MappingProxyType({})
-    turns: tuple[TurnWords, ...] = ()
+    turns: tuple[RoleNames, ...] = ()
     source: int = 0
     key: str = "data.train"
 
@@ -34,7 +34,7 @@ class ShapeQuestionError(ShapeError, QuestionError):
 
 
 def with_facts(
-    error: InputError, columns: tuple[str, ...], turns: tuple[TurnWords, ...], first: Mapping[str, Any]
+    error: InputError, columns: tuple[str, ...], turns: tuple[RoleNames, ...], first: Mapping[str, Any]
 ) -> ShapeError:
     """The error as one of rows, with what is known of them.
 

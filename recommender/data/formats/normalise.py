@@ -15,7 +15,7 @@ from recommender.data.formats.conversation_forms import spread, transcript
 from recommender.data.formats.examples import Chat, Example, Message, Pair, RowProblem, Text, marked
 from recommender.data.formats.messages import messages_of, tools_of
 from recommender.data.formats.rated_answers import side_named
-from recommender.data.formats.role_names import Tags, turns_in
+from recommender.data.formats.role_names import RoleMapping, turns_in
 from recommender.data.formats.shape import VARIABLES, Shape
 from recommender.data.rows import kind
 
@@ -224,7 +224,7 @@ def _turns(row: Mapping[str, Any], column: str) -> list[Any]:
 
 
 def _chat(row: Mapping[str, Any], shape: Shape, turns: list[Any]) -> Chat:
-    messages = messages_of([_retagged(turn, shape.tags) for turn in turns])
+    messages = messages_of([_retagged(turn, shape.role_mapping) for turn in turns])
     system = _system(row, shape)
     if system and messages[0].role != "system":
         messages.insert(0, Message("system", system))
@@ -234,11 +234,11 @@ def _chat(row: Mapping[str, Any], shape: Shape, turns: list[Any]) -> Chat:
     return Chat(tuple(messages), _tools(row, shape))
 
 
-def _retagged(turn: Any, tags: Tags | None) -> Any:
+def _retagged(turn: Any, role_mapping: RoleMapping | None) -> Any:
     """A turn in the words that are known here, where the file has said what its own mean."""
-    if tags is None or not isinstance(turn, Mapping) or tags.role not in turn:
+    if role_mapping is None or not isinstance(turn, Mapping) or role_mapping.role not in turn:
         return turn
-    said = turn[tags.role]
-    role = dict(tags.speakers).get(said, said) if isinstance(said, str) else said
-    rest = {key: value for key, value in turn.items() if key not in {tags.role, tags.content}}
-    return {**rest, "role": role, **({"content": turn[tags.content]} if tags.content in turn else {})}
+    said = turn[role_mapping.role]
+    role = dict(role_mapping.speakers).get(said, said) if isinstance(said, str) else said
+    rest = {key: value for key, value in turn.items() if key not in {role_mapping.role, role_mapping.content}}
+    return {**rest, "role": role, **({"content": turn[role_mapping.content]} if role_mapping.content in turn else {})}

@@ -9,7 +9,7 @@ from typing import Any
 from presets.questions import Choice, Question, QuestionError
 from recommender.data.formats.column_roles import likely_pairs, plain_name, text_columns
 from recommender.data.formats.rated_answers import words_of
-from recommender.data.formats.role_names import MOST_WORDS, TurnWords, role_of, turns_in
+from recommender.data.formats.role_names import MOST_WORDS, RoleNames, role_of, turns_in
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -104,7 +104,7 @@ def _repeats(rows: Rows, column: str) -> bool:
     return len(set(values)) > 1 and 2 * same >= len(values) - 1
 
 
-def ask_about_speakers(turns: TurnWords, where: str, name: str, column: str) -> QuestionError | None:
+def ask_about_speakers(turns: RoleNames, where: str, name: str, column: str) -> QuestionError | None:
     """The question who is the assistant; None where a known word names it, or where only one ever speaks.
 
     Args:
@@ -133,7 +133,7 @@ def ask_about_speakers(turns: TurnWords, where: str, name: str, column: str) -> 
     return QuestionError(Question("speakers", text, tuple(ways[:MOST_CHOICES])))
 
 
-def _ask_about_keys(turns: TurnWords, where: str, name: str, column: str) -> QuestionError:
+def _ask_about_keys(turns: RoleNames, where: str, name: str, column: str) -> QuestionError:
     """Whether turns with keys of their own are read as they seem."""
     role, content = turns.usual()
     text = f"In {where} the turns of '{turns.column}' have the keys {', '.join(turns.keys[:6])}. What do they hold?"

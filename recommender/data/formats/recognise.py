@@ -14,7 +14,7 @@ from recommender.data.formats.errors import ShapeError, ShapeQuestionError, with
 from recommender.data.formats.guess import guess, with_optional
 from recommender.data.formats.questions import ask_about_columns, ask_about_speakers
 from recommender.data.formats.rated_answers import FLAGS, asked_column, find_sides, question_of_marks, question_of_sides
-from recommender.data.formats.role_names import SPEAKERS, TURN_KEYS, Tags, tags_of, turn_words, turns_in
+from recommender.data.formats.role_names import SPEAKERS, TURN_KEYS, RoleMapping, role_names_in, split_columns, turns_in
 from recommender.data.formats.shape import Columns, Shape
 from recommender.data.sources.files import nearest
 from recommender.data.sources.readers.grouped import MESSAGES
@@ -42,7 +42,7 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
         ShapeError: Media data, an unknown format, a column that is not there, or nothing recognised.
     """
     columns = _columns(rows)
-    turns = turn_words(rows, columns)
+    turns = role_names_in(rows, columns)
     try:
         shape = _recognise(rows, columns, where, wanted, dict(given or {}))
         return replace(_as_used(shape, rows), seen=columns, turns=turns, form=_form(rows, shape))
@@ -52,12 +52,12 @@ def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | 
 
 def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, given: Columns) -> Shape:
     _refuse_media(rows, columns, where)
-    given, tags = tags_of(given, columns, rows)
+    given, role_mapping = split_columns(given, columns, rows)
     _check_given(given, columns, where)
     if "group" in given:
-        return _grouped(given, tags, columns, where)
-    if tags is not None:
-        return replace(_tagged(rows, columns, where, wanted, given, tags), tags=tags)
+        return _grouped(given, role_mapping, columns, where)
+    if role_mapping is not None:
+        return replace(_tagged(rows, columns, where, wanted, given, role_mapping), role_mapping=role_mapping)
     if wanted == "kto":
         return _kto(rows, columns, where, given)
     if wanted != "auto":
@@ -90,7 +90,7 @@ def _as_used(shape: Shape, rows: Rows) -> Shape:
 
 def _unknown(rows: Rows, columns: Sequence[str], where: str) -> InputError:
     """The question, or the error, about rows of an unknown format."""
-    for held in turn_words(rows, columns):
+    for held in role_names_in(rows, columns):
         if error := ask_about_speakers(held, where, "sharegpt", "conversations"):
             return error
     return ask_about_columns(rows, columns, where) or InputError(
@@ -107,7 +107,7 @@ def _unknown_speakers(shape: Shape, rows: Rows, columns: Sequence[str], where: s
     column = shape.columns.get(role, "")
     if form_of(rows, column) is not None:
         return None
-    named = [held for held in turn_words(rows, columns) if held.column == column]
+    named = [held for held in role_names_in(rows, columns) if held.column == column]
     return ask_about_speakers(named[0], where, shape.name, role) if named else None
 
 
@@ -130,20 +130,20 @@ def _names_data(entry: Any) -> bool:
     return isinstance(entry, Mapping) and any(key in entry for key in _SOURCES)
 
 
-def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: Columns, tags: Tags) -> Shape:
+def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: Columns, keys: RoleMapping) -> Shape:
     """Conversations whose turns the person has described."""
     named = given.get("conversations") or given.get("messages")
     column = named or next(
         (
             name
             for name in columns
-            if any(_is_turn(turn, tags.role, tags.content) for turn in turns_in(rows[0].get(name)))
+            if any(_is_turn(turn, keys.role, keys.content) for turn in turns_in(rows[0].get(name)))
         ),
         None,
     )
     if column is None:
         raise InputError(
-            f"{where} has no column of turns with '{tags.role}' and '{tags.content}'. It has: {_listed(columns)}.",
+            f"{where} has no column of turns with '{keys.role}' and '{keys.content}'. It has: {_listed(columns)}.",
             remedy="Name the keys of a turn: --set data.columns.role=KEY --set data.columns.content=KEY.",
         )
     name = wanted if wanted in {"messages", "sharegpt"} else "sharegpt"
@@ -154,9 +154,9 @@ def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: 
     return Shape(name, used, "high", f"turns of '{column}' as data.columns says")
 
 
-def _grouped(given: Columns, tags: Tags | None, columns: Sequence[str], where: str) -> Shape:
+def _grouped(given: Columns, role_mapping: RoleMapping | None, columns: Sequence[str], where: str) -> Shape:
     """Conversations out of rows with one message each."""
-    told = tags or Tags(*TURN_KEYS)
+    told = role_mapping or RoleMapping(*TURN_KEYS)
     for key, column in (("role", told.role), ("content", told.content)):
         if column not in columns:
             raise InputError(
@@ -165,7 +165,7 @@ def _grouped(given: Columns, tags: Tags | None, columns: Sequence[str], where: s
             )
     rest = with_optional("messages", columns, group=given["group"]) | dict(given)
     why = f"rows with the same '{given['group']}' are one conversation, as data.columns says"
-    return Shape("messages", {**rest, "messages": MESSAGES}, "high", why, tags=told)
+    return Shape("messages", {**rest, "messages": MESSAGES}, "high", why, role_mapping=told)
 
 
 def _columns(rows: Rows) -> tuple[str, ...]:
@@ -290,7 +290,7 @@ def _ask_which_answer(rows: Rows, columns: Sequence[str], where: str) -> None:
 def _form(rows: Rows, shape: Shape) -> Form:
     """The format of the conversations of a shape."""
     column = shape.columns.get("messages" if shape.name == "messages" else "conversations")
-    return form_of(rows, column) if column and shape.tags is None else None
+    return form_of(rows, column) if column and shape.role_mapping is None else None
 
 
 def _is_turn(value: Any, role: str, content: str) -> bool:

@@ -45,7 +45,7 @@ _DIALECT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tags:
+class RoleMapping:
     """The turn keys and role names of a file, given by the file itself (LLaMA-Factory's tags) or by the person."""
 
     role: str
@@ -57,7 +57,7 @@ class Tags:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnWords:
+class RoleNames:
     """The turn keys and role names seen in one column of the first rows, for the person to choose from."""
 
     column: str
@@ -81,7 +81,7 @@ def role_of(word: str) -> str:
     return _DIALECT.get(word.lower(), word)
 
 
-def turn_words(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[TurnWords, ...]:
+def role_names_in(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[RoleNames, ...]:
     """The turn keys and role names of each column that holds turns."""
     return tuple(
         _words_of(column, turns)
@@ -90,7 +90,7 @@ def turn_words(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tup
     )
 
 
-def _words_of(column: str, turns: Sequence[Mapping[str, Any]]) -> TurnWords:
+def _words_of(column: str, turns: Sequence[Mapping[str, Any]]) -> RoleNames:
     keys = tuple(dict.fromkeys(str(key) for turn in turns for key in turn))
     words = []
     for key in keys:
@@ -98,7 +98,7 @@ def _words_of(column: str, turns: Sequence[Mapping[str, Any]]) -> TurnWords:
         found = tuple(text for text in said if text and len(text) <= _LONGEST_WORD)
         if len(found) == len(said) and 0 < len(found) <= MOST_WORDS:
             words.append((key, found))
-    return TurnWords(column, keys, tuple(words))
+    return RoleNames(column, keys, tuple(words))
 
 
 def turns_in(value: Any) -> list[Any]:
@@ -111,28 +111,30 @@ def turns_in(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def tags_of(
+def split_columns(
     given: Mapping[str, str], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, str], Tags | None]:
+) -> tuple[dict[str, str], RoleMapping | None]:
     """Split `data.columns` into column roles and the mapping of turns; 'system' is a column where one has that name."""
     words = {role: word for role, word in given.items() if role in (*SPEAKERS, *TURN_KEYS)}
     if words.get("system") in columns:
         del words["system"]
     if not words.keys() - {"system"}:
         return dict(given), None
-    usual = next((held.usual() for held in turn_words(rows, columns)), TURN_KEYS)
+    usual = next((held.usual() for held in role_names_in(rows, columns)), TURN_KEYS)
     speakers = tuple((word, role) for role in words if role in SPEAKERS for word in _several(words[role]))
-    tags = Tags(words.get("role", usual[0]), words.get("content", usual[1]), speakers)
-    return {role: column for role, column in given.items() if role not in words}, tags
+    role_mapping = RoleMapping(words.get("role", usual[0]), words.get("content", usual[1]), speakers)
+    return {role: column for role, column in given.items() if role not in words}, role_mapping
 
 
 def _several(words: str) -> list[str]:
     return [word.strip() for word in words.split(",") if word.strip()]
 
 
-def as_columns(tags: Tags) -> dict[str, str]:
-    """`tags` as `data.columns` takes them."""
+def as_columns(role_mapping: RoleMapping) -> dict[str, str]:
+    """The mapping in the form that `data.columns` takes."""
     spoken: dict[str, list[str]] = {}
-    for word, role in tags.speakers:
+    for word, role in role_mapping.speakers:
         spoken.setdefault(role, []).append(word)
-    return {"role": tags.role, "content": tags.content} | {role: ", ".join(words) for role, words in spoken.items()}
+    return {"role": role_mapping.role, "content": role_mapping.content} | {
+        role: ", ".join(words) for role, words in spoken.items()
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recommender.data.formats.conversation_forms import Form
-from recommender.data.formats.role_names import Tags, TurnWords
+from recommender.data.formats.role_names import RoleMapping, RoleNames
 
 VARIABLES = "chat_template_kwargs"
 """Column with a row's own values of variables of the chat template."""
@@ -30,8 +30,8 @@ class Shape:
     """Every column of the first rows, for the person to choose from."""
     flag: str = ""
     """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
-    tags: Tags | None = None
-    turns: tuple[TurnWords, ...] = ()
+    role_mapping: RoleMapping | None = None
+    turns: tuple[RoleNames, ...] = ()
     """How turns are written in the first rows, column by column."""
     form: Form = None
     """How conversations are written where their turns do not say whose they are."""
@@ -46,6 +46,10 @@ class Shape:
     @property
     def unread(self) -> tuple[str, ...]:
         """Columns that nothing reads."""
-        turn_keys = {self.tags.role, self.tags.content} if self.tags and "group" in self.columns else set()
+        turn_keys = (
+            {self.role_mapping.role, self.role_mapping.content}
+            if self.role_mapping and "group" in self.columns
+            else set()
+        )
         used = {*self.columns.values(), self.flag, *turn_keys, VARIABLES}
         return tuple(column for column in self.seen if column not in used)

@@ -1,4 +1,4 @@
-"""From what was gathered of the rows to a data set with its profile."""
+"""Assembly of a data set and its profile from the row statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recommender.config.schema import Data, Source
 from recommender.data.dataset import DataSet
 from recommender.data.formats.unused_columns import unread_columns
 from recommender.data.open_file import OpenFile
-from recommender.data.profile.collect import Gathered
+from recommender.data.profile.collect import RowStats
 from recommender.data.profile.findings import ending_template, stops, warnings
 from recommender.data.profile.profile import DataProfile, SourceFacts
 from recommender.data.sources.opening import nothing_usable
@@ -19,14 +19,14 @@ from recommender.data.tokens.tokenise import Tokeniser
 
 
 def dataset_of(
-    kept: Gathered,
+    kept: RowStats,
     data: Data,
     sources: Sequence[Source],
     files: list[OpenFile],
     tokeniser: Tokeniser | None,
     template: ChatTemplate | None,
 ) -> DataSet:
-    """The data set of gathered rows.
+    """The data set of profiled rows.
 
     Raises:
         InputError: No row can be used.
@@ -43,7 +43,7 @@ def dataset_of(
 
 
 def _profile_of(
-    kept: Gathered,
+    kept: RowStats,
     data: Data,
     sources: Sequence[Source],
     files: list[OpenFile],
@@ -97,7 +97,7 @@ def _reason(files: list[OpenFile]) -> str:
     return " · ".join(reasons)
 
 
-def _sources(kept: Gathered, sources: Sequence[Source], files: list[OpenFile]) -> tuple[SourceFacts, ...]:
+def _sources(kept: RowStats, sources: Sequence[Source], files: list[OpenFile]) -> tuple[SourceFacts, ...]:
     """The facts of each data set; rows stand in the order of their files."""
     found = []
     for number, source in enumerate(sources):
@@ -115,7 +115,7 @@ def _sources(kept: Gathered, sources: Sequence[Source], files: list[OpenFile]) -
                 unconfirmed=any(files[place].shape.guessed for place in own),
                 columns_seen=tuple(dict.fromkeys(name for place in own for name in files[place].shape.seen)),
                 turns_seen=files[own[0]].shape.turns,
-                tags=files[own[0]].shape.tags,
+                role_mapping=files[own[0]].shape.role_mapping,
             )
         )
     return tuple(found)

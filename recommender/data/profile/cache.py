@@ -21,7 +21,7 @@ from typing import Any
 
 from recommender.config.schema import Data
 from recommender.data.open_file import OpenFile
-from recommender.data.profile.collect import Gathered
+from recommender.data.profile.collect import RowStats
 from recommender.data.profile.findings import Findings
 from recommender.data.rows import BadRow
 from recommender.data.templates.choose import ChatTemplate
@@ -79,13 +79,13 @@ def _hash(path: Path) -> str:
         return file_digest(file, "blake2b").hexdigest()
 
 
-def load(key: str, tokeniser: Tokeniser | None) -> Gathered | None:
+def load(key: str, tokeniser: Tokeniser | None) -> RowStats | None:
     """What is kept under a name; None when there is nothing that can be read."""
     path = _folder() / key
     try:
         with path.open("rb") as file:
             head = json.loads(file.readline())
-            kept = Gathered(bad=[BadRow(**row) for row in head["bad"]], read=head["read"])
+            kept = RowStats(bad=[BadRow(**row) for row in head["bad"]], read=head["read"])
             kept.found = Findings(**{**head["found"], "methods": set(head["found"]["methods"])})
             kept.span_start = array("Q")
             for numbers, count in zip(_arrays(kept), head["counts"], strict=True):
@@ -98,7 +98,7 @@ def load(key: str, tokeniser: Tokeniser | None) -> Gathered | None:
     return kept
 
 
-def save(key: str, kept: Gathered, tokeniser: Tokeniser | None) -> None:
+def save(key: str, kept: RowStats, tokeniser: Tokeniser | None) -> None:
     """Keep it, and let the oldest go where there is too much."""
     found = {**asdict(kept.found), "methods": sorted(kept.found.methods)}
     head = {
@@ -123,7 +123,7 @@ def save(key: str, kept: Gathered, tokeniser: Tokeniser | None) -> None:
         _prune(folder)
 
 
-def _arrays(kept: Gathered) -> list[array[int]]:
+def _arrays(kept: RowStats) -> list[array[int]]:
     return [*(getattr(kept.index, name) for name in _INDEX), kept.lengths, kept.turns, kept.spans, kept.span_start]
 
 

@@ -44,8 +44,8 @@ class Cancelled(Exception):
 
 
 @dataclass
-class Gathered:
-    """All rows of a data set in numbers: 32 bytes a row and its spans."""
+class RowStats:
+    """Statistics of all rows of a data set: 32 bytes a row and its spans."""
 
     index: RowIndex = field(default_factory=RowIndex)
     lengths: array[int] = field(default_factory=lambda: array("I"))
@@ -80,8 +80,10 @@ class _Batch:
     encoded: Future[list[Encoding]] | None
 
 
-class Gatherer:
-    """Goes through files once. While one batch is encoded, which needs no Python, the next is read and rendered.
+class Profiler:
+    """Reads files once and collects their row statistics.
+
+    While one batch is encoded, which needs no Python, the next is read and rendered.
 
     Args:
         files: What is read.
@@ -99,7 +101,7 @@ class Gatherer:
         train_on: TrainOn,
         answers: Answers = "all",
     ) -> None:
-        self.gathered = Gathered()
+        self.stats = RowStats()
         self._files = files
         self._weights = weights
         self._tokeniser = tokeniser
@@ -107,7 +109,7 @@ class Gatherer:
         self._answers = answers
         self._seen: set[int] = set()
 
-    def run(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Gathered:
+    def run(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> RowStats:
         """Go through every file.
 
         Raises:
@@ -132,7 +134,7 @@ class Gatherer:
             while waiting:
                 self._finish(waiting.popleft())
         progress(done, done)
-        return self.gathered
+        return self.stats
 
     def _begin(self, number: int, raw: list[Raw | BadRow], encoder: ThreadPoolExecutor) -> _Batch:
         """Normalise and render a batch, and let it be encoded."""
@@ -143,16 +145,16 @@ class Gatherer:
         digests: list[int] = []
         for row in raw:
             if isinstance(row, BadRow):
-                self.gathered.reject(row)
+                self.stats.reject(row)
                 continue
             if is_empty(row.values):
-                self.gathered.found.blank += 1
+                self.stats.found.blank += 1
                 continue
             try:
                 example = normalise(row.values, self._files[number].shape)
                 content = digest(example)
             except RowProblem as problem:
-                self.gathered.reject(bad_row(reader, row, problem))
+                self.stats.reject(bad_row(reader, row, problem))
                 continue
             for part, each in enumerate(rows_of(example, self._answers)):
                 rows.append(row)
@@ -177,9 +179,9 @@ class Gatherer:
                 copy = content in self._seen
                 self._seen.add(content)
             if isinstance(measured, RowProblem):
-                self.gathered.reject(bad_row(reader, row, measured))
+                self.stats.reject(bad_row(reader, row, measured))
             else:
-                self.gathered.read += not part
+                self.stats.read += not part
                 self._add(batch.file, row, part, example, content, measured, duplicate=copy)
 
     def _measured(self, batch: _Batch) -> list[Measured | RowProblem]:
@@ -190,7 +192,7 @@ class Gatherer:
     def _add(
         self, number: int, row: Raw, part: int, example: Example, content: int, measured: Measured, *, duplicate: bool
     ) -> None:
-        kept = self.gathered
+        kept = self.stats
         flags = kept.found.see(measured, example, duplicate=duplicate)
         turns = min(len(example.messages), 65535) if isinstance(example, Chat) else 0
         for _ in range(copies(self._weights[number], content)):

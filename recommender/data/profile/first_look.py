@@ -20,7 +20,7 @@ from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
 from recommender.data.open_file import OpenFile
 from recommender.data.profile import intervals
-from recommender.data.profile.collect import Gathered, Gatherer
+from recommender.data.profile.collect import Profiler, RowStats
 from recommender.data.profile.intervals import Interval
 from recommender.data.profile.profile import DataProfile
 from recommender.data.rows import BadRow
@@ -40,7 +40,7 @@ ROUND = 100
 LEAST = 50
 """Fewer drawn rows say nothing."""
 
-Build = Callable[[Gathered, list[OpenFile]], DataSet]
+Build = Callable[[RowStats, list[OpenFile]], DataSet]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def first_look(
         weights: How often each file's rows are taken.
         tokeniser: None estimates lengths from the text.
         data: Which tokens the loss sees, and which answers.
-        build: Makes a data set of what was gathered of some files.
+        build: Makes a data set of the row statistics of some files.
         cancelled: Asked between batches.
         seed: Of the draw.
 
@@ -173,17 +173,17 @@ def first_look(
             return None
         rounds = list(_rounds(files, rows, began + TOKENISING_SECONDS))
         chosen = [file for _, file in rounds]
-        gathered = Gatherer(chosen, [1.0] * len(chosen), tokeniser, data.train_on, data.answers).run(
+        stats = Profiler(chosen, [1.0] * len(chosen), tokeniser, data.train_on, data.answers).run(
             lambda _d, _t: None, cancelled
         )
-        if len(gathered.lengths) < LEAST:
+        if len(stats.lengths) < LEAST:
             return None
-        usable = len(gathered.lengths) / (gathered.read + gathered.found.bad)
+        usable = len(stats.lengths) / (stats.read + stats.found.bad)
         value, low, high = in_all
         known = Interval(value * usable, low * usable, None if high is None else high * usable)
-        index = gathered.index
+        index = stats.index
         places = [(rounds[which][0], start) for which, start in zip(index.file, index.start, strict=True)]
-        return FirstLook(build(gathered, chosen), known, everywhere, places)
+        return FirstLook(build(stats, chosen), known, everywhere, places)
     except InputError:
         return None
 

@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from recommender.data.formats.role_names import Tags, TurnWords
+from recommender.data.formats.role_names import RoleMapping, RoleNames
 from recommender.data.profile.tally import Runs, Tally, WholeRows
 from recommender.data.rows import BadRow
 from recommender.data.split import contents_by_copies, count_held_out, wanted_rows
@@ -35,9 +35,9 @@ class SourceFacts:
     unconfirmed: bool = False
     """Whether these were taken for question and answer by their names, and nobody has confirmed it."""
     columns_seen: tuple[str, ...] = ()
-    turns_seen: tuple[TurnWords, ...] = ()
+    turns_seen: tuple[RoleNames, ...] = ()
     """How turns are written, column by column."""
-    tags: Tags | None = None
+    role_mapping: RoleMapping | None = None
     """How they are read, where somebody has said so."""
 
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from recommender.data.profile import intervals
-from recommender.data.profile.collect import Gathered
+from recommender.data.profile.collect import RowStats
 from recommender.data.profile.first_look import FirstLook
 from recommender.data.profile.intervals import Interval
 from recommender.data.profile.tally import Tally
@@ -164,7 +164,7 @@ class Refiner:
 
     Args:
         look: The first look.
-        gathered: What is filled while the rows are read.
+        stats: What is filled while the rows are read.
         sizes: Of each file, in the unit of a row's end.
         on_refined: Told the better estimate.
         clock: Seconds.
@@ -173,32 +173,32 @@ class Refiner:
     def __init__(
         self,
         look: FirstLook,
-        gathered: Gathered,
+        stats: RowStats,
         sizes: Sequence[int],
         on_refined: Callable[[Refined], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
-        self._gathered = gathered
+        self._stats = stats
         self._before = (0, *accumulate(sizes))
         self._on_refined = on_refined
         self._clock = clock
         self._last = clock()
         self._order = sorted(range(len(look.places)), key=look.places.__getitem__)
         self._places = [look.places[i] for i in self._order]
-        spans = gathered.spans
-        self._tallies = (_Growing(gathered.lengths), _Growing(spans, step=2), _Growing(spans, first=1, step=2))
+        spans = stats.spans
+        self._tallies = (_Growing(stats.lengths), _Growing(spans, step=2), _Growing(spans, first=1, step=2))
 
     def progress(self) -> None:
         """Take note of how far the reading is, once a batch."""
         now = self._clock()
-        if now - self._last >= EVERY_SECONDS and self._gathered.lengths:
+        if now - self._last >= EVERY_SECONDS and self._stats.lengths:
             self._last = now
             self._on_refined(self.refined())
 
     def refined(self) -> Refined:
         """The estimate now; there are rows."""
-        look, kept = self._look, self._gathered
+        look, kept = self._look, self._stats
         ahead = self._order[bisect_right(self._places, (kept.index.file[-1], kept.index.start[-1])) :]
         lengths, starts, ends = (numbers.tally() for numbers in self._tallies)
         so_far = SoFar(len(kept.lengths), lengths, starts, ends, kept.found.bad, kept.found.duplicates)
@@ -212,19 +212,19 @@ class Refiner:
             left = intervals.share(ahead, len(self._order))
             better = Interval(rows + left.value * value, rows + left.low * low, rows + (left.high or 1.0) * high)
             return better if (better.high or high) - better.low < high - low else Interval(value, low, high)
-        position = self._before[self._gathered.index.file[-1]] + self._gathered.index.end[-1]
+        position = self._before[self._stats.index.file[-1]] + self._stats.index.end[-1]
         return Interval(max(rows, rows * self._before[-1] / position), float(rows), None)
 
 
 def refining(
     look: FirstLook,
-    gathered: Gathered,
+    stats: RowStats,
     sizes: Sequence[int],
     on_refined: Callable[[Refined], None],
     on_progress: Callable[[int, int], None],
 ) -> Callable[[int, int], None]:
     """`on_progress`, which from now on also refines a first look; see `Refiner`."""
-    refiner = Refiner(look, gathered, sizes, on_refined)
+    refiner = Refiner(look, stats, sizes, on_refined)
 
     def both(done: int, total: int) -> None:
         on_progress(done, total)

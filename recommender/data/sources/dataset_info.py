@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-from recommender.data.formats.role_names import Tags
+from recommender.data.formats.role_names import RoleMapping
 from recommender.data.sources.files import nearest
 from recommender.paths import expanded
 
@@ -53,7 +53,7 @@ class Entry:
     """As `data.format`; 'auto' where the entry leaves it to the columns."""
     columns: Mapping[str, str]
     """Role to column, where the entry names them."""
-    tags: Tags | None = None
+    role_mapping: RoleMapping | None = None
     """How turns are written, where the entry is of conversations."""
 
 
@@ -161,7 +161,7 @@ def _roles(formatting: str, ranking: bool, columns: Mapping[str, str]) -> tuple[
     return ("alpaca", named) if columns else ("auto", {})
 
 
-def _tags(tags: Mapping[str, str]) -> Tags:
+def _tags(tags: Mapping[str, str]) -> RoleMapping:
     used = {**_TAGS, **tags}
     speakers = tuple((used[tag], role) for tag, role in _SPEAKERS.items())
-    return Tags(used["role_tag"], used["content_tag"], speakers)
+    return RoleMapping(used["role_tag"], used["content_tag"], speakers)

@@ -34,7 +34,9 @@ _found: dict[tuple[str, str | None, str | None], tuple[Path, ...]] = {}
 """What this process has fetched already: files are asked for more than once while a data set is opened."""
 
 
-def hub_files(source: Source, check_cancelled: CheckCancelled | None = None, on_bytes: OnBytes | None = None) -> tuple[Path, ...]:
+def hub_files(
+    source: Source, check_cancelled: CheckCancelled | None = None, on_bytes: OnBytes | None = None
+) -> tuple[Path, ...]:
     """The files of one split, fetched when they are not here.
 
     Args:

@@ -224,7 +224,7 @@ def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Sh
     columns = {role: column for role, column in entry.columns.items() if column in seen or role not in _OPTIONAL}
     shape = recognise(rows, where=str(reader.path), wanted=entry.format, given=columns)
     why = f"{shape.name}, as {INDEX} says of '{entry.name}'" if entry.format != "auto" else shape.why
-    return replace(shape, why=why, tags=entry.tags)
+    return replace(shape, why=why, role_mapping=entry.role_mapping)
 
 
 _OTHER_TEMPLATE = "Take another template with data.template: chatml, alpaca or a Jinja file."

@@ -3,7 +3,7 @@
 Finding an answer by rendering parts of the conversation again costs as much as the first rendering. Most templates
 only write turns one behind the other; then a row's text is the same pieces of the template with that row's turns
 between them, and the places of its answers follow. That this is so is checked on each row, sign by sign, and on the
-first rows the answers are found both ways; a row that is built otherwise is looked at as if there were no skeleton.
+first rows the answers are found both ways; a row that is built otherwise is looked at as if there were no layout.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Find = Callable[[Sequence[Message]], Found | None]
 
 
 @dataclass(slots=True)
-class Skeleton:
+class TemplateLayout:
     """The pieces of text around the turns of one order of roles."""
 
     pieces: tuple[str, ...]
@@ -96,7 +96,7 @@ class Skeleton:
         )
 
 
-class Skeletons:
+class TemplateLayouts:
     """Those of one template.
 
     Args:
@@ -105,17 +105,17 @@ class Skeletons:
 
     def __init__(self, find: Find) -> None:
         self._find = find
-        self._known: dict[tuple[str, ...], Skeleton | None] = {}
+        self._known: dict[tuple[str, ...], TemplateLayout | None] = {}
 
-    def of(self, messages: Sequence[Message]) -> Skeleton | None:
-        """The skeleton of conversations with these roles; None when there is none to rely on."""
+    def of(self, messages: Sequence[Message]) -> TemplateLayout | None:
+        """The layout of conversations with these roles; None when there is none to rely on."""
         roles = tuple(turn.role for turn in messages)
         if roles not in self._known and len(self._known) < MOST:
             self._known[roles] = self._learn(roles)
-        skeleton = self._known.get(roles)
-        return None if skeleton is None or skeleton.refuted else skeleton
+        layout = self._known.get(roles)
+        return None if layout is None or layout.refuted else layout
 
-    def _learn(self, roles: tuple[str, ...]) -> Skeleton | None:
+    def _learn(self, roles: tuple[str, ...]) -> TemplateLayout | None:
         """Render words that no template writes by itself, and see what stands around them."""
         words = [f"Zq{index}probe" for index in range(len(roles))]
         bare = self._find([Message(role, word) for role, word in zip(roles, words, strict=True)])
@@ -133,7 +133,7 @@ class Skeletons:
             reach[index] = (place - start, end - place - len(words[index]))
         each = (bare.ended, bare.asked, bare.empty)
         ended, asked, empty = (dict(zip(answers, held, strict=True)) for held in each)
-        return Skeleton(pieces, trimmed, reach, ended, asked, empty, bare.method)
+        return TemplateLayout(pieces, trimmed, reach, ended, asked, empty, bare.method)
 
 
 def _around(text: str, words: Sequence[str]) -> tuple[str, ...]:

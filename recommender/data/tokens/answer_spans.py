@@ -13,7 +13,7 @@ text in that turn's place; what follows the token (some templates write a line e
 stopped by then, and nothing is put where the template writes no such token. Generation marks are taken as they stand
 (some enclose that line end, as Transformers' own mask then does); only a missing end-of-turn token is added. When no
 way is exact, the row is refused with its reason. What of an answer is not trained is counted (`lost`).
-For conversations of plain turns the places are learnt once for each order of roles (`skeleton`).
+For conversations of plain turns the positions are found once for each order of roles (`templates.layout`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from recommender.data.templates.choose import ChatTemplate
 from recommender.data.templates.empty_reasoning import asked_not_to, begins_empty, has_own
 from recommender.data.templates.habits import Habits
 from recommender.data.templates.keep_reasoning import kept
-from recommender.data.templates.layout import Found, Skeletons
+from recommender.data.templates.layout import Found, TemplateLayouts
 from recommender.data.templates.lost_answers import NOTHING, Lost
 from recommender.data.templates.reasoning import KEYS, Reasoning, arranged, reasoning_of, split_inline
 from recommender.data.templates.render import ChatRenderer
@@ -91,7 +91,7 @@ class TurnFinder:
         self.end_of_turn = self.habits.end_of_turn
         self._simple = Locator(self.habits, self.habits.plain, (), {})
         """Of conversations that bring neither tools nor variables of their own."""
-        self._skeletons = Skeletons(self._found)
+        self._layouts = TemplateLayouts(self._found)
 
     def prompt(self, chat: Chat) -> str:
         """The conversation up to its last answer, with the header that asks for it.
@@ -116,25 +116,25 @@ class TurnFinder:
         plain = not (chat.tools or chat.variables) and not any(
             turn.extra or self._ends_in(turn.content) for turn in messages
         )
-        skeleton = self._skeletons.of(messages) if plain else None
-        if skeleton is None:
+        layout = self._layouts.of(messages) if plain else None
+        if layout is None:
             return self._by_rendering(chat, messages, wanted)
         text = self._locator(chat).render(messages)
-        spans = skeleton.spans(text, messages, wanted)
+        spans = layout.spans(text, messages, wanted)
         reasoned = any(reasoning_of(messages[index]).strip() for index in wanted)
         # Where prompts open the reasoning, whether an answer begins there depends on what it begins with.
-        if spans is None or not skeleton.proven or (reasoned and not skeleton.all_asked):
+        if spans is None or not layout.proven or (reasoned and not layout.all_asked):
             exact = self._by_rendering(chat, messages, wanted)
             if spans is not None:
-                skeleton.compare(spans, exact.spans)
+                layout.compare(spans, exact.spans)
             return exact
-        ended = len(wanted) if skeleton.all_ended else sum(skeleton.ended[index] for index in wanted)
-        unasked = 0 if skeleton.all_asked else sum(not skeleton.asked[index] for index in wanted)
+        ended = len(wanted) if layout.all_ended else sum(layout.ended[index] for index in wanted)
+        unasked = 0 if layout.all_asked else sum(not layout.asked[index] for index in wanted)
         given = Lost(sum([len(messages[index].content) for index in wanted]))
         inline = self._inline(chat, messages, wanted)
-        empty = sum(skeleton.empty[index] and not has_own(self.habits, messages[index]) for index in wanted)
+        empty = sum(layout.empty[index] and not has_own(self.habits, messages[index]) for index in wanted)
         empty = 0 if empty and (reasoned or asked_not_to(messages)) else empty
-        method = skeleton.method
+        method = layout.method
         return RenderedChat(text, spans, len(spans), ended, method, given, unasked, inline, empty, reasoned)
 
     def given(self, chat: Chat) -> list[Message]:
@@ -156,7 +156,7 @@ class TurnFinder:
         return any(token in content for token in self.habits.ends)
 
     def _found(self, messages: Sequence[Message]) -> Found | None:
-        """A conversation of plain turns with all its answers, for the skeleton of its roles."""
+        """A conversation of plain turns with all its answers, for the layout of its roles."""
         wanted = [index for index, turn in enumerate(messages) if turn.role == "assistant"]
         try:
             located = self._locator(Chat(tuple(messages))).locate(messages, wanted)

@@ -281,8 +281,8 @@ def _losses(text: str, spans: Sequence[Span], turns: Sequence[Message]) -> tuple
 
 def _behind_last(text: str, start: int, limit: int, tokens: Sequence[str]) -> int | None:
     """Behind the last of some tokens in a part of the text; None when none is there."""
-    places = [(text.rfind(token, start, limit), len(token)) for token in tokens]
-    position, length = max(places, default=(-1, 0))
+    positions = [(text.rfind(token, start, limit), len(token)) for token in tokens]
+    position, length = max(positions, default=(-1, 0))
     return position + length if position >= 0 else None
 
 

@@ -32,7 +32,7 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 Span = tuple[int, int]
 
 
-class Placed(NamedTuple):
+class TokenSpans(NamedTuple):
     """Spans of characters as tokens."""
 
     spans: list[int]
@@ -41,7 +41,7 @@ class Placed(NamedTuple):
     """Whether a first token begins before its span."""
 
 
-class Places:
+class SpanEncoder:
     """Encodes rows and places spans of their characters, in the quickest way that is exact for this vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -49,31 +49,31 @@ class Places:
         self._checked = 0
 
     @cached_property
-    def _spelling(self) -> Spelling | None:
+    def _token_bytes(self) -> TokenBytes | None:
         """Byte lengths of the vocabulary's tokens, made for the first row: a profile from the cache needs none."""
-        return spelling(self._vocabulary)
+        return token_bytes(self._vocabulary)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode texts as `Vocabulary.encode` does, for `of`; it can be called from any thread."""
-        if self._spelling is None or self._checked < CHECKED:
+        if self._token_bytes is None or self._checked < CHECKED:
             return self._vocabulary.encode(texts)
         return self._vocabulary.encode_without_offsets(texts)
 
-    def of(self, text: str, encoding: Encoding, spans: Sequence[Span]) -> Placed:
+    def of(self, text: str, encoding: Encoding, spans: Sequence[Span]) -> TokenSpans:
         """The tokens of spans of characters, in a text that `encode` has encoded."""
-        quick = None if self._spelling is None else self._spelling.placed(text, encoding.ids, spans)
-        if self._spelling is not None and self._checked >= CHECKED:
+        quick = None if self._token_bytes is None else self._token_bytes.token_spans(text, encoding.ids, spans)
+        if self._token_bytes is not None and self._checked >= CHECKED:
             return quick or by_offsets(self._vocabulary.encode([text])[0], spans)
         exact = by_offsets(encoding, spans)
         if spans and self._checked < CHECKED:
             if quick != exact:
-                self._spelling = None
+                self._token_bytes = None
             # Last, because from here on `encode`, in its thread, leaves the offsets out.
             self._checked += 1
         return exact
 
 
-class Spelling:
+class TokenBytes:
     """Number of bytes of text that each token of a vocabulary stands for.
 
     Args:
@@ -87,7 +87,7 @@ class Spelling:
         self._blank = blank
         self._composed = composed
 
-    def placed(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> Placed | None:
+    def token_spans(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> TokenSpans | None:
         """The tokens of spans of characters; None where the tokens do not add up to the text."""
         ascii_only = text.isascii()
         size = len(text) if ascii_only else len(text.encode())
@@ -108,14 +108,14 @@ class Spelling:
                 first = found[-1]
             if first < behind:
                 found += [first, behind]
-        return Placed(found, straddles)
+        return TokenSpans(found, straddles)
 
     def _as_it_is(self, text: str) -> bool:
         """Whether the tokenizer takes these characters as they are."""
         return (not self._blank or self._blank not in text) and (not self._composed or is_normalized("NFC", text))
 
 
-def spelling(vocabulary: Vocabulary) -> Spelling | None:
+def token_bytes(vocabulary: Vocabulary) -> TokenBytes | None:
     """The byte lengths of a vocabulary's tokens; None where their names do not tell.
 
     Two kinds are known: byte-level BPE (GPT-2, Llama 3, Qwen), whose tokens have a character for each byte, and
@@ -130,9 +130,9 @@ def spelling(vocabulary: Vocabulary) -> Spelling | None:
     if plain and {*"".join(name for index, name in names.items() if index not in added)} <= {
         *pre_tokenizers.ByteLevel.alphabet()
     }:
-        return Spelling(_lengths(vocabulary, names, len), blank="", composed=composed)
+        return TokenBytes(_lengths(vocabulary, names, len), blank="", composed=composed)
     if vocabulary.normaliser == "blanks" and "<0x00>" in names.values():
-        return Spelling(_lengths(vocabulary, names, _sentencepiece), blank=_BLANK, composed=False)
+        return TokenBytes(_lengths(vocabulary, names, _sentencepiece), blank=_BLANK, composed=False)
     return None
 
 
@@ -149,7 +149,7 @@ def _lengths(vocabulary: Vocabulary, names: Mapping[int, str], length: Callable[
     return found
 
 
-def by_offsets(encoding: Encoding, spans: Sequence[Span]) -> Placed:
+def by_offsets(encoding: Encoding, spans: Sequence[Span]) -> TokenSpans:
     """The tokens of spans of characters, by what the tokenizer says of each token."""
     found: list[int] = []
     straddles = False
@@ -168,7 +168,7 @@ def by_offsets(encoding: Encoding, spans: Sequence[Span]) -> Placed:
             first = found[-1]
         if first <= last:
             found += [first, last + 1]
-    return Placed(found, straddles)
+    return TokenSpans(found, straddles)
 
 
 def _token_from(encoding: Encoding, characters: range) -> int | None:

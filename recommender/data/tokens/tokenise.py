@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from recommender.data.formats.examples import Chat, Example, Pair, RowProblem, Text
 from recommender.data.templates.lost_answers import NOTHING, Lost
 from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
-from recommender.data.tokens.offsets import Places, by_offsets
+from recommender.data.tokens.offsets import SpanEncoder, by_offsets
 from recommender.data.tokens.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Tokeniser:
         self.turns = turns
         self.train_on = train_on
         self.embedding_rows = embedding_rows
-        self._places = Places(vocabulary)
+        self._span_encoder = SpanEncoder(vocabulary)
         # Only ids that the embedding may lack are worth looking for.
         tokens = sorted((vocabulary.added[index] for index in vocabulary.special & vocabulary.added.keys()), key=len)
         self._special_text = re.compile("|".join(map(re.escape, reversed(tokens))) or "(?!)")
@@ -150,7 +150,7 @@ class Tokeniser:
 
     def encode(self, rendered: Sequence[Rendered | RowProblem]) -> list[Encoding]:
         """The texts of rows, for `measured`; needs no Python while it is at it, so a thread can do it."""
-        return self._places.encode([row.text for row in rendered if isinstance(row, Rendered)])
+        return self._span_encoder.encode([row.text for row in rendered if isinstance(row, Rendered)])
 
     def measured(
         self, rendered: Sequence[Rendered | RowProblem], encodings: Sequence[Encoding]
@@ -244,16 +244,16 @@ class Tokeniser:
     def _measured(self, row: Rendered, encoding: Encoding) -> Measured:
         ids = encoding.ids
         prefix, suffix = self._around(row, ids[0] if ids else None, ids[-1] if ids else None)
-        placed = self._places.of(row.text, encoding, row.spans)
+        found = self._span_encoder.of(row.text, encoding, row.spans)
         bos = self.vocabulary.bos
         started = [*prefix, *ids[:2]]
         return Measured(
             length=len(prefix) + len(ids) + len(suffix),
-            spans=self._shifted(row, placed.spans, len(ids), prefix, suffix),
+            spans=self._shifted(row, found.spans, len(ids), prefix, suffix),
             answers=row.answers,
             ended=row.ended if not row.plain or suffix or (ids and ids[-1] == self.vocabulary.eos) else 0,
             method=row.method,
-            straddles=placed.straddles,
+            straddles=found.straddles,
             doubled_start=bos is not None and started[:2] == [bos, bos],
             highest_id=max(ids, default=0) if self._check_ids else 0,
             imitates=row.imitates,

@@ -107,7 +107,7 @@ async def test_the_estimate_is_refined_while_rows_are_read(
 
     def held(self: refine.Refiner) -> None:
         began(self)
-        if len(self._gathered.lengths) >= 512:
+        if len(self._stats.lengths) >= 512:
             go_on.wait(20)
 
     monkeypatch.setattr(refine.Refiner, "progress", held)

@@ -14,7 +14,7 @@ from recommender.config.schema import Data, Source
 from recommender.data import load
 from recommender.data.dataset import DataSet
 from recommender.data.profile import cache
-from recommender.data.profile.collect import Gatherer
+from recommender.data.profile.collect import Profiler
 from recommender.data.profile.document import document
 from recommender.model.spec import ModelSpec
 
@@ -25,13 +25,13 @@ ROWS = [{"instruction": f"Ask {i}", "output": f"Say {i % 5}\x07"} for i in range
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time that rows were really gone through."""
     seen: list[int] = []
-    run = Gatherer.run
+    run = Profiler.run
 
-    def counted(self: Gatherer, *arguments: Any) -> Any:
+    def counted(self: Profiler, *arguments: Any) -> Any:
         seen.append(1)
         return run(self, *arguments)
 
-    monkeypatch.setattr(Gatherer, "run", counted)
+    monkeypatch.setattr(Profiler, "run", counted)
     return seen
 
 

@@ -127,6 +127,6 @@ def test_a_bad_row_of_a_held_out_file_is_a_stop_until_it_is_left_out(profile: Pr
 
 
 def test_held_out_files_of_another_shape_are_refused_as_such(profile: Profile, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Of the held-out files .*held.jsonl: the rows have no known shape") as caught:
+    with pytest.raises(InputError, match=r"Of the held-out data .*held.jsonl: the rows have no known shape") as caught:
         profile([row(f"Ask {i}", f"Say {i}") for i in range(30)], eval=held_out(tmp_path, [{"foo": "Q", "bar": "A"}]))
     assert not isinstance(caught.value, ShapeError)

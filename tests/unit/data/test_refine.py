@@ -13,7 +13,7 @@ from recommender.config.schema import Data
 from recommender.data import load
 from recommender.data.load import profile_data
 from recommender.data.profile import first_look, refine
-from recommender.data.profile.collect import Gathered
+from recommender.data.profile.collect import RowStats
 from recommender.data.profile.first_look import FirstLook
 from recommender.data.profile.intervals import Interval
 from recommender.data.profile.refine import Refined, Refiner
@@ -39,12 +39,12 @@ def look_at(rows: list[int], everywhere: bool = True) -> FirstLook:
     return FirstLook(dataset, in_all, everywhere, [(0, i) for i in rows] if everywhere else ())
 
 
-def read_up_to(gathered: Gathered, row: int) -> None:
-    for i in range(len(gathered.lengths), row):
-        gathered.index.add(0, i, i, i + 1, i)
-        gathered.lengths.append(EVERYONE[i])
-        gathered.spans.extend((EVERYONE[i] // 2, EVERYONE[i]))
-        gathered.span_start.append(i + 1)
+def read_up_to(stats: RowStats, row: int) -> None:
+    for i in range(len(stats.lengths), row):
+        stats.index.add(0, i, i, i + 1, i)
+        stats.lengths.append(EVERYONE[i])
+        stats.spans.extend((EVERYONE[i] // 2, EVERYONE[i]))
+        stats.span_start.append(i + 1)
 
 
 def truth(limit: int) -> tuple[float, float, float]:
@@ -58,13 +58,13 @@ def truth(limit: int) -> tuple[float, float, float]:
 def test_on_the_way_the_truth_lies_in_the_intervals(reached: int) -> None:
     rng = Random(7)
     held = [0, 0, 0, 0]
-    gathered = Gathered()
-    read_up_to(gathered, reached)
+    stats = RowStats()
+    read_up_to(stats, reached)
     wanted = truth(450)
     widths = [0.0, 0.0]
     for _ in range(200):
         look = look_at(rng.sample(range(20_000), 500))
-        found = Refiner(look, gathered, [20_000], lambda _: None).refined()
+        found = Refiner(look, stats, [20_000], lambda _: None).refined()
         told = (found.quantile(0.99), found.rows_cut_share(450), found.trained_share(450), found.rows)
         for number, (interval, true) in enumerate(zip(told, (*wanted, 20_000), strict=True)):
             held[number] += interval.low - 1e-9 <= true and (interval.high is None or true <= interval.high + 1e-9)
@@ -81,10 +81,10 @@ def test_on_the_way_the_truth_lies_in_the_intervals(reached: int) -> None:
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_at_the_end_nothing_is_estimated(everywhere: bool) -> None:
     look = look_at(Random(1).sample(range(20_000), 500) if everywhere else list(range(500)), everywhere)
-    gathered = Gathered()
-    refiner = Refiner(look, gathered, [20_000], lambda _: None)
+    stats = RowStats()
+    refiner = Refiner(look, stats, [20_000], lambda _: None)
     for row in (1, 300, 20_000):
-        read_up_to(gathered, row)
+        read_up_to(stats, row)
         found = refiner.refined()
     p99, cut, trained = truth(450)
     assert found.rows.value == 20_000 and found.so_far.rows == 20_000
@@ -96,9 +96,9 @@ def test_at_the_end_nothing_is_estimated(everywhere: bool) -> None:
 
 def test_the_first_rows_of_a_packed_file_say_more_and_more() -> None:
     look = look_at(list(range(500)), everywhere=False)
-    gathered = Gathered()
-    read_up_to(gathered, 10_000)
-    found = Refiner(look, gathered, [20_000], lambda _: None).refined()
+    stats = RowStats()
+    read_up_to(stats, 10_000)
+    found = Refiner(look, stats, [20_000], lambda _: None).refined()
     assert list(found.rows) == [20_000, 10_000, None]
     known = sum(EVERYONE[i] > 140 for i in range(10_000)) / 10_000
     assert found.rows_cut_share(140).value == pytest.approx(known)
@@ -128,13 +128,13 @@ def test_a_large_file_is_told_better_while_it_is_read(
 
 
 def test_it_is_told_once_a_second() -> None:
-    gathered = Gathered()
+    stats = RowStats()
     told: list[Refined] = []
     now = [0.0]
-    refiner = Refiner(look_at([5, 9]), gathered, [20_000], told.append, clock=lambda: now[0])
+    refiner = Refiner(look_at([5, 9]), stats, [20_000], told.append, clock=lambda: now[0])
     refiner.progress()
     for step in range(1, 60):
         now[0] = step / 10
-        read_up_to(gathered, step)
+        read_up_to(stats, step)
         refiner.progress()
     assert [look.so_far.rows for look in told] == [10, 20, 30, 40, 50]

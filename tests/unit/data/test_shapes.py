@@ -10,7 +10,7 @@ from presets.questions import QuestionError
 from recommender.data.formats.examples import Chat, Example, Message, Pair, RowProblem, Text, digest
 from recommender.data.formats.normalise import normalise
 from recommender.data.formats.recognise import recognise
-from recommender.data.formats.role_names import MOST_WORDS, Tags, turn_words
+from recommender.data.formats.role_names import MOST_WORDS, RoleMapping, role_names_in
 from tests.unit.data.conftest import Profile
 
 TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
@@ -289,7 +289,9 @@ def test_several_words_stand_for_one_speaker_and_the_keys_of_a_turn_are_found(pr
     (source,) = dataset.profile.sources
     assert source.turns_seen[0].keys == ("from", "value")
     assert dict(source.turns_seen[0].words)["from"] == ("bob", "oracle", "alice")
-    assert source.tags == Tags("from", "value", (("alice", "user"), ("bob", "user"), ("oracle", "assistant")))
+    assert source.role_mapping == RoleMapping(
+        "from", "value", (("alice", "user"), ("bob", "user"), ("oracle", "assistant"))
+    )
 
 
 def test_a_system_column_stays_one_beside_words_of_turns(profile: Profile) -> None:
@@ -305,11 +307,11 @@ def test_a_system_column_stays_one_beside_words_of_turns(profile: Profile) -> No
 
 def test_turns_are_described_only_where_their_words_are_few(profile: Profile) -> None:
     turns = [{"role": f"r{i}", "content": "x" * 50, "n": i} for i in range(MOST_WORDS + 1)]
-    (seen,) = turn_words([{"a": 1, "b": turns}], ["a", "b"])
+    (seen,) = role_names_in([{"a": 1, "b": turns}], ["a", "b"])
     assert (seen.column, seen.keys, seen.words) == ("b", ("role", "content", "n"), ())
-    (seen,) = turn_words([{"b": json.dumps(turns[:2])}], ["b"])
+    (seen,) = role_names_in([{"b": json.dumps(turns[:2])}], ["b"])
     assert dict(seen.words) == {"role": ("r0", "r1")} and seen.usual() == ("role", "content")
-    assert turn_words([{"a": "[]", "b": ["text"], "c": [{}]}], ["a", "b", "c"]) == ()
+    assert role_names_in([{"a": "[]", "b": ["text"], "c": [{}]}], ["a", "b", "c"]) == ()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tui.widgets.text import cell
 if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
     from recommender.data.formats.recognise import ShapeError
-    from recommender.data.formats.role_names import Tags, TurnWords
+    from recommender.data.formats.role_names import RoleMapping, RoleNames
     from recommender.data.profile.profile import SourceFacts
     from tui.wizard.host import WizardHost
 
@@ -33,10 +33,10 @@ class Known(NamedTuple):
     """Empty where its rows were not taken."""
     columns: Mapping[str, str]
     columns_seen: Sequence[str]
-    turns: Sequence[TurnWords]
+    turns: Sequence[RoleNames]
     first: Mapping[str, Any]
     """The first row."""
-    tags: Tags | None = None
+    role_mapping: RoleMapping | None = None
 
 
 def ask_refused(wizard: WizardHost, error: ShapeError) -> None:
@@ -67,7 +67,9 @@ def ask_format(wizard: WizardHost, dataset: DataSet) -> None:
 def _known(number: int, source: SourceFacts, dataset: DataSet) -> Known:
     before = sum(other.rows for other in dataset.profile.sources[:number])
     first = dataset.row(before) if source.rows else {}
-    return Known(number, source.shape, source.columns, source.columns_seen, source.turns_seen, first, source.tags)
+    return Known(
+        number, source.shape, source.columns, source.columns_seen, source.turns_seen, first, source.role_mapping
+    )
 
 
 def _ask_shape(wizard: WizardHost, known: Known) -> None:
@@ -189,7 +191,7 @@ def _ask_words(wizard: WizardHost, known: Known, shape: str, chosen: dict[str, s
     if turns is None:
         spoken({})
     else:
-        ask_speakers(wizard, turns, known.tags, spoken)
+        ask_speakers(wizard, turns, known.role_mapping, spoken)
 
 
 def _name(wizard: WizardHost, number: int) -> str:

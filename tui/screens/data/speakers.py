@@ -13,7 +13,7 @@ from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.data.formats.role_names import Tags, TurnWords
+    from recommender.data.formats.role_names import RoleMapping, RoleNames
     from tui.wizard.host import WizardHost
 
 TAKE, ROLE, CONTENT, WORD = "take", "role", "content", "word:"
@@ -24,7 +24,7 @@ AS_IT_IS = "as it is"
 class _Reading:
     """How the turns would be read."""
 
-    turns: TurnWords
+    turns: RoleNames
     role: str
     content: str
     speakers: Mapping[str, str]
@@ -37,19 +37,19 @@ class _Reading:
 
     def spoken(self) -> dict[str, str]:
         """It as `data.columns` takes it; nothing where the turns would be read so anyhow."""
-        from recommender.data.formats.role_names import Tags, as_columns
+        from recommender.data.formats.role_names import RoleMapping, as_columns
 
         usual = _usual(self.turns, self.role)
         if (self.role, self.content) == self.turns.usual() and self.speakers == usual and self._known_keys:
             return {}
-        return as_columns(Tags(self.role, self.content, tuple(self.speakers.items())))
+        return as_columns(RoleMapping(self.role, self.content, tuple(self.speakers.items())))
 
     @property
     def _known_keys(self) -> bool:
         return (self.role, self.content) in {("role", "content"), ("from", "value")}
 
 
-def _usual(turns: TurnWords, role: str) -> dict[str, str]:
+def _usual(turns: RoleNames, role: str) -> dict[str, str]:
     """What the words under a key are known to stand for."""
     from recommender.data.formats.role_names import SPEAKERS, role_of
 
@@ -58,18 +58,18 @@ def _usual(turns: TurnWords, role: str) -> dict[str, str]:
 
 
 def ask_speakers(
-    wizard: WizardHost, turns: TurnWords, tags: Tags | None, answered: Callable[[dict[str, str]], None]
+    wizard: WizardHost, turns: RoleNames, role_mapping: RoleMapping | None, answered: Callable[[dict[str, str]], None]
 ) -> None:
     """Show how turns would be read; each line can be changed.
 
     Args:
         wizard: The application.
         turns: How they are written.
-        tags: How they are read now, where somebody has said so.
+        role_mapping: How they are read now, where somebody has said so.
         answered: Told the entries for `data.columns`, unless the person leaves.
     """
-    role, content = (tags.role, tags.content) if tags else turns.usual()
-    said = dict(tags.speakers) if tags else {}
+    role, content = (role_mapping.role, role_mapping.content) if role_mapping else turns.usual()
+    said = dict(role_mapping.speakers) if role_mapping else {}
     _show(wizard, _Reading(turns, role, content, {**_usual(turns, role), **said}), answered, TAKE)
 
 

@@ -79,9 +79,9 @@ def draw(
         NotAnywhere: One of the files has to be read from its start.
         InputError: One cannot be read.
     """
-    places = [_Places.of(reader, columns) for reader, _, columns in files]
+    finders = [_RowStarts.of(reader, columns) for reader, _, columns in files]
     width = int(min(_LONGEST_WINDOW, max(512, _ROWS_A_WINDOW * row_bytes)))
-    spans = [place.size - place.first + width - 1 for place in places]
+    spans = [finder.size - finder.first + width - 1 for finder in finders]
     heaviest = max(weight for _, weight, _ in files)
     found = Drawn(reach=sum(spans), width=width)
     taken: list[tuple[int, int]] = []
@@ -89,10 +89,10 @@ def draw(
     while len(taken) < wanted:
         if found.windows % _LOOK_AT_CLOCK == 0 and time.monotonic() > until:
             break
-        number = rng.choices(range(len(places)), spans)[0]
-        place = places[number]
-        at = place.first - width + 1 + rng.randrange(spans[number])
-        starts = place.starts(max(place.first, at), min(place.size, at + width))
+        number = rng.choices(range(len(finders)), spans)[0]
+        finder = finders[number]
+        at = finder.first - width + 1 + rng.randrange(spans[number])
+        starts = finder.starts(max(finder.first, at), min(finder.size, at + width))
         found.windows += 1
         found.starts += len(starts)
         found.spread += len(starts) ** 2
@@ -105,11 +105,11 @@ def draw(
                 taken = list(dict.fromkeys(taken))
         if found.windows > 64 and not found.starts:
             raise NotAnywhere
-    found.rows = [(number, places[number].row(start)) for number, start in dict.fromkeys(taken)]
+    found.rows = [(number, finders[number].row(start)) for number, start in dict.fromkeys(taken)]
     return found
 
 
-class _Places:
+class _RowStarts:
     """Finder of row starts in one file, and of the row that begins there."""
 
     def __init__(self, source: ByteFile, first: int, start_sign: re.Pattern[bytes], at_first: bool) -> None:
@@ -120,7 +120,7 @@ class _Places:
         self._at_first = at_first
 
     @staticmethod
-    def of(reader: Reader, columns: Sequence[str]) -> _Places:
+    def of(reader: Reader, columns: Sequence[str]) -> _RowStarts:
         source: ByteFile | None = getattr(reader, "source", None)
         if source is None or not source.whole:
             raise NotAnywhere
@@ -147,7 +147,7 @@ class _Places:
         raise NotImplementedError
 
 
-class _Lines(_Places):
+class _Lines(_RowStarts):
     """A row is a line."""
 
     def __init__(self, source: ByteFile, first: int, reader: JsonLines | TableReader | PlainReader) -> None:
@@ -166,7 +166,7 @@ class _Lines(_Places):
         raise NotAnywhere
 
 
-class _Elements(_Places):
+class _Elements(_RowStarts):
     """A row is an object of an array: behind a bracket or comma, an object that begins with one of the columns.
 
     Inside of a text every quote has a backslash before it, so this is not found in one.

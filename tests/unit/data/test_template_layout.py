@@ -1,4 +1,4 @@
-"""Answers found by the skeleton of a conversation's roles are those that rendering finds, whatever is said."""
+"""Answers found by the template layout of a conversation's roles are those that rendering finds, whatever is said."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chat(*said: str) -> Chat:
 
 
 def by_rendering(turns: TurnFinder, row: Chat) -> RenderedChat | str:
-    """As it was found before there were skeletons."""
+    """As it was found before there were layouts."""
     messages = list(row.messages)
     wanted = [i for i, turn in enumerate(messages) if turn.role == "assistant" and turn.train and not turn.empty]
     try:
@@ -101,12 +101,12 @@ def test_rows_of_known_roles_are_rendered_once(tmp_path: Path, monkeypatch: pyte
     assert len(calls) == 1
 
 
-def test_a_skeleton_that_a_row_refutes_is_not_used_again(tmp_path: Path) -> None:
+def test_a_layout_that_a_row_refutes_is_not_used_again(tmp_path: Path) -> None:
     made = finder(tmp_path, CHATML)
     row = chat("Ask", "Yes.")
     made.render(row)
-    skeleton = made._skeletons.of(row.messages)
-    assert skeleton is not None
-    skeleton.compare([(0, 1)], [(0, 2)])
-    assert made._skeletons.of(row.messages) is None
+    layout = made._layouts.of(row.messages)
+    assert layout is not None
+    layout.compare([(0, 1)], [(0, 2)])
+    assert made._layouts.of(row.messages) is None
     assert made.render(row) == by_rendering(made, row)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 
-from recommender.data.tokens.offsets import CHECKED, Places, by_offsets, spelling
+from recommender.data.tokens.offsets import CHECKED, SpanEncoder, by_offsets, token_bytes
 from recommender.data.tokens.vocabulary import Vocabulary, load_vocabulary
 from tests.fixtures.vocabularies import WORDS, write_vocabulary
 
@@ -73,23 +73,23 @@ def vocabularies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vocabula
 @pytest.mark.parametrize("name", ["bytes", "NFC", "swallowing", "Gemma"])
 def test_both_ways_agree_on_any_text(vocabularies: dict[str, Vocabulary], name: str, data: st.DataObject) -> None:
     vocabulary = vocabularies[name]
-    known = spelling(vocabulary)
+    known = token_bytes(vocabulary)
     assert known is not None
     text = data.draw(ANYTHING.map(lambda drawn: drawn.replace("Å", " <wide> ") if name == "swallowing" else drawn))
     borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     spans = [*zip(borders[0::2], borders[1::2], strict=False)]
     encoding = vocabulary.encode([text])[0]
-    quick = known.placed(text, encoding.ids, spans)
+    quick = known.token_spans(text, encoding.ids, spans)
     assert quick is None or quick == by_offsets(encoding, spans)
 
 
 @pytest.mark.parametrize("name", ["bytes", "NFC", "Gemma"])
 def test_most_text_is_placed_by_its_spelling(vocabularies: dict[str, Vocabulary], name: str) -> None:
-    known = spelling(vocabularies[name])
+    known = token_bytes(vocabularies[name])
     assert known is not None
     for text in (*WORDS, "한국어 언어", "Ça va, où êtes-vous? 😀", "<|im_end|>\n"):
         encoding = vocabularies[name].encode([text])[0]
-        assert known.placed(text, encoding.ids, [(1, len(text))]) == by_offsets(encoding, [(1, len(text))]), text
+        assert known.token_spans(text, encoding.ids, [(1, len(text))]) == by_offsets(encoding, [(1, len(text))]), text
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_most_text_is_placed_by_its_spelling(vocabularies: dict[str, Vocabulary]
 def test_what_does_not_add_up_is_left_to_the_tokenizer(
     vocabularies: dict[str, Vocabulary], name: str, text: str
 ) -> None:
-    known = spelling(vocabularies[name])
+    known = token_bytes(vocabularies[name])
     assert known is not None
-    assert known.placed(text, vocabularies[name].encode([text])[0].ids, [(0, len(text))]) is None
+    assert known.token_spans(text, vocabularies[name].encode([text])[0].ids, [(0, len(text))]) is None
 
 
 def test_a_vocabulary_with_another_normaliser_is_left_to_the_tokenizer(vocabularies: dict[str, Vocabulary]) -> None:
-    assert spelling(vocabularies["Llama 2"]) is None
+    assert token_bytes(vocabularies["Llama 2"]) is None
 
 
 @pytest.mark.parametrize("name", ["bytes", "NFC", "swallowing", "Gemma", "Llama 2"])
@@ -114,30 +114,30 @@ def test_rows_are_placed_the_same_whichever_way_they_were_encoded(
     vocabularies: dict[str, Vocabulary], name: str
 ) -> None:
     vocabulary = vocabularies[name]
-    places = Places(vocabulary)
+    encoder = SpanEncoder(vocabulary)
     texts = [f"{WORDS[0]} {number} e\u0301 \u2581 <wide> é" for number in range(CHECKED * 2)]
     for text in [*(WORDS[1] + str(number) for number in range(CHECKED)), *texts]:
         span = [(4, len(text) - 3)]
-        assert places.of(text, places.encode([text])[0], span) == by_offsets(vocabulary.encode([text])[0], span)
+        assert encoder.of(text, encoder.encode([text])[0], span) == by_offsets(vocabulary.encode([text])[0], span)
 
 
 def test_offsets_are_not_kept_once_the_spelling_is_proven(vocabularies: dict[str, Vocabulary]) -> None:
-    places = Places(vocabularies["bytes"])
+    encoder = SpanEncoder(vocabularies["bytes"])
     for _ in range(CHECKED):
-        encoding = places.encode([WORDS[0]])[0]
+        encoding = encoder.encode([WORDS[0]])[0]
         assert encoding.offsets[-1] == (len(WORDS[0]) - 1, len(WORDS[0]))
-        places.of(WORDS[0], encoding, [(0, 3)])
-    assert set(places.encode([WORDS[0]])[0].offsets) == {(0, 0)}
+        encoder.of(WORDS[0], encoding, [(0, 3)])
+    assert set(encoder.encode([WORDS[0]])[0].offsets) == {(0, 0)}
 
 
 def test_a_spelling_that_is_refuted_is_not_used_again(
     vocabularies: dict[str, Vocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = Places(vocabularies["bytes"])
-    assert places._spelling is not None
-    monkeypatch.setattr(places._spelling, "_lengths", [1] * 10_000)
+    encoder = SpanEncoder(vocabularies["bytes"])
+    assert encoder._token_bytes is not None
+    monkeypatch.setattr(encoder._token_bytes, "_lengths", [1] * 10_000)
     text = "abc " + WORDS[1]
     for _ in range(CHECKED + 2):
-        encoding = places.encode([text])[0]
-        assert places.of(text, encoding, [(2, 9)]) == by_offsets(encoding, [(2, 9)])
-    assert places._spelling is None
+        encoding = encoder.encode([text])[0]
+        assert encoder.of(text, encoding, [(2, 9)]) == by_offsets(encoding, [(2, 9)])
+    assert encoder._token_bytes is None
