@@ -204,9 +204,9 @@ class DataSet:
 
     def findings(self, i: int) -> tuple[str, ...]:
         """The findings about row i, in words."""
-        from recommender.data.profile.findings import words
+        from recommender.data.profile.findings import flag_texts
 
-        return (*words(self.index.flags[i]), *self.near.of(i))
+        return (*flag_texts(self.index.flags[i]), *self.near.of(i))
 
     def next_finding(
         self, i: int, by: int, max_length: int, cancelled: Callable[[], bool] = lambda: False

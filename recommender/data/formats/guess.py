@@ -10,7 +10,7 @@ from recommender.data.formats.column_roles import REQUIRED, column_of, roles_by_
 from recommender.data.formats.conversation_forms import CONVERSATION, QUESTION_AND_ANSWER, TEXTS, form_of
 from recommender.data.formats.questions import ask_about_messages, ask_which_turns
 from recommender.data.formats.role_names import turns_in
-from recommender.data.formats.shape import Shape, Sure
+from recommender.data.formats.shape import Confidence, Shape
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -118,13 +118,13 @@ def _conversation(rows: Rows, columns: Sequence[str], turns: Sequence[str], wher
         raise ask_which_turns(rows, turns, where)
     (column,) = turns
     first = next(held[0] for row in rows if (held := turns_in(row.get(column))))
-    sure: Sure = "high" if column in {"messages", "conversations", "conversation"} else "medium"
+    confidence: Confidence = "high" if column in {"messages", "conversations", "conversation"} else "medium"
     name, role, own = ("messages", "role", "messages") if "role" in first else ("sharegpt", "from", "conversations")
     content = next((key for key in CONTENT_KEYS if key in first), "content")
     return Shape(
         name,
         with_optional(name, columns, **{own: column}),
-        sure,
+        confidence,
         f"the column '{column}' holds turns with {role} and {content}",
     )
 
@@ -174,8 +174,8 @@ def _text(rows: Rows, columns: Sequence[str], where: str) -> Shape | None:
     name = next((column for column in columns if column.lower() in _TEXT), None)
     strings = [column for column in columns if any(isinstance(row.get(column), str) for row in rows)]
     if name is not None and name in strings:
-        sure: Sure = "high" if name.lower() == "text" else "medium"
-        return Shape("text", {"text": name}, sure, f"a column '{name}' and no question or answer beside it")
+        confidence: Confidence = "high" if name.lower() == "text" else "medium"
+        return Shape("text", {"text": name}, confidence, f"a column '{name}' and no question or answer beside it")
     if len(columns) == 1 and strings:
         _refuse_questions_alone(strings, where)
         return Shape("text", {"text": strings[0]}, "low", f"'{strings[0]}' is the only column")

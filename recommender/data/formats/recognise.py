@@ -267,7 +267,7 @@ def _by_roles(given: Columns, rows: Rows, columns: Sequence[str], where: str) ->
             if all(role in used for role in required):
                 return Shape(name, used, "high", f"{name}, as data.columns says")
     likely = recognise(rows, where=where)
-    return Shape(likely.name, {**likely.columns, **given}, likely.sure, f"{likely.why}; with data.columns")
+    return Shape(likely.name, {**likely.columns, **given}, likely.confidence, f"{likely.why}; with data.columns")
 
 
 def _refuse_media(rows: Rows, columns: Sequence[str], where: str) -> None:

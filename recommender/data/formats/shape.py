@@ -11,7 +11,7 @@ from recommender.data.formats.role_names import RoleMapping, RoleNames
 
 VARIABLES = "chat_template_kwargs"
 """Column with a row's own values of variables of the chat template."""
-Sure = Literal["high", "medium", "low"]
+Confidence = Literal["high", "medium", "low"]
 Columns = Mapping[str, str]
 
 
@@ -23,7 +23,7 @@ class Shape:
     """'alpaca', 'sharegpt', 'messages', 'prompt-completion', 'text' or 'preference'."""
     columns: Columns
     """Role to column."""
-    sure: Sure
+    confidence: Confidence
     why: str
     """One sentence for the screen."""
     seen: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Shape:
     @property
     def reason(self) -> str:
         """The reason, with the confidence."""
-        return f"{self.why} (confidence {self.sure})"
+        return f"{self.why} (confidence {self.confidence})"
 
     @property
     def unread(self) -> tuple[str, ...]:

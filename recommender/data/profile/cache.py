@@ -22,7 +22,7 @@ from typing import Any
 from recommender.config.schema import Data
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import RowStats
-from recommender.data.profile.findings import Findings
+from recommender.data.profile.findings import FlagCounts
 from recommender.data.rows import BadRow
 from recommender.data.templates.choose import ChatTemplate
 from recommender.data.tokens.tokenise import Tokeniser
@@ -86,7 +86,7 @@ def load(key: str, tokeniser: Tokeniser | None) -> RowStats | None:
         with path.open("rb") as file:
             head = json.loads(file.readline())
             kept = RowStats(bad=[BadRow(**row) for row in head["bad"]], read=head["read"])
-            kept.found = Findings(**{**head["found"], "methods": set(head["found"]["methods"])})
+            kept.found = FlagCounts(**{**head["found"], "methods": set(head["found"]["methods"])})
             kept.span_start = array("Q")
             for numbers, count in zip(_arrays(kept), head["counts"], strict=True):
                 numbers.fromfile(file, count)

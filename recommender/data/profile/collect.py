@@ -16,7 +16,7 @@ from recommender.data.dataset import RowIndex
 from recommender.data.formats.examples import Chat, Example, RowProblem, digest
 from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
-from recommender.data.profile.findings import Findings
+from recommender.data.profile.findings import FlagCounts
 from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw, Reader
 from recommender.data.sources.readers.base import excerpt, in_list, is_empty
@@ -56,7 +56,7 @@ class RowStats:
     read: int = 0
     """Usable rows as they stand in the files; more rows are trained where each answer has one of its own."""
     bad: list[BadRow] = field(default_factory=list)
-    found: Findings = field(default_factory=Findings)
+    found: FlagCounts = field(default_factory=FlagCounts)
 
     def reject(self, row: BadRow) -> None:
         """Count a bad row, and list it if there are not too many yet."""

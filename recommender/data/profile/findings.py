@@ -1,4 +1,4 @@
-"""Findings about a data set: counted while it is read, then given as stops and warnings."""
+"""Flags of rows and their counts over a data set, made while it is read, and the stops and warnings that follow."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FEW_ROWS = 20
 """Below this a warning: LIMA (Zhou et al. 2023) used 1 000 rows; tens of rows are memorised rather than learned."""
 
 
-class Finding(IntFlag):
-    """Possible findings about one row, as bits."""
+class RowFlag(IntFlag):
+    """Peculiarities of one row, as bits."""
 
     DUPLICATE = 1
     EMPTY = 2
@@ -48,29 +48,29 @@ class Finding(IntFlag):
     EMPTY_REASONING = 262144
 
 
-SAID = {
-    Finding.DUPLICATE: "an exact copy of an earlier row",
-    Finding.EMPTY: "nothing of it is trained",
-    Finding.UNENDED: "an answer is trained without an end-of-turn token",
-    Finding.DOUBLED_START: "the BOS token stands twice",
-    Finding.STRADDLES: "the first trained token also holds the end of the prompt",
-    Finding.DISORDERED: "turns are out of order",
-    Finding.IMITATES: "the text of a special token stands in it",
-    Finding.CONTROL: "it holds control characters",
-    Finding.REPLACEMENT: "it holds replacement characters",
-    Finding.STRANGER: "a turn is of a speaker that is not known",
-    Finding.PLACEHOLDER: "a placeholder such as {{name}} stands in it",
-    Finding.REASONING_LOST: "the chat template leaves out reasoning of its answers",
-    Finding.TEXT_LOST: "the chat template leaves out text of its answers",
-    Finding.UNASKED: "an answer begins otherwise than the model will be asked for it",
-    Finding.INLINE: "reasoning is trained as text, though the chat template has a place for it",
-    Finding.TWO_ANSWERS: "two answers stand in a row",
-    Finding.WEIGHTED: "a turn has a weight other than 0 and 1, which counts as 1",
-    Finding.EMPTY_REASONING: "an empty reasoning block, which the chat template writes, is trained",
-    Finding.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
+FLAG_TEXTS = {
+    RowFlag.DUPLICATE: "an exact copy of an earlier row",
+    RowFlag.EMPTY: "nothing of it is trained",
+    RowFlag.UNENDED: "an answer is trained without an end-of-turn token",
+    RowFlag.DOUBLED_START: "the BOS token stands twice",
+    RowFlag.STRADDLES: "the first trained token also holds the end of the prompt",
+    RowFlag.DISORDERED: "turns are out of order",
+    RowFlag.IMITATES: "the text of a special token stands in it",
+    RowFlag.CONTROL: "it holds control characters",
+    RowFlag.REPLACEMENT: "it holds replacement characters",
+    RowFlag.STRANGER: "a turn is of a speaker that is not known",
+    RowFlag.PLACEHOLDER: "a placeholder such as {{name}} stands in it",
+    RowFlag.REASONING_LOST: "the chat template leaves out reasoning of its answers",
+    RowFlag.TEXT_LOST: "the chat template leaves out text of its answers",
+    RowFlag.UNASKED: "an answer begins otherwise than the model will be asked for it",
+    RowFlag.INLINE: "reasoning is trained as text, though the chat template has a place for it",
+    RowFlag.TWO_ANSWERS: "two answers stand in a row",
+    RowFlag.WEIGHTED: "a turn has a weight other than 0 and 1, which counts as 1",
+    RowFlag.EMPTY_REASONING: "an empty reasoning block, which the chat template writes, is trained",
+    RowFlag.LITERAL: "a cell or turn is nothing but 'nan', 'None' or 'null'",
 }
-"""What the screen says of a row."""
-_NOTHING = Finding(0)
+"""Sentences for the screen."""
+_NOTHING = RowFlag(0)
 _NAMED = 3
 """Unknown speakers that are named."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -79,9 +79,9 @@ _LITERAL = frozenset({"nan", "none", "null", "<na>"})
 """What programs write for a cell that holds nothing."""
 
 
-def words(flags: int) -> tuple[str, ...]:
-    """The findings about a row, for a person."""
-    return tuple(said for finding, said in SAID.items() if flags & finding)
+def flag_texts(flags: int) -> tuple[str, ...]:
+    """The flags of a row as sentences for a person."""
+    return tuple(said for finding, said in FLAG_TEXTS.items() if flags & finding)
 
 
 def _texts(example: Example) -> tuple[str, ...]:
@@ -94,24 +94,24 @@ def _texts(example: Example) -> tuple[str, ...]:
             return tuple(turn.content for turn in example.messages)
 
 
-def _oddities(example: Example) -> Finding:
-    """Findings about the text itself, in whatever language."""
+def _oddities(example: Example) -> RowFlag:
+    """Flags of the text itself, in whatever language."""
     found = _NOTHING
     for text in _texts(example):
         if "\ufffd" in text:
-            found |= Finding.REPLACEMENT
+            found |= RowFlag.REPLACEMENT
         if _CONTROL.search(text):
-            found |= Finding.CONTROL
+            found |= RowFlag.CONTROL
         if "{{" in text and _PLACEHOLDER.search(text):
-            found |= Finding.PLACEHOLDER
+            found |= RowFlag.PLACEHOLDER
         if len(text) < 12 and text.strip().lower() in _LITERAL:
-            found |= Finding.LITERAL
+            found |= RowFlag.LITERAL
     return found
 
 
 @dataclass
-class Findings:
-    """Counts over all rows."""
+class FlagCounts:
+    """Numbers of rows, answers and flags over all rows."""
 
     rows: int = 0
     bad: int = 0
@@ -159,7 +159,7 @@ class Findings:
     speakers: list[str] = field(default_factory=list)
     """The first words for speakers that are not known."""
 
-    def see(self, row: Measured, example: Example, *, duplicate: bool) -> Finding:
+    def see(self, row: Measured, example: Example, *, duplicate: bool) -> RowFlag:
         """Count a usable row, and say what is odd about it."""
         self.rows += 1
         self.answers += row.answers
@@ -177,54 +177,54 @@ class Findings:
         flags = _oddities(example)
         if isinstance(example, Chat) and (order := order_of(tuple([turn.role for turn in example.messages]))):
             flags |= order
-            if order & Finding.STRANGER:
+            if order & RowFlag.STRANGER:
                 self._meet(example)
         if isinstance(example, Chat) and any(turn.weighted for turn in example.messages):
-            flags |= Finding.WEIGHTED
+            flags |= RowFlag.WEIGHTED
         if duplicate or not row.spans or row.ended < row.answers or row.doubled_start:
-            flags |= Finding.DUPLICATE if duplicate else 0
-            flags |= Finding.EMPTY if not row.spans else 0
-            flags |= Finding.UNENDED if row.ended < row.answers else 0
-            flags |= Finding.DOUBLED_START if row.doubled_start else 0
+            flags |= RowFlag.DUPLICATE if duplicate else 0
+            flags |= RowFlag.EMPTY if not row.spans else 0
+            flags |= RowFlag.UNENDED if row.ended < row.answers else 0
+            flags |= RowFlag.DOUBLED_START if row.doubled_start else 0
         if row.straddles or row.imitates:
-            flags |= Finding.STRADDLES if row.straddles else 0
-            flags |= Finding.IMITATES if row.imitates else 0
+            flags |= RowFlag.STRADDLES if row.straddles else 0
+            flags |= RowFlag.IMITATES if row.imitates else 0
         self.reasoned += row.reasoned
         if row.lost.reasoning or row.lost.text or row.unasked or row.inline or row.empty_reasoning:
-            flags |= Finding.EMPTY_REASONING if row.empty_reasoning else 0
-            flags |= Finding.REASONING_LOST if row.lost.reasoning else 0
-            flags |= Finding.TEXT_LOST if row.lost.text else 0
-            flags |= Finding.UNASKED if row.unasked else 0
-            flags |= Finding.INLINE if row.inline else 0
+            flags |= RowFlag.EMPTY_REASONING if row.empty_reasoning else 0
+            flags |= RowFlag.REASONING_LOST if row.lost.reasoning else 0
+            flags |= RowFlag.TEXT_LOST if row.lost.text else 0
+            flags |= RowFlag.UNASKED if row.unasked else 0
+            flags |= RowFlag.INLINE if row.inline else 0
         if flags:
             self._count(flags)
         return flags
 
     def _meet(self, chat: Chat) -> None:
         """Keep the first words for speakers that are not known."""
-        words = [turn.role for turn in chat.messages if turn.role not in _KNOWN and turn.role not in self.speakers]
-        self.speakers += words[: _NAMED - len(self.speakers)]
+        fresh = [turn.role for turn in chat.messages if turn.role not in _KNOWN and turn.role not in self.speakers]
+        self.speakers += fresh[: _NAMED - len(self.speakers)]
 
-    def _count(self, flags: Finding) -> None:
-        self.duplicates += bool(flags & Finding.DUPLICATE)
-        self.empty += bool(flags & Finding.EMPTY)
-        self.doubled_start += bool(flags & Finding.DOUBLED_START)
-        self.straddles += bool(flags & Finding.STRADDLES)
-        self.disordered += bool(flags & Finding.DISORDERED)
-        self.strangers += bool(flags & Finding.STRANGER)
-        self.imitates += bool(flags & Finding.IMITATES)
-        self.control += bool(flags & Finding.CONTROL)
-        self.replacement += bool(flags & Finding.REPLACEMENT)
-        self.literal += bool(flags & Finding.LITERAL)
-        self.placeholders += bool(flags & Finding.PLACEHOLDER)
-        self.reasoning_lost += bool(flags & Finding.REASONING_LOST)
-        self.text_lost += bool(flags & Finding.TEXT_LOST)
-        self.unasked += bool(flags & Finding.UNASKED)
-        self.inline += bool(flags & Finding.INLINE)
-        self.empty_reasoning += bool(flags & Finding.EMPTY_REASONING)
-        self.empty_where_asked += flags & (Finding.EMPTY_REASONING | Finding.UNASKED) == Finding.EMPTY_REASONING
-        self.two_answers += bool(flags & Finding.TWO_ANSWERS)
-        self.weighted += bool(flags & Finding.WEIGHTED)
+    def _count(self, flags: RowFlag) -> None:
+        self.duplicates += bool(flags & RowFlag.DUPLICATE)
+        self.empty += bool(flags & RowFlag.EMPTY)
+        self.doubled_start += bool(flags & RowFlag.DOUBLED_START)
+        self.straddles += bool(flags & RowFlag.STRADDLES)
+        self.disordered += bool(flags & RowFlag.DISORDERED)
+        self.strangers += bool(flags & RowFlag.STRANGER)
+        self.imitates += bool(flags & RowFlag.IMITATES)
+        self.control += bool(flags & RowFlag.CONTROL)
+        self.replacement += bool(flags & RowFlag.REPLACEMENT)
+        self.literal += bool(flags & RowFlag.LITERAL)
+        self.placeholders += bool(flags & RowFlag.PLACEHOLDER)
+        self.reasoning_lost += bool(flags & RowFlag.REASONING_LOST)
+        self.text_lost += bool(flags & RowFlag.TEXT_LOST)
+        self.unasked += bool(flags & RowFlag.UNASKED)
+        self.inline += bool(flags & RowFlag.INLINE)
+        self.empty_reasoning += bool(flags & RowFlag.EMPTY_REASONING)
+        self.empty_where_asked += flags & (RowFlag.EMPTY_REASONING | RowFlag.UNASKED) == RowFlag.EMPTY_REASONING
+        self.two_answers += bool(flags & RowFlag.TWO_ANSWERS)
+        self.weighted += bool(flags & RowFlag.WEIGHTED)
 
     @property
     def trains_end_of_turn(self) -> bool | None:
@@ -238,22 +238,22 @@ _KNOWN = frozenset({"system", "user", "assistant", "tool"})
 
 
 @lru_cache(maxsize=4096)
-def order_of(roles: tuple[str, ...]) -> Finding:
-    """Findings about the order of roles, judged once for each order: conversations have few.
+def order_of(roles: tuple[str, ...]) -> RowFlag:
+    """Flags of the order of roles, judged once for each order: conversations have few.
 
     In order are system?, user, assistant, user, assistant … with tools between.
     """
-    found = _NOTHING if set(roles) <= _KNOWN else Finding.STRANGER
+    found = _NOTHING if set(roles) <= _KNOWN else RowFlag.STRANGER
     spoken = [role for role in roles if role != "system"]
     if any(pair == ("assistant", "assistant") for pair in pairwise(spoken)):
-        found |= Finding.TWO_ANSWERS
+        found |= RowFlag.TWO_ANSWERS
     if "system" in roles[1:] or not spoken or spoken[0] != "user" or spoken[-1] != "assistant":
-        return found | Finding.DISORDERED
+        return found | RowFlag.DISORDERED
     same = any(before == after == "user" for before, after in pairwise(spoken))
-    return found | Finding.DISORDERED if same else found
+    return found | RowFlag.DISORDERED if same else found
 
 
-def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokeniser | None) -> tuple[str, ...]:
+def stops(found: FlagCounts, data: Data, bad: Sequence[BadRow], tokeniser: Tokeniser | None) -> tuple[str, ...]:
     """The reasons not to train on this data as it is, whatever the length limit."""
     said = []
     if found.bad and not data.skip_bad_rows:
@@ -280,7 +280,7 @@ def stops(found: Findings, data: Data, bad: Sequence[BadRow], tokeniser: Tokenis
     return tuple(said)
 
 
-def ending_template(found: Findings, tokeniser: Tokeniser | None) -> str:
+def ending_template(found: FlagCounts, tokeniser: Tokeniser | None) -> str:
     """The template that would end each answer with a token that is trained; empty where none is missing or helps."""
     helps = tokeniser is not None and found.trains_end_of_turn is False and found.chats and not found.nothing_trained
     return _ending_template(tokeniser) if helps else ""
@@ -292,7 +292,7 @@ def _ending_template(tokeniser: Tokeniser | None) -> str:
 
 
 def warnings(
-    found: Findings,
+    found: FlagCounts,
     data: Data,
     template: ChatTemplate | None,
     tokeniser: Tokeniser | None,
@@ -334,7 +334,7 @@ def warnings(
     return tuple(said)
 
 
-def _counted(found: Findings) -> list[str]:
+def _counted(found: FlagCounts) -> list[str]:
     """In how many rows something is odd."""
     found_in = (
         (found.doubled_start, "the BOS token stands twice: the text brings its own"),
@@ -360,7 +360,7 @@ def _counted(found: Findings) -> list[str]:
     return [f"In {_rows(count)} {what}." for count, what in found_in if count]
 
 
-def _imitated(found: Findings) -> str:
+def _imitated(found: FlagCounts) -> str:
     """The clause on the place of text that looks like a special token, and its effect."""
     if found.texts < found.rows:
         return "in a turn and becomes that token"

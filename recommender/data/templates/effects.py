@@ -14,7 +14,7 @@ from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Chat, Example, RowProblem, of_template
 from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
-from recommender.data.profile.findings import Finding, Findings
+from recommender.data.profile.findings import FlagCounts, RowFlag
 from recommender.data.profile.profile import DataProfile
 from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw
@@ -36,7 +36,7 @@ _SHOWN = 32
 """Characters of a prompt or an answer that are shown."""
 
 
-def settle(dataset: DataSet, found: Findings, data: Data, tokeniser: Tokeniser | None) -> DataSet:
+def settle(dataset: DataSet, found: FlagCounts, data: Data, tokeniser: Tokeniser | None) -> DataSet:
     """The same data set, with warnings of what its template does to answers.
 
     Args:
@@ -71,7 +71,7 @@ def settle(dataset: DataSet, found: Findings, data: Data, tokeniser: Tokeniser |
 def _with_ending(dataset: DataSet, data: Data, turns: TurnFinder) -> DataProfile:
     """The profile, which names TRL's training template where that ends each answer and the one in use does not."""
     profile = dataset.profile
-    choices = ways(turns, data, _flagged(dataset, Finding.UNENDED), lambda row: row.ended == row.answers)
+    choices = ways(turns, data, _flagged(dataset, RowFlag.UNENDED), lambda row: row.ended == row.answers)
     better = next((choice.set["data.template"] for choice in choices if "data.template" in choice.set), "")
     if not better:
         return profile
@@ -89,9 +89,9 @@ def refused_remedy(files: Sequence[OpenFile], bad: Sequence[BadRow], data: Data,
     )
 
 
-def _ask(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> None:
-    chats = _flagged(dataset, Finding.REASONING_LOST)
-    file, line = dataset.where(_first(dataset, Finding.REASONING_LOST))
+def _ask(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> None:
+    chats = _flagged(dataset, RowFlag.REASONING_LOST)
+    file, line = dataset.where(_first(dataset, RowFlag.REASONING_LOST))
     share = percent(found.lost_reasoning / max(1, found.given_characters))
     reasoning = next(filter(None, map(reasoning_of, chats[0].messages)), "")
     text = (
@@ -141,11 +141,11 @@ def _whole(row: RenderedChat) -> bool:
     return not row.lost.reasoning and not row.lost.text
 
 
-def _text_lost(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _text_lost(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
     if not found.lost_text:
         return
-    chats = _flagged(dataset, Finding.TEXT_LOST)
-    file, line = dataset.where(_first(dataset, Finding.TEXT_LOST))
+    chats = _flagged(dataset, RowFlag.TEXT_LOST)
+    file, line = dataset.where(_first(dataset, RowFlag.TEXT_LOST))
     share = percent(found.lost_text / max(1, found.given_characters))
     beside = any(turn.content.strip() and turn.extra.get("tool_calls") for turn in chats[0].messages)
     what = " (the text beside a function call)" if beside else ""
@@ -155,10 +155,10 @@ def _text_lost(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder)
     )
 
 
-def _inline(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _inline(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
     if not found.inline or data.reasoning != "auto":
         return
-    chats = _flagged(dataset, Finding.INLINE)
+    chats = _flagged(dataset, RowFlag.INLINE)
     choices = list(ways(turns, data, chats, lambda row: not row.inline and _whole(row)))
     split = [choice for choice in choices if choice.set.get("data.reasoning") == "split"]
     yield (
@@ -167,11 +167,11 @@ def _inline(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) ->
     )
 
 
-def _unasked(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _unasked(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
     """Answers that are trained where generation never stands."""
     if not found.unasked:
         return
-    chats = _flagged(dataset, Finding.UNASKED)
+    chats = _flagged(dataset, RowFlag.UNASKED)
     asked, trained = _meeting(turns, chats[0])
     choices = ways(turns, data, chats, lambda row: not row.unasked and _whole(row))
     unlearnt = _unlearns(found) and not found.empty_where_asked
@@ -183,16 +183,16 @@ def _unasked(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -
     )
 
 
-def _unlearns(found: Findings) -> bool:
+def _unlearns(found: FlagCounts) -> bool:
     """Whether empty reasoning is trained, and next to no reasoning beside it."""
     return found.empty_reasoning > 0 and found.reasoned < MIXED * (found.reasoned + found.empty_reasoning)
 
 
-def _empty_reasoning(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _empty_reasoning(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
     """Answers without reasoning before which the template writes an empty reasoning block that is trained."""
     if not _unlearns(found) or not found.empty_where_asked:
         return
-    chats = _flagged(dataset, Finding.EMPTY_REASONING)
+    chats = _flagged(dataset, RowFlag.EMPTY_REASONING)
     none = found.empty_reasoning == found.rows
     yield (
         f"In {'all ' if none else ''}{counted(found.empty_reasoning, 'row')}{'' if none else f' of {found.rows}'} the "
@@ -232,11 +232,11 @@ def _meeting(turns: TurnFinder, chat: Chat) -> tuple[str, str]:
     return turns.prompt(chat)[-_SHOWN:], chat.messages[-1].content[:_SHOWN]
 
 
-def _unended(dataset: DataSet, found: Findings, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _unended(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
     """Answers that are trained without the token that ends them, beside others that have it."""
     if not found.ended or found.ended == found.answers:
         return
-    chats = _flagged(dataset, Finding.UNENDED)
+    chats = _flagged(dataset, RowFlag.UNENDED)
     choices = ways(turns, data, chats, lambda row: row.ended == row.answers and _whole(row))
     yield (
         f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token: the chat "
@@ -275,11 +275,11 @@ def _refused(files: Sequence[OpenFile], bad: Sequence[BadRow]) -> Iterator[Chat]
                 break
 
 
-def _first(dataset: DataSet, flag: Finding) -> int:
+def _first(dataset: DataSet, flag: RowFlag) -> int:
     return next(row for row, flags in enumerate(dataset.index.flags) if flags & flag)
 
 
-def _flagged(dataset: DataSet, flag: Finding) -> list[Chat]:
+def _flagged(dataset: DataSet, flag: RowFlag) -> list[Chat]:
     """The first conversations with a finding."""
     rows = (row for row, flags in enumerate(dataset.index.flags) if flags & flag)
     examples = (dataset.example(row) for row in islice(rows, TRIED))

@@ -90,10 +90,10 @@ def example(row: dict[str, Any], **options: Any) -> Any:
         ({"sentence": "T"}, "text", "low", Text("T")),
     ],
 )
-def test_shapes_are_recognised_by_their_columns(row: dict[str, Any], shape: str, sure: str, becomes: Any) -> None:
+def test_shapes_are_recognised_by_their_columns(row: dict[str, Any], shape: str, confidence: str, becomes: Any) -> None:
     found = recognise([row], where="rows.jsonl")
-    assert (found.name, found.sure) == (shape, sure)
-    assert f"(confidence {sure})" in found.reason
+    assert (found.name, found.confidence) == (shape, confidence)
+    assert f"(confidence {confidence})" in found.reason
     assert found.seen == tuple(row)
     assert normalise(row, found) == becomes
 
@@ -333,7 +333,7 @@ def test_turns_that_do_not_say_whose_they_are_are_read_and_to_be_confirmed(
     said = (("user", "Q"), ("assistant", "A"), ("user", "q"), ("assistant", "a"))
     wanted = Chat(tuple(Message(role, text) for role, text in said))
     shape = recognise([row], where="rows.jsonl")
-    assert (shape.name, shape.sure, shape.guessed, shape.columns["conversations"]) == (
+    assert (shape.name, shape.confidence, shape.guessed, shape.columns["conversations"]) == (
         "sharegpt",
         "medium",
         True,
@@ -342,7 +342,7 @@ def test_turns_that_do_not_say_whose_they_are_are_read_and_to_be_confirmed(
     assert why in shape.why
     assert normalise(row, shape) == wanted
     confirmed = recognise([row], where="rows.jsonl", given={"conversations": column})
-    assert (confirmed.sure, confirmed.guessed) == ("high", False)
+    assert (confirmed.confidence, confirmed.guessed) == ("high", False)
     assert normalise(row, confirmed) == wanted
 
 
