@@ -28,7 +28,8 @@ from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.measure.preflight import preflight
 from trainer.worker.setup.adapter import adapter_config
-from trainer.worker.setup.build import DTYPES, settle_trainable_dtypes, training_arguments
+from trainer.worker.setup.model import DTYPES, settle_trainable_dtypes
+from trainer.worker.stages.sft import training_arguments
 
 SPREAD = 0.02
 """Standard deviation of the random weights."""
@@ -126,7 +127,7 @@ def measure(step: Step, limit: int | None) -> dict[str, Any]:
         )
         settle_trainable_dtypes(trainer.model, config.training.precision)
         batch = [trainer.train_dataset[index] for index in range(min(step.rows, len(trainer.train_dataset)))]
-        return preflight(trainer, batch, [], meter)
+        return {**preflight(trainer, batch, [], meter), "length": max(len(row["input_ids"]) for row in batch)}
 
 
 def precision_of(*, cuda: bool) -> str:

@@ -158,6 +158,6 @@ def warm_up() -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import trainer.worker.job  # noqa: F401
+    import trainer.worker.train  # noqa: F401
 
     launching._start_supervisor = _start_supervisor

@@ -12,6 +12,8 @@ from trainer.run.folder import RunFolder, write_atomically
 
 SEAL = "sealed.json"
 """Every file of a checkpoint with its bytes and CRC-32, written last."""
+START = "start"
+"""Folder below checkpoints: the weights before training, while no evaluation was better than the one of them."""
 MOST_CHECKED = 2**30
 """Bytes up to which a file's content is checked too; of a larger one (a whole model) only the size is."""
 
@@ -116,6 +118,11 @@ def drop_old(folder: RunFolder, keep: int, best_step: int | None) -> None:
     for path in complete_checkpoints(folder)[:-keep]:
         if step_of(path) != best_step:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_start(folder: RunFolder) -> None:
+    """Remove the weights before training: a better state is saved, or the run has its result."""
+    shutil.rmtree(folder.checkpoints / START, ignore_errors=True)
 
 
 def _checksum(path: Path) -> int | None:

@@ -49,14 +49,14 @@ def main() -> int:
 
 
 def _measure(folder: RunFolder) -> int:
-    from trainer.worker.job import measure_only
+    from trainer.worker.train import measure_only
 
     return measure_only(folder)
 
 
 def _train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     record(folder, "status", status="loading")
-    from trainer.worker.job import train
+    from trainer.worker.train import train
 
     return train(folder, requests, resume=resume)
 

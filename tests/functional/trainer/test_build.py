@@ -25,7 +25,7 @@ LAYERS = """
 import json, sys
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
-from trainer.worker.setup.build import load_model
+from trainer.worker.setup.model import load_model
 config = FinetuneConfig(model=sys.argv[1], method="qlora", quantization=Quantization(bits=4))
 model = load_model(config, read_model(sys.argv[1]), cuda=False)
 kinds = [type(module).__name__ for module in model.modules()]
@@ -34,7 +34,7 @@ print(json.dumps({"4bit": kinds.count("Linear4bit"), "head": type(model.lm_head)
 
 DTYPES = """
 import json, torch
-from trainer.worker.setup.build import settle_trainable_dtypes
+from trainer.worker.setup.model import settle_trainable_dtypes
 answer = {}
 for precision in ("bf16", "fp16", "fp32"):
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)).to(torch.bfloat16)
@@ -114,7 +114,7 @@ TRACKED = """
 import json, sys
 from recommender.config.io import load_config
 from recommender.steps import Steps
-from trainer.worker.setup.build import training_arguments
+from trainer.worker.stages.sft import training_arguments
 from pathlib import Path
 config = load_config(Path(sys.argv[1]))
 steps = Steps(**json.loads(sys.argv[2]))

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM
 from recommender.config.io import load_config
 from recommender.model.reader import read_model
 from trainer.run.folder import RunFolder
-from trainer.worker.setup.build import load_model
+from trainer.worker.setup.model import load_model
 run, merged = RunFolder(Path(sys.argv[1])), sys.argv[2]
 config = load_config(run.effective_config)
 ids = torch.arange(40).unsqueeze(0)

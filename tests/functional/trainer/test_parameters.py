@@ -30,8 +30,8 @@ from bitsandbytes.functional import dequantize_4bit
 from safetensors import safe_open
 from recommender.steps import count_steps
 from trainer.run.folder import RunFolder
-from trainer.worker.setup.build import training_arguments
-from trainer.worker.job import build
+from trainer.worker.stages.sft import training_arguments
+from trainer.worker.setup.assemble import build
 from trainer.worker.loop.resume_point import Past
 from trainer.worker.loop.requests import Requests
 

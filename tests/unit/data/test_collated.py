@@ -48,8 +48,8 @@ from trl import SFTTrainer
 from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.steps import count_steps
-from trainer.worker.setup.build import training_arguments
-from trainer.worker.setup.rows import read_rows
+from trainer.worker.stages.sft import training_arguments
+from trainer.worker.stages.sft_rows import read_rows
 
 found = []
 for case in json.loads(Path(sys.argv[1]).read_text()):

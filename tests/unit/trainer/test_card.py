@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from recommender.config.schema import Data, FinetuneConfig, Quantization
+from recommender.stages.sft import SFT
 from trainer.run.folder import RunFolder
 from trainer.worker.loop.best import Kept
 from trainer.worker.output.card import model_card, plain
@@ -27,8 +28,14 @@ def job(tmp_path: Path) -> Any:
         folder=RunFolder(tmp_path / "20261121-0312-m"),
         spec=SimpleNamespace(hub_id="org/m", name="m"),
         trainer=SimpleNamespace(
-            state=SimpleNamespace(global_step=7), first_eval=2.0, last_eval=1.25, best=(1.2, 5), stopped_early=False
+            state=SimpleNamespace(global_step=7),
+            config=config,
+            first_eval=2.0,
+            last_eval=1.25,
+            best=(1.2, 5),
+            stopped_early=False,
         ),
+        stage=SimpleNamespace(facts=SFT),
         steps=SimpleNamespace(total=9),
         recorder=SimpleNamespace(tokens=1234),
         rows=SimpleNamespace(train=range(40), held_out=range(8), digest=lambda: "5ea1"),
@@ -42,6 +49,7 @@ def test_it_says_what_from_what_how_and_with_which_result(job: Any) -> None:
     front = yaml.safe_load(card.split("---")[1])
     assert front["base_model"] == "org/m"
     assert front["library_name"] == "peft"
+    assert "sft" in front["tags"]
     for said in ("7 of 9", "1,234", "2.0000 before, 1.2500", "1.2000 at step 5", "| seed | 42 |", "torch", "r 16"):
         assert said in card
     # SHA-256 of "{}\n", as sha256sum gives it.

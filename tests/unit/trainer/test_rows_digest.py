@@ -11,7 +11,8 @@ import hashlib, json, struct
 import pyarrow as pa
 from datasets import Dataset
 from datasets.table import InMemoryTable
-from trainer.worker.setup.rows import ROW, Rows
+from trainer.worker.setup.rows import Rows
+from trainer.worker.stages.sft_rows import ROW
 
 ROWS = [([1, 2, 3], [-100, 2, 3]), ([4], [4]), ([5, 6], [-100, 6])]
 

@@ -14,7 +14,7 @@ from trainer.models.own_code import agreed_code
 from trainer.run.adapter import require_adapter
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
-from trainer.worker.setup.build import load_model
+from trainer.worker.setup.model import load_model
 
 Side = Literal["base", "tuned"]
 

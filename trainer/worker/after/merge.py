@@ -33,7 +33,7 @@ from trainer.models.own_code import agreed_code, copy_code
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
 from trainer.worker.after.merged_weights import Adapter, Rounded, off_and_agreement, rounding, unpacked
-from trainer.worker.setup.build import stretched
+from trainer.worker.setup.model import stretched
 
 PROMPTS: Final = ("The capital of France is", "def add(a, b):\n    return", "Dear customer, thank you for")
 MOST_OFF: Final = 0.25

@@ -1,21 +1,18 @@
-"""Which state of a run becomes what it leaves: with early stopping the one of the best evaluation, else the last."""
+"""Chooses the state that a run leaves: with early stopping the one of the best evaluation, else the last."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
-from trainer.run.checkpoints import damage, numbered, seal, step_of, unlike_seal
+from trainer.run.checkpoints import START, damage, numbered, seal, step_of, unlike_seal
 from trainer.run.folder import RunFolder
 from trainer.worker.output.disk_space import save_with_room
 
 if TYPE_CHECKING:
-    from trainer.worker.job import Job
-
-START: Final = "start"
-"""Folder below checkpoints: the weights before training, while no evaluation was better than the one of them."""
+    from trainer.worker.loop.recorded import RecordedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,59 +27,59 @@ class Kept:
     """Whether another state had a better evaluation and its weights are not there any more."""
 
 
-def keep_start(job: Job) -> None:
+def keep_start(trainer: RecordedRun) -> None:
     """Save the weights before training, which may stay the best.
 
     All that is trained, not B = 0: norms, modules trained whole and DoRA's magnitudes move too.
     """
-    written = job.folder.checkpoints / ".saving"
+    folder = trainer.folder
+    written = folder.checkpoints / ".saving"
 
     def save() -> None:
         shutil.rmtree(written, ignore_errors=True)
         try:
-            job.trainer._save(str(written))
+            trainer.save_model(str(written))
             seal(written)
         except BaseException:
             shutil.rmtree(written, ignore_errors=True)
             raise
 
-    save_with_room(job.folder, bytes_of_trained(job), save, job.requests.poll, "preflight")
-    place = job.folder.checkpoints / START
+    save_with_room(folder, bytes_of_trained(trainer.model), save, trainer.requests.poll, "preflight")
+    place = folder.checkpoints / START
     shutil.rmtree(place, ignore_errors=True)
     written.rename(place)
 
 
-def settle(job: Job, *, finished: bool) -> Kept:
-    """Put the state into the model that the run leaves.
+def settle(trainer: RecordedRun, *, finished: bool) -> Kept:
+    """Load the state that the run leaves into the model, and return which it is.
 
     Args:
-        job: The run, trained.
+        trainer: The run's trainer, after training.
         finished: Whether it has come to its end; a run that was stopped leaves what it had come to.
     """
-    trainer = job.trainer
     step = int(trainer.state.global_step)
     last = Kept(step, trainer.last_eval if trainer.evaluated_at == step else None)
-    if job.config.run.early_stopping is None or not finished or trainer.best is None or trainer.best[1] == step:
+    if trainer.config.run.early_stopping is None or not finished or trainer.best is None or trainer.best[1] == step:
         return last
     loss, best = trainer.best
-    place = _place_of(job.folder, best)
+    place = _place_of(trainer.folder, best)
     if place is None:
         return replace(last, better_lost=True)
-    trainer._load_from_checkpoint(str(place))
+    trainer.load_weights(place, trainer.model)
     return Kept(best, loss)
 
 
-def drop_start(folder: RunFolder) -> None:
-    """Remove the weights before training: a better state is saved, or the run has its result."""
-    shutil.rmtree(folder.checkpoints / START, ignore_errors=True)
+def why_kept(trainer: RecordedRun, kept: Kept) -> str:
+    """Return why another state than the last one is kept, or a better one is not; empty where the last one should be.
 
-
-def why_kept(job: Job, kept: Kept) -> str:
-    """What is said of the state that was kept where it is not the last one; empty where it is and should be."""
-    if job.trainer.best is None or (kept.step == int(job.trainer.state.global_step) and not kept.better_lost):
+    Args:
+        trainer: The run's trainer, after training.
+        kept: What `settle` returned.
+    """
+    if trainer.best is None or (kept.step == int(trainer.state.global_step) and not kept.better_lost):
         return ""
-    loss, best = job.trainer.best
-    what = "model" if job.config.method == "full" else "adapter"
+    loss, best = trainer.best
+    what = "model" if trainer.config.method == "full" else "adapter"
     if kept.better_lost:
         at = f"step {best}" if best else "before training"
         return f"the evaluation was best at {at} ({loss:.4f}), whose weights are not there: the last {what} is kept"
@@ -94,9 +91,9 @@ def why_kept(job: Job, kept: Kept) -> str:
     return f"the {what} of step {best}, whose evaluation was the best ({loss:.4f}), is kept"
 
 
-def bytes_of_trained(job: Job) -> int:
-    """Bytes of the weights that are trained."""
-    return sum(p.numel() * p.element_size() for p in job.trainer.model.parameters() if p.requires_grad)
+def bytes_of_trained(model: Any) -> int:
+    """Return the bytes of a model's trainable weights."""
+    return sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
 
 
 def _place_of(folder: RunFolder, step: int) -> Path | None:

@@ -13,14 +13,14 @@ NONFINITE_STEPS = "LORA_WIZARD_IMITATE_NONFINITE"
 """'STEP' or 'STEP:RATE': the loss of that step is not a number, with RATE only where the run's rate is as high."""
 
 
-def imitate_out_of_memory(inputs: Any) -> None:
+def inject_out_of_memory(inputs: Any) -> None:
     """Raise as an allocator would that has no room for such a batch."""
     limit = os.environ.get(OUT_OF_MEMORY_TOKENS)
     if limit and inputs["input_ids"].numel() > int(limit):
         raise torch.OutOfMemoryError("CUDA out of memory (imitated)")
 
 
-def imitate_nonfinite(loss: torch.Tensor, step: int, rate: float) -> torch.Tensor:
+def inject_nonfinite(loss: torch.Tensor, step: int, rate: float) -> torch.Tensor:
     """Make a step's loss, and with it its gradient, not a number."""
     wanted = os.environ.get(NONFINITE_STEPS)
     if not wanted:

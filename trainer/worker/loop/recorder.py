@@ -16,7 +16,7 @@ from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.output.disk_space import record
 
 if TYPE_CHECKING:
-    from trainer.worker.loop.trainer import WatchedTrainer
+    from trainer.worker.loop.recorded import RecordedRun
 
 
 class StepRecorder(TrainerCallback):  # type: ignore[misc]
@@ -34,9 +34,9 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         self._began = 0.0
         self._steps, self._took = 0, 0.0
         self._finite = True
-        self._restore: tuple[WatchedTrainer, Path, bool] | None = None
+        self._restore: tuple[RecordedRun, Path, bool] | None = None
 
-    def go_on(self, trainer: WatchedTrainer, checkpoint: Path, evaluates_here: bool) -> None:
+    def go_on(self, trainer: RecordedRun, checkpoint: Path, evaluates_here: bool) -> None:
         """Continue exactly from a checkpoint when training begins.
 
         Args:
@@ -52,7 +52,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
             return
         trainer, checkpoint, evaluates_here = self._restore
         trainer.go_on_from(checkpoint)
-        self.tokens = int(trainer._total_train_tokens)
+        self.tokens = trainer.tokens
         if evaluates_here and trainer.evaluated_at != int(state.global_step):
             trainer.evaluate()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
 
 from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.setup.before_training import as_in_training
+from trainer.worker.upstream import activation_offloading, counters_kept, prepare_batch
 
 Saves = Callable[[torch.optim.Optimizer], dict[str, Any]]
 """Writes a checkpoint with this optimizer, removes it, and says what it took."""
@@ -31,14 +31,14 @@ def preflight(
     where a gradient overflowed; random states and TRL's counters are put back.
 
     Args:
-        trainer: A built SFTTrainer whose optimizer does not exist yet.
+        trainer: A built TRL trainer whose optimizer does not exist yet.
         rows: The longest training rows, one micro-batch.
         held_out: The longest held-out rows, or empty.
         meter: Watching since before the model was loaded.
         save: Tries a checkpoint; none is tried without it.
 
     Returns:
-        The keys of a 'preflight' event; step_seconds is of one whole optimizer step of such micro-batches.
+        The keys of a 'preflight' event but length; step_seconds is of one whole optimizer step of such micro-batches.
     """
     with _as_before(trainer, meter):
         with as_in_training(trainer.model, trainer.args):
@@ -48,25 +48,23 @@ def preflight(
             trainer.model.zero_grad(set_to_none=True)
             trainer.model.eval()
             with torch.no_grad(), trainer.accelerator.autocast():
-                trainer.compute_loss(trainer.model, _batch(trainer, held_out))
+                trainer.compute_loss(trainer.model, prepare_batch(trainer, held_out))
         reading = meter.reading()
         if save is not None:
             reading |= save(optimizer)
         del optimizer
-    length = max(len(row["input_ids"]) for row in rows)
-    return {**reading, "step_seconds": seconds, "rows": len(rows), "length": length}
+    return {**reading, "step_seconds": seconds, "rows": len(rows)}
 
 
 @contextmanager
 def _as_before(trainer: Any, meter: MemoryMeter) -> Iterator[None]:
     """Put back whatever the step touches but memory's high-water marks."""
     random = (torch.get_rng_state(), torch.cuda.get_rng_state_all() if meter.cuda else [])
-    counters = (deepcopy(trainer._metrics), trainer._total_train_tokens)
     try:
-        yield
+        with counters_kept(trainer):
+            yield
     finally:
         trainer.model.zero_grad(set_to_none=True)
-        trainer._metrics, trainer._total_train_tokens = counters
         torch.set_rng_state(random[0])
         if meter.cuda:
             torch.cuda.set_rng_state_all(random[1])
@@ -94,10 +92,10 @@ def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> t
 
 
 def _forward_and_backward(trainer: Any, rows: list[dict[str, Any]]) -> None:
-    """As SFTTrainer's training step does it, without the gradient scaler."""
-    with trainer.maybe_activation_offload_context:
+    """As TRL's training step does it, without the gradient scaler."""
+    with activation_offloading(trainer):
         with trainer.accelerator.autocast():
-            loss = trainer.compute_loss(trainer.model, _batch(trainer, rows))
+            loss = trainer.compute_loss(trainer.model, prepare_batch(trainer, rows))
         loss.backward()
 
 
@@ -119,7 +117,3 @@ def _now(meter: MemoryMeter) -> float:
     if meter.cuda:
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def _batch(trainer: Any, rows: list[dict[str, Any]]) -> Any:
-    return trainer._prepare_inputs(trainer.data_collator(rows))

@@ -34,8 +34,8 @@ def model_card(job: Job) -> str:
     base = plain(job.spec.hub_id or job.spec.name)
     library = "transformers" if job.config.method == "full" else "peft"
     front = [f"base_model: {json.dumps(base, ensure_ascii=False)}"] if job.spec.hub_id else []
-    front += [f"library_name: {library}", "pipeline_tag: text-generation", "tags:", "- lora-wizard", "- sft"]
-    front += ["- lora"] if library == "peft" else []
+    front += [f"library_name: {library}", "pipeline_tag: text-generation", "tags:", "- lora-wizard"]
+    front += [f"- {job.stage.facts.name}", *(["- lora"] if library == "peft" else [])]
     configured = mask(dump_config(_shown(job.config))).rstrip()
     parts = [
         "---\n" + "\n".join(front) + "\n---",
@@ -81,7 +81,7 @@ def _results(job: Job) -> list[tuple[str, str]]:
     if trainer.best:
         when = f"at step {trainer.best[1]}" if trainer.best[1] else "before training"
         found.append(("best evaluation loss", f"{trainer.best[0]:.4f} {when}"))
-    if job.kept and (why := why_kept(job, job.kept)):
+    if job.kept and (why := why_kept(job.trainer, job.kept)):
         found.append(("what is kept", why))
     return found
 

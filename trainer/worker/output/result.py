@@ -33,7 +33,7 @@ def finish_adapter(job: Job) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
-    save_with_room(job.folder, bytes_of_trained(job), save, job.requests.poll, "saving")
+    save_with_room(job.folder, bytes_of_trained(job.trainer.model), save, job.requests.poll, "saving")
     put_in_place(job.folder, temporary)
 
 

@@ -11,7 +11,7 @@ def loraplus_optimizer(trainer: Any, ratio: float) -> Any:
     """The run's optimizer with B at `ratio` times the rate of A (PEFT; Hayou et al. 2024).
 
     Args:
-        trainer: A built SFTTrainer whose optimizer does not exist yet; to be given this one.
+        trainer: A built trainer whose optimizer does not exist yet; to be given this one.
         ratio: 1 or more.
     """
     kind, options = trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)

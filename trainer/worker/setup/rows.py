@@ -1,32 +1,18 @@
-"""The rows as the worker trains on them: the same ids and labels that the Data screen showed."""
+"""Tokenised rows in memory: training and held-out ones, their digest, and which are the longest."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
-from datasets.table import InMemoryTable
 
-from presets.errors import InputError
-from recommender.config.schema import FinetuneConfig
-from recommender.data.dataset import DataSet, TrainingRow, TrainingRows
-from recommender.data.load import profile_data, profile_eval
-from recommender.data.packing import Strategy, packs, strategy_for
-from recommender.data.split import split
-from recommender.model.spec import ModelSpec
+from recommender.data.dataset import DataSet
+from recommender.data.packing import Strategy
 from trainer.worker.loop.same_rows import Contents
 from trainer.worker.output.sample import Questions
-
-BATCH: Final = 1000
-"""Rows that are Python lists at a time; as Arrow a token takes 8 bytes with its label, as a list 100."""
-ROW: Final = pa.schema({"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
 
 
 @dataclass(frozen=True)
@@ -35,7 +21,7 @@ class Rows:
 
     source: DataSet
     train: Any
-    """datasets.Dataset of input_ids and labels."""
+    """datasets.Dataset of the stage's columns, each a list of 32-bit integers."""
     held_out: Any | None
     """The same, or None when nothing is held out."""
     questions: Questions
@@ -48,11 +34,12 @@ class Rows:
     """What is read and what of it is held out, by content: a resumed run goes on with the same."""
 
     def digest(self) -> str:
-        """SHA-256 of the training rows as the model sees them: every row's length, then its tokens, then its labels.
+        """Return the SHA-256 of the training rows as the model sees them.
 
+        Every row's length (of its first column), then each column's values: for supervised tuning tokens, then labels.
         It names the data wherever it was read from, a hub's data set or a mixture too.
         """
-        sha, columns = hashlib.sha256(), [self.train.data.column(name) for name in ("input_ids", "labels")]
+        sha, columns = hashlib.sha256(), [self.train.data.column(name) for name in self.train.column_names]
         for chunk in columns[0].chunks:
             sha.update(pc.list_value_length(chunk).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
         for column in columns:
@@ -61,70 +48,21 @@ class Rows:
         return sha.hexdigest()
 
 
-def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
-    """Tokenise, split and hand over.
+def row_lengths(rows: Any, columns: Sequence[str]) -> Any:
+    """Return the tokens of each row, an integer array of shape (rows,).
 
-    Raises:
-        InputError: The data cannot be trained on as it is.
+    Args:
+        rows: A datasets.Dataset.
+        columns: Those whose values are tokens.
     """
-    source = profile_data(config.data, model=spec)
-    if stops := source.profile.stops_at(config.data.max_length):
-        raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
-    separate = profile_eval(config.data, model=spec)
-    if separate is not None:
-        train_indices: Sequence[int] = range(len(source))
-        held, held_indices = separate, list(range(len(separate)))
-    else:
-        train_indices, held_indices = split(source.digests, config.data.eval_fraction, config.training.seed)
-        held = source
-    contents = Contents.of(source.digests, (held.digests[row] for row in held_indices))
-    strategy = strategy_for(source.profile)
-    # Text that is packed is split where it is too long, by TRL: nothing of it is cut off here.
-    limit = sys.maxsize if packs(config) and strategy == "bfd_split" else config.data.max_length
-    train, counts = _dataset(source, train_indices, limit)
-    if not held_indices:
-        asked = Questions(source, [train_indices[row] for row in _typical(train)[:1]])
-        return Rows(source, train, None, asked, _share(counts), strategy, contents)
-    held_out, held_counts = _dataset(held, held_indices, config.data.max_length)
-    asked = Questions(held, [held_indices[row] for row in _typical(held_out)])
-    share = _share(counts, *([held_counts] if held is source else []))
-    return Rows(source, train, held_out, asked, share, strategy, contents)
+    return sum(pc.list_value_length(rows.data.column(name)).to_numpy() for name in columns)
 
 
-def longest(rows: Any, count: int) -> list[dict[str, Any]]:
-    """The longest of a data set's rows, longest first: the batch that needs most memory."""
-    return [rows[int(i)] for i in _by_length(rows)[::-1][:count]]
+def by_length(rows: Any, columns: Sequence[str]) -> Any:
+    """Return the rows' indices, the shortest row first; rows of one length stay in order."""
+    return row_lengths(rows, columns).argsort(kind="stable")
 
 
-def tokens_of(rows: Any) -> int:
-    """Tokens of a data set's rows together."""
-    return int(pc.list_value_length(rows.data.column("input_ids")).to_numpy().sum())
-
-
-def _typical(rows: Any) -> list[int]:
-    """The rows at the middle and the quarters by length, the middle first: neither a greeting nor a book is asked."""
-    order = _by_length(rows)
-    return list(dict.fromkeys(int(order[int(len(rows) * share)]) for share in (0.5, 0.25, 0.75)))
-
-
-def _by_length(rows: Any) -> Any:
-    return pc.list_value_length(rows.data.column("input_ids")).to_numpy().argsort(kind="stable")
-
-
-def _share(*counts: TrainingRows) -> float:
-    """Trained tokens among all that were read, as the Data screen says it; rows without any are read too."""
-    read = sum(rows.read for rows in counts)
-    return sum(rows.trained for rows in counts) / read if read else 0.0
-
-
-def _dataset(source: DataSet, indices: Sequence[int], max_length: int) -> tuple[Any, TrainingRows]:
-    """Rows for SFTTrainer, and the counts of reading them."""
-    rows = source.training_rows(indices, max_length)
-    table = pa.Table.from_batches(list(_batches(iter(rows))), schema=ROW)
-    return Dataset(InMemoryTable(table)), rows
-
-
-def _batches(rows: Iterator[TrainingRow]) -> Iterator[pa.RecordBatch]:
-    while some := list(islice(rows, BATCH)):
-        columns = {name: [row[name] for row in some] for name in ("input_ids", "labels")}
-        yield pa.RecordBatch.from_pydict(columns, schema=ROW)
+def longest(rows: Any, columns: Sequence[str], count: int) -> list[dict[str, Any]]:
+    """Return the longest rows of a data set, longest first: the batch that needs most memory."""
+    return [rows[int(index)] for index in by_length(rows, columns)[::-1][:count]]

@@ -1,4 +1,4 @@
-"""SFTTrainer whose evaluations, checkpoints and troubles are told as events, and which is continued from exactly."""
+"""RecordedRun: a mixin that records a trainer's evaluations, checkpoints and troubles, and resumes exactly."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerState
-from trl import SFTTrainer
 
 from recommender.config.schema import FinetuneConfig
-from trainer.run.checkpoints import drop_old, seal, sync_folder
+from trainer.run.checkpoints import drop_old, drop_start, seal, sync_folder
 from trainer.run.folder import RunFolder
 from trainer.worker.errors import RollBack
-from trainer.worker.loop.best import drop_start
-from trainer.worker.loop.fault_injection import imitate_nonfinite, imitate_out_of_memory
+from trainer.worker.loop.fault_injection import inject_nonfinite, inject_out_of_memory
 from trainer.worker.loop.nonfinite import NonFinite
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import Past
 from trainer.worker.output.disk_space import LOOK_SECONDS, record, save_with_room
 from trainer.worker.output.sample import Questions
 from trainer.worker.setup.restore import load_whole
+from trainer.worker.upstream import OpenTrainer, set_rates
 
 PROGRESS = "progress.json"
 """What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""
@@ -46,8 +45,12 @@ def undisturbed() -> Iterator[None]:
             torch.cuda.set_rng_state_all(states[1])
 
 
-class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer; what it does is told, and a checkpoint is there whole or not at all."""
+class RecordedRun(OpenTrainer):
+    """A mixin over Transformers' Trainer that makes its training a run: `class RecordedX(RecordedRun, XTrainer)`.
+
+    Evaluations, checkpoints and troubles become events of the run folder, a checkpoint is there whole or not at all,
+    requests are obeyed, and training that goes on from a checkpoint is what it would have been without the stop.
+    """
 
     def watch(
         self,
@@ -73,8 +76,7 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         self.first_eval, self.last_eval, self.best = past.first_eval, past.last_eval, past.best
         self.since_best = past.since_best
         self.evaluated_at: int | None = past.last_eval_step
-        self._total_train_tokens = past.tokens
-        self._saving_to: Path | None = None
+        self.tokens = past.tokens
         self._needed = needed
         self._nonfinite = NonFinite(
             scaled=config.training.precision == "fp16", goes_back=config.run.on_nonfinite == "rollback"
@@ -116,12 +118,9 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         if self.since_best >= patience and step < int(self.state.max_steps):
             self.stopped_early = self.control.should_training_stop = self.control.should_save = True
 
-    def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
-        """Log, evaluate and save as Trainer does; then rest where a person asked for it."""
-        super()._maybe_log_save_evaluate(*arguments, **options)
-        if self._globalstep_last_logged == self.state.global_step and not torch.isfinite(self._tr_loss).all():
-            # Trainer subtracts the logged sum from itself, and NaN - NaN is NaN for ever after.
-            self._tr_loss.zero_()
+    def on_step_reported(self) -> None:
+        """Rest where a person asked for it."""
+        self.drop_nonfinite_loss()
         if self.requests.pause and not self.control.should_training_stop:
             self._rest()
 
@@ -132,22 +131,22 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
             self.requests.poll()
             if self.requests.checkpoint:
                 self.requests.checkpoint = False
-                self._save_checkpoint(self.model, None)
+                self.save_checkpoint()
                 record(self.folder, "status", status="paused")
             if self.requests.evaluate and self.eval_dataset is not None:
                 self.evaluate()
                 if self.control.should_save:
                     # The best yet: after the next step its weights are others.
-                    self._save_checkpoint(self.model, None)
+                    self.save_checkpoint()
                     self.control.should_save = False
                 record(self.folder, "status", status="paused")
             self.requests.evaluate = False
         if self.requests.stop:
-            self._save_checkpoint(self.model, None)
+            self.save_checkpoint()
             self.control.should_training_stop = True
         record(self.folder, "status", status="training")
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def write_checkpoint(self, write: Callable[[], None]) -> None:
         """Save under another name, then rename: a run killed while saving resumes from the checkpoint before."""
         record(self.folder, "status", status="saving")
         began = time.perf_counter()
@@ -157,17 +156,17 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
 
         def save() -> None:
             nonlocal size
-            self._saving_to = written.parent
+            self.checkpoint_parent = written.parent
             shutil.rmtree(written.parent, ignore_errors=True)
             try:
-                super(WatchedTrainer, self)._save_checkpoint(model, trial)
+                write()
                 (written / PROGRESS).write_text(json.dumps(self._progress()), encoding="utf-8")
                 size = seal(written)
             except BaseException:
                 shutil.rmtree(written.parent, ignore_errors=True)
                 raise
             finally:
-                self._saving_to = None
+                self.checkpoint_parent = None
 
         with undisturbed():
             save_with_room(self.folder, self._needed, save, self.requests.poll, "saving")
@@ -202,7 +201,7 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
             nonlocal size
             shutil.rmtree(written, ignore_errors=True)
             try:
-                self._save(str(written))
+                self.save_model(str(written))
                 torch.save(optimizer.state_dict(), written / "optimizer.pt")
                 size = seal(written)
             finally:
@@ -214,11 +213,11 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _progress(self) -> dict[str, Any]:
         """The state of the sums between two log lines, which Trainer does not keep."""
-        loss = float(self._tr_loss.item())
+        loss = self.loss_since_log
         return {
-            "tokens": int(self._total_train_tokens),
+            "tokens": self.tokens,
             "loss_since_log": loss if math.isfinite(loss) else 0.0,
-            "last_logged_step": int(self._globalstep_last_logged),
+            "last_logged_step": self.last_logged_step,
         }
 
     def has_come_to_its_end(self, done: int, total: int) -> bool:
@@ -229,22 +228,22 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
 
     def restore(self, checkpoint: Path) -> None:
         """Take a checkpoint's weights and counts without training."""
-        self._load_from_checkpoint(str(checkpoint))
+        self.load_weights(checkpoint, self.model)
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
-        self._total_train_tokens = int(raw["tokens"])
+        self.tokens = int(raw["tokens"])
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def load_weights(self, checkpoint: Path, model: Any) -> None:
         """Put a checkpoint's weights back, all of them."""
-        if self.config.method != "full" or not load_whole(model or self.model, Path(resume_from_checkpoint)):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.config.method != "full" or not load_whole(model, checkpoint):
+            super().load_weights(checkpoint, model)
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Put back what Trainer leaves out, once it has loaded a checkpoint and before its first step."""
         raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
-        self._total_train_tokens = int(raw["tokens"])
-        self._tr_loss += float(raw["loss_since_log"])
-        self._globalstep_last_logged = int(raw["last_logged_step"])
+        self.tokens = int(raw["tokens"])
+        self.add_to_loss_since_log(float(raw["loss_since_log"]))
+        self.last_logged_step = int(raw["last_logged_step"])
         self._obey_rate()
 
     def _obey_rate(self) -> None:
@@ -258,21 +257,20 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
         scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
         for group, share in zip(self.optimizer.param_groups, shares, strict=True):
             group["initial_lr"], group["lr"] = rate, rate * share
-        # What `get_last_lr` tells, and the log with it.
-        scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        set_rates(scheduler, [group["lr"] for group in self.optimizer.param_groups])
 
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self._saving_to) if self._saving_to else str(super()._get_output_dir(trial))
+    def on_gradient(self, model: Any, norm: float) -> None:
+        """Learn nothing from a step whose gradient is not finite, or return to the last checkpoint.
 
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """The gradient's norm; where it is not finite, nothing is learned from this step, or the run goes back."""
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        verdict = self._nonfinite.judge(float(norm))
+        Raises:
+            RollBack: The step calls for an earlier checkpoint.
+        """
+        verdict = self._nonfinite.judge(norm)
         step = int(self.state.global_step) + 1
         if verdict == "back":
             raise RollBack(f"loss or gradient of step {step} is not a number")
         if verdict != "skip":
-            return norm
+            return
         for parameter in model.parameters():
             # An optimizer leaves a weight without gradient alone: no update, no decay, no moment.
             parameter.grad = None
@@ -284,12 +282,11 @@ class WatchedTrainer(SFTTrainer):  # type: ignore[misc]
             step=step,
             skipped=True,
         )
-        return norm
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """The loss of one micro-batch; imitates trouble where a test asks for it."""
+        """Return the loss of one micro-batch; a test may have a fault injected into it."""
         if not model.training:
             return super().compute_loss(model, inputs, *arguments, **options)
-        imitate_out_of_memory(inputs)
+        inject_out_of_memory(inputs)
         loss = super().compute_loss(model, inputs, *arguments, **options)
-        return imitate_nonfinite(loss, int(self.state.global_step) + 1, float(self.args.learning_rate))
+        return inject_nonfinite(loss, int(self.state.global_step) + 1, float(self.args.learning_rate))

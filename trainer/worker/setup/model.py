@@ -1,28 +1,20 @@
-"""From a configuration to TRL's SFTTrainer: model, adapter, arguments. Nothing is left to a library's default dtype."""
+"""Loads the base model, quantised and with its context extended as configured; no dtype is left to a default."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import torch
 from bitsandbytes.nn import Linear4bit
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
-from trl import SFTConfig
 
 from presets.errors import InputError
-from recommender.config.schema import FinetuneConfig, RopeScaling, Training
-from recommender.data.packing import Strategy, packs
-from recommender.memory.workload import CPU_LENGTH_MULTIPLE
+from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.model.own_code import agreed
 from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
-from recommender.steps import Steps
 
-TRANSLATED = frozenset({"tf32", "max_steps", "activation_offloading"})
-"""Keys of `training` that TRL's arguments have too, but with another value for some case."""
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -116,66 +108,8 @@ def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBy
     )
 
 
-def training_arguments(
-    config: FinetuneConfig,
-    output: Path,
-    steps: Steps,
-    *,
-    evaluates: bool,
-    cuda: bool,
-    packing_strategy: Strategy = "bfd",
-) -> SFTConfig:
-    """TRL's arguments. The rows come ready-made, so its preparation is skipped unless they are to be packed."""
-    training, run = config.training, config.run
-    return SFTConfig(
-        output_dir=str(output),
-        use_cpu=not cuda,
-        bf16=training.precision == "bf16",
-        fp16=training.precision == "fp16",
-        tf32=training.tf32 if cuda else None,
-        max_steps=training.max_steps or -1,
-        per_device_eval_batch_size=training.per_device_train_batch_size,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
-        activation_offloading=training.activation_offloading and cuda,
-        logging_steps=run.logging_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=steps.eval_every if evaluates else None,
-        save_strategy="steps",
-        save_steps=steps.save_every,
-        save_total_limit=run.save_total_limit,
-        report_to=list(run.report_to) or "none",
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        remove_unused_columns=False,
-        **_row_arguments(config, packing_strategy, cuda=cuda),
-        **_passed_by_name(training),
-    )
-
-
-def _passed_by_name(training: Training) -> dict[str, Any]:
-    """Values of the configuration that TRL's arguments take under the same name and as they are."""
-    theirs = {field.name for field in fields(SFTConfig)} - TRANSLATED
-    return {name: getattr(training, name) for name in type(training).model_fields if name in theirs}
-
-
-def _row_arguments(config: FinetuneConfig, packing_strategy: Strategy, *, cuda: bool) -> dict[str, Any]:
-    """How rows become batches."""
-    packing = packs(config)
-    return {
-        "max_length": config.data.max_length if packing else None,
-        "packing": packing,
-        "packing_strategy": packing_strategy,
-        "eval_packing": False,
-        # oneDNN compiles and keeps a kernel for each new shape: few lengths keep its cache, and so memory, small.
-        "pad_to_multiple_of": None if cuda or packing else CPU_LENGTH_MULTIPLE,
-        "dataset_kwargs": None if packing else {"skip_prepare_dataset": True},
-    }
-
-
 def settle_trainable_dtypes(model: Any, precision: str) -> None:
-    """Give trained weights the dtype that the precision needs, after SFTTrainer is built and before its optimizer.
+    """Give trained weights the dtype that the precision needs, after the trainer is built and before its optimizer.
 
     TRL 1.16 casts the adapters of a quantised model to bf16 whatever the precision. Under fp16 the gradient scaler
     refuses to unscale anything but fp32 (torch.amp.GradScaler), and under fp32 nothing should be less.

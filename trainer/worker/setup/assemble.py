@@ -1,0 +1,159 @@
+"""Builds a run's Job from its folder: device, model, adapter, rows, trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from presets.errors import InputError
+from recommender.config.io import load_config
+from recommender.config.schema import FinetuneConfig
+from recommender.model.own_code import agreed, missing
+from recommender.model.spec import ModelSpec
+from recommender.plan.starting_adapter import adopted, read_start
+from recommender.steps import count_steps
+from trainer.models.download import download
+from trainer.models.own_code import agreed_code
+from trainer.preflight.start_from import require_same_start
+from trainer.run.base_model import commit_of, find_base, hold_to_base, told
+from trainer.run.folder import RunFolder
+from trainer.run.plan_file import read_plan
+from trainer.worker.job import Job
+from trainer.worker.loop.recorded import RecordedRun
+from trainer.worker.loop.recorder import StepRecorder
+from trainer.worker.loop.requests import Requests
+from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.same_rows import require_same_rows, require_same_tokens
+from trainer.worker.measure.memory import MemoryMeter, free_bytes
+from trainer.worker.output.disk_space import record
+from trainer.worker.setup.adapter import LOFTQ, adapter_config, config_of, load_adapter
+from trainer.worker.setup.loftq import start_from_loftq
+from trainer.worker.setup.loraplus import loraplus_optimizer
+from trainer.worker.setup.model import load_model, settle_trainable_dtypes
+from trainer.worker.setup.rows import Rows
+from trainer.worker.stages import worker_stage
+from trainer.worker.stages.base import Parts
+from trainer.worker.upstream import require_known
+
+
+def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | None = None) -> Job:
+    """Load model and rows and build the trainer of a run; its optimizer does not exist yet.
+
+    Args:
+        folder: The run.
+        requests: Obeyed at step ends.
+        past: What earlier lives of the run came to.
+        checkpoint: What it goes on from; its weights are not read yet.
+
+    Raises:
+        InputError: The model or the data cannot be used, base or rows are not those that the run began with, or the
+            installed libraries are not those that it can be trained with.
+    """
+    plan = read_plan(folder)
+    device = plan.device
+    cuda = torch.cuda.is_available()
+    if device.kind == "cuda" and not cuda:
+        # A run is resumed without the checks: Transformers would train on the CPU without a word.
+        raise InputError(
+            f"torch {torch.__version__} cannot use {device.name}, which this run is for.",
+            remedy="`lora-wizard doctor` says what is in the way; the run goes on once the GPU works again.",
+        )
+    config = load_config(folder.effective_config)
+    stage = worker_stage(config)
+    require_known(stage.trainer)
+    spec = _model_here(folder, config)
+    if past.step and hold_to_base(folder, spec) == "unknown":
+        record(folder, "warning", message=told(folder, "unknown"))
+    code = agreed_code(folder, config, spec)
+    adapter = _start_of(folder, config, spec, checkpoint)
+    rows = stage.read_rows(config, spec)
+    if past.step:
+        require_same_rows(folder, config.data, rows.contents)
+        require_same_tokens(folder, rows.digest())
+    steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
+    torch.manual_seed(config.training.seed)
+    meter = MemoryMeter(cuda=cuda, free_before=free_bytes(device) if cuda else None)
+    recorder = StepRecorder(folder, requests, meter, past)
+    model = load_model(config, spec, cuda=cuda)
+    trainer = stage.make_trainer(
+        Parts(
+            config=config,
+            rows=rows,
+            steps=steps,
+            output=folder.checkpoints,
+            cuda=cuda,
+            model=model,
+            tokenizer=_tokenizer(spec, rows, trust=code is not None),
+            peft_config=_peft_config(config, model, adapter),
+            callbacks=[recorder],
+        )
+    )
+    _settle(trainer, config, spec, adapter if checkpoint is None else None)
+    meter.loaded(trainer.model)
+    trainer.watch(folder, past, requests, config, plan.checkpoint_bytes, rows.questions)
+    if len(trainer.train_dataset) != len(rows.train):
+        # Packed: only now it is known into how many sequences.
+        steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
+        trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
+    return Job(folder, plan, config, stage, spec, rows, trainer, recorder, requests, meter, steps, code)
+
+
+def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkpoint: Path | None) -> Path | None:
+    """The saved adapter whose settings the trained one has: the checkpoint's, else that which training goes on from."""
+    if config.start_from is None:
+        return None
+    if checkpoint is not None:
+        # What the run started from may be gone by now.
+        return checkpoint
+    adopted(config, spec)
+    start = read_start(config.start_from).folder
+    require_same_start(folder, start)
+    return start
+
+
+def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> Any:
+    if config.method == "full":
+        return None
+    return adapter_config(config.lora, model) if adapter is None else config_of(adapter, config.lora)
+
+
+def _settle(trainer: RecordedRun, config: FinetuneConfig, spec: ModelSpec, start: Path | None) -> None:
+    """The adapter's start and dtypes, and its optimizer where that is not the trainer's own."""
+    if start is not None:
+        load_adapter(trainer.model, start)
+    elif config.lora.init_lora_weights == LOFTQ and config.method != "full":
+        start_from_loftq(trainer.model, Path(str(spec.path)))
+    settle_trainable_dtypes(trainer.model, config.training.precision)
+    if config.training.loraplus_lr_ratio is not None:
+        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
+
+
+def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:
+    """The model, downloaded first when it is only on the hub."""
+    spec = find_base(folder, config)
+    lacks_code = agreed(config, spec) and bool(missing(spec))
+    if (spec.has_weights and not lacks_code) or spec.hub_id is None or spec.access:
+        return spec
+    record(folder, "status", status="downloading")
+    download(
+        spec.hub_id,
+        commit_of(folder, config),
+        lambda file, done, total: record(folder, "download", file=file, done_bytes=done, total_bytes=total),
+        code=bool(spec.own_code),
+    )
+    record(folder, "status", status="loading")
+    return find_base(folder, config)
+
+
+def _tokenizer(spec: ModelSpec, rows: Rows, *, trust: bool) -> Any:
+    """Transformers' tokenizer, for padding and for being saved; rows were tokenised without it."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(spec.path or spec.hub_id or spec.name), trust_remote_code=trust)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if rows.source.template is not None:
+        tokenizer.chat_template = rows.source.template.saved
+    return tokenizer

@@ -1,0 +1,244 @@
+"""Trains one run from loading to its end event."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recommender.plan.starting_adapter import read_start
+from trainer.preflight.measurements import keep
+from trainer.preflight.start_from import digests
+from trainer.run.base_model import write_base
+from trainer.run.checkpoints import drop_start, newest_whole, step_of
+from trainer.run.folder import RunFolder
+from trainer.worker.job import Job
+from trainer.worker.loop.best import keep_start, settle, why_kept
+from trainer.worker.loop.recorded import undisturbed
+from trainer.worker.loop.requests import Requests
+from trainer.worker.loop.resume_point import Past, read_past
+from trainer.worker.measure.flops import flops_per_token, peak_flops
+from trainer.worker.measure.preflight import preflight
+from trainer.worker.output.disk_space import give_up_reserve, hold_reserve, record
+from trainer.worker.output.result import finish_adapter
+from trainer.worker.setup.assemble import build
+from trainer.worker.setup.rows import longest, row_lengths
+
+
+def run_preflight(job: Job, *, saves: bool) -> dict[str, Any]:
+    """Measure the worst step of a built job, and a checkpoint where the run's own disk is at hand.
+
+    Returns:
+        The keys of a 'preflight' event.
+    """
+    size, columns = job.config.training.per_device_train_batch_size, job.stage.facts.token_columns
+    rows = longest(job.trainer.train_dataset, columns, size)
+    held = longest(job.rows.held_out, columns, size) if job.rows.held_out is not None else []
+    save = job.trainer.rehearse_saving if saves else None
+    length = max(sum(len(row[name]) for name in columns) for row in rows)
+    return {**preflight(job.trainer, rows, held, job.meter, save), "length": length}
+
+
+def measure_only(folder: RunFolder) -> int:
+    """Build, measure, print one JSON line, train nothing."""
+    quiet, sys.stdout = sys.stdout, sys.stderr
+    job = build(folder, Requests(folder), Past())
+    reading = run_preflight(job, saves=False)
+    print(json.dumps(reading), file=quiet, flush=True)
+    return 0
+
+
+def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
+    """Train a run and record its end.
+
+    Args:
+        folder: The run.
+        requests: Listening already: a stop may come while libraries are imported.
+        resume: Go on from the last complete checkpoint; from the beginning where there is none.
+
+    Returns:
+        0: finished, or stopped as asked.
+
+    Raises:
+        StopNow: Asked to leave without saving.
+        InputError: The model or the data cannot be used.
+    """
+    began = time.monotonic()
+    checkpoint = _last_checkpoint(folder) if resume else None
+    done = step_of(checkpoint) if checkpoint else 0
+    job = build(folder, requests, read_past(folder, done) if checkpoint else Past(), checkpoint)
+    if checkpoint is None:
+        write_base(folder, job.spec)
+    _record_start(job, done)
+    if checkpoint is None:
+        _before(job)
+    else:
+        if folder.effective_config.read_bytes() != folder.config.read_bytes():
+            _preflight(job)
+        evaluates_here = job.steps.eval_every is not None and done % job.steps.eval_every == 0
+        job.recorder.go_on(job.trainer, checkpoint, evaluates_here)
+    requests.leave_if_asked()
+    hold_reserve(folder)
+    record(folder, "status", status="training")
+    if checkpoint is not None and job.trainer.has_come_to_its_end(done, job.steps.total):
+        # Killed after its last checkpoint: Trainer would train one step more.
+        job.trainer.restore(checkpoint)
+        job.recorder.tokens = job.trainer.tokens
+    else:
+        job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
+    give_up_reserve(folder)
+    if finished and job.config.run.early_stopping is not None:
+        # Only evaluated can the last state be held against the best one.
+        _evaluate_at_end(job)
+    job.kept = settle(job.trainer, finished=finished)
+    # The adapter first: nothing that comes after may cost it.
+    finish_adapter(job)
+    if finished:
+        drop_start(folder)
+        _after(job)
+    _record_end(job, "finished" if finished else "stopped", time.monotonic() - began)
+    return 0
+
+
+def _last_checkpoint(folder: RunFolder) -> Path | None:
+    """The newest whole checkpoint; says which newer ones are damaged."""
+    found, passed_over = newest_whole(folder)
+    for wrong in passed_over:
+        instead = f"the run goes on from {found.name}" if found else "the run begins anew"
+        record(folder, "warning", message=f"{wrong}: {instead}.")
+    return found
+
+
+def _before(job: Job) -> None:
+    """The worst step, the loss and one answer before anything is trained."""
+    _preflight(job)
+    if job.rows.held_out is not None:
+        job.trainer.evaluate()
+        if job.config.run.early_stopping is not None:
+            keep_start(job.trainer)
+    job.requests.leave_if_asked()
+    with undisturbed():
+        _ask(job, "before", 0)
+
+
+def _preflight(job: Job) -> None:
+    """Measure and record."""
+    job.requests.leave_if_asked()
+    record(job.folder, "status", status="preflight")
+    reading = run_preflight(job, saves=True)
+    record(job.folder, "preflight", predicted_bytes=job.plan.predicted_bytes, **reading)
+    # After a recovery too: the next estimate on this machine knows what this one did not.
+    keep(job.config, job.spec, job.plan.device, job.rows.source.profile, reading)
+    job.requests.leave_if_asked()
+
+
+def _record_start(job: Job, done: int) -> None:
+    model = job.trainer.model
+    record(
+        job.folder,
+        "start",
+        model=job.config.model,
+        method=job.config.method,
+        stage=job.stage.facts.name,
+        device=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+        total_steps=job.steps.total,
+        eval_every=job.steps.eval_every,
+        save_every=job.steps.save_every,
+        epochs=job.config.training.num_train_epochs,
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        train_rows=len(job.rows.train),
+        eval_rows=len(job.rows.held_out) if job.rows.held_out is not None else 0,
+        bad_rows=job.rows.source.profile.bad_row_count,
+        trained_share=job.rows.trained_share,
+        precision=job.config.training.precision,
+        effective_batch_size=job.config.training.effective_batch_size,
+        tokens_per_step=_tokens_per_step(job),
+        flops_per_token=flops_per_token(job.config, job.spec),
+        peak_flops=peak_flops(job.config, job.plan.device),
+        resumed_from=done or None,
+        own_code=dict(job.own_code) if job.own_code else None,
+        contents=asdict(job.rows.contents) | {"tokens_sha256": job.rows.digest()},
+        start_from=_started_from(job, done),
+    )
+
+
+def _started_from(job: Job, done: int) -> dict[str, Any] | None:
+    """The adapter that a run begins with; one that goes on from a checkpoint began earlier."""
+    if job.config.start_from is None or done:
+        return None
+    adapter = read_start(job.config.start_from).folder
+    return {"adapter": str(adapter), "sha256": digests(adapter)}
+
+
+def _tokens_per_step(job: Job) -> float:
+    """On average over the run; where rows are packed, a row is a packed one."""
+    tokens = int(row_lengths(job.rows.train, job.stage.facts.token_columns).sum())
+    each = tokens / max(1, len(job.trainer.train_dataset))
+    return float(each * job.config.training.effective_batch_size)
+
+
+def _after(job: Job) -> None:
+    """The loss at the end, where the last evaluation was earlier, and the same answer again."""
+    _evaluate_at_end(job)
+    _ask(job, "after", int(job.trainer.state.global_step))
+
+
+def _evaluate_at_end(job: Job) -> None:
+    if job.rows.held_out is not None and job.trainer.evaluated_at != int(job.trainer.state.global_step):
+        job.trainer.evaluate()
+
+
+def _ask(job: Job, when: str, step: int) -> None:
+    job.rows.questions.record(job.folder, job.trainer.model, when=when, step=step, look=job.requests.poll)
+
+
+def _why(job: Job, status: str) -> str:
+    kept = why_kept(job.trainer, job.kept) if job.kept else ""
+    if job.trainer.stopped_early:
+        return f"stopped early{f': {kept}' if kept else ''}"
+    if job.requests.stop_after_epoch and not job.requests.stop and status == "stopped":
+        return "stopped after the epoch, as asked"
+    if status == "finished":
+        return f"every step is done{f'; {kept}' if kept else ''}"
+    return "stopped as asked"
+
+
+def _record_end(job: Job, status: str, seconds: float) -> None:
+    trainer, kept = job.trainer, job.kept
+    losses = {"first_eval_loss": trainer.first_eval, "last_eval_loss": trainer.last_eval}
+    record(
+        job.folder,
+        "end",
+        status=status,
+        reason=_why(job, status),
+        remedy=None if status == "finished" else f"`lora-wizard resume {job.folder.argument}` continues it.",
+        exit_code=0,
+        **{key: value for key, value in losses.items() if value is not None and math.isfinite(value)},
+        best_eval_loss=trainer.best[0] if trainer.best else None,
+        best_step=trainer.best[1] if trainer.best else None,
+        adapter=str(job.folder.adapter) if job.folder.adapter.exists() else None,
+        adapter_step=kept.step if kept else None,
+        adapter_eval_loss=_loss_of(job),
+        steps=int(trainer.state.global_step),
+        tokens=job.recorder.tokens,
+        seconds=seconds,
+        recording_seconds=job.recorder.seconds,
+        peak_bytes=job.meter.peak(),
+        predicted_bytes=job.plan.predicted_bytes,
+    )
+
+
+def _loss_of(job: Job) -> float | None:
+    """Evaluation loss of the state that the run leaves; None where it was not evaluated, or is not finite."""
+    trainer, kept = job.trainer, job.kept
+    if kept is None:
+        return None
+    loss = trainer.last_eval if kept.step == trainer.evaluated_at else kept.loss
+    return loss if loss is not None and math.isfinite(loss) else None
