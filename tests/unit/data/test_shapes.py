@@ -23,7 +23,7 @@ def example(row: dict[str, Any], **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("row", "shape", "sure", "becomes"),
+    ("row", "shape", "confidence", "becomes"),
     [
         ({"instruction": "Q", "output": "A"}, "alpaca", "high", ASKED),
         ({"instruction": "Q", "input": "", "output": "A"}, "alpaca", "high", ASKED),
