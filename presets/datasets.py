@@ -8,6 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from presets.yaml_file import read_yaml
+
+FILE = Path(__file__).with_name("datasets.yaml")
+
 
 @dataclass(frozen=True, slots=True)
 class KnownDataset:
@@ -37,7 +41,4 @@ class KnownDataset:
 @cache
 def load_datasets() -> tuple[KnownDataset, ...]:
     """All of them, in the order in which they are offered."""
-    import yaml
-
-    with Path(__file__).with_name("datasets.yaml").open(encoding="utf-8") as file:
-        return tuple(KnownDataset(**entry) for entry in yaml.safe_load(file))
+    return tuple(KnownDataset(**entry) for entry in read_yaml(FILE))

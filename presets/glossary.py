@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from presets.yaml_file import read_yaml
+
+FILE = Path(__file__).with_name("glossary.yaml")
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -21,8 +25,4 @@ class Word:
 @cache
 def load_glossary() -> tuple[Word, ...]:
     """All words, in the order in which one meets them."""
-    import yaml
-
-    text = Path(__file__).with_name("glossary.yaml").read_text(encoding="utf-8")
-    entries = yaml.safe_load(text)
-    return tuple(Word(entry["word"], entry["says"], tuple(entry["screens"])) for entry in entries)
+    return tuple(Word(entry["word"], entry["says"], tuple(entry["screens"])) for entry in read_yaml(FILE))

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from presets.errors import InputError
+from presets.yaml_file import read_yaml
 
 GpuKind = Literal["consumer", "laptop", "workstation", "datacentre", "unified"]
 
-_FILE = Path(__file__).with_name("gpus.yaml")
+FILE = Path(__file__).with_name("gpus.yaml")
 _GIB = 2**30
 
 _DRIVER_FIXED = 0.2
@@ -79,29 +80,33 @@ def driver_share(total_bytes: int) -> int:
 
 @cache
 def load_gpus() -> tuple[GpuFacts, ...]:
-    """Every card of the shipped catalogue, in the file's order.
-
-    Raises:
-        InputError: If an entry is malformed; names the file and the entry.
-    """
-    return read_gpus(_FILE)
+    """Every card of the shipped catalogue, in the file's order."""
+    content = read_yaml(FILE)
+    return tuple(_facts(entry, content["sources"]) for entry in content["cards"])
 
 
-def read_gpus(path: Path) -> tuple[GpuFacts, ...]:
-    """Read and check a catalogue file: a mapping of `sources` (key to text) and `cards` (a list of entries).
+def _facts(entry: Mapping[str, Any], sources: Mapping[str, str]) -> GpuFacts:
+    major, minor = entry["compute_capability"].split(".")
+    return GpuFacts(
+        name=entry["name"],
+        kind=entry["kind"],
+        architecture=entry["architecture"],
+        compute_capability=(int(major), int(minor)),
+        memory_bytes=int(entry["memory_gib"] * _GIB),
+        bandwidth=entry["bandwidth_gbs"] * 1e9,
+        flops_bf16=_flops(entry.get("bf16_tflops")),
+        flops_fp16=_flops(entry.get("fp16_tflops")),
+        flops_fp32=entry["fp32_tflops"] * 1e12,
+        power_watts=None if entry.get("power_w") is None else float(entry["power_w"]),
+        source="; ".join(sources[key] for key in entry["source"]),
+        aliases=tuple(entry.get("aliases", ())),
+        ecc_in_memory=entry.get("ecc_in_memory", False),
+        note=entry.get("note", ""),
+    )
 
-    Raises:
-        InputError: If it is not that, an entry is malformed, or a name or alias stands for two cards.
-    """
-    content = _load(path)
-    if not isinstance(content, dict) or set(content) != {"sources", "cards"}:
-        raise InputError(f"The GPU catalogue {path} must have the keys 'sources' and 'cards', and no other.")
-    sources, cards = content["sources"], content["cards"]
-    if not isinstance(sources, dict) or not isinstance(cards, list):
-        raise InputError(f"The GPU catalogue {path}: 'sources' must be a mapping and 'cards' a list.")
-    gpus = tuple(_parse(entry, sources, f"{path.name}, card {number}") for number, entry in enumerate(cards, start=1))
-    _check_unique(gpus, path)
-    return gpus
+
+def _flops(tflops: float | None) -> float | None:
+    return None if tflops is None else tflops * 1e12
 
 
 def match_gpu(name: str, memory_bytes: int | None = None) -> GpuFacts | None:
@@ -167,7 +172,7 @@ def _likeness(typed: str, known: str) -> float:
 
 @cache
 def _index() -> Mapping[str, GpuFacts]:
-    return {key: facts for facts in load_gpus() for key in _keys(facts)}
+    return {key: facts for facts in load_gpus() for key in names_of(facts)}
 
 
 @cache
@@ -195,120 +200,6 @@ def _key(name: str) -> str:
     return re.sub(r"^[rg]tx(?=\d{4})", "", _squeezed(name))
 
 
-def _keys(facts: GpuFacts) -> set[str]:
+def names_of(facts: GpuFacts) -> set[str]:
+    """All that a card answers to, as `match_gpu` compares names."""
     return {_key(name) for name in (facts.name, *facts.aliases)}
-
-
-def _check_unique(gpus: tuple[GpuFacts, ...], path: Path) -> None:
-    owner: dict[str, str] = {}
-    for facts in gpus:
-        for key in _keys(facts):
-            if owner.setdefault(key, facts.name) != facts.name:
-                raise InputError(f"{path.name}: {facts.name!r} and {owner[key]!r} answer to the same name ({key}).")
-
-
-_REQUIRED = (
-    "name",
-    "kind",
-    "architecture",
-    "compute_capability",
-    "memory_gib",
-    "bandwidth_gbs",
-    "fp32_tflops",
-    "source",
-)
-_OPTIONAL = ("bf16_tflops", "fp16_tflops", "power_w", "aliases", "ecc_in_memory", "note")
-
-
-def _load(path: Path) -> Any:
-    import yaml
-
-    try:
-        # The parser in C reads the catalogue in 10 ms instead of 100; PyYAML is sometimes built without it.
-        from yaml import CSafeLoader as Loader
-    except ImportError:
-        from yaml import SafeLoader as Loader  # type: ignore[assignment]
-    try:
-        return yaml.load(path.read_bytes(), Loader=Loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"The GPU catalogue {path} cannot be read.", detail=str(error)) from error
-
-
-def _parse(entry: Any, sources: Mapping[str, str], where: str) -> GpuFacts:
-    where = _check_keys(entry, where)
-    return GpuFacts(
-        name=_text(entry, "name", where),
-        kind=entry["kind"],
-        architecture=_text(entry, "architecture", where),
-        compute_capability=_capability(entry["compute_capability"], where),
-        memory_bytes=int(_number(entry, "memory_gib", where) * _GIB),
-        bandwidth=_number(entry, "bandwidth_gbs", where) * 1e9,
-        flops_bf16=_rate(entry, "bf16_tflops", where),
-        flops_fp16=_rate(entry, "fp16_tflops", where),
-        flops_fp32=_number(entry, "fp32_tflops", where) * 1e12,
-        power_watts=_number(entry, "power_w", where) if "power_w" in entry else None,
-        source=_source(entry["source"], sources, where),
-        aliases=_names(entry, "aliases", where),
-        ecc_in_memory=_flag(entry.get("ecc_in_memory", False), where),
-        note=_text(entry, "note", where) if "note" in entry else "",
-    )
-
-
-def _check_keys(entry: Any, where: str) -> str:
-    """Every key is known and none is missing. Returns the place with the card's name."""
-    if not isinstance(entry, dict):
-        raise InputError(f"{where}: a card must be a mapping of keys.")
-    where = f"{where} ({entry['name']})" if isinstance(entry.get("name"), str) else where
-    if missing := [key for key in _REQUIRED if key not in entry]:
-        raise InputError(f"{where}: {missing[0]!r} is missing.")
-    if unknown := sorted(str(key) for key in entry if key not in (*_REQUIRED, *_OPTIONAL)):
-        raise InputError(f"{where}: unknown key {unknown[0]!r}.")
-    if entry["kind"] not in get_args(GpuKind):
-        raise InputError(f"{where}: kind must be one of {', '.join(get_args(GpuKind))}, not {entry['kind']!r}.")
-    return where
-
-
-def _source(keys: Any, sources: Mapping[str, str], where: str) -> str:
-    if not isinstance(keys, list) or not keys:
-        raise InputError(f"{where}: source must be a list of keys of 'sources'.")
-    if unknown := [key for key in keys if not isinstance(sources.get(key), str)]:
-        raise InputError(f"{where}: source {unknown[0]!r} is not among 'sources'.")
-    return "; ".join(sources[key] for key in keys)
-
-
-def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
-    value = entry[key]
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {key} must be a text, not {value!r}.")
-    return value
-
-
-def _number(entry: Mapping[str, Any], key: str, where: str) -> float:
-    value = entry[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-        raise InputError(f"{where}: {key} must be a positive number, not {value!r}.")
-    return float(value)
-
-
-def _rate(entry: Mapping[str, Any], key: str, where: str) -> float | None:
-    return None if entry.get(key) is None else _number(entry, key, where) * 1e12
-
-
-def _capability(value: Any, where: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,2})\.(\d)", value) if isinstance(value, str) else None
-    if match is None:
-        raise InputError(f"{where}: compute_capability must be a quoted 'major.minor', not {value!r}.")
-    return int(match[1]), int(match[2])
-
-
-def _names(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = entry.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise InputError(f"{where}: {key} must be a list of names, not {value!r}.")
-    return tuple(value)
-
-
-def _flag(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{where}: ecc_in_memory must be true or false, not {value!r}.")
-    return value

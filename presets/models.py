@@ -1,4 +1,4 @@
-"""The bundled catalogue of models: reads models.yaml into frozen, checked values."""
+"""The bundled catalogue of models: reads models.yaml into frozen values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from presets.errors import InputError
+from presets.yaml_file import read_yaml
 
-_FILE = Path(__file__).with_name("models.yaml")
-_KEYS = {"name", "hub_id", "parameters", "gated", "aliases", "config"}
+FILE = Path(__file__).with_name("models.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +37,19 @@ class CatalogueModel:
 
 
 @cache
-def load_models(path: Path = _FILE) -> tuple[CatalogueModel, ...]:
-    """Read the catalogue, in the file's order.
-
-    Raises:
-        InputError: The file is not such a catalogue; names the entry and what is wrong with it.
-    """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    if not isinstance(document, dict) or not isinstance(document.get("models"), list):
-        raise InputError(f"{path.name} must have a list of models under the key models.")
-    models = tuple(_model(entry, path) for entry in document["models"])
-    _check_names(models, path)
-    return models
+def load_models() -> tuple[CatalogueModel, ...]:
+    """Read the catalogue, in the file's order."""
+    return tuple(
+        CatalogueModel(
+            name=entry["name"],
+            hub_id=entry["hub_id"],
+            parameters=entry["parameters"],
+            gated=entry.get("gated", False),
+            config=MappingProxyType(entry["config"]),
+            aliases=tuple(entry.get("aliases", ())),
+        )
+        for entry in read_yaml(FILE)["models"]
+    )
 
 
 def find_model(name: str) -> CatalogueModel | None:
@@ -71,31 +68,3 @@ def nearest_names(name: str, count: int = 3) -> tuple[str, ...]:
 @cache
 def _index() -> dict[str, CatalogueModel]:
     return {key.lower(): model for model in load_models() for key in (model.name, model.hub_id, *model.aliases)}
-
-
-def _model(entry: object, path: Path) -> CatalogueModel:
-    if not isinstance(entry, dict):
-        raise InputError(f"{path.name}: an entry of models must be a mapping, not {entry!r}.")
-    where = f"{path.name}, model {entry.get('name')!r}"
-    if unknown := set(entry) - _KEYS:
-        raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}.")
-    name, hub_id, parameters = entry.get("name"), entry.get("hub_id"), entry.get("parameters")
-    gated, aliases, config = entry.get("gated", False), entry.get("aliases", []), entry.get("config")
-    if not isinstance(name, str) or not name or not isinstance(hub_id, str) or hub_id.count("/") != 1:
-        raise InputError(f"{where}: name must be a word and hub_id must be like org/model.")
-    if isinstance(parameters, bool) or not isinstance(parameters, int) or parameters < 1:
-        raise InputError(f"{where}: parameters must be a whole number above 0, not {parameters!r}.")
-    if not isinstance(gated, bool) or not isinstance(aliases, list):
-        raise InputError(f"{where}: gated must be true or false, and aliases a list.")
-    if not isinstance(config, dict) or not isinstance(config.get("max_position_embeddings"), int):
-        raise InputError(f"{where}: config must be a mapping with max_position_embeddings.")
-    return CatalogueModel(name, hub_id, parameters, gated, MappingProxyType(config), tuple(map(str, aliases)))
-
-
-def _check_names(models: tuple[CatalogueModel, ...], path: Path) -> None:
-    seen: set[str] = set()
-    for model in models:
-        for name in (model.name, model.hub_id, *model.aliases):
-            if name.lower() in seen:
-                raise InputError(f"{path.name}: {name} is there twice.")
-            seen.add(name.lower())

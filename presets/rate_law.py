@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from presets.errors import InputError
-from presets.yaml_file import read_mapping
+from presets.yaml_file import read_yaml
 
 FILE = Path(__file__).with_name("evidence") / "rate_law.yaml"
 REFERENCE_PARAMETERS = 8e9
@@ -54,14 +53,6 @@ class RateLaw:
 
 @cache
 def load_rate_law() -> RateLaw:
-    """The shipped law.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    content = read_mapping(FILE, required={"law": dict})
-    try:
-        law = dict(content["law"])
-        return RateLaw(parameters=tuple(law.pop("parameters")), ranks=tuple(law.pop("ranks")), **law)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{FILE} is damaged: {error}.") from error
+    """The shipped law."""
+    law = dict(read_yaml(FILE)["law"])
+    return RateLaw(parameters=tuple(law.pop("parameters")), ranks=tuple(law.pop("ranks")), **law)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-from presets.yaml_file import read_mapping
+from presets.yaml_file import read_yaml
 
 FOLDER = Path(__file__).with_name("recipes")
 
@@ -46,26 +46,9 @@ class Recipe:
 
 @cache
 def load_recipes() -> tuple[Recipe, ...]:
-    """All shipped recipes, by name; 'starter' first.
-
-    Raises:
-        InputError: a file is not a recipe; it is named.
-    """
-    recipes = [read_recipe(path) for path in sorted(FOLDER.glob("*.yaml"))]
+    """All shipped recipes, by name; 'starter' first."""
+    recipes = [Recipe(name=path.stem, **read_yaml(path)) for path in FOLDER.glob("*.yaml")]
     return tuple(sorted(recipes, key=lambda recipe: (recipe.name != "starter", recipe.name)))
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read one recipe file.
-
-    Raises:
-        InputError: it is not a recipe.
-    """
-    content = read_mapping(path, required={"title": str, "meant_for": str, "source": str, "changes": dict})
-    changes = content.pop("changes")
-    if not changes or not all(isinstance(key, str) for key in changes):
-        raise InputError(f"{path}: changes must hold dotted keys of the configuration.")
-    return Recipe(name=path.stem, changes=changes, **content)
 
 
 def find_recipe(name: str) -> Recipe:

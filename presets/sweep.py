@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from presets.errors import InputError
-from presets.yaml_file import read_mapping
+from presets.yaml_file import read_yaml
 
-_FILE = Path(__file__).with_name("evidence") / "rate_rank_sweep.yaml"
+FILE = Path(__file__).with_name("evidence") / "rate_rank_sweep.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +62,14 @@ def _ratio(one: float, other: float) -> float:
 
 @cache
 def load_sweep() -> Sweep:
-    """The shipped table.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    content = read_mapping(_FILE, required={"source": str, "conditions": dict, "rows": list})
+    """The shipped table."""
+    content = read_yaml(FILE)
     conditions = content["conditions"]
-    try:
-        return Sweep(
-            source=content["source"],
-            data=conditions["data"],
-            steps=conditions["steps"],
-            batch=conditions["batch"],
-            lora_alpha=conditions["lora_alpha"],
-            rows=tuple(SweepRow(**row) for row in content["rows"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{_FILE} is damaged: {error}.") from error
+    return Sweep(
+        source=content["source"],
+        data=conditions["data"],
+        steps=conditions["steps"],
+        batch=conditions["batch"],
+        lora_alpha=conditions["lora_alpha"],
+        rows=tuple(SweepRow(**row) for row in content["rows"]),
+    )

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from presets.yaml_file import read_yaml
+
+FILE = Path(__file__).with_name("templates.yaml")
+TOKENS_FILE = Path(__file__).with_name("template_tokens.yaml")
+
 
 @dataclass(frozen=True, slots=True)
 class FamilyTemplate:
@@ -29,22 +34,13 @@ def tokens_around(model_type: str) -> int:
     Args:
         model_type: Architecture; one that is not listed has the default.
     """
-    import yaml
-
-    path = Path(__file__).with_name("template_tokens.yaml")
-    with path.open(encoding="utf-8") as file:
-        tokens: dict[str, int] = yaml.safe_load(file)
+    tokens: dict[str, int] = read_yaml(TOKENS_FILE)
     return tokens.get(model_type, tokens["default"])
 
 
 @cache
 def load_templates() -> dict[str, FamilyTemplate]:
     """Family templates by name, in the order in which they are tried."""
-    import yaml
-
-    path = Path(__file__).with_name("templates.yaml")
-    with path.open(encoding="utf-8") as file:
-        entries = yaml.safe_load(file)
     families = (
         FamilyTemplate(
             name=entry["name"],
@@ -54,6 +50,6 @@ def load_templates() -> dict[str, FamilyTemplate]:
             model_types=tuple(entry["model_types"]),
             template=entry["template"],
         )
-        for entry in entries
+        for entry in read_yaml(FILE)
     )
     return {family.name: family for family in families}

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from presets.errors import InputError
-from presets.yaml_file import read_mapping
+from presets.yaml_file import read_yaml
 
 FILE = Path(__file__).with_name("evidence") / "variants.yaml"
 KEYS = ("lora.use_dora", "lora.init_lora_weights", "lora.use_rslora", "lora.lora_dropout")
@@ -27,13 +26,5 @@ class Measurement:
 
 @cache
 def load_variants() -> Mapping[str, tuple[Measurement, ...]]:
-    """The shipped measurements by dotted key.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    content = read_mapping(FILE, required=dict.fromkeys(KEYS, list))
-    try:
-        return {key: tuple(Measurement(**line) for line in lines) for key, lines in content.items()}
-    except TypeError as error:
-        raise InputError(f"{FILE} is damaged: {error}.") from error
+    """The shipped measurements by dotted key."""
+    return {key: tuple(Measurement(**line) for line in lines) for key, lines in read_yaml(FILE).items()}

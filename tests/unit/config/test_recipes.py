@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from presets.errors import InputError
-from presets.recipes import FOLDER, Recipe, find_recipe, load_recipes, read_recipe
+from presets.recipes import FOLDER, Recipe, find_recipe, load_recipes
 from presets.sweep import load_sweep
 from recommender.config.edit import apply, value_of
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
 from recommender.rules.families import sweep_family
-
-GOOD = "title: T\nmeant_for: M\nsource: S\nchanges: {lora.r: 8}\n"
 
 
 def test_all_files_are_recipes_and_the_starter_is_first() -> None:
@@ -46,26 +44,6 @@ def test_an_unknown_name_is_offered_the_nearest() -> None:
     with pytest.raises(InputError) as caught:
         find_recipe("unsloth")
     assert "unsloth-defaults" in caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (GOOD.replace("title: T\n", ""), "title is missing"),
-        (GOOD + "extra: 1\n", "extra is not a key"),
-        (GOOD.replace("{lora.r: 8}", "[1]"), "changes must be a dict"),
-        (GOOD.replace("{lora.r: 8}", "{}"), "changes must hold"),
-        (GOOD.replace("source: S", "source: ''"), "source must be a str"),
-        ("- 1", "must hold keys"),
-        ("a: [", "cannot be read"),
-    ],
-)
-def test_a_damaged_recipe_is_named(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "mine.yaml").write_text(text)
-    with pytest.raises(InputError) as caught:
-        read_recipe(tmp_path / "mine.yaml")
-    assert says in caught.value.message
-    assert "mine.yaml" in caught.value.message
 
 
 def test_the_sweep_is_whole() -> None:

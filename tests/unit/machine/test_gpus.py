@@ -1,13 +1,11 @@
-"""The GPU catalogue: what is in it, how names are found, and what a broken file says."""
+"""The GPU catalogue: what is in it, and how names are found."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from presets.errors import InputError
-from presets.gpus import GpuFacts, driver_share, find_gpu, load_gpus, match_gpu, nearest_names, read_gpus
+from presets.gpus import GpuFacts, driver_share, find_gpu, load_gpus, match_gpu, nearest_names
 
 GIB = 2**30
 MIB = 2**20
@@ -195,64 +193,6 @@ def test_the_rule_for_the_driver_share_meets_what_torch_sees(total: int, seen: f
     free = total - driver_share(total * GIB) / GIB
     assert free == pytest.approx(seen, rel=0.01)
     assert free < seen + 0.15
-
-
-GOOD = (
-    "name: X 1, kind: consumer, architecture: Ada, compute_capability: '8.9', memory_gib: 8, "
-    "bandwidth_gbs: 300, fp32_tflops: 20, source: [s]"
-)
-
-
-def catalogue(folder: Path, *cards: str, head: str = "sources: {s: somewhere}\n") -> Path:
-    path = folder / "gpus.yaml"
-    path.write_text(head + "cards:\n" + "".join(f"- {{{card}}}\n" for card in cards))
-    return path
-
-
-def test_a_card_without_published_rates_has_none(tmp_path: Path) -> None:
-    (facts,) = read_gpus(catalogue(tmp_path, GOOD))
-    assert (facts.flops_bf16, facts.flops_fp16, facts.power_watts, facts.aliases) == (None, None, None, ())
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("memory_gib: 8", "memory_gib: many", "memory_gib must be a positive number"),
-        ("memory_gib: 8", "memory_gib: -8", "memory_gib must be a positive number"),
-        ("memory_gib: 8", "memory_gib: true", "memory_gib must be a positive number"),
-        ("memory_gib: 8, ", "", "'memory_gib' is missing"),
-        ("compute_capability: '8.9'", "compute_capability: 8.9", "compute_capability must be a quoted"),
-        ("kind: consumer", "kind: toy", "kind must be one of consumer"),
-        ("source: [s]", "source: [t]", "'t' is not among"),
-        ("source: [s]", "source: []", "source must be a list"),
-        ("source: [s]", "source: [s], colour: red", "unknown key 'colour'"),
-        ("source: [s]", "source: [s], aliases: Y", "aliases must be a list"),
-        ("source: [s]", "source: [s], ecc_in_memory: 1", "ecc_in_memory must be true or false"),
-        ("name: X 1", "name: 1", "name must be a text"),
-    ],
-)
-def test_a_malformed_card_is_named_with_its_file(tmp_path: Path, old: str, new: str, says: str) -> None:
-    with pytest.raises(InputError) as caught:
-        read_gpus(catalogue(tmp_path, GOOD.replace("X 1", "W 1"), GOOD.replace(old, new)))
-    assert says in caught.value.message
-    assert "gpus.yaml, card 2" in caught.value.message
-
-
-def test_two_cards_of_one_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="answer to the same name"):
-        read_gpus(catalogue(tmp_path, GOOD, GOOD.replace("X 1", "Y") + ", aliases: [NVIDIA X-1]"))
-
-
-@pytest.mark.parametrize("text", ["- a\n", "cards: []\n", "sources: []\ncards: []\n", "sources: {}\ncards: x\n", "{"])
-def test_a_file_that_is_no_catalogue(tmp_path: Path, text: str) -> None:
-    (tmp_path / "gpus.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"gpus\.yaml"):
-        read_gpus(tmp_path / "gpus.yaml")
-
-
-def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        read_gpus(tmp_path / "gpus.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,7 @@
-from pathlib import Path
-
 import pytest
 
-from presets.errors import InputError
 from presets.models import CatalogueModel, find_model, load_models, nearest_names
 from recommender.model.families import spec_from_config
-
-ENTRY = "{name: a, hub_id: o/a, parameters: 10, config: {max_position_embeddings: 8}}"
 
 
 @pytest.mark.parametrize("model", load_models(), ids=lambda model: model.name)
@@ -45,22 +40,3 @@ def test_found_by_any_of_its_names() -> None:
 
 def test_offers_the_nearest_names() -> None:
     assert "llama-3.1-8b-instruct" in nearest_names("meta-llama/Llama-3.1-8B-Instuct")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("[]", "list of models"),
-        ("models: [3]", "must be a mapping"),
-        (f"models: [{ENTRY.replace('parameters: 10', 'parameters: yes')}]", "parameters"),
-        (f"models: [{ENTRY.replace('parameters', 'params')}]", "params"),
-        (f"models: [{ENTRY.replace('o/a', 'o')}]", "hub_id"),
-        (f"models: [{ENTRY.replace('max_position_embeddings: 8', 'x: 8')}]", "max_position_embeddings"),
-        (f"models: [{ENTRY}, {ENTRY}]", "twice"),
-    ],
-)
-def test_a_broken_catalogue_names_what_is_wrong(tmp_path: Path, text: str, complaint: str) -> None:
-    path = tmp_path / "models.yaml"
-    path.write_text(text)
-    with pytest.raises(InputError, match=complaint):
-        load_models(path)
