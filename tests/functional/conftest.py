@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.picture import assert_picture
+
+__all__ = ["assert_picture"]
+
 LORA_WIZARD = str(Path(sys.executable).with_name("lora-wizard"))
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
