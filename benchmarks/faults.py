@@ -18,9 +18,9 @@ from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.history.listing import is_alive
 from trainer.history.tail import Tail
-from trainer.process.identity import Process
 from trainer.process.launch import launch, resume_run
 from trainer.run.folder import RunFolder
+from trainer.run.identity import Process
 from trainer.run.state import read_state
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=2)

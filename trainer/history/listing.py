@@ -13,9 +13,9 @@ from typing import Any, Final
 from presets.errors import InputError
 from recommender.paths import expanded
 from trainer.history.tail import last_lines
-from trainer.process.identity import boot_id
 from trainer.run.events import SILENCE_SECONDS
 from trainer.run.folder import RunFolder, found_folder, is_run
+from trainer.run.identity import boot_id
 from trainer.run.state import RunState, fold, read_state
 
 NO_RUN: Final = "it holds no state.json with the record that a run begins"

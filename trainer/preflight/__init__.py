@@ -1,4 +1,4 @@
-"""Before a start: the gate that every start passes, the list of checks, the measured worst step, consent to commands.
+"""Before a start: the gate that every start passes, the list of checks, and the measured worst step.
 
-Knows `trainer.process` and `trainer.run`; known by the commands and screens.
+Knows `trainer.process` and `trainer.run`; known by the launch, the commands and screens.
 """

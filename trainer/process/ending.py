@@ -10,7 +10,7 @@ from typing import Final
 
 from presets.errors import WizardError
 from trainer.history.tail import last_lines
-from trainer.preflight.agreed import goes_with
+from trainer.process.agreed import goes_with
 from trainer.run.folder import RunFolder, append_event
 from trainer.run.state import RunState
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from presets.errors import InputError, NoError
 from trainer.history.listing import may_run_elsewhere
-from trainer.preflight.agreed import require_agreed, send_with
+from trainer.process.agreed import require_agreed, send_with
 from trainer.process.device_lock import busy, device_holder
 from trainer.process.environment import child_environment, module_command
 from trainer.process.recovery import HARMLESS

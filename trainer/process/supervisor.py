@@ -24,11 +24,11 @@ from trainer.process.device_lock import device_holder, take_device, weakness
 from trainer.process.device_watch import DeviceWatch
 from trainer.process.ending import STOP_NOW, run_on_end, unsaid_end
 from trainer.process.environment import child_environment, module_command
-from trainer.process.identity import Process
 from trainer.process.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.run import exits
 from trainer.run.events import HEARTBEAT_SECONDS, event
 from trainer.run.folder import RunFolder, append_event, append_line, repair_last_line
+from trainer.run.identity import Process
 from trainer.run.masking import MaskedStream
 from trainer.run.plan_file import read_device
 from trainer.run.state import RunState, fold, read_state, write_state

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainer.process.identity import Process
 from trainer.run.events import DISK_FULL, ENDED, VERSION
 from trainer.run.folder import RunFolder, write_atomically
+from trainer.run.identity import Process
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import typer
 from presets.errors import InputError
 
 if TYPE_CHECKING:
-    from trainer.preflight.agreed import NotAgreedError
+    from trainer.process.agreed import NotAgreedError
 
 AllowOnEnd = Annotated[
     bool, typer.Option("--allow-on-end", help="Agree to the shell command of run.on_end, for this run.")
@@ -30,7 +30,7 @@ def agree_on_end(command: str | None, *, allowed: bool) -> bool:
     Raises:
         InputError: Nobody agreed: there is no terminal, or the answer is no.
     """
-    from trainer.preflight.agreed import NotAgreedError, require_agreed
+    from trainer.process.agreed import NotAgreedError, require_agreed
 
     try:
         require_agreed(command, allowed=allowed)
@@ -45,7 +45,7 @@ def ask(unagreed: NotAgreedError) -> None:
     Raises:
         InputError: There is no terminal, or the answer is no.
     """
-    from trainer.preflight.agreed import keep
+    from trainer.process.agreed import keep
     from tui.terminal.sanitize import clean
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

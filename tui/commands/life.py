@@ -188,7 +188,7 @@ def resume(
     One that was just asked to stop is waited for.
     """
     from trainer.history.listing import find_run
-    from trainer.preflight.agreed import NotAgreedError
+    from trainer.process.agreed import NotAgreedError
     from trainer.process.launch import resume_run
     from tui.commands.planning import assignments
 
@@ -222,7 +222,7 @@ def remove(
 
     Other files in its folder stay there. Anything but a run is refused.
     """
-    from trainer.run.removal import find_whole, remove_run
+    from trainer.process.removal import find_whole, remove_run
 
     settings: Settings = context.obj
     path = find_whole(settings.runs, run)

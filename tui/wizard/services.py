@@ -340,13 +340,13 @@ class RealServices:
 
     def agreed(self, command: str) -> bool:
         """See `Services`."""
-        from trainer.preflight.agreed import is_kept
+        from trainer.process.agreed import is_kept
 
         return is_kept(command)
 
     def keep_agreed(self, command: str) -> None:
         """See `Services`."""
-        from trainer.preflight.agreed import keep
+        from trainer.process.agreed import keep
 
         keep(command)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.process.identity import Process
 from trainer.run.events import Kind, event
 from trainer.run.folder import RunFolder, append_line
+from trainer.run.identity import Process
 from trainer.run.state import RunState, fold, write_state
 
 BEGAN = 1_763_700_000.0

@@ -12,8 +12,7 @@ from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
 from trainer.history import listing
 from trainer.history.reader import RunReader
-from trainer.process import launch
-from trainer.run import removal
+from trainer.process import launch, removal
 from tui.screens.train.screen import TrainScreen
 from tui.terminal.errors import crash_log_path
 

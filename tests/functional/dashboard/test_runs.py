@@ -8,8 +8,8 @@ import pytest
 
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import opened
-from trainer.preflight.agreed import is_kept, require_agreed
 from trainer.process import launch
+from trainer.process.agreed import is_kept, require_agreed
 from tui.screens.runs.text import model_and_data
 from tui.screens.train.screen import TrainScreen
 

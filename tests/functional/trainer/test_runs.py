@@ -15,7 +15,7 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
 from trainer.history.listing import list_runs
-from trainer.preflight.agreed import NotAgreedError
+from trainer.process.agreed import NotAgreedError
 from trainer.process.launch import launch, resume_run
 from trainer.run.commands import request
 

@@ -14,8 +14,8 @@ from recommender.model import reader
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from trainer.preflight import gate
-from trainer.preflight.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
 from trainer.process import launch as launching
+from trainer.process.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
 from trainer.process.launch import launch, resume_run
 from trainer.run import base_model as bases
 from trainer.run.folder import RunFolder, append_event, create, write_atomically

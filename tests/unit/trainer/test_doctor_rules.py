@@ -14,8 +14,8 @@ from recommender.rules.fitting import against_overfitting
 from tests.functional.dashboard.made import MadeRun
 from trainer.diagnosis.diagnose import Finding, diagnose
 from trainer.history.reader import RunReader
-from trainer.process.identity import Process
 from trainer.run.folder import RunFolder
+from trainer.run.identity import Process
 from trainer.run.state import RunState, fold, write_state
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "recorded"

@@ -11,7 +11,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from trainer.process.identity import Process
+from trainer.run.identity import Process
 
 LEADERLESS = """
 import ctypes, threading, time

@@ -13,7 +13,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.history.tail import Tail
-from trainer.preflight.agreed import send_with
+from trainer.process.agreed import send_with
 from trainer.process.ending import run_on_end, unsaid_end
 from trainer.process.recovery import HARMLESS, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.run.folder import RunFolder

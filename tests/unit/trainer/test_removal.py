@@ -15,11 +15,11 @@ import pytest
 
 from presets.errors import InputError
 from trainer.history.listing import find_run, list_runs
-from trainer.process.identity import Process
+from trainer.process.removal import find_whole, remove_run
 from trainer.run.checkpoints import seal
 from trainer.run.events import Kind
 from trainer.run.folder import RunFolder, append_event, create, is_run, write_atomically
-from trainer.run.removal import find_whole, remove_run
+from trainer.run.identity import Process
 from trainer.run.state import RunState, write_state
 
 ID = "20261121-0312-model-data"

@@ -14,9 +14,9 @@ from presets.errors import InputError
 from trainer.history.listing import find_run, list_runs
 from trainer.history.reader import RunReader
 from trainer.process.device_lock import acquire, holder
-from trainer.process.identity import Process
 from trainer.run.commands import request
 from trainer.run.folder import RunFolder, append_event, append_line, create, run_id, short_name, write_atomically
+from trainer.run.identity import Process
 from trainer.run.state import RunState, fold, read_state, write_state
 
 

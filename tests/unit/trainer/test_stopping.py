@@ -17,9 +17,9 @@ from recommender.machine.facts import Device
 from trainer.process import device_lock, supervisor
 from trainer.process.device_lock import acquire, lock_path
 from trainer.process.ending import STOP_NOW, unsaid_end
-from trainer.process.identity import Process
 from trainer.process.supervisor import Supervisor
 from trainer.run.folder import RunFolder, create
+from trainer.run.identity import Process
 from trainer.run.state import RunState, write_state
 from trainer.worker.loop.requests import SAME_STOP_SECONDS, Requests, StopNow
 

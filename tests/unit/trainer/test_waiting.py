@@ -11,9 +11,9 @@ import pytest
 
 from presets.errors import InputError
 from trainer.process import stopping
-from trainer.process.identity import Process
 from trainer.process.stopping import WAIT_SECONDS, wait_for_end
 from trainer.run.folder import RunFolder
+from trainer.run.identity import Process
 from trainer.run.state import RunState, write_state
 
 GONE = replace(Process.this(), start=1.0)

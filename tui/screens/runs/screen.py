@@ -213,7 +213,7 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(YesNo(question, "resume"), lambda yes: self._do(yes, self._resume, run.path))
 
     def _resume(self, path: Path, *, allow_on_end: bool = False) -> None:
-        from trainer.preflight.agreed import NotAgreedError
+        from trainer.process.agreed import NotAgreedError
         from trainer.process.launch import resume_run
 
         try:
@@ -227,7 +227,7 @@ class RunsScreen(Screen[None]):
         """Go on with a run once its command is agreed to."""
 
         def answered(yes: bool | None) -> None:
-            from trainer.preflight.agreed import keep
+            from trainer.process.agreed import keep
 
             if yes:
                 keep(command)
@@ -264,7 +264,7 @@ class RunsScreen(Screen[None]):
         )
 
     def _remove(self, path: Path) -> None:
-        from trainer.run.removal import remove_run
+        from trainer.process.removal import remove_run
 
         self._say(remove_run(path).sentence())
 
