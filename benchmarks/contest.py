@@ -218,14 +218,14 @@ def run_heat(one: Heat, device: Device, results: Path, rules: str) -> None:
         digest = sha256(f"{one.data} {one.seed} {who} {config.model_dump_json()}".encode()).hexdigest()[:10]
         named = with_values(config, {"run.name": f"contest-{digest}"})
         trial = Trial({"training.learning_rate": config.training.learning_rate}, named)
-        (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, note=note)
+        (result,) = run_trials([trial], runs=folder() / "runs", device=device, plan=lambda _: {}, log=print_line)
         if result.eval_loss is None:
             raise NoError(f"{who} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
         append_line(results, _line(one, who, config, result) | {"rules": rules})
         shutil.rmtree(result.run)
 
 
-def note(line: str) -> None:
+def print_line(line: str) -> None:
     """Say on stderr how far it is."""
     print(line, file=sys.stderr, flush=True)
 

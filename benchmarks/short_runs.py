@@ -25,7 +25,7 @@ from math import exp, log
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.contest import append_line, asked, folder, note, this_processor, usable_rows, write_rows
+from benchmarks.contest import append_line, asked, folder, print_line, this_processor, usable_rows, write_rows
 from benchmarks.rate_fit import Curve
 from presets.errors import InputError, WizardError
 from recommender.config.edit import with_values
@@ -227,7 +227,7 @@ def train(source: Source, steps: int, results: Path, model: ModelSpec, device: D
     for rate in todo:
         named = {"training.learning_rate": rate, "run.name": f"short-{source.name}-{steps}-{rate:g}"}
         trial = Trial({"training.learning_rate": rate}, with_values(config, named))
-        (result,) = run_trials([trial], runs=folder() / "short", device=device, plan=lambda _: {}, note=note)
+        (result,) = run_trials([trial], runs=folder() / "short", device=device, plan=lambda _: {}, log=print_line)
         if result.eval_loss is None or result.first_eval_loss is None:
             raise InputError(f"{rate:g} did not finish: {result.reason or result.status}", remedy=f"See {result.run}.")
         run = Run(source.name, steps, rate, result.eval_loss, result.first_eval_loss)

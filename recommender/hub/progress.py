@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 
-def bytes_told_to(came: Callable[[int, int], None]) -> Any:
+def bytes_bar(on_bytes: Callable[[int, int], None]) -> Any:
     """A class of tqdm's for `hf_hub_download`.
 
     Args:
-        came: Called with the bytes of the file that have come, and bytes in all (0 where the hub does not say). What
-            it raises ends the download.
+        on_bytes: Called with bytes done and bytes in all of a file (0 where the hub does not say). What it
+            raises ends the download.
     """
     # tqdm says nothing of its types.
     from tqdm import tqdm  # type: ignore[import-untyped]
@@ -26,6 +26,6 @@ def bytes_told_to(came: Callable[[int, int], None]) -> Any:
         def update(self, n: float | None = 1) -> None:
             self.come += int(n or 0)
             if self.counts:
-                came(self.come, self.bytes)
+                on_bytes(self.come, self.bytes)
 
     return Bar

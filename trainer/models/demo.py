@@ -13,7 +13,7 @@ from pathlib import Path
 
 from presets.errors import InputError
 from recommender.hub.connection import endpoint, reachable
-from recommender.hub.progress import bytes_told_to
+from recommender.hub.progress import bytes_bar
 from recommender.model.reader import CONVERTED, models_dir
 from recommender.model.sources.cache import find_cached
 from recommender.model.sources.headers import weight_files
@@ -130,10 +130,10 @@ def _from_hub(report: Progress) -> Path | None:
         return None
     from huggingface_hub import hf_hub_download
 
-    told = bytes_told_to(lambda done, total: report("downloading the demo model", done, total))
+    bar = bytes_bar(lambda done, total: report("downloading the demo model", done, total))
     try:
         for name in _HUB_FILES:
-            hf_hub_download(HUB_ID, name, cache_dir=model_cache_dir(), endpoint=endpoint(), tqdm_class=told)
+            hf_hub_download(HUB_ID, name, cache_dir=model_cache_dir(), endpoint=endpoint(), tqdm_class=bar)
     except Exception:
         # Whatever the hub or its transport says, the package is the way that is left, and reports its own trouble.
         return None

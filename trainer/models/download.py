@@ -19,16 +19,16 @@ from typing import Any, Final
 from presets.errors import InputError, WizardError
 from recommender.hub.connection import endpoint
 from recommender.hub.errors import hub_errors
-from recommender.hub.progress import bytes_told_to
+from recommender.hub.progress import bytes_bar
 from recommender.paths import model_cache_dir
 
 PATTERNS: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "tokenizer*", "vocab.txt", "merges.txt")
 WHOLE_COPIES: Final = ("consolidated*.safetensors",)
 """The same weights once more, in the layout of the model's makers."""
-TOLD_EVERY: Final = 0.5
+REPORT_SECONDS: Final = 0.5
 """Seconds between two lines about the same file."""
 
-Told = Callable[[str, int, int], None]
+OnBytes = Callable[[str, int, int], None]
 """Called with the file's name, bytes done of the whole download, and bytes in all."""
 
 
@@ -41,13 +41,13 @@ def wanted(names: Iterable[str], *, code: bool = False) -> tuple[str, ...]:
     return tuple(sorted(once if has_weights else top))
 
 
-def download(hub_id: str, revision: str | None, told: Told, *, code: bool = False) -> Path:
+def download(hub_id: str, revision: str | None, on_bytes: OnBytes, *, code: bool = False) -> Path:
     """Download what is not here yet.
 
     Args:
         hub_id: Such as 'org/model'.
         revision: Branch, tag or commit; the main branch when None.
-        told: Called while bytes come in.
+        on_bytes: Called while bytes come in.
         code: Bring the Python files that come with the model too. Nothing runs them here.
 
     Returns:
@@ -73,9 +73,9 @@ def download(hub_id: str, revision: str | None, told: Told, *, code: bool = Fals
         total, done, folder = sum(sizes[name] for name in names), 0, None
         # Small files first: they name the snapshot, and a refusal comes before hours of download.
         for name in sorted(names, key=sizes.__getitem__):
-            file = hf_hub_download(hub_id, name, tqdm_class=_now_and_then(told, name, done, total), **place)
+            file = hf_hub_download(hub_id, name, tqdm_class=_now_and_then(on_bytes, name, done, total), **place)
             folder, done = Path(file).parent, done + sizes[name]
-            told(name, done, total)
+            on_bytes(name, done, total)
     if folder is None:
         raise InputError(f"{hub_id} has no safetensors weights and no configuration.", remedy="Choose another model.")
     return folder
@@ -85,17 +85,17 @@ def _first_line(problem: BaseException) -> str:
     return next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:300]
 
 
-def _now_and_then(told: Told, name: str, before: int, total: int) -> Any:
+def _now_and_then(on_bytes: OnBytes, name: str, before: int, total: int) -> Any:
     """Tells the bytes of a file, but not each time that some come."""
-    told_at = 0.0
+    reported_at = 0.0
 
-    def came(done: int, _total: int) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= TOLD_EVERY:
-            told_at = time.monotonic()
-            told(name, before + done, total)
+    def on_file_bytes(done: int, _total: int) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= REPORT_SECONDS:
+            reported_at = time.monotonic()
+            on_bytes(name, before + done, total)
 
-    return bytes_told_to(came)
+    return bytes_bar(on_file_bytes)
 
 
 def main() -> int:

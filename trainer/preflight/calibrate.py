@@ -44,13 +44,13 @@ class Calibration:
         )
 
 
-def measure(config: FinetuneConfig, device: Device, *, note: Callable[[str], None]) -> Calibration:
+def measure(config: FinetuneConfig, device: Device, *, log: Callable[[str], None]) -> Calibration:
     """Run the worst step on this machine's device and keep the outcome in the state folder's calibration.jsonl.
 
     Args:
         config: What to measure.
         device: On which device.
-        note: Told what is being done.
+        log: Told what is being done.
 
     Raises:
         InputError: The weights are not here. NoError: The step failed.
@@ -71,7 +71,7 @@ def measure(config: FinetuneConfig, device: Device, *, note: Callable[[str], Non
     require_trainable(config, spec, device)
     dataset = profile_data(config.data, model=spec)
     price = estimate(config, spec, device, dataset.profile)
-    note(f"one worst-case step of {spec.name} on {device.name} …")
+    log(f"one worst-case step of {spec.name} on {device.name} …")
     measured = measure_worst_step(config, device, price) or {}
     keep(config, spec, device, dataset.profile, measured)
     after = estimate(config, spec, device, dataset.profile).peak

@@ -45,8 +45,8 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",
     }
-    elsewhere = _elsewhere(environment.get("PYTHONPATH", ""))
-    values["PYTHONPATH"] = os.pathsep.join([*own_folder(elsewhere), *elsewhere])
+    others = _other_entries(environment.get("PYTHONPATH", ""))
+    values["PYTHONPATH"] = os.pathsep.join([*own_folder(others), *others])
     if device is None or device.kind == "cpu":
         if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(environment):
             values["GOMP_SPINCOUNT"] = "1000"
@@ -66,25 +66,25 @@ def _visible_name(device: Device) -> str | None:
     return str(device.index) if device.index is not None else device.uuid
 
 
-def _elsewhere(path: str) -> list[str]:
+def _other_entries(path: str) -> list[str]:
     """The absolute folders of a search path that are not the current one."""
     here = Path.cwd()
     return [entry for entry in path.split(os.pathsep) if Path(entry).is_absolute() and Path(entry) != here]
 
 
-def own_folder(elsewhere: Sequence[str], root: Path = PACKAGE_ROOT) -> list[str]:
+def own_folder(others: Sequence[str], root: Path = PACKAGE_ROOT) -> list[str]:
     """The folder that must stand first on a child's search path, so that the child runs the code of its parent.
 
     None where the interpreter finds that code there by itself: its site-packages, put first, would shadow the standard
     library with what old distributions bring (`pip install asyncio` is one).
 
     Args:
-        elsewhere: What else stands on PYTHONPATH.
+        others: What else stands on PYTHONPATH.
         root: The folder that holds our packages.
     """
     sites = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     found_anyway = str(root) in map(os.path.realpath, sites)
-    shadowed = any(Path(entry, name).exists() for entry in elsewhere for package in OURS for name in _forms(package))
+    shadowed = any(Path(entry, name).exists() for entry in others for package in OURS for name in _forms(package))
     return [str(root)] if shadowed or not found_anyway else []
 
 

@@ -103,7 +103,7 @@ def resume_run(
     allow_on_end: bool = False,
     changes: Mapping[str, Any] | None = None,
     allow_changed_base: bool = False,
-    note: Callable[[str], None] = lambda _text: None,
+    log: Callable[[str], None] = lambda _text: None,
 ) -> Path:
     """Continue a run from its last whole checkpoint, or from the beginning where it had not come to one.
 
@@ -113,7 +113,7 @@ def resume_run(
         allow_on_end: Whether somebody agreed to run.on_end just now.
         changes: Dotted key to a value that holds from now on; `model` is where its base lies now.
         allow_changed_base: Go on over a base that is not the one that it began with.
-        note: Told that a run which was asked to stop is waited for.
+        log: Told that a run which was asked to stop is waited for.
 
     Raises:
         InputError: It is running, has finished, its device is busy or gone, its base is not there or another one, a
@@ -123,7 +123,7 @@ def resume_run(
     from trainer.preflight.gate import require_trainable
 
     folder = RunFolder(path)
-    state = wait_for_end(folder, note)
+    state = wait_for_end(folder, log)
     if may_run_elsewhere(state):
         raise InputError(
             f"{folder.id} gave a sign of life a moment ago, and none of its processes is on this machine.",
@@ -204,14 +204,14 @@ def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> 
     Weights that are not here yet are held to it by the worker, once they have been downloaded.
     """
     from recommender.config.io import load_config
-    from trainer.run.base_model import find_base, hold_to_base, told, write_base
+    from trainer.run.base_model import base_warning, find_base, hold_to_base, write_base
 
     spec = find_base(folder, load_config(folder.effective_config), moved)
     if moved is not None and not spec.has_weights:
         raise InputError(f"{moved} has no safetensors weights.", remedy="Name the folder that has them.")
     if complete_checkpoints(folder) and hold_to_base(folder, spec, allow_changed=allow_changed) == "changed":
         write_base(folder, spec)
-        append_event(folder, "warning", message=told(folder, "changed"))
+        append_event(folder, "warning", message=base_warning(folder, "changed"))
     return spec
 
 

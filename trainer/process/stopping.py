@@ -29,7 +29,7 @@ def is_stopping(folder: RunFolder, state: RunState) -> bool:
 
 def wait_for_end(
     folder: RunFolder,
-    note: Callable[[str], None],
+    log: Callable[[str], None],
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -38,7 +38,7 @@ def wait_for_end(
 
     Args:
         folder: The run.
-        note: Told that it is waited for, and again every ten seconds.
+        log: Told that it is waited for, and again every ten seconds.
         clock: Monotonic seconds; injected by tests.
         sleep: Waits between two looks; injected by tests.
 
@@ -54,7 +54,7 @@ def wait_for_end(
             raise _takes_long(folder, state)
         if waited - told >= TELL_SECONDS:
             told = waited
-            note(f"waiting for {folder.id} to end …" + (f" {waited:.0f} s" if waited >= 1 else ""))
+            log(f"waiting for {folder.id} to end …" + (f" {waited:.0f} s" if waited >= 1 else ""))
         sleep(LOOK_SECONDS)
     return state
 

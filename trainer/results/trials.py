@@ -55,7 +55,7 @@ _FIXED: Mapping[str, str] = {
 """Keys that would make held-out losses incomparable, or that this command sets itself, and why."""
 
 PlanDocument = Callable[["FinetuneConfig"], Mapping[str, Any]]
-Note = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def _trial(config: FinetuneConfig, values: Mapping[str, Any], steps: int) -> Tri
     return Trial({key: value_of(trial, key) for key in values}, trial)
 
 
-def run_trials(wanted: Sequence[Trial], *, runs: Path, device: Device, plan: PlanDocument, note: Note) -> list[Result]:
+def run_trials(wanted: Sequence[Trial], *, runs: Path, device: Device, plan: PlanDocument, log: Log) -> list[Result]:
     """Train one after the other, or take what is there, and rank them.
 
     Args:
@@ -212,7 +212,7 @@ def run_trials(wanted: Sequence[Trial], *, runs: Path, device: Device, plan: Pla
         runs: Folder of runs.
         device: What to train on.
         plan: The plan document that a run keeps.
-        note: Told what happens, a line at a time.
+        log: Told what happens, a line at a time.
 
     Returns:
         The results, least held-out loss first; those without one last.
@@ -222,25 +222,25 @@ def run_trials(wanted: Sequence[Trial], *, runs: Path, device: Device, plan: Pla
     """
     results = []
     for number, trial in enumerate(wanted, 1):
-        note(f"{number} of {len(wanted)}: {shown(trial.values)}")
-        path = _begin(trial, runs, device, plan, note)
+        log(f"{number} of {len(wanted)}: {shown(trial.values)}")
+        path = _begin(trial, runs, device, plan, log)
         result = _result(trial, _wait(path))
-        note(f"  {sentence(result)}")
+        log(f"  {sentence(result)}")
         results.append(result)
     return sorted(results, key=lambda one: (one.eval_loss is None, one.eval_loss or 0.0))
 
 
-def _begin(trial: Trial, runs: Path, device: Device, plan: PlanDocument, note: Note) -> Path:
+def _begin(trial: Trial, runs: Path, device: Device, plan: PlanDocument, log: Log) -> Path:
     found = find(trial, runs)
     if found is None:
         return launch(trial.config, plan_document=plan(trial.config), device=device, runs=runs)
     state = read_state(RunFolder(found))
     if is_alive(state):
-        note(f"  under way already: {found.name}")
+        log(f"  under way already: {found.name}")
     elif state.status == "finished":
-        note(f"  done already: {found.name}")
+        log(f"  done already: {found.name}")
     else:
-        note(f"  resumed: {found.name}")
+        log(f"  resumed: {found.name}")
         resume_run(found)
     return found
 

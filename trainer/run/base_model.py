@@ -77,20 +77,20 @@ def commit_of(folder: RunFolder, config: FinetuneConfig) -> str | None:
     return config.revision or (known.revision if known else None)
 
 
-def find_base(folder: RunFolder, config: FinetuneConfig, elsewhere: str | None = None) -> ModelSpec:
+def find_base(folder: RunFolder, config: FinetuneConfig, override: str | None = None) -> ModelSpec:
     """The base of a run as it lies now, at the commit that the run began with where that can be had.
 
     Args:
         folder: The run.
         config: What runs now.
-        elsewhere: Its folder or hub id, where that is no longer what the configuration names.
+        override: Its folder or hub id, where that is no longer what the configuration names.
 
     Raises:
         InputError: It is not there, with how another place is named.
     """
     try:
-        if elsewhere is not None:
-            return read_model(elsewhere)
+        if override is not None:
+            return read_model(override)
         commit = commit_of(folder, config)
         try:
             return read_model(config.model, revision=commit)
@@ -139,7 +139,7 @@ def _bring_back(before: Base, spec: ModelSpec) -> str:
     return f"Bring back the files that it began with, or name their folder with --base FOLDER{again},"
 
 
-def told(folder: RunFolder, held: Held) -> str:
+def base_warning(folder: RunFolder, held: Held) -> str:
     """The message about a base that could not be compared with the run's, or is another; empty for the same."""
     if held == "unknown":
         return (

@@ -200,7 +200,7 @@ def resume(
         changes=changes,
         allow_busy=allow_busy,
         allow_changed_base=allow_changed_base,
-        note=progress_note,
+        log=progress_note,
     )
     try:
         go_on_with(allow_on_end=allow_on_end)

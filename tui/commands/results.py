@@ -47,14 +47,14 @@ def merge(
     from recommender.units import counted, gib
     from trainer.history.listing import find_run
     from trainer.results.merge import merge_run
-    from trainer.run.base_model import told
+    from trainer.run.base_model import base_warning
     from trainer.run.folder import RunFolder
 
     settings: Settings = context.obj
     path = find_run(settings.runs, run)
     progress_note(f"merging {path.name} into its base, a shard at a time, then checking the result …")
     found = merge_run(path, expanded(into).absolute(), base=base, allow_changed_base=allow_changed_base)
-    if note := told(RunFolder(path), found["base"]):
+    if note := base_warning(RunFolder(path), found["base"]):
         progress_note(note)
     if json:
         print_json(found)
@@ -110,7 +110,7 @@ def chat(
     """
     from trainer.history.listing import find_run
     from trainer.results.chat import Chat
-    from trainer.run.base_model import told
+    from trainer.run.base_model import base_warning
     from trainer.run.folder import RunFolder
 
     settings: Settings = context.obj
@@ -118,7 +118,7 @@ def chat(
     progress_note("loading the base and its adapter …")
     asks = sys.stdin.isatty()
     with Chat(path, base=base, allow_changed_base=allow_changed_base) as pair:
-        if note := told(RunFolder(path), pair.held):
+        if note := base_warning(RunFolder(path), pair.held):
             progress_note(note)
         if asks:
             progress_note("type a prompt; /new begins a new conversation, an empty line or ctrl+d leaves")

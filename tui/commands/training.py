@@ -212,7 +212,7 @@ def calibrate(
 
     settings: Settings = context.obj
     device = training_device(settings.runs)
-    outcome = measure(_calibration_config(config, values, settings, device), device, note=progress_note)
+    outcome = measure(_calibration_config(config, values, settings, device), device, log=progress_note)
     if json:
         print_json(outcome.document())
     else:

@@ -75,7 +75,7 @@ def try_values(
     def plan(of: FinetuneConfig) -> Mapping[str, Any]:
         return launch_document(of, spec, device, dataset.profile)
 
-    results = run_trials(wanted, runs=settings.runs, device=device, plan=plan, note=progress_note)
+    results = run_trials(wanted, runs=settings.runs, device=device, plan=plan, log=progress_note)
     if json:
         print_json(_document(results, steps))
     else:

@@ -18,7 +18,7 @@ from recommender.data.profile.collect import Cancelled
 from recommender.data.sources.files import nearest
 from recommender.hub.connection import endpoint, reachable
 from recommender.hub.errors import hub_errors
-from recommender.hub.progress import bytes_told_to
+from recommender.hub.progress import bytes_bar
 from recommender.paths import model_cache_dir
 
 BRANCH = "refs/convert/parquet"
@@ -190,9 +190,9 @@ class _Download:
     def _told(self, before: int) -> Any:
         """Counts bytes for the hub library, and lets the download be ended."""
 
-        def came(done: int, _total: int) -> None:
+        def on_bytes(done: int, _total: int) -> None:
             if self._ended.is_set():
                 raise _Ended
             self._done = before + done
 
-        return bytes_told_to(came)
+        return bytes_bar(on_bytes)

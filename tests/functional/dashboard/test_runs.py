@@ -106,7 +106,7 @@ async def test_a_run_whose_command_nobody_agreed_to_asks(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     goes_on: list[bool] = []
 
-    def resume(path: Path, *, allow_on_end: bool, note: object) -> Path:
+    def resume(path: Path, *, allow_on_end: bool, log: object) -> Path:
         goes_on.append(allow_on_end)
         require_agreed("touch there", allowed=allow_on_end)
         return path

@@ -10,7 +10,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.process.launch import _changed
-from trainer.run.base_model import Base, find_base, hold_to_base, place_of, told, write_base
+from trainer.run.base_model import Base, base_warning, find_base, hold_to_base, place_of, write_base
 from trainer.run.folder import RunFolder
 
 OLD, NEW = "1" * 40, "2" * 40
@@ -79,7 +79,7 @@ def test_a_folder_that_has_moved_is_asked_for(run: RunFolder, tmp_path: Path) ->
 def test_an_old_run_says_that_it_cannot_be_told(run: RunFolder, tmp_path: Path) -> None:
     spec = read_model(str(build_tiny_llama(tmp_path / "m")))
     assert hold_to_base(run, spec) == "unknown"
-    assert "cannot be told" in told(run, "unknown") and told(run, "same") == ""
+    assert "cannot be told" in base_warning(run, "unknown") and base_warning(run, "same") == ""
     run.base.write_text("torn{")
     assert Base.read(run) is None and hold_to_base(run, spec) == "unknown"
 

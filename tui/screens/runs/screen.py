@@ -217,7 +217,7 @@ class RunsScreen(Screen[None]):
         from trainer.process.launch import resume_run
 
         try:
-            resumed = resume_run(path, allow_on_end=allow_on_end, note=self._say)
+            resumed = resume_run(path, allow_on_end=allow_on_end, log=self._say)
         except NotAgreedError as unagreed:
             self.call_later(self._ask_about_command, path, unagreed.command)
             return
