@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,30 @@ def test_every_make_target_that_a_page_names_is_there(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8")))
     assert named <= targets
+
+
+QUOTED = re.compile(r'\*\*(?:[^*]*?)"([^"]+)"')
+"""What the page on troubles says that the program says: in quotes, in bold; '…' stands for what differs."""
+
+
+@cache
+def said() -> str:
+    """All texts in the source, those with values in them with a gap for each."""
+    texts = []
+    for path in SOURCES:
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in {"presets", "recommender", "trainer", "tui"}:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = (str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                    texts.append("".join(parts))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_what_troubleshooting_quotes_is_what_the_program_says() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    parts = [part.strip(" .:") for quote in QUOTED.findall(page) for part in quote.split("…")]
+    quoted = [part for part in parts if len(part) > 3]
+    assert len(quoted) > 20
+    assert [part for part in quoted if part not in said() and part not in "question: "] == []
