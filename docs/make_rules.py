@@ -59,10 +59,10 @@ def _head() -> Iterator[str]:
     yield f"The values and sentences are those of one example: {MODEL}, {ROWS:,} rows of {TOKENS} tokens, a 24 GiB"
     yield "card of compute capability 8.6. On the Plan screen they are those of your machine, model and data."
     yield ""
-    yield "To change a rule, edit its function; to add one, write a function from `Context` to reasons in the module of"
-    yield "its subject, list it in that module's `RULES`, and run this program. Confidence: *high* where the sources"
-    yield "agree or it is arithmetic, *medium* where one measurement supports it under other conditions, *low* where"
-    yield "it is a guess."
+    yield "To change a rule, edit its functions: one decides values, one explains them where they are shown. To add one,"
+    yield "write both in the module of its subject, list them as a `Rule` in that module's `RULES`, and run this program."
+    yield "Confidence: *high* where the sources agree or it is arithmetic, *medium* where one measurement supports it under"
+    yield "other conditions, *low* where it is a guess."
     yield ""
 
 
@@ -70,8 +70,8 @@ def _rules(plan: Plan) -> Iterator[str]:
     for rule in RULES:
         yield f"## {rule.name[0].upper()}{rule.name[1:]}"
         yield ""
-        summary = (rule.advise.__doc__ or "").strip().splitlines()[0]
-        yield f"{summary} In `{rule.advise.__module__.rpartition('.')[2]}.{rule.advise.__name__}`."
+        summary = (rule.decide.__doc__ or "").strip().splitlines()[0]
+        yield f"{summary} In `{rule.decide.__module__.rpartition('.')[2]}.{rule.decide.__name__}`."
         yield ""
         for key in rule.keys:
             if key in plan.reasons:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from recommender.plan.conflicts import refuse_start
 from recommender.plan.remedies import remedies
 from recommender.plan.request import PlanRequest
 from recommender.plan.solve import Solution
 from recommender.plan.types import Alternative, Plan
 from recommender.plan.warnings import warnings_of
+from recommender.rules.base import PricedContext
 from recommender.rules.registry import explain
 
 
@@ -26,7 +25,17 @@ def assemble(request: PlanRequest, solution: Solution, alternatives: tuple[Alter
     """
     config, estimate = solution.candidate.config, solution.candidate.estimate
     refuse_start(config, request.model, request.device)
-    context = replace(request.context(solution.searched), config=config, estimate=estimate)
+    context = PricedContext(
+        request.model,
+        request.device,
+        request.data,
+        request.goal,
+        config,
+        solution.searched,
+        request.fixed,
+        price=request.price,
+        estimate=estimate,
+    )
     reasons, recommended = explain(context, request.user_set, request.settled)
     offered = (
         ()

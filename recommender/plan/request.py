@@ -63,9 +63,7 @@ class PlanRequest:
 
     def context(self, searched: Mapping[str, Any]) -> Context:
         """Return the rules' context before any value is decided."""
-        return Context(
-            self.model, self.device, self.data, self.goal, self.base_config, self.price, searched, self.fixed
-        )
+        return Context(self.model, self.device, self.data, self.goal, self.base_config, searched, self.fixed)
 
 
 def build_request(

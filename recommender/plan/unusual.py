@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.pricer import pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.rules.base import Context
@@ -29,9 +28,9 @@ def far_values(config: FinetuneConfig, model: ModelSpec, device: Device, data: D
         device: Where.
         data: Its rows; without them the run's length may be unknown.
     """
-    context = Context(model, device, data, "balanced", config, pricer(model, device, data))
+    context = Context(model, device, data, "balanced", config)
     ours, key = config.training.learning_rate, "training.learning_rate"
-    advised = float(rate(context)[key].value)
+    advised = float(rate(context)[key])
     if ours >= FAR * advised:
         yield (
             f"learning_rate {small(ours)} is {ours / advised:.0f} times what is recommended: expect the loss to "

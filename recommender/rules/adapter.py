@@ -11,12 +11,14 @@ from recommender.config.schema import Goal, Task
 from recommender.memory.workload import find_targets
 from recommender.model.spec import ModelSpec
 from recommender.rules import variants
-from recommender.rules.base import Context, Rule, by_how_much, slower
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values, by_how_much, slower
 from recommender.rules.families import sweep_family
 from recommender.rules.fitting import DROPOUT
 from recommender.rules.reason import Evidence, Reason
 from recommender.units import count, counted, gib, percent, small
 
+TASK, TARGETS, RANK = "data.task", "lora.target_modules", "lora.r"
+LORA_ALPHA, LORA_DROPOUT = "lora.lora_alpha", "lora.lora_dropout"
 ALPHA = 32
 """lora_alpha of the runs that the learning-rate rule was measured with."""
 RANKS: Mapping[Goal, tuple[int, int]] = {
@@ -90,12 +92,17 @@ def recommended_rank(context: Context) -> int:
     return capacity_rank(rank_unit(context.model, context.config.lora.target_modules), tokens, low, high)
 
 
-def task(context: Context) -> Mapping[str, Reason]:
+def task(_: Context) -> Values:
     """How far the data is from what the model does: only the person knows."""
+    return {TASK: "task"}
+
+
+def explain_task(context: PricedContext, values: Values) -> Reasons:
+    """Return why a task is assumed, and which ranks follow from it."""
     low, high = rank_range(context)
     return {
-        "data.task": Reason(
-            "task",
+        TASK: Reason(
+            values[TASK],
             f"Nothing in the rows says whether they teach a style or format, a task, or a new domain or language: "
             f"a task is assumed, with ranks from {RANKS[context.goal][0]} to {RANKS[context.goal][1]}."
             + ("" if context.config.data.task == "task" else f" With '{context.config.data.task}': {low} to {high}."),
@@ -108,12 +115,17 @@ def task(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def rank(context: Context) -> Mapping[str, Reason]:
+def rank(context: Context) -> Values:
     """Capacity against trained tokens."""
-    wanted = recommended_rank(context)
-    value = int(context.searched.get("lora.r", wanted))
+    searched = context.searched.get(RANK)
+    return {RANK: int(recommended_rank(context) if searched is None else searched)}
+
+
+def explain_rank(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the rank: the adapter's parameters against the trained tokens."""
+    value, wanted = values[RANK], recommended_rank(context)
     return {
-        "lora.r": Reason(
+        RANK: Reason(
             value,
             _why_rank(context, value, wanted),
             "Thinking Machines, LoRA Without Regret (2025): LoRA falls behind once the data exceeds its capacity; "
@@ -127,13 +139,13 @@ def rank(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def _why_rank(context: Context, value: int, wanted: int) -> str:
+def _why_rank(context: PricedContext, value: int, wanted: int) -> str:
     tokens = context.trained_tokens
-    targeted = find_targets(with_values(context.config, {"lora.r": value}), context.model)
+    targeted = find_targets(with_values(context.config, {RANK: value}), context.model)
     adapter = sum(target.parameters for target in targeted)
     low, high = rank_range(context)
     distance = DISTANT[context.config.data.task]
-    if value < wanted and context.estimate is not None and context.estimate.fits == "no":
+    if value < wanted and context.estimate.fits == "no":
         return f"Nothing fits here; r {value}, the least that a plan takes, comes nearest; r {wanted} was wanted."
     if value < wanted:
         return f"Memory allows r {value}, not the {wanted} wanted here; {count(adapter)} trained parameters."
@@ -161,7 +173,7 @@ def small_share(adapter: int, tokens: int) -> str:
     return f"{float(f'{adapter / max(1, tokens):.2g}'):g} a token"
 
 
-def _rank_evidence(context: Context) -> tuple[Evidence, ...]:
+def _rank_evidence(context: PricedContext) -> tuple[Evidence, ...]:
     sweep = load_sweep()
     row = sweep.nearest(sweep_family(context.model), context.model.total_parameters, context.config.lora.r)
     if row is None:
@@ -173,21 +185,24 @@ def _rank_evidence(context: Context) -> tuple[Evidence, ...]:
     )
 
 
-def _rank_costs(context: Context, value: int) -> str:
-    if context.estimate is None:
-        return ""
-    here = context.priced({"lora.r": value})
-    double = context.priced({"lora.r": value * 2})
+def _rank_costs(context: PricedContext, value: int) -> str:
+    here = context.priced({RANK: value})
+    double = context.priced({RANK: value * 2})
     more = double.peak.process_bytes - here.peak.process_bytes
     time = by_how_much(slower(here, double))
     return f"r {value * 2} would take {gib(more)} more" + (f" and be {time}." if time else ".")
 
 
-def alpha(context: Context) -> Mapping[str, Reason]:
+def alpha(context: Context) -> Values:
     """The update's scale stays as in the runs behind the learning-rate rule."""
     lora = context.config.lora
     value = ALPHA / sqrt(min(lora.r, variants.RS_FROM)) if lora.use_rslora else float(ALPHA)
-    value = float(f"{value:.3g}")
+    return {LORA_ALPHA: float(f"{value:.3g}")}
+
+
+def explain_alpha(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for lora_alpha: the scale of the update that it gives."""
+    lora, value = context.config.lora, values[LORA_ALPHA]
     scale = value / (sqrt(lora.r) if lora.use_rslora else lora.r)
     how = "lora_alpha / sqrt(r)" if lora.use_rslora else "lora_alpha / r"
     why = (
@@ -200,7 +215,7 @@ def alpha(context: Context) -> Mapping[str, Reason]:
     else:
         why += "for ranks from 1 to 128: keeping it keeps that rate valid."
     return {
-        "lora.lora_alpha": Reason(
+        LORA_ALPHA: Reason(
             value,
             why,
             "Thinking Machines, LoRA Without Regret (2025), and the cookbook's sweep: alpha 32, scale alpha / r",
@@ -214,18 +229,23 @@ def alpha(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def targets(context: Context) -> Mapping[str, Reason]:
+def targets(_: Context) -> Values:
     """Every linear layer."""
+    return {TARGETS: "all-linear"}
+
+
+def explain_targets(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for adapting every linear layer, and what attention alone would save."""
     names = ", ".join(dict.fromkeys(linear.name for linear in context.model.linears)) or "every linear layer"
     costs = ""
     attention = [linear.name for linear in context.model.linears if linear.name in ATTENTION]
-    if context.estimate is not None and attention:
-        less = context.priced({"lora.target_modules": attention})
+    if attention:
+        less = context.priced({TARGETS: attention})
         saved = context.estimate.peak.process_bytes - less.peak.process_bytes
         costs = f"Attention layers alone would save {gib(saved)}." if saved > 0 else "none"
     return {
-        "lora.target_modules": Reason(
-            "all-linear",
+        TARGETS: Reason(
+            values[TARGETS],
             _why_experts(context.model, names)
             if context.model.num_experts
             else f"All of {names}: adapters on every layer learn as full fine-tuning does, on attention alone they do "
@@ -250,13 +270,18 @@ def _why_experts(model: ModelSpec, names: str) -> str:
     )
 
 
-def dropout(context: Context) -> Mapping[str, Reason]:
+def dropout(_: Context) -> Values:
     """None."""
+    return {LORA_DROPOUT: 0.0}
+
+
+def explain_dropout(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for no dropout, with what was published of it and its price here."""
     rows, epochs = context.training_rows, context.config.training.num_train_epochs
     seen = f" {_seen(rows, epochs)};" if rows else ""
     return {
-        "lora.lora_dropout": Reason(
-            0.0,
+        LORA_DROPOUT: Reason(
+            values[LORA_DROPOUT],
             f"Off:{seen} dropout slows the adapter's product and keeps one more activation a layer, and the runs "
             "behind the learning-rate rule had none. Raise it if the evaluation loss turns up.",
             "Thinking Machines, LoRA Without Regret (2025); Unsloth: 0 is the optimised path",
@@ -264,7 +289,7 @@ def dropout(context: Context) -> Mapping[str, Reason]:
             others="The QLoRA paper used 0.1 up to 13B and 0.05 above; the LoRA hyperparameter guide says 0.1 to 0.2; "
             "Raschka 0.05.",
             costs=_dropout_costs(context),
-            evidence=variants.measured_of("lora.lora_dropout"),
+            evidence=variants.measured_of(LORA_DROPOUT),
         )
     }
 
@@ -276,19 +301,19 @@ def _seen(rows: int, epochs: float) -> str:
     return f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} seen {often}"
 
 
-def _dropout_costs(context: Context) -> str:
+def _dropout_costs(context: PricedContext) -> str:
     """What a tenth would take: a mask and the input that it leaves, of every adapted layer."""
-    if context.estimate is None or context.config.method == "full" or context.config.lora.lora_dropout:
+    if context.config.method == "full" or context.config.lora.lora_dropout:
         return "none at 0"
-    more = context.priced({"lora.lora_dropout": DROPOUT}).peak.process_bytes - context.estimate.peak.process_bytes
+    more = context.priced({LORA_DROPOUT: DROPOUT}).peak.process_bytes - context.estimate.peak.process_bytes
     return f"none at 0; {DROPOUT:g} would take {gib(max(0, more))} more, and time that the estimate leaves out."
 
 
 RULES = (
-    Rule("task", ("data.task",), task),
-    Rule("target modules", ("lora.target_modules",), targets),
-    Rule("rank", ("lora.r",), rank),
+    Rule("task", (TASK,), task, explain_task),
+    Rule("target modules", (TARGETS,), targets, explain_targets),
+    Rule("rank", (RANK,), rank, explain_rank),
     *variants.RULES,
-    Rule("alpha", ("lora.lora_alpha",), alpha),
-    Rule("dropout", ("lora.lora_dropout",), dropout),
+    Rule("alpha", (LORA_ALPHA,), alpha, explain_alpha),
+    Rule("dropout", (LORA_DROPOUT,), dropout, explain_dropout),
 )

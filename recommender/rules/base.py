@@ -1,8 +1,8 @@
-"""What a rule is: a small named unit that decides one or several keys and says why.
+"""A rule: a small named unit that decides one or several keys, and explains them where the reasons are shown.
 
-To add one, write a function from `Context` to reasons in the module of its subject, and list it in that module's
-`RULES`; the order of `registry.RULES` is the order in which values are decided, so a rule sees what earlier rules
-decided in `context.config`.
+To add one, write two functions in the module of its subject, one from `Context` to values and one from `PricedContext`
+and those values to reasons, and list them as a `Rule` in that module's `RULES`. The order of `registry.RULES` is the
+order in which values are decided, so a rule sees what earlier rules decided in `context.config`.
 """
 
 from __future__ import annotations
@@ -30,21 +30,18 @@ COMFORT = 0.70
 
 @dataclass(frozen=True)
 class Context:
-    """All that a rule may know."""
+    """All that a rule may decide by."""
 
     model: ModelSpec
     device: Device
     data: DataProfile | None
     goal: Goal
     config: FinetuneConfig
-    """The configuration so far: the person's values, and those of earlier rules."""
-    price: Pricer
+    """The configuration so far: the user's values, and those of earlier rules."""
     searched: Mapping[str, Any] = field(default_factory=dict)
     """Dotted key to the value that the search over memory and time found best."""
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted key to value that the person set."""
-    estimate: Estimate | None = None
-    """The configuration's price; None while values are still being decided, when no rule needs to explain."""
+    """Dotted key to value that the user set."""
 
     @cached_property
     def training_rows(self) -> int | None:
@@ -73,12 +70,21 @@ class Context:
         planned = plan_steps(self.all_cards, self.data)
         return self.config.training.max_steps if planned is None else planned.total
 
+
+@dataclass(frozen=True, kw_only=True)
+class PricedContext(Context):
+    """A context with a whole configuration and its price, by which its values are explained."""
+
+    price: Pricer
+    estimate: Estimate
+    """The configuration's price."""
+
     def needed(self, changes: Mapping[str, Any]) -> bool:
-        """Whether the plan would no longer fit with these values instead."""
+        """Return whether the plan would no longer fit with these values instead."""
         return self.priced(changes).fits != "yes"
 
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
-        """What the configuration would need with these values instead."""
+        """Return the price of the configuration with these values instead."""
         return self.price(with_values(self.config, changes))
 
 
@@ -90,16 +96,22 @@ def room_share(goal: Goal, device: Device) -> float:
     return 1.0 if goal in ("best-quality", "fastest") or device.kind == "cpu" else COMFORT
 
 
-Advise = Callable[[Context], Mapping[str, Reason]]
+Values = Mapping[str, Any]
+"""Dotted key to value."""
+Reasons = Mapping[str, Reason]
+"""Dotted key to the reason for its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule with the keys that it decides."""
+    """A rule: the keys that it decides, their values, and the reasons for them."""
 
     name: str
     keys: tuple[str, ...]
-    advise: Advise
+    decide: Callable[[Context], Values]
+    """Returns the recommended value of every key. Called often, for every candidate's frame: it prices nothing."""
+    explain: Callable[[PricedContext, Values], Reasons]
+    """Returns the reason for each of these values, which `decide` gave for the same configuration."""
 
 
 def priced_line(label: str, price: Estimate) -> Evidence:

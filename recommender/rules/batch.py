@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from recommender.config.edit import with_values
 from recommender.data.packing import packs
 from recommender.estimate.types import Estimate
-from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, room_share, slower
+from recommender.rules.base import (
+    COMFORT,
+    Context,
+    PricedContext,
+    Reasons,
+    Rule,
+    Values,
+    by_how_much,
+    priced_line,
+    room_share,
+    slower,
+)
 from recommender.rules.reason import Evidence, Reason
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
 
 MICRO = "training.per_device_train_batch_size"
+ACCUMULATION = "training.gradient_accumulation_steps"
+CHECKPOINTING = "training.gradient_checkpointing"
+OFFLOADING = "training.activation_offloading"
 EFFECTIVE = 16
 """Rows of an optimizer step where there are enough."""
 ENOUGH_ROWS = 2000
@@ -66,15 +78,20 @@ def accumulation_for(effective: int, micro: int) -> int:
     return max(1, round(effective / micro))
 
 
-def micro_batch(context: Context) -> Mapping[str, Reason]:
+def micro_batch(context: Context) -> Values:
     """The searched micro-batch."""
+    return {MICRO: int(context.searched.get(MICRO, 1))}
+
+
+def explain_micro_batch(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the micro-batch, from the price of every split of the effective batch."""
     effective = per_card(context)
     return {
-        "training.per_device_train_batch_size": Reason(
-            int(context.searched.get("training.per_device_train_batch_size", 1)),
+        MICRO: Reason(
+            values[MICRO],
             _why_micro(context, effective),
             "this project's estimate of time and memory",
-            "low" if context.device.mig or context.estimate is None or context.estimate.time is None else "medium",
+            "low" if context.device.mig or context.estimate.time is None else "medium",
             evidence=_splits(context, effective),
             others="The walk-through guide takes as large a power of two as fits; the LoRA hyperparameter guide 1 for "
             "long rows, 2 or 4 for short ones.",
@@ -83,15 +100,18 @@ def micro_batch(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def accumulation(context: Context) -> Mapping[str, Reason]:
+def accumulation(context: Context) -> Values:
     """What makes the effective batch of the micro-batch."""
-    training = context.config.training
+    return {ACCUMULATION: accumulation_for(per_card(context), context.config.training.per_device_train_batch_size)}
+
+
+def explain_accumulation(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the effective batch, from the rows and the steps that they give."""
     effective, cards = per_card(context), context.device.count
-    micro = training.per_device_train_batch_size
-    steps = accumulation_for(effective, micro)
+    micro, steps = context.config.training.per_device_train_batch_size, values[ACCUMULATION]
     whole = counted(micro * steps * cards, _unit(context))
     return {
-        "training.gradient_accumulation_steps": Reason(
+        ACCUMULATION: Reason(
             steps,
             f"{micro} × {steps}{f' × {cards} cards' if cards > 1 else ''} = {whole} a step. "
             f"{_why_effective(context, effective * cards)}",
@@ -136,8 +156,8 @@ def _why_effective(context: Context, effective: int) -> str:
 def _steps_at(context: Context, effective: int) -> int:
     """Steps of all passes over the data at a batch, wherever max_steps ends."""
     whole = {
-        "training.per_device_train_batch_size": 1,
-        "training.gradient_accumulation_steps": effective,
+        MICRO: 1,
+        ACCUMULATION: effective,
         "training.max_steps": None,
     }
     planned = plan_steps(with_values(context.config, whole), context.data)
@@ -151,14 +171,14 @@ def _trained_in(context: Context, rows: float) -> int:
     return round(rows * context.data.trained_at(context.config.data.max_length) / context.data.rows)
 
 
-def _why_micro(context: Context, effective: int) -> str:
+def _why_micro(context: PricedContext, effective: int) -> str:
     if context.goal == "smallest-memory":
         return "One at a time: this goal is the least memory, whatever the time."
     each = f"{counted(effective, _unit(context))} a step{' on each card' if context.device.count > 1 else ''}"
     other = _other_split(context, effective, each)
     if other:
         return other + _of_a_slice(context)
-    if context.estimate is None or context.estimate.time is None:
+    if context.estimate.time is None:
         where = "the CPU" if context.device.kind == "cpu" else "this card"
         return (
             f"The speed of {where} is unknown, so the split is by memory and by how many tokens fill its kernels: the "
@@ -171,14 +191,12 @@ def _why_micro(context: Context, effective: int) -> str:
     )
 
 
-def _other_split(context: Context, effective: int, each: str) -> str:
+def _other_split(context: PricedContext, effective: int, each: str) -> str:
     """Why this split, where it is not the smallest near the fastest that fits; empty where it is.
 
     Either none fits, or a faster one is beyond the share of memory that leaves room, or the person changed
     other values since the search, which is not repeated for an edit.
     """
-    if context.estimate is None:
-        return ""
     ours = int(context.searched.get(MICRO, 1))
     splits = _priced_splits(context, effective)
     fitting = {micro: price for micro, price in splits.items() if price.fits == "yes"}
@@ -204,9 +222,8 @@ def _other_split(context: Context, effective: int, each: str) -> str:
     return f"{before}. With them {told}, which fits: set it if you want it."
 
 
-def _most(context: Context) -> float:
+def _most(context: PricedContext) -> float:
     """Bytes that the upper estimate may take: less than are free where the plan leaves room."""
-    assert context.estimate is not None
     free = context.estimate.free_bytes
     most = room_share(context.goal, context.device) * free
     return most if _high(context.estimate) <= most else free
@@ -220,71 +237,66 @@ def _high(price: Estimate) -> int:
     return price.peak.most_bytes
 
 
-def _of_a_slice(context: Context) -> str:
+def _of_a_slice(context: PricedContext) -> str:
     """How a slice's speed came about."""
     if not context.device.mig:
         return ""
     return f" {context.device.name}'s speed is the whole GPU's in proportion to the slice (MIG), which nobody measured."
 
 
-def _splits(context: Context, effective: int) -> tuple[Evidence, ...]:
+def _splits(context: PricedContext, effective: int) -> tuple[Evidence, ...]:
     """Memory and step time of each split of the effective batch."""
-    if context.estimate is None:
-        return ()
     splits = _priced_splits(context, effective).items()
     return tuple(priced_line(f"{micro} × {effective // micro}", price) for micro, price in splits)
 
 
-def _priced_splits(context: Context, effective: int) -> dict[int, Estimate]:
+def _priced_splits(context: PricedContext, effective: int) -> dict[int, Estimate]:
     """Micro-batch to the price of its split, with everything else as it is."""
     return {
         micro: context.priced(
             {
-                "training.per_device_train_batch_size": micro,
-                "training.gradient_accumulation_steps": effective // micro,
+                MICRO: micro,
+                ACCUMULATION: effective // micro,
             }
         )
         for micro in micro_batches(effective)
     }
 
 
-def checkpointing(context: Context) -> Mapping[str, Reason]:
+def checkpointing(context: Context) -> Values:
     """The searched choice, with what the other one would take."""
-    value = bool(context.searched.get("training.gradient_checkpointing", True))
-    text = (
-        "Kept on: activations without it would not fit comfortably." if value else "Off: activations fit as they are."
-    )
-    costs = ""
-    if context.estimate is not None:
-        on = context.priced({"training.gradient_checkpointing": True})
-        off = context.priced({"training.gradient_checkpointing": False, "training.activation_offloading": False})
-        saved = off.peak.process_bytes - on.peak.process_bytes
-        time = by_how_much(slower(off, on))
-        free = gib(context.estimate.free_bytes)
-        need = f"{gib(off.peak.most_bytes)} at most without it, of {free} free"
-        if value:
-            text = f"Layers are computed again in the backward pass instead of kept: {need}{_beyond(context, off)}."
-        elif off.fits == "yes":
-            room = ", because there is room" if off.peak.most_bytes <= COMFORT * context.estimate.free_bytes else ""
-            text = f"Every activation is kept{room}: {need}."
-        else:
-            text = f"Off since before other values were edited. Now there is no room for every activation: {need}."
-        costs = f"On saves {gib(max(0, saved))}" + (f" and is {time}." if time else ".")
+    return {CHECKPOINTING: bool(context.searched.get(CHECKPOINTING, True))}
+
+
+def explain_checkpointing(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for checkpointing, from the price of the plan with and without it."""
+    value, free = bool(values[CHECKPOINTING]), context.estimate.free_bytes
+    on = context.priced({CHECKPOINTING: True})
+    off = context.priced({CHECKPOINTING: False, OFFLOADING: False})
+    time = by_how_much(slower(off, on))
+    need = f"{gib(off.peak.most_bytes)} at most without it, of {gib(free)} free"
+    if value:
+        text = f"Layers are computed again in the backward pass instead of kept: {need}{_beyond(context, off)}."
+    elif off.fits == "yes":
+        room = ", because there is room" if off.peak.most_bytes <= COMFORT * free else ""
+        text = f"Every activation is kept{room}: {need}."
+    else:
+        text = f"Off since before other values were edited. Now there is no room for every activation: {need}."
+    saved = gib(max(0, off.peak.process_bytes - on.peak.process_bytes))
     return {
-        "training.gradient_checkpointing": Reason(
+        CHECKPOINTING: Reason(
             value,
             text,
             "Chen et al. 2016, training with sublinear memory cost; this project's estimate",
             "high",
             others="Unsloth keeps it on always, in a form of its own.",
-            costs=costs,
+            costs=f"On saves {saved}" + (f" and is {time}." if time else "."),
         )
     }
 
 
-def _beyond(context: Context, off: Estimate) -> str:
+def _beyond(context: PricedContext, off: Estimate) -> str:
     """Why a plan without checkpointing that fits is not taken: at this micro-batch, or one row at a time."""
-    assert context.estimate is not None
     training, free = context.config.training, context.estimate.free_bytes
     if context.goal == "smallest-memory":
         return ", and this goal is the least memory"
@@ -296,10 +308,10 @@ def _beyond(context: Context, off: Estimate) -> str:
         return f", {room}"
     single = context.priced(
         {
-            "training.per_device_train_batch_size": 1,
-            "training.gradient_accumulation_steps": training.effective_batch_size,
-            "training.gradient_checkpointing": False,
-            "training.activation_offloading": False,
+            MICRO: 1,
+            ACCUMULATION: training.effective_batch_size,
+            CHECKPOINTING: False,
+            OFFLOADING: False,
         }
     )
     high = single.peak.most_bytes
@@ -308,26 +320,31 @@ def _beyond(context: Context, off: Estimate) -> str:
     return f"; one row at a time {gib(high)}, {f'still {room}' if high > most else 'which would be slower'}"
 
 
-def offloading(context: Context) -> Mapping[str, Reason]:
+def offloading(context: Context) -> Values:
     """Only where nothing cheaper makes the plan fit, or where it makes room for a plan that is faster."""
-    value = bool(context.searched.get("training.activation_offloading", False))
+    return {OFFLOADING: bool(context.searched.get(OFFLOADING, False))}
+
+
+def explain_offloading(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for sending checkpoints to host memory or not."""
+    value = bool(values[OFFLOADING])
     why = _why_offloading(context) if value else _why_not_offloading(context)
     return {
-        "training.activation_offloading": Reason(
+        OFFLOADING: Reason(
             value, why, "TRL, reducing memory usage", "high", costs="Time on the bus to host memory, and host memory."
         )
     }
 
 
-def _why_offloading(context: Context) -> str:
-    if context.estimate is not None and context.estimate.fits == "no":
+def _why_offloading(context: PricedContext) -> str:
+    if context.estimate.fits == "no":
         return "Checkpoints go to host memory and come back: nothing fits here, and this comes nearest."
     return (
         "Checkpoints go to host memory and come back: without it the plan would not fit at this length and micro-batch."
     )
 
 
-def _why_not_offloading(context: Context) -> str:
+def _why_not_offloading(context: PricedContext) -> str:
     if context.device.kind != "cuda":
         return "Off: on a CPU there is no other memory to send them to."
     if context.device.unified_memory:
@@ -336,8 +353,8 @@ def _why_not_offloading(context: Context) -> str:
 
 
 RULES = (
-    Rule("micro-batch", ("training.per_device_train_batch_size",), micro_batch),
-    Rule("effective batch", ("training.gradient_accumulation_steps",), accumulation),
-    Rule("gradient checkpointing", ("training.gradient_checkpointing",), checkpointing),
-    Rule("activation offloading", ("training.activation_offloading",), offloading),
+    Rule("micro-batch", (MICRO,), micro_batch, explain_micro_batch),
+    Rule("effective batch", (ACCUMULATION,), accumulation, explain_accumulation),
+    Rule("gradient checkpointing", (CHECKPOINTING,), checkpointing, explain_checkpointing),
+    Rule("activation offloading", (OFFLOADING,), offloading, explain_offloading),
 )

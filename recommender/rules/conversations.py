@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
 
 _ANSWERS = {
@@ -21,8 +19,19 @@ _REASONING = {
 }
 
 
-def conversations(context: Context) -> Mapping[str, Reason]:
+def conversations(context: Context) -> Values:
     """As the data was read: none of these is decided for the person."""
+    data = context.config.data
+    return {
+        "data.template": data.template,
+        "data.chat_template_kwargs": data.chat_template_kwargs,
+        "data.reasoning": data.reasoning,
+        "data.answers": data.answers,
+    }
+
+
+def explain_conversations(context: PricedContext, _: Values) -> Reasons:
+    """Return what each of these values does to the rows."""
     data, profile = context.config.data, context.data
     used = profile.template if profile is not None else ""
     if used in {"", "none"}:
@@ -53,5 +62,6 @@ RULES = (
         "conversations",
         ("data.template", "data.chat_template_kwargs", "data.reasoning", "data.answers"),
         conversations,
+        explain_conversations,
     ),
 )

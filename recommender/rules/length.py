@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import ceil
 
 from recommender.config.schema import Goal, RopeScaling
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.types import Estimate
 from recommender.model.spec import ModelSpec
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
 from recommender.units import count, counted, gib, percent
 
+LENGTH = "data.max_length"
 MULTIPLE = 64
 """Lengths go in steps of 64: matrix kernels run in tiles, and finer steps change nothing that can be seen."""
 KEEP = 0.995
@@ -86,11 +86,17 @@ def lost_share(data: DataProfile | None, max_length: int) -> float:
     return 1 - data.trained_at(max_length) / data.trained_tokens
 
 
-def length(context: Context) -> Mapping[str, Reason]:
+def length(context: Context) -> Values:
     """The searched length, and what it keeps and cuts."""
-    data, model = context.data, context.model
+    searched = context.searched.get(LENGTH)
+    wanted = recommended_length(context.data, context.model, context.goal) if searched is None else searched
+    return {LENGTH: int(wanted)}
+
+
+def explain_length(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the length, from the rows' lengths and what the limit cuts of them."""
+    data, model, value = context.data, context.model, values[LENGTH]
     wanted = recommended_length(data, model, context.goal)
-    value = int(context.searched.get("data.max_length", wanted))
     if data is None:
         why, sure = f"No data is known: {count(value)} tokens are assumed.", "low"
     else:
@@ -115,7 +121,7 @@ def length(context: Context) -> Mapping[str, Reason]:
                 f"{count(data.quantile(0.99))} at the 99th percentile, at most {count(data.longest)}."
             )
     return {
-        "data.max_length": Reason(
+        LENGTH: Reason(
             value,
             why,
             _source(data),
@@ -154,8 +160,13 @@ def _source(data: DataProfile | None) -> str:
     return f"this data's token lengths ({counted})"
 
 
-def packing(context: Context) -> Mapping[str, Reason]:
+def packing(_: Context) -> Values:
     """Auto: on only where attention can tell packed rows apart without a length² mask."""
+    return {"data.packing": "auto"}
+
+
+def explain_packing(context: PricedContext, values: Values) -> Reasons:
+    """Return whether rows are packed under this attention, and what the other choice would cost."""
     implementation = context.config.training.attn_implementation
     on = implementation.startswith("flash_attention")
     why = (
@@ -165,7 +176,7 @@ def packing(context: Context) -> Mapping[str, Reason]:
     )
     return {
         "data.packing": Reason(
-            "auto",
+            values["data.packing"],
             why,
             "TRL, SFTTrainer: packing and padding-free batches need a flash attention",
             "high",
@@ -175,10 +186,10 @@ def packing(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def _packed_costs(context: Context) -> str:
+def _packed_costs(context: PricedContext) -> str:
     """What leaving rows unpacked costs by the estimate."""
     padding = "Padding, where rows of different length share a micro-batch"
-    if context.estimate is None or context.data is None:
+    if context.data is None:
         return f"{padding}."
     packed = context.priced({"data.packing": True})
     before, after = _run_seconds(context.estimate), _run_seconds(packed)
@@ -196,9 +207,14 @@ def _run_seconds(price: Estimate) -> float | None:
     return price.time.total_seconds if price.time else None
 
 
-def train_on(context: Context) -> Mapping[str, Reason]:
+def train_on(context: Context) -> Values:
     """Which tokens the loss sees: as the data was read."""
-    value, data = context.config.data.train_on, context.data
+    return {"data.train_on": context.config.data.train_on}
+
+
+def explain_train_on(context: PricedContext, values: Values) -> Reasons:
+    """Return which tokens the loss sees of rows of this shape."""
+    value, data = values["data.train_on"], context.data
     if data is not None and data.shape == "synthetic":
         why = "Nothing is known of the rows but their lengths: every token is taken to be trained."
     elif data is not None and data.shape == "text":
@@ -220,20 +236,26 @@ def train_on(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def context_extension(context: Context) -> Mapping[str, Reason]:
+def context_extension(context: Context) -> Values:
     """None within the model's own context, YaRN beyond it."""
     length, own = context.config.data.max_length, context.model.max_position_embeddings
-    value: RopeScaling | None = None
+    stretched = own < length <= reach(context.model)
+    return {"rope_scaling": RopeScaling(rope_type="yarn", factor=stretch_to(length, own)) if stretched else None}
+
+
+def explain_context_extension(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for stretching the positions or not: the length limit against the model's own context."""
+    length, own = context.config.data.max_length, context.model.max_position_embeddings
+    value: RopeScaling | None = values["rope_scaling"]
     if length <= own:
         why = f"max_length {count(length)} is within the model's own context of {count(own)} tokens."
-    elif length > reach(context.model):
+    elif value is None:
         why = (
             f"max_length {count(length)} is beyond the model's own context of {count(own)} tokens, and "
             f"{'it was most likely stretched before' if own >= STRETCHED_ALREADY else 'too far to stretch it'}: "
             "shorten the rows."
         )
     else:
-        value = RopeScaling(rope_type="yarn", factor=stretch_to(length, own))
         why = (
             f"max_length {count(length)} is beyond the model's own context of {count(own)} tokens: YaRN stretches its "
             f"positions {value.factor:g} times. Of the three kinds it loses least and needs least training at the new "
@@ -258,8 +280,8 @@ def stretch_to(length: int, own: int) -> float:
 
 
 RULES = (
-    Rule("length", ("data.max_length",), length),
-    Rule("context extension", ("rope_scaling",), context_extension),
-    Rule("packing", ("data.packing",), packing),
-    Rule("trained tokens", ("data.train_on",), train_on),
+    Rule("length", (LENGTH,), length, explain_length),
+    Rule("context extension", ("rope_scaling",), context_extension, explain_context_extension),
+    Rule("packing", ("data.packing",), packing, explain_packing),
+    Rule("trained tokens", ("data.train_on",), train_on, explain_train_on),
 )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
-from recommender.rules.base import COMFORT, Context, Rule, by_how_much, priced_line, slower
+from recommender.rules.base import (
+    COMFORT,
+    Context,
+    PricedContext,
+    Reasons,
+    Rule,
+    Values,
+    by_how_much,
+    priced_line,
+    slower,
+)
 from recommender.rules.reason import Evidence, Reason
 from recommender.units import gib, percent
 
@@ -16,14 +24,25 @@ PUBLISHED_COST = (
 )
 
 
-def method(context: Context) -> Mapping[str, Reason]:
+def method(context: Context) -> Values:
     """16-bit LoRA where it fits comfortably, else QLoRA; the bits follow."""
     value = str(context.searched.get("method", "qlora"))
-    bits = context.searched.get("quantization.bits", 4 if value == "qlora" else None)
+    return {
+        "method": value,
+        "quantization.bits": context.searched.get("quantization.bits", 4 if value == "qlora" else None),
+        "quantization.quant_type": "nf4",
+        "quantization.double_quant": True,
+    }
+
+
+def explain_method(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for the method and its bits, from the prices of 16-bit LoRA and of the base in fewer bits."""
+    bits = values["quantization.bits"]
+    unused = "" if bits == 4 else f" Without effect in {bits or _plain(context)} bits."
     return {
         "method": Reason(
-            value,
-            _why(context, value),
+            values["method"],
+            _why(context, values["method"]),
             "Dettmers et al. 2023 (QLoRA); this project's estimate of memory and time",
             "high",
             others="LLaMA-Factory's walk-through and most guides take 4 bits on any consumer card. The digest of "
@@ -42,18 +61,16 @@ def method(context: Context) -> Mapping[str, Reason]:
             costs=_costs(context),
         ),
         "quantization.quant_type": Reason(
-            "nf4",
-            "NF4's levels are quantiles of a normal distribution, which trained weights follow."
-            + ("" if bits == 4 else f" Without effect in {bits or _plain(context)} bits."),
+            values["quantization.quant_type"],
+            f"NF4's levels are quantiles of a normal distribution, which trained weights follow.{unused}",
             "Dettmers et al. 2023 (QLoRA), section 3 and table 2: NF4 above FP4",
             "high",
             costs="none",
         ),
         "quantization.double_quant": Reason(
-            True,
+            values["quantization.double_quant"],
             "The block scales are quantised too: 0.37 bit a parameter less, "
-            f"{gib(context.model.linear_parameters * 0.373 / 8)} here, at no loss that was measured."
-            + ("" if bits == 4 else f" Without effect in {bits or _plain(context)} bits."),
+            f"{gib(context.model.linear_parameters * 0.373 / 8)} here, at no loss that was measured.{unused}",
             "Dettmers et al. 2023 (QLoRA), section 3",
             "high",
             costs="none",
@@ -61,25 +78,25 @@ def method(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def _plain(context: Context) -> int:
+def _plain(context: PricedContext) -> int:
     """Bits of a weight that is not quantised."""
     return 32 if context.config.training.precision == "fp32" else 16
 
 
-def _as(context: Context, bits: int | None) -> Estimate:
+def _as(context: PricedContext, bits: int | None) -> Estimate:
     return context.priced({"method": "qlora" if bits else "lora", "quantization.bits": bits})
 
 
-def _widths(context: Context) -> tuple[Evidence, ...]:
+def _widths(context: PricedContext) -> tuple[Evidence, ...]:
     """Memory and step time with the base in 16, 8 and 4 bits, everything else as it is."""
-    if context.estimate is None or context.config.method == "full" or context.model.quantization is not None:
+    if context.config.method == "full" or context.model.quantization is not None:
         return ()
     return tuple(priced_line(f"{bits or _plain(context)} bits", _as(context, bits)) for bits in (None, 8, 4))
 
 
-def _least_of_16_bits(context: Context, value: str) -> Estimate:
+def _least_of_16_bits(context: PricedContext, value: str) -> Estimate:
     """16-bit LoRA as it is planned; where it is not, with single rows and checkpointing, the least at this length."""
-    if value == "lora" and context.config.method == "lora" and context.estimate is not None:
+    if value == "lora" and context.config.method == "lora":
         return context.estimate
     rows = context.config.training.effective_batch_size
     return context.priced(
@@ -105,17 +122,16 @@ def whose_memory(device: Device) -> str:
     return ""
 
 
-def _why(context: Context, value: str) -> str:
+def _why(context: PricedContext, value: str) -> str:
     if value == "full":
         return f"Full fine-tuning trains every weight, as was asked.{whose_memory(context.device)}"
     if context.model.quantization == "bnb-4bit":
         return "The model's weights are stored in 4 bits already; they are used as they are."
-    return "" if context.estimate is None else _compared(context, value) + whose_memory(context.device)
+    return _compared(context, value) + whose_memory(context.device)
 
 
-def _compared(context: Context, value: str) -> str:
+def _compared(context: PricedContext, value: str) -> str:
     """16-bit LoRA's need against what is free, and what follows."""
-    assert context.estimate is not None
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
     model, what = context.model, "The frozen base"
     if model.num_experts:
@@ -144,25 +160,24 @@ def _compared(context: Context, value: str) -> str:
     return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}: {_against(context, lora)}."
 
 
-def _against(context: Context, lora: Estimate) -> str:
+def _against(context: PricedContext, lora: Estimate) -> str:
     """The finished plan over a rounded base beside the least of 16-bit LoRA."""
     ours = context.estimate if context.config.quantization.bits else _as(context, 4)
-    assert ours is not None
     share, time = ours.peak.most_bytes / max(1, ours.free_bytes), by_how_much(slower(lora, ours))
     room = "" if share <= COMFORT else "; no plan leaves room here" if context.config.quantization.bits else ""
     return f"so it needs up to {gib(ours.peak.most_bytes)}, {percent(share)}{f', and is {time}' if time else ''}{room}"
 
 
-def _no_better(context: Context) -> str:
+def _no_better(context: PricedContext) -> str:
     """The least of 4 bits beside 16-bit LoRA, where 16 bits were taken although they leave no room."""
     if context.goal in ("best-quality", "fastest") or "method" in context.given:
         return ""
     rounded = _as(context, 4)
-    time = by_how_much(slower(context.estimate or rounded, rounded))
+    time = by_how_much(slower(context.estimate, rounded))
     return f" 4 bits would need up to {gib(rounded.peak.most_bytes)}" + (f" and be {time}." if time else ".")
 
 
-def _why_bits(context: Context) -> str:
+def _why_bits(context: PricedContext) -> str:
     model, bits = context.model, context.config.quantization.bits or 4
     least = "The most that fit here: " if bits == 8 and context.goal == "best-quality" else ""
     return (
@@ -172,16 +187,16 @@ def _why_bits(context: Context) -> str:
     )
 
 
-def _experts(context: Context) -> str:
+def _experts(context: PricedContext) -> str:
     if not context.model.num_experts:
         return ""
     held = gib(context.model.other_parameters * _plain(context) / 8)
     return f", and so do the fused experts, {held}, which bitsandbytes does not reach"
 
 
-def _costs(context: Context) -> str:
+def _costs(context: PricedContext) -> str:
     """The trade in this machine's own figures: less memory against more time."""
-    if context.estimate is None or context.config.method == "full" or context.model.quantization is not None:
+    if context.config.method == "full" or context.model.quantization is not None:
         return ""
     lora, qlora = _as(context, None), _as(context, 4)
     saved = 1 - qlora.peak.process_bytes / max(1, lora.peak.process_bytes)
@@ -197,5 +212,6 @@ RULES = (
         "method",
         ("method", "quantization.bits", "quantization.quant_type", "quantization.double_quant"),
         method,
+        explain_method,
     ),
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
+
+PRECISION, TF32, ATTENTION = "training.precision", "training.tf32", "training.attn_implementation"
 
 NO_SDPA = frozenset({"gemma2", "gpt_oss", "vaultgemma"})
 """Model types whose attention Transformers 5.23 cannot run by SDPA (`_supports_sdpa = False`): soft-capped scores or
@@ -24,33 +24,18 @@ FP16_DISPUTED = frozenset({"gemma2"})
 that Unsloth trains in it (its Gemma 2 notebooks run on a T4; its `FORCE_FLOAT32` names Gemma 3 and not this)."""
 
 
-def precision(context: Context) -> Mapping[str, Reason]:
+def precision(context: Context) -> Values:
     """Bf16 where the device multiplies it; else fp16 on a GPU, if the model stays in its range, and fp32 on a CPU."""
-    device, model = context.device, context.model
+    device = context.device
     if device.bf16:
-        value = "bf16"
-        why = f"{device.name} multiplies bfloat16 itself, which has fp32's range: no loss scaling is needed."
-        if device.kind == "cuda":
-            why = f"Compute capability {version(device.compute_capability)} is at least 8.0. {why}"
-    elif device.kind == "cuda" and model.model_type in FP16_OVERFLOWS:
-        value = "fp32"
-        why = (
-            f"{device.name} has compute capability {version(device.compute_capability)}; bfloat16 begins at 8.0. "
-            f"The activations of {model.architecture} leave fp16's range and would become NaN: fp32 is left, slow and "
-            "of twice the memory."
-        )
-    elif device.kind == "cuda":
-        value = "fp16"
-        why = (
-            f"{device.name} has compute capability {version(device.compute_capability)}; bfloat16 begins at 8.0. "
-            "fp16 is its half precision, with loss scaling and the adapter held in fp32."
-        )
-    else:
-        value = "fp32"
-        why = (
-            f"{device.name} has no bf16 instructions (avx512_bf16 or amx_bf16), so 16-bit arithmetic would be "
-            "emulated: fp32 is faster."
-        )
+        return {PRECISION: "bf16"}
+    half = device.kind == "cuda" and context.model.model_type not in FP16_OVERFLOWS
+    return {PRECISION: "fp16" if half else "fp32"}
+
+
+def explain_precision(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the precision, from what the device multiplies itself."""
+    value, model = values[PRECISION], context.model
     others = "The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16."
     disputed = value == "fp16" and model.model_type in FP16_DISPUTED
     if disputed:
@@ -58,35 +43,56 @@ def precision(context: Context) -> Mapping[str, Reason]:
             f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it so on a T4. If the "
             "loss becomes NaN, set training.precision to fp32."
         )
-    reason = Reason(
-        value,
-        why,
-        "NVIDIA, CUDA programming guide, arithmetic by compute capability; PyTorch, torch.amp",
-        "medium" if disputed else "high",
-        others=others,
-        costs="Twice the memory of 16 bits." if value == "fp32" else "Half the memory of fp32.",
-    )
-    return {"training.precision": reason}
-
-
-def tf32(context: Context) -> Mapping[str, Reason]:
-    """From compute capability 8.0 on, for what is left in fp32."""
-    device = context.device
-    value = device.kind == "cuda" and has_tf32(device.compute_capability)
-    if value and context.config.training.precision == "fp32":
-        why = f"{device.name} multiplies fp32 as TF32 on its tensor cores, with ten bits after the point instead of 23."
-    elif value:
-        why = (
-            f"What is left in fp32 runs as TF32 on {device.name}; layers multiply in "
-            f"{context.config.training.precision}, so it changes little."
+    return {
+        PRECISION: Reason(
+            value,
+            _why_precision(context.device, model, value),
+            "NVIDIA, CUDA programming guide, arithmetic by compute capability; PyTorch, torch.amp",
+            "medium" if disputed else "high",
+            others=others,
+            costs="Twice the memory of 16 bits." if value == "fp32" else "Half the memory of fp32.",
         )
+    }
+
+
+def _why_precision(device: Device, model: ModelSpec, value: str) -> str:
+    capability = f"ompute capability {version(device.compute_capability)}"
+    if value == "bf16":
+        why = f"{device.name} multiplies bfloat16 itself, which has fp32's range: no loss scaling is needed."
+        return f"C{capability} is at least 8.0. {why}" if device.kind == "cuda" else why
+    if device.kind == "cpu":
+        return (
+            f"{device.name} has no bf16 instructions (avx512_bf16 or amx_bf16), so 16-bit arithmetic would be "
+            "emulated: fp32 is faster."
+        )
+    without = f"{device.name} has c{capability}; bfloat16 begins at 8.0."
+    if value == "fp16":
+        return f"{without} fp16 is its half precision, with loss scaling and the adapter held in fp32."
+    return (
+        f"{without} The activations of {model.architecture} leave fp16's range and would become NaN: fp32 is left, "
+        "slow and of twice the memory."
+    )
+
+
+def tf32(context: Context) -> Values:
+    """From compute capability 8.0 on, for what is left in fp32."""
+    return {TF32: context.device.kind == "cuda" and has_tf32(context.device.compute_capability)}
+
+
+def explain_tf32(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for TF32: how the device multiplies fp32, and what of the run is fp32."""
+    device, used = context.device, context.config.training.precision
+    if values[TF32] and used == "fp32":
+        why = f"{device.name} multiplies fp32 as TF32 on its tensor cores, with ten bits after the point instead of 23."
+    elif values[TF32]:
+        why = f"What is left in fp32 runs as TF32 on {device.name}; layers multiply in {used}, so it changes little."
     elif device.kind == "cpu":
         why = f"TF32 is a mode of NVIDIA's tensor cores; {device.name} has none."
     else:
         why = f"{device.name} has none: it begins at compute capability 8.0."
     return {
-        "training.tf32": Reason(
-            value,
+        TF32: Reason(
+            values[TF32],
             why,
             "NVIDIA, Ampere architecture whitepaper; PyTorch, numerical accuracy notes",
             "high",
@@ -96,15 +102,20 @@ def tf32(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def attention(context: Context) -> Mapping[str, Reason]:
+def attention(context: Context) -> Values:
     """Flash attention where it is installed and the card has it, eager where the model demands it, else SDPA."""
-    model, device = context.model, context.device
-    others = ""
-    if device.flash_attention and model.model_type not in NO_FLASH_2:
-        value = "flash_attention_2"
+    model = context.model
+    if context.device.flash_attention and model.model_type not in NO_FLASH_2:
+        return {ATTENTION: "flash_attention_2"}
+    return {ATTENTION: "eager" if needs_eager(model) else "sdpa"}
+
+
+def explain_attention(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the attention, from what is installed and what the model needs."""
+    model, device, value, others = context.model, context.device, values[ATTENTION], ""
+    if value == "flash_attention_2":
         why = f"flash-attn is installed and {device.name} supports it: memory linear in length, and rows can be packed."
-    elif needs_eager(model):
-        value = "eager"
+    elif value == "eager":
         does = (
             "caps its attention scores"
             if model.model_type != "gpt_oss"
@@ -112,13 +123,12 @@ def attention(context: Context) -> Mapping[str, Reason]:
         )
         why = f"{model.architecture} {does}, which SDPA cannot do: it runs in plain steps."
     else:
-        value = "sdpa"
         why = "PyTorch's own fused attention: memory linear in length, and nothing to build."
         if device.kind == "cuda":
             why += f" {_why_no_flash(device)}"
             others = "Guides that name flash-attention assume that it is installed, and a card from Ampere on."
     return {
-        "training.attn_implementation": Reason(
+        ATTENTION: Reason(
             value,
             why,
             "Transformers 5, attention interface",
@@ -145,7 +155,7 @@ def needs_eager(model: ModelSpec) -> bool:
 
 
 RULES = (
-    Rule("precision", ("training.precision",), precision),
-    Rule("tf32", ("training.tf32",), tf32),
-    Rule("attention", ("training.attn_implementation",), attention),
+    Rule("precision", (PRECISION,), precision, explain_precision),
+    Rule("tf32", (TF32,), tf32, explain_tf32),
+    Rule("attention", (ATTENTION,), attention, explain_attention),
 )

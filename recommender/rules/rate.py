@@ -10,13 +10,14 @@ from presets.sweep import SweepRow, load_sweep
 from recommender.config.schema import FinetuneConfig, Lora
 from recommender.model.spec import ModelSpec
 from recommender.rules.adapter import ALPHA
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.batch import rows_in_a_sequence
 from recommender.rules.families import TAKEN_AS, sweep_family
 from recommender.rules.fitting import LORA_FACTOR
 from recommender.rules.reason import Confidence, Evidence, Reason
 from recommender.units import count, counted, small
 
+RATE = "training.learning_rate"
 TINKER_BASE, TINKER_WIDTH = 5e-5, 2000
 TINKER_EXPONENTS: Mapping[str, float] = {"llama": 0.781, "qwen": 0.0775}
 """tinker-cookbook, hyperparam_utils.get_lr."""
@@ -89,16 +90,19 @@ def two_digits(rate: float) -> float:
     return float(f"{rate:.1e}")
 
 
-def rate(context: Context) -> Mapping[str, Reason]:
+def rate(context: Context) -> Values:
     """By family, size and rank, adjusted to the method, the adapter's scale, the run's length and its batch."""
-    model, config = context.model, context.config
-    base = base_rate(model, config.lora.r)
-    factors = _factors(context)
-    value = base
-    for factor, _ in factors:
+    value = base_rate(context.model, context.config.lora.r)
+    for factor in _factors(context):
         value *= factor
-    value = two_digits(min(1.0, value))
-    sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in factors if factor != 1)]
+    return {RATE: two_digits(min(1.0, value))}
+
+
+def explain_rate(context: PricedContext, values: Values) -> Reasons:
+    """Return the reason for the rate: the sweep's law, what it is multiplied by, and the nearest measured rates."""
+    model, config, value = context.model, context.config, values[RATE]
+    told = zip(_factors(context), _told_factors(context), strict=True)
+    sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in told if factor != 1)]
     if len(sentences) > 1:
         sentences.append(f"Together {small(value)}.")
     if context.steps is not None and context.steps > LONGEST_SURE:
@@ -123,7 +127,7 @@ def rate(context: Context) -> Mapping[str, Reason]:
     if row is not None:
         sentences.append(_measured(row, context))
     return {
-        "training.learning_rate": Reason(
+        RATE: Reason(
             value,
             " ".join(sentences),
             "fitted to Thinking Machines' chat_sl sweep of 18 models (tinker-cookbook); LoRA Without Regret (2025) on "
@@ -171,39 +175,32 @@ def to_try(rate: float) -> tuple[float, float, float]:
     return two_digits(rate / 10**0.25), rate, two_digits(min(1.0, rate * 10**0.25))
 
 
-def _factors(context: Context) -> list[tuple[float, str]]:
-    """What multiplies the law's rate, each with its sentence."""
-    config, steps = context.config, context.steps
-    lora, batch = config.lora, _rows_a_step(context)
-    scale = scale_factor(lora) if abs(scale_factor(lora) - 1) >= 0.01 else 1.0
-    found = [
-        (
-            scale,
-            f"Measured at lora_alpha {ALPHA}; yours is {small(lora.lora_alpha)}"
-            f"{' with rank-stabilised scaling' if lora.use_rslora else ''}: × sqrt({ALPHA} / "
-            f"{'(lora_alpha × sqrt(r))' if lora.use_rslora else 'lora_alpha'}) = {scale:.2f}, an extrapolation.",
-        )
-    ]
-    if config.method == "full":
-        found = [(1 / LORA_FACTOR, "Full fine-tuning takes a tenth.")]
-    length, noise = length_factor(steps), batch_factor(batch, steps)
-    if steps is not None:
-        found.append(
-            (
-                length,
-                f"{counted(steps, 'step')} {'is' if steps == 1 else 'are'} fewer than the sweep's {SWEPT_STEPS}, which "
-                f"wants more: × {_length_told(steps)} = {length:.2f}{_how_known(steps)}.",
-            )
-        )
-    less = "" if length == 1 else ", and matters less in a short run"
-    found.append(
-        (
-            noise,
-            f"A batch of {batch} is noisier than the {SWEPT_BATCH} of the sweep{less}: × ({batch} / {SWEPT_BATCH})^"
-            f"{batch_exponent(steps):.2g} = {noise:.2f}, between no effect and Adam's square-root rule.",
-        )
+def _factors(context: Context) -> tuple[float, ...]:
+    """Return what multiplies the law's rate: scale or method, length of the run, and batch."""
+    steps = context.steps
+    scale = scale_factor(context.config.lora)
+    first = 1 / LORA_FACTOR if context.config.method == "full" else scale if abs(scale - 1) >= 0.01 else 1.0
+    return first, length_factor(steps), batch_factor(_rows_a_step(context), steps)
+
+
+def _told_factors(context: Context) -> tuple[str, ...]:
+    """Return a sentence for each of the factors."""
+    lora, steps, batch = context.config.lora, context.steps, _rows_a_step(context)
+    scale, length, noise = _factors(context)
+    told = (
+        f"Measured at lora_alpha {ALPHA}; yours is {small(lora.lora_alpha)}"
+        f"{' with rank-stabilised scaling' if lora.use_rslora else ''}: × sqrt({ALPHA} / "
+        f"{'(lora_alpha × sqrt(r))' if lora.use_rslora else 'lora_alpha'}) = {scale:.2f}, an extrapolation."
     )
-    return found
+    few = steps or SWEPT_STEPS
+    less = "" if length == 1 else ", and matters less in a short run"
+    return (
+        "Full fine-tuning takes a tenth." if context.config.method == "full" else told,
+        f"{counted(few, 'step')} {'is' if few == 1 else 'are'} fewer than the sweep's {SWEPT_STEPS}, which wants more: "
+        f"× {_length_told(few)} = {length:.2f}{_how_known(few)}.",
+        f"A batch of {batch} is noisier than the {SWEPT_BATCH} of the sweep{less}: × ({batch} / {SWEPT_BATCH})^"
+        f"{batch_exponent(steps):.2g} = {noise:.2f}, between no effect and Adam's square-root rule.",
+    )
 
 
 def _length_told(steps: int) -> str:
@@ -292,4 +289,4 @@ def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     return "medium" if row is not None and calibrated and usual and near and config.lora.r <= law.ranks[1] else "low"
 
 
-RULES = (Rule("learning rate", ("training.learning_rate",), rate),)
+RULES = (Rule("learning rate", (RATE,), rate, explain_rate),)

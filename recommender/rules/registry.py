@@ -1,4 +1,4 @@
-"""All rules in the order in which they decide, and what they make of a configuration."""
+"""All rules in the order in which they decide; a configuration decided and explained by them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from recommender.config.edit import value_of, with_values
 from recommender.config.schema import FinetuneConfig, Section
 from recommender.rules import adapter, batch, conversations, length, method, precision, rate, running, schedule
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Rule
 from recommender.rules.reason import Reason
 
 RULES: tuple[Rule, ...] = (
@@ -29,32 +29,32 @@ before batch, and all of them before the rate."""
 
 
 def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
-    """Fill in every value that the person did not give.
+    """Return the configuration with every value decided that the user did not set.
 
     Args:
-        context: With the person's values in its configuration and without an estimate.
-        given: Dotted keys that the person set; they stay as they are.
+        context: With the user's values in its configuration.
+        given: Dotted keys that the user set; they stay as they are.
     """
     for rule in RULES:
-        values = {key: reason.value for key, reason in rule.advise(context).items() if key not in given}
+        values = {key: value for key, value in rule.decide(context).items() if key not in given}
         context = replace(context, config=with_values(context.config, values))
     return context.config
 
 
 def explain(
-    context: Context, given: Mapping[str, Any], settled: Mapping[str, Any]
+    context: PricedContext, given: Mapping[str, Any], settled: Mapping[str, Any]
 ) -> tuple[dict[str, Reason], dict[str, Any]]:
-    """The reason for every value of a priced configuration, and the value that is recommended.
+    """Return the reason for every value of a priced configuration, and every value that is recommended.
 
     Args:
         context: With the final configuration and its estimate.
-        given: Dotted keys that the person set: their reasons say so, and what was recommended.
+        given: Dotted keys that the user set: their reasons say so, and what was recommended.
         settled: Dotted keys that the adapter settles which training goes on from.
     """
     reasons: dict[str, Reason] = {}
     recommended: dict[str, Any] = {}
     for rule in RULES:
-        for key, reason in rule.advise(context).items():
+        for key, reason in rule.explain(context, rule.decide(context)).items():
             if key in settled:
                 reason = _of_adapter(context.config, reason, settled[key])
             recommended[key] = reason.value
@@ -63,15 +63,15 @@ def explain(
 
 
 def _of_adapter(config: FinetuneConfig, reason: Reason, value: Any) -> Reason:
-    """The reason for a value that an adapter brings."""
+    """Return the reason for a value that an adapter brings."""
     otherwise = "" if value == reason.value else f" A new adapter would get {shown(reason.value)}."
     return Reason(
         value, f"As the adapter has it that training goes on from.{otherwise}", str(config.start_from), "high"
     )
 
 
-def _in_effect(context: Context, key: str, reason: Reason) -> Reason:
-    """The reason, or that a value of the adapter does nothing where none is trained."""
+def _in_effect(context: PricedContext, key: str, reason: Reason) -> Reason:
+    """Return the reason, or that a value of the adapter does nothing where none is trained."""
     if context.config.method != "full" or not (key.startswith("lora.") or key == "data.task"):
         return reason
     return Reason(reason.value, "Without effect: every weight is trained, there is no adapter.", "PEFT", "high")
@@ -89,7 +89,7 @@ def _yours(config: FinetuneConfig, key: str, reason: Reason) -> Reason:
 
 
 def shown(value: Any) -> str:
-    """A value as the form shows it."""
+    """Return a value as the form shows it."""
     from recommender.config.io import value_text
 
     if isinstance(value, Section):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from recommender.data.profile.profile import DataProfile
 from recommender.data.split import wanted_rows
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
 from recommender.steps import EVAL_SHARE, plan_steps
 from recommender.units import count, counted, gib, percent
@@ -31,10 +29,15 @@ def recommended_eval_fraction(rows: int | None) -> float:
     return float(f"{min(SHARE, MOST / rows):.2g}")
 
 
-def evaluation(context: Context) -> Mapping[str, Reason]:
+def evaluation(context: Context) -> Values:
     """How much is held out, and how often it is looked at."""
-    data = context.data
-    value = recommended_eval_fraction(data.rows if data is not None else None)
+    rows = context.data.rows if context.data is not None else None
+    return {"data.eval_fraction": recommended_eval_fraction(rows), "run.eval_steps": "auto", "run.save_steps": "auto"}
+
+
+def explain_evaluation(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for what is held out, and for when it is evaluated and saved."""
+    data, value = context.data, values["data.eval_fraction"]
     held = ENOUGH_HELD if data is None else data.held_out_by_split(value, context.config.training.seed)
     planned = plan_steps(context.all_cards, data)
     every, often = "", ""
@@ -52,14 +55,14 @@ def evaluation(context: Context) -> Mapping[str, Reason]:
             costs="The time of one forward pass over them at each evaluation.",
         ),
         "run.eval_steps": Reason(
-            "auto",
+            values["run.eval_steps"],
             f"Spread evenly over the run, so that evaluation takes at most {percent(EVAL_SHARE)} of the time.{every}",
             "this project",
             "medium",
             costs="none beyond evaluation's own time",
         ),
         "run.save_steps": Reason(
-            "auto",
+            values["run.save_steps"],
             _when_saved(judged=planned is None or planned.eval_every is not None) + often,
             "this project",
             "medium",
@@ -102,15 +105,17 @@ def _when_saved(*, judged: bool) -> str:
     return "Nothing is held out, so no checkpoint can be judged: they are for a run that dies, and the last one counts."
 
 
-def logging(context: Context) -> Mapping[str, Reason]:
+def logging(_: Context) -> Values:
     """Every step is logged; two checkpoints are kept."""
-    config = context.config.run
-    room = ""
-    if context.estimate is not None:
-        room = f" {gib(context.estimate.checkpoint_bytes)} each, {config.save_total_limit} are kept."
+    return {"run.logging_steps": 1, "run.save_total_limit": 2}
+
+
+def explain_logging(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for how often is logged and how many checkpoints are kept, with their size."""
+    room = f" {gib(context.estimate.checkpoint_bytes)} each, {context.config.run.save_total_limit} are kept."
     return {
         "run.logging_steps": Reason(
-            1,
+            values["run.logging_steps"],
             "A line a step costs nothing that can be measured, and shows a spike when it happens.",
             "this project",
             "high",
@@ -118,16 +123,16 @@ def logging(context: Context) -> Mapping[str, Reason]:
             costs="none",
         ),
         "run.save_total_limit": Reason(
-            2,
+            values["run.save_total_limit"],
             "The last checkpoint and the best one, which may be the same.",
             "this project",
             "high",
-            costs=f"Disk:{room}" if room else "",
+            costs=f"Disk:{room}",
         ),
     }
 
 
 RULES = (
-    Rule("evaluation", ("data.eval_fraction", "run.eval_steps", "run.save_steps"), evaluation),
-    Rule("logging", ("run.logging_steps", "run.save_total_limit"), logging),
+    Rule("evaluation", ("data.eval_fraction", "run.eval_steps", "run.save_steps"), evaluation, explain_evaluation),
+    Rule("logging", ("run.logging_steps", "run.save_total_limit"), logging, explain_logging),
 )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import ceil
 
 from recommender.data.packing import packs
-from recommender.rules.base import Context, Rule
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
 from recommender.units import count, counted, gib, small
 
+EPOCHS, MAX_STEPS = "training.num_train_epochs", "training.max_steps"
+SCHEDULER, WARMUP = "training.lr_scheduler_type", "training.warmup_steps"
+DECAY, CLIP = "training.weight_decay", "training.max_grad_norm"
+SEED, NOISE = "training.seed", "training.neftune_noise_alpha"
+OPTIM, RATIO = "training.optim", "training.loraplus_lr_ratio"
+FUSED = "adamw_torch_fused"
 ONE_PASS = 10_000
 """Rows from which one epoch is enough."""
 TWO_PASSES = 2_000
@@ -31,10 +36,14 @@ def _beside(context: Context, rows: int) -> str:
     return f" ({count(held)} more {'is' if held == 1 else 'are'} held out)" if held > 0 else ""
 
 
-def epochs(context: Context) -> Mapping[str, Reason]:
+def epochs(context: Context) -> Values:
     """By number of rows."""
-    rows = context.training_rows
-    value = float(recommended_epochs(rows))
+    return {EPOCHS: float(recommended_epochs(context.training_rows)), MAX_STEPS: None}
+
+
+def explain_epochs(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for the passes over the rows, and for letting them decide when the run ends."""
+    rows, value = context.training_rows, values[EPOCHS]
     if rows is None:
         why = "Without data, one pass."
     elif value == 1:
@@ -56,7 +65,7 @@ def epochs(context: Context) -> Mapping[str, Reason]:
             f"{examples} examples, whatever the epochs."
         )
     return {
-        "training.num_train_epochs": Reason(
+        EPOCHS: Reason(
             value,
             why,
             "Raschka 2023, point 5 (a second pass over 50k rows lowered the scores); Unsloth's guide: 1 to 3",
@@ -64,8 +73,8 @@ def epochs(context: Context) -> Mapping[str, Reason]:
             others="LLaMA-Factory's newcomer recipe takes 3 whatever the size.",
             costs="Time in proportion.",
         ),
-        "training.max_steps": Reason(
-            None,
+        MAX_STEPS: Reason(
+            values[MAX_STEPS],
             epochs_decide,
             "Transformers, TrainingArguments",
             "high",
@@ -75,16 +84,21 @@ def epochs(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def scheduler(context: Context) -> Mapping[str, Reason]:
+def scheduler(context: Context) -> Values:
     """Cosine with a short warmup."""
-    steps = context.steps
-    warmup = 0.0 if steps is not None and steps < WARMS_UP else 0.05
+    few = context.steps is not None and context.steps < WARMS_UP
+    return {SCHEDULER: "cosine", WARMUP: 0.0 if few else 0.05}
+
+
+def explain_scheduler(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for the schedule and its warmup, from the run's steps."""
+    steps, warmup = context.steps, values[WARMUP]
     # Rounded up, as `TrainingArguments.get_warmup_steps` does (Transformers 5.23).
     first = f", {count(ceil(steps * warmup))} of {counted(steps, 'step')}" if steps else ""
     lost = counted(steps or 0, "step")
     return {
-        "training.lr_scheduler_type": Reason(
-            "cosine",
+        SCHEDULER: Reason(
+            values[SCHEDULER],
             "The rate falls to zero along a cosine: the end of the run settles, and the peak is forgiven if it is a "
             "little high.",
             "LLaMA-Factory's walk-through; Raschka 2023, point 3 (little effect on AdamW)",
@@ -92,7 +106,7 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
             others="Constant in the QLoRA paper and LoRA Without Regret; linear in Unsloth's guide and TRL.",
             costs="none",
         ),
-        "training.warmup_steps": Reason(
+        WARMUP: Reason(
             warmup,
             f"The rate rises from 0, which the first step has, over 5 % of steps{first}, while AdamW's averages fill."
             if warmup
@@ -105,12 +119,22 @@ def scheduler(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def regularisation(context: Context) -> Mapping[str, Reason]:
+def regularisation(context: Context) -> Values:
     """Weight decay, clipping, seed and noise."""
+    return {
+        DECAY: 0.0,
+        CLIP: QLORA_CLIP if context.config.method == "qlora" else 1.0,
+        SEED: 42,
+        NOISE: None,
+    }
+
+
+def explain_regularisation(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for weight decay, clipping, seed and noise."""
     quantised = context.config.method == "qlora"
     return {
-        "training.weight_decay": Reason(
-            0.0,
+        DECAY: Reason(
+            values[DECAY],
             "The adapter starts at zero and is small: decaying it pulls towards the base model, which low rank does "
             "already.",
             "Dettmers et al. 2023 (QLoRA), their scripts; Thinking Machines, LoRA Without Regret",
@@ -118,8 +142,8 @@ def regularisation(context: Context) -> Mapping[str, Reason]:
             others="Unsloth and Raschka take 0.01; the LoRA hyperparameter guide names 1.0 or 0.3 against overfitting.",
             costs="none",
         ),
-        "training.max_grad_norm": Reason(
-            QLORA_CLIP if quantised else 1.0,
+        CLIP: Reason(
+            values[CLIP],
             "Clipped as the QLoRA paper does over its 4-bit base."
             if quantised
             else "The usual clip: it acts only on outliers.",
@@ -130,20 +154,20 @@ def regularisation(context: Context) -> Mapping[str, Reason]:
             others="Transformers' and LLaMA-Factory's default is 1.0." if quantised else "The QLoRA paper takes 0.3.",
             costs="none",
         ),
-        "training.seed": Reason(
-            42,
+        SEED: Reason(
+            values[SEED],
             "Any fixed number makes the run repeatable: the order of rows, the held-out split and the adapter's start.",
             "LoRA hyperparameter guide",
             "high",
             others="Unsloth takes 3407.",
             costs="none",
         ),
-        "training.neftune_noise_alpha": _noise(context),
+        NOISE: _noise(context, values[NOISE]),
     }
 
 
-def _noise(context: Context) -> Reason:
-    """None, and what its size means where rows are packed."""
+def _noise(context: PricedContext, value: float | None) -> Reason:
+    """Return the reason for no noise, and what its size means where rows are packed."""
     alpha = context.config.training.neftune_noise_alpha
     why = (
         "No noise on the embeddings. What was published for it are higher scores of a judge on chat, with longer "
@@ -153,7 +177,7 @@ def _noise(context: Context) -> Reason:
         length = count(context.config.data.max_length)
         why += f" It falls with the root of a sequence's length: packed into {length} tokens, a short row gets less."
     return Reason(
-        None,
+        value,
         why,
         "Jain et al. 2023 (NEFTune); Transformers, integrations/neftune.py",
         "medium",
@@ -162,13 +186,17 @@ def _noise(context: Context) -> Reason:
     )
 
 
-def optimizer(context: Context) -> Mapping[str, Reason]:
+def optimizer(context: Context) -> Values:
     """AdamW, with 8-bit or paged states where memory needs it."""
-    value = str(context.searched.get("training.optim", "adamw_torch_fused"))
+    return {OPTIM: str(context.searched.get(OPTIM, FUSED)), RATIO: None}
+
+
+def explain_optimizer(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for the optimizer and its states, from the price of full and of 8-bit ones."""
     ratio = context.config.training.loraplus_lr_ratio
-    eight = value in ("adamw_8bit", "paged_adamw_8bit")
-    spared = context.estimate is not None and not context.needed({"training.optim": "adamw_torch_fused"})
-    unfit = context.estimate is not None and context.estimate.fits == "no"
+    eight = values[OPTIM] in ("adamw_8bit", "paged_adamw_8bit")
+    spared = not context.needed({OPTIM: FUSED})
+    unfit = context.estimate.fits == "no"
     why = (
         "Two states a trained weight in 8 bits, paged to host memory when the card is full: "
         + (
@@ -182,14 +210,14 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
         else "AdamW in one fused kernel; two states for each trained weight, and LoRA trains few."
     )
     costs = ""
-    if context.estimate is not None and context.device.kind == "cuda":
-        full = context.priced({"training.optim": "adamw_torch_fused"})
-        small_states = context.priced({"training.optim": "paged_adamw_8bit"})
+    if context.device.kind == "cuda":
+        full = context.priced({OPTIM: FUSED})
+        small_states = context.priced({OPTIM: "paged_adamw_8bit"})
         less = gib(max(0, full.peak.process_bytes - small_states.peak.process_bytes))
         costs = f"8-bit states {'take' if '8bit' in context.config.training.optim else 'would take'} {less} less."
     return {
-        "training.optim": Reason(
-            value,
+        OPTIM: Reason(
+            values[OPTIM],
             why,
             "Transformers' default; Dettmers et al. 2022 for 8-bit states",
             "high",
@@ -198,8 +226,8 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
             "high rank.",
             costs=costs,
         ),
-        "training.loraplus_lr_ratio": Reason(
-            None,
+        RATIO: Reason(
+            values[RATIO],
             "One rate for both of the adapter's matrices: the rate was measured so."
             + (
                 "" if ratio is None else f" With {small(ratio)}, B learns that many times as fast as A: lower the rate."
@@ -214,13 +242,9 @@ def optimizer(context: Context) -> Mapping[str, Reason]:
 
 
 RULES = (
-    Rule("epochs", ("training.num_train_epochs", "training.max_steps"), epochs),
-    Rule(
-        "regularisation",
-        ("training.weight_decay", "training.max_grad_norm", "training.seed", "training.neftune_noise_alpha"),
-        regularisation,
-    ),
-    Rule("optimizer", ("training.optim", "training.loraplus_lr_ratio"), optimizer),
+    Rule("epochs", (EPOCHS, MAX_STEPS), epochs, explain_epochs),
+    Rule("regularisation", (DECAY, CLIP, SEED, NOISE), regularisation, explain_regularisation),
+    Rule("optimizer", (OPTIM, RATIO), optimizer, explain_optimizer),
 )
-AFTER_BATCH = (Rule("schedule", ("training.lr_scheduler_type", "training.warmup_steps"), scheduler),)
+AFTER_BATCH = (Rule("schedule", (SCHEDULER, WARMUP), scheduler, explain_scheduler),)
 """The steps that a warmup is a share of are known once the batch is."""

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from presets.variants import load_variants
 from recommender.config.edit import value_of
 from recommender.model.spec import ModelSpec
-from recommender.rules.base import Context, Rule, by_how_much, slower
+from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values, by_how_much, slower
 from recommender.rules.reason import Evidence, Reason
 from recommender.units import count, gib, percent
 
-KEY = "lora.init_lora_weights"
+INIT = "lora.init_lora_weights"
 RS_FROM = 512
 """Highest rank that was published to train well with alpha / r (LoRA Without Regret). Beyond it the update would vanish
 with the rank (Kalajdzievski 2023), so that the scale falls with its root from there on."""
 
 
-def variants(context: Context) -> Mapping[str, Reason]:
+def variants(context: Context) -> Values:
     """What is left off, and what it would cost to turn on."""
-    return {**_scaling_variants(context), **_start_variants(context), **_pattern_variants()}
+    return {
+        "lora.use_rslora": context.config.lora.r > RS_FROM,
+        "lora.use_dora": False,
+        INIT: True,
+        "lora.bias": "none",
+        "lora.modules_to_save": [],
+        "lora.rank_pattern": {},
+        "lora.alpha_pattern": {},
+    }
 
 
-def _scaling_variants(context: Context) -> Mapping[str, Reason]:
-    high = context.config.lora.r > RS_FROM
+def explain_variants(context: PricedContext, values: Values) -> Reasons:
+    """Return the reasons for leaving each variant off, with what was published of it and its price here."""
+    found = {
+        **_scaling_variants(context, high=values["lora.use_rslora"]),
+        **_start_variants(context),
+        **_pattern_variants(),
+    }
+    return {key: replace(reason, value=values[key]) for key, reason in found.items()}
+
+
+def _scaling_variants(context: PricedContext, *, high: bool) -> Reasons:
     return {
         "lora.use_rslora": Reason(
             high,
@@ -52,9 +69,9 @@ def _scaling_variants(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def _switched(context: Context, key: str, off: Any, on: Any) -> str:
+def _switched(context: PricedContext, key: str, off: Any, on: Any) -> str:
     """What turning a variant on costs this plan in memory and time, or what it costs where it is on."""
-    if context.estimate is None or context.config.method == "full":
+    if context.config.method == "full":
         return ""
     without, with_it = context.priced({key: off}), context.priced({key: on})
     more = gib(max(0, with_it.peak.process_bytes - without.peak.process_bytes))
@@ -69,15 +86,15 @@ def measured_of(key: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(line.what, line.found, line.by) for line in load_variants()[key])
 
 
-def _start_variants(context: Context) -> Mapping[str, Reason]:
+def _start_variants(context: PricedContext) -> Reasons:
     return {
-        "lora.init_lora_weights": Reason(
+        INIT: Reason(
             True,
             "B starts at zero, so the first step starts from the base model exactly, and the learning rate was "
             "measured so: other starts want other rates.",
             "Hu et al. 2021 (LoRA), section 4.1; Lee et al. 2026 (Learning Rate Matters)",
             "high",
-            evidence=measured_of("lora.init_lora_weights"),
+            evidence=measured_of(INIT),
             others="PiSSA and LoftQ start from the weights' singular vectors and report gains in their papers; Unsloth "
             "offers LoftQ and warns of the memory that it takes at the start.",
             costs=_start_costs(context),
@@ -100,14 +117,14 @@ def _start_variants(context: Context) -> Mapping[str, Reason]:
     }
 
 
-def _start_costs(context: Context) -> str:
+def _start_costs(context: PricedContext) -> str:
     """What the start that this base allows would take, in the estimate's phase of initialisation."""
-    if context.estimate is None or context.config.method == "full":
+    if context.config.method == "full":
         return ""
     start = "loftq" if context.config.quantization.bits == 4 else "pissa"
     if context.config.quantization.bits == 8 or context.model.quantization is not None:
         return "Over these weights only olora and gaussian can start otherwise."
-    usual, other = context.priced({KEY: True}), context.priced({KEY: start})
+    usual, other = context.priced({INIT: True}), context.priced({INIT: start})
     peak = other.peak.process_bytes - usual.peak.process_bytes
     more = f"{gib(peak)} more" if peak > 0 else "no more memory"
     return f"{start} would take {more}, and one decomposition of every adapted weight before the first step."
@@ -123,7 +140,7 @@ def _biases(model: ModelSpec) -> str:
     )
 
 
-def _pattern_variants() -> Mapping[str, Reason]:
+def _pattern_variants() -> Reasons:
     return {
         "lora.rank_pattern": Reason(
             {},
@@ -152,12 +169,13 @@ RULES = (
         (
             "lora.use_rslora",
             "lora.use_dora",
-            "lora.init_lora_weights",
+            INIT,
             "lora.bias",
             "lora.modules_to_save",
             "lora.rank_pattern",
             "lora.alpha_pattern",
         ),
         variants,
+        explain_variants,
     ),
 )

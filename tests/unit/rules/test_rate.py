@@ -14,10 +14,19 @@ from presets.rate_law import load_rate_law
 from presets.sweep import load_sweep
 from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig, Quantization
+from recommender.estimate.estimate import estimate
 from recommender.estimate.types import Estimate
 from recommender.model.spec import ModelSpec
-from recommender.rules.base import Context
-from recommender.rules.rate import SHORTER_EXPONENT, base_rate, batch_factor, length_factor, rate, two_digits
+from recommender.rules.base import Context, PricedContext
+from recommender.rules.rate import (
+    SHORTER_EXPONENT,
+    base_rate,
+    batch_factor,
+    explain_rate,
+    length_factor,
+    rate,
+    two_digits,
+)
 from recommender.rules.reason import Reason
 from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows
 
@@ -31,8 +40,16 @@ def never(config: FinetuneConfig) -> Estimate:
 def advise(spec: ModelSpec, **values: Any) -> Reason:
     config = FinetuneConfig(model="m", method="qlora", quantization=Quantization(bits=4))
     config = with_values(config, {key.replace("__", "."): value for key, value in values.items()})
-    context = Context(spec, RTX_4090, None, "balanced", config, never)
-    return rate(context)["training.learning_rate"]
+    context = PricedContext(
+        spec,
+        RTX_4090,
+        None,
+        "balanced",
+        config,
+        price=never,
+        estimate=estimate(config, spec, RTX_4090, known=()),
+    )
+    return explain_rate(context, rate(context))["training.learning_rate"]
 
 
 def test_the_law_is_the_fit_of_the_committed_sweep() -> None:
@@ -139,11 +156,9 @@ def test_the_rate_follows_alpha(alpha: float, factor: float) -> None:
 def test_the_batch_counts_rows_where_sequences_are_packed() -> None:
     config = FinetuneConfig(model="m", method="qlora", quantization=Quantization(bits=4))
     config = with_values(config, {"data.max_length": 2048, "data.packing": True})
-    packed = Context(LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", config, never)
-    loose = Context(
-        LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", with_values(config, {"data.packing": False}), never
-    )
-    assert rate(packed)["training.learning_rate"].value > 1.5 * rate(loose)["training.learning_rate"].value
+    packed = Context(LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", config)
+    loose = Context(LLAMA_8B, RTX_4090, rows(50_000, 200), "balanced", with_values(config, {"data.packing": False}))
+    assert rate(packed)["training.learning_rate"] > 1.5 * rate(loose)["training.learning_rate"]
 
 
 def test_the_tinker_formula_is_worked_out_beside_ours() -> None:
