@@ -102,7 +102,7 @@ def test_why_room_for_every_activation_is_not_enough() -> None:
 
 def test_a_faster_split_that_is_not_taken_is_told_with_the_ground() -> None:
     key = "training.per_device_train_batch_size"
-    held = recommend(LLAMA_8B, device_from_catalogue("A100 40GB"), rows(300, 300)).reasons[key].why
+    held = recommend(LLAMA_8B, device_from_catalogue("H100"), rows(300, 300)).reasons[key].why
     assert "of free memory that leave room" in held and "10 % faster" in held
     chosen = plan(LLAMA_8B, RTX_4090, rows(300, 300))
     assert chosen.reasons[key].why.startswith("The smallest micro-batch within 5 % of the fastest that fits")
