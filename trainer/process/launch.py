@@ -16,9 +16,10 @@ from presets.errors import InputError, NoError
 from trainer.history.listing import may_run_elsewhere
 from trainer.process.agreed import require_agreed, send_with
 from trainer.process.device_lock import busy, device_holder
-from trainer.process.environment import child_environment, module_command
+from trainer.process.environment import module_command
 from trainer.process.recovery import HARMLESS
 from trainer.process.stopping import wait_for_end
+from trainer.process.strategy import strategy_for
 from trainer.run.adapter import has_weights
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, append_event, create, run_id, write_atomically
@@ -265,7 +266,7 @@ def _start_supervisor(folder: RunFolder, device: Device, *, allow_busy: bool, re
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=child_environment(device),
+            env=strategy_for(device).supervisor_environment(device),
             cwd=folder.path,
             start_new_session=True,
         )

@@ -23,8 +23,8 @@ from trainer.history.tail import Tail
 from trainer.process.device_lock import device_holder, take_device, weakness
 from trainer.process.device_watch import DeviceWatch
 from trainer.process.ending import STOP_NOW, run_on_end, unsaid_end
-from trainer.process.environment import child_environment, module_command
 from trainer.process.recovery import MOST_RECOVERIES, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
+from trainer.process.strategy import LaunchStrategy, strategy_for
 from trainer.run import exits
 from trainer.run.events import HEARTBEAT_SECONDS, event
 from trainer.run.folder import RunFolder, append_event, append_line, repair_last_line
@@ -39,13 +39,23 @@ POLL_SECONDS = 0.25
 class Supervisor:
     """Starts one worker, folds its events into state.json, and records its end."""
 
-    def __init__(self, folder: RunFolder, device: Device, *, resume: bool, lock: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        device: Device,
+        *,
+        resume: bool,
+        lock: int | None = None,
+        strategy: LaunchStrategy | None = None,
+    ) -> None:
         self.lock = lock
         self.folder = folder
         self.device = device
         self.resume = resume
         self.tail = Tail(folder.events)
-        self.watch = DeviceWatch(device)
+        self.strategy = strategy or strategy_for(device)
+        devices = self.strategy.launch(folder, device, resume=resume).devices
+        self.watches = tuple(map(DeviceWatch, devices))
         self.worker: subprocess.Popen[bytes] | None = None
         self.stops = 0
         self.recoveries = 0
@@ -119,15 +129,15 @@ class Supervisor:
         return True
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
-        command = module_command("trainer.worker", str(self.folder.path), *(["--resume"] if self.resume else []))
+        launch = self.strategy.launch(self.folder, self.device, resume=self.resume)
         log = os.open(self.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
-                command,
+                launch.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=child_environment(self.device),
+                env=launch.environment,
                 cwd=self.folder.path,
                 start_new_session=True,
                 # The worker holds the device's lock too: it may outlive its supervisor.
@@ -149,9 +159,10 @@ class Supervisor:
             state = folded
             if ended:
                 return state
-            if reading := self.watch.reading(self.worker.pid):
-                with suppress(OSError):
-                    append_event(self.folder, "device", **reading)
+            for watch in self.watches:
+                if reading := watch.reading(self.worker.pid):
+                    with suppress(OSError):
+                        append_event(self.folder, "device", **reading)
             self._wait()
 
     def _write(self, state: RunState) -> None:

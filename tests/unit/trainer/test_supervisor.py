@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from trainer.history.tail import Tail
 from trainer.process import supervisor
 from trainer.process.device_lock import take_device
 from trainer.process.recovery import MOST_RECOVERIES, Recovery
+from trainer.process.strategy import ONE_DEVICE, OneDevice, WorkerLaunch
 from trainer.process.supervisor import Supervisor, _take_device
 from trainer.run.exits import OUT_OF_MEMORY, ROLL_BACK
 from trainer.run.folder import RunFolder, append_line
@@ -188,3 +190,31 @@ def test_events_of_a_later_version_are_read_for_what_they_share(folder: RunFolde
         append_line(folder.events, line)
     shot = RunReader(folder.path).poll()
     assert [(point.step, point.loss) for point in shot.steps] == [(1, 2.5), (2, 2.25)]
+
+
+@dataclass(frozen=True)
+class TwoDevices(OneDevice):
+    """A strategy of more than one device, with a command that ends at once."""
+
+    def launch(self, folder: RunFolder, device: Device, *, resume: bool) -> WorkerLaunch:
+        environment = {**super().launch(folder, device, resume=resume).environment, "RESUMED": str(resume)}
+        command = (sys.executable, "-c", "import os; print('started', os.environ['RESUMED'], flush=True)")
+        return WorkerLaunch(command, environment, (device, replace(device, uuid="GPU-2")), ranks=2)
+
+
+@pytest.mark.process
+def test_the_supervisor_starts_what_its_strategy_says_and_watches_each_device(folder: RunFolder) -> None:
+    supervised = Supervisor(folder, CPU, resume=True, strategy=TwoDevices())
+    assert [watch.device.uuid for watch in supervised.watches] == [None, "GPU-2"]
+    assert supervised.run() == 1, "it had not said that it finished"
+    assert "started True" in folder.log.read_text()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_device_is_one_process_that_sees_it_alone(folder: RunFolder, resume: bool) -> None:
+    launch = ONE_DEVICE.launch(folder, CARD, resume=resume)
+    options = ["--resume"] if resume else []
+    assert list(launch.command) == [sys.executable, "-m", "trainer.worker", str(folder.path), *options]
+    assert (launch.devices, launch.ranks) == ((CARD,), 1)
+    assert launch.environment["CUDA_VISIBLE_DEVICES"] == CARD.uuid
+    assert launch.environment == ONE_DEVICE.supervisor_environment(CARD)
