@@ -1,8 +1,4 @@
-"""The doctor: names trouble in a run as it appears, with its evidence and the change that would help.
-
-Each rule looks at one snapshot and nothing else, and says nothing unless its evidence is plain: a doctor that cries
-wolf is not read. What a rule takes for plain is beside it, in `diagnose_learning` and `diagnose_machine`.
-"""
+"""The doctor: findings about a run as trouble appears, each with evidence and the change that would help."""
 
 from __future__ import annotations
 
@@ -32,27 +28,20 @@ __all__ = ["Finding", "diagnose"]
 
 
 def diagnose(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """Look a run over.
-
-    Args:
-        snapshot: The run at one moment.
-
-    Returns:
-        Troubles, the worst first; a single 'ok' when there are none.
-    """
+    """The findings about a run, gravest first."""
     found = [finding for rule in RULES if (finding := rule(snapshot))]
     return tuple(sorted(found, key=lambda finding: finding.level != "bad")) or (_well(snapshot),)
 
 
 def died(snapshot: Snapshot) -> Finding | None:
-    """Its processes are gone and it did not say goodbye."""
+    """Finding: the run's processes are gone without an end event."""
     if not snapshot.died:
         return None
     return Finding("bad", "the run died", snapshot.died, _how_to_go_on(snapshot))
 
 
 def failed(snapshot: Snapshot) -> Finding | None:
-    """It ended badly and said why."""
+    """Finding: the run failed, with its own reason."""
     if snapshot.died or snapshot.status != "failed":
         return None
     remedy = snapshot.end.get("remedy")
@@ -61,7 +50,7 @@ def failed(snapshot: Snapshot) -> Finding | None:
 
 
 def not_finite(snapshot: Snapshot) -> Finding | None:
-    """The loss is NaN or infinite and has not come back."""
+    """Finding: the loss is NaN or infinite and has not recovered."""
     if not snapshot.steps or snapshot.steps[-1].finite or snapshot.state.ended:
         return None
     first = snapshot.steps[-1].step
@@ -80,7 +69,7 @@ def not_finite(snapshot: Snapshot) -> Finding | None:
 
 
 def waiting_for_room(snapshot: Snapshot) -> Finding | None:
-    """It rests because its disk is full, which nobody asked for."""
+    """Finding: the run is paused because its disk is full."""
     reason = snapshot.state.reason or ""
     if snapshot.status != "paused" or snapshot.state.cause != DISK_FULL:
         return None

@@ -10,7 +10,7 @@ Level = Literal["ok", "caution", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the doctor says."""
+    """One finding of the doctor."""
 
     level: Level
     title: str

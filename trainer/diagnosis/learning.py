@@ -1,4 +1,4 @@
-"""The doctor's rules about learning: what the losses say, and what would help."""
+"""The doctor's rules about learning: findings from the losses, with the change that would help."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MOST: Final = 4000
 
 
 def often_not_finite(snapshot: Snapshot) -> Finding | None:
-    """Steps without a finite loss, again and again, though it comes back."""
+    """Finding: many steps without a finite loss, though it recovers."""
     latest = snapshot.steps[-LOOKED_BACK:]
     bad = len(latest) - round(sum(latest.column("finite")))
     if snapshot.state.ended or bad < 3 or not latest[-1].finite:
@@ -58,7 +58,7 @@ def often_not_finite(snapshot: Snapshot) -> Finding | None:
 
 
 def spiking(snapshot: Snapshot) -> Finding | None:
-    """The loss jumped, for more than a step or two."""
+    """Finding: the loss jumped, for more than a step or two."""
     if snapshot.state.ended:
         return None
     losses, numbers = _finite(snapshot.steps[-(LOOKED_BACK + BEFORE) :])
@@ -82,7 +82,7 @@ def spiking(snapshot: Snapshot) -> Finding | None:
 
 
 def diverging(snapshot: Snapshot) -> Finding | None:
-    """The loss left its best level long ago and rises."""
+    """Finding: the loss left its best level long ago and rises."""
     losses, numbers = _known(snapshot)
     part = max(20, len(losses) // 20)
     if snapshot.state.ended or len(losses) < max(FEWEST, 4 * part):
@@ -101,7 +101,7 @@ def diverging(snapshot: Snapshot) -> Finding | None:
 
 
 def not_learning(snapshot: Snapshot) -> Finding | None:
-    """Flat from the beginning: the rate is too low, or nothing is trained."""
+    """Finding: the loss is flat from the beginning: the rate is too low, or nothing is trained."""
     losses, _ = _known(snapshot)
     total = snapshot.state.total_steps or 0
     if snapshot.status not in {"training", "evaluating", "saving", "finished"} or len(losses) < FEWEST:
@@ -130,7 +130,7 @@ def not_learning(snapshot: Snapshot) -> Finding | None:
 
 
 def overfitting(snapshot: Snapshot) -> Finding | None:
-    """Evaluation has turned upwards while the training loss falls."""
+    """Finding: evaluation loss rises while training loss falls."""
     known = _evaluations(snapshot)
     if len(known) < WORSE_EVALUATIONS + 1:
         return None
@@ -154,7 +154,7 @@ def overfitting(snapshot: Snapshot) -> Finding | None:
 
 
 def learned_by_heart(snapshot: Snapshot) -> Finding | None:
-    """The training loss is next to nothing, and only there."""
+    """Finding: the training loss is near zero after several epochs, and no evaluation loss is as low."""
     losses, _ = _known(snapshot)
     epoch = snapshot.steps[-1].epoch if snapshot.steps else None
     if len(losses) < FEWEST or (epoch or 0.0) < BY_HEART_EPOCHS:
@@ -172,7 +172,7 @@ def learned_by_heart(snapshot: Snapshot) -> Finding | None:
 
 
 def underfitting(snapshot: Snapshot) -> Finding | None:
-    """A run that has finished and could have learned more."""
+    """Finding: the run has finished and could have learned more."""
     known = _evaluations(snapshot)
     if snapshot.status != "finished" or len(known) < 3:
         return None
@@ -197,7 +197,7 @@ def underfitting(snapshot: Snapshot) -> Finding | None:
 
 
 def _known(snapshot: Snapshot) -> tuple[array[float], array[float]]:
-    """The losses that are numbers, and their steps; evenly fewer of them where there are many."""
+    """The finite losses and their steps; an even selection where there are many."""
     return _finite(snapshot.steps, stride=1 + len(snapshot.steps) // MOST)
 
 
@@ -219,7 +219,7 @@ def _level_at(snapshot: Snapshot, step: int) -> float | None:
 
 
 def _warm(snapshot: Snapshot) -> bool:
-    """Whether the rate reached its full height a while ago."""
+    """Whether the learning rate reached its peak a while ago."""
     rates = snapshot.steps.column("learning_rate")
     peak = max((rate for rate in rates if math.isfinite(rate)), default=0.0)
     reached = next((index for index, rate in enumerate(rates) if rate >= 0.99 * peak), 0)
@@ -232,7 +232,7 @@ def _standard_error(values: Sequence[float]) -> float:
 
 
 def _slower(snapshot: Snapshot) -> str:
-    """The command that goes on at half the rate."""
+    """The command that resumes at half the learning rate."""
     training: Any = snapshot.config.get("training")
     found = number(training.get("learning_rate")) if isinstance(training, dict) else None
     half = f"{found / 2:.2g}" if found else "HALF"

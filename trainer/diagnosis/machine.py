@@ -32,7 +32,7 @@ SETTLED, LATELY, DROP = 40, 20, 0.6
 
 
 def throttled(snapshot: Snapshot) -> Finding | None:
-    """The driver holds the clocks down, for heat or because the power supply asks for it."""
+    """Finding: the driver reduces the clocks, for heat or because the power supply asks for it."""
     latest = _latest(snapshot)
     reasons = [str(reading.get("slowdown") or "") for reading in latest]
     if snapshot.state.ended or len(latest) < READINGS or not all(reasons):
@@ -50,7 +50,7 @@ def throttled(snapshot: Snapshot) -> Finding | None:
 
 
 def slowed_down(snapshot: Snapshot) -> Finding | None:
-    """The run has become much slower than it was, and stays so."""
+    """Finding: the run has become much slower than it was, and stays so."""
     if snapshot.state.ended or len(snapshot.steps) < SETTLED + LATELY:
         return None
     looked_at = snapshot.steps[-11 * SETTLED :]
@@ -69,7 +69,7 @@ def slowed_down(snapshot: Snapshot) -> Finding | None:
 
 
 def slow_input(snapshot: Snapshot) -> Finding | None:
-    """The GPU waits."""
+    """Finding: the GPU waits for input."""
     busy = _median_of(snapshot, "utilisation")
     if busy is None or busy >= IDLE_PERCENT or snapshot.status != "training" or _bigger_batch(snapshot):
         return None
@@ -83,7 +83,7 @@ def slow_input(snapshot: Snapshot) -> Finding | None:
 
 
 def unused_memory(snapshot: Snapshot) -> Finding | None:
-    """A bigger micro-batch would fit, and give the GPU more to do."""
+    """Finding: a larger micro-batch would fit, and give the GPU more to do."""
     change = _bigger_batch(snapshot)
     if not change or snapshot.status != "training":
         return None
@@ -123,7 +123,7 @@ def _median_of(snapshot: Snapshot, name: str) -> float | None:
 
 
 def silent(snapshot: Snapshot) -> Finding | None:
-    """The worker should be training and nothing comes."""
+    """Finding: the worker should be training and sends no events."""
     if snapshot.state.ended or not snapshot.alive:
         return None
     beat = snapshot.state.heartbeat
@@ -155,7 +155,7 @@ def _late_step(snapshot: Snapshot) -> Finding | None:
 
 
 def little_memory(snapshot: Snapshot) -> Finding | None:
-    """The card is so full that one longer row may end the run."""
+    """Finding: the card is so full that one longer row may end the run."""
     if snapshot.state.ended or not snapshot.devices:
         return None
     latest = snapshot.devices[-1]

@@ -1,4 +1,4 @@
-"""Growing columns of numbers: what a run logged, in eight bytes a value, however long it was."""
+"""Growing columns of numbers: a run's logged values, in eight bytes a value."""
 
 from __future__ import annotations
 
@@ -90,12 +90,7 @@ def step_table() -> Table:
 
 
 def step_columns(events: Sequence[Mapping[str, Any]], steps: Iterable[int]) -> list[array[float]]:
-    """'step' events as parts for that table.
-
-    Args:
-        events: In order.
-        steps: Their numbers, rising.
-    """
+    """Columns of 'step' events, to extend that table."""
     losses = _figures(events, "loss")
     # Most runs have a number at every step; a NaN or an infinity shows in the sum.
     finite = array("d", [1.0]) * len(events)
@@ -111,7 +106,7 @@ def device_table() -> Table:
 
 
 def device_columns(events: Sequence[Mapping[str, Any]], at: Iterable[float]) -> list[array[float]]:
-    """'device' events as parts for that table."""
+    """Columns of 'device' events, to extend that table."""
     return [array("d", at), *(_figures(events, name) for name in DEVICE_NUMBERS)]
 
 
@@ -125,13 +120,7 @@ def _figures(events: Sequence[Mapping[str, Any]], name: str) -> array[float]:
 
 
 class Steps(Sequence[StepPoint]):
-    """The steps of a run at one moment: a part of a table, whose rows become points when they are asked for.
-
-    Args:
-        table: Of steps; it may grow meanwhile, which is not seen here.
-        start: Its first row here.
-        stop: The row after the last one here.
-    """
+    """The steps of a run at one moment: a view of a table, whose rows become points on access."""
 
     def __init__(self, table: Table, start: int = 0, stop: int | None = None) -> None:
         self._table = table
@@ -171,11 +160,11 @@ class Steps(Sequence[StepPoint]):
         return map(self._point, range(self._start, self._stop))
 
     def column(self, name: str, start: int = 0) -> array[float]:
-        """One figure of these steps from one on, NaN where it is not known."""
+        """One figure of these steps from an index on, NaN where unknown."""
         return self._table.column(name, self._start + start, self._stop)
 
     def continues(self, before: Steps | None) -> bool:
-        """Whether these begin with exactly those steps: the run did not go back meanwhile."""
+        """Whether these steps begin with exactly those: the run was not set back in between."""
         return before is None or (
             self._table is before._table and self._start == before._start and self._stop >= before._stop
         )
@@ -219,7 +208,7 @@ class Readings:
     count: int
 
     def column(self, name: str, start: int = 0) -> array[float]:
-        """One figure from a reading on, NaN where it is not known."""
+        """One figure from a reading on, NaN where unknown."""
         return self.table.column(name, start, self.count)
 
     def continues(self, before: Readings | None) -> bool:

@@ -1,4 +1,4 @@
-"""A run as its folder tells it: read a little at a time, by any number of readers, live or long ago."""
+"""Reader of a run folder, incremental, for live and for ended runs; any number of readers at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EvalPoint:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a screen shows of a run, at one moment. Nothing in it changes afterwards."""
+    """The state of a run at one moment, for a screen; immutable."""
 
     run_id: str
     path: Path
@@ -76,7 +76,7 @@ class Snapshot:
 
     @property
     def status(self) -> str:
-        """The status to show: 'failed' when the run died without a word."""
+        """The status to show: 'failed' when the run died without an end event."""
         return "failed" if self.died else self.state.status
 
     @property
@@ -207,7 +207,7 @@ class RunReader:
                 self._latest.pop("end", None)
 
     def _go_back(self, step: int | None) -> None:
-        """A resumed run counts from its checkpoint: what was trained after it is trained again."""
+        """Drop the steps behind the checkpoint of a resumed run: they are trained again."""
         kept = step or 0
         self._file_all()
         self._steps = self._steps.up_to("step", kept)
@@ -217,7 +217,7 @@ class RunReader:
         self._checkpoints = [saved for saved in self._checkpoints if (whole(saved.get("step")) or 0) <= kept]
 
     def _file_all(self) -> None:
-        """Put the steps and readings that came since the last time into their tables."""
+        """Append the new steps and readings to their tables."""
         numbered = [(step, event) for event in self._fresh if (step := _step_of(event)) is not None]
         self._fresh.clear()
         first, before = 0, self._last_step
@@ -241,7 +241,7 @@ class RunReader:
         return int(self._steps.value("step", -1)) if self._steps else -1
 
     def _at(self, t: float | None) -> float:
-        """The step that a moment belongs to, with the part of the next one that had passed."""
+        """The step at a moment, with the elapsed part of the next one."""
         if self._fresh:
             latest = self._fresh[-1]
             known = [number(latest.get(name)) or 0.0 for name in ("step", "t", "step_seconds")]
@@ -276,7 +276,7 @@ def _step_of(event: Mapping[str, Any]) -> int | None:
 
 
 def _death(state: RunState, now: float, log: tuple[str, ...]) -> str:
-    """Say that a run is gone which did not say so itself; empty while its silence is too short to tell."""
+    """The message for a run that died without an end event; empty while its silence is too short to tell."""
     if state.heartbeat is None or now - state.heartbeat <= SILENCE_SECONDS:
         return ""
     ended = f" by {state.signal}" if state.signal else f" with exit code {state.exit_code}" if state.exit_code else ""

@@ -1,4 +1,4 @@
-"""Reading a growing file of JSON lines from where the last look ended."""
+"""Incremental reading of a growing file of JSON lines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Tail:
 
 
 def _all_at_once(lines: list[bytes]) -> list[Any] | None:
-    """Many lines as one JSON array, by pydantic's reader, at a quarter of the time; None where a line is damaged."""
+    """Parse lines as one JSON array with pydantic, in a quarter of the time; None if a line is damaged."""
     from pydantic_core import from_json
 
     try:

@@ -77,11 +77,7 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, with room in it.
-
-    Raises:
-        InputError: It cannot be written, or the disk is too full.
-    """
+    """Make the folder, after a check of its disk space."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free

@@ -33,7 +33,7 @@ OnBytes = Callable[[str, int, int], None]
 
 
 def wanted(names: Iterable[str], *, code: bool = False) -> tuple[str, ...]:
-    """Those of a repository's files that training reads; its Python files too where they are agreed to."""
+    """The files of a repository that training needs, with the Python files where they are agreed to."""
     patterns = (*PATTERNS, "*.py") if code else PATTERNS
     top = [name for name in names if "/" not in name and any(fnmatch(name, pattern) for pattern in patterns)]
     once = [name for name in top if not any(fnmatch(name, pattern) for pattern in WHOLE_COPIES)]
@@ -42,7 +42,7 @@ def wanted(names: Iterable[str], *, code: bool = False) -> tuple[str, ...]:
 
 
 def download(hub_id: str, revision: str | None, on_bytes: OnBytes, *, code: bool = False) -> Path:
-    """Download what is not here yet.
+    """Download the files of a model that are not in the cache yet.
 
     Args:
         hub_id: Such as 'org/model'.
@@ -86,7 +86,7 @@ def _first_line(problem: BaseException) -> str:
 
 
 def _now_and_then(on_bytes: OnBytes, name: str, before: int, total: int) -> Any:
-    """Tells the bytes of a file, but not each time that some come."""
+    """A progress bar class that reports a file's bytes at most every `REPORT_SECONDS`."""
     reported_at = 0.0
 
     def on_file_bytes(done: int, _total: int) -> None:

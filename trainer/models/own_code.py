@@ -22,7 +22,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def copy_code(base: Path, into: Path) -> None:
-    """Put a model's own code beside weights that were made of it; nothing is run."""
+    """Copy a model's own code beside weights that were made from it; nothing is run."""
     for name in digests(base):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(base / name, into / name)

@@ -1,6 +1,6 @@
-"""The person's yes to a shell command that stands in a configuration: a file that may come from anybody.
+"""Consent to a shell command in a configuration: the file may come from anybody.
 
-Kept as the command's SHA-256: on this machine, where it was said on a terminal, and in the folder of each run that was
+Kept as the command's SHA-256: on this machine, where it was given on a terminal, and in the folder of each run that was
 started with it. A command that differs by a letter is another one.
 """
 
@@ -44,19 +44,19 @@ def digest(command: str) -> str:
 
 
 def is_kept(command: str) -> bool:
-    """Whether somebody said yes to exactly this command on this machine."""
+    """Whether consent to exactly this command is stored on this machine."""
     return any(said.get(KEY) == digest(command) for said in Tail(_place()).documents())
 
 
 def keep(command: str) -> None:
-    """Keep a yes; where the state folder cannot be written it is asked for again the next time."""
+    """Store consent; where the state folder cannot be written it is asked for again the next time."""
     with suppress(OSError):
         _place().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         append_line(_place(), {"v": VERSION, "t": round(time.time(), 3), KEY: digest(command)})
 
 
 def goes_with(folder: RunFolder, command: str) -> bool:
-    """Whether the run was started or resumed with a yes to exactly this command."""
+    """Whether the run was started or resumed with consent to exactly this command."""
     try:
         said = json.loads(folder.agreed.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def goes_with(folder: RunFolder, command: str) -> bool:
 
 
 def send_with(folder: RunFolder, command: str | None) -> None:
-    """Let the yes to a command go with a run, or none."""
+    """Write the consent to a command into a run's folder, or remove it for None."""
     if command:
         write_atomically(folder.agreed, json.dumps({"v": VERSION, KEY: digest(command)}))
     else:
@@ -73,7 +73,7 @@ def send_with(folder: RunFolder, command: str | None) -> None:
 
 
 def require_agreed(command: str | None, folder: RunFolder | None = None, *, allowed: bool = False) -> None:
-    """See that a run's command was agreed to: now, on this machine before, or for this run.
+    """Check that there is consent to a run's command: now, from this machine, or for this run.
 
     Raises:
         NotAgreedError: Nobody has.

@@ -88,14 +88,14 @@ def follow(
 
 
 def _runs_on(child: subprocess.Popen[bytes]) -> bool:
-    """Wait a moment; whether it is still there."""
+    """Wait a moment; return whether the child still runs."""
     with suppress(subprocess.TimeoutExpired):
         child.wait(LOOK_SECONDS)
     return child.poll() is None
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End it, by its own pid, if it has not ended yet."""
+    """End the child, by its own pid, if it still runs."""
     if child.poll() is None:
         child.terminate()
         began = time.monotonic()

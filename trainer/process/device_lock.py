@@ -1,9 +1,4 @@
-"""One run for each device: a lock that the kernel frees when its holder dies, however it dies.
-
-It lies in the state folder. Where that cannot be written, or its file system has no flock (Lustre mounted without
-`-o flock`, some NFS), it lies in the machine's folder for temporary files; where that has none either, runs are not
-kept apart, and `weakness` says so.
-"""
+"""A lock for each device, so that it has one run: the kernel frees it when the holder dies."""
 
 from __future__ import annotations
 
@@ -45,7 +40,7 @@ def lock_path(device: Device) -> Path:
 
 
 def device_holder(device: Device) -> str | None:
-    """The folder of the run that holds the lock of a device; None when it is free as far as can be seen."""
+    """The folder of the run that holds a device's lock; None when it is free or nobody can tell."""
     return next(filter(None, map(holder, lock_paths(device))), None)
 
 
@@ -70,7 +65,7 @@ def take_device(device: Device, run: str) -> int | None:
 
 
 def weakness(device: Device) -> str:
-    """Say that nothing keeps two runs on a device apart here; empty where a lock does."""
+    """The reason why no lock keeps two runs on a device apart here; empty where a lock does."""
     lacking = []
     for path in lock_paths(device):
         try:
@@ -121,7 +116,7 @@ def acquire(path: Path, run: str) -> int:
 
 
 def _take(descriptor: int) -> bool:
-    """Take the lock alone; False where it is still held when every look must be over."""
+    """Take the exclusive lock; False where it is still held once every reader must have let go."""
     until = time.monotonic() + LOOK_SECONDS
     while True:
         try:
@@ -141,16 +136,12 @@ def _named(descriptor: int) -> str:
 
 
 def _temporary() -> Path:
-    """A folder of this user's on the machine's own disk."""
+    """This user's own folder under the local temporary folder."""
     return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}"
 
 
 def _made(folder: Path) -> Path:
-    """Make a folder for locks, private.
-
-    Raises:
-        OSError: It cannot be made, or is somebody else's.
-    """
+    """Make a private folder for locks."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(errno.EPERM, "it is another user's", str(folder))
@@ -168,7 +159,7 @@ def busy(held: str) -> InputError:
 
 
 def run_names(held: str) -> tuple[str, str]:
-    """The name of a run that holds a lock, and what a command takes for it."""
+    """The name of a run that holds a lock, and its name on a command line."""
     path = Path(held)
     # A run of an earlier version wrote its id alone.
     if not path.is_absolute():

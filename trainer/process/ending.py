@@ -63,7 +63,7 @@ def run_on_end(folder: RunFolder, state: RunState) -> None:
 
 
 def _shell(command: str, folder: RunFolder, told: dict[str, str]) -> int | None:
-    """Run it; None when it took too long and was ended."""
+    """Run the command; None when it took too long and was ended."""
     environment = {**os.environ, **told}
     with folder.log.open("ab") as log:
         child = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""From a configuration to a run that lives on its own; and back to life from its last checkpoint."""
+"""Launch of a run from a configuration, and its resumption from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def resume_run(
 
 
 def _changed(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:
-    """The configuration that a run goes on with; which rows come next, and what is trained, stay as they were."""
+    """The configuration of a resumed run; the order of rows and the trained weights stay as they were."""
     from recommender.config.edit import apply
     from recommender.config.io import resolve
 
@@ -175,7 +175,7 @@ def _changed(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConf
 
 
 def _write_down(folder: RunFolder, config: FinetuneConfig, changed: FinetuneConfig, changes: Mapping[str, Any]) -> None:
-    """Make the changed configuration what runs, and record what was changed."""
+    """Write the changed configuration as the effective one, and record the changes."""
     from recommender.config.edit import value_of
     from recommender.config.io import dump_config
 
@@ -200,10 +200,7 @@ def _finished(folder: RunFolder, changes: Mapping[str, Any]) -> InputError:
 
 
 def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> ModelSpec:
-    """Return the base to go on over, which is the run's where anything was trained over that already.
-
-    Weights that are not here yet are held to it by the worker, once they have been downloaded.
-    """
+    """The base to resume over, which must be the run's if anything has been trained over it."""
     from recommender.config.io import load_config
     from trainer.run.base_model import base_warning, find_base, hold_to_base, write_base
 
@@ -217,7 +214,7 @@ def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> 
 
 
 def _move_base(folder: RunFolder, place: str) -> None:
-    """Let a run's configuration name its base where that lies now."""
+    """Point a run's configuration to the base's new place."""
     from recommender.config.edit import with_values
     from recommender.config.io import dump_config, load_config
     from trainer.run.base_model import place_of
@@ -230,7 +227,7 @@ def _move_base(folder: RunFolder, place: str) -> None:
 
 
 def _require_room(path: Path, plan: Mapping[str, Any]) -> None:
-    """Refuse to start when not even one checkpoint has room."""
+    """Refuse to start when the disk has no space for a single checkpoint."""
     needed = int(plan.get("estimate", {}).get("checkpoint_bytes") or 0)
     free = shutil.disk_usage(path).free
     if free < needed:

@@ -1,4 +1,4 @@
-"""After an out-of-memory: the least harmful change that lets the run go on from its last checkpoint."""
+"""Recovery from out-of-memory: the least harmful change that lets the run go on from its last checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing a run: only a run, only what a run consists of; whatever else lies in its folder stays there."""
+"""Removal of a run: of a run only, and of its own files only; other files in its folder stay."""
 
 from __future__ import annotations
 
@@ -47,11 +47,7 @@ class Removed:
 
 
 def find_whole(runs: Path, wanted: str) -> Path:
-    """The run whose whole id, or whole folder, a person named.
-
-    Raises:
-        InputError: It is something else: the start of an id, a folder that is no run, a link.
-    """
+    """The run with this exact id or folder."""
     named = [path for path in _places(runs, wanted) if is_run(path)]
     if len({path.resolve() for path in named}) > 1:
         raise InputError(
@@ -74,13 +70,7 @@ def _places(runs: Path, wanted: str) -> tuple[Path, ...]:
 
 
 def remove_run(path: Path) -> Removed:
-    """Remove what a run's folder holds of the run, and the folder where nothing else is in it.
-
-    No link is followed: a link in the place of something is removed, and what it leads to stays.
-
-    Raises:
-        InputError: It still runs, is no run, is a link, or cannot be removed.
-    """
+    """Remove a run's own files, and its folder when nothing else is in it."""
     folder = RunFolder(path)
     _require_removable(folder)
     try:

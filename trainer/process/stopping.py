@@ -1,4 +1,4 @@
-"""A run that is about to end: whoever wants to resume it waits for that."""
+"""Waiting for a run that is about to end, before it is resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOK_SECONDS: Final = 0.2
 
 
 def is_stopping(folder: RunFolder, state: RunState) -> bool:
-    """Whether a living run has ended its work, or was asked in this life of it to stop, by a request or a signal."""
+    """Whether a live run has finished its work, or its current attempt was asked to stop, by a request or a signal."""
     if state.ended or state.stopping:
         return True
     began = state.supervisor.start if state.supervisor else 0.0

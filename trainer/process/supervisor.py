@@ -1,4 +1,4 @@
-"""The process between dashboard and worker: it outlives every terminal and says how the worker ended.
+"""The supervisor, between dashboard and worker: it outlives every terminal and records how the worker ended.
 
 `python -m trainer.process.supervisor RUN [--resume]`. It is the only writer of state.json while it lives, holds the
 device's lock, imports no torch, ignores SIGHUP, and passes SIGTERM on.
@@ -95,7 +95,7 @@ class Supervisor:
             self.resume, status = True, "recovering"
 
     def _recover(self) -> bool:
-        """Whether the worker can go on with a changed configuration; then the change is made and recorded."""
+        """Apply and record a recovery; return whether there was one to restart the worker with."""
         assert self.worker is not None
         code = self.worker.returncode
         if self.stops or self.recoveries >= MOST_RECOVERIES:
@@ -211,18 +211,18 @@ class Supervisor:
         return unsaid_end(code, self.folder, asked=self.stops > 0, by_kernel=kernel_kills() > self.kills)
 
     def _stop(self) -> None:
-        """First: save and stop. Second: stop now."""
+        """Handle a stop signal: the first saves and stops, the second stops at once."""
         self.stops += 1
         if self.worker is not None and self.worker.poll() is None:
             self.worker.send_signal({1: signal.SIGTERM, 2: STOP_NOW}.get(self.stops, signal.SIGKILL))
 
 
 class AnotherSupervisor(Exception):
-    """The run was resumed twice at once: its record is the first one's to write."""
+    """Another supervisor already has this run: it was resumed twice at once."""
 
 
 def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int | None:
-    """The device's lock; None where it is not asked for or cannot be had, which is recorded.
+    """The descriptor of the device's lock; None where no lock is wanted or possible, which is recorded.
 
     Raises:
         AnotherSupervisor: This very run holds it, or has a supervisor. InputError: Another run holds it.

@@ -1,4 +1,4 @@
-"""Talking with a run's base and tuned model side by side; the models live in a child process."""
+"""A chat with a run's base and tuned model side by side; the models live in a child process."""
 
 from __future__ import annotations
 
@@ -75,19 +75,7 @@ class Chat:
         self._errors.close()
 
     def ask(self, prompt: str, *, most: int = MOST_TOKENS, forget: bool = False) -> Iterator[tuple[str, str]]:
-        """Give a prompt to both.
-
-        Args:
-            prompt: What is asked.
-            most: Tokens of each answer at most.
-            forget: Begin a new conversation with it.
-
-        Yields:
-            'base' or 'tuned', and the next piece of its answer.
-
-        Raises:
-            NoError: The child died.
-        """
+        """Send a prompt to both models."""
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(json.dumps({"prompt": prompt, "most": most, "forget": forget}) + "\n")

@@ -1,4 +1,4 @@
-"""Two runs beside each other: what differs in their settings, and what came of it."""
+"""Comparison of two runs: their settings and their results."""
 
 from __future__ import annotations
 
@@ -47,10 +47,7 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _incomparable(settings: Mapping[str, Any], shots: tuple[Snapshot, Snapshot]) -> tuple[str, ...]:
-    """Settings by which a loss is of other tokens, and held-out rows that are others.
-
-    Which rows are held out is known by their content where both runs wrote that down; else by what decides it.
-    """
+    """The settings and held-out rows by which the losses of the two runs cannot be compared."""
     differ = [key for key in TOKENS if any(one == key or one.startswith(f"{key}.") for one in settings)]
     held = [(shot.start.get("contents") or {}).get("held_out_sha256") for shot in shots]
     same = held[0] == held[1] if all(held) else not set(HELD_OUT) & settings.keys()
@@ -91,7 +88,7 @@ def _best(shot: Snapshot) -> tuple[float, int] | None:
 
 
 def _speed(shot: Snapshot) -> float | None:
-    """The median, in tokens a second."""
+    """Median of tokens a second."""
     known = sorted(point.tokens_per_second for point in shot.steps if point.tokens_per_second)
     return known[len(known) // 2] if known else None
 

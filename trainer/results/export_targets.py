@@ -48,7 +48,7 @@ def unknown_to_llama_cpp(config: Mapping[str, Any]) -> str:
 
 
 def vllm_rank(config: Mapping[str, Any]) -> int:
-    """The adapter's rank as vLLM takes it: one of those that it has room for."""
+    """The adapter's rank rounded up to one that vLLM accepts."""
     wanted = _rank(_section(config, "lora"))
     return next((size for size in VLLM_RANKS if size >= wanted), VLLM_RANKS[-1])
 

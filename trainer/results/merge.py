@@ -1,4 +1,4 @@
-"""A run's adapter merged into its base: a folder that any program loads, there whole or not at all."""
+"""A run's adapter merged into its base: a folder that any program loads, complete or absent."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bo
 
 
 def _beside_weights(spec: ModelSpec, folder: RunFolder) -> int:
-    """Bytes of what is copied: configuration, tokenizer, licence."""
+    """Bytes of the copied files: configuration, tokenizer, licence."""
     places = [place for place in (spec.path, folder.adapter) if place]
     files = [file for place in places for file in place.iterdir() if file.is_file() and file.suffix in COPIED]
     return sum({file.name: file.stat().st_size for file in files}.values())
 
 
 def _require_memory(spec: ModelSpec, run: RunFolder) -> None:
-    """One file of the base and what becomes of it are in memory at once; in fp32 the weight that is being merged."""
+    """Refuse a merge whose peak does not fit: one file of the base, its result, and in fp32 the weight being merged."""
     import psutil
 
     from recommender.machine.host.host import read_host

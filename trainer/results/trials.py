@@ -1,4 +1,4 @@
-"""Short trainings of the same rows with different values, ranked by held-out loss: what the rules cannot know.
+"""Trials: short trainings on the same rows with different values, ranked by held-out loss.
 
 Each trial is an ordinary run in the folder of runs, named after what it tries. A trial that is there already is not
 trained again: an interrupted one is resumed, so the command can be stopped and given again.
@@ -177,7 +177,7 @@ def _choice(text: str) -> tuple[str, list[Any]]:
 
 
 def _split(values: str) -> Iterator[str]:
-    """At commas outside of brackets: a list is one value."""
+    """Split at commas outside of brackets: a list is one value."""
     depth, start = 0, 0
     for index, letter in enumerate(values):
         depth += (letter in "[{") - (letter in "]}")

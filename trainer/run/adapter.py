@@ -1,4 +1,4 @@
-"""Replacing a run's adapter so that there is always one whole adapter, whatever is killed when."""
+"""Replacement of a run's adapter, with a whole adapter in place at every moment."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def mend_adapter(folder: RunFolder) -> None:
 
 
 def has_weights(adapter: Path) -> bool:
-    """Whether there is something to load."""
+    """Whether the folder has adapter weights."""
     return any(adapter.glob("*.safetensors"))
 
 
 def require_adapter(folder: RunFolder) -> None:
-    """See that a run has left weights that can be read.
+    """Check that a run has left weights that can be read.
 
     Raises:
         InputError: There is no adapter yet, or its folder holds no safetensors; nothing else is ever loaded.

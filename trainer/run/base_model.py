@@ -1,4 +1,4 @@
-"""The base that a run is trained over: written down when it begins, and held to that when anything is made of it later.
+"""The base of a run: recorded at its start, and compared whenever the run is resumed, merged or asked.
 
 The same shapes with other weights (downloaded again, tuned over) load without an error, and an adapter over them is
 worth nothing. A run that goes on, is merged or is asked finds its base here, at the commit that it began with.
@@ -59,12 +59,12 @@ class Base:
         write_atomically(folder.base, json.dumps({**self.public(), "folder": self.folder}))
 
     def public(self) -> dict[str, Any]:
-        """The JSON form without where it lies on this machine."""
+        """The JSON form without the folder on this machine."""
         return {"v": 1, "hub_id": self.hub_id, "revision": self.revision, **self.fingerprint.document()}
 
 
 def write_base(folder: RunFolder, spec: ModelSpec) -> None:
-    """Write down what a run begins with; what is not known of it is not there afterwards."""
+    """Write the base's record of a run that begins; an older record is removed where nothing is known of this base."""
     if (base := Base.of(spec)) is None:
         folder.base.unlink(missing_ok=True)
     else:
@@ -72,13 +72,13 @@ def write_base(folder: RunFolder, spec: ModelSpec) -> None:
 
 
 def commit_of(folder: RunFolder, config: FinetuneConfig) -> str | None:
-    """The revision of the hub that a run is about: the one that was asked for, else the commit that it began with."""
+    """The base's revision on the hub: the configured one, else the commit that the run began with."""
     known = Base.read(folder)
     return config.revision or (known.revision if known else None)
 
 
 def find_base(folder: RunFolder, config: FinetuneConfig, override: str | None = None) -> ModelSpec:
-    """The base of a run as it lies now, at the commit that the run began with where that can be had.
+    """Find the base of a run on this machine or the hub, at the commit that the run began with where it is available.
 
     Args:
         folder: The run.
@@ -150,6 +150,6 @@ def base_warning(folder: RunFolder, held: Held) -> str:
 
 
 def place_of(base: str) -> str:
-    """A base as a run's configuration names it: a folder whole, a hub id as it is."""
+    """A base as the run's configuration names it: an absolute folder, or a hub id as it is."""
     folder = expanded(base)
     return str(folder.absolute()) if folder.is_dir() else base

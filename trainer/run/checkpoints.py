@@ -30,7 +30,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def complete_checkpoints(folder: RunFolder) -> tuple[Path, ...]:
-    """Checkpoints that can be continued from, oldest first: by their files' names and sizes, so that it costs nothing.
+    """Checkpoints whose files have the sealed names and sizes, oldest first; no file is read.
 
     What is continued from in the end is read through once more: see `newest_whole`.
     """
@@ -38,7 +38,7 @@ def complete_checkpoints(folder: RunFolder) -> tuple[Path, ...]:
 
 
 def newest_whole(folder: RunFolder) -> tuple[Path | None, tuple[str, ...]]:
-    """The newest checkpoint that is as it was written.
+    """The newest checkpoint whose contents match its seal.
 
     Returns:
         It, None where there is none; and for each newer one a sentence that says what is wrong with it.
@@ -52,7 +52,7 @@ def newest_whole(folder: RunFolder) -> tuple[Path | None, tuple[str, ...]]:
 
 
 def seal(checkpoint: Path) -> int:
-    """Write down what a checkpoint holds and bring it to the disk; call it before the checkpoint gets its name.
+    """Write the names, sizes and checksums of a checkpoint's files and fsync them, before the checkpoint gets its name.
 
     Returns:
         Its bytes.
@@ -111,7 +111,7 @@ def unlike_seal(folder: Path, *, contents: bool = True) -> str:
 
 
 def drop_old(folder: RunFolder, keep: int, best_step: int | None) -> None:
-    """Remove the oldest whole checkpoints beyond a number; the best by evaluation loss stays besides.
+    """Remove the oldest whole checkpoints beyond `keep`; the best by evaluation loss is kept in any case.
 
     Damaged ones stay: they are overwritten when their step comes again, and may tell what happened.
     """
@@ -121,7 +121,7 @@ def drop_old(folder: RunFolder, keep: int, best_step: int | None) -> None:
 
 
 def drop_start(folder: RunFolder) -> None:
-    """Remove the weights before training: a better state is saved, or the run has its result."""
+    """Remove the saved initial weights: a better state is saved, or the run has its result."""
     shutil.rmtree(folder.checkpoints / START, ignore_errors=True)
 
 
@@ -144,5 +144,5 @@ def _to_disk(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring a folder's names to the disk, after a rename in it."""
+    """Fsync a folder, after a rename in it."""
     _to_disk(path)

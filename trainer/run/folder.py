@@ -117,7 +117,7 @@ def is_run(path: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file is there and may be looked at: others' folders and names that cannot be hold no run for us."""
+    """Whether a readable path is a file; other users' folders and impossible names hold no run of ours."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -125,7 +125,7 @@ def _is_file(path: Path) -> bool:
 
 
 def found_folder(path: Path) -> bool:
-    """Whether there is such a folder, as far as may be seen."""
+    """Whether the path is a folder that may be read."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def _first_line(path: Path) -> bytes:
 
 
 def _is_our_first(line: bytes) -> bool:
-    """Whether an events.jsonl that begins with this line is a run's: a start, or an end where there was no start."""
+    """Whether this first line of an events.jsonl is a run's: a start, or an end where there was no start."""
     try:
         first = json.loads(line)
     except ValueError:
@@ -176,7 +176,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def require_place(runs: Path) -> None:
-    """See that run folders can be made, and leave nothing behind.
+    """Check that run folders can be made, without leaving anything behind.
 
     Raises:
         InputError: The folder of runs, or the nearest one above it, cannot be written.

@@ -1,4 +1,4 @@
-"""Bringing what was appended to a file to the disk: at once, or beside the writer, who does not wait for it."""
+"""Fsync of appended files: at once, or in a thread beside the writer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Syncer:
-    """A thread that brings files to the disk, each time it is asked to.
+    """A thread that fsyncs files on request.
 
     What is written while it is busy is brought by its next round, so that a power cut costs what was written within
     one round: a step's event, where steps take longer than the disk.
@@ -21,7 +21,7 @@ class Syncer:
         self._thread: threading.Thread | None = None
 
     def soon(self, path: Path) -> None:
-        """Bring a file to the disk, some milliseconds from now."""
+        """Fsync a file some milliseconds from now."""
         with self._asked:
             self._wanted.add(path)
             if self._thread is None:
@@ -39,7 +39,7 @@ class Syncer:
 
 
 def now(path: Path) -> None:
-    """Bring a file to the disk; a file system that cannot, or a file that is gone, is no trouble here."""
+    """Fsync a file; a file that is gone, or whose file system cannot, is passed over."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -52,12 +52,12 @@ _syncer = Syncer()
 
 
 def soon(path: Path) -> None:
-    """Bring a file to the disk without waiting for it."""
+    """Fsync a file without waiting for it."""
     _syncer.soon(path)
 
 
 def _begin_anew() -> None:
-    """A forked child has none of its parent's threads, and may have a lock that one of them held."""
+    """Start with no thread and a new lock after a fork: a forked child has none of its parent's threads."""
     global _syncer
     _syncer = Syncer()
 

@@ -1,4 +1,4 @@
-"""Tokens and passwords in texts that others may come to see: the log, the events, the model card."""
+"""Masking of tokens and passwords in texts that others may see: the log, the events, the model card."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOOK: Final = re.compile(
 
 
 def mask(text: str) -> str:
-    """The text with tokens shortened to their kind, and addresses without what opens them."""
+    """The text with tokens shortened to their kind, and URLs without credentials."""
     text = TOKEN.sub(lambda found: (found.group(1) or found.group(2)) + HIDDEN, text)
     text = BEARER.sub(lambda found: found.group(1) + HIDDEN, text)
     text = IN_QUERY.sub(lambda found: found.group(1) + HIDDEN, text)
@@ -40,7 +40,7 @@ def mask(text: str) -> str:
 
 
 def mask_all(value: Any) -> Any:
-    """A JSON value with every text in it masked, however deep; keys are ours and stay."""
+    """A JSON value with all texts in it masked, however deep; keys stay."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, Mapping):
@@ -73,7 +73,7 @@ class MaskedStream:
         return len(text)
 
     def flush(self) -> None:
-        """Flush, as far as there is room."""
+        """Flush, as far as the disk has space."""
         try:
             self._stream.flush()
         except OSError as problem:

@@ -1,4 +1,4 @@
-"""A run's small current state: folded from its events, written by one process, read by all."""
+"""The small current state of a run: folded from its events, written by one process, read by all."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunState:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens."""
+        """Whether the run has ended."""
         return self.status in ENDED
 
     def document(self) -> dict[str, Any]:

@@ -19,20 +19,20 @@ EVERY_SECONDS = 0.2
 
 
 class Speaker:
-    """Prints how far it is, a few times a second."""
+    """Prints progress, a few times a second."""
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def progress(self, phase: str, done: int, total: int) -> None:
-        """Say it unless something was said just now."""
+        """Print progress unless something was printed just now."""
         now = time.monotonic()
         if now - self._last >= EVERY_SECONDS:
             self._last = now
             self.say({"phase": phase, "done": done, "total": total})
 
     def say(self, document: dict[str, Any]) -> None:
-        """One JSON line."""
+        """Print one JSON line."""
         print(json.dumps(document), flush=True)
 
 
@@ -61,7 +61,7 @@ def trace_order(order: Order, speaker: Speaker) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Trace; an error that a person should read becomes a document too."""
+    """Trace an order; an error for a person becomes a document too."""
     speaker = Speaker()
     try:
         document = trace_order(Order.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), speaker)

@@ -1,8 +1,4 @@
-"""Stand-ins for what runs as one kernel on a GPU: what each saves, gives and takes while it works.
-
-They compute nothing: every result is an empty tensor of the right shape and dtype. What dispatch cannot see of them
-is listed in `HIDDEN` and in `cublas_workspace`.
-"""
+"""Stand-ins for operations that run as one kernel on a GPU: what each saves, returns and allocates while it works."""
 
 from __future__ import annotations
 
@@ -141,7 +137,7 @@ def flash_attention(
 
 
 def in_autocast(tensor: Tensor) -> Tensor:
-    """In autocast's dtype while it is on."""
+    """The tensor in autocast's dtype while autocast is on."""
     return tensor.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else tensor
 
 

@@ -1,4 +1,4 @@
-"""From hidden states to the loss, as each stack does it."""
+"""The loss from hidden states, as each stack computes it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,7 @@ from trainer.trace.order import Order
 
 
 def loss_of(model: Any, inputs: dict[str, Tensor], labels: Tensor, order: Order) -> tuple[Tensor, Tensor | None]:
-    """The loss of a micro-batch, with the stack's own way from the last hidden states to it.
-
-    Args:
-        model: With or without PEFT around it.
-        inputs: Of its forward pass.
-        labels: (rows, length).
-        order: Says which stack.
-
-    Returns:
-        The loss, and the logits where they live on.
-    """
+    """The loss of a micro-batch, computed from the last hidden states as the stack does."""
     hidden, head = last_hidden(model, inputs)
     if order.loss == "full":
         return _full(model, hidden, head, labels, order)

@@ -19,7 +19,7 @@ class Optimizer(Protocol):
         """Update."""
 
     def label(self, recorder: Recorder) -> None:
-        """Tell the recorder which of what was born are states, and which of them lie in host memory."""
+        """Label the states among the new storages, and those in host memory."""
 
 
 class TorchOptimizer:
@@ -39,7 +39,7 @@ class TorchOptimizer:
         self._inner.step()
 
     def label(self, recorder: Recorder) -> None:
-        """Steps are counted on the host, but by the fused kernel on the device."""
+        """Label the states; step counters are on the host, with the fused kernel on the device."""
         for state in self._inner.state.values():
             for name, value in state.items():
                 if isinstance(value, Tensor):
@@ -74,7 +74,7 @@ class BlockwiseAdamW:
                     self._states.append((torch.zeros(blocks, dtype=torch.float32), False))
 
     def label(self, recorder: Recorder) -> None:
-        """Paged states lie in unified memory, which is the host's until it is used."""
+        """Label the states; paged ones are in unified memory, which is the host's until it is used."""
         for state, paged in self._states:
             recorder.label(state, HOST if paged else "optimizer")
 

@@ -1,8 +1,4 @@
-"""Following every storage from birth to death.
-
-A storage is born when an operation's output first shows it, and dies when its last reference goes, which a weak
-reference to the Python object of the storage tells (PyTorch keeps that object as long as the storage).
-"""
+"""A recorder of every storage's allocation and release."""
 
 from __future__ import annotations
 
@@ -32,11 +28,7 @@ class Recording:
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes births and deaths of storages down while it is active, one category at a time.
-
-    Args:
-        hidden: Bytes that a kernel takes and gives back without dispatch seeing it, by operation.
-    """
+    """Records births and deaths of storages while it is active, one category at a time."""
 
     def __init__(self, hidden: dict[Any, Any] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -46,7 +38,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._hidden = hidden or {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation, write down what it bore, and what its kernel hides."""
+        """Run the operation, and record the storages that it makes and that its kernel hides."""
         if func is DEVICE:
             # Asked for more often than anything is computed; a fake tensor knows it without dispatch.
             return args[0].fake_device if hasattr(args[0], "fake_device") else func(*args)
@@ -62,11 +54,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def see(self, tensor: torch.Tensor) -> int:
-        """The number of a tensor's storage, which is born now unless it is known.
-
-        Returns:
-            The number, -1 for storage that holds nothing.
-        """
+        """The number of a tensor's storage, recorded as born now if it is new."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._living.get(key)
@@ -86,23 +74,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return number
 
     def label(self, tensor: torch.Tensor, category: str) -> None:
-        """Say what a tensor that is known turned out to be."""
+        """Change the category of a known tensor's storage."""
         number = self.see(tensor)
         if number >= 0:
             self.recording.categories[number] = category
 
     def passing(self, size: int, category: str | None = None) -> None:
-        """Bytes that come and go within an operation."""
+        """Record bytes that come and go within an operation."""
         if size:
             number = self._birth(size, category or self.category)
             self.recording.events.append(-number - 1)
 
     def staying(self, size: int, category: str) -> None:
-        """Bytes that come and stay."""
+        """Record bytes that come and stay."""
         self._birth(size, category)
 
     def mark(self) -> None:
-        """Note the end of loading."""
+        """Record the end of loading."""
         self.recording.events.append(0)
 
     @contextmanager
