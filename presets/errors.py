@@ -1,11 +1,11 @@
-"""The one base of every error that a person may see.
+"""The base of every error that a person may see.
 
 It stands on the lowest floor because every floor raises it; it is rendered in one place, `tui.terminal.errors`.
 """
 
 
 class WizardError(Exception):
-    """Something the person can understand and act on.
+    """An error that the person can understand and act on.
 
     Attributes:
         message: What happened and why, one or two sentences.

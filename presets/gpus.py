@@ -152,7 +152,7 @@ def find_gpu(name: str) -> GpuFacts:
 
 
 def _of_every_size(name: str) -> tuple[GpuFacts, ...]:
-    """Return the cards that are called `name` when their memory is left out of their names."""
+    """Cards with this name once memory sizes are taken out of their names."""
     return _without_sizes().get(_key(name), ())
 
 
@@ -165,7 +165,7 @@ def nearest_names(name: str, limit: int = 3) -> tuple[str, ...]:
 
 
 def _likeness(typed: str, known: str) -> float:
-    """Between 0 and 2; a name that has all of what was typed in it comes before every other."""
+    """Likeness of two names, 0 to 2; a name that contains all of the typed one is above every other."""
     ratio = difflib.SequenceMatcher(None, typed, known).ratio()
     return 1 + ratio if typed and typed in known else ratio
 
@@ -177,7 +177,7 @@ def _index() -> Mapping[str, GpuFacts]:
 
 @cache
 def _without_sizes() -> Mapping[str, tuple[GpuFacts, ...]]:
-    """Cards by the names that have their memory in them, without it."""
+    """Cards that have a memory size in their name, by the name without it."""
     found: dict[str, tuple[GpuFacts, ...]] = {}
     for facts in load_gpus():
         for key in {_key(_MEMORY.sub("", known)) for known in (facts.name, *facts.aliases) if _MEMORY.search(known)}:
@@ -201,5 +201,5 @@ def _key(name: str) -> str:
 
 
 def names_of(facts: GpuFacts) -> set[str]:
-    """All that a card answers to, as `match_gpu` compares names."""
+    """All names of a card, as `match_gpu` compares them."""
     return {_key(name) for name in (facts.name, *facts.aliases)}

@@ -1,4 +1,4 @@
-"""A question that only the person can answer: raised where it arises, answered by settings, shown in one place a door.
+"""Questions that only the person can answer: raised in any room, answered by settings.
 
 Nothing is assumed in the person's place: on the command line a question ends with exit code 2, each answer as ready
 `--set` options (`tui.terminal.errors`); in the wizard it is asked on the screen.
@@ -67,7 +67,7 @@ class Question:
 
 
 class QuestionError(InputError):
-    """Nobody has answered a question that nothing can go on without (exit code 2)."""
+    """A question that must be answered first, and is not (exit code 2)."""
 
     def __init__(self, question: Question) -> None:
         super().__init__(question.text, remedy="Answer with one of:", detail=_answers(question.choices))

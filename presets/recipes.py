@@ -1,4 +1,4 @@
-"""Recipes that others published, one YAML file each: what they set, what for, and where it was said.
+"""Published recipes, one YAML file each: their values, purpose and source.
 
 A recipe is a set of changes to a configuration. This floor knows no configuration: the keys are held against the
 schema when a recipe is applied (`recommender.config.edit.apply`), and by a test for every file.

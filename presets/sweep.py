@@ -1,4 +1,4 @@
-"""The measured sweep of learning rate by rank: what stands beside the plan's rate and rank as evidence."""
+"""The measured sweep of learning rates by rank: evidence beside the plan's rate and rank."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class FamilyTemplate:
 
 @cache
 def tokens_around(model_type: str) -> int:
-    """About how many tokens a family's chat template writes around a conversation, beside those around its turns.
+    """About how many tokens a family's chat template writes once a conversation, beside those of each turn.
 
     Args:
         model_type: Architecture; one that is not listed has the default.

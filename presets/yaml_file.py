@@ -1,4 +1,4 @@
-"""Reading the YAML files that ship with the program. A test holds their contents to a schema; a start trusts them."""
+"""Reader of the YAML files that ship with the program; a test validates their contents, a start trusts them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The hardware and software at hand: GPUs as NVML reports them, host RAM, disk, library versions."""
+"""The machine's hardware and software: GPUs as NVML reports them, host RAM, disk, library versions."""

@@ -34,17 +34,17 @@ def known(capability: Capability | None) -> Capability:
 
 
 def has_bf16(capability: Capability | None) -> bool:
-    """Whether it multiplies bfloat16 natively; an unknown GPU is taken not to."""
+    """Whether the GPU multiplies bfloat16 natively; False for an unknown GPU."""
     return capability is not None and capability >= AMPERE
 
 
 def has_tf32(capability: Capability | None) -> bool:
-    """Whether fp32 products can run as TF32 on tensor cores; an unknown GPU is taken not to."""
+    """Whether fp32 products can run as TF32 on tensor cores; False for an unknown GPU."""
     return capability is not None and capability >= AMPERE
 
 
 def has_flash_kernel(capability: Capability | None) -> bool:
-    """Whether PyTorch's own SDPA has its flash kernel there; before Ampere only the memory-efficient one runs."""
+    """Whether PyTorch's SDPA has its flash kernel there; before Ampere only the memory-efficient one runs."""
     return known(capability) >= AMPERE
 
 
@@ -57,5 +57,5 @@ def cublas_workspace_bytes(capability: Capability | None) -> int:
 
 
 def version(capability: Capability | None) -> str:
-    """Return it as it is written, such as '8.0'; 'unknown' where it is."""
+    """The capability as text, such as '8.0'; 'unknown' where it is unknown."""
     return "unknown" if capability is None else ".".join(map(str, capability))

@@ -1,4 +1,4 @@
-"""From what a machine has, or what somebody asks about, to the one device that a plan is made for."""
+"""The device of a plan, made from a GPU, this CPU, the catalogue or a memory size."""
 
 from __future__ import annotations
 

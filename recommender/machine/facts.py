@@ -179,7 +179,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """All that the probe found."""
+    """All facts that the probe found."""
 
     gpus: tuple[Gpu, ...]
     nvml: NvmlState

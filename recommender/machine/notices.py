@@ -25,7 +25,7 @@ def notices(
     *,
     unused: PassedOver | None = None,
 ) -> tuple[Notice, ...]:
-    """Everything worth saying, what fails first.
+    """All notices, failures first.
 
     Args:
         gpus: As NVML lists them.
@@ -83,7 +83,7 @@ def _visible(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> Iterator[
 
 
 def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
-    """A GPU that the installed torch cannot use is a failure with its remedy: never a silent CPU run."""
+    """Notices on the installed torch: one that cannot use the GPU fails with a remedy; there is no silent CPU run."""
     torch = software.versions.get("torch")
     working = [gpu for gpu in gpus if not gpu.problem]
     if torch is None:

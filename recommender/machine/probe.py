@@ -1,4 +1,4 @@
-"""Looks at this machine: the whole of it once, its GPUs again and again."""
+"""Probe of this machine: all facts once, its GPUs again and again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recommender.machine.software import read_software
 
 
 def probe(runs_dir: Path | None = None, nvml: Nvml | None = None) -> Machine:
-    """Everything about this machine. Takes some tens of milliseconds; imports nothing of the training stack.
+    """All facts about this machine. Takes some tens of milliseconds; imports nothing of the training stack.
 
     Args:
         runs_dir: Where run folders go, for the disk behind it; the default place if not given.

@@ -1,4 +1,4 @@
-"""Versions of what is installed, from package metadata: nothing is imported to learn its version."""
+"""Versions of installed software, from package metadata: nothing is imported for it."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def pip_line(
 
 
 def is_newest(driver: str | None) -> bool:
-    """Whether a driver runs the newest CUDA major version that is known here, so that a newer one gives nothing."""
+    """Whether a driver runs the newest CUDA major version known here, so that an update would not help."""
     branch = (driver or "").partition(".")[0]
     return branch.isdigit() and int(branch) >= max(map(int, MINIMUM_DRIVER.values()))
 

@@ -37,7 +37,7 @@ class Block:
 
 
 def round_up(size: int, multiple: int) -> int:
-    """The smallest multiple that holds `size`."""
+    """The smallest multiple of `multiple` that is at least `size`."""
     return -(-size // multiple) * multiple
 
 
@@ -47,7 +47,7 @@ def block_size(size: int) -> int:
 
 
 class CountingAllocator:
-    """Memory that is taken and given back as asked, byte for byte: a processor's.
+    """An allocator that counts bytes as requested and keeps none: a processor's.
 
     Attributes:
         allocated: Bytes in use.
@@ -58,7 +58,7 @@ class CountingAllocator:
 
     @property
     def peak_reserved(self) -> int:
-        """Nothing is kept back."""
+        """The allocated peak: nothing is kept back."""
         return self.peak_allocated
 
     def allocate(self, size: int) -> Block:
@@ -73,7 +73,7 @@ class CountingAllocator:
 
 
 class CachingAllocator:
-    """Blocks handed out of segments that are kept once taken.
+    """Allocator of blocks from segments that are kept once taken.
 
     Args:
         expandable: Whether each pool grows in place (`expandable_segments:True`).
@@ -194,7 +194,7 @@ class CachingAllocator:
         self.peak_reserved = max(self.peak_reserved, self.reserved)
 
     def _split(self, block: Block, wanted: int) -> Block:
-        """Cut the rest off where it is worth it: 512 bytes in a small or expandable pool, else more than 1 MiB."""
+        """Cut the rest of a block off: from 512 bytes in a small or expandable pool, else from more than 1 MiB."""
         rest = block.size - wanted
         worth = rest >= SMALLEST_BLOCK if block.small or self.expandable else rest > SMALL_REQUEST
         if not worth:
@@ -210,7 +210,7 @@ class CachingAllocator:
         return block
 
     def _join(self, one: Block, other: Block) -> Block:
-        """Two neighbours as one block, the one with the lower address."""
+        """Join two neighbours into the one with the lower address."""
         first, second = (one, other) if one.address < other.address else (other, one)
         first.size += second.size
         first.after = second.after

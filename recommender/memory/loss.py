@@ -86,12 +86,12 @@ def _capped_bytes(workload: Workload) -> int:
 
 
 def _given(workload: Workload) -> int:
-    """Bytes of a logit as the head gives it."""
+    """Bytes of a logit in the dtype that the head returns."""
     return workload.compute if workload.autocast else workload.plain
 
 
 def _full(workload: Workload) -> Named:
-    """All logits.
+    """Bytes with all logits at once.
 
     Backward: log_softmax's output, the gradient in it and its own, all fp32, and the logits where they are kept.
     Forward, in older Transformers: logits, their fp32 copy, its shifted copy, log_softmax. Beside them the final

@@ -65,7 +65,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Centred:
-    """An estimate of process memory after what was measured."""
+    """An estimate of process memory corrected by measurements."""
 
     process: int
     spread: Spread
@@ -81,7 +81,7 @@ class Centred:
 
 
 def machine_key(device: Device) -> str:
-    """Device, driver and torch: what memory beside the tensors depends on."""
+    """The key of a machine: device, driver and torch."""
     return " | ".join((device.name, device.driver or "no driver", device.torch_version or "unknown torch"))
 
 
@@ -113,7 +113,7 @@ def _switches(workload: Workload) -> tuple[tuple[str, bool], ...]:
 
 
 def plan_key(workload: Workload) -> str:
-    """Recipe, model and sizes: all that memory depends on."""
+    """The key of a plan: recipe, model and sizes, on which memory depends."""
     lora, model = workload.config.lora, workload.model
     sizes = (
         model.hub_id or model.name,
@@ -230,7 +230,7 @@ def centre(workload: Workload, process: int, known: Sequence[Measurement]) -> Ce
 
 
 def repeated(workload: Workload, count: int) -> Spread:
-    """Interval of a plan that was measured `count` times: the next measurement around the middle of those."""
+    """Interval of a plan that was measured `count` times: of the next measurement around their middle."""
     if not workload.on_cpu:
         return REPEATED
     half = ENDS * REPEATED_CPU * math.sqrt(1 + 1 / count)
@@ -238,7 +238,7 @@ def repeated(workload: Workload, count: int) -> Spread:
 
 
 def _ratios(measured: Iterable[Measurement]) -> list[float]:
-    """Logarithms of truth over estimate, one a plan: what repeats of a plan tell is of that plan alone."""
+    """Logarithms of measured over estimated, one a plan: repeats of a plan are merged."""
     plans: dict[str, list[float]] = {}
     for one in measured:
         plans.setdefault(one.plan, []).append(math.log(one.measured_bytes / one.predicted_bytes))
@@ -263,10 +263,9 @@ def _alike_in_size(one: int, other: int) -> bool:
 
 
 def moved_parts(parts: Mapping[str, int], process: int) -> dict[str, int]:
-    """Parts that add up to `process`: what is more is the allocator's, what is less is taken from what comes and goes.
+    """Rescale the parts to add up to `process`.
 
-    Where that is not enough (less was measured than is resident) the weights give way, which a page that was never
-    touched explains on a CPU.
+    A surplus goes to the allocator; a deficit is taken from the parts that come and go first.
     """
     moved = dict(parts)
     missing = process - sum(parts.values())

@@ -1,4 +1,4 @@
-"""Modules that a LoRA configuration names: each must be one of the model's that can be trained so."""
+"""Modules that a LoRA configuration names, checked against the model's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLAGS = re.compile(r"\(\?([aimsux]+)\)(.*)", re.DOTALL)
 
 
 def refuse_unknown_modules(config: FinetuneConfig, model: ModelSpec) -> None:
-    """Refuse `lora.target_modules`, `modules_to_save`, `rank_pattern` and `alpha_pattern` that cannot be meant.
+    """Refuse modules of `lora` (targets, `modules_to_save`, rank and alpha patterns) that the model does not have.
 
     An adapter goes on the linear layers inside the decoder layers, which are named without what stands before them:
     nothing else is priced. TRL 1.16 refuses an adapter of the head, once the model is loaded (`SFTTrainer.__init__`).
@@ -41,7 +41,7 @@ def refuse_unknown_modules(config: FinetuneConfig, model: ModelSpec) -> None:
 
 
 def refuse_idle_patterns(config: FinetuneConfig, model: ModelSpec) -> None:
-    """Refuse a pattern by which a layer without an adapter is named: PEFT would pass over it without a word.
+    """Refuse a pattern that names a layer without an adapter: PEFT would ignore it silently.
 
     Raises:
         InputError: The key, the name, and the layers that get an adapter.

@@ -1,4 +1,4 @@
-"""The moments of a step that can be the worst, and what each holds."""
+"""The candidate moments of a step's peak, and the bytes of each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Moment:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in all."""
         return self.gradients + self.activations + self.loss + self.optimizer + self.initialisation
 
 
 def step_moments(workload: Workload, cost: LayerCost) -> tuple[Moment, ...]:
-    """The moments that can be the worst.
+    """The candidate moments of the peak.
 
     The loss, with what every layer keeps; the backward pass of the last layer, when the others still keep all; of
     the first, when every gradient is there; of a trained embedding; the optimizer's step. Gradients of earlier

@@ -1,4 +1,4 @@
-"""From what PyTorch hands out to what nvidia-smi shows: workspaces, the allocator's rest, the CUDA context."""
+"""Process memory as nvidia-smi shows it: allocated bytes, workspaces, the allocator's rest, the CUDA context."""
 
 from __future__ import annotations
 

@@ -154,7 +154,11 @@ def _paged_parameters(workload: Workload) -> int:
 
 
 def update_bytes(workload: Workload) -> int:
-    """Bytes of the optimizer's step beside its states: unfused AdamW takes the square roots of all at once."""
+    """Bytes of the optimizer's step beside its states: unfused AdamW takes the square roots of the second moments.
+
+    On CUDA of all weights at once (`foreach`); on a CPU, where that is not the default, of one tensor at a time, and
+    their quotient beside them (`_single_tensor_adamw`, torch 2.13).
+    """
     if workload.config.training.optim != "adamw_torch":
         return 0
     return 2 * workload.adapter * _largest_trained(workload) if workload.on_cpu else gradient_bytes(workload)

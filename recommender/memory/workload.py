@@ -1,4 +1,4 @@
-"""A configuration resolved for pricing: which tensors there are, how long, in which dtype."""
+"""A configuration resolved for pricing: its tensors, their lengths and dtypes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Workload:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether it runs on the processor."""
+        """Whether it runs on the CPU."""
         return self.device.kind == "cpu"
 
 

@@ -1,4 +1,4 @@
-"""From a model's config.json to its ModelSpec: pure, without torch or Transformers."""
+"""ModelSpec from a model's config.json: pure, without torch or Transformers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def spec_from_config(
 
 
 def _own_code(fields: Fields, common: dict[str, Any], architecture: str) -> ModelSpec:
-    """A model with a class of its own: as a Llama of its sizes, until its weights say otherwise."""
+    """The spec of a model with a class of its own: a Llama of its sizes, until its weights say otherwise."""
     try:
         files = code_files(fields.config)
         spec = _priced(fields, OWN_CODE, common)

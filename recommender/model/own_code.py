@@ -1,4 +1,4 @@
-"""Models whose class is Python code beside their weights: what is known of them without running any of it.
+"""Models whose class is Python code beside their weights: their facts, without running any of it.
 
 Transformers runs such code where `trust_remote_code` is true (its `dynamic_module_utils`); it comes from whoever made
 the model and runs as the person, with their files and keys. Planning never runs it: a model whose configuration and
@@ -85,7 +85,7 @@ def held_to_weights(spec: ModelSpec, weights: Weights) -> ModelSpec:
 
 
 def held_to_count(spec: ModelSpec, counted: int | None) -> ModelSpec:
-    """The same where only the number of parameters is known, or not even that: a Llama of these sizes has so many."""
+    """As `held_to_weights` where at most the number of parameters is known: compared with a Llama of these sizes."""
     if not spec.own_code or not spec.linears:
         return spec
     if counted is None:

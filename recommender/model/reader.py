@@ -1,4 +1,4 @@
-"""One way in: whatever a person calls a model becomes its ModelSpec, or one error that says what to do."""
+"""Reader of a model by any name: a folder, a hub id, a catalogue name; or one error with a remedy."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def is_path(name: str) -> bool:
 
 
 def _only_looks_like_a_folder(name: str, folder: Path) -> bool:
-    """A folder that happens to be called like a catalogue's or hub's model, without a model in it, is not meant."""
+    """Whether a folder has the name of a catalogue's or hub's model and no model in it, so that it is not meant."""
     return not is_path(name) and not (folder / "config.json").exists() and find_model(name) is not None
 
 
@@ -157,7 +157,7 @@ def _from_catalogue(model: CatalogueModel, name: str) -> ModelSpec:
 
 
 def _from_hub(found: HubModel, name: str, hub_id: str) -> ModelSpec:
-    """A spec of what the hub told; its count is exact where it agrees with the configuration.
+    """The spec from the hub's facts; its count is exact where it agrees with the configuration.
 
     The hub counts stored copies of tied heads and the rotary tables of old checkpoints too, so a count that is a
     little larger is the same model; the configuration's is then what Transformers will build.

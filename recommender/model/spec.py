@@ -1,4 +1,4 @@
-"""ModelSpec: the architecture facts that planning needs, and nothing that needs torch."""
+"""ModelSpec: the architecture facts that planning needs, without torch."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def average_batch(workload: Workload, data: DataProfile | None) -> Batch:
 
 
 def worst_step_seconds(workload: Workload) -> float | None:
-    """Seconds of an optimizer step whose micro-batches are all as long as the longest, as the worst step is measured.
+    """Seconds of an optimizer step whose micro-batches are all as long as the longest: the measured worst step.
 
     None where the device's speed is unknown.
     """

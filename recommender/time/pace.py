@@ -1,4 +1,4 @@
-"""The pace that this machine's measured steps had, beside what the formula says of them.
+"""The measured pace of this machine's worst steps against the formula's seconds.
 
 A measured worst step says how long the same plan takes here, whatever the reason: slower cores, other programs. Another
 plan of the same recipe is moved by part of that: the logarithm of measured over predicted seconds is taken apart as

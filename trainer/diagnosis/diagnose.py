@@ -1,4 +1,8 @@
-"""The doctor: findings about a run as trouble appears, each with evidence and the change that would help."""
+"""The doctor: findings about a run as trouble appears, each with evidence and the change that would help.
+
+Each rule looks at one snapshot and nothing else, and says nothing unless its evidence is plain: a doctor that cries
+wolf is not read. What a rule takes for plain is beside it, in `diagnose_learning` and `diagnose_machine`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,14 @@ __all__ = ["Finding", "diagnose"]
 
 
 def diagnose(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """The findings about a run, gravest first."""
+    """The findings about a run, gravest first.
+
+    Args:
+        snapshot: The run at one moment.
+
+    Returns:
+        Troubles, the worst first; a single 'ok' when there are none.
+    """
     found = [finding for rule in RULES if (finding := rule(snapshot))]
     return tuple(sorted(found, key=lambda finding: finding.level != "bad")) or (_well(snapshot),)
 

@@ -90,7 +90,12 @@ def step_table() -> Table:
 
 
 def step_columns(events: Sequence[Mapping[str, Any]], steps: Iterable[int]) -> list[array[float]]:
-    """Columns of 'step' events, to extend that table."""
+    """Columns of 'step' events, to extend that table.
+
+    Args:
+        events: In order.
+        steps: Their numbers, rising.
+    """
     losses = _figures(events, "loss")
     # Most runs have a number at every step; a NaN or an infinity shows in the sum.
     finite = array("d", [1.0]) * len(events)
@@ -120,7 +125,13 @@ def _figures(events: Sequence[Mapping[str, Any]], name: str) -> array[float]:
 
 
 class Steps(Sequence[StepPoint]):
-    """The steps of a run at one moment: a view of a table, whose rows become points on access."""
+    """The steps of a run at one moment: a view of a table, whose rows become points on access.
+
+    Args:
+        table: Of steps; it may grow meanwhile, which is not seen here.
+        start: Its first row here.
+        stop: The row after the last one here.
+    """
 
     def __init__(self, table: Table, start: int = 0, stop: int | None = None) -> None:
         self._table = table

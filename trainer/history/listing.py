@@ -64,7 +64,10 @@ def is_alive(state: RunState) -> bool:
 
 
 def may_run_elsewhere(state: RunState, clock: Callable[[], float] = time.time) -> bool:
-    """Whether a run with no process here had a heartbeat a moment ago, and so may run on another machine."""
+    """Whether a run with no process here had a heartbeat a moment ago, and so may run on another machine.
+
+    A folder of runs may be shared by machines; and between a run's folder and its supervisor lies a moment.
+    """
     if state.ended or state.heartbeat is None or clock() - state.heartbeat > SILENCE_SECONDS:
         return False
     known = [process for process in (state.supervisor, state.worker) if process is not None]
@@ -125,7 +128,15 @@ def list_runs(runs: Path) -> tuple[RunSummary, ...]:
 
 
 def find_run(runs: Path, wanted: str | None) -> Path:
-    """The run that a name stands for."""
+    """The run that a name stands for.
+
+    Args:
+        runs: Folder of runs.
+        wanted: A run's id, the start or a part of one, its folder, or None (or 'latest') for the newest.
+
+    Raises:
+        InputError: There is none, or several match.
+    """
     typed = expanded(wanted or "")
     if wanted and is_run(typed):
         return typed.absolute()

@@ -77,7 +77,11 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, after a check of its disk space."""
+    """Make the folder, after a check of its disk space.
+
+    Raises:
+        InputError: It cannot be written, or the disk is too full.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free

@@ -1,4 +1,9 @@
-"""A lock for each device, so that it has one run: the kernel frees it when the holder dies."""
+"""A lock for each device, so that it has one run: the kernel frees it when the holder dies.
+
+It lies in the state folder. Where that cannot be written, or its file system has no flock (Lustre mounted without
+`-o flock`, some NFS), it lies in the machine's folder for temporary files; where that has none either, runs are not
+kept apart, and `weakness` says so.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +146,11 @@ def _temporary() -> Path:
 
 
 def _made(folder: Path) -> Path:
-    """Make a private folder for locks."""
+    """Make a private folder for locks.
+
+    Raises:
+        OSError: It cannot be made, or is somebody else's.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PermissionError(errno.EPERM, "it is another user's", str(folder))

@@ -73,7 +73,15 @@ def _other_entries(path: str) -> list[str]:
 
 
 def own_folder(others: Sequence[str], root: Path = PACKAGE_ROOT) -> list[str]:
-    """The folder to put first on a child's search path, so that it runs the code of its parent; empty if not needed."""
+    """The folder to put first on a child's search path, so that it runs the code of its parent; empty if not needed.
+
+    None where the interpreter finds that code there by itself: its site-packages, put first, would shadow the standard
+    library with what old distributions bring (`pip install asyncio` is one).
+
+    Args:
+        others: What else stands on PYTHONPATH.
+        root: The folder that holds our packages.
+    """
     sites = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
     found_anyway = str(root) in map(os.path.realpath, sites)
     shadowed = any(Path(entry, name).exists() for entry in others for package in OURS for name in _forms(package))

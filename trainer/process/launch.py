@@ -200,7 +200,10 @@ def _finished(folder: RunFolder, changes: Mapping[str, Any]) -> InputError:
 
 
 def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> ModelSpec:
-    """The base to resume over, which must be the run's if anything has been trained over it."""
+    """The base to resume over, which must be the run's if anything has been trained over it.
+
+    Weights that are not here yet are held to it by the worker, once they have been downloaded.
+    """
     from recommender.config.io import load_config
     from trainer.run.base_model import base_warning, find_base, hold_to_base, write_base
 

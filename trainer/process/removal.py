@@ -47,7 +47,11 @@ class Removed:
 
 
 def find_whole(runs: Path, wanted: str) -> Path:
-    """The run with this exact id or folder."""
+    """The run with this exact id or folder.
+
+    Raises:
+        InputError: It is something else: the start of an id, a folder that is no run, a link.
+    """
     named = [path for path in _places(runs, wanted) if is_run(path)]
     if len({path.resolve() for path in named}) > 1:
         raise InputError(
@@ -70,7 +74,13 @@ def _places(runs: Path, wanted: str) -> tuple[Path, ...]:
 
 
 def remove_run(path: Path) -> Removed:
-    """Remove a run's own files, and its folder when nothing else is in it."""
+    """Remove a run's own files, and its folder when nothing else is in it.
+
+    No link is followed: a link in the place of something is removed, and what it leads to stays.
+
+    Raises:
+        InputError: It still runs, is no run, is a link, or cannot be removed.
+    """
     folder = RunFolder(path)
     _require_removable(folder)
     try:

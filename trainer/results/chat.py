@@ -75,7 +75,19 @@ class Chat:
         self._errors.close()
 
     def ask(self, prompt: str, *, most: int = MOST_TOKENS, forget: bool = False) -> Iterator[tuple[str, str]]:
-        """Send a prompt to both models."""
+        """Send a prompt to both models.
+
+        Args:
+            prompt: What is asked.
+            most: Tokens of each answer at most.
+            forget: Begin a new conversation with it.
+
+        Yields:
+            'base' or 'tuned', and the next piece of its answer.
+
+        Raises:
+            NoError: The child died.
+        """
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(json.dumps({"prompt": prompt, "most": most, "forget": forget}) + "\n")

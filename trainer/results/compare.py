@@ -47,7 +47,10 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _incomparable(settings: Mapping[str, Any], shots: tuple[Snapshot, Snapshot]) -> tuple[str, ...]:
-    """The settings and held-out rows by which the losses of the two runs cannot be compared."""
+    """The settings and held-out rows by which the losses of the two runs cannot be compared.
+
+    Which rows are held out is known by their content where both runs wrote that down; else by what decides it.
+    """
     differ = [key for key in TOKENS if any(one == key or one.startswith(f"{key}.") for one in settings)]
     held = [(shot.start.get("contents") or {}).get("held_out_sha256") for shot in shots]
     same = held[0] == held[1] if all(held) else not set(HELD_OUT) & settings.keys()

@@ -89,7 +89,11 @@ def _own_code(config: FinetuneConfig, model: ModelSpec) -> str:
 
 
 def refuse(workload: Workload) -> None:
-    """Refuse configurations that the trace would get wrong."""
+    """Refuse configurations that the trace would get wrong.
+
+    Raises:
+        InputError: Why, and what answers instead.
+    """
     remedy = "The formula's estimate covers it; `lora-wizard calibrate` measures it."
     if workload.config.training.activation_offloading and not workload.on_cpu:
         raise InputError("A trace does not follow activations to host memory.", remedy=remedy)

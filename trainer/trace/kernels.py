@@ -1,4 +1,8 @@
-"""Stand-ins for operations that run as one kernel on a GPU: what each saves, returns and allocates while it works."""
+"""Stand-ins for operations that run as one kernel on a GPU: what each saves, returns and allocates while it works.
+
+They compute nothing: every result is an empty tensor of the right shape and dtype. What dispatch cannot see of them
+is listed in `HIDDEN` and in `cublas_workspace`.
+"""
 
 from __future__ import annotations
 

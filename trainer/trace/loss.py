@@ -13,7 +13,17 @@ from trainer.trace.order import Order
 
 
 def loss_of(model: Any, inputs: dict[str, Tensor], labels: Tensor, order: Order) -> tuple[Tensor, Tensor | None]:
-    """The loss of a micro-batch, computed from the last hidden states as the stack does."""
+    """The loss of a micro-batch, computed from the last hidden states as the stack does.
+
+    Args:
+        model: With or without PEFT around it.
+        inputs: Of its forward pass.
+        labels: (rows, length).
+        order: Says which stack.
+
+    Returns:
+        The loss, and the logits where they live on.
+    """
     hidden, head = last_hidden(model, inputs)
     if order.loss == "full":
         return _full(model, hidden, head, labels, order)

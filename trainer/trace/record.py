@@ -1,4 +1,8 @@
-"""A recorder of every storage's allocation and release."""
+"""A recorder of every storage's allocation and release.
+
+A storage is born when an operation's output first shows it, and dies when its last reference goes, which a weak
+reference to the Python object of the storage tells (PyTorch keeps that object as long as the storage).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,11 @@ class Recording:
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records births and deaths of storages while it is active, one category at a time."""
+    """Records births and deaths of storages while it is active, one category at a time.
+
+    Args:
+        hidden: Bytes that a kernel takes and gives back without dispatch seeing it, by operation.
+    """
 
     def __init__(self, hidden: dict[Any, Any] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -54,7 +62,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def see(self, tensor: torch.Tensor) -> int:
-        """The number of a tensor's storage, recorded as born now if it is new."""
+        """The number of a tensor's storage, recorded as born now if it is new.
+
+        Returns:
+            The number, -1 for storage that holds nothing.
+        """
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._living.get(key)

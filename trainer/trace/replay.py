@@ -28,7 +28,17 @@ def replay(
     ignored: str,
     on_cpu: bool = False,
 ) -> Levels:
-    """Replay a recording and return its peaks."""
+    """Replay a recording and return its peaks.
+
+    Args:
+        events: A birth is the number of a storage plus one, a death its negative, 0 the end of loading.
+        sizes: Bytes, by number.
+        categories: By number.
+        expandable: Whether segments are.
+        empties_cache: Whether unused segments go back to the driver at the end of loading.
+        ignored: Category that takes no device memory.
+        on_cpu: Whether it is a processor's memory, which has no such allocator.
+    """
     allocator = CountingAllocator() if on_cpu else CachingAllocator(expandable=expandable)
     live: dict[int, Block] = {}
     now = dict.fromkeys(categories, 0)

@@ -1,4 +1,4 @@
-"""GPUs that NVML does not speak of, as the kernel lists them: other makers' cards, NVIDIA's without a working driver.
+"""GPUs that NVML does not list, as the kernel lists them: other makers' cards, NVIDIA's without a working driver.
 
 Nothing is loaded to find them. Names come from the card itself (server cards have one), else from the list of PCI ids
 that most distributions carry.

@@ -60,7 +60,7 @@ class Memory:
 
 
 class Nvml:
-    """Reads all GPUs again and again. Opens the library at the first poll and keeps it open.
+    """Reader of all GPUs. Opens the library at the first poll and keeps it open.
 
     Safe to call from several threads. One poll of an idle GPU is about twelve calls of some microseconds each.
     """
@@ -145,7 +145,7 @@ class Nvml:
         return tuple(gpus), _summary(gpus)
 
     def _read_card(self, index: int) -> tuple[Gpu, tuple[Gpu, ...]]:
-        """A card and what it is listed as: itself, or its MIG instances."""
+        """A card as it is listed: itself, or its MIG instances."""
         nvml = _binding()
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -247,7 +247,7 @@ def _older_uuid(instance: Any, card: Gpu) -> str:
 
 
 def _unreadable(gpu: Gpu, problem: str) -> Gpu:
-    """A GPU whose figures are gone: what it is stays, what it does is unknown."""
+    """A GPU with its facts kept and all readings unknown."""
     return replace(
         gpu,
         memory_used=None,
@@ -291,7 +291,7 @@ def _value(call: Callable[..., T], *args: Any) -> T | None:
 
 
 def _gone() -> tuple[int, ...]:
-    """Codes after which no figure can be had of a GPU."""
+    """NVML error codes after which a GPU gives no figures any more."""
     nvml = _binding()
     return nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_RESET_REQUIRED, nvml.NVML_ERROR_UNINITIALIZED
 
@@ -329,7 +329,7 @@ def _watts(call: Callable[..., int], handle: Any) -> float | None:
 
 
 def _cuda_text(version: int | None) -> str | None:
-    """13000 means 13.0, 12080 means 12.8 (nvml.h: major × 1000 + minor × 10)."""
+    """CUDA version as text: 13000 is 13.0, 12080 is 12.8 (nvml.h: major × 1000 + minor × 10)."""
     return None if version is None else f"{version // 1000}.{version % 1000 // 10}"
 
 

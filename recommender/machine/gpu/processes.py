@@ -23,7 +23,7 @@ _CGROUP_WORDS = ("docker", "kubepods", "containerd", "libpod", "lxc")
 
 
 def in_container(root: Path = Path("/"), environment: dict[str, str] | None = None) -> bool:
-    """Whether this runs in a container, by the marks that Docker, Podman, Kubernetes, LXC and systemd-nspawn leave."""
+    """Whether this process is in a container, by the traces of Docker, Podman, Kubernetes, LXC and systemd-nspawn."""
     variables = os.environ if environment is None else environment
     if "container" in variables or "KUBERNETES_SERVICE_HOST" in variables:
         return True
@@ -37,7 +37,7 @@ def in_container(root: Path = Path("/"), environment: dict[str, str] | None = No
 
 
 def sees_host_pids() -> bool:
-    """Whether process ids in here are the host's, so that NVML and this process mean the same by a number."""
+    """Whether process ids in here are the host's, so that they are the ones that NVML reports."""
     try:
         return Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE
     except OSError:

@@ -1,4 +1,4 @@
-"""A GPU that is here and not used: what it is, why, and what helps. Training never falls back on the CPU in silence."""
+"""GPUs that are here and not used, with reason and remedy. Training never falls back on the CPU silently."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class PassedOver:
 
 
 def cpu_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the person has said that the CPU is to be used, whatever else is here."""
+    """Whether the person has chosen the CPU, whatever else is here."""
     return environment.get(CPU_WANTED) == "1"
 
 
 def usable(gpu: Gpu) -> bool:
-    """Whether a GPU that NVML lists can be trained on: it answers, and its memory is known."""
+    """Whether a GPU that NVML lists can be trained on: it can be read, and its memory is known."""
     from presets.gpus import match_gpu
 
     known = gpu.memory_total or gpu.memory_shared or match_gpu(gpu.name) is not None

@@ -27,7 +27,7 @@ class MemoryLimit:
 
 
 def memory_limit(root: Path = Path("/")) -> MemoryLimit:
-    """The memory that the groups of this process allow.
+    """The memory limit of this process's groups.
 
     Limits are memory.max and memory.high (v2; above 'high' the kernel throttles) or memory.limit_in_bytes (v1, where
     a number near 2^63 means none). File pages and reclaimable slab count as available, as they do in the kernel's own
@@ -117,7 +117,7 @@ def _statistics(path: Path) -> dict[str, int]:
 
 
 def _number(path: Path) -> int | None:
-    """A file that holds one whole number; None for 'max' and where there is no such file."""
+    """The whole number in a file; None for 'max' and where there is no such file."""
     text = _text(path)
     return int(text) if text.isdigit() else None
 

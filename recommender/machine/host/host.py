@@ -1,4 +1,4 @@
-"""The machine around the GPUs: memory and cores that may really be used, disks, and what would end a run."""
+"""The host: usable memory and cores, disks, and whether a logout ends a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def read_host(runs_dir: Path | None = None, root: Path = Path("/")) -> Host:
-    """Look at this machine.
+    """Read the host's facts.
 
     Args:
         runs_dir: Where run folders go; the default place if not given.

@@ -1,4 +1,4 @@
-"""Does logging out end a user's processes here? systemd-logind's KillUserProcesses decides."""
+"""Whether a logout ends a user's processes here, by systemd-logind's KillUserProcesses."""
 
 from __future__ import annotations
 

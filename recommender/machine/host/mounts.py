@@ -1,4 +1,4 @@
-"""Mounted file systems, and where runs and models would better go."""
+"""Mounted file systems, and better places for runs and models."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def disk_for(purpose: str, path: Path, mounts: tuple[Mount, ...], measure: Room 
 
 
 def _better(purpose: str, free: int, mounts: tuple[Mount, ...], measure: Room) -> Path | None:
-    """A folder on the roomiest persistent mount, when it has clearly more room than the layer that is used now."""
+    """A folder on the largest persistent mount, where it has clearly more free space than the present layer."""
     best: tuple[int, Path] | None = None
     for mount in mounts:
         if not _may_hold(mount):
@@ -97,7 +97,7 @@ def _may_hold(mount: Mount) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    """False too where a parent may not be looked into."""
+    """Whether the path exists; False too where a parent may not be read."""
     try:
         path.stat()
     except OSError:
@@ -129,5 +129,5 @@ def _parse(line: str) -> Mount | None:
 
 
 def _unescaped(text: str) -> str:
-    """Spaces and the like are written as three octal digits in mountinfo."""
+    """A path of mountinfo with its octal escapes (blank and the like) decoded."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,4 +1,4 @@
-"""Finds models in the local Hugging Face cache by walking its folders, without importing its library.
+"""Models in the local Hugging Face cache, found by walking its folders without importing its library.
 
 The layout is the hub library's own: `models--org--name/{refs,snapshots/<commit>}`
 (https://huggingface.co/docs/huggingface_hub/guides/manage-cache).

@@ -63,7 +63,7 @@ class Fingerprint:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self | None:
-        """From its JSON form; None for anything else."""
+        """The fingerprint in this JSON form; None for anything else."""
         config, tensors = document.get("config"), document.get("tensors")
         if not isinstance(config, dict) or not isinstance(tensors, dict) or not tensors:
             return None
@@ -74,7 +74,7 @@ class Fingerprint:
         return {"config": dict(self.config), "tensors": dict(self.tensors)}
 
     def differences(self, now: Fingerprint) -> tuple[str, ...]:
-        """Each thing in which another model is not this one, as a clause; empty for the same model."""
+        """The differences from another model, a clause each; empty for the same model."""
         before, after = self._weights, now._weights
         shared = before.keys() & after.keys()
         changed = sorted(name for name in shared if before[name] != after[name])
@@ -86,7 +86,7 @@ class Fingerprint:
 
     @property
     def _weights(self) -> Mapping[str, str]:
-        """The tensors; a stored copy of a tied head is none of its own."""
+        """The tensors without a stored copy of a tied head."""
         if not self.config.get("tie_word_embeddings"):
             return self.tensors
         return {name: digest for name, digest in self.tensors.items() if name != "lm_head.weight"}

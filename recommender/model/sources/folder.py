@@ -94,7 +94,7 @@ def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
 
 
 def _check_embedding(spec: ModelSpec, weights: Weights, origin: str) -> None:
-    """A vocabulary that was resized in the weights alone is the usual slip, so it gets its own message."""
+    """Refuse weights whose embedding has not the configured vocabulary, as after resizing in the weights alone."""
     expected = (spec.vocab_size, spec.hidden_size)
     for name, shape in weights.shapes.items():
         if name.endswith("embed_tokens.weight") and shape != expected:
@@ -105,7 +105,7 @@ def _check_embedding(spec: ModelSpec, weights: Weights, origin: str) -> None:
 
 
 def _weights(folder: Path, source: Source) -> Weights | None:
-    """The weights' headers; in the hub cache, a download that is not complete is no error: it goes on later."""
+    """The weights' headers; None for a download in the hub cache that is not complete, which goes on later."""
     if source == "cache" and (not_here(folder) or not all(path.exists() for path in weight_files(folder))):
         return None
     return read_weights(folder)

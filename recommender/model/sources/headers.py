@@ -1,4 +1,4 @@
-"""Reads safetensors headers: every tensor's name, type and shape, without reading a single weight."""
+"""Reader of safetensors headers: every tensor's name, type and shape, without reading a single weight."""
 
 from __future__ import annotations
 

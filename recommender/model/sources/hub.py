@@ -1,4 +1,4 @@
-"""Asks the Hugging Face hub about a model: its config.json and what its files are, nothing large.
+"""The hub's answers about a model: its config.json and facts about its files, nothing large.
 
 Each way to fail is its own error.
 """

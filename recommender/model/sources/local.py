@@ -1,4 +1,4 @@
-"""Lists the models that are on this disk: the Hugging Face cache and model folders."""
+"""The models on this disk: in the Hugging Face cache and in model folders."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _cached(model: CachedModel) -> LocalModel | None:
 def _read(
     folder: Path, name: str, source: Literal["cache", "folder"], revision: str | None = None
 ) -> LocalModel | None:
-    """None for what is no causal language model."""
+    """Read a model; None for one that is no causal language model."""
     nbytes = _size(folder)
     try:
         spec = read_folder(folder, name=name, source=source, revision=revision)

@@ -1,4 +1,4 @@
-"""The files of a model that are not there, told alike for a folder, the hub's cache and the hub, and how they come."""
+"""Missing files of a model, described alike for a folder, the hub's cache and the hub, with their remedies."""
 
 from __future__ import annotations
 
