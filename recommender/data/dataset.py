@@ -1,4 +1,4 @@
-"""DataSet: rows that can be looked at one by one, and handed to the trainer exactly as they were looked at."""
+"""DataSet: rows that can be read one by one, and handed to the trainer exactly as they were shown."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Sample:
 
 
 class RowIndex:
-    """The position and the findings of each usable row: 38 bytes a row instead of the row."""
+    """The position and the flags of each usable row: 38 bytes a row instead of the row."""
 
     def __init__(self) -> None:
         self.file = array("I")
@@ -203,7 +203,7 @@ class DataSet:
         return nlargest(count, range(len(self)), key=self.profile.lengths.__getitem__)
 
     def findings(self, i: int) -> tuple[str, ...]:
-        """The findings about row i, in words."""
+        """The flags and near-duplicates of row i, in words."""
         from recommender.data.profile.findings import flag_texts
 
         return (*flag_texts(self.index.flags[i]), *self.near.of(i))
@@ -211,7 +211,7 @@ class DataSet:
     def next_finding(
         self, i: int, by: int, max_length: int, cancelled: Callable[[], bool] = lambda: False
     ) -> int | None:
-        """The next row after i (before it for by = -1) with a finding or with trained tokens that the limit cuts.
+        """The next row after i (before it for by = -1) with a flag or with trained tokens that the limit cuts.
 
         The search goes round; None when no row has one, or `cancelled`, which is asked now and then, said so.
         """

@@ -1,4 +1,4 @@
-"""The files of `data.eval` beside what is trained on: what stands in both, and what cannot be read of them."""
+"""The files of `data.eval` compared with the training rows: rows in both, and rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ASKED_EVERY = 256
 
 
 def with_held_out(dataset: DataSet, data: Data, base: Path | None, check_cancelled: Callable[[], None]) -> DataSet:
-    """The same data set, which now knows its held-out files and says what they share with it.
+    """The data set with the facts of its held-out files and of the rows that it shares with them.
 
     Args:
         dataset: What is trained on.
@@ -81,7 +81,7 @@ _Found = tuple[Example, int, int] | BadRow
 def _measured(
     dataset: DataSet, files: Sequence[OpenFile], answers: Answers
 ) -> Iterator[tuple[OpenFile, _Found, list[int], Lost]]:
-    """Each row of held-out files with the tokens before the first trained one of each row that it is evaluated as.
+    """Each row of held-out files, with the tokens before the first trained one of each of its evaluated rows.
 
     A batch is tokenised together.
     """
@@ -96,7 +96,7 @@ def _measured(
 def _judged(
     file: OpenFile, line: int, found: tuple[Example, int] | BadRow, measured: Sequence[Measured | RowProblem]
 ) -> tuple[_Found, list[int], Lost]:
-    """A held-out row, which the template may refuse, the tokens before each first trained one, and what is lost."""
+    """A held-out row, the tokens before each first trained one, and the lost characters of its answers."""
     if isinstance(found, BadRow):
         return found, [], NOTHING
     ahead, lost = [], NOTHING
@@ -135,7 +135,7 @@ def _own_form(error: ShapeError, data: Data, base: Path | None) -> str:
 
 
 def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tuple[Example, int] | BadRow]]:
-    """Each row of held-out files: its file, its line, and its example with the digest, or why it cannot be used."""
+    """Each row of held-out files: file, line, and the example with its digest or the reason why it cannot be used."""
     for file in files:
         for row in file.reader.rows():
             if not isinstance(row, Raw):

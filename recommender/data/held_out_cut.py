@@ -1,4 +1,4 @@
-"""Held-out rows of which no answer is left at a length: they are left out of eval_loss; all of them would end a run."""
+"""Held-out rows without an answer at a length: they are left out of eval_loss; if all are, a run would end."""
 
 from __future__ import annotations
 

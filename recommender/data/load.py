@@ -1,4 +1,4 @@
-"""From `data` of a configuration to a profiled data set: one pass over the rows, in batches, cancellable."""
+"""Loading of a configuration's data set: one pass over the rows, in batches, cancellable."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _profile(
         return dataset_of(some, data, (), of, tokeniser, template)
 
     def look(upto: int | None = None) -> None:
-        """Tell what some rows say; of packed files, before they are unpacked."""
+        """Report a first look; of packed files before they are unpacked."""
         nonlocal latest
         if on_first_look is None:
             return

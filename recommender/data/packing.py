@@ -47,7 +47,7 @@ def strategy_for(profile: DataProfile) -> Strategy:
 
 
 def packed_tokens(profile: DataProfile, max_length: int) -> int:
-    """Tokens that are trained on or read when rows are packed: all of plain text, of others what the limit leaves."""
+    """Tokens read in packed rows: all of plain text, of other rows those within the limit."""
     return profile.total_tokens if strategy_for(profile) == "bfd_split" else profile.tokens_at(max_length)
 
 
@@ -66,14 +66,14 @@ def packing(profile: DataProfile, max_length: int, batch: int) -> Packing:
 
 
 def sequences_of(profile: DataProfile, max_length: int, rows: int | None = None) -> int:
-    """Packed sequences of `max_length` tokens that so many of the rows make, or all of them."""
+    """Number of packed sequences of `max_length` tokens made of so many rows, or of all."""
     share = 1.0 if rows is None else rows / profile.rows
     tokens = packed_tokens(profile, max_length) * share
     return max(1, ceil(tokens / (max_length * fullness(profile, max_length))))
 
 
 def fullness(profile: DataProfile, max_length: int) -> float:
-    """The share of packed sequences that is not empty."""
+    """The filled share of packed sequences."""
     asked = "fullness", max_length
     if asked not in profile.known:
         profile.known[asked] = _fullness(profile, max_length)
@@ -99,7 +99,7 @@ def padding_share(profile: DataProfile, max_length: int, batch: int) -> float:
 
 
 def _fullness(profile: DataProfile, max_length: int) -> float:
-    """By packing some batches of rows: as they follow each other, and of made-up rows, which are sorted, evenly."""
+    """The filled share, by packing some batches: neighbours in file order, or evenly drawn of made-up rows."""
     lengths, strategy = profile.lengths, strategy_for(profile)
     batches = max(1, len(lengths) // TOGETHER)
     tokens = sequences = 0
@@ -120,7 +120,7 @@ def _pieces(lengths: Sequence[int], max_length: int, strategy: Strategy) -> list
 
 
 def best_fit_decreasing(lengths: Sequence[int], size: int) -> int:
-    """Bins of a size that items need when each goes, longest first, where it leaves the least room."""
+    """Number of bins of a size for the items, each put, longest first, where it leaves the least space."""
     room: list[int] = []
     for length in sorted(lengths, reverse=True):
         place = bisect_left(room, length)
@@ -139,10 +139,10 @@ def packs(config: FinetuneConfig) -> bool:
 
 
 def splits(profile: DataProfile, config: FinetuneConfig) -> bool:
-    """Whether rows that are too long are packed in parts, so that nothing of them is cut."""
+    """Whether rows that are too long are packed in parts and not cut."""
     return packs(config) and strategy_for(profile) == "bfd_split"
 
 
 def limit_of(profile: DataProfile, config: FinetuneConfig) -> int:
-    """Tokens behind which a row is cut off; rows that are packed in parts are not cut at all."""
+    """The length at which rows are cut; rows packed in parts are not cut at all."""
     return sys.maxsize if splits(profile, config) else config.data.max_length

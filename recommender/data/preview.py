@@ -1,4 +1,4 @@
-"""The first row of a data set under some settings, without reading the rest: what an answer to a question comes to."""
+"""Preview of an answer to a question: the first row of a data set under other settings, without reading the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as files have them: one that cannot be used, and the kind of a value in words."""
+"""Rows that cannot be used, and the names of JSON types."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def split(digests: Sequence[int], fraction: float, seed: int) -> tuple[list[int]
 
 
 def held_out_contents(digests: Sequence[int], fraction: float, seed: int) -> set[int]:
-    """The contents that are held out, by their digests.
+    """The digests of the held-out contents.
 
     Rows with equal content share a digest and so a side. The distinct contents are ordered by a keyed hash of their
     digest, and each goes to the held-out side that fits into what the share still leaves, so adding rows moves few
@@ -58,7 +58,7 @@ def contents_by_copies(digests: Sequence[int]) -> dict[int, int]:
 
 
 def count_held_out(digests: Sequence[int], contents: Mapping[int, int], fraction: float, seed: int) -> int:
-    """Rows that `split` holds out, mostly without looking at a million of them.
+    """Number of rows that `split` holds out, mostly without looking at a million of them.
 
     A content is passed over only where fewer rows are left to hold out than it has. So where those with the fewest
     copies, m, cannot run out, less than m rows are left at the end; and where every content has a multiple of m, they
@@ -81,7 +81,7 @@ def count_held_out(digests: Sequence[int], contents: Mapping[int, int], fraction
 
 
 def wanted_rows(rows: int, fraction: float) -> int:
-    """Rows that a share of them is: at least one, and one is left to train on; none of a single row."""
+    """Number of rows in a share: at least one, and one is left to train on; none of a single row."""
     return min(rows - 1, max(1, round(fraction * rows))) if fraction > 0 and rows > 1 else 0
 
 

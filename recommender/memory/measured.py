@@ -263,9 +263,10 @@ def _alike_in_size(one: int, other: int) -> bool:
 
 
 def moved_parts(parts: Mapping[str, int], process: int) -> dict[str, int]:
-    """Rescale the parts to add up to `process`.
+    """Rescale the parts to sum to `process`: a surplus goes to the allocator, a deficit is taken from what comes and goes.
 
-    A surplus goes to the allocator; a deficit is taken from the parts that come and go first.
+    Where that is not enough (less was measured than is resident) the weights give way, which a page that was never
+    touched explains on a CPU.
     """
     moved = dict(parts)
     missing = process - sum(parts.values())

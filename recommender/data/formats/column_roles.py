@@ -1,4 +1,4 @@
-"""Columns by their names: which role of a shape a column has, and which one question and answer most likely are."""
+"""Column roles by name: the role of each column in a format, and the likeliest question and answer."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _ANSWERS = ("answer", "output", "response", "completion", "assistant", "reply", 
 
 
 def plain_name(column: str) -> str:
-    """A column's name without case and without what stands between its words."""
+    """A column's name in lower case, without separators."""
     return re.sub(r"[\W_]+", "", column.lower())
 
 
 def column_of(role: str, columns: Iterable[str]) -> str | None:
-    """The column that has a role by its name; None where none has it."""
+    """The column whose name fits a role; None where there is none."""
     there = list(columns)
     if role in there:
         return role

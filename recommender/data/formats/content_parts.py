@@ -1,4 +1,4 @@
-"""Content that is written in parts: texts, reasoning, function calls and their results, in the words of several APIs.
+"""Content in parts: texts, reasoning, function calls and their results, in the formats of several APIs.
 
 OpenAI and Mistral write {"type": "text", "text": …}, LLaMA-Factory's v1 {"type": "text", "value": …}, Anthropic
 {"type": "thinking", …} and {"type": "tool_use", …}, Gemini {"text": …} and {"functionCall": …}.
@@ -87,7 +87,7 @@ def _take_part(part: Mapping[str, Any], found: Parts, number: int) -> None:
 
 
 def _type_of(part: Mapping[str, Any]) -> str:
-    """A part's type; of Gemini's, which have none, by the key that they have."""
+    """The type of a part; Gemini's parts have none, and are told by their key."""
     if "type" in part:
         return str(part["type"]).lower()
     named = {"functionCall": "function_call", "functionResponse": "function_response"}

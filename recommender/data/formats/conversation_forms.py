@@ -1,4 +1,4 @@
-"""Conversations that are not written as a list of turns with a speaker each: two other ways that data sets have.
+"""Two other formats of conversations than a list of turns with a speaker each.
 
 - Texts alone, one speaker after the other, the person first (LIMA, DailyDialog).
 - Exchanges, a question and its answer together (Capybara).
@@ -70,7 +70,7 @@ def form_of(rows: Sequence[Mapping[str, Any]], column: str) -> Form:
 
 
 def spread(turns: Sequence[Any], form: Form) -> list[Any]:
-    """Turns that say whose they are; what is written otherwise than the form stays as it is.
+    """Turns with a role each; a value that does not have this format stays as it is.
 
     Args:
         turns: One conversation.
@@ -92,7 +92,7 @@ _SPOKEN: Final = re.compile(r"\n\n(Human|Assistant): ?")
 
 
 def transcript(text: str) -> list[tuple[str, str]]:
-    """The turns of a conversation that is written out (HH-RLHF): role and text; empty where it is none.
+    """The (role, text) turns of a conversation written out as text (HH-RLHF); empty where it is none.
 
     Args:
         text: Turns that begin with Human: and Assistant:, each behind an empty line.

@@ -1,4 +1,4 @@
-"""Errors of rows that are not taken as they are: the person can say how they are to be read."""
+"""Errors about row formats, which the person can answer by describing the rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recommender.data.formats.role_names import RoleNames
 
 
 class ShapeError(InputError):
-    """The rows of a file are not taken as they are: the person can say how they are to be read.
+    """Rows of an unusable or unknown format; the person can describe it.
 
     Attributes:
         columns: Every column of the first rows.
@@ -30,13 +30,13 @@ class ShapeError(InputError):
 
 
 class ShapeQuestionError(ShapeError, QuestionError):
-    """The rows can be read in several ways, and nobody has said which."""
+    """A question about rows that have several readings."""
 
 
 def with_facts(
     error: InputError, columns: tuple[str, ...], turns: tuple[RoleNames, ...], first: Mapping[str, Any]
 ) -> ShapeError:
-    """The error as one of rows, with what is known of them.
+    """The error with the columns, turns and first row attached.
 
     Args:
         error: Why they are not taken.

@@ -24,7 +24,7 @@ LEFT_OUT = "the chat template leaves out"
 
 
 def of_template(reason: str) -> bool:
-    """Whether a row cannot be used because of the chat template, and might be under another."""
+    """Whether the chat template is the reason why a row cannot be used, so that another might take it."""
     return any(said in reason for said in (NOT_FOUND, REFUSED, LEFT_OUT))
 
 
@@ -37,7 +37,7 @@ class RowProblem(Exception):
 
 
 def marked(value: Any, *, numbers: bool = True) -> bool | None:
-    """Whether a row is marked as good; None where that is no mark.
+    """The value of a good/bad mark; None where it is no mark.
 
     Args:
         value: What stands in the column: true or false, also 1 or 0 and what a table writes for either.
@@ -68,7 +68,7 @@ class Message:
 
     @property
     def empty(self) -> bool:
-        """Nothing is said and nothing called."""
+        """Whether the message has neither text nor calls."""
         return not self.content.strip() and not self.extra.get("tool_calls")
 
     def for_template(self) -> dict[str, Any]:

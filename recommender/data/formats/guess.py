@@ -1,4 +1,4 @@
-"""The shape of rows by their columns alone; where that can be read in several ways, the person is asked."""
+"""Guess of the row format by columns alone; where there are several readings, the person is asked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TURNS_AND_ANSWER = tuple(
 
 
 def guess(rows: Rows, columns: Sequence[str], where: str) -> Shape | None:
-    """The shape of the first rows; None where nothing tells.
+    """The format of the first rows; None where nothing tells.
 
     Args:
         rows: The first rows.
@@ -74,7 +74,7 @@ def refuse_other_kinds(rows: Rows, columns: Sequence[str], where: str) -> None:
 
 
 def holds_turns(rows: Rows, column: str) -> bool:
-    """Whether a column holds conversations whose turns say whose they are."""
+    """Whether a column holds conversations whose turns have a role."""
     first = next((turns[0] for row in rows if (turns := turns_in(row.get(column)))), None)
     return isinstance(first, Mapping) and bool({"role", "from"} & first.keys()) and any(
         key in first for key in CONTENT_KEYS
@@ -159,7 +159,7 @@ def _pairs(columns: Sequence[str]) -> Shape | None:
 
 
 def _unsaid(rows: Rows, columns: Sequence[str]) -> Shape | None:
-    """Conversations whose turns do not say whose they are."""
+    """The format of conversations whose turns have no role."""
     for column in columns:
         form = form_of(rows, column)
         if form is None or (form == TEXTS and column.lower() not in CONVERSATION):

@@ -1,4 +1,4 @@
-"""Turns of a conversation as data sets write them, to messages as chat templates read them."""
+"""Conversion of turns, as data sets write them, into messages for chat templates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _YES = {"true", "yes", "1", "1.0", "on"}
 
 
 def messages_of(turns: Sequence[Any]) -> list[Message]:
-    """The messages that turns stand for; results of calls that stand in a turn of the user's are turns of their own.
+    """The messages of some turns; call results within a user's turn become turns of their own.
 
     Raises:
         RowProblem: One is no turn, or holds something else than text.
@@ -91,7 +91,7 @@ def _weight(turn: Mapping[str, Any], number: int) -> tuple[bool, bool]:
 
 
 def _called(content: Any, number: int, trained: bool) -> Message:
-    """ShareGPT's function_call: JSON with name and arguments, or a list of such."""
+    """The calls of ShareGPT's function_call: JSON with name and arguments, or a list of such."""
     if isinstance(content, str):
         try:
             content = json.loads(content)
@@ -102,7 +102,7 @@ def _called(content: Any, number: int, trained: bool) -> Message:
 
 
 def calls_of(calls: Sequence[Any], number: int) -> list[dict[str, Any]]:
-    """Calls as templates expect them: arguments as an object and not as JSON text.
+    """Calls in the form that templates expect: arguments as an object and not as JSON text.
 
     Raises:
         RowProblem: One has no name, or arguments that are no JSON.

@@ -1,4 +1,4 @@
-"""One row of a known shape to an example."""
+"""Conversion of a row of a known format into an example."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recommender.data.rows import kind
 
 
 def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
-    """The example that a row stands for.
+    """The example of a row.
 
     Raises:
         RowProblem: A column is missing or holds something else than text or turns.
@@ -33,7 +33,7 @@ def normalise(row: Mapping[str, Any], shape: Shape) -> Example:
 
 
 def _variables(given: Any) -> dict[str, Any]:
-    """A row's values of variables of the chat template; a column of a Parquet file has nulls where it has none."""
+    """A row's own chat template variables; nulls, which a Parquet column has where a row sets none, are left out."""
     value = _listed(given) if isinstance(given, str) else given
     if not isinstance(value, Mapping):
         raise RowProblem(f"column '{VARIABLES}' is {kind(given)}, not an object of names and values")
@@ -89,7 +89,7 @@ def _tools(row: Mapping[str, Any], shape: Shape) -> tuple[Any, ...]:
 
 
 def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
-    """Instruction and input are joined by a line end, as LLaMA-Factory joins them."""
+    """The messages of an Alpaca row: instruction and input are joined by a line end, as LLaMA-Factory joins them."""
     instruction = _text(row, shape.columns["instruction"])
     context = _optional(row, shape, "input")
     answer = _text(row, shape.columns["output"])
@@ -110,7 +110,7 @@ def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
 
 
 def _past(history: Sequence[Any], column: str) -> list[Message]:
-    """Earlier turns: pairs of question and answer, or turns that say whose they are."""
+    """The turns of a history: pairs of question and answer, or turns with a role."""
     if history and all(isinstance(past, Mapping) for past in history):
         return messages_of(history)
     turns: list[Message] = []
@@ -157,7 +157,7 @@ def _with_context(
 
 
 def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
-    """The chosen side of a preference pair: what was asked is context, and the answer that was preferred is trained."""
+    """The chosen side of a preference pair: the question is context, the preferred answer is trained."""
     column = _better(row, shape)
     if row.get(column) is None:
         raise RowProblem(f"lacks the column '{column}'")
@@ -171,7 +171,7 @@ def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
 
 
 def _better(row: Mapping[str, Any], shape: Shape) -> str:
-    """The column of the answer that is trained: the chosen one, or the one that the row's verdict names."""
+    """The column of the trained answer: the chosen one, or the one that the row's verdict names."""
     chosen, verdict = shape.columns["chosen"], shape.columns.get("winner")
     if verdict is None:
         return chosen
@@ -235,7 +235,7 @@ def _chat(row: Mapping[str, Any], shape: Shape, turns: list[Any]) -> Chat:
 
 
 def _retagged(turn: Any, role_mapping: RoleMapping | None) -> Any:
-    """A turn in the words that are known here, where the file has said what its own mean."""
+    """A turn with standard keys and role names, by the file's role mapping."""
     if role_mapping is None or not isinstance(turn, Mapping) or role_mapping.role not in turn:
         return turn
     said = turn[role_mapping.role]

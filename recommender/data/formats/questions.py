@@ -1,4 +1,4 @@
-"""Questions about the columns of rows that can be read in several ways; every answer names a format and its columns."""
+"""Questions about the columns of ambiguous rows; every answer names a format and its columns."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def _says_who(rows: Rows, column: str) -> bool:
 
 
 def _speakers(words: Sequence[str]) -> dict[str, str]:
-    """Whom the file's words stand for, where none of them is known as the assistant's."""
+    """A first guess of user and assistant among a file's role names; empty where the assistant is known."""
     if any(role_of(word) == "assistant" for word in words) or len(words) < 2:
         return {}
     return {"user": words[0], "assistant": words[1]}
 
 
 def _groups(rows: Rows, columns: Sequence[str], taken: Iterable[str]) -> list[str]:
-    """Columns that say which conversation a message is of: by name, else those whose values repeat row after row."""
+    """Columns that may hold the conversation's id: by name, else those whose values repeat from row to row."""
     free = [column for column in columns if column not in set(taken)]
     named = [c for c in free if set(words_of(c)) & _TALKS or plain_name(c) in _TALKS]
     held = named or [column for column in free if _repeats(rows, column)]
@@ -134,7 +134,7 @@ def ask_about_speakers(turns: RoleNames, where: str, name: str, column: str) -> 
 
 
 def _ask_about_keys(turns: RoleNames, where: str, name: str, column: str) -> QuestionError:
-    """Whether turns with keys of their own are read as they seem."""
+    """The question whether turns with unusual keys are read as guessed."""
     role, content = turns.usual()
     text = f"In {where} the turns of '{turns.column}' have the keys {', '.join(turns.keys[:6])}. What do they hold?"
     used = {column: turns.column, "role": role, "content": content}

@@ -1,4 +1,4 @@
-"""Rows with more than one answer, or with a mark that says how good it is: found by their columns, never guessed.
+"""Rows with several answers, or with a rating: recognised by their columns, never guessed.
 
 Supervised fine-tuning trains one answer. Where a row has a better and a worse one, two that were compared, or a mark,
 the person says which is trained.
@@ -39,7 +39,7 @@ _VERDICTS = {"winner", "better", "preferred", "preference", "choice", "chosen", 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The answers of rows that have several.
+    """The answer columns of compared rows.
 
     Attributes:
         winning: Columns with the better answer, the likeliest first.
@@ -63,13 +63,13 @@ def words_of(name: str) -> list[str]:
 
 
 def is_losing(name: str) -> bool:
-    """Whether a column is named as the worse side of a comparison."""
+    """Whether a column's name marks the worse side of a comparison."""
     words = words_of(name)
     return bool(_LOSING & set(words)) or any(first in _NOT and second in _WINNING for first, second in pairwise(words))
 
 
 def find_sides(rows: Rows, columns: Sequence[str]) -> Sides | None:
-    """The answers of rows that have several; None where nothing tells of a comparison.
+    """The answer columns of compared rows; None where nothing tells of a comparison.
 
     Args:
         rows: The first rows.
@@ -108,7 +108,7 @@ def _is_turns(value: Any) -> bool:
 
 
 def _compared(columns: Sequence[str]) -> list[str]:
-    """Columns of pairs that differ in their ending alone, the first pair's first."""
+    """Columns of the pairs whose names differ only in their ending, the first pair's first."""
     found: list[str] = []
     known = {tuple(words_of(column)): column for column in columns}
     for words, column in known.items():
@@ -184,13 +184,13 @@ def _chosen(columns: Mapping[str, str], text: str, *, leave_out: bool = False) -
 
 
 def asked_column(columns: Sequence[str], answers: Iterable[str] = ()) -> str:
-    """The column with what the answers answer; empty where none is named as it."""
+    """The column with the question of the answers; empty where none has such a name."""
     lower = {column.lower(): column for column in columns if column not in set(answers)}
     return next((lower[name] for name in ASKED if name in lower), "")
 
 
 def question_of_marks(rows: Rows, columns: Sequence[str], where: str) -> QuestionError | None:
-    """Whether rows marked good or bad are all trained, where their columns hold such a mark; None where they do not.
+    """The question whether rows marked good or bad are all trained; None where no column holds such a mark.
 
     Args:
         rows: The first rows.

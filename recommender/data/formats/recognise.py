@@ -1,4 +1,4 @@
-"""Recognise the shape of rows by their columns; what people name by hand goes before what is guessed."""
+"""Recognition of row formats by their columns; the person's own settings go before guesses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path",
 
 
 def recognise(rows: Rows, *, where: str, wanted: str = "auto", given: Columns | None = None) -> Shape:
-    """The shape of a file by its first rows.
+    """The format of a file by its first rows.
 
     Args:
         rows: The first rows, at least one.
@@ -79,7 +79,7 @@ def _recognise(rows: Rows, columns: tuple[str, ...], where: str, wanted: str, gi
 
 
 def _as_used(shape: Shape, rows: Rows) -> Shape:
-    """The shape without roles that its rows have no place for: a plain prompt has no system message beside it."""
+    """The format without roles that do not apply: a plain prompt has no system message."""
     if shape.name != "prompt-completion":
         return shape
     held = [row.get(shape.columns[role]) for row in rows for role in ("prompt", "completion")]
@@ -102,7 +102,7 @@ def _unknown(rows: Rows, columns: Sequence[str], where: str) -> InputError:
 
 
 def _unknown_speakers(shape: Shape, rows: Rows, columns: Sequence[str], where: str) -> InputError | None:
-    """Ask who is the assistant in a column of turns where no word is known as its."""
+    """Raise the question who is the assistant, in a column of turns without a known role name."""
     role = "messages" if shape.name == "messages" else "conversations"
     column = shape.columns.get(role, "")
     if form_of(rows, column) is not None:
@@ -126,12 +126,12 @@ def _say_objects(rows: Rows, columns: Sequence[str]) -> str:
 
 
 def _names_data(entry: Any) -> bool:
-    """Whether this is an entry of LLaMA-Factory's dataset_info.json."""
+    """Whether a value is an entry of LLaMA-Factory's dataset_info.json."""
     return isinstance(entry, Mapping) and any(key in entry for key in _SOURCES)
 
 
 def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: Columns, keys: RoleMapping) -> Shape:
-    """Conversations whose turns the person has described."""
+    """The format of conversations whose turn keys the person has named."""
     named = given.get("conversations") or given.get("messages")
     column = named or next(
         (
@@ -155,7 +155,7 @@ def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: 
 
 
 def _grouped(given: Columns, role_mapping: RoleMapping | None, columns: Sequence[str], where: str) -> Shape:
-    """Conversations out of rows with one message each."""
+    """The format of conversations made of rows with one message each."""
     told = role_mapping or RoleMapping(*TURN_KEYS)
     for key, column in (("role", told.role), ("content", told.content)):
         if column not in columns:
@@ -220,7 +220,7 @@ def _as_told(wanted: str, given: Columns, rows: Rows, columns: Sequence[str], wh
 
 
 def _likely(wanted: str, rows: Rows, columns: Sequence[str], where: str) -> dict[str, str]:
-    """The columns that a shape most likely has; where a comparison or several conversations leave it open, it is asked.
+    """The likeliest columns of a format; a comparison, or several conversation columns, are asked about.
 
     Raises:
         QuestionError: Which answer, or which conversation.
@@ -243,7 +243,7 @@ def _likely(wanted: str, rows: Rows, columns: Sequence[str], where: str) -> dict
 
 
 def _kto(rows: Rows, columns: Sequence[str], where: str, given: Columns) -> Shape:
-    """The shape of rows marked good or bad, read without their mark."""
+    """The format of rows marked good or bad, read without their mark."""
     flag = given.get("label") or next((column for column in FLAGS if column in columns), "")
     if not flag:
         raise InputError(
@@ -258,7 +258,7 @@ def _kto(rows: Rows, columns: Sequence[str], where: str, given: Columns) -> Shap
 
 
 def _by_roles(given: Columns, rows: Rows, columns: Sequence[str], where: str) -> Shape:
-    """The shape whose required roles the person has named, completed by columns of the same name."""
+    """The format whose required roles the person has named, completed by columns of the same name."""
     for name, required in REQUIRED.items():
         roles = roles_by_name(name, columns, given.values())
         named = {role: column for role, column in given.items() if role in ROLES[name]}
@@ -280,7 +280,7 @@ def _refuse_media(rows: Rows, columns: Sequence[str], where: str) -> None:
 
 
 def _ask_which_answer(rows: Rows, columns: Sequence[str], where: str) -> None:
-    """Ask which answers are trained where rows have better and worse ones."""
+    """Raise the question which answers are trained, where rows have better and worse ones."""
     if sides := find_sides(rows, columns):
         raise question_of_sides(columns, where, sides)
     if marks := question_of_marks(rows, columns, where):

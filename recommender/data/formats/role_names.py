@@ -67,7 +67,7 @@ class RoleNames:
     """Keys whose texts may say who speaks, each with these texts."""
 
     def usual(self) -> tuple[str, str]:
-        """The keys of who speaks and of what is said, as far as their names tell."""
+        """The likeliest keys of role and content, by their names."""
         for pair in _KNOWN_KEYS:
             if set(pair) <= set(self.keys):
                 return pair
@@ -77,7 +77,7 @@ class RoleNames:
 
 
 def role_of(word: str) -> str:
-    """The role that a file's word for a speaker is known to stand for; a word that is not known stands for itself."""
+    """The standard role of a file's role name; an unknown name stands for itself."""
     return _DIALECT.get(word.lower(), word)
 
 
@@ -102,7 +102,7 @@ def _words_of(column: str, turns: Sequence[Mapping[str, Any]]) -> RoleNames:
 
 
 def turns_in(value: Any) -> list[Any]:
-    """A list of turns, also where it stands as JSON text in a table's cell; nothing where it is none."""
+    """The turns of a value: a list, also as JSON text in a table's cell; empty for anything else."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)

@@ -1,4 +1,4 @@
-"""Shape: how the rows of a file are read."""
+"""Shape: the format of a file's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns that nothing reads: all are named, and of those that would matter the reason is given."""
+"""Warnings about unread columns: all are named, with the effect of those that would matter."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WEIGHTS = {"weight", "loss_weight", "sample_weight"}
 
 
 def unread_columns(files: Sequence[OpenFile]) -> tuple[str, ...]:
-    """Columns of any file that nothing reads, in the order of their first appearance."""
+    """Unread columns of any file, in the order of their first appearance."""
     return tuple(dict.fromkeys(column for file in files for column in file.shape.unread))
 
 
 def unread_warnings(files: Sequence[OpenFile]) -> list[str]:
-    """A sentence for each column that is not read though its name says that it matters."""
+    """A warning for each unread column whose name suggests that it matters."""
     return list(
         dict.fromkeys(sentence for file in files for column in file.shape.unread if (sentence := _why(column, file)))
     )

@@ -47,7 +47,7 @@ def key_of(
     template: ChatTemplate | None,
     data: Data,
 ) -> str | None:
-    """The name under which a data set is kept; None when a file cannot be read now.
+    """The cache key of a data set; None when a file cannot be read now.
 
     It changes with any byte of the rows, of the tokenizer's files and of this room's own code, with the template, with
     how the columns are read, and with the day where the template writes the date.
@@ -80,7 +80,7 @@ def _hash(path: Path) -> str:
 
 
 def load(key: str, tokeniser: Tokeniser | None) -> RowStats | None:
-    """What is kept under a name; None when there is nothing that can be read."""
+    """The cached statistics of a key; None when there are none that can be read."""
     path = _folder() / key
     try:
         with path.open("rb") as file:
@@ -99,7 +99,7 @@ def load(key: str, tokeniser: Tokeniser | None) -> RowStats | None:
 
 
 def save(key: str, kept: RowStats, tokeniser: Tokeniser | None) -> None:
-    """Keep it, and let the oldest go where there is too much."""
+    """Store the statistics, and delete the oldest where the cache is too large."""
     found = {**asdict(kept.found), "methods": sorted(kept.found.methods)}
     head = {
         "bad": [asdict(row) for row in kept.bad],

@@ -40,7 +40,7 @@ _HEAD = 1000
 
 
 class Cancelled(Exception):
-    """The person stopped the profile; nothing came of it."""
+    """The profile was cancelled by the person."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class RowStats:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Rows on their way: read and rendered, being encoded."""
+    """Rows in work: read and rendered, being encoded."""
 
     file: int
     rows: list[Raw]
@@ -137,7 +137,7 @@ class Profiler:
         return self.stats
 
     def _begin(self, number: int, raw: list[Raw | BadRow], encoder: ThreadPoolExecutor) -> _Batch:
-        """Normalise and render a batch, and let it be encoded."""
+        """Normalise and render a batch, and start its encoding."""
         reader = self._files[number].reader
         rows: list[Raw] = []
         parts: list[int] = []
@@ -168,7 +168,7 @@ class Profiler:
         return _Batch(number, rows, parts, examples, digests, rendered, encoded)
 
     def _finish(self, batch: _Batch) -> None:
-        """Keep the numbers of a batch."""
+        """Store the statistics of a batch."""
         reader = self._files[batch.file].reader
         copy = False
         for row, part, example, content, measured in zip(

@@ -92,7 +92,7 @@ def near_document(near: NearRows) -> dict[str, int]:
 
 
 def row_document(sample: Sample) -> dict[str, Any]:
-    """One row as the model will see it, token by token."""
+    """One row token by token, as the model will see it."""
     return {
         "number": sample.row + 1,
         "file": sample.file,

@@ -160,7 +160,7 @@ class FlagCounts:
     """The first words for speakers that are not known."""
 
     def see(self, row: Measured, example: Example, *, duplicate: bool) -> RowFlag:
-        """Count a usable row, and say what is odd about it."""
+        """Count a usable row and return its flags."""
         self.rows += 1
         self.answers += row.answers
         self.ended += row.ended
@@ -201,7 +201,7 @@ class FlagCounts:
         return flags
 
     def _meet(self, chat: Chat) -> None:
-        """Keep the first words for speakers that are not known."""
+        """Keep the first unknown role names."""
         fresh = [turn.role for turn in chat.messages if turn.role not in _KNOWN and turn.role not in self.speakers]
         self.speakers += fresh[: _NAMED - len(self.speakers)]
 
@@ -281,7 +281,7 @@ def stops(found: FlagCounts, data: Data, bad: Sequence[BadRow], tokeniser: Token
 
 
 def ending_template(found: FlagCounts, tokeniser: Tokeniser | None) -> str:
-    """The template that would end each answer with a token that is trained; empty where none is missing or helps."""
+    """The template under which each answer ends with a trained token; empty where none is missing or helps."""
     helps = tokeniser is not None and found.trains_end_of_turn is False and found.chats and not found.nothing_trained
     return _ending_template(tokeniser) if helps else ""
 
@@ -335,7 +335,7 @@ def warnings(
 
 
 def _counted(found: FlagCounts) -> list[str]:
-    """In how many rows something is odd."""
+    """Warnings about flags, with their numbers of rows."""
     found_in = (
         (found.doubled_start, "the BOS token stands twice: the text brings its own"),
         (found.straddles, "the first trained token also holds the end of the prompt"),
@@ -376,7 +376,7 @@ def _named(speakers: Sequence[str]) -> str:
 
 
 def _generation_goes_on(tokeniser: Tokeniser) -> list[str]:
-    """The template's end of turn is not where the model's own settings stop generation."""
+    """The warning that the template's end of turn is no stop token of the model's settings."""
     vocabulary = tokeniser.vocabulary
     for token in tokeniser.turns.end_of_turn[:1]:
         if vocabulary.stop_ids and vocabulary.id_of(token) not in vocabulary.stop_ids:

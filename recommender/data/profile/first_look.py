@@ -105,7 +105,7 @@ class FirstLook:
 
 @dataclass
 class _Round:
-    """Some of the drawn rows: whether they are still looked at is decided when their turn comes."""
+    """Some of the drawn rows, which may be left out when their turn comes."""
 
     until: float
     first: bool = False
@@ -117,7 +117,7 @@ class _Round:
 
 @dataclass
 class _Drawn:
-    """Reads drawn rows as if they were a file."""
+    """A reader of drawn rows, with the interface of a file's."""
 
     reader: Reader
     held: list[Raw | BadRow]
@@ -147,7 +147,7 @@ def first_look(
     cancelled: Callable[[], bool] = lambda: False,
     seed: int = 0,
 ) -> FirstLook | None:
-    """Look at some rows for about a second.
+    """Estimate a data set from some rows, within about a second.
 
     Args:
         files: What is to be read.
@@ -210,7 +210,7 @@ def _from_anywhere(
 
 
 def _row_bytes(files: Sequence[OpenFile]) -> float:
-    """About how long a row is, by the first ones."""
+    """Approximate bytes of a row, from the first ones."""
     lengths = [
         row.end - row.start for file in files[:8] for row in islice(file.reader.rows(), 50) if isinstance(row, Raw)
     ]
@@ -218,7 +218,7 @@ def _row_bytes(files: Sequence[OpenFile]) -> float:
 
 
 def _from_the_start(files: Sequence[OpenFile], weights: Sequence[float], until: float) -> tuple[_Rows, Interval]:
-    """The first rows of each file, and how many there are in all if the rest is as long."""
+    """The first rows of each file, and the number in all if the rest is as long."""
     rows: _Rows = []
     in_all = 0.0
     for number, (file, weight) in enumerate(zip(files, weights, strict=True)):

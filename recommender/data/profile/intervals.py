@@ -28,7 +28,7 @@ class Interval(NamedTuple):
 
 
 def share(hits: int, drawn: int) -> Interval:
-    """The share of all rows of which `hits` of `drawn` have something."""
+    """Interval of the share with a property among all rows, from `hits` of `drawn`."""
     tail = (1 - CONFIDENCE) / 2
     low = _solved(lambda p: incomplete_beta(hits, drawn - hits + 1, p) - tail) if hits else 0.0
     high = _solved(lambda p: incomplete_beta(hits + 1, drawn - hits, p) - (1 - tail)) if hits < drawn else 1.0
@@ -36,7 +36,7 @@ def share(hits: int, drawn: int) -> Interval:
 
 
 def quantile(values: Sequence[int], q: float) -> Interval:
-    """The quantile of all rows from drawn values in ascending order."""
+    """Interval of a quantile of all rows, from drawn values in ascending order."""
     drawn = len(values)
     tail = (1 - CONFIDENCE) / 2
     below = first(drawn, lambda rank: binomial_cdf(rank - 1, drawn, q) > tail) - 1
@@ -46,7 +46,7 @@ def quantile(values: Sequence[int], q: float) -> Interval:
 
 
 def ratio(parts: Sequence[int], wholes: Sequence[int]) -> Interval:
-    """The share of all wholes that are parts: the ratio estimator with its linearised variance (Cochran, chapter 6)."""
+    """Interval of the ratio of sums: the ratio estimator with its linearised variance (Cochran, chapter 6)."""
     total, drawn = sum(wholes), len(wholes)
     if not total:
         return Interval(0.0, 0.0, 1.0)
@@ -57,7 +57,7 @@ def ratio(parts: Sequence[int], wholes: Sequence[int]) -> Interval:
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """The mean of all values of which these were drawn, by the normal approximation."""
+    """Interval of the mean of all values, by the normal approximation."""
     drawn = len(values)
     value = sum(values) / drawn
     spread = _NORMAL * sqrt(sum((each - value) ** 2 for each in values) / max(1, drawn - 1) / drawn)
@@ -65,7 +65,7 @@ def mean(values: Sequence[float]) -> Interval:
 
 
 def binomial_cdf(hits: int, drawn: int, p: float) -> float:
-    """Chance of at most so many hits."""
+    """The binomial distribution function: probability of at most so many hits."""
     if hits < 0:
         return 0.0
     return 1.0 if hits >= drawn else incomplete_beta(drawn - hits, hits + 1, 1 - p)
@@ -104,7 +104,7 @@ def _solved(rising: Callable[[float], float]) -> float:
 
 
 def first(last: int, holds: Callable[[int], bool]) -> int:
-    """The first rank from 1 to `last` for which something holds that goes on holding; `last + 1` when none."""
+    """The first rank from 1 to `last` for which a monotone condition holds; `last + 1` when none."""
     low, high = 1, last + 1
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""DataProfile: what a data set is in tokens, exact for any max_length without tokenising again."""
+"""DataProfile: token counts of a data set, exact for any max_length without tokenising again."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ class DataProfile:
 
     @property
     def end_of_turn_share(self) -> str:
-        """In how many rows the end-of-turn token is trained, in words; 'trained' where it is behind every answer."""
+        """Rows whose end-of-turn token is trained, in words; 'trained' where it is behind every answer."""
         if not self.unended_answers:
             return "trained"
         every = "" if self.ended_rows < self.answered_rows else ", not behind every answer"
@@ -255,7 +255,7 @@ class DataProfile:
 
     @property
     def turns_median(self) -> int:
-        """Turns of the conversation in the middle; 0 without conversations."""
+        """Median of turns in a conversation; 0 without conversations."""
         return self._turns.ranked((len(self.turns) + 1) // 2) if self.turns else 0
 
     @property
@@ -304,7 +304,7 @@ class DataProfile:
         return self.trained_tokens / self.total_tokens if self.total_tokens else 0.0
 
     def stops_at(self, max_length: int) -> tuple[str, ...]:
-        """`stops`, and what stops training at this length: every row cut before its answer."""
+        """`stops`, with the one at this length: every row cut before its answer."""
         held_out = self.held_out.stops_at(max_length) if self.held_out else ()
         if self.trained_tokens and not self.trained_at(max_length):
             return (
@@ -321,7 +321,7 @@ class DataProfile:
         return self.spans[2 * first] if first < self.span_start[row + 1] else NEVER
 
     def warnings_at(self, max_length: int, *, split: bool = False) -> tuple[str, ...]:
-        """`warnings`, and what the limit costs when it cuts more than 1 % of the trained tokens.
+        """`warnings`, with the one at this length: the limit cuts more than 1 % of the trained tokens.
 
         Args:
             max_length: Tokens of a row at most.

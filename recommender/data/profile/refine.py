@@ -1,4 +1,4 @@
-"""The first estimate made better while the rows are read: what has been read is exact, only the rest is estimated.
+"""Refinement of the first estimate while rows are read: read rows are exact, only the rest is estimated.
 
 Of a data set that is read from its start, the rows that were drawn for the first look and lie behind the place that has
 been reached are a random sample of what is left. So each figure is a sum of two strata, one known and one sampled
@@ -61,7 +61,7 @@ class Refined(FirstLook):
 
     @cached_property
     def _sample(self) -> Tally:
-        """Lengths of the rows that stand for the rest: drawn ones, or those that were read where none were drawn."""
+        """Lengths of the rows that stand for the rest: drawn ones, or the read ones where none were drawn."""
         lengths = self.profile.lengths
         return Tally.of([lengths[i] for i in self.ahead]) if self.everywhere else self.so_far.lengths
 
@@ -160,7 +160,7 @@ class _Growing:
 
 
 class Refiner:
-    """Tells now and then what has been read, beside what is estimated of the rest.
+    """Reports a refined estimate from time to time while rows are read.
 
     Args:
         look: The first look.
@@ -190,7 +190,7 @@ class Refiner:
         self._tallies = (_Growing(stats.lengths), _Growing(spans, step=2), _Growing(spans, first=1, step=2))
 
     def progress(self) -> None:
-        """Take note of how far the reading is, once a batch."""
+        """Report a refined estimate if it is time; called once a batch."""
         now = self._clock()
         if now - self._last >= EVERY_SECONDS and self._stats.lengths:
             self._last = now
@@ -206,7 +206,7 @@ class Refiner:
         return Refined(look.dataset, in_all, look.everywhere, look.places, so_far, tuple(ahead))
 
     def _in_all(self, rows: int, ahead: int) -> Interval:
-        """Rows in all: those that were read, and of all others the share that the drawn ones tell."""
+        """Rows in all: the read ones, and an estimate of the others from the drawn ones."""
         value, low, high = self._look.rows
         if self._look.everywhere and high is not None:
             left = intervals.share(ahead, len(self._order))
@@ -223,7 +223,7 @@ def refining(
     on_refined: Callable[[Refined], None],
     on_progress: Callable[[int, int], None],
 ) -> Callable[[int, int], None]:
-    """`on_progress`, which from now on also refines a first look; see `Refiner`."""
+    """A progress callback that calls `on_progress` and also refines a first look; see `Refiner`."""
     refiner = Refiner(look, stats, sizes, on_refined)
 
     def both(done: int, total: int) -> None:

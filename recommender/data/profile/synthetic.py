@@ -1,4 +1,4 @@
-"""A profile for data that is not at hand: so many rows of so many tokens on average."""
+"""Profile for data that is not available: so many rows of so many tokens on average."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts of whole numbers: what makes a profile of a million rows answer in microseconds.
+"""Counts of whole numbers, by which a profile of a million rows answers in microseconds.
 
 Token lengths repeat: a million rows have a few thousand distinct lengths. So sums under any limit are kept by distinct
 value, and lengths that were never measured (`Runs`) need no list of a million numbers at all.

@@ -1,4 +1,4 @@
-"""LLaMA-Factory's dataset_info.json: a data set is named, and the index says where it lies and how it is read.
+"""LLaMA-Factory's dataset_info.json, an index of data sets by name, with their files and formats.
 
 The keys are those of LLaMA-Factory's data/README.md: file_name, formatting, ranking, columns and tags, with its
 defaults for what an entry leaves out.
@@ -78,7 +78,7 @@ def find_entry(name: str, base: Path | None = None) -> Entry | None:
 
 
 def entry_for(path: Path) -> Path | None:
-    """The name under which the index beside a file tells how that file is read; None where it would not help."""
+    """The FOLDER/NAME of a file's entry in the index beside it; None where that would not help."""
     index = path.parent / INDEX
     try:
         entries = _read(index) if index.is_file() else {}

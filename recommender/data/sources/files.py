@@ -1,4 +1,4 @@
-"""From what the person typed (a file, a folder, a glob) to the data files it stands for."""
+"""Search for data files by what the person typed: a file, a folder or a glob."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "st
 
 
 def require_name(name: str) -> None:
-    """Refuse a name that is empty: as a path it would be the current folder, and everything in it.
+    """Refuse an empty name: as a path it would be the current folder, and everything in it.
 
     Raises:
         InputError: It is.
@@ -112,7 +112,7 @@ def _siblings(path: Path) -> list[str]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that is most like the one given, or None when none is near."""
+    """The most similar of several names, or None when none is near."""
     matches = get_close_matches(name, list(names), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

@@ -1,4 +1,4 @@
-"""Data sets of the hub: from an id, a configuration and a split to Parquet files on this disk.
+"""Data sets of the hub: download of a configuration's and split's Parquet files.
 
 The hub keeps every public data set as Parquet too, in the branch refs/convert/parquet, one folder a configuration with
 one folder a split in it ('partial-train' where only the first 5 GB are kept); so no loading script runs and no library
@@ -37,7 +37,7 @@ _found: dict[tuple[str, str | None, str | None], tuple[Path, ...]] = {}
 def hub_files(
     source: Source, check_cancelled: CheckCancelled | None = None, on_bytes: OnBytes | None = None
 ) -> tuple[Path, ...]:
-    """The files of one split, fetched when they are not here.
+    """The files of one split, downloaded when they are not here.
 
     Args:
         source: Its path is the id; `name` the configuration and `split` the split ('train' when None).
@@ -108,13 +108,13 @@ def _not_there(source: Source, what: str, asked: str | None, there: Sequence[str
 
 
 def as_typed(source: Source) -> str:
-    """ID:CONFIGURATION:SPLIT, as it is typed on one line."""
+    """The source as one line: ID:CONFIGURATION:SPLIT."""
     parts = [source.path, source.name or "", source.split or ""]
     return ":".join(parts).rstrip(":")
 
 
 def taken_apart(source: Source) -> Source:
-    """The same with what stands behind the id in its path: ID:CONFIGURATION:SPLIT."""
+    """The source with ID:CONFIGURATION:SPLIT in its path split into fields."""
     hub_id, _, rest = source.path.partition(":")
     configuration, _, split = rest.partition(":")
     told = {"path": hub_id, "name": configuration or source.name, "split": split or source.split}
@@ -130,11 +130,11 @@ def _unreachable(hub_id: str, detail: str = "") -> InputError:
 
 
 class _Ended(Exception):
-    """Nobody waits for the download any more."""
+    """The download was abandoned."""
 
 
 class _Download:
-    """Fetches the files of one split in a thread of its own: a hub that is silent holds nobody up."""
+    """Downloads the files of one split in a thread of its own: a silent hub blocks nobody."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -144,7 +144,7 @@ class _Download:
         self._error: Exception | None = None
 
     def wait(self, check_cancelled: CheckCancelled, on_bytes: OnBytes) -> tuple[Path, ...]:
-        """The files when they are here.
+        """Wait for the files and return them.
 
         Raises:
             Exception: What `check_cancelled` raises to end it, or the hub library's own.

@@ -1,4 +1,4 @@
-"""From the data sets that a configuration names to open files with the shape of their rows."""
+"""Opening of a configuration's data sets: files with their readers and row formats."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def fetch(
     check_cancelled: CheckCancelled,
     on_bytes: Callable[[str, int, int], None],
 ) -> None:
-    """Bring what lies on the hub to this disk, saying how far it is; asked for again, it is here.
+    """Download hub data sets with progress; nothing is downloaded twice.
 
     Raises:
         InputError: It is not there, or the hub cannot be reached.
@@ -77,7 +77,7 @@ def fetch(
 def _paths(
     source: Source, base: Path | None, check_cancelled: CheckCancelled | None = None
 ) -> list[tuple[Path, Entry | None]]:
-    """The files of a source, each with what an index says of it; those of the hub are fetched."""
+    """The files of a source, each with its index entry; a hub data set is downloaded."""
     try:
         return _looked_up(source, base, check_cancelled)
     except OSError as error:
@@ -109,7 +109,7 @@ def open_sources(
     upto: int | None = None,
     key: str = TRAIN,
 ) -> tuple[list[OpenFile], list[float]]:
-    """Every file of every data set with its reader, shape and weight.
+    """Every file of every data set with its reader, format and weight.
 
     Args:
         sources: The data sets.
@@ -145,7 +145,7 @@ def open_sources(
 
 
 def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named: Path | None, key: str) -> ShapeError:
-    """The error as one of this data set, which of several is answered for alone.
+    """The error as one of this data set, so that its settings alone answer it.
 
     Args:
         error: Why its rows are not taken.
@@ -174,7 +174,7 @@ def _of_source(error: ShapeError, number: int, sources: Sequence[Source], named:
 
 
 def alone(settings: Mapping[str, Any], number: int, sources: Sequence[Source], key: str = TRAIN) -> dict[str, Any]:
-    """Settings of all data as those of one data set."""
+    """Settings of all data rewritten as those of one data set."""
     own = {leaf: settings[f"data.{leaf}"] for leaf in ("format", "columns") if f"data.{leaf}" in settings}
     items = [_item(source) for source in sources]
     said = items[number] if isinstance(items[number], dict) else {"path": sources[number].path}
@@ -231,7 +231,7 @@ _OTHER_TEMPLATE = "Take another template with data.template: chatml, alpaca or a
 
 
 def nothing_usable(first: BadRow, helps: str = "") -> InputError:
-    """No row of a file can be used: the first one's reason.
+    """The error for data without a usable row, with the first row's reason.
 
     Args:
         first: The first one.

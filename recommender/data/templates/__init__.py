@@ -1,4 +1,4 @@
-"""Chat templates: which one is used, rendering it as Transformers does, and what it does to answers and reasoning.
+"""Chat templates: their choice, rendering as in Transformers, and their effect on answers and reasoning.
 
 Knows examples (`formats`) and the tokenizer's settings, not how a data set is profiled.
 """

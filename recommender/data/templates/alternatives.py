@@ -1,4 +1,4 @@
-"""Settings under which a template trains rows otherwise, each tried on the rows before it is named."""
+"""Settings under which a template trains rows differently, each tried on the rows before it is named."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _candidates(turns: TurnFinder, data: Data, chats: Sequence[Chat]) -> Iterato
 
 
 def _arrangements(turns: TurnFinder, data: Data) -> Iterator[tuple[dict[str, Any], str, None, Answers]]:
-    """Other places for reasoning, with what follows from each."""
+    """Other settings of `data.reasoning` and `data.answers`, with their effects."""
     key = turns.habits.reasoning_key
     moved = f"Reasoning is given to the template as {key}, not in the text."
     if key and turns.reasoning == "auto":
@@ -114,7 +114,7 @@ def _twins(turns: TurnFinder, chats: Sequence[Chat]) -> Iterator[str]:
 
 
 def _likely(source: str, turns: TurnFinder) -> bool:
-    """Whether a template names the tokens that end answers under the one in use; most are told apart by that."""
+    """Whether a template names the tokens that end answers under the present one; most are excluded by that."""
     return all(token in source or token in turns.habits.stops for token in turns.end_of_turn)
 
 

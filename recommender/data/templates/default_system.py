@@ -1,4 +1,4 @@
-"""The system prompt that a chat template writes by itself: it is trained with every row that has none of its own."""
+"""The system prompt that a chat template adds by itself: it is trained with every row that has none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def own_system(turns: TurnFinder) -> str:
 
 
 def own_system_told(dataset: DataSet, turns: TurnFinder) -> Iterator[str]:
-    """Sentence about that prompt where rows get it."""
+    """The warning about that prompt, where rows get it."""
     lacking = next((row for row in islice(range(len(dataset)), _LOOKED_AT) if _lacks(dataset, row)), None)
     if lacking is None or not (said := own_system(turns)):
         return

@@ -162,7 +162,7 @@ class Habits:
 
     @cached_property
     def takes_tool_role(self) -> bool:
-        """Whether a result is written where nothing was called."""
+        """Whether a result is written where there was no call."""
         turns = [turn("user", "Q"), turn("assistant", "A"), turn("tool", SECOND), turn("assistant", "B")]
         return SECOND in self._rendered(turns)
 
@@ -197,12 +197,12 @@ class Habits:
         return (*TAGS, *([own] if self.reasoning_key and all(own) and own not in TAGS else []))
 
     def closed(self, before: str) -> bool:
-        """Whether what stands before an answer ends with the end of reasoning."""
+        """Whether the text before an answer ends with the end of reasoning."""
         return before.rstrip().endswith(tuple(closing for _, closing in self.reasoning_tags))
 
     @cached_property
     def asks_closed(self) -> bool:
-        """Whether the prompt for an answer has empty reasoning in it already."""
+        """Whether the generation prompt contains an empty reasoning block."""
         return self.closed(self.prompt_header)
 
     @cached_property
@@ -309,7 +309,7 @@ class Habits:
 
 
 def shared_length(sequences: Sequence[Sequence[str]]) -> int:
-    """Signs that sequences have in common at their beginning."""
+    """Length of the longest common prefix of sequences."""
     return sum(1 for _ in takewhile(lambda signs: len({*signs}) == 1, zip(*sequences, strict=False)))
 
 
@@ -319,7 +319,7 @@ def shared_start(texts: Sequence[str]) -> str:
 
 
 def turn(role: str, content: str) -> dict[str, Any]:
-    """A turn as templates take it."""
+    """A turn in the form that templates read."""
     return {"role": role, "content": content}
 
 
@@ -329,7 +329,7 @@ def _call(name: str) -> dict[str, Any]:
 
 
 def _styled(message: Mapping[str, Any], style: CallStyle) -> dict[str, Any]:
-    """A turn that calls, in a style."""
+    """A turn with a call, in a style."""
     calls = message["tool_calls"]
     if style.text:
         calls = [

@@ -66,7 +66,7 @@ def _asked_from(habits: Habits, text: str, start: int) -> int:
 
 
 def _empty(text: str, start: int) -> int:
-    """Behind reasoning that holds nothing, where the template writes such."""
+    """The position behind an empty reasoning block, where the template writes one."""
     found = EMPTY.match(text[start:])
     return start + (found.end() if found else 0)
 

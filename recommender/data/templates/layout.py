@@ -68,11 +68,11 @@ class TemplateLayout:
 
     @property
     def proven(self) -> bool:
-        """Whether its spans were those of enough rows."""
+        """Whether its spans agreed on enough rows."""
         return self.checked >= CHECKED
 
     def compare(self, quick: Sequence[Span], exact: Sequence[Span]) -> None:
-        """Take note of a row of which the answers were found both ways."""
+        """Count a row of which the answers were found both ways, and note a difference."""
         self.checked += 1
         self.refuted |= tuple(quick) != tuple(exact)
 
@@ -97,7 +97,7 @@ class TemplateLayout:
 
 
 class TemplateLayouts:
-    """Those of one template.
+    """The layouts of one template, by order of roles.
 
     Args:
         find: Finds the answers of a conversation by rendering it.
@@ -116,7 +116,7 @@ class TemplateLayouts:
         return None if layout is None or layout.refuted else layout
 
     def _learn(self, roles: tuple[str, ...]) -> TemplateLayout | None:
-        """Render words that no template writes by itself, and see what stands around them."""
+        """Find the layout by rendering words that no template writes by itself."""
         words = [f"Zq{index}probe" for index in range(len(roles))]
         bare = self._find([Message(role, word) for role, word in zip(roles, words, strict=True)])
         wide = self._find([Message(role, f"  {word}  ") for role, word in zip(roles, words, strict=True)])

@@ -11,7 +11,7 @@ from recommender.data.templates.reasoning import answer_of, reasoning_of, split_
 
 
 class Lost(NamedTuple):
-    """Characters of answers."""
+    """Numbers of characters of answers."""
 
     given: int = 0
     """Of the answers as they stand in the row: reasoning, text and function calls."""
@@ -21,7 +21,7 @@ class Lost(NamedTuple):
     """Of their text and calls, not trained."""
 
     def __add__(self, other: object) -> Lost:
-        """Both together."""
+        """The sum."""
         if not isinstance(other, Lost):
             return NotImplemented
         return Lost(self.given + other.given, self.reasoning + other.reasoning, self.text + other.text)
@@ -31,7 +31,7 @@ NOTHING = Lost()
 
 
 def lost_of(turn: Message, trained: str) -> Lost:
-    """Compare an answer with what is trained of it.
+    """Count the characters of an answer that are missing from its trained text.
 
     Reasoning stands before the answer: it is looked for there only, or an answer that repeats it would hide its loss.
 

@@ -1,4 +1,4 @@
-"""Reasoning in answers: written between tags in the text, or under a key of its own."""
+"""Reasoning in answers: between tags in the text, or under a key of its own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def split_inline(content: str) -> Inline | None:
 
 
 def reasoning_of(turn: Message) -> str:
-    """An answer's reasoning, wherever it stands; empty where there is none."""
+    """An answer's reasoning, from its key or its text; empty where there is none."""
     for key in KEYS:
         if isinstance(held := turn.extra.get(key), str):
             return held
@@ -64,7 +64,7 @@ def answer_of(turn: Message) -> str:
 
 
 def arranged(messages: Sequence[Message], mode: Reasoning) -> list[Message]:
-    """The turns with their reasoning where `data.reasoning` wants it.
+    """The turns with their reasoning placed as `data.reasoning` says.
 
     Args:
         messages: Turns.

@@ -38,7 +38,7 @@ from recommender.data.tokens.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class RenderedChat:
-    """A conversation as text, with what is trained of it."""
+    """A conversation as text, with its trained spans."""
 
     text: str
     spans: tuple[tuple[int, int], ...]
@@ -138,11 +138,11 @@ class TurnFinder:
         return RenderedChat(text, spans, len(spans), ended, method, given, unasked, inline, empty, reasoned)
 
     def given(self, chat: Chat) -> list[Message]:
-        """The turns as the template is given them."""
+        """The turns in the form that the template reads."""
         return self._for_template(self._adapted(chat))
 
     def _inline(self, chat: Chat, messages: Sequence[Message], wanted: Sequence[int]) -> bool:
-        """Whether reasoning stands as text that the template would write otherwise where it reads reasoning."""
+        """Whether reasoning is rendered as text, though the template reads reasoning from a key."""
         if self.reasoning == "keep" or not self.habits.reasoning_key:
             return False  # as text is what was asked for, or all there is
         if not any(split_inline(messages[index].content) for index in wanted):
@@ -152,7 +152,7 @@ class TurnFinder:
         return moved is not None and moved != locator.attempt(messages)
 
     def _ends_in(self, content: str) -> bool:
-        """Whether a turn itself holds a token that ends one, which makes its end a question."""
+        """Whether a turn contains an end-of-turn token, so that its end is ambiguous."""
         return any(token in content for token in self.habits.ends)
 
     def _found(self, messages: Sequence[Message]) -> Found | None:

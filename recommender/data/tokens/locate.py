@@ -124,7 +124,7 @@ class Locator:
         return max(start, len(asked)) if given and asked is not None else start
 
     def begins(self, messages: Sequence[Message], index: int, text: str, start: int) -> bool:
-        """Whether the text goes on where generation would, asked for this answer, when the answer begins at start."""
+        """Whether generation for this answer would begin at `start`, by the text before it."""
         asked = self.attempt(messages[:index], prompt=True) if index else None
         context = self.attempt(messages[:index]) if index else None
         if asked is None or text.startswith(asked):
@@ -163,7 +163,7 @@ class Locator:
         return f"has an answer (turn {number}) {NOT_FOUND}"
 
     def _with(self, messages: Sequence[Message], index: int, turn: Message) -> str | None:
-        """The text with another turn in one place; None where the template refuses that."""
+        """The text with one turn replaced; None where the template refuses that."""
         return self.attempt([*messages[:index], turn, *messages[index + 1 :]])
 
     def _starts(self, messages: Sequence[Message], index: int, text: str) -> Iterator[tuple[int, bool]]:
@@ -239,7 +239,7 @@ class Locator:
         return len(text) - len(around[1]) if around and text.endswith(around[1]) else None
 
     def _around(self, messages: Sequence[Message], index: int, turn: Message) -> tuple[str, str] | None:
-        """The text before and behind what one turn says, whatever it says; None where that is not so."""
+        """The text before and behind one turn; None where it depends on the turn's content."""
         inline = split_inline(turn.content) if turn.role == "assistant" else None
         head = turn.content[: len(turn.content) - len(inline.answer)] if inline and inline.answer else ""
         texts = [
@@ -253,7 +253,7 @@ class Locator:
         return (before, behind) if second == before + SECOND + behind else None
 
     def _with_end(self, text: str, stop: int) -> int:
-        """Behind the token that ends an answer, when one follows; else where it was."""
+        """The position behind the token that ends an answer, when one follows; else the given one."""
         ends = self.habits.ends
         if text[:stop].endswith(ends or ("\0",)):
             return stop
@@ -280,7 +280,7 @@ def _losses(text: str, spans: Sequence[Span], turns: Sequence[Message]) -> tuple
 
 
 def _behind_last(text: str, start: int, limit: int, tokens: Sequence[str]) -> int | None:
-    """Behind the last of some tokens in a part of the text; None when none is there."""
+    """The position behind the last of some tokens in a part of the text; None when none is there."""
     positions = [(text.rfind(token, start, limit), len(token)) for token in tokens]
     position, length = max(positions, default=(-1, 0))
     return position + length if position >= 0 else None

@@ -33,7 +33,7 @@ Span = tuple[int, int]
 
 
 class TokenSpans(NamedTuple):
-    """Spans of characters as tokens."""
+    """Token spans of some character spans."""
 
     spans: list[int]
     """Start, end, start, end …, half-open, in order, none overlapping another."""
@@ -42,7 +42,7 @@ class TokenSpans(NamedTuple):
 
 
 class SpanEncoder:
-    """Encodes rows and places spans of their characters, in the quickest way that is exact for this vocabulary."""
+    """Encodes rows and converts character spans to token spans, the quickest way that is exact for the vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -60,7 +60,7 @@ class SpanEncoder:
         return self._vocabulary.encode_without_offsets(texts)
 
     def of(self, text: str, encoding: Encoding, spans: Sequence[Span]) -> TokenSpans:
-        """The tokens of spans of characters, in a text that `encode` has encoded."""
+        """Token spans of character spans, in a text that `encode` has encoded."""
         quick = None if self._token_bytes is None else self._token_bytes.token_spans(text, encoding.ids, spans)
         if self._token_bytes is not None and self._checked >= CHECKED:
             return quick or by_offsets(self._vocabulary.encode([text])[0], spans)
@@ -88,7 +88,7 @@ class TokenBytes:
         self._composed = composed
 
     def token_spans(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> TokenSpans | None:
-        """The tokens of spans of characters; None where the tokens do not add up to the text."""
+        """Token spans of character spans; None where the tokens' bytes do not add up to the text."""
         ascii_only = text.isascii()
         size = len(text) if ascii_only else len(text.encode())
         ends = list(accumulate(map(self._lengths.__getitem__, ids)))
@@ -150,7 +150,7 @@ def _lengths(vocabulary: Vocabulary, names: Mapping[int, str], length: Callable[
 
 
 def by_offsets(encoding: Encoding, spans: Sequence[Span]) -> TokenSpans:
-    """The tokens of spans of characters, by what the tokenizer says of each token."""
+    """Token spans of character spans, by the tokenizer's own offsets."""
     found: list[int] = []
     straddles = False
     count = len(encoding)

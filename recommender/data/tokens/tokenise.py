@@ -1,4 +1,4 @@
-"""Examples to token ids and label masks: the one place where profile, preview and worker get them from.
+"""Tokenisation of examples to token ids and label masks, the same for profile, preview and worker.
 
 Rules:
 
@@ -149,7 +149,7 @@ class Tokeniser:
         return [self._rendered(example) for example in examples]
 
     def encode(self, rendered: Sequence[Rendered | RowProblem]) -> list[Encoding]:
-        """The texts of rows, for `measured`; needs no Python while it is at it, so a thread can do it."""
+        """The encodings of rows' texts, for `measured`; releases the GIL, so that a thread can do it."""
         return self._span_encoder.encode([row.text for row in rendered if isinstance(row, Rendered)])
 
     def measured(
@@ -293,7 +293,7 @@ class Tokeniser:
 
 
 def _ends_anywhere(found: RenderedChat, ends: tuple[str, ...]) -> int:
-    """Under train_on all every token is trained, so an answer is ended wherever the token stands in the text."""
+    """Number of answers with an end where every token is trained: all, if the text has an end-of-turn token."""
     return found.answers if any(token in found.text for token in ends) else 0
 
 

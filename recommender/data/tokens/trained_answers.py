@@ -12,7 +12,7 @@ Answers = Literal["all", "last", "each"]
 
 
 def rows_of(example: Example, answers: Answers) -> list[Example]:
-    """The rows that an example is trained as; one, unless each answer of a conversation has a row of its own.
+    """The training rows of an example: one, unless each answer of a conversation has a row of its own.
 
     A row of one answer ends with it: a template then writes it as it writes the last, with all its reasoning, which is
     how the model is asked for it. Earlier answers are its context.

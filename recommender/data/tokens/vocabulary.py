@@ -17,7 +17,7 @@ _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_
 
 
 class Vocabulary:
-    """Text to ids, exactly as `AutoTokenizer` of the same folder would, and what is special in it.
+    """Tokenizer with the ids and special tokens of `AutoTokenizer` from the same folder.
 
     Attributes:
         special_tokens: Named special tokens as text: bos_token, eos_token … as templates read them.
@@ -66,7 +66,7 @@ class Vocabulary:
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def encode_without_offsets(self, texts: Sequence[str]) -> list[Encoding]:
-        """The same ids in two thirds of the time; where each token stands in the text is not kept."""
+        """The same ids in two thirds of the time, without character offsets."""
         return self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
 
     def tokens(self) -> dict[int, str]:
@@ -162,7 +162,7 @@ def _special_tokens(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]
 
 
 def _add_tokens(tokenizer: Tokenizer, settings: Mapping[str, Any], special_tokens: Mapping[str, str]) -> None:
-    """Tokens that tokenizer_config.json knows and tokenizer.json does not; Transformers adds them in this order."""
+    """Add the tokens that only tokenizer_config.json knows; Transformers adds them in this order."""
     from tokenizers import AddedToken
 
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}

@@ -1,4 +1,4 @@
-"""Rows out of files: one row at a time, each with the place it came from, and each readable again by that place."""
+"""Readers of data files: one row at a time, each with its position, by which it can be read again."""
 
 from __future__ import annotations
 

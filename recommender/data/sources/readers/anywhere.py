@@ -1,4 +1,4 @@
-"""Rows from anywhere in a file, each as likely as any other, without reading the rest of it.
+"""Random rows of a file, each as likely as any other, without reading the rest.
 
 A window of bytes at a random place holds the starts of a few rows. Each row's start is in as many windows as any
 other's, so a row is drawn evenly by taking one of those in a window with a chance in proportion to their number:
@@ -35,12 +35,12 @@ _LOOK_AT_CLOCK = 32
 
 
 class NotAnywhere(Exception):
-    """The file's rows cannot be told apart from its middle: it has to be read from its start."""
+    """Row starts cannot be found from the file's middle: it has to be read from its start."""
 
 
 @dataclass
 class Drawn:
-    """Rows from anywhere."""
+    """Randomly drawn rows."""
 
     rows: list[tuple[int, Raw | BadRow]] = field(default_factory=list)
     """Number of the file, and the row; in the order in which they were drawn."""
@@ -56,7 +56,7 @@ class Drawn:
 
     @property
     def rows_in_all(self) -> tuple[float, float]:
-        """Rows of all files, estimated, and the standard error of that."""
+        """Estimated rows of all files, and the standard error."""
         mean = self.starts / self.windows
         variance = max(0.0, self.spread / self.windows - mean**2) / self.windows
         scale = self.reach / self.width
@@ -135,7 +135,7 @@ class _RowStarts:
         raise NotAnywhere
 
     def starts(self, first: int, last: int) -> list[int]:
-        """Every place in first to last at which a row starts."""
+        """Every position from first to last at which a row starts."""
         before = max(self.first, first - _SLACK)
         data = self._source.at(before, min(self.size, last + _SLACK))
         found = [before + match.end() for match in self._sign.finditer(data)]
@@ -148,7 +148,7 @@ class _RowStarts:
 
 
 class _Lines(_RowStarts):
-    """A row is a line."""
+    """Row starts of a file with a row a line."""
 
     def __init__(self, source: ByteFile, first: int, reader: JsonLines | TableReader | PlainReader) -> None:
         super().__init__(source, first, _LINE, at_first=True)
@@ -167,7 +167,7 @@ class _Lines(_RowStarts):
 
 
 class _Elements(_RowStarts):
-    """A row is an object of an array: behind a bracket or comma, an object that begins with one of the columns.
+    """Row starts of a JSON array: behind a bracket or comma, an object whose first key is one of the columns.
 
     Inside of a text every quote has a backslash before it, so this is not found in one.
     """

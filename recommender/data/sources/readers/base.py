@@ -55,7 +55,7 @@ class Reader(Protocol):
 
 
 def is_empty(values: dict[str, Any]) -> bool:
-    """Whether a row has nothing in any of its cells, as spreadsheets leave them at their end."""
+    """Whether all cells of a row are empty, as spreadsheets leave rows at their end."""
     return all(value is None or (isinstance(value, str) and not value.strip()) for value in values.values())
 
 

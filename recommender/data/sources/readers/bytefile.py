@@ -1,4 +1,4 @@
-"""A file of bytes that can be read at any place, whether it is packed or not."""
+"""A file with random access to its bytes, compressed or not."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ByteFile:
         return self._file
 
     def require_unchanged(self) -> None:
-        """See that it is what was opened.
+        """Check that the file is the one that was opened.
 
         Raises:
             InputError: It was changed.
@@ -148,7 +148,7 @@ class ByteFile:
             raise self.not_utf8(start + error.start, data[error.start]) from error
 
     def not_utf8(self, position: int, byte: int) -> InputError:
-        """The error of a file in another encoding: where, and the command that converts it."""
+        """The error of a file in another encoding: its position, and the command that converts the file."""
         head = self.at(0, 4)
         encoding = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
         guess = encoding or "WINDOWS-1252"

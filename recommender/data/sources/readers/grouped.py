@@ -1,4 +1,4 @@
-"""Rows with one message each, put together: neighbours with the same value in one column are one conversation."""
+"""Conversations from rows with one message each: neighbouring rows with the same value in one column."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SPLIT_NAMES = ("train", "training", "data", "rows", "examples", "conversations",
 
 
 def open_json(source: ByteFile, *, split: str | None = None) -> Reader:
-    """The reader that fits how the file starts, whatever its suffix says.
+    """The reader for a file by its first characters, whatever its suffix.
 
     Raises:
         InputError: It is neither an array nor objects.

@@ -1,4 +1,4 @@
-"""Elements of a JSON array without holding the array: text is taken in as it is needed and let go behind."""
+"""Elements of a JSON array without holding the array: text is read as needed and dropped behind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class JsonStream:
             self._only_blanks()
 
     def object_keys(self, judge: Callable[[Any], bool]) -> Iterator[tuple[str, bool]]:
-        """Keys of the outer object, each with the judgement of its value; of a list that of its first element alone.
+        """Keys of the outer object with the judgement of each value; of a list that of its first element alone.
 
         Lists are gone through element by element: one of them may be the rows.
         """

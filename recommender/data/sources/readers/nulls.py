@@ -1,4 +1,4 @@
-"""Objects out of Arrow's structs, as the same rows would stand in JSON.
+"""Removal of the nulls that Arrow puts into structs, so that rows equal those of JSON.
 
 A struct has the keys of all rows: what one row lacks and another has is null in it. In JSON lines such a key is not
 there, and a chat template would write its null into the tokens. So below a row's own columns a null is an absent key.
