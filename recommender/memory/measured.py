@@ -263,7 +263,7 @@ def _alike_in_size(one: int, other: int) -> bool:
 
 
 def moved_parts(parts: Mapping[str, int], process: int) -> dict[str, int]:
-    """Rescale the parts to sum to `process`: a surplus goes to the allocator, a deficit is taken from what comes and goes.
+    """Rescale the parts to sum to `process`: a surplus goes to the allocator, a deficit comes off what comes and goes.
 
     Where that is not enough (less was measured than is resident) the weights give way, which a page that was never
     touched explains on a CPU.
