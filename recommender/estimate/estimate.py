@@ -13,7 +13,7 @@ from recommender.machine.facts import Device
 from recommender.memory.measured import Centred, Measurement, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
 from recommender.memory.process import cache_bytes
-from recommender.memory.stacks import find_stack
+from recommender.memory.stacks import stack_for
 from recommender.memory.weights import adapter_parameters, saved_parameters, trainable_parameters
 from recommender.memory.workload import HALF, Workload, resolve_workload
 from recommender.model.spec import ModelSpec
@@ -31,7 +31,7 @@ def estimate(
     device: Device,
     data: DataProfile | None = None,
     *,
-    stack: str = "trl",
+    stack: str | None = None,
     known: Sequence[Measurement] | None = None,
 ) -> Estimate:
     """Price a configuration.
@@ -41,7 +41,7 @@ def estimate(
         model: The architecture.
         device: Where.
         data: Token lengths of the rows, where they are known: a batch is no longer than the longest row.
-        stack: What runs it: see `recommender.memory.stacks`.
+        stack: What runs it, a name of `recommender.memory.stacks`; None for the worker itself.
         known: Measured worst steps of this machine, oldest first; those of the state folder by default.
 
     Raises:
@@ -50,7 +50,7 @@ def estimate(
     if device.count > 1:
         whole = on_one_card(config, device.count)
         return shared(estimate(whole, model, replace(device, count=1), data, stack=stack, known=known), device.count)
-    workload = resolve_workload(config, model, device, data, find_stack(stack))
+    workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     priced = price(workload)
     left = priced.left
     # A measured step says nothing of what a whole run's lengths leave.

@@ -54,7 +54,12 @@ class Limits:
 
 
 def find_limits(
-    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None = None,
+    *,
+    stack: str | None = None,
 ) -> Limits:
     """Every inverse of a plan.
 
@@ -129,7 +134,7 @@ def reach(config: FinetuneConfig, model: ModelSpec) -> int:
 
 
 def biggest_model(
-    config: FinetuneConfig, device: Device, data: DataProfile | None = None, stack: str = "trl"
+    config: FinetuneConfig, device: Device, data: DataProfile | None = None, stack: str | None = None
 ) -> tuple[str, int] | None:
     """The catalogue's model with the most parameters that fits with these settings, and its parameters.
 
@@ -151,7 +156,12 @@ def biggest_model(
 
 
 def smallest_card(
-    config: FinetuneConfig, model: ModelSpec, data: DataProfile | None = None, stack: str = "trl", *, more: int = 0
+    config: FinetuneConfig,
+    model: ModelSpec,
+    data: DataProfile | None = None,
+    stack: str | None = None,
+    *,
+    more: int = 0,
 ) -> tuple[str, int] | None:
     """The catalogue's card with the least memory that holds the plan, and its marketed bytes.
 

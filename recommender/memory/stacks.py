@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.stages import stage_of
 
 LossPath = Literal["fused", "full", "liger"]
 
@@ -57,3 +59,12 @@ def find_stack(name: str) -> Stack:
     if name not in STACKS:
         raise InputError(f"There is no stack {name!r}.", remedy=f"Choose one of {', '.join(STACKS)}.")
     return STACKS[name]
+
+
+def stack_for(config: FinetuneConfig, name: str | None = None) -> Stack:
+    """Return the stack of a name; without one, the stack that the worker trains the configuration's stage with.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    return find_stack(name or stage_of(config).stack)

@@ -19,7 +19,7 @@ from recommender.memory.loss import loss_terms
 from recommender.memory.moments import Moment, offloads, step_moments
 from recommender.memory.price import pools, price
 from recommender.memory.process import cached_beyond, left_bytes
-from recommender.memory.stacks import find_stack
+from recommender.memory.stacks import stack_for
 from recommender.memory.weights import (
     adapter_parameters,
     optimizer_bytes,
@@ -42,18 +42,28 @@ class Term:
 
 
 def breakdown(
-    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None = None,
+    *,
+    stack: str | None = None,
 ) -> tuple[Term, ...]:
     """The terms of a configuration's estimate by the formula: see `recommender.estimate.estimate.estimate`.
 
     Raises:
         InputError: What `estimate` refuses.
     """
-    return terms_of(resolve_workload(config, model, device, data, find_stack(stack)))
+    return terms_of(resolve_workload(config, model, device, data, stack_for(config, stack)))
 
 
 def experts_apart(
-    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None = None, *, stack: str = "trl"
+    config: FinetuneConfig,
+    model: ModelSpec,
+    device: Device,
+    data: DataProfile | None = None,
+    *,
+    stack: str | None = None,
 ) -> str:
     """A sentence on the fused experts that quantisation does not reach and their bytes; empty where there are none.
 
@@ -62,7 +72,7 @@ def experts_apart(
     """
     if not model.num_experts:
         return ""
-    workload = resolve_workload(config, model, device, data, find_stack(stack))
+    workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     held = model.other_parameters * workload.plain
     return f"{gib(held)} of the weights are experts, which stay in {8 * workload.plain} bits" if workload.bits else ""
 

@@ -11,6 +11,7 @@ from recommender.machine.facts import Device
 from recommender.memory.modules import adapted_layers, rank_of, refuse_unknown_modules
 from recommender.memory.stacks import Stack
 from recommender.model.spec import Linear, ModelSpec
+from recommender.stages import stage_of
 
 FP32 = 4
 HALF = 2
@@ -96,7 +97,7 @@ def resolve_workload(
     kept_half = stack.upcast and bits is not None
     packed = packs(config)
     longest = min(config.data.max_length, data.longest) if data is not None and data.rows else config.data.max_length
-    rows, length = training.per_device_train_batch_size, max(1, longest)
+    rows, length = training.per_device_train_batch_size * stage_of(config).sequences, max(1, longest)
     if packed:
         rows, length = 1, rows * config.data.max_length
     elif device.kind == "cpu" and stack.name == "trl":

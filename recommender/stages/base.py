@@ -1,8 +1,33 @@
-"""The facts of a training stage that planning, recording and the screens ask for."""
+"""The facts of a training stage that planning, recording, diagnosis and the screens ask for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that a trainer logs at each step and that the dashboard draws."""
+
+    key: str
+    """Its key in a step event, and its column in a run's history."""
+    logged: str
+    """Its name in the trainer's own log."""
+    title: str
+    """Of its curve."""
+    legend: str = "each step"
+    from_zero: bool = False
+    """Whether its scale begins at zero: it has no negative values."""
+
+
+LOSS: Final = Figure("loss", "loss", "loss")
+COMMON_FIGURES: Final = (
+    LOSS,
+    Figure("learning_rate", "learning_rate", "learning_rate", from_zero=True),
+    Figure("grad_norm", "grad_norm", "grad_norm", "before clipping", from_zero=True),
+)
+"""What Transformers' Trainer logs at each step, whatever is trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +40,16 @@ class Stage:
     """Columns of a tokenised row that hold token ids: their lengths together are the row's."""
     label_columns: tuple[str, ...]
     """Columns of the same lengths that tell the loss which tokens it sees."""
+    stack: str
+    """How the worker's program holds weights and computes the loss, for the estimate: see `memory.stacks`."""
+    rules: frozenset[str]
+    """Rules of `trainer.diagnosis` about learning that hold for its loss, by their functions' names."""
+    keys: frozenset[str] = frozenset()
+    """Dotted keys of the configuration that only this stage has: forms of other stages leave them out."""
+    sequences: int = 1
+    """Sequences that a row puts through a forward pass: 1, or 2 where a pair's sides go through together."""
+    figures: tuple[Figure, ...] = COMMON_FIGURES
+    """What is logged at each step, the loss first."""
 
     @property
     def columns(self) -> tuple[str, ...]:

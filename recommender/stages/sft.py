@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from recommender.stages.base import Stage
 
-SFT = Stage(name="sft", token_columns=("input_ids",), label_columns=("labels",))
+SFT: Final = Stage(
+    name="sft",
+    token_columns=("input_ids",),
+    label_columns=("labels",),
+    stack="trl",
+    rules=frozenset(
+        {
+            "diverging",
+            "learned_by_heart",
+            "not_learning",
+            "often_not_finite",
+            "overfitting",
+            "spiking",
+            "underfitting",
+        }
+    ),
+    keys=frozenset({"data.packing", "data.train_on"}),
+)

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from recommender.stages import Stage, find_stage
 from recommender.units import count
 from trainer.diagnosis.finding import Finding
 from trainer.diagnosis.learning import (
@@ -40,7 +41,8 @@ def diagnose(snapshot: Snapshot) -> tuple[Finding, ...]:
     Returns:
         Troubles, the worst first; a single 'ok' when there are none.
     """
-    found = [finding for rule in RULES if (finding := rule(snapshot))]
+    stage = find_stage(snapshot.start.get("stage"))
+    found = [finding for rule in rules_for(stage) if (finding := rule(snapshot))]
     return tuple(sorted(found, key=lambda finding: finding.level != "bad")) or (_well(snapshot),)
 
 
@@ -112,6 +114,15 @@ RULES: Final[Sequence[Callable[[Snapshot], Finding | None]]] = (
     little_memory,
 )
 """Each returns what it found, or None. Another rule is one more function here."""
+ABOUT_LEARNING: Final = frozenset(
+    {diverging, often_not_finite, spiking, not_learning, overfitting, learned_by_heart, underfitting}
+)
+"""Rules that take the loss for what it is in some stages only: a stage names those that hold for it."""
+
+
+def rules_for(stage: Stage) -> Sequence[Callable[[Snapshot], Finding | None]]:
+    """Return the rules that hold for runs of a stage."""
+    return [rule for rule in RULES if rule not in ABOUT_LEARNING or rule.__name__ in stage.rules]
 
 
 def _well(snapshot: Snapshot) -> Finding:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self, overload
 
+from recommender.stages import all_figures
 from trainer.run.state import number
 
 NOTHING: Final = math.nan
@@ -73,9 +74,7 @@ class StepPoint:
 STEP_NUMBERS: Final = (
     "t",
     "epoch",
-    "loss",
-    "learning_rate",
-    "grad_norm",
+    *(figure.key for figure in all_figures()),
     "tokens",
     "tokens_per_second",
     "step_seconds",
@@ -143,7 +142,7 @@ class Steps(Sequence[StepPoint]):
         """Steps from points."""
         table = step_table()
         for point in points:
-            known = {name: getattr(point, name) for name in STEP_NUMBERS}
+            known = {name: getattr(point, name, None) for name in STEP_NUMBERS}
             known["loss"] = point.loss if point.finite else math.nan
             table.extend(step_columns([known], [point.step]))
         return cls(table)

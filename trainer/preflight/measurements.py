@@ -35,14 +35,14 @@ def keep(
     """
     from recommender.memory.measured import FILE, measurement_of
     from recommender.memory.price import price
-    from recommender.memory.stacks import find_stack
+    from recommender.memory.stacks import stack_for
     from recommender.memory.workload import resolve_workload
     from recommender.time.clock import worst_step_seconds
 
     peak = int(measured.get("process_bytes") or 0)
     if device.simulated or peak <= 0:
         return None
-    workload = resolve_workload(config, model, device, data, find_stack("trl"))
+    workload = resolve_workload(config, model, device, data, stack_for(config))
     seconds = (worst_step_seconds(workload), float(measured.get("step_seconds") or 0) or None)
     priced = price(workload)
     one = measurement_of(workload, priced.process - priced.left.middle, peak, seconds)

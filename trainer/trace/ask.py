@@ -16,7 +16,7 @@ from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.price import PARTS, price
 from recommender.memory.process import cache_bytes, context_bytes, spread
-from recommender.memory.stacks import find_stack
+from recommender.memory.stacks import stack_for
 from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
@@ -39,7 +39,7 @@ def trace(
     device: Device,
     data: DataProfile | None = None,
     *,
-    stack: str = "trl",
+    stack: str | None = None,
     trained_tokens: int | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
@@ -53,7 +53,7 @@ def trace(
         model: The architecture; its weights need not be here.
         device: Where.
         data: Token lengths, where they are known.
-        stack: What runs it: see `recommender.memory.stacks`.
+        stack: What runs it, a name of `recommender.memory.stacks`; None for the worker itself.
         trained_tokens: Of the worst micro-batch, for a loss that only takes those; all where not given.
         progress: Told a few times a second how far it is.
         cancelled: Asked a few times a second; ends the trace when true.
@@ -62,7 +62,7 @@ def trace(
         InputError: What the formula refuses, and what does not trace, with the reason.
         TraceCancelled: `cancelled` said so.
     """
-    workload = resolve_workload(config, model, device, data, find_stack(stack))
+    workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     refuse(workload)
     formula = estimate(config, model, device, data, stack=stack)
     order = make_order(workload, architecture_of(model), trained_tokens, _own_code(config, model))

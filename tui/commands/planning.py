@@ -225,8 +225,11 @@ def estimate(
     gpu: GpuOption = None,
     gpu_memory: GpuMemoryOption = None,
     stack: Annotated[
-        str, typer.Option(help="trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger.")
-    ] = "trl",
+        str | None,
+        typer.Option(
+            help="trl (the worker's own), hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger."
+        ),
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Trace the real model on fake tensors.")] = False,
     trained: TrainedOption = None,
     terms: Annotated[bool, typer.Option("--terms", help="Show every term of the formula.")] = False,
@@ -304,7 +307,7 @@ def traced(
     model: ModelSpec,
     device: Device,
     profile: DataProfile | None,
-    stack: str,
+    stack: str | None,
     trained_tokens: int | None = None,
 ) -> Estimate:
     """The trace's answer, with a line on stderr that says how far it is; ctrl+c ends its process."""

@@ -7,6 +7,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from recommender.stages import all_figures
+from recommender.stages.base import LOSS
 from recommender.units import GIB
 from tui.widgets.curves.series import Series, Smoothed, slope_per_100, span_for
 
@@ -24,8 +26,7 @@ class History:
         smooth: The same, smoothed.
         evals: Evaluation losses.
         best: The least of them, alone, where there are several.
-        learning_rate: Of each step.
-        grad_norm: Of each step, before clipping.
+        figures: What else the trainer logs at each step (learning_rate, grad_norm …), by key.
         speed: Tokens a second.
         busy: Use of the device, percent: the GPU's as NVML counts it, or this process's on a CPU.
         memory: Of the card, or of this process on a CPU, in GiB.
@@ -38,8 +39,9 @@ class History:
     smooth: Smoothed = field(default_factory=Smoothed)
     evals: Series = field(default_factory=Series)
     best: Series = field(default_factory=Series)
-    learning_rate: Series = field(default_factory=Series)
-    grad_norm: Series = field(default_factory=Series)
+    figures: dict[str, Series] = field(
+        default_factory=lambda: {figure.key: Series() for figure in all_figures() if figure != LOSS}
+    )
     speed: Series = field(default_factory=Series)
     busy: Series = field(default_factory=Series)
     memory: Series = field(default_factory=Series)
@@ -84,7 +86,7 @@ class History:
         self._total = total
         if not steps.continues(self._steps):
             # The run was resumed from an earlier checkpoint: what was drawn is no longer so.
-            for series in (self.loss, self.learning_rate, self.grad_norm, self.speed):
+            for series in (self.loss, *self.figures.values(), self.speed):
                 series.clear()
             self._smooth_again(self.smooth.span)
             self._steps = None
@@ -97,8 +99,8 @@ class History:
         xs, losses = steps.column("step", known), steps.column("loss", known)
         self.loss.extend_columns(xs, losses)
         self.smooth.extend_columns(xs, losses)
-        self.learning_rate.extend_columns(xs, steps.column("learning_rate", known))
-        self.grad_norm.extend_columns(xs, steps.column("grad_norm", known))
+        for key, series in self.figures.items():
+            series.extend_columns(xs, steps.column(key, known))
         self.speed.extend_columns(xs, steps.column("tokens_per_second", known))
         return True
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from recommender.stages.base import COMMON_FIGURES, Figure
 from trainer.run.folder import RunFolder
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import Past
@@ -23,12 +25,21 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
     """Writes a 'step' event for each logged step and obeys requests at step ends.
 
     Attributes:
+        figures: The figures of the trainer's log that a 'step' event holds.
         tokens: Gone through so far, earlier lives of the run included.
         seconds: Time spent in here, for the benchmark that holds it to a hundredth of a step.
     """
 
-    def __init__(self, folder: RunFolder, requests: Requests, meter: MemoryMeter, past: Past) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        requests: Requests,
+        meter: MemoryMeter,
+        past: Past,
+        figures: Sequence[Figure] = COMMON_FIGURES,
+    ) -> None:
         self.folder, self.requests, self.meter = folder, requests, meter
+        self.figures = figures
         self.tokens = past.tokens
         self.seconds = 0.0
         self._began = 0.0
@@ -103,9 +114,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
             "step",
             step=int(state.global_step),
             epoch=float(logs.get("epoch") or state.epoch or 0.0),
-            loss=loss,
-            learning_rate=float(logs["learning_rate"]) if "learning_rate" in logs else None,
-            grad_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
+            **{figure.key: float(logs[figure.logged]) for figure in self.figures if figure.logged in logs},
             tokens=tokens,
             tokens_per_second=fresh / took if took > 0 and fresh > 0 else None,
             step_seconds=took / steps,

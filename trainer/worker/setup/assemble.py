@@ -75,7 +75,7 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda, free_before=free_bytes(device) if cuda else None)
-    recorder = StepRecorder(folder, requests, meter, past)
+    recorder = StepRecorder(folder, requests, meter, past, stage.facts.figures)
     model = load_model(config, spec, cuda=cuda)
     trainer = stage.make_trainer(
         Parts(

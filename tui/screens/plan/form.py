@@ -9,6 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from recommender.machine.capability import version
+from recommender.stages import keys_of_others, stage_of
 from recommender.units import count, counted, percent, small
 from tui.terminal.sanitize import clean
 
@@ -271,7 +272,12 @@ def advanced_settings() -> tuple[Setting, ...]:
 def shown_settings(plan: Plan, *, advanced: bool) -> list[Setting]:
     """The rows that mean something for this plan."""
     rows = [*SETTINGS, *(advanced_settings() if advanced else ())]
-    return [row for row in rows if row.only(plan) and (plan.config.method != "full" or not row.adapter)]
+    others = keys_of_others(stage_of(plan.config))
+    return [
+        row
+        for row in rows
+        if row.only(plan) and (plan.config.method != "full" or not row.adapter) and not others.issuperset(row.keys)
+    ]
 
 
 def followed_notes(plan: Plan, moved: Mapping[str, tuple[str, str]]) -> dict[str, str]:

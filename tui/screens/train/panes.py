@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from recommender.stages import all_figures
+from recommender.stages.base import LOSS
 from tui.dashboard.curves import History
 from tui.widgets.curves.curve import Curve, Track
 
@@ -49,10 +52,19 @@ def _one(series: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
     return lambda history: (Track(getattr(history, series), "line", tone),)
 
 
+def _figure(key: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
+    """A curve of one figure of the trainer's log."""
+    return lambda history: (Track(history.figures[key], "line", tone),)
+
+
+TONES = ("curve--second", "curve--third", "curve--fourth", "curve--eval")
+"""Style classes of the figures' curves, in turn."""
 METRICS = (
     Metric("loss", "loss", "● eval · smooth line · grey raw", _loss),
-    Metric("rate", "learning_rate", "each step", _one("learning_rate", "curve--second"), from_zero=True),
-    Metric("norm", "grad_norm", "before clipping", _one("grad_norm", "curve--third"), from_zero=True),
+    *(
+        Metric(figure.key, figure.title, figure.legend, _figure(figure.key, tone), from_zero=figure.from_zero)
+        for figure, tone in zip((one for one in all_figures() if one != LOSS), cycle(TONES), strict=False)
+    ),
     Metric("speed", "tokens / s", "each step", _one("speed", "curve--fourth"), "tok/s"),
     Metric("busy", "in use, %", "GPU, or this process on a CPU", _one("busy", "curve--fourth"), "%", from_zero=True),
     Metric("memory", "memory, GiB", "of the card, or of this process", _one("memory", "curve--third"), "GiB", True),
