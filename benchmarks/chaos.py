@@ -156,7 +156,7 @@ class Outcome:
     faults: tuple[str, ...]
     lives: int
     losses: tuple[str, ...]
-    """What was lost, or is wrong; empty when all is well."""
+    """Losses and faults, in words; empty when all is well."""
     seconds: float
 
 

@@ -47,7 +47,7 @@ LONGEST = 768
 """Rows of more tokens are left out, so that no contestant's length limit cuts any."""
 RESULTS = Path(__file__).parent / "results" / "contest.jsonl"
 RULES = ("recommender/rules", "recommender/plan/search.py", "presets/evidence")
-"""Whose last commit is noted with each run."""
+"""Paths whose last commit is noted with each run."""
 ATTENTION = ["q_proj", "v_proj"]
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -85,7 +85,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "training.max_grad_norm": 1.0,
     },
 }
-"""What each sets when nobody says otherwise. Effective batches are split into single rows for everyone: that changes
+"""Each tool's default values. Effective batches are split into single rows for everyone: that changes
 no update, and held-out loss is a mean over micro-batches, which must be the same for all."""
 
 

@@ -23,7 +23,7 @@ TRIED = "tried "
 the grid's best is taken."""
 TRIES = 2
 NEAR = 0.01
-"""How far above the grid's best our plan may be, as a share of its loss."""
+"""The allowed excess of our plan's loss over the grid's best, as a share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from recommender.rules.precision import needs_eager
 SMALL = ("smollm2-135m-instruct", "qwen2.5-1.5b-instruct", "gemma-2-2b-it")
 LARGE = ("phi-3.5-mini-instruct", "llama-3.1-8b-instruct", "qwen3-14b")
 TINY_WIDTHS = {"hidden_size": 128, "num_hidden_layers": 2, "intermediate_size": 256, "num_attention_heads": 4}
-"""What `--cpu` makes of each architecture, to prove the program where there is no GPU."""
+"""Sizes of each architecture under `--cpu`, which proves the program where there is no GPU."""
 TINY_LENGTH = 64
 
 

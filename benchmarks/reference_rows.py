@@ -50,7 +50,7 @@ class Row:
     """One measured step."""
 
     group: str
-    """Which rows it is scored with: 't4' or 'a100'."""
+    """The group that it is scored with: 't4' or 'a100'."""
     source: str
     model: ModelSpec
     config: FinetuneConfig
@@ -59,7 +59,7 @@ class Row:
     allocated: float
     """Peak that PyTorch's allocator handed out, bytes."""
     process: float
-    """What nvidia-smi showed, bytes."""
+    """Bytes that nvidia-smi showed."""
     reserved: float | None
     seconds: float
     """Of one step of one micro-batch."""

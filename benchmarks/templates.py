@@ -42,7 +42,7 @@ SPECIAL = re.compile(
     r"<\|[^|<>\s{}'\"]+\|>|<｜[^｜<>]+｜>|<(?:start|end)_of_turn>|<end_of_utterance>|<\|?turn\|?>|<\|?channel\|?>|\[/?(?:INST|SYSTEM_PROMPT|"
     r"THINK|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS)\]|</?s>|</?tool_call>|</?think>|\[e~\[|\]~b\]|<SPECIAL_\d+>|</?seed:\w+>|\[\|\w+\|\]|<sep>"
 )
-"""What special tokens look like in the sources of templates."""
+"""Special tokens in the sources of templates."""
 ENDS = (
     "<｜end▁of▁sentence｜>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>", "<|return|>", "<|assistant_end|>",
     "<|END_OF_TURN_TOKEN|>", "<end_of_utterance>",
@@ -62,9 +62,9 @@ STOPS = {
 
 
 EMPTY = re.compile(r"\A\s*(?:<think>)?\s*</think>")
-"""How a trained answer begins whose reasoning holds nothing."""
+"""The beginning of a trained answer with empty reasoning."""
 GIVEN = re.compile(r"</think>\s*\Z")
-"""How a prompt ends that has its end already."""
+"""The end of a prompt that already ends the reasoning."""
 LINE_END = "the line end behind the end-of-turn token: generation has stopped"
 STOPS_BEHIND = "ours trains the token behind the answer too: generation stops there"
 GOES_ON = "the token behind the answer: generation does not stop there, so the model would go on"

@@ -17,7 +17,7 @@ class Word:
 
     word: str
     says: str
-    """What it means, in one sentence."""
+    """Its meaning, in one sentence."""
     screens: tuple[str, ...]
     """Steps of the wizard whose help shows it: 'machine', 'model', 'data', 'plan', 'check', 'train'."""
 

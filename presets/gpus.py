@@ -48,7 +48,7 @@ class GpuFacts:
     power_watts: float | None
     """Board power; of a laptop part, the top of its range."""
     source: str
-    """Where the figures are from."""
+    """The source of the figures."""
     aliases: tuple[str, ...] = ()
     ecc_in_memory: bool = False
     """GDDR with error correction on as delivered: it takes 1/16 of the memory."""

@@ -27,9 +27,9 @@ class Recipe:
     """The file's name without '.yaml'."""
     title: str
     meant_for: str
-    """What its author meant it for, in a phrase."""
+    """Its author's purpose, in a phrase."""
     source: str
-    """Where it was said."""
+    """The source."""
     changes: Mapping[str, Any]
     """Dotted key of the configuration to value."""
 

@@ -21,7 +21,7 @@ class Measurement:
     """On what: model, rank, layers."""
     found: str
     by: str
-    """Who measured it, and under what conditions."""
+    """The author and the conditions of the measurement."""
 
 
 @cache

@@ -48,7 +48,7 @@ class Sample:
     trained_cut: int
     """Trained tokens that the limit cuts."""
     findings: tuple[str, ...] = ()
-    """What is odd about it, in words."""
+    """Its flags and near-duplicates, in words."""
 
     @property
     def text(self) -> str:

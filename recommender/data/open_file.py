@@ -15,6 +15,6 @@ class OpenFile:
     reader: Reader
     shape: Shape
     source: int = 0
-    """Which of the data sets it belongs to, in the order in which they were given."""
+    """Index of its data set, in the order in which they were given."""
     around: int = 0
     """Tokens that the chat template writes around a conversation, where lengths are estimated."""

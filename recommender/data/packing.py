@@ -36,7 +36,7 @@ class Packing:
     sequences: int
     """Packed sequences of `max_length` tokens, about."""
     empty_share: float
-    """What stays empty in them. It is no padding: TRL joins the sequences of a batch without any (`padding_free`)."""
+    """The empty share of them. It is no padding: TRL joins the sequences of a batch without any (`padding_free`)."""
     rows_in_sequence: float
     """Rows in one on average."""
 

@@ -32,9 +32,9 @@ class NvmlState:
 
     status: NvmlStatus
     message: str = ""
-    """What is so, in one sentence; empty when all is well."""
+    """The state in one sentence; empty when all is well."""
     remedy: str = ""
-    """What to do about it; empty when there is nothing to do."""
+    """The remedy; empty when there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,16 @@ class Gpu:
     card_uuid: str = ""
     """Of a MIG instance, its card's; empty for a card."""
     older_uuid: str = ""
-    """What drivers before 470 called a MIG instance: 'MIG-GPU-…/GPU instance/compute instance'; CUDA still takes it."""
+    """A MIG instance in drivers before 470: 'MIG-GPU-…/GPU instance/compute instance'; CUDA still takes it."""
     compute_share: float = 1.0
     """Share of the card's compute that this is: below 1 for a MIG instance."""
     processes: tuple[GpuProcess, ...] = ()
     problem: str = ""
-    """Why this GPU cannot be read any more ('GPU is lost'), or empty."""
+    """The reason why this GPU cannot be read any more ('GPU is lost'), or empty."""
     memory_shared: bool = False
     """Whether the driver measures no memory because the GPU has none of its own: it uses the host's (GB10, Jetson)."""
     slowdown: str = ""
-    """What holds its clocks down now: 'heat', 'power brake' (the supply asks for it), or empty."""
+    """The reason for reduced clocks now: 'heat', 'power brake' (the supply asks for it), or empty."""
 
     @property
     def bf16(self) -> bool:
@@ -200,7 +200,7 @@ class Device:
     kind: Literal["cuda", "cpu"]
     name: str
     free_bytes: int
-    """What may be used: NVML's free memory, a catalogue card's total less the driver's share, or the cgroup's rest."""
+    """Usable bytes: NVML's free memory, a catalogue card's total less the driver's share, or the cgroup's rest."""
     total_bytes: int
     compute_capability: tuple[int, int] | None = None
     bandwidth: float | None = None
@@ -226,4 +226,4 @@ class Device:
     passed_over: str = ""
     """CPU only: which GPU is here and why it is not used, where the CPU was taken without anybody saying so."""
     count: int = 1
-    """How many such cards share the rows of a step, each with the whole model; sizes and rates are of one."""
+    """Number of such cards that share the rows of a step, each with the whole model; sizes and rates are of one."""

@@ -26,7 +26,7 @@ DISTRIBUTIONS = (
     "textual",
     "nvidia-ml-py",
 )
-"""What is asked about; the first seven are needed for training, flash-attn and liger-kernel are extras."""
+"""Distributions to look up; the first seven are needed for training, flash-attn and liger-kernel are extras."""
 
 Find = Callable[[str], metadata.Distribution | None]
 

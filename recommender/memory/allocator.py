@@ -15,9 +15,9 @@ SMALLEST_BLOCK = 512
 SMALL_REQUEST = MIB
 """Requests up to it come from the small pool (kSmallSize)."""
 SMALL_SEGMENT = 2 * MIB
-"""What the small pool takes from the driver at a time (kSmallBuffer)."""
+"""Bytes that the small pool takes from the driver at a time (kSmallBuffer)."""
 LARGE_SEGMENT = 20 * MIB
-"""What a request below `OWN_SEGMENT` takes from the driver (kLargeBuffer)."""
+"""Bytes that a request below `OWN_SEGMENT` takes from the driver (kLargeBuffer)."""
 OWN_SEGMENT = 10 * MIB
 """Requests from it on get a segment of their own size (kMinLargeAlloc) ..."""
 SEGMENT_STEP = 2 * MIB

@@ -30,10 +30,10 @@ READ_AGAIN = 800
 MAPPED = 32 * MIB
 """From this size on a block has a mapping of its own."""
 TRIMMED = 64 * MIB
-"""What the heap keeps at its free end in any case."""
+"""Bytes that the heap keeps at its free end in any case."""
 
 MOST = 1200 * MIB
-"""What layers give back, at most, of which a share is held: no more was measured, and blocks of larger models have
+"""Most bytes given back by layers of which a share is held: no more was measured, and blocks of larger models have
 mappings of their own."""
 
 

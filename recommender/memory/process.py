@@ -33,7 +33,7 @@ class Pools:
     """Of the loss, blocks that an optimizer's step which is the worst moment cannot use: logits of more bytes than its
     largest tensor have memory of their own once optimizer states lie in what the first step's left."""
     layers: int = 0
-    """What all layers keep for the backward pass, or would without checkpointing."""
+    """Bytes that all layers keep for the backward pass, or would without checkpointing."""
 
 
 @dataclass(frozen=True, slots=True)

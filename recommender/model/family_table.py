@@ -14,7 +14,7 @@ from typing import Literal
 QkNorm = Literal["none", "head", "full"]
 """Norms of queries and keys: over one head's width, or over all heads together (OLMo)."""
 Bias = Literal["never", "always", "attention_bias"]
-"""Where q, k and v have a bias: the last reads that key, and then o has one too."""
+"""The condition under which q, k and v have a bias: the last reads that key, and then o has one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Family:
     qk_norm: QkNorm = "none"
     qkv_bias: Bias = "never"
     attention_bias: bool = False
-    """What an absent `attention_bias` means."""
+    """The value of an absent `attention_bias`."""
     mlp_bias: bool = False
     """Whether the `mlp_bias` key is obeyed."""
     fused: bool = False
@@ -55,7 +55,7 @@ class Family:
     """One learned logit a head (gpt-oss)."""
     activation: str = "silu"
     sliding_window: int | None = None
-    """Where the key is absent."""
+    """The value of an absent key."""
     sliding_switch: bool = False
     """Whether `use_sliding_window` (off where absent) must be on for the window to count."""
     mixes_windows: bool = False
@@ -66,7 +66,7 @@ class Family:
     softcaps: tuple[float | None, float | None] = (None, None)
     """Final and attention logit soft-capping where absent."""
     defaults: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """What absent keys mean; num_key_value_heads without a default is num_attention_heads."""
+    """The values of absent keys; num_key_value_heads without a default is num_attention_heads."""
 
 
 def _defaults(**keys: int) -> Mapping[str, int]:

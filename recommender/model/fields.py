@@ -19,7 +19,7 @@ class Fields:
 
     config: Mapping[str, Any]
     origin: str
-    """What the errors call it: a path, or 'config.json of org/name'."""
+    """Its name in errors: a path, or 'config.json of org/name'."""
 
     def count(self, key: str, default: int | None = None) -> int:
         """A positive whole number; `default` where the key is absent or null.

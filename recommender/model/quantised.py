@@ -16,7 +16,7 @@ _WRITTEN = {
     "bnb-8bit": "8-bit bitsandbytes",
     "compressed-tensors": "compressed-tensors",
 }
-"""How a method is written for a person, where that is not the method's own name."""
+"""The written name of a method, where that is not the method's own name."""
 
 IN_16_BITS: Mapping[str, str] = {
     "gpt-oss-20b": "unsloth/gpt-oss-20b-BF16",

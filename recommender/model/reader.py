@@ -24,7 +24,7 @@ CONVERTED = {"HuggingFaceTB/SmolLM2-135M-Instruct": "SmolLM2-135M-Instruct"}
 """Hub ids of models that this project makes itself where there is no hub, and their folders below `models_dir()`."""
 
 _CATALOGUE_SECONDS = 0.5
-"""What the hub is given to answer the door where the catalogue has the facts already."""
+"""Time limit of the connection to the hub where the catalogue has the facts already."""
 
 
 def read_model(name: str, *, revision: str | None = None, offline: bool = False) -> ModelSpec:

@@ -20,7 +20,7 @@ class Linear:
     in_features: int
     out_features: int
     count: int
-    """How many of this kind in the whole model (usually one a layer)."""
+    """Number of this kind in the whole model (usually one a layer)."""
     bias: bool = False
 
     @property
@@ -68,7 +68,7 @@ class ModelSpec:
     dtype: str | None = None
     """Stored dtype: 'bfloat16', 'float16', 'float32'."""
     quantization: str | None = None
-    """How the weights on disk are quantised already: 'bnb-4bit', 'gptq', 'awq', 'fp8', 'mxfp4' … or None."""
+    """The quantisation of the weights on disk: 'bnb-4bit', 'gptq', 'awq', 'fp8', 'mxfp4' … or None."""
     sliding_window: int | None = None
     num_experts: int = 0
     experts_per_token: int = 0
@@ -89,12 +89,12 @@ class ModelSpec:
     """Its repository on the hub, where it is one: what to download, when `name` is a short name of the catalogue."""
     gated: bool = False
     access: str = ""
-    """Why the weights, which are not here, cannot be downloaded now, with what to do; empty when they can."""
+    """The reason, with the remedy, why missing weights cannot be downloaded now; empty when they can."""
     own_code: tuple[str, ...] = ()
     """Python files of the model's own that build it, where Transformers has no class for it; nothing runs them unasked:
     see `recommender.model.own_code`."""
     unsupported: str = ""
-    """Why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
+    """The reason why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
 
     @property
     def embedding_parameters(self) -> int:

@@ -39,7 +39,7 @@ class Pace:
     others: int = 0
     """Measured plans of the same recipe that moved it."""
     note: str = ""
-    """What was measured and why it differs; empty where it does not."""
+    """A sentence on the measurement and its difference; empty where there is none."""
 
 
 def pace_of(workload: Workload, predicted: float, ends: tuple[float, float], known: Sequence[Measurement]) -> Pace:

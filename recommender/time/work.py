@@ -21,7 +21,7 @@ SCORE_PASSES = 12
 ADAPTER_PASSES = 8
 """The same of an adapted layer's output: product, scale, sum and, in PEFT's 4-bit layer, a copy; of its input 2."""
 DORA_PASSES = 4
-"""How many more of an adapted layer's output there are with DoRA: the base's result scaled, the adapter's scaled twice,
+"""Additional tensors of an adapted layer's output size with DoRA: the base's result scaled, the adapter's scaled twice,
 summed."""
 LOGIT_PASSES = 10
 """The same of fp32 logits where they are all built: product, cast, softmax, its gradient, cast, product."""

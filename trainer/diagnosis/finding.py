@@ -14,8 +14,8 @@ class Finding:
 
     level: Level
     title: str
-    """What is so, in one short sentence."""
+    """The finding in one short sentence."""
     evidence: str = ""
     """The figures that it was seen by."""
     change: str = ""
-    """What would help."""
+    """The change that would help."""

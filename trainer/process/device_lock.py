@@ -22,10 +22,10 @@ from recommender.paths import APP, state_dir
 from trainer.run.folder import RunFolder
 
 LOOK_SECONDS = 2.0
-"""How long a taker waits for those who only look; a look is over in microseconds, on a busy machine in some more."""
+"""Seconds to wait for readers of the lock, who hold it for microseconds, on a busy machine for some more."""
 RETRY_SECONDS = 0.002
 HELD: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
-"""What flock answers where another process has the lock; EACCES comes from NFS, which makes a byte-range lock of it."""
+"""Error numbers of flock where another process has the lock; EACCES is NFS's, which makes a byte-range lock of it."""
 
 
 UNNAMED: Final = "another run"

@@ -15,13 +15,13 @@ from trainer.run.folder import RunFolder, append_event
 from trainer.run.state import RunState
 
 STOP_NOW: Final = signal.SIGUSR1
-"""What a supervisor sends its worker when it is asked to stop once more. Not a second SIGTERM: where a session ends, a
+"""The signal that a supervisor sends its worker on a second stop. Not a second SIGTERM: where a session ends, a
 batch system cancels a job or a machine shuts down, each process gets one of its own beside the one that is passed on,
 and nobody has asked for the unsaved steps to be thrown away."""
 GRACE_SECONDS: Final = 5.0
 """Between asking a command that took too long to end, and ending it."""
 ON_END_SECONDS: Final = 600.0
-"""How long the person's command may take; what it needs longer than that it can do in the background."""
+"""The time limit of the person's command; longer work belongs in the background."""
 
 
 def run_on_end(folder: RunFolder, state: RunState) -> None:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec
 
 MOVED: Final = frozenset({"data.train", "data.eval", "data.template"})
-"""Where the same rows lie now: the worker holds them to those that the run began with, and to their tokens."""
+"""Keys that may name a new place of the same rows: the worker compares rows and tokens with those at the start."""
 CHANGEABLE: Final = HARMLESS | MOVED | {"training.learning_rate", "training.max_grad_norm"}
-"""What may be different from a checkpoint on, beside what is under run."""
+"""Keys that may change from a checkpoint on, beside those under run."""
 START_SECONDS = 20.0
-"""How long a supervisor may take to say that it is there."""
+"""The time limit for a supervisor's first state."""
 
 
 def launch(

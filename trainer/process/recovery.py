@@ -21,7 +21,7 @@ HARMLESS: Final[frozenset[str]] = frozenset(
         "training.activation_offloading",
     }
 )
-"""What may be changed without being asked: what is learned stays the same, up to rounding. The length, the rank, the
+"""Keys that may be changed without asking: what is learned stays the same, up to rounding. The length, the rank, the
 quantisation and the optimizer (whose saved states another one could not read) are the person's to change."""
 MARGIN: Final = 0.9
 """A plan that ran out of memory is taken to have needed more than the device has; the next must need a tenth less."""

@@ -36,7 +36,7 @@ class Removed:
 
     path: Path
     left: tuple[str, ...]
-    """What no run writes and was left there, by its path in the folder; empty where the folder is gone."""
+    """Paths in the folder that no run writes, and that were left there; empty where the folder is gone."""
 
     def sentence(self) -> str:
         """The outcome for a person."""

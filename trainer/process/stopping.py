@@ -13,7 +13,7 @@ from trainer.run.folder import RunFolder
 from trainer.run.state import RunState, number, read_state
 
 WAIT_SECONDS: Final = 120.0
-"""How long a stop is waited for: a step, a checkpoint, and the end of the worker's process."""
+"""The time limit of a stop: a step, a checkpoint, and the end of the worker's process."""
 TELL_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.2
 

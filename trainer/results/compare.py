@@ -21,8 +21,7 @@ class Comparison:
     results: dict[str, tuple[Any, Any]]
     """Name to both values, None where a run has none."""
     not_comparable: tuple[str, ...] = ()
-    """What differs between the runs that makes their losses speak of different things; empty where they can be held
-    against each other."""
+    """Differences that make the losses incomparable, in words; empty where they can be compared."""
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""

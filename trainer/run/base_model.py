@@ -29,7 +29,7 @@ class Base:
 
     fingerprint: Fingerprint
     folder: str | None
-    """Where its files were."""
+    """The folder of its files at that time."""
     hub_id: str | None
     revision: str | None
     """Its commit on the hub, where it came from there."""

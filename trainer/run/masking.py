@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""What a disk without room answers."""
+"""Error numbers of a full disk or quota."""
 MOST_HELD: Final = 2**20
 """Characters of the log that are kept while they cannot be written."""
 HIDDEN: Final = "****"

@@ -31,7 +31,7 @@ class RunState:
     heartbeat: float | None = None
     """Unix seconds of the last sign of life."""
     reason: str | None = None
-    """Why it ended or rests, or None."""
+    """The reason why it ended or is paused, or None."""
     cause: str | None = None
     """The reason as a code, where it has one: 'disk_full'."""
     exit_code: int | None = None

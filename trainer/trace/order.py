@@ -13,8 +13,8 @@ from recommender.memory.loss import kept_bytes
 from recommender.memory.workload import FP32, Workload
 
 Shifted = Literal["no", "beside", "instead"]
-"""How the loss shifts: its labels; or, in older Transformers, an fp32 copy of the logits, while the logits in half
-live on beside both in the caller (4.46 to 4.48) or were replaced by their fp32 copy (before)."""
+"""The tensor that the loss shifts: its labels; or, in older Transformers, an fp32 copy of the logits, while the logits
+in half live on beside both in the caller (4.46 to 4.48) or were replaced by their fp32 copy (before)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 
 
 NOT_FOUND = "that cannot be found exactly in what the chat template makes of it"
-"""How the reason of a row ends whose answer the template does not show."""
+"""The end of the reason for a row whose answer the template does not show."""
 
 
 REFUSED = "is refused by the chat template"
-"""How the reason of a row begins that the template does not take."""
+"""The beginning of the reason for a row that the template refuses."""
 
 
 LEFT_OUT = "the chat template leaves out"
-"""How the reason of a row speaks of what the template never writes."""
+"""The part of a row's reason that is about text the template never writes."""
 
 
 def of_template(reason: str) -> bool:
@@ -60,7 +60,7 @@ class Message:
     """'system', 'user', 'assistant' or 'tool'; another word is given to the template as it is."""
     content: str
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What else templates read: tool_calls, tool_call_id, name, reasoning_content."""
+    """Other fields that templates read: tool_calls, tool_call_id, name, reasoning_content."""
     train: bool = True
     """False for an answer that the data says is context only."""
     weighted: bool = False

@@ -22,7 +22,7 @@ Rows = Sequence[Mapping[str, Any]]
 FLAGS = ("kto_tag", "label")
 """Columns that say whether a row is a good example."""
 ASKED = ("prompt", "conversations", "messages", "question", "instruction", "query", "input", "inputs", "post")
-"""Where rows with a chosen answer have what it answers."""
+"""Columns that may hold the question of a chosen answer."""
 _WINNING = {"chosen", "preferred", "winner", "winning", "better", "best", "accepted", "positive", "good", "correct"}
 _LOSING = {"rejected", "dispreferred", "nonpreferred", "unpreferred", "loser", "losing", "worse", "worst", "negative",
            "bad", "incorrect", "wrong", "discarded"}  # fmt: skip
@@ -32,7 +32,7 @@ _NOT = {"non", "not", "un", "dis"}
 _COMPARED = {"response", "answer", "completion", "output", "conversation", "conversations", "messages", "reply",
              "generation", "summary", "ref", "score", "rating", "reward", "model", "assistant",
              "candidate"}  # fmt: skip
-"""What is compared where two columns differ in their ending alone: answer_a and answer_b."""
+"""Names of compared columns that differ in their ending alone: answer_a and answer_b."""
 _ENDINGS = (("a", "b"), ("0", "1"), ("1", "2"), ("left", "right"))
 _VERDICTS = {"winner", "better", "preferred", "preference", "choice", "chosen", "vote", "best", "safer", "verdict"}
 

@@ -24,7 +24,7 @@ __all__ = ["REQUIRED", "ROLES", "Shape", "ShapeError", "ShapeQuestionError", "re
 Rows = Sequence[Mapping[str, Any]]
 
 _SOURCES = ("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name", "script_url")
-"""Where an entry of LLaMA-Factory's index has its rows from."""
+"""Keys for the source of the rows in an entry of LLaMA-Factory's index."""
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_path", "audio_path", "pixel_values")
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 SPEAKERS = ("user", "assistant", "system", "tool", "function_call")
-"""Who may speak in a conversation."""
+"""The roles of a conversation."""
 TURN_KEYS = ("role", "content")
-"""Who speaks, and what is said."""
+"""The standard keys of a turn: role and content."""
 MOST_WORDS = 12
 """A key with more distinct texts does not say who speaks."""
 _LONGEST_WORD = 40
@@ -41,7 +41,7 @@ _DIALECT = {
     "function": "tool",
     "ipython": "tool",
 }
-"""Who speaks, in the words of ShareGPT and its kin, to the roles of chat templates."""
+"""Role names of ShareGPT and similar data sets, to the roles of chat templates."""
 
 
 @dataclass(frozen=True, slots=True)

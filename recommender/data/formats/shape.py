@@ -32,9 +32,9 @@ class Shape:
     """Column that says whether a row is a good example (KTO); rows where it is false cannot be used."""
     role_mapping: RoleMapping | None = None
     turns: tuple[RoleNames, ...] = ()
-    """How turns are written in the first rows, column by column."""
+    """Turn keys and role names in the first rows, column by column."""
     form: Form = None
-    """How conversations are written where their turns do not say whose they are."""
+    """The format of conversations whose turns have no role."""
     guessed: bool = False
     """Whether columns were taken for question and answer by names that only sound like it."""
 

@@ -73,7 +73,7 @@ class _Batch:
     rows: list[Raw]
     """As they stand; once for each of `examples`."""
     parts: list[int]
-    """Which of its row's examples each one is."""
+    """The index of each among the examples of its row."""
     examples: list[Example]
     digests: list[int]
     rendered: list[Rendered | RowProblem]

@@ -76,7 +76,7 @@ _NAMED = 3
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PLACEHOLDER = re.compile(r"\{\{\s*[^\W\d]\w*\s*\}\}")
 _LITERAL = frozenset({"nan", "none", "null", "<na>"})
-"""What programs write for a cell that holds nothing."""
+"""Texts that programs write for an empty cell."""
 
 
 def flag_texts(flags: int) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class FirstLook:
     everywhere: bool
     """Whether the rows come from everywhere, each as likely; else they are the first ones."""
     places: Sequence[tuple[int, int]] = ()
-    """Where each row that was looked at stands: number of its file, and its start there."""
+    """The position of each sampled row: number of its file, and its start there."""
 
     @property
     def profile(self) -> DataProfile:

@@ -36,9 +36,9 @@ class SourceFacts:
     """Whether these were taken for question and answer by their names, and nobody has confirmed it."""
     columns_seen: tuple[str, ...] = ()
     turns_seen: tuple[RoleNames, ...] = ()
-    """How turns are written, column by column."""
+    """Turn keys and role names, column by column."""
     role_mapping: RoleMapping | None = None
-    """How they are read, where somebody has said so."""
+    """Their mapping to standard roles, where one was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class DataProfile:
     shape: str
     """'alpaca', 'sharegpt', 'messages', 'prompt-completion', 'text', or 'synthetic'."""
     shape_reason: str
-    """Why it was recognised as that, and how sure."""
+    """The reason for this format, with the confidence."""
     columns: dict[str, str]
     """Role to column as used."""
     lengths: Sequence[int]
@@ -175,14 +175,14 @@ class DataProfile:
     empty_answers: int = 0
     """Rows of which no token is trained."""
     stops: tuple[str, ...] = ()
-    """Why this data must not be trained on as it is, whatever the length limit; see `stops_at`."""
+    """The reasons not to train on this data as it is, whatever the length limit; see `stops_at`."""
     warnings: tuple[str, ...] = ()
-    """What the person should know, whatever the length limit; see `warnings_at`."""
+    """Warnings that hold whatever the length limit; see `warnings_at`."""
     columns_seen: tuple[str, ...] = field(default=())
     unread: tuple[str, ...] = ()
     """Columns that nothing reads."""
     mask_method: str = ""
-    """How the trained tokens were found: 'generation marks', 'prefix', 'difference' …, for the screen."""
+    """The method that found the trained tokens: 'generation marks', 'prefix', 'difference' …, for the screen."""
     end_of_turn: str = ""
     """The token that ends an answer, as text; empty where there is none."""
     skipped_rows: int = 0
@@ -198,7 +198,7 @@ class DataProfile:
     new_tokens: tuple[str, ...] = ()
     """Special tokens of the template that the model may never have trained: an adapter leaves them as they are."""
     held_out: HeldOutFacts | None = None
-    """What `data.eval` holds; None where rows are held out by the split."""
+    """Facts about `data.eval`; None where rows are held out by the split."""
     digests: Sequence[int] = ()
     """Content digest of each row; empty where rows are made up, which are no copies of each other."""
 

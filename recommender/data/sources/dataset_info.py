@@ -54,7 +54,7 @@ class Entry:
     columns: Mapping[str, str]
     """Role to column, where the entry names them."""
     role_mapping: RoleMapping | None = None
-    """How turns are written, where the entry is of conversations."""
+    """Turn keys and role names, where the entry is of conversations."""
 
 
 def find_entry(name: str, base: Path | None = None) -> Entry | None:

@@ -31,7 +31,7 @@ _ASKED_EVERY = 0.1
 """Seconds."""
 
 _found: dict[tuple[str, str | None, str | None], tuple[Path, ...]] = {}
-"""What this process has fetched already: files are asked for more than once while a data set is opened."""
+"""Files downloaded by this process: they are asked for more than once while a data set is opened."""
 
 
 def hub_files(

@@ -26,7 +26,7 @@ from recommender.data.sources.readers.grouped import GroupedReader
 PEEK = 100
 """Rows that the shape is recognised by."""
 TRAIN, EVAL = "data.train", "data.eval"
-"""Where data sets stand in the configuration."""
+"""The keys of data sets in the configuration."""
 _OPTIONAL = ("input", "history", "system", "tools")
 """Columns that an index may name and a file may lack."""
 

@@ -24,7 +24,7 @@ class ChatTemplate:
     with_tools: str = ""
     """Another source for conversations with tools, where the model has one."""
     warning: str = ""
-    """What the person should know about the choice."""
+    """The warning about the choice."""
     new_tokens: tuple[str, ...] = ()
     """Special tokens that it writes and that a base model may never have trained."""
     asks_with: str = ""

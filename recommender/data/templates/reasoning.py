@@ -19,7 +19,7 @@ TAGS = (
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
 )
-"""What models write around their reasoning."""
+"""Tags that models write around their reasoning."""
 
 
 class Inline(NamedTuple):

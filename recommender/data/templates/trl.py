@@ -11,7 +11,7 @@ from presets.errors import InputError
 from recommender.data.sources.files import nearest
 
 PREFIX = "trl:"
-"""What stands before the name of one in `data.template`."""
+"""The prefix of their names in `data.template`."""
 _TRAINING = "_training"
 _MARK = re.compile(r"\{%-?\+?\s*generation\b")
 

@@ -49,7 +49,7 @@ class RenderedChat:
     """Of these, how many have the end-of-turn token in their span."""
     method: str
     lost: Lost = NOTHING
-    """What of the answers is not trained."""
+    """Characters of the answers that are not trained."""
     unasked: int = 0
     """Answers that begin otherwise than the header ends with which generation will be asked for them."""
     inline: bool = False

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHECKED = 8
 """Rows that are placed both ways before the quick one is believed."""
 _BLANK = "\u2581"
-"""What stands for a blank in the vocabularies of SentencePiece."""
+"""The character for a blank in SentencePiece vocabularies."""
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 """Their tokens of a single byte."""
 

@@ -101,7 +101,7 @@ class TokenisedRow:
     """One row's tokens."""
 
     text: str
-    """What was encoded, without the special tokens that stand around plain text."""
+    """The encoded text, without the special tokens around plain text."""
     ids: array[int]
     spans: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]

@@ -13,7 +13,7 @@ from recommender.machine.gpu.visible import VARIABLE, visible_gpus
 CPU_WANTED = "LORA_WIZARD_CPU"
 """Set to 1, it says that the CPU is what is wanted."""
 PROVE_A_GPU = frozenset({NvmlStatus.VERSION_MISMATCH, NvmlStatus.NO_PERMISSION, NvmlStatus.GPU_LOST, NvmlStatus.ERROR})
-"""What NVML says only where the driver is loaded; its library alone may be here without any GPU, for a monitor."""
+"""States that need a loaded driver; its library alone may be here without any GPU, for a monitor."""
 UNMEASURED = "The driver does not say how much memory it has."
 
 
@@ -24,7 +24,7 @@ class PassedOver:
     text: str
     """Names it and says why, in one or two sentences."""
     remedy: str
-    """What would make it usable, and how to say that the CPU is meant."""
+    """The way to make it usable, and the way to choose the CPU."""
     level: Literal["warn", "fail"] = "fail"
     """'fail' where something is broken, 'warn' where this program has no use for it."""
 

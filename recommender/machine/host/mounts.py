@@ -30,7 +30,7 @@ class Mount:
     root: PurePosixPath
     """The folder of the file system that is mounted."""
     point: PurePosixPath
-    """Where it is mounted."""
+    """The mount point."""
     kind: str
     writable: bool
     options: frozenset[str]

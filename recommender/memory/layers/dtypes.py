@@ -14,11 +14,11 @@ class Dtypes:
     stream: int
     """Hidden states between layers, and what a norm gives."""
     linear: int
-    """What a linear layer gives for such a state: bitsandbytes casts back to its input's dtype."""
+    """A linear layer's output for such a state: bitsandbytes casts back to its input's dtype."""
     attention: int
     """Queries, keys, values and the attention's output: autocast and flash attention make them half."""
     lora: int
-    """What A and B take and give."""
+    """The inputs and outputs of A and B."""
 
     @classmethod
     def of(cls, workload: Workload) -> Dtypes:

@@ -24,11 +24,11 @@ class LayerCost:
     checkpoint: int
     """Its input: all that gradient checkpointing keeps of it."""
     saved: int
-    """What its forward pass keeps for its backward pass, without checkpointing."""
+    """Bytes that its forward pass keeps for its backward pass, without checkpointing."""
     held: int
-    """What of it stays until the whole graph goes, checkpointing or not."""
+    """Bytes of it that stay until the whole graph goes, checkpointing or not."""
     unsaved_first: int
-    """What the first layer keeps less than the others: nothing before its first trained weight needs a gradient."""
+    """Bytes that the first layer keeps less than others: nothing before its first trained weight needs a gradient."""
     peak: int
     """At the worst moment of its forward or backward pass, what it keeps included, without checkpointing."""
     recomputed_peak: int

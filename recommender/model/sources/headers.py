@@ -20,7 +20,7 @@ _BUFFERS = ("rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
 """Ends of tensor names that old checkpoints store and that are no parameters."""
 
 _LFS_POINTER = b"version https://git-lfs"
-"""How the text begins that stands in for a large file in a clone made without Git LFS (its specification)."""
+"""The start of a Git LFS pointer, which replaces a large file in a clone made without Git LFS (its specification)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class LocalModel:
     """A model that is on this disk."""
 
     name: str
-    """What `read_model` takes: a hub id, or the folder's path."""
+    """The name that `read_model` takes: a hub id, or the folder's path."""
     source: Literal["cache", "folder"]
     path: Path
     nbytes: int

@@ -16,9 +16,9 @@ class Raw(NamedTuple):
 
     values: dict[str, Any]
     start: int
-    """Where it starts: a byte (of the unpacked file), or the row number in a Parquet file."""
+    """Its start: a byte (of the unpacked file), or the row number in a Parquet file."""
     end: int
-    """Where it ends, exclusive, in the same unit."""
+    """Its end, exclusive, in the same unit."""
     line: int
     """1-based line it starts on, or row number in a Parquet file."""
     number: int = 0
@@ -30,7 +30,7 @@ class Reader(Protocol):
 
     path: Path
     note: str
-    """How the file was read, where there was a choice; empty otherwise."""
+    """The way in which the file was read, where there was a choice; empty otherwise."""
 
     @property
     def size(self) -> int:
