@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks import warm
 from benchmarks.exactness import run_reference
-from benchmarks.faults import CPU, KILLS, NO_CARD, STEPS, Curve, Ground, Life
+from benchmarks.faults import CPU, KILLS, NO_CARD, STEPS, Curve, Ground, LiveRun
 from trainer.history.listing import summarise
 from trainer.history.reader import RunReader
 from trainer.run.checkpoints import complete_checkpoints, damage
@@ -41,7 +41,7 @@ DAY = 86_400.0
 class Hurt:
     """A run under faults, and what must not be lost of it."""
 
-    life: Life
+    run: LiveRun
     disk: Path | None
     """A small file system of its own, where one could be mounted."""
     taken: bool = False
@@ -50,30 +50,30 @@ class Hurt:
 
     def look(self) -> None:
         """Remember every whole event line so far."""
-        raw = self.life.folder.events.read_bytes() if self.life.folder.events.exists() else b""
+        raw = self.run.folder.events.read_bytes() if self.run.folder.events.exists() else b""
         self.seen = raw[: raw.rfind(b"\n") + 1]
 
 
 def silence(hurt: Hurt) -> None:
     """SIGSTOP to the worker for longer than a heartbeat."""
-    if hurt.life.send("worker", signal.SIGSTOP):
+    if hurt.run.send("worker", signal.SIGSTOP):
         time.sleep(SILENT_SECONDS)
-        hurt.life.send("worker", signal.SIGCONT)
+        hurt.run.send("worker", signal.SIGCONT)
 
 
 def torn_line(hurt: Hurt) -> None:
     """A torn event line, then both processes die: what a power cut leaves."""
     for who in ("supervisor", "worker"):
-        hurt.life.send(who, signal.SIGKILL)
-    hurt.life.until_dead()
-    with hurt.life.folder.events.open("ab") as stream:
+        hurt.run.send(who, signal.SIGKILL)
+    hurt.run.until_dead()
+    with hurt.run.folder.events.open("ab") as stream:
         stream.write(b'{"v":1,"t":17952')
 
 
 def torn_checkpoint(hurt: Hurt) -> None:
     """Both die, and the newest checkpoint loses its last bytes."""
     _die(hurt)
-    if whole := complete_checkpoints(hurt.life.folder):
+    if whole := complete_checkpoints(hurt.run.folder):
         weights = next(whole[-1].glob("*.safetensors"))
         weights.write_bytes(weights.read_bytes()[:-100])
         hurt.taken = True
@@ -82,7 +82,7 @@ def torn_checkpoint(hurt: Hurt) -> None:
 def lost_checkpoint(hurt: Hurt) -> None:
     """Both die, and the newest checkpoint is deleted."""
     _die(hurt)
-    if whole := complete_checkpoints(hurt.life.folder):
+    if whole := complete_checkpoints(hurt.run.folder):
         shutil.rmtree(whole[-1])
         hurt.taken = True
 
@@ -106,7 +106,7 @@ def killed_dashboard(hurt: Hurt) -> None:
     """A reader of the run is killed in the middle of its reading."""
     pid = os.fork()
     if pid == 0:
-        reader = RunReader(hurt.life.path)
+        reader = RunReader(hurt.run.path)
         while True:
             reader.poll()
     time.sleep(0.3)
@@ -116,21 +116,21 @@ def killed_dashboard(hurt: Hurt) -> None:
 
 def _die(hurt: Hurt) -> None:
     for who in ("supervisor", "worker"):
-        hurt.life.send(who, signal.SIGKILL)
-    hurt.life.until_dead()
+        hurt.run.send(who, signal.SIGKILL)
+    hurt.run.until_dead()
 
 
 def _kill(name: str) -> Callable[[Hurt], None]:
     def kill(hurt: Hurt) -> None:
         for who, number in KILLS[name]:
-            hurt.life.send(who, number)
+            hurt.run.send(who, number)
 
     return kill
 
 
 def supervisor_only(hurt: Hurt) -> None:
     """SIGKILL to the supervisor: the worker goes on alone."""
-    hurt.life.send("supervisor", signal.SIGKILL)
+    hurt.run.send("supervisor", signal.SIGKILL)
 
 
 FAULTS: dict[str, Callable[[Hurt], None]] = {
@@ -154,7 +154,7 @@ class Outcome:
 
     seed: int
     faults: tuple[str, ...]
-    lives: int
+    attempts: int
     losses: tuple[str, ...]
     """Losses and faults, in words; empty when all is well."""
     seconds: float
@@ -186,59 +186,59 @@ def _live_through(
     disk: Path | None,
     began: float,
 ) -> Outcome:
-    life = ground.start(disk / "runs" if disk else None, device=NO_CARD if NVML in faults else CPU)
-    hurt, lives, wrong = Hurt(life, disk), 1, []
+    run = ground.start(disk / "runs" if disk else None, device=NO_CARD if NVML in faults else CPU)
+    hurt, attempts, wrong = Hurt(run, disk), 1, []
     for fault in [name for name in faults if name not in THROUGHOUT]:
         step = chance.randint(0, STEPS - 1)
-        life.until(partial(_has_come_to, life, step), f"step {step}")
+        run.until(partial(_has_come_to, run, step), f"step {step}")
         hurt.look()
         FAULTS[fault](hurt)
-        lives, said = _settle(life, lives)
+        attempts, said = _settle(run, attempts)
         wrong += said
         wrong += _lost(hurt, fault)
-    life.until_dead()
-    while life.status() != "finished" and lives < 8:
-        life.resume()
-        life.until_dead()
-        lives += 1
-    wrong += _differs(life, reference)
-    return Outcome(seed, tuple(faults), lives, tuple(wrong), time.monotonic() - began)
+    run.until_dead()
+    while run.status() != "finished" and attempts < 8:
+        run.resume()
+        run.until_dead()
+        attempts += 1
+    wrong += _differs(run, reference)
+    return Outcome(seed, tuple(faults), attempts, tuple(wrong), time.monotonic() - began)
 
 
-def _has_come_to(life: Life, step: int) -> bool:
-    return life.saw("step", step=step) if step else life.saw("start")
+def _has_come_to(run: LiveRun, step: int) -> bool:
+    return run.saw("step", step=step) if step else run.saw("start")
 
 
-def _settle(life: Life, lives: int) -> tuple[int, list[str]]:
+def _settle(run: LiveRun, attempts: int) -> tuple[int, list[str]]:
     """Give a fault time to be felt; where it ended the run, look for its reason and resume."""
     time.sleep(0.5)
-    if life.processes() or life.status() == "finished":
-        return lives, []
-    summary = summarise(life.path, clock=lambda: time.time() + 2 * DAY)
+    if run.processes() or run.status() == "finished":
+        return attempts, []
+    summary = summarise(run.path, clock=lambda: time.time() + 2 * DAY)
     said = [] if summary.reason else ["it ended without a reason"]
-    life.resume()
-    return lives + 1, said
+    run.resume()
+    return attempts + 1, said
 
 
 def _lost(hurt: Hurt, fault: str) -> list[str]:
     """Acknowledged data that a fault destroyed, in words."""
     wrong = []
-    if not hurt.life.folder.events.read_bytes().startswith(hurt.seen):
+    if not hurt.run.folder.events.read_bytes().startswith(hurt.seen):
         wrong.append(f"events lost by {fault}")
-    saved = [event for event in hurt.life.events() if event["kind"] == "checkpoint"]
-    if saved and not hurt.taken and damage(hurt.life.path / saved[-1]["path"]):
+    saved = [event for event in hurt.run.events() if event["kind"] == "checkpoint"]
+    if saved and not hurt.taken and damage(hurt.run.path / saved[-1]["path"]):
         # It may be replaced at this very moment by the same step trained again.
         time.sleep(1.0)
-        saved = [event for event in hurt.life.events() if event["kind"] == "checkpoint"]
-        if damage(hurt.life.path / saved[-1]["path"]):
+        saved = [event for event in hurt.run.events() if event["kind"] == "checkpoint"]
+        if damage(hurt.run.path / saved[-1]["path"]):
             wrong.append(f"{saved[-1]['path']} lost by {fault}")
     return wrong
 
 
-def _differs(life: Life, reference: tuple[Curve, str]) -> list[str]:
-    wrong = [] if life.status() == "finished" else [f"it ended {life.status()}"]
-    wrong += [] if life.curve() == reference[0] else ["its losses differ"]
-    return wrong + ([] if life.adapter_digest() == reference[1] else ["its adapter differs"])
+def _differs(run: LiveRun, reference: tuple[Curve, str]) -> list[str]:
+    wrong = [] if run.status() == "finished" else [f"it ended {run.status()}"]
+    wrong += [] if run.curve() == reference[0] else ["its losses differ"]
+    return wrong + ([] if run.adapter_digest() == reference[1] else ["its adapter differs"])
 
 
 def _small_disk(place: Path) -> bool:
@@ -254,9 +254,9 @@ def table(outcomes: list[Outcome]) -> str:
     counted = Counter(fault for outcome in outcomes for fault in outcome.faults)
     lines = [f"{well} of {len(outcomes)} runs ended finished with nothing lost.", "", "| fault | runs |", "|---|---:|"]
     lines += [f"| {fault} | {number} |" for fault, number in counted.most_common()]
-    lines += ["", "| seed | faults | lives | lost or wrong | seconds |", "|---:|---|---:|---|---:|"]
+    lines += ["", "| seed | faults | attempts | lost or wrong | seconds |", "|---:|---|---:|---|---:|"]
     lines += [
-        f"| {o.seed} | {', '.join(o.faults)} | {o.lives} | {'; '.join(o.losses) or 'nothing'} | {o.seconds:.0f} |"
+        f"| {o.seed} | {', '.join(o.faults)} | {o.attempts} | {'; '.join(o.losses) or 'nothing'} | {o.seconds:.0f} |"
         for o in outcomes
     ]
     return "\n".join(lines)

@@ -39,7 +39,7 @@ from recommender.plan.recommend import recommend
 from recommender.rules.rate import to_try
 from recommender.steps import plan_steps
 from trainer.models.demo import ensure_demo_model
-from trainer.results.trials import Result, Trial, run_trials
+from trainer.results.trials import Trial, TrialResult, run_trials
 
 TRAINED_TOKENS = 20_000
 HELD_OUT = 48
@@ -230,7 +230,7 @@ def print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _line(one: Heat, who: str, config: FinetuneConfig, result: Result) -> dict[str, Any]:
+def _line(one: Heat, who: str, config: FinetuneConfig, result: TrialResult) -> dict[str, Any]:
     return {
         "data": one.data,
         "seed": one.seed,

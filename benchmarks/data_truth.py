@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults import CPU, Life
+from benchmarks.faults import CPU, LiveRun
 from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.load import profile_data
 from recommender.model.reader import read_model
@@ -96,9 +96,9 @@ def trained(model: Path, data: dict[str, Any], folder: Path, steps: int) -> floa
     }
     plan = {"estimate": {"checkpoint_bytes": 1}}
     wanted = FinetuneConfig.model_validate(config)
-    life = Life(launch(wanted, plan_document=plan, device=CPU, runs=folder / "runs", allow_busy=True))
-    life.until_dead()
-    events = life.events()
+    run = LiveRun(launch(wanted, plan_document=plan, device=CPU, runs=folder / "runs", allow_busy=True))
+    run.until_dead()
+    events = run.events()
     shares = [event["trained_share"] for event in events if event["kind"] == "start"]
     ended = [(event["status"], event["reason"]) for event in events if event["kind"] == "end"]
     if not shares or [status for status, _ in ended] != ["finished"]:

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults import KILLS, STEPS, Curve, Ground, Life
+from benchmarks.faults import KILLS, STEPS, Curve, Ground, LiveRun
 from benchmarks.warm import reap, warm_up
 
 PHASES = ("loading", "preflight", "evaluating", "saving", *(f"step {n}" for n in range(1, STEPS)))
@@ -37,7 +37,7 @@ class Outcome:
     """The outcome of a killed and resumed run."""
 
     point: Point
-    lives: int
+    attempts: int
     same_curve: bool
     same_adapter: bool
     seconds: float
@@ -56,46 +56,46 @@ def points(count: int, seed: int) -> list[Point]:
     return [Point(list(KILLS)[i % len(KILLS)], phase) for i, phase in enumerate(phases[:count])]
 
 
-def reached(life: Life, phase: str) -> bool:
+def reached(run: LiveRun, phase: str) -> bool:
     """Whether a run has come to a phase."""
     if phase.startswith("step "):
-        return life.saw("step", step=int(phase[5:]))
-    return life.saw("status", status=phase)
+        return run.saw("step", step=int(phase[5:]))
+    return run.saw("status", status=phase)
 
 
 def try_point(ground: Ground, point: Point, reference: tuple[Curve, str]) -> Outcome:
     """Start, kill, resume to the end, compare."""
     began = time.monotonic()
-    life = ground.start()
-    life.until(lambda: reached(life, point.phase), point.phase)
+    run = ground.start()
+    run.until(lambda: reached(run, point.phase), point.phase)
     for who, number in KILLS[point.signal]:
-        life.send(who, number)
-    life.until_dead()
-    lives = 1
-    while life.status() != "finished" and lives < 4:
-        life.resume()
-        life.until_dead()
-        lives += 1
+        run.send(who, number)
+    run.until_dead()
+    attempts = 1
+    while run.status() != "finished" and attempts < 4:
+        run.resume()
+        run.until_dead()
+        attempts += 1
     return Outcome(
-        point, lives, life.curve() == reference[0], life.adapter_digest() == reference[1], time.monotonic() - began
+        point, attempts, run.curve() == reference[0], run.adapter_digest() == reference[1], time.monotonic() - began
     )
 
 
 def run_reference(ground: Ground) -> tuple[Curve, str]:
     """A run never stopped."""
-    life = ground.start()
-    life.until_dead()
-    curve, digest = life.curve(), life.adapter_digest()
+    run = ground.start()
+    run.until_dead()
+    curve, digest = run.curve(), run.adapter_digest()
     if sorted(curve) != list(range(1, STEPS + 1)) or not digest:
-        raise SystemExit(f"the reference did not finish: {life.path}")
+        raise SystemExit(f"the reference did not finish: {run.path}")
     return curve, digest
 
 
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as Markdown."""
-    lines = ["| signal | phase | lives | losses equal | adapter equal | seconds |", "|---|---|---:|---|---|---:|"]
+    lines = ["| signal | phase | attempts | losses equal | adapter equal | seconds |", "|---|---|---:|---|---|---:|"]
     lines += [
-        f"| {o.point.signal} | {o.point.phase} | {o.lives} | {_word(o.same_curve)} | {_word(o.same_adapter)} | "
+        f"| {o.point.signal} | {o.point.phase} | {o.attempts} | {_word(o.same_curve)} | {_word(o.same_adapter)} | "
         f"{o.seconds:.0f} |"
         for o in outcomes
     ]

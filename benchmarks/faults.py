@@ -34,7 +34,7 @@ Curve = dict[int, tuple[float, float, float]]
 
 
 @dataclass
-class Life:
+class LiveRun:
     """One run folder and what can be done to it."""
 
     path: Path
@@ -144,11 +144,11 @@ class Ground:
         }
         return apply(base, usual | changes)
 
-    def start(self, runs: Path | None = None, device: Device = CPU, **changes: Any) -> Life:
+    def start(self, runs: Path | None = None, device: Device = CPU, **changes: Any) -> LiveRun:
         """Launch a run; several may share the CPU."""
         plan = {"estimate": {"checkpoint_bytes": 1}}
         place = runs or self.path / "runs"
-        return Life(launch(self.config(**changes), plan_document=plan, device=device, runs=place, allow_busy=True))
+        return LiveRun(launch(self.config(**changes), plan_document=plan, device=device, runs=place, allow_busy=True))
 
 
 def _row(i: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One measured worst step beside its prediction, kept for this machine."""
+"""Calibration: one measured worst step beside its prediction, stored for this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list that is checked before a run: what would fail at three in the morning fails now, with its remedy."""
+"""The checks before a run, so that a failure comes now, with its remedy, and not hours into the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""
-Steps = Generator[tuple[int, int], None, Outcome]
+CheckSteps = Generator[tuple[int, int], None, Outcome]
 """A long check: done and total while it runs, its outcome at the end."""
 UNTRIED = "not tried: something above has to be mended first"
 
@@ -58,7 +58,7 @@ class Subject:
         return time.total_seconds if time and time.basis == "measured" else None
 
     def take(self, measured: dict[str, float]) -> None:
-        """Keep a measured worst step; the estimate follows it also where the state folder cannot be written."""
+        """Keep a measured worst step; the estimate follows it even where the state folder cannot be written."""
         from recommender.estimate.estimate import estimate
         from recommender.memory.measured import measured_here
 
@@ -133,8 +133,8 @@ def run_checks(
         )
 
 
-def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, Outcome]:
-    """The line again at each step of a long check; returns its outcome."""
+def _with_progress(line: CheckLine, steps: CheckSteps) -> Generator[CheckLine, None, Outcome]:
+    """Yield the line again at each progress of a long check; return its outcome."""
     while True:
         try:
             yield replace(line, progress=next(steps))
@@ -144,7 +144,9 @@ def _with_progress(line: CheckLine, steps: Steps) -> Generator[CheckLine, None, 
 
 
 def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dataset: DataSet) -> Outcome:
-    """The values go together, with the model, the device and what is installed; none is far from what is advised."""
+    """Check that the values agree with each other, the model, the device and installed packages, and are near the
+    advice.
+    """
     from recommender.plan.unusual import far_values
 
     try:
@@ -157,7 +159,7 @@ def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dat
 
 
 def check_disk(subject: Subject) -> Outcome:
-    """Room for checkpoints, the one being written, and the adapter; for the download where there is one."""
+    """Check the disk space for checkpoints, the one being written, the adapter, and a download where there is one."""
     from recommender.paths import model_cache_dir
 
     try:
@@ -183,7 +185,7 @@ def check_disk(subject: Subject) -> Outcome:
 
 
 def check_memory(subject: Subject) -> Outcome:
-    """Host RAM for loading."""
+    """Check the host RAM for loading."""
     import psutil
 
     from recommender.machine.host.host import read_host
@@ -196,7 +198,7 @@ def check_memory(subject: Subject) -> Outcome:
 
 
 def check_model(subject: Subject) -> Outcome:
-    """The weights are here, or can be had."""
+    """Check that the weights are here, or can be downloaded."""
     model = subject.model
     if model.unsupported:
         return "fail", model.unsupported, "Choose another model."
@@ -214,7 +216,7 @@ def check_model(subject: Subject) -> Outcome:
 
 
 def check_data(subject: Subject) -> Outcome:
-    """The rows can be trained on as they are."""
+    """Check that the rows can be trained on as they are."""
     from recommender.config.io import value_text
 
     profile = subject.dataset.profile
@@ -235,12 +237,12 @@ def check_data(subject: Subject) -> Outcome:
 
 
 def check_torch(subject: Subject) -> Outcome:
-    """The torch that the worker will use computes on this device."""
+    """Check that the worker's torch computes on this device."""
     return _probe(subject, "torch")
 
 
 def check_quantisation(subject: Subject) -> Outcome:
-    """4-bit products by bitsandbytes work on this device."""
+    """Check that bitsandbytes' 4-bit products work on this device."""
     if subject.config.quantization.bits is None:
         return "ok", "not used: the base stays in 16 or 32 bits", ""
     return _probe(subject, "quantisation")
@@ -259,7 +261,7 @@ def _probe(subject: Subject, what: str) -> Outcome:
 
 
 def check_gpu_free(subject: Subject) -> Outcome:
-    """Nothing else holds the device."""
+    """Check that no other process holds the device."""
     from trainer.process.device_lock import device_holder, run_names, weakness
 
     if other := device_holder(subject.device):
@@ -282,7 +284,7 @@ def check_gpu_free(subject: Subject) -> Outcome:
 
 
 def check_logout(subject: Subject, root: Path = Path("/")) -> Outcome:  # noqa: ARG001
-    """The run outlives this terminal, and a logout."""
+    """Check that the run outlives this terminal, and a logout."""
     from recommender.machine.host.logind import kills_at_logout
     from trainer.process.launch import logout_scope
 
@@ -297,8 +299,8 @@ def check_logout(subject: Subject, root: Path = Path("/")) -> Outcome:  # noqa: 
     )
 
 
-def check_download(subject: Subject) -> Steps:
-    """Fetch what is not here; afterwards the worker finds the model in the cache."""
+def check_download(subject: Subject) -> CheckSteps:
+    """Download missing files; afterwards the worker finds the model in the cache."""
     model = subject.model
     here = model.has_weights and not missing(model)
     if here or model.hub_id is None:
@@ -327,7 +329,7 @@ def _download_outcome(answer: ChildAnswer) -> Outcome:
 
 
 def check_worst_step(subject: Subject) -> Outcome:
-    """The longest real batch runs one whole step with optimizer, and one evaluation batch."""
+    """Run one whole step of the longest real batch with the optimizer, and one evaluation batch."""
     try:
         measured = measure_worst_step(subject.config, subject.device, subject.estimate, subject.cancelled)
     except NoError as failure:
@@ -346,7 +348,7 @@ def check_worst_step(subject: Subject) -> Outcome:
     return "warn" if wrong or peak > subject.estimate.free_bytes else "ok", told, ""
 
 
-CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | Steps], bool], ...] = (
+CHECKS: tuple[tuple[str, str, Callable[[Subject], Outcome | CheckSteps], bool], ...] = (
     ("disk", "disk", check_disk, False),
     ("memory", "host RAM", check_memory, False),
     ("model", "model", check_model, False),

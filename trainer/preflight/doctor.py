@@ -1,4 +1,4 @@
-"""Whether this machine can train, thing by thing, with the remedy for what is missing."""
+"""Checks of this machine for `lora-wizard doctor`: whether it can train, with the remedy for what is missing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from trainer.process.device_lock import weakness
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One checked thing."""
+class DoctorCheck:
+    """The result of one check of `lora-wizard doctor`."""
 
     name: str
     status: Literal["ok", "warn", "fail"]
@@ -27,8 +27,8 @@ class Finding:
         return asdict(self)
 
 
-def examine(runs: Path) -> tuple[Finding, ...]:
-    """Look at driver, libraries, a real product on the device, a real 4-bit product, and the folders."""
+def examine(runs: Path) -> tuple[DoctorCheck, ...]:
+    """Check the driver, libraries, a real product on the device, a real 4-bit product, and the folders."""
     from recommender.machine.devices import default_device
     from recommender.machine.probe import probe
 
@@ -37,7 +37,7 @@ def examine(runs: Path) -> tuple[Finding, ...]:
     cuda = ["--cuda"] if device.kind == "cuda" else []
     found = [_driver(machine)]
     found += [
-        Finding("machine", notice.level, notice.text, notice.remedy)
+        DoctorCheck("machine", notice.level, notice.text, notice.remedy)
         for notice in machine.notices
         if notice.text != found[0].detail
     ]
@@ -45,26 +45,26 @@ def examine(runs: Path) -> tuple[Finding, ...]:
         answer = ask("trainer.worker.measure.probe", what, *cuda, device=device)
         document = answer.document or {"ok": False, "detail": answer.errors[-200:] or "no answer"}
         status: Literal["ok", "fail"] = "ok" if document.get("ok") else "fail"
-        found.append(Finding(what, status, str(document.get("detail", "")), str(document.get("remedy", ""))))
+        found.append(DoctorCheck(what, status, str(document.get("detail", "")), str(document.get("remedy", ""))))
     found.append(_writable("runs", runs))
     if weak := weakness(device):
-        found.append(Finding("locks", "warn", weak, "Set XDG_STATE_HOME to a folder on a local disk."))
+        found.append(DoctorCheck("locks", "warn", weak, "Set XDG_STATE_HOME to a folder on a local disk."))
     return tuple(found)
 
 
-def _driver(machine: Machine) -> Finding:
+def _driver(machine: Machine) -> DoctorCheck:
     if unused := passed_over(machine):
-        return Finding("gpu", unused.level, unused.text, unused.remedy)
+        return DoctorCheck("gpu", unused.level, unused.text, unused.remedy)
     if machine.gpus:
         names = ", ".join(gpu.name for gpu in machine.gpus)
-        return Finding("gpu", "ok", f"{names}, driver {machine.software.driver}")
-    return Finding("gpu", "warn", machine.nvml.message or "no GPU was found", machine.nvml.remedy)
+        return DoctorCheck("gpu", "ok", f"{names}, driver {machine.software.driver}")
+    return DoctorCheck("gpu", "warn", machine.nvml.message or "no GPU was found", machine.nvml.remedy)
 
 
-def _writable(name: str, folder: Path) -> Finding:
+def _writable(name: str, folder: Path) -> DoctorCheck:
     above = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
     if os.access(above, os.W_OK):
-        return Finding(name, "ok", f"{folder} can be written")
-    return Finding(
+        return DoctorCheck(name, "ok", f"{folder} can be written")
+    return DoctorCheck(
         name, "fail", f"{folder} cannot be written", "Choose another folder with --runs or LORA_WIZARD_RUNS."
     )

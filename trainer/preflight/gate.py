@@ -1,4 +1,4 @@
-"""The gate before anything starts: one for train, try, resume, calibrate, the Check screen and the launch itself."""
+"""The gate before every start: of train, try, resume, calibrate, the Check screen and the launch itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def is_here(module: str) -> bool:
 
 
 def require_trainable(config: FinetuneConfig, model: ModelSpec, device: Device, *, installed: IsHere = is_here) -> None:
-    """Refuse what cannot be trained, in a moment and before anything is loaded.
+    """Refuse a configuration that cannot be trained, quickly and before anything is loaded.
 
     The same refusals as of `recommend` and `estimate`, and packages that this configuration needs here.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def keep(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, measured: Mapping[str, Any]
 ) -> Measurement | None:
-    """Keep a measured worst step in the state folder, where the next estimate finds it, and return it.
+    """Store a measured worst step in the state folder, where the next estimate finds it, and return it.
 
     A folder that cannot be written costs the next estimate its centre, and nothing else.
 

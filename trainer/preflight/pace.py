@@ -1,4 +1,4 @@
-"""A measured worst step beside what was planned: the run's time at that pace, and what is out of bounds."""
+"""Comparison of a measured worst step with the plan: the run's time at that pace, and deviations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIKE = 1.25
 
 
 def out_of_bounds(planned: Estimate, taken: float | None, measured: Mapping[str, float]) -> str:
-    """Return in words what was measured outside of what the plan says, and what that comes from; empty where nothing.
+    """The measured values outside of the plan's intervals, in words with their cause; empty where there are none.
 
     Args:
         planned: The plan's estimate.
@@ -42,6 +42,6 @@ def times(planned: Estimate, taken: float | None) -> str:
 
 
 def _load() -> str:
-    """The machine's load, where it is more than its cores."""
+    """A clause on the machine's load, where it is more than its cores."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     return f": the machine is busy, load {load:.0f} on {cores} cores" if load > cores else ""

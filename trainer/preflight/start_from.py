@@ -1,4 +1,4 @@
-"""From what a person names to the adapter that training goes on from; and that it is still the same when it is read."""
+"""The adapter that training starts from: found by what a person names, and unchanged when it is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.run.folder import RunFolder
 
 
 def start_place(named: str, runs: Path) -> str:
-    """The folder of the adapter that is meant.
+    """The folder of the named adapter.
 
     Args:
         named: A run's id, the start of one, 'latest', or a folder: of a run, or of an adapter.
@@ -48,7 +48,7 @@ def start_place(named: str, runs: Path) -> str:
 
 
 def placed(changes: Mapping[str, Any], runs: Path) -> dict[str, Any]:
-    """Changes of a configuration, with the folder of the adapter in the place of the run or folder that is named.
+    """The changes with the named run or folder replaced by its adapter's folder.
 
     Raises:
         InputError: As `start_place`.
@@ -58,7 +58,7 @@ def placed(changes: Mapping[str, Any], runs: Path) -> dict[str, Any]:
 
 
 def digests(adapter: Path) -> dict[str, str]:
-    """Name and SHA-256 of what an adapter is."""
+    """SHA-256 of an adapter's files, by name."""
     found = {}
     for name in (SETTINGS, WEIGHTS):
         with (adapter / name).open("rb") as stream:
@@ -67,7 +67,7 @@ def digests(adapter: Path) -> dict[str, str]:
 
 
 def require_same_start(folder: RunFolder, adapter: Path) -> None:
-    """See that a run which begins anew starts from the adapter that it started from before.
+    """Check that a run which begins again starts from the same adapter as before.
 
     Raises:
         InputError: It is another one.
@@ -81,7 +81,7 @@ def require_same_start(folder: RunFolder, adapter: Path) -> None:
 
 
 def how_to_go_on(folder: RunFolder, changes: Mapping[str, Any]) -> str:
-    """The command that trains on from a finished run, with what was asked for."""
+    """The command that trains on from a finished run, with the requested changes."""
     from recommender.config.io import value_text
 
     # An id is looked for in the usual folder of runs alone.

@@ -1,4 +1,4 @@
-"""Measuring a plan's worst step in a process of its own."""
+"""Measurement of a plan's worst step in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def measure_worst_step(
     config: FinetuneConfig, device: Device, planned: Estimate, cancelled: Cancelled = lambda: False
 ) -> dict[str, float] | None:
-    """Return a 'preflight' event's keys, measured by a worker that does nothing else; None when cancelled.
+    """The keys of a 'preflight' event, measured by a worker that does nothing else; None when cancelled.
 
     Args:
         config: What to measure.
@@ -51,7 +51,7 @@ def measure_worst_step(
 
 
 def step_failure(answer: ChildAnswer) -> NoError:
-    """Return why the worst step has failed, with a remedy only for what it is known to help against."""
+    """The error of a failed worst step, with a remedy only where one is known to help."""
     document = answer.document or {}
     last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
     why = str(document.get("reason") or f"its process ended: {last[0]}")[:300]

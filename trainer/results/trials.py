@@ -68,7 +68,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrialResult:
     """The result of one trial."""
 
     values: Mapping[str, Any]
@@ -204,7 +204,9 @@ def _trial(config: FinetuneConfig, values: Mapping[str, Any], steps: int) -> Tri
     return Trial({key: value_of(trial, key) for key in values}, trial)
 
 
-def run_trials(wanted: Sequence[Trial], *, runs: Path, device: Device, plan: PlanDocument, log: Log) -> list[Result]:
+def run_trials(
+    wanted: Sequence[Trial], *, runs: Path, device: Device, plan: PlanDocument, log: Log
+) -> list[TrialResult]:
     """Train one after the other, or take what is there, and rank them.
 
     Args:
@@ -271,11 +273,11 @@ def _wait(path: Path) -> Snapshot:
         raise
 
 
-def _result(trial: Trial, shot: Snapshot) -> Result:
+def _result(trial: Trial, shot: Snapshot) -> TrialResult:
     steps = trial.config.training.max_steps
     losses = {point.step: point.eval_loss for point in shot.evals}
     seconds = sum(point.step_seconds or 0.0 for point in shot.steps)
-    return Result(
+    return TrialResult(
         values=trial.values,
         run=shot.path,
         status=shot.status,
@@ -293,7 +295,7 @@ def shown(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.rpartition('.')[2]} {value_text(value)}" for key, value in values.items())
 
 
-def sentence(result: Result) -> str:
+def sentence(result: TrialResult) -> str:
     """The result in words."""
     if result.eval_loss is None:
         return f"{result.status}: {result.reason}" if result.reason else result.status

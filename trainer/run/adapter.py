@@ -39,7 +39,7 @@ def _give_up(before: Path, after: Path) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def mend_adapter(folder: RunFolder) -> None:
+def restore_adapter(folder: RunFolder) -> None:
     """Bring back the adapter that was being replaced when the worker was killed."""
     before = folder.path / ".adapter.before"
     if before.is_dir() and not folder.adapter.exists():

@@ -11,7 +11,7 @@ from typing import TextIO, cast
 
 from presets.errors import WizardError
 from trainer.run import exits
-from trainer.run.adapter import mend_adapter
+from trainer.run.adapter import restore_adapter
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, repair_last_line
 from trainer.run.masking import MaskedStream
@@ -36,7 +36,7 @@ def main() -> int:
     # Before any library takes hold of them: what is printed goes to the log, and a log is passed on.
     sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
     repair_last_line(folder.events)
-    mend_adapter(folder)
+    restore_adapter(folder)
     requests = Requests(folder)
     requests.listen_to_signals()
     with Orphan(folder) as orphan:

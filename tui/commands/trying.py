@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from recommender.config.schema import FinetuneConfig
-    from trainer.results.trials import Result
+    from trainer.results.trials import TrialResult
 
 CAUTION = (
     "Short runs flatter high learning rates, and differences below a percent of the loss may be chance: "
@@ -85,7 +85,7 @@ def try_values(
     return 0
 
 
-def _document(results: Sequence[Result], steps: int) -> dict[str, Any]:
+def _document(results: Sequence[TrialResult], steps: int) -> dict[str, Any]:
     best = results[0]
     return {
         "steps": steps,
@@ -95,7 +95,7 @@ def _document(results: Sequence[Result], steps: int) -> dict[str, Any]:
     }
 
 
-def _show(results: Sequence[Result], steps: int) -> None:
+def _show(results: Sequence[TrialResult], steps: int) -> None:
     from recommender.units import counted
     from trainer.results.trials import sentence, shown
 
