@@ -144,9 +144,7 @@ def _with_progress(line: CheckLine, steps: CheckSteps) -> Generator[CheckLine, N
 
 
 def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dataset: DataSet) -> Outcome:
-    """Check that the values agree with each other, the model, the device and installed packages, and are near the
-    advice.
-    """
+    """Check that the values fit each other, the model, the device and installed packages, and are near the advice."""
     from recommender.plan.unusual import far_values
 
     try:
