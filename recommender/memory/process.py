@@ -84,7 +84,7 @@ def cached_beyond(workload: Workload, pools: Pools) -> int:
     return round(workload.alike * one + (1 - workload.alike) * max(RESIDUE["varied"] * varied, pools.unserved))
 
 
-def left_bytes(workload: Workload, pools: Pools, room: int) -> Left:
+def left_bytes(workload: Workload, pools: Pools, free: int) -> Left:
     """Bytes that growing micro-batches of a mixed run leave in fixed-size segments, at most the card's free memory.
 
     A block of logits holds every later one that is no larger; one that is larger takes memory of its own: see
@@ -94,9 +94,9 @@ def left_bytes(workload: Workload, pools: Pools, room: int) -> Left:
     Args:
         workload: What is priced.
         pools: What the loss takes and gives back.
-        room: Bytes that are free beside everything else.
+        free: Bytes that are free beside everything else.
     """
-    if workload.data is None or workload.on_cpu or workload.stack.expandable_segments or room <= 0:
+    if workload.data is None or workload.on_cpu or workload.stack.expandable_segments or free <= 0:
         return NOTHING_LEFT
     training = workload.config.training
     batches = (training.max_steps or float("inf")) * training.gradient_accumulation_steps
@@ -104,7 +104,7 @@ def left_bytes(workload: Workload, pools: Pools, room: int) -> Left:
     found = outgrown(workload.data, workload.length, workload.rows, batches, alike)
     half = ENDS * found.deviation
     ends = LEFT * max(0.0, found.mean - half), LEFT * found.mean, LEFT_AT_MOST * (found.mean + half)
-    low, middle, high = (min(room, round(pools.loss * records)) for records in ends)
+    low, middle, high = (min(free, round(pools.loss * records)) for records in ends)
     return Left(middle, middle - low, high - middle)
 
 

@@ -56,7 +56,7 @@ def _references(value: object) -> Iterator[str]:
             yield from _references(each)
 
 
-def held_to_weights(spec: ModelSpec, weights: Weights) -> ModelSpec:
+def checked_by_weights(spec: ModelSpec, weights: Weights) -> ModelSpec:
     """Check a model with code of its own against the names and shapes of its weights.
 
     Returns the spec priced as a Llama where they match, else with `unsupported` set.
@@ -84,8 +84,8 @@ def held_to_weights(spec: ModelSpec, weights: Weights) -> ModelSpec:
     return replace(spec, total_parameters=counted, other_parameters=counted - rest, parameters_exact=True)
 
 
-def held_to_count(spec: ModelSpec, counted: int | None) -> ModelSpec:
-    """As `held_to_weights` where at most the number of parameters is known: compared with a Llama of these sizes."""
+def checked_by_count(spec: ModelSpec, counted: int | None) -> ModelSpec:
+    """As `checked_by_weights` where at most the number of parameters is known: compared with a Llama of these sizes."""
     if not spec.own_code or not spec.linears:
         return spec
     if counted is None:

@@ -11,7 +11,7 @@ from presets.models import CatalogueModel, find_model, nearest_names
 from recommender.hub.connection import is_offline
 from recommender.hub.errors import HubRefused, HubUnreachable
 from recommender.model.families import spec_from_config
-from recommender.model.own_code import held_to_count
+from recommender.model.own_code import checked_by_count
 from recommender.model.sources.cache import find_cached
 from recommender.model.sources.folder import read_folder
 from recommender.model.sources.headers import not_here
@@ -170,7 +170,7 @@ def _from_hub(found: HubModel, name: str, hub_id: str) -> ModelSpec:
         revision=found.revision,
         gated=found.gated,
     )
-    spec = held_to_count(replace(spec, weights_bytes=found.weights_bytes or None), found.parameters)
+    spec = checked_by_count(replace(spec, weights_bytes=found.weights_bytes or None), found.parameters)
     if found.parameters is None or spec.quantization is not None:
         return spec
     if not spec.linears:

@@ -10,7 +10,7 @@ from typing import Final
 
 from presets.errors import WizardError
 from trainer.history.tail import last_lines
-from trainer.process.agreed import goes_with
+from trainer.process.consent import run_has_consent
 from trainer.run.folder import RunFolder, append_event
 from trainer.run.state import RunState
 
@@ -52,7 +52,7 @@ def run_on_end(folder: RunFolder, state: RunState) -> None:
         "LORA_WIZARD_REASON": state.reason or "",
         "LORA_WIZARD_ADAPTER": str(folder.adapter) if folder.adapter.is_dir() else "",
     }
-    if not goes_with(folder, command):
+    if not run_has_consent(folder, command):
         with suppress(OSError):
             append_event(folder, "on_end", command=command, reason="not run: nobody agreed to it")
         return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from presets.errors import InputError, NoError
 from trainer.history.listing import may_run_elsewhere
-from trainer.process.agreed import require_agreed, send_with
+from trainer.process.consent import require_consent, write_run_consent
 from trainer.process.device_lock import busy, device_holder
 from trainer.process.environment import module_command
 from trainer.process.recovery import HARMLESS
@@ -75,20 +75,20 @@ def launch(
             f"{device.name} is simulated: training cannot be started on it.",
             remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
         )
-    require_agreed(config.run.on_end, allowed=allow_on_end)
+    require_consent(config.run.on_end, allowed=allow_on_end)
     require_trainable(config, read_model(config.model, revision=config.revision), device)
     if not allow_busy and (other := device_holder(device)):
         raise busy(other)
     data = config.data.train_paths[0] if config.data.train else None
     folder = create(runs, run_id(config.model, data, name=config.run.name))
     try:
-        _require_room(folder.path, plan_document)
+        _require_disk_space(folder.path, plan_document)
         text = dump_config(config)
         write_atomically(folder.config, text)
         write_atomically(folder.effective_config, text)
         plan = {**plan_document, "device": asdict(device)}
         write_atomically(folder.plan, json.dumps(plan, default=str, allow_nan=False))
-        send_with(folder, config.run.on_end)
+        write_run_consent(folder, config.run.on_end)
         write_state(folder, RunState(started=time.time(), heartbeat=time.time()))
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -139,11 +139,11 @@ def resume_run(
     moved = wanted.pop("model", None)
     config = load_config(folder.effective_config)
     changed = _changed(config, wanted) if wanted else config
-    require_agreed(changed.run.on_end, folder, allowed=allow_on_end)
+    require_consent(changed.run.on_end, folder, allowed=allow_on_end)
     base = _hold_base(folder, moved, allow_changed=allow_changed_base)
     if wanted:
         require_trainable(changed, base, device)
-    send_with(folder, changed.run.on_end)
+    write_run_consent(folder, changed.run.on_end)
     if wanted:
         _write_down(folder, config, changed, wanted)
     if moved is not None:
@@ -205,12 +205,12 @@ def _hold_base(folder: RunFolder, moved: str | None, *, allow_changed: bool) -> 
     Weights that are not here yet are held to it by the worker, once they have been downloaded.
     """
     from recommender.config.io import load_config
-    from trainer.run.base_model import base_warning, find_base, hold_to_base, write_base
+    from trainer.run.base_model import base_warning, check_base, find_base, write_base
 
     spec = find_base(folder, load_config(folder.effective_config), moved)
     if moved is not None and not spec.has_weights:
         raise InputError(f"{moved} has no safetensors weights.", remedy="Name the folder that has them.")
-    if complete_checkpoints(folder) and hold_to_base(folder, spec, allow_changed=allow_changed) == "changed":
+    if complete_checkpoints(folder) and check_base(folder, spec, allow_changed=allow_changed) == "changed":
         write_base(folder, spec)
         append_event(folder, "warning", message=base_warning(folder, "changed"))
     return spec
@@ -229,7 +229,7 @@ def _move_base(folder: RunFolder, place: str) -> None:
     append_event(folder, "recovery", before={"model": config.model}, after={"model": now}, why="it was asked for")
 
 
-def _require_room(path: Path, plan: Mapping[str, Any]) -> None:
+def _require_disk_space(path: Path, plan: Mapping[str, Any]) -> None:
     """Refuse to start when the disk has no space for a single checkpoint."""
     needed = int(plan.get("estimate", {}).get("checkpoint_bytes") or 0)
     free = shutil.disk_usage(path).free

@@ -14,7 +14,7 @@ from presets.errors import InputError, NoError
 from recommender.config.io import load_config
 from trainer.process.environment import child_environment, module_command
 from trainer.run.adapter import require_adapter
-from trainer.run.base_model import Held, find_base, hold_to_base
+from trainer.run.base_model import BaseMatch, check_base, find_base
 from trainer.run.folder import RunFolder
 from trainer.run.plan_file import read_device
 
@@ -36,7 +36,7 @@ class Chat:
 
     def __init__(self, run: Path, *, base: str | None = None, allow_changed_base: bool = False) -> None:
         self.folder = RunFolder(run)
-        self.held: Held = "unknown"
+        self.held: BaseMatch = "unknown"
         self._base, self._allow_changed_base = base, allow_changed_base
 
     def __enter__(self) -> Self:
@@ -48,7 +48,7 @@ class Chat:
         require_adapter(self.folder)
         config = load_config(self.folder.effective_config)
         spec = find_base(self.folder, config, self._base)
-        self.held = hold_to_base(self.folder, spec, allow_changed=self._allow_changed_base)
+        self.held = check_base(self.folder, spec, allow_changed=self._allow_changed_base)
         self._errors = tempfile.TemporaryFile()
         self._child = subprocess.Popen(
             module_command("trainer.worker.after.chat", str(self.folder.path), *([self._base] if self._base else [])),

@@ -17,7 +17,7 @@ from trainer.run.plan_file import read_device
 
 if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec
-    from trainer.run.base_model import Held
+    from trainer.run.base_model import BaseMatch
 
 
 COPIED = {".json", ".jinja", ".model", ".py", ".txt"}
@@ -35,7 +35,7 @@ def merge_run(run: Path, into: Path, *, base: str | None = None, allow_changed_b
 
     Returns:
         path, shards, bytes, modules, off, rounding and moved (see `trainer.worker.after.merge.verify`), agreement,
-        positions, and base: 'same', 'unknown' or 'changed', as `trainer.run.base_model.Held`.
+        positions, and base: 'same', 'unknown' or 'changed', as `trainer.run.base_model.BaseMatch`.
 
     Raises:
         InputError: No adapter, a full fine-tune, a base that is not there or another one, a folder that is not empty, a
@@ -86,10 +86,10 @@ def _failure(answer: ChildAnswer) -> WizardError:
     return NoError(last, remedy="Is there memory enough for one model?")
 
 
-def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bool) -> Held:
+def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bool) -> BaseMatch:
     from recommender.config.io import load_config
     from recommender.units import gib
-    from trainer.run.base_model import find_base, hold_to_base
+    from trainer.run.base_model import check_base, find_base
 
     require_adapter(folder)
     config = load_config(folder.effective_config)
@@ -100,7 +100,7 @@ def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bo
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(f"{into} is there already.", remedy="Name a new folder.")
     spec = find_base(folder, config, base)
-    held = hold_to_base(folder, spec, allow_changed=allow_changed)
+    held = check_base(folder, spec, allow_changed=allow_changed)
     _require_memory(spec, folder)
     needed = 2 * spec.total_parameters + _beside_weights(spec, folder)
     place = next(parent for parent in into.absolute().parents if parent.exists())

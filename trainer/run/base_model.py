@@ -19,7 +19,7 @@ from recommender.paths import expanded
 from trainer.run.folder import RunFolder, write_atomically
 from trainer.run.state import text
 
-Held = Literal["same", "unknown", "changed"]
+BaseMatch = Literal["same", "unknown", "changed"]
 """Its weights are those of the run, the run wrote none down, or others were agreed to."""
 
 
@@ -103,7 +103,7 @@ def find_base(folder: RunFolder, config: FinetuneConfig, override: str | None = 
         raise InputError(problem.message, remedy=remedy, detail=problem.detail) from problem
 
 
-def hold_to_base(folder: RunFolder, spec: ModelSpec, *, allow_changed: bool = False) -> Held:
+def check_base(folder: RunFolder, spec: ModelSpec, *, allow_changed: bool = False) -> BaseMatch:
     """Compare a model with the one that a run was trained over.
 
     Args:
@@ -139,7 +139,7 @@ def _bring_back(before: Base, spec: ModelSpec) -> str:
     return f"Bring back the files that it began with, or name their folder with --base FOLDER{again},"
 
 
-def base_warning(folder: RunFolder, held: Held) -> str:
+def base_warning(folder: RunFolder, held: BaseMatch) -> str:
     """The message about a base that could not be compared with the run's, or is another; empty for the same."""
     if held == "unknown":
         return (

@@ -10,7 +10,7 @@ import typer
 from presets.errors import InputError
 
 if TYPE_CHECKING:
-    from trainer.process.agreed import NotAgreedError
+    from trainer.process.consent import ConsentError
 
 AllowOnEnd = Annotated[
     bool, typer.Option("--allow-on-end", help="Agree to the shell command of run.on_end, for this run.")
@@ -30,22 +30,22 @@ def agree_on_end(command: str | None, *, allowed: bool) -> bool:
     Raises:
         InputError: Nobody agreed: there is no terminal, or the answer is no.
     """
-    from trainer.process.agreed import NotAgreedError, require_agreed
+    from trainer.process.consent import ConsentError, require_consent
 
     try:
-        require_agreed(command, allowed=allowed)
-    except NotAgreedError as unagreed:
+        require_consent(command, allowed=allowed)
+    except ConsentError as unagreed:
         ask(unagreed)
     return True
 
 
-def ask(unagreed: NotAgreedError) -> None:
+def ask(unagreed: ConsentError) -> None:
     """Ask on the terminal; a yes is kept for exactly this command.
 
     Raises:
         InputError: There is no terminal, or the answer is no.
     """
-    from trainer.process.agreed import keep
+    from trainer.process.consent import store_consent
     from tui.terminal.sanitize import clean
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -59,4 +59,4 @@ def ask(unagreed: NotAgreedError) -> None:
         raise InputError(
             "Nothing was started: run.on_end was not agreed to.", remedy="--set run.on_end=null leaves it out."
         ) from None
-    keep(unagreed.command)
+    store_consent(unagreed.command)

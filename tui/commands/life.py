@@ -188,7 +188,7 @@ def resume(
     One that was just asked to stop is waited for.
     """
     from trainer.history.listing import find_run
-    from trainer.process.agreed import NotAgreedError
+    from trainer.process.consent import ConsentError
     from trainer.process.launch import resume_run
     from tui.commands.planning import assignments
 
@@ -204,7 +204,7 @@ def resume(
     )
     try:
         go_on_with(allow_on_end=allow_on_end)
-    except NotAgreedError as unagreed:
+    except ConsentError as unagreed:
         ask(unagreed)
         go_on_with(allow_on_end=True)
     if detach:

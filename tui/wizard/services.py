@@ -340,15 +340,15 @@ class RealServices:
 
     def agreed(self, command: str) -> bool:
         """See `Services`."""
-        from trainer.process.agreed import is_kept
+        from trainer.process.consent import has_consent
 
-        return is_kept(command)
+        return has_consent(command)
 
     def keep_agreed(self, command: str) -> None:
         """See `Services`."""
-        from trainer.process.agreed import keep
+        from trainer.process.consent import store_consent
 
-        keep(command)
+        store_consent(command)
 
     def launch(self, plan: Plan, machine: Machine | None) -> Path:
         """See `Services`."""

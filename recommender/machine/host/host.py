@@ -11,7 +11,7 @@ from recommender.machine.facts import Cpu, Disk, Host
 from recommender.machine.gpu.processes import in_container
 from recommender.machine.host import cgroups
 from recommender.machine.host.logind import kills_at_logout
-from recommender.machine.host.mounts import disk_for, read_mounts, room
+from recommender.machine.host.mounts import disk_for, disk_space, read_mounts
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """x86 flags, and Arm's 'bf16' feature, that make bf16 products as fast as fp32 ones or faster."""
@@ -95,5 +95,5 @@ def _disks(runs: Path, root: Path) -> tuple[Disk, ...]:
 
 
 def _shm(root: Path) -> int | None:
-    size = room(root / "dev/shm")
+    size = disk_space(root / "dev/shm")
     return size[1] if size else None

@@ -20,7 +20,7 @@ _SYSTEM_FOLDERS = ("/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/boot", "/l
 _SMALL = 0.5
 """A layer is left for another disk when it has less than this share of that disk's free room."""
 
-Room = Callable[[Path], tuple[int, int] | None]
+MeasureSpace = Callable[[Path], tuple[int, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_mounts(root: Path = Path("/")) -> tuple[Mount, ...]:
     return tuple(mount for line in text.splitlines() if (mount := _parse(line)))
 
 
-def room(path: Path) -> tuple[int, int] | None:
+def disk_space(path: Path) -> tuple[int, int] | None:
     """Free bytes for this user and total bytes of the file system of a folder; None where it cannot be asked."""
     try:
         figures = os.statvfs(path)
@@ -55,7 +55,7 @@ def room(path: Path) -> tuple[int, int] | None:
     return figures.f_bavail * figures.f_frsize, figures.f_blocks * figures.f_frsize
 
 
-def disk_for(purpose: str, path: Path, mounts: tuple[Mount, ...], measure: Room = room) -> Disk:
+def disk_for(purpose: str, path: Path, mounts: tuple[Mount, ...], measure: MeasureSpace = disk_space) -> Disk:
     """The disk behind a folder that may not exist yet, with a better place for it when there is one.
 
     Args:
@@ -74,7 +74,7 @@ def disk_for(purpose: str, path: Path, mounts: tuple[Mount, ...], measure: Room 
     return Disk(purpose, path, free, total, Path(mount.point) if mount else None, suggestion)
 
 
-def _better(purpose: str, free: int, mounts: tuple[Mount, ...], measure: Room) -> Path | None:
+def _better(purpose: str, free: int, mounts: tuple[Mount, ...], measure: MeasureSpace) -> Path | None:
     """A folder on the largest persistent mount, where it has clearly more free space than the present layer."""
     best: tuple[int, Path] | None = None
     for mount in mounts:

@@ -9,7 +9,7 @@ from typing import Any
 
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
-from recommender.model.own_code import held_to_count, held_to_weights
+from recommender.model.own_code import checked_by_count, checked_by_weights
 from recommender.model.quantised import BNB_4BIT
 from recommender.model.sources.headers import Weights, not_here, read_index, read_weights, weight_files
 from recommender.model.sources.missing_files import INDEX, get_again
@@ -34,7 +34,7 @@ def read_folder(folder: Path, *, name: str, source: Source = "folder", revision:
     weights = _weights(folder, source)
     if weights is None:
         _refuse_pickle(folder)
-        return held_to_count(replace(spec, weights_bytes=_promised_bytes(folder)), None)
+        return checked_by_count(replace(spec, weights_bytes=_promised_bytes(folder)), None)
     return with_weights(spec, weights, origin)
 
 
@@ -77,7 +77,7 @@ def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
         return spec
     spec = replace(spec, dtype=weights.dtype or spec.dtype)
     if spec.own_code and spec.linears:
-        return held_to_weights(spec, weights)
+        return checked_by_weights(spec, weights)
     counted = weights.parameters(tied=spec.tied)
     if not spec.linears:
         return replace(spec, total_parameters=counted, parameters_exact=True)

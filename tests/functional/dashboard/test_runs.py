@@ -9,7 +9,7 @@ import pytest
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import opened
 from trainer.process import launch
-from trainer.process.agreed import is_kept, require_agreed
+from trainer.process.consent import has_consent, require_consent
 from tui.screens.runs.text import model_and_data
 from tui.screens.train.screen import TrainScreen
 
@@ -108,7 +108,7 @@ async def test_a_run_whose_command_nobody_agreed_to_asks(
 
     def resume(path: Path, *, allow_on_end: bool, log: object) -> Path:
         goes_on.append(allow_on_end)
-        require_agreed("touch there", allowed=allow_on_end)
+        require_consent("touch there", allowed=allow_on_end)
         return path
 
     monkeypatch.setattr(launch, "resume_run", resume)
@@ -121,7 +121,7 @@ async def test_a_run_whose_command_nobody_agreed_to_asks(
         await seen.press("y")
         await seen.sees("goes on")
     assert goes_on == [False, False, True]
-    assert is_kept("touch there")
+    assert has_consent("touch there")
 
 
 async def test_a_new_run_appears(make: Make, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from trainer.history.reader import Snapshot
 from trainer.process.launch import launch, resume_run
 from trainer.results.chat import Chat
 from trainer.results.merge import merge_run
-from trainer.run.base_model import hold_to_base
+from trainer.run.base_model import check_base
 from trainer.run.commands import request
 from trainer.run.folder import RunFolder
 
@@ -74,7 +74,7 @@ def test_another_base_is_refused_until_somebody_agrees(stopped: Path, tmp_path: 
     assert shot.status == "stopped", (shot.state.reason, shot.log)
     assert "is not the one that" in warnings(shot)
     # It is the run's base from then on.
-    assert hold_to_base(RunFolder(stopped), read_model(str(tmp_path / "m"))) == "same"
+    assert check_base(RunFolder(stopped), read_model(str(tmp_path / "m"))) == "same"
 
 
 def test_a_base_that_has_moved_is_taken_where_it_is(stopped: Path, tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_a_changed_template_is_other_training(stopped: Path, tmp_path: Path) -> 
     shot = stop_after(stopped, at)
     assert shot.status == "stopped", (shot.state.reason, shot.log)
     assert "cannot be told" in warnings(shot)
-    assert hold_to_base(RunFolder(stopped), read_model(str(tmp_path / "m"))) == "unknown"
+    assert check_base(RunFolder(stopped), read_model(str(tmp_path / "m"))) == "unknown"

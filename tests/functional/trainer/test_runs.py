@@ -15,7 +15,7 @@ from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig
 from tests.functional.trainer.conftest import CPU, ended, wait_for
 from trainer.history.listing import list_runs
-from trainer.process.agreed import NotAgreedError
+from trainer.process.consent import ConsentError
 from trainer.process.launch import launch, resume_run
 from trainer.run.commands import request
 
@@ -103,7 +103,7 @@ def test_stop_saves_and_resume_goes_on_to_the_end(make_config: MakeConfig, tmp_p
         resume_run(run, changes={"lora.r": 4})
     with pytest.raises(InputError, match="other rows would come next"):
         resume_run(run, changes={"training.per_device_train_batch_size": 2})
-    with pytest.raises(NotAgreedError, match="shell command"):
+    with pytest.raises(ConsentError, match="shell command"):
         resume_run(run, changes={"training.learning_rate": 0.005, "run.on_end": "true"})
     resume_run(run, changes={"training.learning_rate": 0.005, "run.on_end": "true"}, allow_on_end=True)
     finished = wait_for(run, lambda shot: ended(shot) and shot.status == "finished")

@@ -11,7 +11,7 @@ from presets.errors import InputError
 from recommender.config.edit import apply
 from recommender.config.io import parse_config, resolve
 from recommender.config.schema import FinetuneConfig
-from recommender.model.own_code import agreed, code_files, held_to_count
+from recommender.model.own_code import agreed, checked_by_count, code_files
 from recommender.model.sources.folder import read_folder
 from recommender.model.spec import ModelSpec
 from tests.fixtures.own_code import bring_own_code
@@ -45,8 +45,8 @@ def test_other_layers_than_llamas_cannot_be_priced(folder: Path) -> None:
 
 def test_without_weights_nothing_says_what_its_layers_are(folder: Path) -> None:
     spec = read(folder)
-    assert held_to_count(spec, spec.total_parameters) == spec
-    assert "not laid out" in held_to_count(spec, 2 * spec.total_parameters).unsupported
+    assert checked_by_count(spec, spec.total_parameters) == spec
+    assert "not laid out" in checked_by_count(spec, 2 * spec.total_parameters).unsupported
     (folder / "model.safetensors").unlink()
     assert "without its weights" in read(folder).unsupported
 

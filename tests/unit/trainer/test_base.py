@@ -10,7 +10,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.model.reader import read_model
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.process.launch import _changed
-from trainer.run.base_model import Base, base_warning, find_base, hold_to_base, place_of, write_base
+from trainer.run.base_model import Base, base_warning, check_base, find_base, place_of, write_base
 from trainer.run.folder import RunFolder
 
 OLD, NEW = "1" * 40, "2" * 40
@@ -43,7 +43,7 @@ def test_a_run_keeps_to_the_commit_that_it_began_with(run: RunFolder, tmp_path: 
     assert read_model("org/model").revision == NEW
     found = find_base(run, config("org/model"))
     assert (found.path, found.revision) == (old, OLD)
-    assert hold_to_base(run, found) == "same"
+    assert check_base(run, found) == "same"
     # What somebody asks for by name wins over what was written down.
     assert find_base(run, config("org/model", NEW)).revision == NEW
 
@@ -55,11 +55,11 @@ def test_where_that_commit_is_gone_the_way_back_is_told(run: RunFolder, tmp_path
     old.rename(tmp_path / "gone")
     found = find_base(run, config("org/model"))
     with pytest.raises(InputError, match="is not the base that run was trained over: 15 of 20 tensors") as caught:
-        hold_to_base(run, found)
+        check_base(run, found)
     assert f"`hf download org/model --revision {OLD}`" in caught.value.remedy
     assert "--base FOLDER" in caught.value.remedy and "--allow-changed-base" in caught.value.remedy
-    assert hold_to_base(run, found, allow_changed=True) == "changed"
-    assert hold_to_base(run, find_base(run, config("org/model"), str(tmp_path / "gone"))) == "same"
+    assert check_base(run, found, allow_changed=True) == "changed"
+    assert check_base(run, find_base(run, config("org/model"), str(tmp_path / "gone"))) == "same"
 
 
 def test_a_folder_that_has_moved_is_asked_for(run: RunFolder, tmp_path: Path) -> None:
@@ -69,19 +69,19 @@ def test_a_folder_that_has_moved_is_asked_for(run: RunFolder, tmp_path: Path) ->
     with pytest.raises(InputError, match="There is no folder") as caught:
         find_base(run, config(str(before)))
     assert "lies elsewhere now: --base FOLDER" in caught.value.remedy
-    assert hold_to_base(run, find_base(run, config(str(before)), str(tmp_path / "elsewhere"))) == "same"
+    assert check_base(run, find_base(run, config(str(before)), str(tmp_path / "elsewhere"))) == "same"
     other = build_tiny_llama(tmp_path / "other", seed=3)
     with pytest.raises(InputError, match="is not the base") as caught:
-        hold_to_base(run, read_model(str(other)))
+        check_base(run, read_model(str(other)))
     assert f"it was in {before}" in caught.value.remedy
 
 
 def test_an_old_run_says_that_it_cannot_be_told(run: RunFolder, tmp_path: Path) -> None:
     spec = read_model(str(build_tiny_llama(tmp_path / "m")))
-    assert hold_to_base(run, spec) == "unknown"
+    assert check_base(run, spec) == "unknown"
     assert "cannot be told" in base_warning(run, "unknown") and base_warning(run, "same") == ""
     run.base.write_text("torn{")
-    assert Base.read(run) is None and hold_to_base(run, spec) == "unknown"
+    assert Base.read(run) is None and check_base(run, spec) == "unknown"
 
 
 def test_a_base_whose_weights_are_not_here_is_not_written_down(run: RunFolder, tmp_path: Path) -> None:

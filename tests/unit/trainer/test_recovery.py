@@ -13,7 +13,7 @@ from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.machine.facts import Device
 from tests.fixtures.tiny_model import build_tiny_llama
 from trainer.history.tail import Tail
-from trainer.process.agreed import send_with
+from trainer.process.consent import write_run_consent
 from trainer.process.ending import run_on_end, unsaid_end
 from trainer.process.recovery import HARMLESS, find_recovery, half_the_rate, kernel_kills, out_of_memory_remedy
 from trainer.run.folder import RunFolder
@@ -34,7 +34,7 @@ def folder_with(path: Path, model: Path, **changes: object) -> RunFolder:
     folder = RunFolder(path)
     config = apply(base, named)
     folder.effective_config.write_text(dump_config(config))
-    send_with(folder, config.run.on_end)
+    write_run_consent(folder, config.run.on_end)
     return folder
 
 

@@ -17,7 +17,7 @@ from recommender.steps import count_steps
 from trainer.models.download import download
 from trainer.models.own_code import agreed_code
 from trainer.preflight.start_from import require_same_start
-from trainer.run.base_model import base_warning, commit_of, find_base, hold_to_base
+from trainer.run.base_model import base_warning, check_base, commit_of, find_base
 from trainer.run.folder import RunFolder
 from trainer.run.plan_file import read_plan
 from trainer.worker.job import Job
@@ -64,7 +64,7 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     stage = worker_stage(config)
     require_known(stage.trainer)
     spec = _model_here(folder, config)
-    if past.step and hold_to_base(folder, spec) == "unknown":
+    if past.step and check_base(folder, spec) == "unknown":
         record(folder, "warning", message=base_warning(folder, "unknown"))
     code = agreed_code(folder, config, spec)
     adapter = _start_of(folder, config, spec, checkpoint)

@@ -213,12 +213,12 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(YesNo(question, "resume"), lambda yes: self._do(yes, self._resume, run.path))
 
     def _resume(self, path: Path, *, allow_on_end: bool = False) -> None:
-        from trainer.process.agreed import NotAgreedError
+        from trainer.process.consent import ConsentError
         from trainer.process.launch import resume_run
 
         try:
             resumed = resume_run(path, allow_on_end=allow_on_end, log=self._say)
-        except NotAgreedError as unagreed:
+        except ConsentError as unagreed:
             self.call_later(self._ask_about_command, path, unagreed.command)
             return
         self._say(f"{resumed.name} goes on")
@@ -227,10 +227,10 @@ class RunsScreen(Screen[None]):
         """Go on with a run once its command is agreed to."""
 
         def answered(yes: bool | None) -> None:
-            from trainer.process.agreed import keep
+            from trainer.process.consent import store_consent
 
             if yes:
-                keep(command)
+                store_consent(command)
             self._do(yes, partial(self._resume, allow_on_end=True), path)
 
         self.app.push_screen(about_command(command), answered)

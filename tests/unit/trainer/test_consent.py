@@ -15,7 +15,14 @@ from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
 from trainer.preflight import gate
 from trainer.process import launch as launching
-from trainer.process.agreed import NotAgreedError, goes_with, is_kept, keep, require_agreed, send_with
+from trainer.process.consent import (
+    ConsentError,
+    has_consent,
+    require_consent,
+    run_has_consent,
+    store_consent,
+    write_run_consent,
+)
 from trainer.process.launch import launch, resume_run
 from trainer.run import base_model as bases
 from trainer.run.folder import RunFolder, append_event, create, write_atomically
@@ -78,51 +85,51 @@ def stopped_run(runs: Path, command: str | None) -> Path:
 
 
 def test_a_yes_is_kept_for_exactly_this_command(state: Path) -> None:
-    assert not is_kept(COMMAND)
-    keep(COMMAND)
-    keep("another")
-    assert is_kept(COMMAND)
-    assert not is_kept(COMMAND + " ")
+    assert not has_consent(COMMAND)
+    store_consent(COMMAND)
+    store_consent("another")
+    assert has_consent(COMMAND)
+    assert not has_consent(COMMAND + " ")
     assert COMMAND not in (state / "agreed.jsonl").read_text()
-    require_agreed(COMMAND)
-    require_agreed(None)
-    with pytest.raises(NotAgreedError, match="org/gone"):
-        require_agreed("curl https://example.org/gone")
+    require_consent(COMMAND)
+    require_consent(None)
+    with pytest.raises(ConsentError, match="org/gone"):
+        require_consent("curl https://example.org/gone")
 
 
 def test_a_state_folder_that_cannot_be_written_keeps_nothing(state: Path) -> None:
     state.parent.mkdir()
     state.write_text("a file")
-    keep(COMMAND)
-    assert not is_kept(COMMAND)
+    store_consent(COMMAND)
+    assert not has_consent(COMMAND)
 
 
 def test_nothing_starts_without_a_yes(tmp_path: Path, starts: list[Path]) -> None:
-    with pytest.raises(NotAgreedError):
+    with pytest.raises(ConsentError):
         launch(config(COMMAND), plan_document={}, device=CPU, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
     run = launch(config(COMMAND), plan_document={}, device=CPU, runs=tmp_path / "runs", allow_on_end=True)
     assert starts == [run]
-    assert goes_with(RunFolder(run), COMMAND)
-    assert not is_kept(COMMAND)
+    assert run_has_consent(RunFolder(run), COMMAND)
+    assert not has_consent(COMMAND)
     quiet = launch(config(None), plan_document={}, device=CPU, runs=tmp_path / "runs")
     assert not RunFolder(quiet).agreed.exists()
 
 
 def test_the_yes_goes_on_with_the_run_until_the_command_changes(tmp_path: Path, starts: list[Path]) -> None:
     run = stopped_run(tmp_path / "runs", COMMAND)
-    with pytest.raises(NotAgreedError):
+    with pytest.raises(ConsentError):
         resume_run(run)
     resume_run(run, allow_on_end=True)
     resume_run(run)
-    with pytest.raises(NotAgreedError, match="touch other"):
+    with pytest.raises(ConsentError, match="touch other"):
         resume_run(run, changes={"run.on_end": "touch other"})
     assert "touch other" not in RunFolder(run).effective_config.read_text()
     resume_run(run)
     resume_run(run, changes={"run.on_end": None})
-    with pytest.raises(NotAgreedError):
+    with pytest.raises(ConsentError):
         resume_run(run, changes={"run.on_end": COMMAND})
-    keep(COMMAND)
+    store_consent(COMMAND)
     resume_run(run, changes={"run.on_end": COMMAND})
     assert len(starts) == 5
 
@@ -131,8 +138,8 @@ def test_the_yes_goes_on_with_the_run_until_the_command_changes(tmp_path: Path, 
 def test_a_damaged_yes_is_none(tmp_path: Path, text: str) -> None:
     folder = create(tmp_path, "one")
     folder.agreed.write_text(text)
-    assert not goes_with(folder, COMMAND)
-    send_with(folder, COMMAND)
-    assert goes_with(folder, COMMAND)
-    send_with(folder, None)
-    assert not goes_with(folder, COMMAND)
+    assert not run_has_consent(folder, COMMAND)
+    write_run_consent(folder, COMMAND)
+    assert run_has_consent(folder, COMMAND)
+    write_run_consent(folder, None)
+    assert not run_has_consent(folder, COMMAND)

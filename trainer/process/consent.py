@@ -22,7 +22,7 @@ from trainer.run.folder import RunFolder, append_line, write_atomically
 KEY: Final = "on_end"
 
 
-class NotAgreedError(InputError):
+class ConsentError(InputError):
     """A command that nobody has agreed to.
 
     Attributes:
@@ -43,19 +43,19 @@ def digest(command: str) -> str:
     return sha256(command.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def is_kept(command: str) -> bool:
+def has_consent(command: str) -> bool:
     """Whether consent to exactly this command is stored on this machine."""
     return any(said.get(KEY) == digest(command) for said in Tail(_place()).documents())
 
 
-def keep(command: str) -> None:
+def store_consent(command: str) -> None:
     """Store consent; where the state folder cannot be written it is asked for again the next time."""
     with suppress(OSError):
         _place().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         append_line(_place(), {"v": VERSION, "t": round(time.time(), 3), KEY: digest(command)})
 
 
-def goes_with(folder: RunFolder, command: str) -> bool:
+def run_has_consent(folder: RunFolder, command: str) -> bool:
     """Whether the run was started or resumed with consent to exactly this command."""
     try:
         said = json.loads(folder.agreed.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def goes_with(folder: RunFolder, command: str) -> bool:
     return isinstance(said, dict) and said.get(KEY) == digest(command)
 
 
-def send_with(folder: RunFolder, command: str | None) -> None:
+def write_run_consent(folder: RunFolder, command: str | None) -> None:
     """Write the consent to a command into a run's folder, or remove it for None."""
     if command:
         write_atomically(folder.agreed, json.dumps({"v": VERSION, KEY: digest(command)}))
@@ -72,15 +72,15 @@ def send_with(folder: RunFolder, command: str | None) -> None:
         folder.agreed.unlink(missing_ok=True)
 
 
-def require_agreed(command: str | None, folder: RunFolder | None = None, *, allowed: bool = False) -> None:
+def require_consent(command: str | None, folder: RunFolder | None = None, *, allowed: bool = False) -> None:
     """Check that there is consent to a run's command: now, from this machine, or for this run.
 
     Raises:
-        NotAgreedError: Nobody has.
+        ConsentError: Nobody has.
     """
-    if not command or allowed or is_kept(command) or (folder is not None and goes_with(folder, command)):
+    if not command or allowed or has_consent(command) or (folder is not None and run_has_consent(folder, command)):
         return
-    raise NotAgreedError(command)
+    raise ConsentError(command)
 
 
 def _place() -> Path:
