@@ -91,7 +91,7 @@ def _reason(key: str, reason: Reason) -> Iterator[str]:
 def _fitting(plan: Plan) -> Iterator[str]:
     yield "## Overfitting and underfitting"
     yield ""
-    yield "What to change first: the run's doctor says the first three, with the run's own values. In"
+    yield "What to change first: the run's diagnosis says the first three, with the run's own values. In"
     yield "`recommender/rules/fitting.py`."
     long = apply(plan.config, {"training.num_train_epochs": 3, "lora.target_modules": ["q_proj", "v_proj"]})
     for title, advice in (

@@ -1,4 +1,4 @@
-"""What to change first when a run overfits, underfits or learns nothing: the run's doctor and the page of rules say it.
+"""What to change first when a run overfits, underfits or learns nothing, for its diagnosis and for the page of rules.
 
 An order, not a list: the first advice is what the sources agree on and what costs least, and each has its figure from
 the configuration that it is about.

@@ -1,6 +1,6 @@
 """The first change for a run's next attempt, in the words and the order of the rules (`recommender.rules.fitting`).
 
-The rules are imported when there is trouble to advise on: the doctor looks at every run, and most are well.
+The rules are imported when there is trouble to advise on: the diagnosis looks at every run, and most are well.
 """
 
 from __future__ import annotations

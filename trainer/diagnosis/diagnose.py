@@ -1,6 +1,6 @@
-"""The doctor: findings about a run as trouble appears, each with evidence and the change that would help.
+"""The diagnosis: findings about a run as trouble appears, each with evidence and the change that would help.
 
-Each rule looks at one snapshot and nothing else, and says nothing unless its evidence is plain: a doctor that cries
+Each rule looks at one snapshot and nothing else, and says nothing unless its evidence is plain: a diagnosis that cries
 wolf is not read. What a rule takes for plain is beside it, in `diagnose_learning` and `diagnose_machine`.
 """
 

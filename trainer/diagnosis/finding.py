@@ -1,4 +1,4 @@
-"""A finding of the doctor about a run."""
+"""A finding of the diagnosis of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "caution", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding of the doctor."""
+    """One finding of the diagnosis."""
 
     level: Level
     title: str

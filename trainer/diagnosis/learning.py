@@ -1,4 +1,4 @@
-"""The doctor's rules about learning: findings from the losses, with the change that would help."""
+"""The diagnosis's rules about learning: findings from the losses, with the change that would help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor's rules about the machine: silence, speed, heat, and memory that is short or unused."""
+"""The diagnosis's rules about the machine: silence, speed, heat, and memory that is short or unused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the present: the 'now' pane, the status line and the doctor, as rows."""
+"""The figures of the present: the 'now' pane, the status line and the diagnosis, as rows."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def now_rows(snapshot: Snapshot, history: History) -> tuple[Row, ...]:
     return tuple(shown for shown in rows if shown)
 
 
-def doctor_rows(findings: Sequence[Finding]) -> tuple[Row, ...]:
-    """What the doctor says: mark and sentence, evidence and change below it."""
+def diagnosis_rows(findings: Sequence[Finding]) -> tuple[Row, ...]:
+    """The diagnosis: mark and sentence, evidence and change below it."""
     rows: list[Row] = []
     for finding in findings:
         mark, tone = LEVELS[finding.level]
@@ -148,7 +148,7 @@ def doctor_rows(findings: Sequence[Finding]) -> tuple[Row, ...]:
 
 
 def trouble_row(findings: Sequence[Finding], width: int) -> Row | None:
-    """The worst finding in few lines, for a screen too narrow for the doctor's pane.
+    """The worst finding in few lines, for a screen too narrow for its pane.
 
     Args:
         findings: The worst first.

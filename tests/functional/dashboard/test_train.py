@@ -232,13 +232,13 @@ async def test_narrow_screens_turn_through_every_pane(make: Make) -> None:
 
 async def test_the_layout_follows_the_terminal(make: Make) -> None:
     async with opened(trained(make), (120, 40)) as seen:
-        await seen.sees("doctor", "tokens / s")
+        await seen.sees("diagnosis", "tokens / s")
         await seen.pilot.resize_terminal(80, 24)
         await seen.until(lambda: seen.app.screen.query_one(Deck).page == "now")
         await seen.pilot.resize_terminal(60, 15)
         await seen.sees("too small")
         await seen.pilot.resize_terminal(120, 40)
-        await seen.sees("doctor", "tokens / s", "step 150 / 400")
+        await seen.sees("diagnosis", "tokens / s", "step 150 / 400")
         assert seen.app.screen.size == Size(120, 40)
 
 

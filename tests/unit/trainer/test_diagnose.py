@@ -1,4 +1,4 @@
-"""The doctor names trouble with its evidence, and says nothing on healthy runs."""
+"""The diagnosis names trouble with its evidence, and says nothing on healthy runs."""
 
 import math
 from collections.abc import Callable, Sequence

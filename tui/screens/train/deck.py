@@ -1,4 +1,4 @@
-"""The pane with several pages: events, log, samples, settings; where there is little room also now, doctor, summary."""
+"""The pane with several pages: events, log, samples, settings; in little room also now, diagnosis, summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WIDE_PAGES = ("events", "log", "samples", "settings")
 FOLLOWED = ("events", "log", "samples")
 """Pages whose end is what is new."""
-NARROW_PAGES = ("now", "doctor", *WIDE_PAGES)
+NARROW_PAGES = ("now", "diagnosis", *WIDE_PAGES)
 ENDED_PAGES = ("summary", *WIDE_PAGES)
 
 
@@ -50,7 +50,7 @@ class Deck(Vertical):
     def compose(self) -> ComposeResult:
         """Make every page; one is seen."""
         with ContentSwitcher(initial="page-events"):
-            for name in ("now", "doctor", "summary", *WIDE_PAGES):
+            for name in ("now", "diagnosis", "summary", *WIDE_PAGES):
                 yield Rows(id=f"page-{name}", follow=name in FOLLOWED)
 
     def on_mount(self) -> None:
@@ -69,12 +69,12 @@ class Deck(Vertical):
         pages = self.pages
         self.page = pages[(pages.index(self.page) + 1) % len(pages)] if self.page in pages else pages[0]
 
-    def show(self, snapshot: Snapshot, now: Sequence[Row], doctor: Sequence[Row], summary: Sequence[Row]) -> None:
+    def show(self, snapshot: Snapshot, now: Sequence[Row], diagnosis: Sequence[Row], summary: Sequence[Row]) -> None:
         """Fill the pages from a snapshot."""
         self.ended = bool(summary)
         self._snapshot = snapshot
         self._page("now").show(now)
-        self._page("doctor").show(doctor)
+        self._page("diagnosis").show(diagnosis)
         self._page("summary").show(summary)
         self._show_lines(snapshot)
         if self._changed("samples", snapshot.samples[-1:], len(snapshot.samples)):

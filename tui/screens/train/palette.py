@@ -64,8 +64,8 @@ class RunActions(Protocol):
     def action_copy_lines(self) -> None:
         """Copy the lines that load the adapter."""
 
-    def action_copy_doctor(self) -> None:
-        """Copy what the doctor says."""
+    def action_copy_diagnosis(self) -> None:
+        """Copy the diagnosis."""
 
     def action_copy_events(self) -> None:
         """Copy the events."""
@@ -110,7 +110,7 @@ def copying(screen: RunActions) -> tuple[Offer, ...]:
     return (
         ("Copy the adapter's path", "to the terminal's clipboard (OSC 52), and show it", screen.action_copy_adapter),
         ("Copy the lines that load it", "Python, to the terminal's clipboard", screen.action_copy_lines),
-        ("Copy what the doctor says", "to the terminal's clipboard", screen.action_copy_doctor),
+        ("Copy the diagnosis", "to the terminal's clipboard", screen.action_copy_diagnosis),
         ("Copy the events", "to the terminal's clipboard", screen.action_copy_events),
         ("Copy the log", "to the terminal's clipboard", screen.action_copy_log),
     )

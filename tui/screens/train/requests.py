@@ -80,8 +80,8 @@ class RequestKeys(Screen[None]):
         """Copy the Python that loads the result, and show it."""
         self._copy("\n".join(loading_lines(self.snapshot)) if self.snapshot else "")
 
-    def action_copy_doctor(self) -> None:
-        """Copy what the doctor says."""
+    def action_copy_diagnosis(self) -> None:
+        """Copy the diagnosis."""
         found = diagnose(self.snapshot) if self.snapshot else ()
         said = [" ".join(filter(None, (f"{each.title}.", each.evidence, each.change))) for each in found]
         self._copy("\n".join(said))

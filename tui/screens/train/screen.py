@@ -25,7 +25,7 @@ from trainer.history.reader import RunReader
 from trainer.run.state import whole
 from tui.dashboard.ending import ending_rows, has_ended
 from tui.dashboard.notify import Notifier, Wishes
-from tui.dashboard.now import doctor_rows, now_rows, status_row, trouble_row, two_columns
+from tui.dashboard.now import diagnosis_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.popup import ValuePopup
 from tui.screens.train.curves import CurveKeys
 from tui.screens.train.deck import Deck
@@ -89,15 +89,15 @@ class TrainScreen(CurveKeys, RequestKeys):
     #now { height: auto; max-height: 80%; }
     #status, #trouble, #unreadable, #now Rows { height: auto; overflow-y: hidden; scrollbar-gutter: auto; }
     #status { height: 1; }
-    #doctor { height: 1fr; min-height: 4; }
+    #diagnosis { height: 1fr; min-height: 4; }
     #ending { height: 1fr; display: none; }
     Deck { height: 18%; min-height: 7; }
     Curve { height: 1fr; }
     TrainScreen.-trouble #now { height: 1fr; }
-    TrainScreen.-trouble #doctor { height: auto; max-height: 60%; }
-    TrainScreen.-trouble #doctor Rows { height: auto; }
+    TrainScreen.-trouble #diagnosis { height: auto; max-height: 60%; }
+    TrainScreen.-trouble #diagnosis Rows { height: auto; }
     TrainScreen.-ended #right { width: 1fr; }
-    TrainScreen.-ended #now, TrainScreen.-ended #doctor, TrainScreen.-ended #minor { display: none; }
+    TrainScreen.-ended #now, TrainScreen.-ended #diagnosis, TrainScreen.-ended #minor { display: none; }
     TrainScreen.-ended #ending { display: block; }
     TrainScreen.-full #right, TrainScreen.-full #minor, TrainScreen.-full Deck { display: none; }
     TrainScreen.-full #body { height: 1fr; }
@@ -151,9 +151,9 @@ class TrainScreen(CurveKeys, RequestKeys):
                 with Vertical(id="now", classes="pane") as now:
                     now.border_title = "now"
                     yield Rows(id="now-rows")
-                with Vertical(id="doctor", classes="pane") as doctor:
-                    doctor.border_title = "doctor"
-                    yield Rows(id="doctor-rows")
+                with Vertical(id="diagnosis", classes="pane") as diagnosis:
+                    diagnosis.border_title = "diagnosis"
+                    yield Rows(id="diagnosis-rows")
                 with Vertical(id="ending", classes="pane") as ending:
                     ending.border_title = "summary"
                     yield Rows(id="ending-rows")
@@ -239,12 +239,12 @@ class TrainScreen(CurveKeys, RequestKeys):
         self.set_class(trouble is not None, "-trouble")
         self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2, unicode=self.draws_unicode)])
         self.query_one("#trouble", Rows).show([trouble] if trouble else [])
-        now, doctor = now_rows(snapshot, self.history), doctor_rows(findings)
+        now, diagnosis = now_rows(snapshot, self.history), diagnosis_rows(findings)
         self.query_one("#now-rows", Rows).show(now)
-        self.query_one("#doctor-rows", Rows).show(doctor)
+        self.query_one("#diagnosis-rows", Rows).show(diagnosis)
         ending = ending_rows(snapshot, keys=True) if self.ended else ()
         self.query_one("#ending-rows", Rows).show(ending)
-        self.query_one(Deck).show(snapshot, two_columns(now, self.size.width - 5), doctor, ending)
+        self.query_one(Deck).show(snapshot, two_columns(now, self.size.width - 5), diagnosis, ending)
         self._show_device(snapshot)
         if grown:
             self._grown = True

@@ -1,4 +1,4 @@
-"""Every rule of the doctor, on a run that was made to have its trouble; and recorded healthy runs, which have none."""
+"""Every rule of the diagnosis, on a run made to have its trouble; and recorded healthy runs, which have none."""
 
 import json
 import math
@@ -146,7 +146,7 @@ def test_overfitting_names_the_epochs_that_are_enough(make: Make) -> None:
     assert "num_train_epochs 3 → 1.5; early_stopping 2" in only(made).change
 
 
-def test_what_the_doctor_advises_is_what_the_rules_advise(make: Make) -> None:
+def test_what_the_diagnosis_advises_is_what_the_rules_advise(make: Make) -> None:
     made = make(300, evaluate_every=NEVER, shape=lambda step: 2.0 - step / 200)
     evaluations(made, 1.8, 1.5, 1.4, 1.45, 1.5, 1.6)
     config = FinetuneConfig.model_validate(dict(RunReader(made.path, made.clock).poll().config))
