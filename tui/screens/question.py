@@ -10,13 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
 from tui.screens.popup import Popup, PopupList
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Run, Task
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
@@ -33,19 +32,6 @@ ROW_LINES = 6
 THEN = "the first row then (highlighted: the loss sees it)"
 Look = Callable[[Mapping[str, Any]], "Sequence[Piece]"]
 """The first row under the settings of an answer."""
-
-
-class Seen(Message):
-    """The first row under one answer."""
-
-    def __init__(self, number: int, pieces: Sequence[Piece], error: str = "") -> None:
-        super().__init__()
-        self.number = number
-        """Of which answer."""
-        self.pieces = pieces
-        """The row; nothing where it cannot be shown."""
-        self.error = error
-        """Why."""
 
 
 class QuestionPopup(Popup[int]):
@@ -73,6 +59,7 @@ class QuestionPopup(Popup[int]):
         self._look = look
         self._colour = colour
         self._seen: dict[int, tuple[Content, Content]] = {}
+        self._rows = Task(self, "rows")
 
     def compose(self) -> ComposeResult:
         """The question, the ways, and the first row under the one that the cursor is on."""
@@ -91,7 +78,7 @@ class QuestionPopup(Popup[int]):
         """Take the focus, and read the first row."""
         self.query_one(PickList).focus()
         if (look := self._look) is not None:
-            background(self, lambda: self._read(look), self._not_read, group="rows")
+            self._rows.start(lambda run: self._read(run, look), lambda _: None, self._not_read)
 
     def on_resize(self) -> None:
         """Share the height out anew."""
@@ -114,24 +101,24 @@ class QuestionPopup(Popup[int]):
     def _picks(self, _width: int) -> list[Pick]:
         return [Pick(str(number), _lines(choice)) for number, choice in enumerate(self._question.choices)]
 
-    def _read(self, look: Look) -> None:
+    def _read(self, run: Run, look: Look) -> None:
         for number, choice in enumerate(self._question.choices):
+            if run.stopped():
+                return
             try:
-                self.post_message(Seen(number, look(choice.set)))
+                run.deliver(self._one_seen, number, look(choice.set))
             except WizardError as error:
-                self.post_message(Seen(number, (), error.message))
+                run.deliver(self._one_seen, number, (), error.message)
 
     def _not_read(self, error: WizardError) -> None:
         for number in range(len(self._question.choices)):
             if number not in self._seen:
-                self._one_seen(Seen(number, (), error.message))
+                self._one_seen(number, (), error.message)
 
-    @on(Seen)
-    def _one_seen(self, message: Seen) -> None:
-        pieces = message.pieces
-        shown = sample_content(pieces, colour=self._colour) if pieces else Content(clean(message.error))
+    def _one_seen(self, number: int, pieces: Sequence[Piece], error: str = "") -> None:
+        shown = sample_content(pieces, colour=self._colour) if pieces else Content(clean(error))
         before = next((place for place, piece in enumerate(pieces) if piece.trained), 0)
-        self._seen[message.number] = shown, sample_content(pieces[:before], colour=self._colour)
+        self._seen[number] = shown, sample_content(pieces[:before], colour=self._colour)
         self._show_row()
 
     @on(PickList.Moved)

@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from textual import events
-from textual.app import App, ScreenStackError
+from textual.app import ScreenStackError
 from textual.driver import Driver
 from textual.filter import LineFilter
 
 from tui.terminal.ascii import drawing_encoding
 from tui.terminal.character_filter import DrawnIn
 from tui.terminal.errors import INTERNAL_ERROR_EXIT, crash_sentence
+from tui.terminal.textual_internals import OneSentenceApp
 from tui.terminal.theme import BOX_CSS, SHARED_CSS, use_theme, variable_defaults
 from tui.terminal.typed_ahead import TypedAhead
 
 Result = TypeVar("Result")
 
 
-class Shell(App[Result]):
+class Shell(OneSentenceApp[Result]):
     """An application with our themes, without animation, drawing with ASCII where asked to or no more is had.
 
     Attributes:
@@ -31,6 +32,7 @@ class Shell(App[Result]):
     CSS = SHARED_CSS
     DEFAULT_CSS = BOX_CSS
     ENABLE_COMMAND_PALETTE = True
+    crash_exit = INTERNAL_ERROR_EXIT
 
     def __init__(self, *, theme: str | None = None, unicode: bool = True) -> None:
         super().__init__()
@@ -88,8 +90,6 @@ class Shell(App[Result]):
         filters = super().get_line_filters()
         return filters if self.unicode else [*filters, self._drawn]
 
-    def _fatal_error(self) -> None:
-        """Leave with one sentence: Textual would print the traceback, which belongs into the log."""
-        error = self._exception
-        self._return_code = INTERNAL_ERROR_EXIT
-        self.panic(f"error: {crash_sentence(error)}" if error is not None else "error: lora-wizard itself failed")
+    def crash_sentence(self, error: BaseException | None) -> str:
+        """Return what is printed when the application ends by an error of ours; the traceback goes into the log."""
+        return f"error: {crash_sentence(error)}" if error is not None else "error: lora-wizard itself failed"

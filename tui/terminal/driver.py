@@ -8,8 +8,9 @@ import selectors
 import sys
 from collections.abc import Callable
 
-from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+
+from tui.terminal.textual_internals import KeyParser
 
 LOOK_SECONDS = 0.1
 
@@ -19,14 +20,13 @@ class TerminalDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Read keys until the application ends."""
-        parser = XTermParser(self._debug)
+        parser = KeyParser(self)
         decode = key_decoder(sys.__stdin__.encoding if sys.__stdin__ else "utf-8")
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
                 come = decode(os.read(self.fileno, 4096)) if selector.select(LOOK_SECONDS) else ""
-                # An empty text would tell the parser that nothing comes any more.
-                for event in parser.feed(come) if come else ():
+                for event in parser.feed(come):
                     self.process_message(event)
                 for event in parser.tick():
                     self.process_message(event)

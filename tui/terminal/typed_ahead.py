@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App, ScreenStackError
+from textual.dom import DOMNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ class TypedAhead:
         await _messages_done(target.call_later, left)
         while node is not None and not left():
             await _messages_done(node.call_later, left)
-            node = node._parent
+            node = node.parent if isinstance(node, DOMNode) else None
         while self.app.screen is not before:
             before = self.app.screen
             await _messages_done(before.call_later, left)

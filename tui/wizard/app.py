@@ -17,7 +17,6 @@ from tui.widgets.top_bar import Step, TopBar
 from tui.wizard.flow import POLL_SECONDS, Flow
 from tui.wizard.services import RealServices, Services
 from tui.wizard.state import WizardState
-from tui.wizard.work import Done, Learnt, Told
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -121,18 +120,6 @@ class WizardApp(Shell[int]):
             self.flow.choose_model(self.state.model_name)
         self.set_interval(POLL_SECONDS, self.flow.poll)
         self.flow.advance()
-
-    def on_told(self, message: Told) -> None:
-        """Pass on how far a piece of work is."""
-        self.flow.told(message)
-
-    def on_learnt(self, message: Learnt) -> None:
-        """Pass on what a piece of work knows already."""
-        self.flow.learnt(message)
-
-    def on_done(self, message: Done) -> None:
-        """Pass on what a piece of work found out."""
-        self.flow.done(message)
 
     @on(TopBar.Jump)
     async def _jump(self, message: TopBar.Jump) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from recommender.model.spec import ModelSpec
 
 TRUST: Final = "trust_remote_code"
 
 
-def asks_first(changes: Mapping[str, Any], overrides: Mapping[str, Any]) -> bool:
-    """Whether a model that was read needs a yes that nobody has given.
+def asks_first(model: ModelSpec, name: str, overrides: Mapping[str, Any]) -> bool:
+    """Return whether a model that was read needs a yes that nobody has given.
 
     Args:
-        changes: What became known; its model and its name, or nothing of a model.
-        overrides: What the person set so far.
+        model: As it was read.
+        name: As the person gave it.
+        overrides: The person's values so far, dotted key to value.
     """
-    model = changes.get("model")
-    return model is not None and bool(model.own_code) and not _names(overrides, changes["model_name"])
+    return bool(model.own_code) and not _names(overrides, name)
 
 
 def without_other_code(overrides: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from presets.errors import InputError, WizardError
 from recommender.paths import expanded
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Task
 from tui.widgets.top_bar import Step
 from tui.wizard.code_question import TRUST, asks_first, without_other_code
 from tui.wizard.planning import Planning
 from tui.wizard.reading import out_voted
-from tui.wizard.work import Done, Job
 
 if TYPE_CHECKING:
     from recommender.machine.facts import Device, Gpu, Machine
     from tui.wizard.flow_host import FlowHost
+    from tui.wizard.state import Changes
+    from tui.wizard.work import StepRun
 
 POLL_SECONDS = 2.0
 """How often free memory is looked at."""
@@ -37,43 +38,42 @@ class Flow(Planning):
 
     def __init__(self, app: FlowHost) -> None:
         super().__init__(app)
-        self._polling = False
+        self._polling = Task(app, "poll")
+        self._follows_memory = True
 
-    def done(self, message: Done) -> None:
-        """Take over what a job found out, and go on from there."""
-        step = message.job.step
-        if self._jobs.get(step) is not message.job:
-            return
-        del self._jobs[step]
-        working = {at: progress for at, progress in self.state.working.items() if at != step}
-        errors = dict(self.state.errors) | ({step: message.error} if message.error else {})
-        if step is Step.MODEL and message.error is None:
-            # The rows are read anew, with its tokenizer and template.
-            errors.pop(Step.DATA, None)
-        if step is Step.MODEL and asks_first(message.changes, self.state.overrides):
+    def done(self, step: Step, changes: Changes, error: WizardError | None) -> None:
+        """Take over what a step's work found, or why it failed, and go on from there."""
+        # With a model that was read the rows are read anew, by its tokenizer and template.
+        answered = (step, Step.DATA) if step is Step.MODEL and error is None else (step,)
+        working, errors = self.state.working_with(step, None), self.state.errors_with(error, *answered)
+        model = changes.get("model")
+        if step is Step.MODEL and model is not None and asks_first(model, changes["model_name"], self.state.overrides):
             self.set(working=working, errors=errors)
-            self.app.ask_about_code(message.changes["model"], lambda yes: self._take_code(yes, message.changes))
+            self.app.ask_about_code(model, lambda yes: self._take_code(yes, changes))
             return
         before = self.state.plan
-        self.set(working=working, errors=errors, **message.changes)
+        ended: Changes = {**changes, "working": working, "errors": errors}
+        self.set(**ended)
         if step is Step.PLAN:
-            self._planned(before, message.error)
+            self._planned(before, error)
         # Rows, vocabularies and modules stay: going through them again and again held a key up for 60 ms now and then.
         gc.collect()
         gc.freeze()
         self.advance()
 
-    def _take_code(self, yes: bool | None, found: Mapping[str, Any]) -> None:
+    def _take_code(self, yes: bool | None, found: Changes) -> None:
         """Go on with a model whose own code was agreed to; without the yes, it is not chosen."""
+        name = found["model_name"]
         if yes:
-            self.set(**{**found, "overrides": {**found["overrides"], TRUST: found["model_name"]}})
+            agreed: Changes = {**found, "overrides": {**found["overrides"], TRUST: name}}
+            self.set(**agreed)
             self.advance()
         else:
             error = InputError(
-                f"{found['model_name']} was not chosen: it cannot be trained without its own code.",
+                f"{name} was not chosen: it cannot be trained without its own code.",
                 remedy="Choose a model whose architecture Transformers has, or choose it again and agree.",
             )
-            self.set(errors={**self.state.errors, Step.MODEL: error})
+            self.set(errors=self.state.errors_with(error, Step.MODEL))
 
     def advance(self) -> None:
         """Do what can be done now and is wanted: tokenise the data for the model, plan when the plan is looked at."""
@@ -91,14 +91,14 @@ class Flow(Planning):
 
     def look(self) -> None:
         """Look at the machine."""
-        self._polling = False
+        self._follows_memory = True
         self.start(Step.MACHINE, "looking at this machine", self._look)
 
-    def _look(self, _job: Job) -> Mapping[str, Any]:
+    def _look(self, _run: StepRun) -> Changes:
         machine = self.app.services.probe()
         return {"machine": machine, "gpus_now": machine.gpus, **self._kept_device(machine)}
 
-    def _kept_device(self, machine: Machine) -> Mapping[str, Any]:
+    def _kept_device(self, machine: Machine) -> Changes:
         """The device that was chosen, as it is now; what the wizard chooses itself where none was."""
         from recommender.machine.devices import default_device, device_for_cpu, device_for_gpu
 
@@ -124,30 +124,30 @@ class Flow(Planning):
         try:
             self.choose_device(device_for_cpu(machine) if gpu is None else device_for_gpu(gpu, machine))
         except WizardError as error:
-            self.set(errors={**self.state.errors, Step.MACHINE: error})
+            self.set(errors=self.state.errors_with(error, Step.MACHINE))
 
     def choose_device(self, device: Device) -> None:
         """Plan for this device from now on."""
-        errors = {at: error for at, error in self.state.errors.items() if at not in (Step.MACHINE, Step.PLAN)}
+        errors = self.state.errors_with(None, Step.MACHINE, Step.PLAN)
         self.set(device=device, free_now=None if device.simulated else device.free_bytes, errors=errors)
         self.advance()
 
     def poll(self) -> None:
         """Look at free memory, in a thread; left out while the last look has not ended."""
-        if not self._polling and self.state.machine is not None:
-            self._polling = True
-            background(self.app, self._poll, self._poll_failed, group="poll")
+        if self._follows_memory and not self._polling.running and self.state.machine is not None:
+            self._polling.start(lambda _run: self._poll(), self._polled, self._poll_failed)
 
-    def _poll(self) -> None:
+    def _poll(self) -> tuple[tuple[Gpu, ...], int | None]:
         services = self.app.services
         gpus: Sequence[Gpu] = services.poll_gpus()[0] if self.state.machine and self.state.machine.gpus else ()
         device = self.state.device
         shares = device is not None and (device.kind == "cpu" or device.unified_memory)
         free = services.free_ram() if shares else _free(gpus, device)
-        self.app.call_later(self._polled, tuple(gpus), free)
+        return tuple(gpus), free
 
     def _poll_failed(self, error: WizardError) -> None:
         """Say it once, and look no more until the machine is looked at again; what is shown as free grows old."""
+        self._follows_memory = False
         self.app.notify(
             clean(f"Free memory is not followed any more (f5 looks again): {error.message}"),
             severity="error",
@@ -155,8 +155,8 @@ class Flow(Planning):
             markup=False,
         )
 
-    def _polled(self, gpus: tuple[Gpu, ...], free: int | None) -> None:
-        self._polling = False
+    def _polled(self, found: tuple[tuple[Gpu, ...], int | None]) -> None:
+        gpus, free = found
         if self.state.device is None or self.state.device.simulated:
             free = None
         if gpus != self.state.gpus_now or free != self.state.free_now:
@@ -167,22 +167,19 @@ class Flow(Planning):
     def choose_model(self, name: str) -> None:
         """Read a model, and make data and plan anew for it."""
 
-        def work(_job: Job) -> Mapping[str, Any]:
+        def work(_run: StepRun) -> Changes:
             model = self.app.services.read_model(name)
             if model.unsupported:
                 raise InputError(f"{name} cannot be used: {model.unsupported}", remedy="Choose another model.")
-            fresh: dict[str, Any] = {
+            return {
+                "model": model,
+                "model_name": name,
+                "overrides": without_other_code(self.state.overrides, name),
                 "dataset": None,
                 "first_look": None,
                 "plan": None,
                 "preset": "",
                 "preset_values": {},
-            }
-            return {
-                "model": model,
-                "model_name": name,
-                "overrides": without_other_code(self.state.overrides, name),
-                **fresh,
             }
 
         self.stop(Step.DATA)
@@ -219,9 +216,9 @@ class Flow(Planning):
         """Read and tokenise the data as the state says."""
         data, model = self.state.data, self.state.model
 
-        def work(job: Job) -> Mapping[str, Any]:
+        def work(run: StepRun) -> Changes:
             dataset = self.app.services.profile(
-                data, model, job.told, job.stopped, lambda look: job.learnt(first_look=look), job.fetched
+                data, model, run.progress, run.stopped, lambda look: run.known(first_look=look), run.fetched
             )
             return {"dataset": dataset, "first_look": None}
 

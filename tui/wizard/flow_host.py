@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tui.terminal.background import ThreadHost
+from tui.terminal.task import TaskHost
 
 if TYPE_CHECKING:
-    from textual.message import Message
-
     from recommender.model.spec import ModelSpec
     from tui.widgets.top_bar import Step
     from tui.wizard.services import Services
     from tui.wizard.state import WizardState
 
 
-class FlowHost(ThreadHost, Protocol):
+class FlowHost(TaskHost, Protocol):
     """The application as its flow sees it: the state, the services, the step that is seen, threads and questions."""
 
     state: WizardState
@@ -25,9 +23,6 @@ class FlowHost(ThreadHost, Protocol):
     @property
     def at(self) -> Step:
         """Step that is seen."""
-
-    def post_message(self, message: Message) -> bool:
-        """Deliver a message to the application; may be called from any thread."""
 
     def ask_about_code(self, model: ModelSpec, answered: Callable[[bool | None], None]) -> None:
         """Ask whether a model's own Python code may run."""

@@ -1,25 +1,27 @@
-"""What is being done for the wizard's steps, and the state that it changes."""
+"""The background work for the wizard's steps, and the state that it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tui.terminal.background import background
+from tui.terminal.task import Task
+from tui.widgets.top_bar import Step
 from tui.wizard.state import Progress
-from tui.wizard.work import Job, Learnt, Told
+from tui.wizard.work import Pace, StepRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
-    from tui.widgets.top_bar import Step
+    from presets.errors import WizardError
     from tui.wizard.flow_host import FlowHost
-    from tui.wizard.state import WizardState
+    from tui.wizard.state import Changes, WizardState
 
 
-class Jobs:
-    """One job at most for each step.
+class Jobs(ABC):
+    """One task for each step; the newest start of a step's work supersedes the one before.
 
     Attributes:
         app: Whose state.
@@ -27,42 +29,41 @@ class Jobs:
 
     def __init__(self, app: FlowHost) -> None:
         self.app = app
-        self._jobs: dict[Step, Job] = {}
+        self._tasks = {step: Task(app, step.name) for step in Step}
 
     @property
     def state(self) -> WizardState:
-        """What is known so far."""
+        """Current state."""
         return self.app.state
 
-    def start(self, step: Step, what: str, work: Callable[[Job], Mapping[str, Any]]) -> None:
-        """Do something for a step in a thread; what was being done for it before is cancelled."""
-        self.stop(step)
-        job = Job(self.app, step, what)
-        self._jobs[step] = job
-        errors = {at: error for at, error in self.state.errors.items() if at != step}
-        self.set(working={**self.state.working, step: Progress(what)}, errors=errors)
-        background(self.app, lambda: job.run(work), job.failed, group=step.name, exclusive=False)
+    def start(self, step: Step, what: str, work: Callable[[StepRun], Changes]) -> None:
+        """Do something for a step in a thread; what was being done for it before is cancelled.
+
+        Args:
+            step: What it is for.
+            what: What is being done, as the screens say it.
+            work: Called in the thread; returns the fields of the state that it changes.
+        """
+        pace = Pace()
+        self.set(working=self.state.working_with(step, Progress(what)), errors=self.state.errors_with(None, step))
+        self._tasks[step].start(
+            lambda run: work(StepRun(run, what, lambda changes: self.set(**changes))),
+            lambda changes: self.done(step, changes, None),
+            lambda error: self.done(step, {}, error),
+            progress=lambda progress: self.set(working=self.state.working_with(step, pace.timed(progress))),
+        )
 
     def stop(self, step: Step) -> bool:
-        """Cancel what is being done for a step; whether there was something."""
-        job = self._jobs.pop(step, None)
-        if job is None:
-            return False
-        job.stop()
-        self.set(working={at: progress for at, progress in self.state.working.items() if at != step})
-        return True
+        """Cancel what is being done for a step; return whether there was something."""
+        stopped = self._tasks[step].cancel()
+        if stopped:
+            self.set(working=self.state.working_with(step, None))
+        return stopped
 
-    def told(self, message: Told) -> None:
-        """Show how far a job is."""
-        step = message.job.step
-        if self._jobs.get(step) is message.job:
-            self.set(working={**self.state.working, step: message.progress})
+    @abstractmethod
+    def done(self, step: Step, changes: Changes, error: WizardError | None) -> None:
+        """Take over what a step's work found, or why it failed."""
 
-    def learnt(self, message: Learnt) -> None:
-        """Show what a job knows already."""
-        if self._jobs.get(message.job.step) is message.job:
-            self.set(**message.changes)
-
-    def set(self, **changes: Any) -> None:
+    def set(self, **changes: Unpack[Changes]) -> None:
         """Replace fields of the state."""
         self.app.state = replace(self.state, **changes)

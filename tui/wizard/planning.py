@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,16 @@ from tui.wizard.reading import to_read_again, without_edits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     from recommender.config.schema import Goal
     from recommender.plan.types import Plan
     from tui.wizard.flow_host import FlowHost
-    from tui.wizard.work import Job
+    from tui.wizard.state import Changes, PresetChanges
+    from tui.wizard.work import StepRun
 
 
-class Planning(Jobs, ABC):
+class Planning(Jobs):
     """Keeps the plan true to what the person chose and set."""
 
     def __init__(self, app: FlowHost) -> None:
@@ -66,9 +68,11 @@ class Planning(Jobs, ABC):
             given["data.max_length"] = state.max_length
         data = without_edits(state.data, given)
 
-        def work(_job: Job) -> Mapping[str, Any]:
+        def work(_run: StepRun) -> Changes:
             plan = self.app.services.recommend(model, device, dataset, goal=aim, overrides=given, data=data)
-            return {"plan": plan, "goal": aim} | ({"kept": plan.overrides} if state.plan is None else {})
+            if state.plan is None:
+                return {"plan": plan, "goal": aim, "kept": plan.overrides}
+            return {"plan": plan, "goal": aim}
 
         # Asked for from now on: an edit meanwhile begins anew, for the same goal.
         self.set(goal=aim)
@@ -105,7 +109,7 @@ class Planning(Jobs, ABC):
             try:
                 edit()
             except WizardError as error:
-                self.set(errors={**self.state.errors, Step.PLAN: error})
+                self.set(errors=self.state.errors_with(error, Step.PLAN))
 
     def _read_again(self, before: Plan | None, after: Plan) -> None:
         """Read the data as the plan says, where an edit changed the tokens themselves."""
@@ -170,9 +174,9 @@ class Planning(Jobs, ABC):
         self.app.services.write_config(plan, path)
         self.set(kept=plan.overrides)
 
-    def take_plan(self, plan: Plan, **changes: Any) -> None:
+    def take_plan(self, plan: Plan, **changes: Unpack[PresetChanges]) -> None:
         """Show an edited plan from now on; data is read again where its tokens changed."""
         before = self.state.plan
-        errors = {at: error for at, error in self.state.errors.items() if at is not Step.PLAN}
+        errors = self.state.errors_with(None, Step.PLAN)
         self.set(plan=plan, goal=plan.goal, max_length=plan.config.data.max_length, errors=errors, **changes)
         self._read_again(before, plan)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tui.terminal.sanitize import clean
 from tui.widgets.top_bar import DeviceLine, Step
@@ -41,6 +41,36 @@ class Progress:
     seconds_left: float | None = None
     unit: str = "rows"
     """Or 'bytes'."""
+
+
+class PresetChanges(TypedDict, total=False):
+    """Fields of the state that an applied preset changes beside the plan."""
+
+    preset: str
+    preset_values: Mapping[str, Any]
+
+
+class Changes(PresetChanges, total=False):
+    """Fields of the state, by name, with their new values."""
+
+    machine: Machine | None
+    gpus_now: tuple[Gpu, ...]
+    device: Device | None
+    free_now: int | None
+    model_name: str
+    model: ModelSpec | None
+    data: Mapping[str, Any]
+    dataset: DataSet | None
+    first_look: FirstLook | None
+    max_length: int | None
+    goal: Goal
+    overrides: Mapping[str, Any]
+    plan: Plan | None
+    kept: Mapping[str, Any]
+    price: float | None
+    run: Path | None
+    working: Mapping[Step, Progress]
+    errors: Mapping[Step, WizardError]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +125,16 @@ class WizardState:
             Step.CHECK: self.run is not None,
         }
         return frozenset(step for step, there in results.items() if there)
+
+    def errors_with(self, error: WizardError | None, *steps: Step) -> Mapping[Step, WizardError]:
+        """Return the errors with this one for these steps; None takes theirs away."""
+        others = {step: other for step, other in self.errors.items() if step not in steps}
+        return others if error is None else {**others, **dict.fromkeys(steps, error)}
+
+    def working_with(self, step: Step, progress: Progress | None) -> Mapping[Step, Progress]:
+        """Return what is being done, with this for a step; None takes the step's away."""
+        others = {at: other for at, other in self.working.items() if at is not step}
+        return others if progress is None else {**others, step: progress}
 
     @property
     def names(self) -> tuple[tuple[Step, str], ...]:

@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
 from textual.widgets import Static
 
 from presets.errors import WizardError
@@ -19,8 +18,8 @@ from tui.screens.base import StepScreen, error_rows
 from tui.screens.check.text import check_picks, confirmation, verdict_row
 from tui.screens.unready import lacking
 from tui.screens.yes_no import about_command
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Run, Task
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
 from tui.widgets.text import content, paragraph
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
     from recommender.plan.types import Plan
     from trainer.preflight.line import CheckLine
-    from tui.wizard.services import Services
     from tui.wizard.state import WizardState
 
 
@@ -39,41 +37,8 @@ TICK_SECONDS = 1.0
 """How often the seconds of a check that runs are counted on."""
 
 
-class Checked(Message):
-    """A line of the list has changed."""
-
-    def __init__(self, checking: Checking, line: CheckLine) -> None:
-        super().__init__()
-        self.checking = checking
-        """Whose."""
-        self.line = line
-        """How it stands now."""
-
-
-class CheckingEnded(Message):
-    """The list has been gone through, or could not be."""
-
-    def __init__(self, checking: Checking, error: WizardError | None) -> None:
-        super().__init__()
-        self.checking = checking
-        """Which."""
-        self.error = error
-        """Why it could not be gone through."""
-
-
-class Started(Message):
-    """The run was started, or could not be."""
-
-    def __init__(self, run: Path | None, error: WizardError | None) -> None:
-        super().__init__()
-        self.run = run
-        """Its folder."""
-        self.error = error
-        """Why not."""
-
-
 class Checking:
-    """One pass through the list, in a thread.
+    """One pass through the list.
 
     Attributes:
         plan: What is checked, as it was priced before.
@@ -81,16 +46,11 @@ class Checking:
         lines: By key, in the order in which they came.
     """
 
-    def __init__(self, screen: CheckScreen, plan: Plan, dataset: DataSet, services: Services) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.after: Plan | None = None
         self.lines: dict[str, CheckLine] = {}
-        self.running = True
         self._began: dict[str, float] = {}
-        self._screen = screen
-        self._dataset = dataset
-        self._services = services
-        self._stopped = False
 
     def take(self, line: CheckLine) -> None:
         """Note how a line stands now."""
@@ -105,20 +65,6 @@ class Checking:
             replace(line, seconds=float(int(now - self._began[line.key]))) if line.status == "running" else line
             for line in self.lines.values()
         ]
-
-    def stop(self) -> None:
-        """End as soon as can be."""
-        self._stopped = True
-
-    def run(self) -> None:
-        """Go through the list, in a thread."""
-        for line in self._services.checks(self.plan, self._dataset, lambda: self._stopped):
-            self._screen.post_message(Checked(self, line))
-        self._screen.post_message(CheckingEnded(self, None))
-
-    def failed(self, error: WizardError) -> None:
-        """Say that it could not be gone through."""
-        self._screen.post_message(CheckingEnded(self, error))
 
 
 class CheckScreen(StepScreen):
@@ -150,6 +96,7 @@ class CheckScreen(StepScreen):
         self._wanted = False
         self._asking = False
         self._starting = False
+        self._list, self._launching = Task(self, "check"), Task(self, "launch")
 
     def body(self) -> ComposeResult:
         """The list and the line below it."""
@@ -168,7 +115,7 @@ class CheckScreen(StepScreen):
 
     def _tick(self) -> None:
         """Count the seconds of a check that runs."""
-        if self._checking is not None and self._checking.running and self.app.screen is self:
+        if self._list.running and self.app.screen is self:
             self._show_lines()
 
     def show(self, state: WizardState) -> None:
@@ -191,7 +138,7 @@ class CheckScreen(StepScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What makes sense now."""
-        running = self._checking is not None and self._checking.running
+        running = self._list.running
         if action == "cancel" and not (running or self._asking):
             return False
         if action in {"again", "start"} and (
@@ -211,27 +158,29 @@ class CheckScreen(StepScreen):
     def _begin(self, plan: Plan, dataset: DataSet) -> None:
         self._halt()
         self._wanted = self._asking = False
-        checking = Checking(self, plan, dataset, self.wizard.services)
+        checking, services = Checking(plan), self.wizard.services
         self._checking = checking
+
+        def work(run: Run) -> None:
+            for line in services.checks(plan, dataset, run.stopped):
+                run.deliver(self._checked, checking, line)
+
+        self._list.start(work, lambda _: self._ended(checking), self._not_ended)
         self.refresh_bindings()
-        background(self, checking.run, checking.failed, group="check", exclusive=False)
 
     def _halt(self) -> None:
-        if self._checking is not None:
-            self._checking.stop()
+        self._list.cancel()
         self._checking = None
         self.refresh_bindings()
 
-    @on(Checked)
-    def _checked(self, message: Checked) -> None:
-        if message.checking is self._checking:
-            self._checking.take(message.line)
-            if message.line.status == "fail":
-                self._wanted = self._asking = False
-                self.refresh_bindings()
-            if message.line.question is not None:
-                self._ask(message.line.question)
-            self._show_lines()
+    def _checked(self, checking: Checking, line: CheckLine) -> None:
+        checking.take(line)
+        if line.status == "fail":
+            self._wanted = self._asking = False
+            self.refresh_bindings()
+        if line.question is not None:
+            self._ask(line.question)
+        self._show_lines()
 
     def _ask(self, question: Question) -> None:
         """Ask what a check cannot decide; the answer is an edit of the plan, which is then checked again."""
@@ -244,21 +193,19 @@ class CheckScreen(StepScreen):
         if self.app.screen is self:
             self.app.push_screen(QuestionPopup(question), answered)
 
-    @on(CheckingEnded)
-    def _ended(self, message: CheckingEnded) -> None:
-        if message.checking is not self._checking:
-            return
-        self._checking.running = False
+    def _ended(self, checking: Checking) -> None:
         self.refresh_bindings()
         self._show_lines()
-        if message.error is not None:
-            self._wanted = False
-            self.query_one("#verdict", Static).update(paragraph(error_rows(message.error)[:1]))
-            self.wizard.flow.set(errors={**self.state.errors, Step.CHECK: message.error})
-            return
-        self._reprice(message.checking)
+        self._reprice(checking)
         if self._wanted:
             self._launch()
+
+    def _not_ended(self, error: WizardError) -> None:
+        self.refresh_bindings()
+        self._show_lines()
+        self._wanted = False
+        self.query_one("#verdict", Static).update(paragraph(error_rows(error)[:1]))
+        self.wizard.flow.set(errors=self.state.errors_with(error, Step.CHECK))
 
     def _reprice(self, checking: Checking) -> None:
         """The plan with its measured memory and time, on every screen."""
@@ -303,7 +250,7 @@ class CheckScreen(StepScreen):
         elif self._wanted:
             says.update(content(row(("starts when the list is through", "bright"), ("  esc leaves it", "label"))))
         else:
-            says.update(content(verdict_row(self._lines(), running=checking.running, started=self._starting)))
+            says.update(content(verdict_row(self._lines(), running=self._list.running, started=self._starting)))
 
     # Starting
 
@@ -312,7 +259,7 @@ class CheckScreen(StepScreen):
         checking = self._checking
         if checking is None or self._starting:
             return
-        if not checking.running and any(line.status == "skipped" for line in self._lines()):
+        if not self._list.running and any(line.status == "skipped" for line in self._lines()):
             self.notify("Not all was checked: f5 checks again.", severity="warning", timeout=4)
         elif not self._asking:
             self._asking = True
@@ -350,7 +297,7 @@ class CheckScreen(StepScreen):
         self._show_verdict()
 
     def _go(self) -> None:
-        if self._checking is not None and self._checking.running:
+        if self._list.running:
             self._wanted = True
         else:
             self._launch()
@@ -362,36 +309,32 @@ class CheckScreen(StepScreen):
         self._starting, self._wanted = True, False
         services, machine = self.wizard.services, self.state.machine
 
-        background(
-            self,
-            lambda: self.post_message(Started(services.launch(checking.after or checking.plan, machine), None)),
-            lambda error: self.post_message(Started(None, error)),
-            group="launch",
-            exclusive=False,
+        self._launching.start(
+            lambda _run: services.launch(checking.after or checking.plan, machine), self._started, self._not_started
         )
         self.refresh_bindings()
         self._show_verdict()
 
-    @on(Started)
-    async def _started(self, message: Started) -> None:
+    def _not_started(self, error: WizardError) -> None:
         self._starting = False
         self.refresh_bindings()
-        errors = {at: error for at, error in self.state.errors.items() if at is not Step.CHECK}
-        if message.error is not None or message.run is None:
-            shown = message.error or WizardError("The run was not started.")
-            self.wizard.flow.set(errors={**errors, Step.CHECK: shown})
-            self._show_verdict()
-            return
-        self.wizard.flow.set(errors=errors, **({"kept": self._checking.plan.overrides} if self._checking else {}))
+        self.wizard.flow.set(errors=self.state.errors_with(error, Step.CHECK))
+        self._show_verdict()
+
+    async def _started(self, run: Path) -> None:
+        self._starting = False
+        self.refresh_bindings()
+        kept = self._checking.plan.overrides if self._checking else self.state.kept
+        self.wizard.flow.set(errors=self.state.errors_with(None, Step.CHECK), kept=kept)
         # The next start of this plan is checked again: the device is busy now.
         self._checking = None
-        await self.wizard.show_run(message.run)
+        await self.wizard.show_run(run)
 
     def action_again(self) -> None:
         """Go through the list again."""
         plan, dataset = self.state.plan, self.state.dataset
         if plan is not None and dataset is not None and not (self.state.outdated or plan.device.simulated):
-            self.wizard.flow.set(errors={at: e for at, e in self.state.errors.items() if at is not Step.CHECK})
+            self.wizard.flow.set(errors=self.state.errors_with(None, Step.CHECK))
             self._begin(plan, dataset)
             self._show_lines()
 
@@ -399,8 +342,9 @@ class CheckScreen(StepScreen):
         """Leave the question, or the rest of the list."""
         if self._asking or self._wanted:
             self._asking = self._wanted = False
-        elif self._checking is not None:
-            self._checking.stop()
+        else:
+            # The rest is told as skipped.
+            self._list.ask_to_end()
         self.refresh_bindings()
         self._show_verdict()
 

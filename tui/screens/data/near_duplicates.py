@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on
-from textual.message import Message
-
 from recommender.units import percent
 from tui.screens.base import StepScreen
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Run, Task
 from tui.widgets.rows import Row, row
-from tui.wizard.work import REPORT_SECONDS
 
 if TYPE_CHECKING:
+    from presets.errors import WizardError
     from recommender.data.dataset import DataSet
-
-
-class Looked(Message):
-    """How far the search is, or how it ended."""
-
-    def __init__(self, dataset: DataSet, done: float | None, *, found: bool = False, error: str = "") -> None:
-        super().__init__()
-        self.dataset = dataset
-        """Whose rows."""
-        self.done = done
-        """Share of the rows looked at; None when it has ended."""
-        self.found = found
-        """Whether it has come to its end."""
-        self.error = error
-        """Why it failed."""
+    from recommender.data.profile.profile import NearRows
 
 
 class NearSearch(StepScreen):
@@ -38,15 +21,18 @@ class NearSearch(StepScreen):
 
     _searched: DataSet | None = None
     """Whose rows are looked at, or were."""
-    _near_done: float | None = None
+    _near_done = 0.0
     """Share of the rows looked at while the search runs."""
-    _stop_near = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._near = Task(self, "near")
 
     def near_rows(self, dataset: DataSet) -> list[Row]:
         """How far the search is, or what it found."""
         if self._searched is not dataset:
             return []
-        if self._near_done is not None:
+        if self._near.running:
             share = percent(self._near_done)
             return [row(("… ", "accent"), (f"looking for near-duplicates: {share} · D stops", "label"), indent=2)]
         said = dataset.near.warnings
@@ -61,18 +47,21 @@ class NearSearch(StepScreen):
         dataset = self.state.dataset
         if dataset is None:
             return
-        if self._near_done is not None and self._searched is dataset:
-            self._stop_near = True
+        if self._near.running and self._searched is dataset:
+            self._near.cancel()
+            self._searched = None
+            self.notify("Stopped looking for near-duplicates.")
+            self._follow()
             return
-        self._searched, self._near_done, self._stop_near = dataset, 0, False
-        self._follow()
+        self._searched, self._near_done = dataset, 0.0
         fraction, seed = self._split_of()
-        background(
-            self,
-            lambda: self._look_for_near(dataset, fraction, seed),
-            lambda error: self._looked(Looked(dataset, None, error=str(error))),
-            group="near",
+        self._near.start(
+            lambda run: _search(run, dataset, fraction, seed),
+            lambda found: self._found_near(dataset, found),
+            self._not_searched,
+            progress=self._near_at,
         )
+        self._follow()
 
     def _split_of(self) -> tuple[float, int]:
         """Share of rows that the run would hold out, and the seed by which it chooses them."""
@@ -86,41 +75,22 @@ class NearSearch(StepScreen):
             int(given.get("training.seed", Training().seed)),
         )
 
-    def _look_for_near(self, dataset: DataSet, fraction: float, seed: int) -> None:
-        from time import monotonic
-
-        from recommender.data.near_duplicates import near_duplicates
-        from recommender.data.profile.collect import Cancelled
-
-        told = monotonic()
-
-        def progress(done: int, total: int) -> None:
-            nonlocal told
-            if monotonic() - told >= REPORT_SECONDS:
-                told = monotonic()
-                self.post_message(Looked(dataset, done / max(1, total)))
-
-        try:
-            dataset.near = near_duplicates(
-                dataset,
-                progress,
-                lambda: self._stop_near or self._searched is not dataset,
-                fraction=fraction,
-                seed=seed,
-            )
-            self.post_message(Looked(dataset, None, found=True))
-        except Cancelled:
-            self.post_message(Looked(dataset, None))
-
-    @on(Looked)
-    def _looked(self, message: Looked) -> None:
-        if message.dataset is not self._searched:
-            return
-        self._near_done = message.done
-        if message.error:
-            self._searched = None
-            self.notify(clean(message.error), severity="error", timeout=10, markup=False)
-        elif message.done is None and not message.found:
-            self._searched = None
-            self.notify("Stopped looking for near-duplicates.")
+    def _near_at(self, done: int, total: int) -> None:
+        self._near_done = done / max(1, total)
         self._follow()
+
+    def _found_near(self, dataset: DataSet, found: NearRows) -> None:
+        dataset.near = found
+        self._follow()
+
+    def _not_searched(self, error: WizardError) -> None:
+        self._searched = None
+        self.notify(clean(str(error)), severity="error", timeout=10, markup=False)
+        self._follow()
+
+
+def _search(run: Run, dataset: DataSet, fraction: float, seed: int) -> NearRows:
+    """In a thread: the near-identical rows; once it is stopped nobody listens to how it ends."""
+    from recommender.data.near_duplicates import near_duplicates
+
+    return near_duplicates(dataset, run.progress, run.stopped, fraction=fraction, seed=seed)

@@ -6,14 +6,12 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from textual import on
-from textual.message import Message
 from textual.widgets import Static
 
 from recommender.units import count, counted
 from tui.screens.data.near_duplicates import NearSearch
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Run, Task
 from tui.widgets.sample import sample_content
 
 if TYPE_CHECKING:
@@ -22,32 +20,6 @@ if TYPE_CHECKING:
 
 NOTED_SECONDS = 0.2
 """After which it is said that rows are being looked through."""
-
-
-class Sampled(Message):
-    """A row as the model will see it, ready to be shown."""
-
-    def __init__(self, dataset: DataSet, sample: Sample | None, error: str = "") -> None:
-        super().__init__()
-        self.dataset = dataset
-        """Of which data."""
-        self.sample = sample
-        """The row; None when it cannot be shown."""
-        self.error = error
-        """Why."""
-
-
-class RowFound(Message):
-    """Where the row that was looked for is."""
-
-    def __init__(self, dataset: DataSet, looking: object, row: int | None) -> None:
-        super().__init__()
-        self.dataset = dataset
-        """Of which data."""
-        self.looking = looking
-        """Which search."""
-        self.row = row
-        """None when there is no such row."""
 
 
 class SampleView(NearSearch):
@@ -59,7 +31,8 @@ class SampleView(NearSearch):
         self._ids = False
         self._shown: tuple[object, ...] = ()
         self._sample: Sample | None = None
-        self._looking: object | None = None
+        self._reading = Task(self, "sample")
+        self._looking = Task(self, "look")
 
     @property
     def _rows_shown(self) -> DataSet | None:
@@ -84,23 +57,20 @@ class SampleView(NearSearch):
             self._shown = wanted
             self.refresh_bindings()
             row = self._row
-            background(
-                self,
-                lambda: self.post_message(Sampled(dataset, dataset.sample(row, length))),
-                lambda error: self._sampled(Sampled(dataset, None, str(error))),
-                group="sample",
+            self._reading.start(
+                lambda _run: dataset.sample(row, length),
+                lambda sample: self._sampled(dataset, sample),
+                self._not_sampled,
             )
 
-    @on(Sampled)
-    def _sampled(self, message: Sampled) -> None:
-        if message.dataset is not self._rows_shown:
-            return
-        self._sample = message.sample
-        if message.sample is None:
-            self.query_one("#sample-text", Static).update(clean(message.error))
-            return
-        if message.sample.row == self._row:
-            self._draw_sample(message.sample)
+    def _sampled(self, dataset: DataSet, sample: Sample) -> None:
+        if dataset is self._rows_shown:
+            self._sample = sample
+            self._draw_sample(sample)
+
+    def _not_sampled(self, error: WizardError) -> None:
+        self._sample = None
+        self.query_one("#sample-text", Static).update(clean(str(error)))
 
     def _draw_sample(self, sample: Sample) -> None:
         dataset = self._rows_shown
@@ -143,44 +113,40 @@ class SampleView(NearSearch):
 
     def _look(self, dataset: DataSet, search: Callable[[Callable[[], bool]], int | None]) -> None:
         """Look for a row in a thread; a million rows take it half a second."""
-        self._looking = looking = object()
-        self.set_timer(NOTED_SECONDS, lambda: self._note_looking(looking))
+        run = self._looking.start(
+            lambda run: search(run.stopped), lambda row: self._row_found(dataset, row), self._not_found
+        )
+        self.set_timer(NOTED_SECONDS, lambda: self._note_looking(run))
 
-        def find() -> None:
-            self.post_message(RowFound(dataset, looking, search(lambda: self._looking is not looking)))
+    def _not_found(self, error: WizardError) -> None:
+        self._draw_again()
+        self.notify(clean(str(error)), severity="error", timeout=10, markup=False)
 
-        background(self, find, lambda error: self._not_found(looking, error), group="look")
-
-    def _not_found(self, looking: object, error: WizardError) -> None:
-        if looking is self._looking:
-            self.stop_looking()
-            self.notify(clean(str(error)), severity="error", timeout=10, markup=False)
-
-    def _note_looking(self, looking: object) -> None:
-        if self._looking is looking:
+    def _note_looking(self, run: Run) -> None:
+        if self._looking.runs(run):
             self.query_one("#sample").border_subtitle = "looking through the rows … esc stops"
 
-    @on(RowFound)
-    def _row_found(self, message: RowFound) -> None:
-        if message.looking is not self._looking or message.dataset is not self._rows_shown:
+    def _row_found(self, dataset: DataSet, row: int | None) -> None:
+        self._draw_again()
+        if dataset is not self._rows_shown:
             return
-        self.stop_looking()
-        if message.row is None:
+        if row is None:
             self.notify("No row has a finding: nothing odd, nothing trained is cut.")
         else:
-            self._go_to_row(message.row)
+            self._go_to_row(row)
 
     def stop_looking(self) -> bool:
         """Look for a row no longer; whether one was looked for."""
-        if self._looking is None:
-            return False
-        self._looking = None
+        stopped = self._looking.cancel()
+        if stopped:
+            self._draw_again()
+        return stopped
+
+    def _draw_again(self) -> None:
         if self._sample is not None:
             self._draw_sample(self._sample)
-        return True
 
     def action_ids(self) -> None:
         """Show each token's id, or stop to."""
         self._ids = not self._ids
-        if self._sample is not None:
-            self._draw_sample(self._sample)
+        self._draw_again()

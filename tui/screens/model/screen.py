@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.widgets import Input, Static
-from textual.worker import Worker, get_current_worker
 
 from presets.errors import WizardError
 from tui.screens.base import Problem, StepScreen
@@ -32,8 +30,8 @@ from tui.screens.model.text import (
     refused,
     with_chosen,
 )
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import REPORT_SECONDS, Run, Task
 from tui.widgets.pick_list import MARGIN, PickList
 from tui.widgets.rows import Row, row
 from tui.widgets.text import content, paragraph
@@ -45,9 +43,6 @@ if TYPE_CHECKING:
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
     from tui.wizard.state import WizardState
-
-BATCH_SECONDS = 0.25
-"""Priced rows are shown at most four times a second."""
 
 
 class ModelList(PickList):
@@ -65,36 +60,19 @@ class FilterInput(Input):
     ]
 
 
-class Listed(Message):
-    """What there is to choose from."""
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """How some models fit.
 
-    def __init__(self, found: list[Entry], *, complete: bool) -> None:
-        super().__init__()
-        self.found = found
-        """All models known so far."""
-        self.complete = complete
-        """Whether this disk has been looked through."""
+    Attributes:
+        specs: Architecture by name.
+        fits: Fit by name and method.
+        refused: Reason by name of those that cannot be trained here.
+    """
 
-
-class Priced(Message):
-    """How some models fit."""
-
-    def __init__(
-        self,
-        device: Device,
-        specs: Mapping[str, ModelSpec],
-        fits: Mapping[str, Mapping[str, Fit]],
-        refused: Mapping[str, str],
-    ) -> None:
-        super().__init__()
-        self.device = device
-        """On what."""
-        self.specs = specs
-        """Architecture by name."""
-        self.fits = fits
-        """Fit by name and method."""
-        self.refused = refused
-        """Reason by name of those that cannot be trained here."""
+    specs: dict[str, ModelSpec] = field(default_factory=dict)
+    fits: dict[str, Mapping[str, Fit]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class ModelScreen(StepScreen):
@@ -130,6 +108,7 @@ class ModelScreen(StepScreen):
         self._fits: dict[str, Mapping[str, Fit]] = {}
         self._priced_for: Device | None = None
         self._choosing = ""
+        self._listing, self._pricing = Task(self, "list"), Task(self, "price")
 
     def body(self) -> ComposeResult:
         """Filter, table, facts."""
@@ -229,25 +208,24 @@ class ModelScreen(StepScreen):
         return facts(entry, spec, device)
 
     def _list_models(self) -> None:
-        background(self, self._find_models, self._not_listed, group="list")
+        self._listing.start(self._find_models, lambda found: self._listed(found, complete=True), self._not_listed)
 
-    def _find_models(self) -> None:
+    def _find_models(self, run: Run) -> list[Entry]:
         """The catalogue at once, this disk when it has been looked through."""
         services = self.wizard.services
         catalogue = services.model_catalogue()
-        self.post_message(Listed(entries((), catalogue), complete=False))
-        self.post_message(Listed(entries(services.local_models(), catalogue), complete=True))
+        run.deliver(self._listed, entries((), catalogue))
+        return entries(services.local_models(), catalogue)
 
     def _not_listed(self, error: WizardError) -> None:
         self._complete = True
-        self.wizard.flow.set(errors={**self.state.errors, Step.MODEL: error})
+        self.wizard.flow.set(errors=self.state.errors_with(error, Step.MODEL))
         self._show_list()
 
-    @on(Listed)
-    def _listed(self, message: Listed) -> None:
-        self._found, self._complete = message.found, message.complete
+    def _listed(self, found: list[Entry], *, complete: bool = False) -> None:
+        self._found, self._complete = found, complete
         self._mark_chosen()
-        self._specs |= {entry.name: entry.spec for entry in message.found if entry.spec is not None}
+        self._specs |= {entry.name: entry.spec for entry in found if entry.spec is not None}
         self._show_list()
         self._show_facts()
         if self.state.device is not None:
@@ -262,7 +240,7 @@ class ModelScreen(StepScreen):
         self._priced_for = device
         wanted = [entry for entry in self._entries if entry.name not in self._fits and not entry.trouble]
         ordered = self._visible_first(wanted)
-        background(self, lambda: self._price_all(device, ordered), self._not_priced, group="price")
+        self._pricing.start(lambda run: self._price_all(run, device, ordered), self._take_prices, self._not_priced)
 
     def _not_priced(self, error: WizardError) -> None:
         self.notify(clean(f"Not every model was priced: {error.message}"), severity="error", timeout=10, markup=False)
@@ -273,32 +251,30 @@ class ModelScreen(StepScreen):
         seen = {pick.key for pick in picks.picks[top : top + height]}
         return sorted(wanted, key=lambda entry: entry.name not in seen)
 
-    def _price_all(self, device: Device, wanted: list[Entry]) -> None:
-        worker: Worker[Any] = get_current_worker()
-        specs: dict[str, ModelSpec] = {}
-        fits: dict[str, Mapping[str, Fit]] = {}
-        refusals: dict[str, str] = {}
-        shown_at = 0.0
+    def _price_all(self, run: Run, device: Device, wanted: list[Entry]) -> Priced:
+        """In a thread: price one model after the other, and show what is priced now and then; return the rest."""
+        batch, shown_at = Priced(), 0.0
         trouble: Exception | None = None
         for entry in wanted:
-            if worker.is_cancelled:
-                return
+            if run.stopped():
+                return batch
             try:
                 priced = self._priced(entry, device)
             except Exception as error:  # One model's fault is told at the end, and keeps no other from being priced.
                 trouble = trouble or error
                 continue
             if isinstance(priced, str):
-                refusals[entry.name] = priced
+                batch.refused[entry.name] = priced
             else:
-                specs[entry.name], fits[entry.name] = priced
-            if fits and time.monotonic() - shown_at > BATCH_SECONDS:
+                batch.specs[entry.name], batch.fits[entry.name] = priced
+            if batch.fits and time.monotonic() - shown_at > REPORT_SECONDS:
                 shown_at = time.monotonic()
-                self.post_message(Priced(device, specs, fits, refusals))
-                specs, fits, refusals = {}, {}, {}
-        self.post_message(Priced(device, specs, fits, refusals))
+                run.deliver(self._take_prices, batch)
+                batch = Priced()
         if trouble is not None:
+            run.deliver(self._take_prices, batch)
             raise trouble
+        return batch
 
     def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | str:
         """Architecture and fits, or the reason why it cannot be trained here, which its row shows instead."""
@@ -311,18 +287,14 @@ class ModelScreen(StepScreen):
         except WizardError as error:
             return error.message
 
-    @on(Priced)
-    def _take_prices(self, message: Priced) -> None:
-        if message.device is self._priced_for:
-            self._specs |= message.specs
-            self._fits |= message.fits
-            # In what was found: the rows are made of it again whenever the wizard's state changes.
-            self._found = [
-                replace(entry, trouble=message.refused.get(entry.name, entry.trouble)) for entry in self._found
-            ]
-            self._mark_chosen()
-            self._show_list()
-            self._show_facts()
+    def _take_prices(self, priced: Priced) -> None:
+        self._specs |= priced.specs
+        self._fits |= priced.fits
+        # In what was found: the rows are made of it again whenever the wizard's state changes.
+        self._found = [replace(entry, trouble=priced.refused.get(entry.name, entry.trouble)) for entry in self._found]
+        self._mark_chosen()
+        self._show_list()
+        self._show_facts()
 
     @on(Input.Changed, "#model-filter")
     def _filtered(self) -> None:

@@ -12,7 +12,11 @@ from tui.terminal.sanitize import clean
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from recommender.plan.types import Plan
+    from tui.wizard.state import Changes, PresetChanges
+    from tui.wizard.work import StepRun
 
 SAME_THREAD_SECONDS = 0.02
 """An edit that took longer than this is worked out in a thread the next time, the newest winning."""
@@ -27,7 +31,9 @@ class PlanEdits(StepScreen):
         self._undo: list[Plan] = []
         self._replan_seconds = 0.0
 
-    def change_or_tell(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Any) -> None:
+    def change_or_tell(
+        self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Unpack[PresetChanges]
+    ) -> None:
         """Edit the plan, or say why that cannot be."""
         try:
             self.change(changes, without, **state)
@@ -38,7 +44,7 @@ class PlanEdits(StepScreen):
         """Say what went wrong without leaving the form."""
         self.notify(clean(f"{error.message} {error.remedy}"), severity="error", timeout=8, markup=False)
 
-    def change(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Any) -> None:
+    def change(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Unpack[PresetChanges]) -> None:
         """Edit the plan and show what it needs now.
 
         Args:
@@ -68,16 +74,21 @@ class PlanEdits(StepScreen):
         self.wizard.flow.take_plan(edited, **state)
 
     def _change_in_thread(
-        self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: Mapping[str, Any]
+        self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], state: PresetChanges
     ) -> None:
         services = self.wizard.services
         # What no plan takes is refused now, where it was typed.
         services.stale_with_edit(plan, changes, without)
         services.price(plan, changes)
         self._remember(plan)
-        self.wizard.flow.start(
-            Step.PLAN, "working it out", lambda _job: {"plan": services.replan(plan, changes, without), **state}
-        )
+
+        def work(_run: StepRun) -> Changes:
+            found: Changes = {"plan": services.replan(plan, changes, without)}
+            if "preset" in state:
+                found["preset"], found["preset_values"] = state["preset"], state["preset_values"]
+            return found
+
+        self.wizard.flow.start(Step.PLAN, "working it out", work)
         # The next edit is tried in place again: one slow answer may have been the machine's, not the plan's.
         self._replan_seconds = 0.0
 

@@ -123,7 +123,7 @@ class PlanScreen(PlanWindows):
         """What needs a plan is offered when there is one."""
         if action in {*OF_THIS_PLAN, "recommended"} and self.state.plan is None:
             return False
-        cancels = action == "trace" and self._tracing is not None
+        cancels = action == "trace" and self._tracing.running
         if action in OF_THIS_PLAN and self.state.outdated and not cancels:
             return False
         if action == "undo" and not self._undo:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
-from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual import on
@@ -15,17 +14,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.markup import escape
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from presets.errors import WizardError
 from tui.screens.runs.text import Line, headings, lines_of, model_and_data
 from tui.screens.train.stop import StopScreen
 from tui.screens.yes_no import YesNo, about_command
-from tui.terminal.background import Failures, background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Failures, Run, Task
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pick_list import Pick, PickList
 from tui.widgets.rows import row
@@ -47,21 +44,6 @@ class ShowsRuns(Protocol):
 
     async def show_run(self, run: Path) -> None:
         """Watch a run."""
-
-
-class Listed(Message):
-    """The folder of runs was looked at."""
-
-    def __init__(self, lines: Sequence[Line], problem: str = "") -> None:
-        super().__init__()
-        self.lines = tuple(lines)
-        """Newest first."""
-        self.problem = problem
-        """Why it could not be looked at."""
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the newest look is worth showing."""
-        return isinstance(message, Listed)
 
 
 class RunList(PickList):
@@ -105,7 +87,7 @@ class RunsScreen(Screen[None]):
         self._lines: tuple[Line, ...] = ()
         self._problem = ""
         self._told: dict[Path, tuple[str, str]] = {}
-        self._left = Event()
+        self._looking = Task(self, "look")
 
     def compose(self) -> ComposeResult:
         """A heading over the list."""
@@ -120,11 +102,11 @@ class RunsScreen(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self.query_one(PickList).focus()
-        background(self, self._look, self._unreadable, group="look")
+        self._looking.start(self._look, lambda _: None, self._unreadable)
 
     def on_unmount(self) -> None:
         """Let the looking thread end at once."""
-        self._left.set()
+        self._looking.cancel()
 
     def on_resize(self, event: events.Resize) -> None:
         """Line the columns up with the list."""
@@ -132,27 +114,27 @@ class RunsScreen(Screen[None]):
         self.query_one("#columns", Static).update(headings(event.size.width - 6))
 
     def _unreadable(self, error: WizardError) -> None:
-        self._listed(Listed((), error.message))
+        self._listed((), error.message)
 
-    def _look(self) -> None:
+    def _look(self, run: Run) -> None:
         """In a thread: look again and again, whatever went wrong the last time."""
         from trainer.history.listing import list_runs
 
-        worker, failures = get_current_worker(), Failures()
+        failures = Failures()
         seen: tuple[tuple[Line, ...], str] | None = None
-        while not worker.is_cancelled:
+        while not run.stopped():
             lines: tuple[Line, ...] = ()
             problem = None
             try:
-                lines = tuple(Line(run, *self._of_config(run.path)) for run in list_runs(self._runs_dir))
+                lines = tuple(Line(one, *self._of_config(one.path)) for one in list_runs(self._runs_dir))
             except Exception as error:
                 problem = error
             told = failures.take(problem)
             problem_text = told.message if told else ""
             if (lines, problem_text) != seen:
                 seen = (lines, problem_text)
-                self.post_message(Listed(lines, problem_text))
-            if self._left.wait(self._poll_seconds):
+                run.deliver(self._listed, lines, problem_text)
+            if run.wait(self._poll_seconds):
                 return
 
     def _of_config(self, path: Path) -> tuple[str, str]:
@@ -161,9 +143,8 @@ class RunsScreen(Screen[None]):
             self._told[path] = model_and_data(path)
         return self._told[path]
 
-    @on(Listed)
-    def _listed(self, message: Listed) -> None:
-        self._lines, self._problem = message.lines, message.problem
+    def _listed(self, lines: tuple[Line, ...], problem: str) -> None:
+        self._lines, self._problem = lines, problem
         pane = self.query_one(".pane")
         pane.border_subtitle = escape(f"enter watches · {len(self._lines)} in {clean(str(self._runs_dir))}")
         self.query_one(PickList).show(self._picks)
@@ -272,7 +253,7 @@ class RunsScreen(Screen[None]):
         """Do what was agreed to, in a thread; how it ended is said also where this screen was left meanwhile."""
         if yes:
             failed = partial(self._notify, bad=True)
-            background(self.app, lambda: work(path), lambda error: failed(str(error)), group="do", exclusive=False)
+            Task(self.app, "do").start(lambda _run: work(path), lambda _: None, lambda error: failed(str(error)))
 
     def _say(self, text: str) -> None:
         self.app.call_later(self._notify, text, bad=False)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
 from textual.binding import Binding, BindingType
 from textual.markup import escape
-from textual.message import Message
 from textual.screen import Screen
 
 from presets.errors import WizardError
 from recommender.units import counted
 from trainer.history.reader import RunReader
 from tui.dashboard.curves import History
-from tui.terminal.background import background
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Task
 from tui.widgets.curves.ticks import short
 
 if TYPE_CHECKING:
@@ -26,14 +24,6 @@ if TYPE_CHECKING:
 
 SMOOTHINGS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Times the usual look back that `<` and `>` go through."""
-
-
-class OlderRead(Message):
-    """Another run was read."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self.snapshot = snapshot
 
 
 class CurveKeys(Screen[None]):
@@ -67,6 +57,7 @@ class CurveKeys(Screen[None]):
         self._hiding = 0
         self._said = ""
         self._older: tuple[str, History] | None = None
+        self._reading_older = Task(self, "older")
 
     @property
     def draws_unicode(self) -> bool:
@@ -270,18 +261,16 @@ class CurveKeys(Screen[None]):
 
     def _older_chosen(self, chosen: str | None) -> None:
         if chosen:
-            background(
-                self,
-                lambda: self.post_message(OlderRead(RunReader(Path(chosen)).poll())),
+            self._reading_older.start(
+                lambda _run: RunReader(Path(chosen)).poll(),
+                self._older_read,
                 lambda error: self.notify(clean(str(error)), severity="error", timeout=10, markup=False),
-                group="older",
             )
 
-    @on(OlderRead)
-    def _older_read(self, message: OlderRead) -> None:
+    def _older_read(self, snapshot: Snapshot) -> None:
         history = History()
-        history.absorb(message.snapshot)
-        self._older = clean(message.snapshot.run_id), history
+        history.absorb(snapshot)
+        self._older = clean(snapshot.run_id), history
         self._lay_behind()
 
     def _lay_behind(self) -> None:

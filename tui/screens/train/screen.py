@@ -10,14 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.worker import get_current_worker
 
 from recommender.units import gib_number
 from trainer.diagnosis.diagnose import diagnose
@@ -31,10 +28,11 @@ from tui.screens.train.curves import CurveKeys
 from tui.screens.train.deck import Deck
 from tui.screens.train.palette import RunCommands
 from tui.screens.train.requests import RequestKeys
-from tui.screens.train.snapshot import Polled, Unreadable, fingerprint
-from tui.terminal.background import Failures, background
+from tui.screens.train.snapshot import Look, fingerprint
 from tui.terminal.base_app import Shell
 from tui.terminal.sanitize import clean
+from tui.terminal.task import Failures, Run, Task
+from tui.terminal.textual_internals import send_to_terminal
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Rows, row
 from tui.widgets.too_small import TooSmall, is_too_small
@@ -42,8 +40,8 @@ from tui.widgets.top_bar import DeviceLine, Step, TopBar
 
 if TYPE_CHECKING:
     from textual import events
-    from textual.worker import Worker
 
+    from presets.errors import WizardError
     from trainer.history.reader import Snapshot
 
 POLL_SECONDS = 1.0
@@ -131,8 +129,8 @@ class TrainScreen(CurveKeys, RequestKeys):
         self._reader = RunReader(run_path, clock)
         self._unicode = unicode
         self._poll_seconds = poll_seconds
-        self._left = Event()
-        self._notifier = Notifier(Wishes.kept(), self._to_terminal)
+        self._looking = Task(self, "look")
+        self._notifier = Notifier(Wishes.kept(), lambda characters: send_to_terminal(self.app, characters))
         self._grown, self._drawn = False, 0.0
 
     def compose(self) -> ComposeResult:
@@ -172,11 +170,11 @@ class TrainScreen(CurveKeys, RequestKeys):
         """Begin to look."""
         bar = self.query_one(TopBar)
         bar.done = frozenset(Step) - {Step.TRAIN}
-        background(self, self._look, lambda error: self._unreadable(Unreadable(error)), group="look")
+        self._looking.start(self._look, lambda _: None, self._unreadable)
 
     def on_unmount(self) -> None:
         """Let the looking thread end at once."""
-        self._left.set()
+        self._looking.cancel()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
@@ -188,47 +186,44 @@ class TrainScreen(CurveKeys, RequestKeys):
         if self.snapshot:
             self._show(self.snapshot, resized=True)
 
-    def _look(self) -> None:
+    def _look(self, run: Run) -> None:
         """In a thread: look again and again, whatever went wrong the last time."""
-        worker: Worker[None] = get_current_worker()
         failures, told = Failures(), None
         seen: tuple[object, ...] = ()
-        while not worker.is_cancelled:
+        while not run.stopped():
             try:
                 snapshot, problem = self._reader.poll(LOOK_SECONDS if seen else FIRST_LOOK_SECONDS), None
             except Exception as error:
                 snapshot, problem = None, error
             if (now_told := failures.take(problem)) is not told:
                 told = now_told
-                self.post_message(Unreadable(told))
+                run.deliver(self._unreadable, told)
             if snapshot is None:
-                if self._left.wait(ENDED_FACTOR * self._poll_seconds):
+                if run.wait(ENDED_FACTOR * self._poll_seconds):
                     return
                 continue
             now_seen = fingerprint(snapshot)
             if now_seen != seen:
                 seen = now_seen
-                message = Polled(snapshot)
-                self.post_message(message)
+                look = Look(snapshot)
+                run.deliver(self._polled, look)
                 if snapshot.behind:
                     # A long run is shown as far as it was read, and read on when that is on the screen: both at
                     # once would share one core.
-                    message.painted.wait(PAINT_SECONDS)
+                    look.painted.wait(PAINT_SECONDS)
             rest = self._poll_seconds * (ENDED_FACTOR if has_ended(snapshot) else 1)
-            if self._left.wait(0.0 if snapshot.behind else rest):
+            if run.wait(0.0 if snapshot.behind else rest):
                 return
 
-    @on(Unreadable)
-    def _unreadable(self, message: Unreadable) -> None:
+    def _unreadable(self, error: WizardError | None) -> None:
         """Say above the panes why they do not move on."""
-        said = [row((clean(message.error.message), "bad"))] if message.error else []
+        said = [row((clean(error.message), "bad"))] if error else []
         self.set_class(bool(said), "-unreadable")
         self.query_one("#unreadable", Rows).show(said)
 
-    @on(Polled)
-    def _polled(self, message: Polled) -> None:
-        self._show(message.snapshot)
-        self.call_after_refresh(message.painted.set)
+    def _polled(self, look: Look) -> None:
+        self._show(look.snapshot)
+        self.call_after_refresh(look.painted.set)
 
     def _show(self, snapshot: Snapshot, *, resized: bool = False) -> None:
         was_ended, self.snapshot = self.ended, snapshot
@@ -257,11 +252,6 @@ class TrainScreen(CurveKeys, RequestKeys):
         if was_ended != self.ended:
             self.set_class(self.ended, "-ended")
             self.refresh_bindings()
-
-    def _to_terminal(self, characters: str) -> None:
-        """Send what draws nothing, such as a bell, past the screen; Textual has no public way for it but the bell."""
-        if characters and (driver := self.app._driver) is not None:
-            driver.write(characters)
 
     def _time_to_draw(self, snapshot: Snapshot) -> bool:
         """Figures follow each look; a curve of many points is not seen to move by one more."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
 from textual.geometry import Region
 
-Cells = tuple[list[list[str]], list[list[str]]]
+from tui.widgets.curves.plot import Cells
 
 
 def changed_rows(before: Cells, after: Cells) -> list[Region]:
@@ -34,23 +30,3 @@ def changed_rows(before: Cells, after: Cells) -> list[Region]:
 def _differs(old_cell: str, old_style: str, cell: str, style: str) -> bool:
     """Whether a cell looks different; the colour of a blank does not show."""
     return cell != old_cell or (cell != " " and style != old_style)
-
-
-def cells_of(canvas: Any) -> Cells:
-    """A canvas's characters and styles; it starts new lists at each reset, so these are never drawn on again.
-
-    textual-hires-canvas has no public reader of whole rows.
-    """
-    return canvas._buffer, canvas._styles
-
-
-@contextmanager
-def held(canvases: Sequence[Any]) -> Iterator[None]:
-    """Keep canvases from asking for a repaint of all their cells while they are drawn on."""
-    for canvas in canvases:
-        canvas._refreshes_pending += 1
-    try:
-        yield
-    finally:
-        for canvas in canvases:
-            canvas._refreshes_pending -= 1

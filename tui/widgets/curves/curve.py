@@ -16,10 +16,11 @@ from typing import ClassVar, Literal
 from textual.events import MouseMove
 from textual.message import Message
 from textual_hires_canvas import Canvas
-from textual_plot import HiResMode, PlotWidget
+from textual_plot import HiResMode
 from textual_plot.axis_formatter import AxisFormatter
 
-from tui.widgets.curves.cells import cells_of, changed_rows, held
+from tui.widgets.curves.cells import changed_rows
+from tui.widgets.curves.plot import Follows, Plot, cells_of, held
 from tui.widgets.curves.series import Series, Window
 from tui.widgets.curves.ticks import Tick, linear_ticks, log_ticks
 
@@ -58,7 +59,7 @@ class _Ticks(AxisFormatter):  # type: ignore[misc]
         return [label for _, label in self.ticks]
 
 
-class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
+class Curve(Plot, inherit_bindings=False):  # type: ignore[call-arg]  # of untyped PlotWidget
     """Tracks over steps, redrawn by `redraw` when their series have grown."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -113,7 +114,9 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         self._painting = False
         self._cursor: float | None = None
         self._hidden: frozenset[str] = frozenset()
-        self._x_formatter, self._y_formatter = _Ticks(), _Ticks()
+        self._x_ticks_shown, self._y_ticks_shown = _Ticks(), _Ticks()
+        self.set_x_formatter(self._x_ticks_shown)
+        self.set_y_formatter(self._y_ticks_shown)
 
     def on_mount(self) -> None:
         """Use every row for data, and follow the theme."""
@@ -129,17 +132,17 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
     def set_log(self, log: bool) -> None:
         """Switch the scale of y; a zoom in y is given up, for its limits mean something else now."""
         self._log = log
-        self._auto_y_min = self._auto_y_max = True
+        self.follows = self.follows._replace(y_min=True, y_max=True)
         self.redraw()
 
     @property
     def zoomed(self) -> bool:
         """Whether limits were set by hand, so that new points do not move them."""
-        return not (self._auto_x_min and self._auto_x_max and self._auto_y_min and self._auto_y_max)
+        return self.follows != Follows()
 
     def reset(self) -> None:
         """Follow the data again."""
-        self._auto_x_min = self._auto_x_max = self._auto_y_min = self._auto_y_max = True
+        self.follows = Follows()
         self.redraw()
 
     @property
@@ -172,10 +175,11 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
     def move_cursor(self, columns: int) -> None:
         """Point so many columns further; from the middle where nothing is pointed at."""
         width = self._plot_width()
-        at = (self._x_min + self._x_max) / 2 if self._cursor is None else self._cursor
+        low, high = self.x_limits
+        at = (low + high) / 2 if self._cursor is None else self._cursor
         if width > 2:
-            at += columns * (self._x_max - self._x_min) / (width - 2)
-        self.point_at(min(self._x_max, max(self._x_min, at)))
+            at += columns * (high - low) / (width - 2)
+        self.point_at(min(high, max(low, at)))
 
     def values(self) -> tuple[tuple[str, float, float], ...]:
         """Name, step and value of each track's point that is nearest to the cursor."""
@@ -191,44 +195,37 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         width = self._plot_width()
         column = event.screen_x - self.region.x - self.margin_left - 1
         if width > 2 and 0 <= column < width - 2:
-            self.point_at(self._x_min + column / (width - 2) * (self._x_max - self._x_min))
+            low, high = self.x_limits
+            self.point_at(low + column / (width - 2) * (high - low))
 
     def on_leave(self) -> None:
         """Point at nothing when the mouse has gone."""
         self.point_at(None)
 
     def _plot_width(self) -> int:
-        plot = next(iter(self.query("#plot").results(Canvas)), None)
+        plot = self.plot_canvas()
         return plot.size.width if plot is not None else 0
 
     def redraw(self) -> None:
         """Draw the series as they are now, sending only the cells that changed."""
-        if self.is_mounted and self.size:
+        if self.is_mounted and self.size and not self._painting:
             self._paint()
-
-    def _rerender(self) -> None:
-        """Called by textual-plot after zooming and panning; one repaint of what changed instead of the whole widget."""
-        if not self._painting:
-            self.redraw()
-
-    def _render_plot(self) -> None:
-        """Called by textual-plot after a new layout, when everything is sent anyway."""
-        self._draw()
 
     def _paint(self) -> None:
         canvases = list(self.query(Canvas))
         before = [cells_of(canvas) for canvas in canvases]
         with held(canvases):
-            self._draw()
+            self.draw()
         for canvas, old in zip(canvases, before, strict=True):
             regions = changed_rows(old, cells_of(canvas))
             if regions:
                 canvas.refresh(*regions)
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw the series as they are now."""
         # Styles are also updated before the canvases are composed and after they are removed.
-        plot = next(iter(self.query("#plot").results(Canvas)), None)
-        if plot is None or plot._canvas_size is None or plot.size.width < 4 or plot.size.height < 3:
+        plot = self.plot_canvas()
+        if plot is None or plot.size.width < 4 or plot.size.height < 3:
             return
         self._painting = True
         try:
@@ -237,7 +234,7 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
             self._fit_y(windows)
             self._fill(windows)
             self._choose_ticks(plot)
-            self._draw_with_fixed_limits()
+            self.draw_within_limits()
             self._thin_axes(plot)
             self._draw_cursor(plot)
         finally:
@@ -245,18 +242,20 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _fit_x(self) -> None:
         last = max((track.series.x[-1] for track in self.tracks if len(track.series)), default=1.0)
-        if self._auto_x_min:
-            self._x_min = 0.0
-        if self._auto_x_max:
+        low, high = self.x_limits
+        if self.follows.x_min:
+            low = 0.0
+        if self.follows.x_max:
             # A little air on the right, in rough steps: otherwise each new step would move every column.
-            self._x_max = rounded_up(max(last, 2.0), 50)
+            high = rounded_up(max(last, 2.0), 50)
+        self.x_limits = low, high
 
     def _window(self, track: Track, columns: int) -> Window:
         per_column = 2 if self._unicode else 1
-        found = track.series.window(self._x_min, self._x_max, columns * per_column)
+        found = track.series.window(*self.x_limits, columns * per_column)
         if track.look == "dots" and found.x and len(track.series) > len(found.x):
             # Thinned, a bucket shows its extremes; the last evaluation, the one that counts, may be none of them.
-            found = found.with_last(track.series, self._x_max)
+            found = found.with_last(track.series, self.x_limits[1])
         if not self._log:
             return found
         kept = [(x, math.log10(y)) for x, y in zip(found.x, found.y, strict=True) if y > 0]
@@ -264,16 +263,14 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _fit_y(self, windows: Sequence[Window]) -> None:
         values = [y for window in windows for y in window.y]
-        if not (self._auto_y_min or self._auto_y_max) or not values:
+        if not (self.follows.y_min or self.follows.y_max) or not values:
             return
         lowest = min(values)
         if self._from_zero and not self._log:
             lowest = min(0.0, lowest)
         low, high = limits(lowest, max(values))
-        if self._auto_y_min:
-            self._y_min = low
-        if self._auto_y_max:
-            self._y_max = high
+        before = self.y_limits
+        self.y_limits = low if self.follows.y_min else before[0], high if self.follows.y_max else before[1]
 
     def _fill(self, windows: Sequence[Window]) -> None:
         self.clear()
@@ -303,21 +300,22 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _choose_ticks(self, plot: Canvas) -> None:
         width, height = plot.size.width, plot.size.height
-        x_ticks = linear_ticks(self._x_min, self._x_max, max(2, width // 8))
-        self._x_formatter.ticks = tuple(
-            (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, self._x_min, self._x_max)
+        (x_min, x_max), (y_min, y_max) = self.x_limits, self.y_limits
+        x_ticks = linear_ticks(x_min, x_max, max(2, width // 8))
+        self._x_ticks_shown.ticks = tuple(
+            (tick.value, tick.label) for tick in x_ticks if self._label_fits(tick, width, x_min, x_max)
         )
         rows = max(2, height // 2)
         if not any(len(track.series) for track in self.tracks):
             # There is nothing to measure yet, and a scale would look as if there were.
-            self._x_formatter.ticks = self._y_formatter.ticks = ()
+            self._x_ticks_shown.ticks = self._y_ticks_shown.ticks = ()
         elif self._log:
-            shown: Sequence[Tick] = log_ticks(10**self._y_min, 10**self._y_max, rows)
-            self._y_formatter.ticks = tuple((math.log10(tick.value), tick.label) for tick in shown)
+            shown: Sequence[Tick] = log_ticks(10**y_min, 10**y_max, rows)
+            self._y_ticks_shown.ticks = tuple((math.log10(tick.value), tick.label) for tick in shown)
         else:
-            self._y_formatter.ticks = tuple((t.value, t.label) for t in linear_ticks(self._y_min, self._y_max, rows))
+            self._y_ticks_shown.ticks = tuple((t.value, t.label) for t in linear_ticks(y_min, y_max, rows))
 
-        self._make_room([label for _, label in self._y_formatter.ticks])
+        self._make_room([label for _, label in self._y_ticks_shown.ticks])
 
     @staticmethod
     def _label_fits(tick: Tick, width: int, low: float, high: float) -> bool:
@@ -327,39 +325,24 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
         column = (tick.value - low) / (high - low) * (width - 2) + 1
         return column + len(tick.label) / 2 + 1 <= width
 
-    def _draw_with_fixed_limits(self) -> None:
-        """Let textual-plot draw within our limits: it would fit the data tightly and put points on the border."""
-        flags = self._auto_x_min, self._auto_x_max, self._auto_y_min, self._auto_y_max
-        self._auto_x_min = self._auto_x_max = self._auto_y_min = self._auto_y_max = False
-        try:
-            super()._render_plot()
-        finally:
-            self._auto_x_min, self._auto_x_max, self._auto_y_min, self._auto_y_max = flags
-
     def get_pixel_from_coordinate(self, x: float, y: float) -> tuple[int, int]:
         """Return the column and row of a point; one on a limit lies within the axes, where it is seen.
 
         textual-plot puts the greatest x and y into its box's right and upper edge, which is not drawn here.
         """
         column, row = super().get_pixel_from_coordinate(x, y)
-        inside = self._scale_rectangle
-        if _at(x, self._x_max, self._x_max - self._x_min):
+        inside, (x_min, x_max), (y_min, y_max) = self.inside, self.x_limits, self.y_limits
+        if _at(x, x_max, x_max - x_min):
             column = inside.right - 1
-        if _at(y, self._y_max, self._y_max - self._y_min):
+        if _at(y, y_max, y_max - y_min):
             row = inside.y
-        elif _at(y, self._y_min, self._y_max - self._y_min):
+        elif _at(y, y_min, y_max - y_min):
             row = inside.bottom - 1
         return column, row
 
-    def _render_x_label(self) -> None:
-        """The pane's title names the axis."""
-
-    def _render_y_label(self) -> None:
-        """The pane's title names the axis."""
-
     def _thin_axes(self, plot: Canvas) -> None:
         """Keep the left and the lower axis, thin."""
-        buffer = plot._buffer
+        buffer, _ = cells_of(plot)
         if not buffer:
             return
         right, bottom = len(buffer[0]) - 1, len(buffer) - 1
@@ -376,13 +359,14 @@ class Curve(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     def _draw_cursor(self, plot: Canvas) -> None:
         """A dotted line through the cells that the curves leave free."""
-        buffer = plot._buffer
-        if self._cursor is None or not buffer or not self._x_min <= self._cursor <= self._x_max:
+        buffer, painted = cells_of(plot)
+        low, high = self.x_limits
+        if self._cursor is None or not buffer or not low <= self._cursor <= high:
             return
         width = len(buffer[0])
-        column = min(width - 2, self.get_pixel_from_coordinate(self._cursor, self._y_min)[0])
+        column = min(width - 2, self.get_pixel_from_coordinate(self._cursor, self.y_limits[0])[0])
         style, mark = str(self.get_component_rich_style("plot--tick")), "┊" if self._unicode else ":"
-        for row, styles in zip(buffer[:-1], plot._styles, strict=False):
+        for row, styles in zip(buffer[:-1], painted, strict=False):
             if row[column] in " \u2800":
                 row[column], styles[column] = mark, style
 
