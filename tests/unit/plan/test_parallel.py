@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from presets.errors import InputError
-from recommender.estimate.data_parallel import named_cards, several, split_count
+from recommender.estimate.data_parallel import named_cards, several, shared, split_count
 from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
 from recommender.rules.registry import RULES
@@ -72,3 +74,32 @@ def test_an_edit_is_priced_on_all_cards() -> None:
     assert plan.estimate.time is not None and edited.estimate.time is not None
     assert plan.estimate.time.steps is not None
     assert edited.estimate.time.steps == 2 * plan.estimate.time.steps
+
+
+def test_what_is_added_to_one_card_is_as_it_is_written_down() -> None:
+    """The gradients once more in buckets, 400 MiB for NCCL's channels, a ring of 10 GB/s, and a fifth on top."""
+    one = recommend(LLAMA_8B, RTX_4090, EXAMPLE).estimate
+    four = shared(one, 4)
+    buckets, channels = one.parts["gradients"], 400 * 2**20
+    assert buckets > 0 and four.parts["buckets"] == buckets
+    assert four.parts["context"] == one.parts["context"] + channels
+    grown = ("allocated_bytes", "reserved_bytes", "low_bytes", "process_bytes", "high_bytes")
+    more = [getattr(four.peak, name) - getattr(one.peak, name) for name in grown]
+    assert more == [buckets] * 3 + [buckets + channels] * 2
+    assert one.time is not None and four.time is not None and one.time.steps is not None
+    exchange = 2 * 3 / 4 * buckets / 10e9
+    assert four.time.step_seconds == pytest.approx(one.time.step_seconds / 4 + exchange)
+    assert four.time.tokens_per_second * four.time.step_seconds == pytest.approx(
+        one.time.tokens_per_second * one.time.step_seconds
+    )
+    assert one.time.total_seconds is not None and one.time.low_seconds is not None and one.time.high_seconds is not None
+    exchanges = one.time.steps * exchange
+    assert four.time.total_seconds == pytest.approx(one.time.total_seconds / 4 + exchanges)
+    assert four.time.low_seconds == pytest.approx(one.time.low_seconds / 4 + exchanges)
+    assert four.time.high_seconds == pytest.approx(1.2 * (one.time.high_seconds / 4 + exchanges))
+
+
+def test_cards_fit_only_up_to_the_upper_end_of_each() -> None:
+    one = recommend(LLAMA_8B, RTX_4090, EXAMPLE).estimate
+    most = shared(one, 2).peak.most_bytes
+    assert [shared(replace(one, free_bytes=most - less), 2).fits for less in (0, 1)] == ["yes", "tight"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from recommender.config.edit import apply
 from recommender.estimate.estimate import estimate
 from recommender.plan.recommend import recommend
@@ -30,6 +32,26 @@ def test_the_plan_is_too_much() -> None:
 
 def test_at_least_these_are_offered() -> None:
     assert {"batch", "gradient", "method", "max_length", "optimizer", "r"} <= set(offered())
+
+
+@pytest.mark.parametrize(
+    ("changes", "order"),
+    [
+        ({}, "batch, gradient, optimizer, method, r, max_length, batch"),
+        (
+            {"method": "full", "quantization.bits": None, "training.gradient_checkpointing": True},
+            "batch, optimizer, method, activation, max_length, batch",
+        ),
+    ],
+)
+def test_they_come_in_the_order_of_what_they_cost_and_all_together_last(changes: dict[str, object], order: str) -> None:
+    config = apply(CONFIG, changes)
+    found = remedies(config, LLAMA_8B, RTX_4090, EXAMPLE, estimate(config, LLAMA_8B, RTX_4090, EXAMPLE))
+    assert ", ".join(remedy.label.split()[0] for remedy in found) == order
+    labels = [remedy.label for remedy in found[:-1]]
+    together = found[-1].label.split(" + ")
+    assert together == labels[: len(together)] and len(together) > 1
+    assert found[-1].fits == "yes" and "yes" not in {remedy.fits for remedy in found[:-1]}
 
 
 def test_each_saves_what_it_says() -> None:
