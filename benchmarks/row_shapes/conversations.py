@@ -235,7 +235,7 @@ ODD = (
     ),
     _case("no answer", {"messages": TURNS[:1]}, Refused("no turn is the assistant's, they are of 'user'")),
     _case("TRL's prompt-only conversation", {"prompt": TURNS[:1]}, Refused("no turn is the assistant's")),
-    _case("a turn without a role", {"messages": [*TURNS, {"content": "x"}]}, Refused("does not say whose it is")),
+    _case("a turn without a role", {"messages": [*TURNS, {"content": "x"}]}, Refused("has no role")),
     _case("an empty conversation", {"messages": []}, Refused("no turn"), {"messages": TURNS}),
     _case(
         "two columns of conversations",

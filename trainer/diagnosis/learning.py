@@ -123,7 +123,8 @@ def not_learning(snapshot: Snapshot) -> Finding | None:
     change = (
         "No gradient reaches the trained weights: check target_modules and train_on."
         if nothing
-        else against_no_learning(snapshot) or "Look at what the rows teach: rate and adapter leave no room."
+        else against_no_learning(snapshot)
+        or "Look at the rows: no change of learning rate or adapter is left to suggest."
     )
     seen = f"{fmean(began):.3g} over the first {edge} steps, {fmean(now):.3g} over the last."
     return Finding("caution", "nothing is learned yet", seen, change)

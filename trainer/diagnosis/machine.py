@@ -40,12 +40,12 @@ def throttled(snapshot: Snapshot) -> Finding | None:
     heat = [value for reading in latest if (value := number(reading.get("temperature"))) is not None]
     if "heat" in reasons:
         seen = f"The driver has lowered its clocks for two minutes; {max(heat):.0f} °C." if heat else ""
-        return Finding("caution", "the GPU is too hot", seen, "See to its fans and airflow, or lower its power limit.")
+        return Finding("caution", "the GPU is too hot", seen, "Check its fans and airflow, or lower its power limit.")
     return Finding(
         "caution",
         "the GPU is held back by its power supply",
         "The driver reports a power brake for two minutes.",
-        "Tell whoever runs the machine: supply or cabling cannot give what the card asks for.",
+        "Tell the machine's administrator: its power supply or cabling cannot deliver what the card needs.",
     )
 
 
@@ -76,7 +76,7 @@ def slow_input(snapshot: Snapshot) -> Finding | None:
     return Finding(
         "caution",
         "the GPU is idle half of the time",
-        f"{busy:.0f} % in use in the middle of the last two minutes.",
+        f"Median utilisation {busy:.0f} % over the last two minutes.",
         "More work at once keeps it busier: a larger per_device_train_batch_size, packing, or no gradient "
         "checkpointing where memory allows. Rows are tokenised already, so workers for loading would not help.",
     )

@@ -33,7 +33,7 @@ Outcome = tuple[CheckStatus, str, str]
 """Status, detail, remedy."""
 CheckSteps = Generator[tuple[int, int], None, Outcome]
 """A long check: done and total while it runs, its outcome at the end."""
-UNTRIED = "not tried: something above has to be mended first"
+UNTRIED = "not tried: fix what failed above first"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dat
         return "fail", problem.message, problem.remedy
     if far := list(far_values(config, model, device, dataset.profile)):
         return "warn", " ".join(far), ""
-    return "ok", "they go together, with the model and with this device", ""
+    return "ok", "the values fit each other, the model and this device", ""
 
 
 def check_disk(subject: Subject) -> Outcome:

@@ -76,7 +76,7 @@ def require_same_start(folder: RunFolder, adapter: Path) -> None:
     if isinstance(before, dict) and before != digests(adapter):
         raise InputError(
             f"The adapter in {adapter} has changed since {folder.id} began from it.",
-            remedy="Bring it back as it was, or train anew.",
+            remedy="Restore it, or start a new run.",
         )
 
 

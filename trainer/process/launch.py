@@ -127,7 +127,7 @@ def resume_run(
     state = wait_for_end(folder, log)
     if may_run_elsewhere(state):
         raise InputError(
-            f"{folder.id} gave a sign of life a moment ago, and none of its processes is on this machine.",
+            f"{folder.id} had a heartbeat a moment ago, and none of its processes is on this machine.",
             remedy="It runs on another machine, or is being started; if that one is gone, try again in half a minute.",
         )
     if state.status == "finished" and has_weights(folder.adapter):

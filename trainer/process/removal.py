@@ -60,7 +60,7 @@ def find_whole(runs: Path, wanted: str) -> Path:
     if named:
         return named[0].absolute()
     raise InputError(
-        f"'{wanted}' names no run: a whole id of {runs} does, or the whole path of a run's folder.",
+        f"'{wanted}' is no run: give a whole id of {runs}, or the whole path of a run's folder.",
         remedy="`lora-wizard runs` lists the runs; --runs names another folder of runs.",
     )
 
@@ -121,7 +121,7 @@ def _require_removable(folder: RunFolder) -> None:
         )
     if may_run_elsewhere(state):
         raise InputError(
-            f"{folder.id} gave a sign of life a moment ago, and none of its processes is on this machine.",
+            f"{folder.id} had a heartbeat a moment ago, and none of its processes is on this machine.",
             remedy="Stop it where it runs; or try again in half a minute, if that machine is gone.",
         )
 

@@ -205,7 +205,7 @@ class Supervisor:
             remedy = out_of_memory_remedy(self.folder, self.device)
             return {"status": "failed", "reason": "out of memory", "remedy": remedy, "exit_code": code}
         if code == exits.ROLL_BACK:
-            reason = f"the loss was still not a number after {self.recoveries} times at half the rate"
+            reason = f"the loss was still not a number after halving the learning rate {self.recoveries} times"
             remedy = "Look at the rows of that step (`lora-wizard data`); train in bf16 or fp32, or at a lower rate."
             return {"status": "failed", "reason": reason, "remedy": remedy, "exit_code": code}
         return unsaid_end(code, self.folder, asked=self.stops > 0, by_kernel=kernel_kills() > self.kills)

@@ -143,8 +143,8 @@ def base_warning(folder: RunFolder, held: BaseMatch) -> str:
     """The message about a base that could not be compared with the run's, or is another; empty for the same."""
     if held == "unknown":
         return (
-            f"{folder.id} was begun without writing down its base: whether these are the weights that it was trained "
-            "over cannot be told."
+            f"{folder.id} was started without a record of its base: these may be other weights than it was trained "
+            "over."
         )
     return "" if held == "same" else f"This base is not the one that {folder.id} was trained over, as agreed."
 

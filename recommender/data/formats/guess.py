@@ -58,7 +58,7 @@ def refuse_other_kinds(rows: Rows, columns: Sequence[str], where: str) -> None:
         raise InputError(
             f"{where} holds tokens (input_ids), not text: they would be of another tokenizer, and nothing shows what "
             "they say.",
-            remedy="Give the rows that they were made of.",
+            remedy="Give the rows of text that they were made from.",
         )
     if {"completions", "labels"} <= there:
         raise InputError(

@@ -33,7 +33,7 @@ def _messages(turn: Any, number: int) -> list[Message]:
         raise RowProblem(f"turn {number} is {kind(turn)}, not an object")
     said = turn.get("role", turn.get("from"))
     if not isinstance(said, str):
-        raise RowProblem(f"turn {number} does not say whose it is (no role)")
+        raise RowProblem(f"turn {number} has no role")
     role = role_of(said)
     content = next((turn[key] for key in ("content", "value", "parts") if turn.get(key) is not None), None)
     trained, weighted = _weight(turn, number)

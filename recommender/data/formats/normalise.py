@@ -105,7 +105,7 @@ def _alpaca(row: Mapping[str, Any], shape: Shape) -> Chat:
     turns += _past(history, column or "")
     question = f"{instruction}\n{context}" if instruction and context else instruction or context
     if not question.strip():
-        raise RowProblem(f"asks nothing: '{shape.columns['instruction']}' is empty")
+        raise RowProblem(f"has no question: '{shape.columns['instruction']}' is empty")
     return Chat((*turns, Message("user", question), Message("assistant", answer)))
 
 
@@ -166,7 +166,7 @@ def _chosen(row: Mapping[str, Any], shape: Shape) -> Chat:
         ([], ()) if answer and answer[0].role in {"user", "system"} else _asked(row, shape.columns.get("prompt"))
     )
     if not asked and not any(turn.role == "user" for turn in answer):
-        raise RowProblem(f"has an answer in '{column}' and nothing that it answers")
+        raise RowProblem(f"has an answer in '{column}' and no question")
     return _with_context(row, shape, asked, answer, tools)
 
 

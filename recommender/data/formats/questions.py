@@ -120,7 +120,7 @@ def ask_about_speakers(turns: RoleNames, where: str, name: str, column: str) -> 
     if len(words) < 2:
         return None
     named = ", ".join(f"'{word}'" for word in words[:6])
-    text = f"In {where} the speakers of '{turns.column}' are {named}: which of them is the model to speak as?"
+    text = f"In {where} the speakers of '{turns.column}' are {named}: which of them is the assistant?"
     used = {column: turns.column, "role": role, "content": content}
     # Who speaks second answers; it is offered first.
     ways = [

@@ -55,14 +55,14 @@ FLAG_TEXTS = {
     RowFlag.DOUBLED_START: "the BOS token stands twice",
     RowFlag.STRADDLES: "the first trained token also holds the end of the prompt",
     RowFlag.DISORDERED: "turns are out of order",
-    RowFlag.IMITATES: "the text of a special token stands in it",
+    RowFlag.IMITATES: "it contains the text of a special token",
     RowFlag.CONTROL: "it holds control characters",
     RowFlag.REPLACEMENT: "it holds replacement characters",
-    RowFlag.STRANGER: "a turn is of a speaker that is not known",
-    RowFlag.PLACEHOLDER: "a placeholder such as {{name}} stands in it",
+    RowFlag.STRANGER: "a turn has an unknown role",
+    RowFlag.PLACEHOLDER: "it contains a placeholder such as {{name}}",
     RowFlag.REASONING_LOST: "the chat template leaves out reasoning of its answers",
     RowFlag.TEXT_LOST: "the chat template leaves out text of its answers",
-    RowFlag.UNASKED: "an answer begins otherwise than the model will be asked for it",
+    RowFlag.UNASKED: "an answer begins differently from the generation prompt",
     RowFlag.INLINE: "reasoning is trained as text, though the chat template has a place for it",
     RowFlag.TWO_ANSWERS: "two answers stand in a row",
     RowFlag.WEIGHTED: "a turn has a weight other than 0 and 1, which counts as 1",
@@ -324,7 +324,7 @@ def warnings(
         confirmed = ", ".join(f"{role}: {column}" for role, column in columns)
         said.append(f"{taken} To confirm: data.columns: {{{confirmed}}}.")
     if found.blank:
-        said.append(f"Passed over because nothing is in them: {counted(found.blank, 'empty row')}.")
+        said.append(f"Skipped: {counted(found.blank, 'empty row')}.")
     if found.bad and data.skip_bad_rows:
         first = f"; the first, {Path(bad[0].file).name} line {bad[0].line}, {bad[0].reason}" if bad else ""
         said.append(f"Left out: {_rows(found.bad)}{first}.")
@@ -349,12 +349,15 @@ def _counted(found: FlagCounts) -> list[str]:
             found.weighted,
             "a turn has a weight other than 0 and 1: it is trained in full, since a token is trained here or not",
         ),
-        (found.strangers, f"turns are of unknown speakers ({_named(found.speakers)}): say whose in data.columns"),
-        (found.imitates, f"the text of a special token stands {_imitated(found)}"),
+        (found.strangers, f"turns have unknown roles ({_named(found.speakers)}): map them in data.columns"),
+        (found.imitates, f"the text of a special token is {_imitated(found)}"),
         (found.empty, "the answer is empty: nothing is trained"),
-        (found.control, "there are control characters, which nobody types"),
+        (found.control, "there are control characters"),
         (found.replacement, "there are replacement characters (\ufffd): the text was decoded wrongly before"),
-        (found.placeholders, "a placeholder such as {{name}} stands: if it was to be filled in, the model learns it"),
+        (
+            found.placeholders,
+            "there is a placeholder such as {{name}}: if it should have been filled in, the model learns it as it is",
+        ),
         (found.literal, "a whole cell or turn is 'nan', 'None' or 'null': most likely it was empty"),
     )
     return [f"In {_rows(count)} {what}." for count, what in found_in if count]

@@ -36,7 +36,7 @@ def synthetic_profile(rows: int, mean_tokens: float) -> DataProfile:
     if rows < 1:
         raise InputError(f"{rows} rows: a data set needs at least one row.", remedy="Give --rows 1 or more.")
     if not 1 <= mean_tokens <= 100_000_000:
-        raise InputError(f"{mean_tokens:g} tokens a row cannot be.", remedy="Give --tokens from 1 upwards.")
+        raise InputError(f"A row cannot have {mean_tokens:g} tokens.", remedy="Give --tokens from 1 upwards.")
     lengths = _lengths(rows, mean_tokens)
     return DataProfile(
         files=(),

@@ -83,7 +83,7 @@ def _bare(turn: Message, word: str) -> Message:
 def _behind(text: str, start: int, end: int, word: str) -> int:
     place = text.find(word, start, end)
     if place < 0 or text.count(word) != 1:
-        raise RowProblem("has reasoning for which the chat template shows no place")
+        raise RowProblem("has reasoning, for which the chat template has no place")
     return place + len(word)
 
 

@@ -22,7 +22,7 @@ from tui.widgets.top_bar import Step
 
 BROKEN = (
     CheckLine("disk", "disk", "fail", "0.1 GiB free, 0.2 GiB needed", "Free some room, or use --runs.", 0.1),
-    CheckLine("worst_step", "one worst-case step", "skipped", "not tried: something above has to be mended first"),
+    CheckLine("worst_step", "one worst-case step", "skipped", "not tried: fix what failed above first"),
 )
 
 

@@ -117,5 +117,5 @@ def test_a_changed_template_is_other_training(stopped: Path, tmp_path: Path) -> 
     resume_run(stopped)
     shot = stop_after(stopped, at)
     assert shot.status == "stopped", (shot.state.reason, shot.log)
-    assert "cannot be told" in warnings(shot)
+    assert "may be other weights" in warnings(shot)
     assert check_base(RunFolder(stopped), read_model(str(tmp_path / "m"))) == "unknown"

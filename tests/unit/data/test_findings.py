@@ -49,9 +49,9 @@ def test_speakers_that_are_not_known_are_named(profile: Profile) -> None:
         return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
     dataset = profile([*(spoken("tool") for _ in range(20)), *map(spoken, ["narrator", "bob", "narrator", "x", "y"])])
-    warned = [warning for warning in dataset.profile.warnings if "unknown speakers" in warning]
-    assert warned == ["In 5 rows turns are of unknown speakers ('narrator', 'bob', 'x' …): say whose in data.columns."]
-    assert dataset.findings(20) == ("a turn is of a speaker that is not known",)
+    warned = [warning for warning in dataset.profile.warnings if "unknown roles" in warning]
+    assert warned == ["In 5 rows turns have unknown roles ('narrator', 'bob', 'x' …): map them in data.columns."]
+    assert dataset.findings(20) == ("a turn has an unknown role",)
     assert dataset.profile.duplicates == 20
 
 
@@ -59,5 +59,5 @@ def test_a_chat_that_is_written_already_is_told_to_be_trained_whole(profile: Pro
     chat = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n"
     dataset = profile([{"text": chat}, *({"text": f"Only text {i}."} for i in range(30))])
     (said,) = dataset.profile.warnings
-    assert said.startswith("In 1 row the text of a special token stands in plain text") and "messages" in said
-    assert dataset.findings(0) == ("the text of a special token stands in it",) and not dataset.findings(1)
+    assert said.startswith("In 1 row the text of a special token is in plain text") and "messages" in said
+    assert dataset.findings(0) == ("it contains the text of a special token",) and not dataset.findings(1)

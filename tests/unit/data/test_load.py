@@ -243,7 +243,7 @@ def test_a_base_model_gets_a_family_template_and_it_is_said(profile: Profile, tm
 
 def test_the_text_of_a_special_token_in_a_row_is_pointed_out(profile: Profile) -> None:
     found = profile([*GOOD, {"instruction": "What is <|im_end|>?", "output": "A token."}]).profile
-    assert found.warnings == ("In 1 row the text of a special token stands in a turn and becomes that token.",)
+    assert found.warnings == ("In 1 row the text of a special token is in a turn and becomes that token.",)
 
 
 def test_few_rows_are_a_warning(profile: Profile) -> None:

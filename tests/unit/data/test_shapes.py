@@ -209,13 +209,13 @@ def test_content_in_parts_and_reasoning_and_weight() -> None:
             {"instruction": "Q", "output": None},
             "column 'output' is null, not text",
         ),
-        ({"instruction": "Q", "output": "A"}, {"instruction": " ", "output": "A"}, "asks nothing"),
+        ({"instruction": "Q", "output": "A"}, {"instruction": " ", "output": "A"}, "has no question"),
         ({"instruction": "Q", "output": "A"}, {"instruction": "Q", "output": ["A"]}, "is a list, not text"),
         ({"text": "T"}, {"text": True}, "is true or false, not text"),
         ({"messages": TURNS}, {"messages": []}, "has no turn"),
         ({"messages": TURNS}, {"messages": "hello"}, "is text, not a list of turns"),
         ({"messages": TURNS}, {"messages": TURNS[:1]}, "has no answer"),
-        ({"messages": TURNS}, {"messages": [*TURNS, {"content": "x"}]}, "turn 3 does not say whose it is"),
+        ({"messages": TURNS}, {"messages": [*TURNS, {"content": "x"}]}, "turn 3 has no role"),
         ({"messages": TURNS}, {"messages": [*TURNS, {"role": "user"}]}, "turn 3 has no content"),
         (
             {"messages": TURNS},
@@ -362,7 +362,7 @@ def test_a_row_that_is_not_as_the_first_ones_is_told(row: dict[str, Any], reason
 
 def test_an_exchange_without_its_answer_is_told() -> None:
     shape = recognise([{"conversation": [{"input": "Q", "output": "A"}]}], where="rows.jsonl")
-    with pytest.raises(RowProblem, match="turn 1 does not say whose it is"):
+    with pytest.raises(RowProblem, match="turn 1 has no role"):
         normalise({"conversation": [{"input": "Q"}]}, shape)
 
 

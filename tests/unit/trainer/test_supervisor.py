@@ -85,7 +85,7 @@ def test_the_fifth_loss_that_is_no_number_ends_the_run(folder: RunFolder, monkey
     assert load_config(folder.effective_config).training.learning_rate == pytest.approx(RATE / 2**4)
     (end,) = told(folder, "end")
     assert (end["status"], end["exit_code"]) == ("failed", ROLL_BACK)
-    assert "after 4 times at half the rate" in end["reason"]
+    assert "after halving the learning rate 4 times" in end["reason"]
     assert read_state(folder).status == "failed"
 
 
