@@ -133,10 +133,7 @@ def _kind(what: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def _range(what: dict[str, Any]) -> str:
-    words = {
-        "minimum": "from", "ge": "from", "exclusiveMinimum": "above", "gt": "above",
-        "maximum": "to", "le": "to", "exclusiveMaximum": "below", "lt": "below",
-    }  # pydantic 2.14 leaves its own words where a constraint is within a union
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
     said = [f"{word} {what[key]:,}".replace(",", " ").removesuffix(".0") for key, word in words.items() if key in what]
     return f" {' '.join(said)}" if said else ""
 

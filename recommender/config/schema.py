@@ -65,6 +65,9 @@ def same_model(first: str, second: str) -> bool:
 
 Number = Annotated[float, BeforeValidator(_number_words)]
 Count = Annotated[int, BeforeValidator(_no_booleans)]
+# Where a value may be null too, or is in a mapping, its range stands before the validator: else pydantic 2.14 writes it
+# into the JSON schema in words of its own, which no editor knows.
+PositiveCount = Annotated[int, Field(ge=1), BeforeValidator(_no_booleans)]
 
 
 class Section(BaseModel):
@@ -99,10 +102,10 @@ class Lora(Section):
         True, description="true: B starts at zero, so training starts from the base model"
     )
     modules_to_save: list[str] = Field(default_factory=list, description="modules trained in full beside the adapter")
-    rank_pattern: dict[str, Annotated[Count, Field(ge=1, le=4096)]] = Field(
+    rank_pattern: dict[str, Annotated[int, Field(ge=1, le=4096), BeforeValidator(_no_booleans)]] = Field(
         default_factory=dict, description="rank by layer name or regular expression"
     )
-    alpha_pattern: dict[str, Annotated[Number, Field(gt=0)]] = Field(
+    alpha_pattern: dict[str, Annotated[float, Field(gt=0), BeforeValidator(_number_words)]] = Field(
         default_factory=dict, description="alpha by layer name or regular expression"
     )
 
@@ -197,7 +200,7 @@ class Training(Section):
 
     learning_rate: Number = Field(2e-4, gt=0, le=1.0, description="peak rate")
     num_train_epochs: Number = Field(1, gt=0, le=1000, description="passes over the rows")
-    max_steps: Count | None = Field(None, ge=1, description="optimizer steps; overrides epochs when set")
+    max_steps: PositiveCount | None = Field(None, description="optimizer steps; overrides epochs when set")
     per_device_train_batch_size: Count = Field(1, ge=1, description="rows in one forward pass")
     gradient_accumulation_steps: Count = Field(16, ge=1, description="forward passes in one optimizer step")
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
@@ -208,10 +211,10 @@ class Training(Section):
     optim: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "sgd"] = (
         Field("adamw_torch_fused", description="optimizer; paged states move to host memory where the card is full")
     )
-    loraplus_lr_ratio: Annotated[Number, Field(ge=1.0, le=1000)] | None = Field(
+    loraplus_lr_ratio: Annotated[float, Field(ge=1.0, le=1000), BeforeValidator(_number_words)] | None = Field(
         None, description="LoRA+: the B matrices' rate over the A matrices'; null is one rate for both"
     )
-    neftune_noise_alpha: Annotated[Number, Field(gt=0, le=100)] | None = Field(
+    neftune_noise_alpha: Annotated[float, Field(gt=0, le=100), BeforeValidator(_number_words)] | None = Field(
         None,
         examples=[5],
         description="NEFTune: noise of up to this, over the root of tokens × hidden size of a row, is added to the "
@@ -240,10 +243,10 @@ class Run(Section):
 
     name: str | None = Field(None, description="part of the run folder's name; null takes model and data")
     logging_steps: Count = Field(1, ge=1, description="steps from one recorded loss to the next")
-    eval_steps: Literal["auto"] | Annotated[Count, Field(ge=1)] = Field(
+    eval_steps: Literal["auto"] | PositiveCount = Field(
         "auto", description="auto, or so many steps between evaluations"
     )
-    save_steps: Literal["auto"] | Annotated[Count, Field(ge=1)] = Field(
+    save_steps: Literal["auto"] | PositiveCount = Field(
         "auto", description="auto, or so many steps between checkpoints"
     )
     save_total_limit: Count = Field(2, ge=1, description="checkpoints kept")
@@ -254,7 +257,7 @@ class Run(Section):
     on_nonfinite: Literal["skip", "rollback"] = Field(
         "skip", description="NaN or infinity: skip that step, or go back to the last checkpoint at half the rate"
     )
-    early_stopping: Annotated[Count, Field(ge=1)] | None = Field(
+    early_stopping: PositiveCount | None = Field(
         None, description="stop after so many evaluations without a better loss, and keep the best"
     )
 

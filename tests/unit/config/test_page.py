@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from recommender.config.io import json_schema
 from recommender.config.keys import fields
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -37,3 +38,14 @@ def test_every_key_is_on_the_page_once() -> None:
 @pytest.mark.parametrize("key", fields())
 def test_every_key_says_what_it_is(key: str) -> None:
     assert fields()[key].description, "the form, the page and editors show the description"
+
+
+def test_the_json_schema_says_ranges_in_its_own_words() -> None:
+    """Pydantic's 'ge' and 'lt' mean nothing to an editor that checks the file."""
+
+    def keys(part: object) -> set[str]:
+        if isinstance(part, dict):
+            return set(part).union(*map(keys, part.values()))
+        return set().union(*map(keys, part)) if isinstance(part, list) else set()
+
+    assert not {"ge", "gt", "le", "lt"} & keys(json_schema())
