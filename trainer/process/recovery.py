@@ -12,7 +12,7 @@ from recommender.machine.facts import Device
 from trainer.run.folder import RunFolder, write_atomically
 
 MOST_RECOVERIES: Final = 4
-"""Restarts after an out-of-memory in one life of a supervisor: more means that something else takes the memory."""
+"""Restarts after an out-of-memory by one supervisor: more means that something else takes the memory."""
 HARMLESS: Final[frozenset[str]] = frozenset(
     {
         "training.per_device_train_batch_size",

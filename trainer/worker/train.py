@@ -22,7 +22,7 @@ from trainer.worker.job import Job
 from trainer.worker.loop.best import keep_start, settle, why_kept
 from trainer.worker.loop.recorded import undisturbed
 from trainer.worker.loop.requests import Requests
-from trainer.worker.loop.resume_point import Past, read_past
+from trainer.worker.loop.resume_point import ResumePoint, read_resume_point
 from trainer.worker.measure.flops import flops_per_token, peak_flops
 from trainer.worker.measure.preflight import preflight
 from trainer.worker.output.disk_space import give_up_reserve, hold_reserve, record
@@ -48,7 +48,7 @@ def run_preflight(job: Job, *, saves: bool) -> dict[str, Any]:
 def measure_only(folder: RunFolder) -> int:
     """Build, measure, print one JSON line, train nothing."""
     quiet, sys.stdout = sys.stdout, sys.stderr
-    job = build(folder, Requests(folder), Past())
+    job = build(folder, Requests(folder), ResumePoint())
     reading = run_preflight(job, saves=False)
     print(json.dumps(reading), file=quiet, flush=True)
     return 0
@@ -72,7 +72,7 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     began = time.monotonic()
     checkpoint = _last_checkpoint(folder) if resume else None
     done = step_of(checkpoint) if checkpoint else 0
-    job = build(folder, requests, read_past(folder, done) if checkpoint else Past(), checkpoint)
+    job = build(folder, requests, read_resume_point(folder, done) if checkpoint else ResumePoint(), checkpoint)
     if checkpoint is None:
         write_base(folder, job.spec)
     _record_start(job, done)

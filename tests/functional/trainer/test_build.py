@@ -92,11 +92,11 @@ from types import SimpleNamespace
 from trainer.run.folder import RunFolder
 from trainer.worker.loop import recorder
 from trainer.worker.loop.requests import Requests
-from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.resume_point import ResumePoint
 
 folder, clock = RunFolder(Path(sys.argv[1])), [0.0]
 recorder.time = SimpleNamespace(perf_counter=lambda: clock[0])
-watching = recorder.StepRecorder(folder, Requests(folder), SimpleNamespace(peak=lambda: 7), Past())
+watching = recorder.StepRecorder(folder, Requests(folder), SimpleNamespace(peak=lambda: 7), ResumePoint())
 control = SimpleNamespace()
 for step in range(1, 9):
     state = SimpleNamespace(global_step=step, epoch=step / 8)

@@ -32,7 +32,7 @@ from recommender.steps import count_steps
 from trainer.run.folder import RunFolder
 from trainer.worker.stages.sft import training_arguments
 from trainer.worker.setup.assemble import build
-from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.loop.requests import Requests
 
 def lost(layer, folder):
@@ -61,7 +61,7 @@ def noise(trainer):
 
 def facts(path):
     folder = RunFolder(Path(path))
-    job = build(folder, Requests(folder), Past())
+    job = build(folder, Requests(folder), ResumePoint())
     trainer, model = job.trainer, job.trainer.model
     adapted = {name: module for name, module in model.named_modules() if hasattr(module, "lora_A") and module.lora_A}
     trainer.create_optimizer()

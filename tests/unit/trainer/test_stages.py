@@ -72,12 +72,12 @@ from recommender.stages.base import COMMON_FIGURES, Figure
 from trainer.run.folder import RunFolder
 from trainer.worker.loop.recorder import StepRecorder
 from trainer.worker.loop.requests import Requests
-from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.stages import STAGES
 
 folder = RunFolder(Path(sys.argv[1]))
 figures = (*COMMON_FIGURES, Figure("reward_margin", "rewards/margins", "reward margin"))
-recorder = StepRecorder(folder, Requests(folder), SimpleNamespace(peak=lambda: 7), Past(), figures)
+recorder = StepRecorder(folder, Requests(folder), SimpleNamespace(peak=lambda: 7), ResumePoint(), figures)
 state, control = SimpleNamespace(global_step=1, epoch=0.5), SimpleNamespace()
 recorder.on_step_begin(None, state, control)
 recorder.on_step_end(None, state, control)

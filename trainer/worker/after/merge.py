@@ -209,7 +209,7 @@ def verify(
 
 
 def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """Where a model of this folder is loaded to, and in which dtype; see the module's first words."""
+    """Return the device and dtype that a model of this folder is loaded with; see the module's first words."""
     size = sum(file.stat().st_size for file in weight_files(path))
     if torch.cuda.is_available() and 1.3 * size < torch.cuda.mem_get_info()[0]:
         return {"dtype": dtype, "device_map": {"": 0}}

@@ -1,4 +1,4 @@
-"""What becomes of each weight of a base when an adapter is merged into it: a tensor at a time, by PEFT's own layers."""
+"""Merges an adapter into each weight of a base, a tensor at a time, by PEFT's own layers."""
 
 from __future__ import annotations
 

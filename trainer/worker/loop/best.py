@@ -97,7 +97,7 @@ def bytes_of_trained(model: Any) -> int:
 
 
 def _place_of(folder: RunFolder, step: int) -> Path | None:
-    """Where the weights of a step lie, whole."""
+    """Return the folder of a step's weights; None where they are not there whole."""
     if step == 0:
         start = folder.checkpoints / START
         return start if start.is_dir() and not unlike_seal(start) else None

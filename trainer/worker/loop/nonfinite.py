@@ -1,4 +1,4 @@
-"""What becomes of a step whose gradient is not a number."""
+"""Decides whether a step with a non-finite gradient is skipped, or the run returns to its last checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NonFinite:
         self._in_a_row = 0
 
     def judge(self, norm: float) -> Verdict:
-        """What to do with a step of this norm."""
+        """Return the verdict on a step whose gradient has this norm."""
         if math.isfinite(norm):
             self._in_a_row = 0
             return "learn"

@@ -54,7 +54,7 @@ class Orphan:
 
     @property
     def alone(self) -> bool:
-        """Whether the supervisor is gone."""
+        """True once the supervisor is gone."""
         return self._parent() != self._born_to
 
     def _watch(self) -> None:

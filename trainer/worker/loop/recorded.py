@@ -21,14 +21,14 @@ from trainer.worker.errors import RollBack
 from trainer.worker.loop.fault_injection import inject_nonfinite, inject_out_of_memory
 from trainer.worker.loop.nonfinite import NonFinite
 from trainer.worker.loop.requests import Requests
-from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.output.disk_space import LOOK_SECONDS, record, save_with_room
 from trainer.worker.output.sample import Questions
 from trainer.worker.setup.restore import load_whole
 from trainer.worker.upstream import OpenTrainer, set_rates
 
 PROGRESS = "progress.json"
-"""What a checkpoint holds beside Transformers' own files: sums that the next log line is made from."""
+"""A checkpoint's file beside Transformers' own: sums that the next log line is made from."""
 LEAST_ANSWERING = 5.0
 """Seconds that the fixed questions may take at an evaluation that is quicker than they are."""
 
@@ -55,7 +55,7 @@ class RecordedRun(OpenTrainer):
     def watch(
         self,
         folder: RunFolder,
-        past: Past,
+        resume_point: ResumePoint,
         requests: Requests,
         config: FinetuneConfig,
         needed: int,
@@ -65,7 +65,7 @@ class RecordedRun(OpenTrainer):
 
         Args:
             folder: The run.
-            past: What its earlier lives came to.
+            resume_point: Its counters so far, where it is resumed.
             requests: Obeyed in pauses.
             config: The run's configuration.
             needed: Bytes of a checkpoint, as predicted; 0 where nobody did.
@@ -73,10 +73,10 @@ class RecordedRun(OpenTrainer):
         """
         self.folder, self.requests, self.config = folder, requests, config
         self._questions = questions
-        self.first_eval, self.last_eval, self.best = past.first_eval, past.last_eval, past.best
-        self.since_best = past.since_best
-        self.evaluated_at: int | None = past.last_eval_step
-        self.tokens = past.tokens
+        self.first_eval, self.last_eval, self.best = resume_point.first_eval, resume_point.last_eval, resume_point.best
+        self.since_best = resume_point.since_best
+        self.evaluated_at: int | None = resume_point.last_eval_step
+        self.tokens = resume_point.tokens
         self._needed = needed
         self._nonfinite = NonFinite(
             scaled=config.training.precision == "fp16", goes_back=config.run.on_nonfinite == "rollback"
@@ -221,7 +221,7 @@ class RecordedRun(OpenTrainer):
         }
 
     def has_come_to_its_end(self, done: int, total: int) -> bool:
-        """Whether a resumed run has nothing left to train: every step is done, or it had stopped early."""
+        """Return whether a resumed run has nothing left to train: every step is done, or it had stopped early."""
         patience = self.config.run.early_stopping
         self.stopped_early = patience is not None and self.since_best >= patience and done < total
         return self.stopped_early or done >= total

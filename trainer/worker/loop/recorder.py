@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from recommender.stages.base import COMMON_FIGURES, Figure
 from trainer.run.folder import RunFolder
 from trainer.worker.loop.requests import Requests
-from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.output.disk_space import record
 
@@ -26,7 +26,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
 
     Attributes:
         figures: The figures of the trainer's log that a 'step' event holds.
-        tokens: Gone through so far, earlier lives of the run included.
+        tokens: Gone through so far, earlier attempts of the run included.
         seconds: Time spent in here, for the benchmark that holds it to a hundredth of a step.
     """
 
@@ -35,12 +35,12 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         folder: RunFolder,
         requests: Requests,
         meter: MemoryMeter,
-        past: Past,
+        resume_point: ResumePoint,
         figures: Sequence[Figure] = COMMON_FIGURES,
     ) -> None:
         self.folder, self.requests, self.meter = folder, requests, meter
         self.figures = figures
-        self.tokens = past.tokens
+        self.tokens = resume_point.tokens
         self.seconds = 0.0
         self._began = 0.0
         self._steps, self._took = 0, 0.0

@@ -1,4 +1,4 @@
-"""What others ask of a running worker: lines in commands.jsonl, and SIGTERM."""
+"""Requests to a running worker: lines in commands.jsonl, and signals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StopNow(BaseException):
 
 @dataclass
 class Requests:
-    """Requests since the supervisor started; older ones were for an earlier life of the run.
+    """Requests since the supervisor started; older ones were for an earlier attempt.
 
     A worker that starts again after an out-of-memory takes up what nobody has acknowledged meanwhile.
     """
@@ -110,7 +110,7 @@ class Requests:
                     self.stop_after_epoch = True
 
     def _from_owner(self) -> bool:
-        """Whether nobody but this user can have written the requests."""
+        """Return whether nobody but this user can have written the requests."""
         try:
             status = self.folder.commands.stat()
         except OSError:

@@ -1,4 +1,4 @@
-"""What a resumed run's earlier lives had come to when its checkpoint was written."""
+"""Counters of a resumed run (tokens, evaluations, best loss) up to the checkpoint that it resumes from."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from trainer.run.state import number, whole
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """Figures up to a step."""
+class ResumePoint:
+    """Counters of a run up to a step."""
 
     step: int = 0
-    """The checkpoint's; 0 where none is gone on from."""
+    """The checkpoint's; 0 where the run is not resumed."""
     tokens: int = 0
-    """Tokens gone through."""
+    """Tokens trained on."""
     first_eval: float | None = None
     last_eval: float | None = None
     best: tuple[float, int] | None = None
@@ -27,8 +27,8 @@ class Past:
     """Evaluations after the best one."""
 
 
-def read_past(folder: RunFolder, step: int) -> Past:
-    """Read the record up to a step.
+def read_resume_point(folder: RunFolder, step: int) -> ResumePoint:
+    """Read a run's counters from its events up to a step.
 
     Args:
         folder: The run.
@@ -48,7 +48,7 @@ def read_past(folder: RunFolder, step: int) -> Past:
             evals[at] = loss if (loss := number(event.get("eval_loss"))) is not None else math.inf
     finite = [(loss, at) for at, loss in sorted(evals.items()) if math.isfinite(loss)]
     best = min(finite) if finite else None
-    return Past(
+    return ResumePoint(
         step=step,
         tokens=tokens[max(tokens)] if tokens else 0,
         first_eval=finite[0][0] if finite else None,

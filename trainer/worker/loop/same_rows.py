@@ -1,4 +1,4 @@
-"""That a run which goes on from a checkpoint trains on the rows that it began with, and holds out the same."""
+"""Checks that a resumed run has the same training and held-out rows as when it started."""
 
 from __future__ import annotations
 

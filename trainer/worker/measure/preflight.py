@@ -1,4 +1,4 @@
-"""One whole step on the longest real batch, with optimizer, before hours are spent; all is as before afterwards."""
+"""Measures one whole step on the longest real batch, optimizer included, and leaves everything as it was."""
 
 from __future__ import annotations
 

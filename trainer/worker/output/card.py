@@ -58,7 +58,7 @@ def _shown(config: FinetuneConfig) -> FinetuneConfig:
 
 
 def plain(text: str) -> str:
-    """One line without control characters and without what Markdown or HTML would take for its own."""
+    """Return a text on one line, without control characters and without marks of Markdown or HTML."""
     kept = "".join(character for character in text if character.isprintable())
     return kept.replace("`", "'").replace("<", "‹").replace(">", "›").replace("|", "¦")[:300]
 
@@ -118,7 +118,7 @@ def _digest(path: Path) -> str:
 
 
 def _own_code(job: Job) -> list[str]:
-    """What of the base model's own Python code was executed: whoever uses the result executes it too."""
+    """Return the section on executed code of the base model: whoever uses the result executes it too."""
     if not job.own_code:
         return []
     rows = [(f"`{plain(name)}`", f"SHA-256 `{digest}`") for name, digest in job.own_code.items()]

@@ -1,4 +1,4 @@
-"""What training leaves: the adapter with its model card, there whole or not at all."""
+"""Writes the adapter with its model card, whole or not at all."""
 
 from __future__ import annotations
 

@@ -130,6 +130,6 @@ def _left_padded(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tup
 
 
 def _until(ids: Sequence[int], stops: Sequence[int]) -> Sequence[int]:
-    """What was said before the end of the turn; a shorter answer of a batch is padded after it."""
+    """Return the tokens before the end of the turn; a shorter answer of a batch is padded after it."""
     end = next((index for index, token in enumerate(ids) if token in stops), len(ids))
     return ids[:end]

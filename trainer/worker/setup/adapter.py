@@ -81,7 +81,7 @@ def load_adapter(model: Any, adapter: Path) -> None:
 
 
 def has_experts(model: Any) -> bool:
-    """Whether it is a mixture of experts."""
+    """Return whether a Transformers model is a mixture of experts."""
     config = model.config.get_text_config()
     return any(getattr(config, key, None) for key in ("num_local_experts", "num_experts"))
 

@@ -24,7 +24,7 @@ from trainer.worker.job import Job
 from trainer.worker.loop.recorded import RecordedRun
 from trainer.worker.loop.recorder import StepRecorder
 from trainer.worker.loop.requests import Requests
-from trainer.worker.loop.resume_point import Past
+from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.loop.same_rows import require_same_rows, require_same_tokens
 from trainer.worker.measure.memory import MemoryMeter, free_bytes
 from trainer.worker.output.disk_space import record
@@ -38,13 +38,13 @@ from trainer.worker.stages.base import Parts
 from trainer.worker.upstream import require_known
 
 
-def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | None = None) -> Job:
+def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, checkpoint: Path | None = None) -> Job:
     """Load model and rows and build the trainer of a run; its optimizer does not exist yet.
 
     Args:
         folder: The run.
         requests: Obeyed at step ends.
-        past: What earlier lives of the run came to.
+        resume_point: The run's counters so far, where it is resumed.
         checkpoint: What it goes on from; its weights are not read yet.
 
     Raises:
@@ -64,18 +64,18 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     stage = worker_stage(config)
     require_known(stage.trainer)
     spec = _model_here(folder, config)
-    if past.step and check_base(folder, spec) == "unknown":
+    if resume_point.step and check_base(folder, spec) == "unknown":
         record(folder, "warning", message=base_warning(folder, "unknown"))
     code = agreed_code(folder, config, spec)
     adapter = _start_of(folder, config, spec, checkpoint)
     rows = stage.read_rows(config, spec)
-    if past.step:
+    if resume_point.step:
         require_same_rows(folder, config.data, rows.contents)
         require_same_tokens(folder, rows.digest())
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda, free_before=free_bytes(device) if cuda else None)
-    recorder = StepRecorder(folder, requests, meter, past, stage.facts.figures)
+    recorder = StepRecorder(folder, requests, meter, resume_point, stage.facts.figures)
     model = load_model(config, spec, cuda=cuda)
     trainer = stage.make_trainer(
         Parts(
@@ -92,7 +92,7 @@ def build(folder: RunFolder, requests: Requests, past: Past, checkpoint: Path | 
     )
     _settle(trainer, config, spec, adapter if checkpoint is None else None)
     meter.loaded(trainer.model)
-    trainer.watch(folder, past, requests, config, plan.checkpoint_bytes, rows.questions)
+    trainer.watch(folder, resume_point, requests, config, plan.checkpoint_bytes, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
         # Packed: only now it is known into how many sequences.
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)

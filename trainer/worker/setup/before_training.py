@@ -1,4 +1,4 @@
-"""What Trainer turns on at the start of `train()`, for steps that are measured or traced outside it."""
+"""Sets a model to train as Trainer does at the start of `train()`, for steps measured or traced outside it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _set(layer: Any, lost: torch.Tensor) -> None:
 
 
 def _files(folder: Path) -> Mapping[str, Path]:
-    """Which file holds which tensor."""
+    """Map each tensor's name to the file that holds it."""
     return {name: path for path in weight_files(folder) for name in read_entries(path)}
 
 

@@ -94,7 +94,7 @@ def _base_of(rope_parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    """What bitsandbytes is told; None for a base in 16 or 32 bits."""
+    """Return bitsandbytes' configuration; None for a base in 16 or 32 bits."""
     wanted = config.quantization
     if wanted.bits is None:
         return None

@@ -25,13 +25,13 @@ class Rows:
     held_out: Any | None
     """The same, or None when nothing is held out."""
     questions: Questions
-    """What is asked before, at evaluations and after."""
+    """Prompts that are answered before training, at evaluations and after."""
     trained_share: float
     """Of all tokens that were read of the training data, held-out rows included, those that the loss sees."""
     packing_strategy: Strategy
-    """How TRL packs them, where rows are packed."""
+    """TRL's strategy, where rows are packed."""
     contents: Contents
-    """What is read and what of it is held out, by content: a resumed run goes on with the same."""
+    """Digests of the rows that are read and held out: a resumed run goes on with the same."""
 
     def digest(self) -> str:
         """Return the SHA-256 of the training rows as the model sees them.

@@ -1,4 +1,4 @@
-"""How each training stage is trained, a module a stage: the only place that names TRL's trainers.
+"""The trainer and the rows of each training stage, a module a stage: the only place that names TRL's trainers.
 
 May know `loop` and `setup`; `train` and `setup.assemble` ask the registry. What planning knows of a stage stands in
 `recommender.stages`.

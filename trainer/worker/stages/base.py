@@ -1,4 +1,4 @@
-"""How the worker trains a stage: its rows, and its trainer over TRL's."""
+"""WorkerStage: the rows of a stage and its trainer over TRL's, as the worker needs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.worker.setup.rows import Rows
 
 @dataclass(frozen=True)
 class Parts:
-    """What a stage builds its trainer from."""
+    """The parts that a stage builds its trainer from."""
 
     config: FinetuneConfig
     rows: Rows

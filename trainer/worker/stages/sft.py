@@ -46,7 +46,7 @@ def training_arguments(
 
 
 def _row_arguments(config: FinetuneConfig, packing_strategy: Strategy, *, cuda: bool) -> dict[str, Any]:
-    """How rows become batches."""
+    """Return the arguments that turn rows into batches."""
     packing = packs(config)
     return {
         "max_length": config.data.max_length if packing else None,
