@@ -123,7 +123,7 @@ def _profile(
     def build(some: RowStats, of: list[OpenFile]) -> DataSet:
         return dataset_of(some, data, (), of, tokeniser, template)
 
-    def look(upto: int | None = None) -> None:
+    def report_first_look(upto: int | None = None) -> None:
         """Report a first look; of packed files before they are unpacked."""
         nonlocal latest
         if on_first_look is None:
@@ -136,17 +136,17 @@ def _profile(
     on_disk = bytes_on_disk(sources, base, check_cancelled)
     looked = on_disk.packed > PACKED_WORTH_IT
     if looked:
-        look(UNPACKED_AT_FIRST)
+        report_first_look(UNPACKED_AT_FIRST)
     files, weights = opened()
     # To read a file only to know whether it is the same takes a second a gigabyte.
     if not looked and on_disk.total > HASHED_QUICKLY:
         looked = True
-        look()
+        report_first_look()
     key = cache.key_of(files, weights, tokeniser, template, data)
     kept = cache.load(key, tokeniser) if key else None
     if kept is None:
         if not looked and on_disk.total > WORTH_IT:
-            look()
+            report_first_look()
         profiler = Profiler(files, weights, tokeniser, data.train_on, data.answers)
         on_rows = on_progress or (lambda _done, _total: None)
         if latest is not None and on_refined is not None:

@@ -41,7 +41,7 @@ _SEED = 20_250_101
 
 def near_duplicates(
     dataset: DataSet,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
     *,
     fraction: float = 0.0,
@@ -51,7 +51,7 @@ def near_duplicates(
 
     Args:
         dataset: Whose rows, and those of its held-out files; they are read again, one by one.
-        progress: Told rows done and rows in all.
+        on_progress: Told rows done and rows in all.
         cancelled: Asked now and then.
         fraction: `data.eval_fraction`: where there are no held-out files, so many rows are held out by the split.
         seed: `training.seed`, of that split.
@@ -69,20 +69,20 @@ def near_duplicates(
     hashing = _Hashing()
     done = 0
 
-    def look(example: Example) -> None:
+    def add_example(example: Example) -> None:
         nonlocal done
         if done % _TOLD_EVERY == 0:
             if cancelled():
                 raise Cancelled
-            progress(done, rows + held)
+            on_progress(done, rows + held)
         signatures[done] = hashing.signature(text_of(example))
         done += 1
 
     for i in range(rows):
-        look(dataset.example(i))
+        add_example(dataset.example(i))
     places: list[tuple[str, int]] = []
     for file, line, found in islice(_usable(dataset), held):
-        look(found[0])
+        add_example(found[0])
         digests.append(found[1])
         places.append((str(file.reader.path), line))
     pairs = dict(_pairs(signatures[:done], digests))

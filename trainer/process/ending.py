@@ -45,7 +45,7 @@ def run_on_end(folder: RunFolder, state: RunState) -> None:
         return
     if not command:
         return
-    told = {
+    variables = {
         "LORA_WIZARD_RUN": str(folder.path),
         "LORA_WIZARD_RUN_ID": folder.id,
         "LORA_WIZARD_STATUS": state.status,
@@ -57,14 +57,14 @@ def run_on_end(folder: RunFolder, state: RunState) -> None:
             append_event(folder, "on_end", command=command, reason="not run: nobody agreed to it")
         return
     os.sync()
-    code = _shell(command, folder, told)
+    code = _shell(command, folder, variables)
     with suppress(OSError):
         append_event(folder, "on_end", command=command, exit_code=code)
 
 
-def _shell(command: str, folder: RunFolder, told: dict[str, str]) -> int | None:
+def _shell(command: str, folder: RunFolder, variables: dict[str, str]) -> int | None:
     """Run the command; None when it took too long and was ended."""
-    environment = {**os.environ, **told}
+    environment = {**os.environ, **variables}
     with folder.log.open("ab") as log:
         child = subprocess.Popen(
             ["/bin/sh", "-c", command],

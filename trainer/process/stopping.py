@@ -45,15 +45,15 @@ def wait_for_end(
     Raises:
         InputError: It runs and nobody has asked it to stop, or it has not ended within two minutes.
     """
-    began, told = clock(), -TELL_SECONDS
+    began, logged_at = clock(), -TELL_SECONDS
     while is_alive(state := read_state(folder)):
         if not is_stopping(folder, state):
             raise InputError(f"{folder.id} is running.", remedy=f"`lora-wizard watch {folder.argument}` shows it.")
         waited = clock() - began
         if waited >= WAIT_SECONDS:
             raise _takes_long(folder, state)
-        if waited - told >= TELL_SECONDS:
-            told = waited
+        if waited - logged_at >= TELL_SECONDS:
+            logged_at = waited
             log(f"waiting for {folder.id} to end …" + (f" {waited:.0f} s" if waited >= 1 else ""))
         sleep(LOOK_SECONDS)
     return state

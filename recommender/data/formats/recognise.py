@@ -156,8 +156,8 @@ def _tagged(rows: Rows, columns: Sequence[str], where: str, wanted: str, given: 
 
 def _grouped(given: Columns, role_mapping: RoleMapping | None, columns: Sequence[str], where: str) -> Shape:
     """The format of conversations made of rows with one message each."""
-    told = role_mapping or RoleMapping(*TURN_KEYS)
-    for key, column in (("role", told.role), ("content", told.content)):
+    mapping = role_mapping or RoleMapping(*TURN_KEYS)
+    for key, column in (("role", mapping.role), ("content", mapping.content)):
         if column not in columns:
             raise InputError(
                 f"{where} has no column '{column}' (data.columns.{key}). It has: {_listed(columns)}.",
@@ -165,7 +165,7 @@ def _grouped(given: Columns, role_mapping: RoleMapping | None, columns: Sequence
             )
     rest = with_optional("messages", columns, group=given["group"]) | dict(given)
     why = f"rows with the same '{given['group']}' are one conversation, as data.columns says"
-    return Shape("messages", {**rest, "messages": MESSAGES}, "high", why, role_mapping=told)
+    return Shape("messages", {**rest, "messages": MESSAGES}, "high", why, role_mapping=mapping)
 
 
 def _columns(rows: Rows) -> tuple[str, ...]:

@@ -117,8 +117,8 @@ def taken_apart(source: Source) -> Source:
     """The source with ID:CONFIGURATION:SPLIT in its path split into fields."""
     hub_id, _, rest = source.path.partition(":")
     configuration, _, split = rest.partition(":")
-    told = {"path": hub_id, "name": configuration or source.name, "split": split or source.split}
-    return source.model_copy(update=told)
+    changes = {"path": hub_id, "name": configuration or source.name, "split": split or source.split}
+    return source.model_copy(update=changes)
 
 
 def _unreachable(hub_id: str, detail: str = "") -> InputError:

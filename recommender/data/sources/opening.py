@@ -191,8 +191,8 @@ def _item(source: Source) -> Any:
 
 def _as_told(source: Source, data: Data) -> Data:
     """The settings for one data set: its own format and columns go before those of all data."""
-    told = {"format": source.format, "columns": source.columns}
-    return data.model_copy(update={key: value for key, value in told.items() if value is not None})
+    own = {"format": source.format, "columns": source.columns}
+    return data.model_copy(update={key: value for key, value in own.items() if value is not None})
 
 
 def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:

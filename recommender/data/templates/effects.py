@@ -53,14 +53,14 @@ def settle(dataset: DataSet, found: FlagCounts, data: Data, tokeniser: Tokeniser
     turns = tokeniser.turns
     if found.lost_reasoning:
         _ask(dataset, found, data, turns)
-    told = [*_text_lost(dataset, found, data, turns), *_inline(dataset, found, data, turns)]
-    told += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
-    told += _empty_reasoning(dataset, found, data, turns)
-    told += own_system_told(dataset, turns)
+    found_warnings = [*_text_lost(dataset, found, data, turns), *_inline(dataset, found, data, turns)]
+    found_warnings += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
+    found_warnings += _empty_reasoning(dataset, found, data, turns)
+    found_warnings += own_system_told(dataset, turns)
     stops = tuple(f"{stop}{_for_refused(dataset, data, turns)}" for stop in dataset.profile.stops[:1])
     dataset.profile = replace(
         dataset.profile,
-        warnings=(*dataset.profile.warnings, *told),
+        warnings=(*dataset.profile.warnings, *found_warnings),
         stops=(*stops, *dataset.profile.stops[1:]),
     )
     if dataset.profile.ending_template:
