@@ -24,6 +24,7 @@ from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Chat, Example, Message, Pair
 from recommender.data.load import profile_data
+from recommender.warning import texts
 
 CASES: tuple[Case, ...] = (*PAIRS, *CONVERSATIONS, *TOOLS, *COMPARED, *OTHER)
 
@@ -50,10 +51,10 @@ def wrong(case: Case, folder: Path) -> str:
 def _told(dataset: DataSet, right: Any) -> Any:
     """The result of reading a case; a stop is a refusal, and of the warnings only the expected one is kept."""
     if dataset.profile.stops:
-        return Refused(" ".join(dataset.profile.stops))
+        return Refused(" ".join(texts(dataset.profile.stops)))
     example = dataset.example(0)
     wanted = right.told if isinstance(right, Read) else ""
-    warned = any(wanted in warning for warning in dataset.profile.warnings)
+    warned = any(wanted in warning for warning in texts(dataset.profile.warnings))
     tools = tuple(str(tool["function"].get("name")) for tool in example.tools) if isinstance(example, Chat) else ()
     return Read(said(example), tools, wanted if warned else "")
 

@@ -11,6 +11,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.data.packing import packing, packs, sequences_of
 from recommender.data.profile.profile import DataProfile
 from recommender.units import count, counted
+from recommender.warning import CodedWarning, warning
 
 LOOKS = 10
 """Evaluations that 'auto' spreads over a run."""
@@ -101,8 +102,8 @@ def count_steps(config: FinetuneConfig, train_rows: int, eval_rows: int | None) 
     )
 
 
-def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ...]:
-    """What the person should know of a configuration's steps, where the rows are too few for them."""
+def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[CodedWarning, ...]:
+    """Return warnings about a configuration's steps, where the rows are too few for them."""
     steps = plan_steps(config, profile)
     if steps is None:
         return ()
@@ -112,14 +113,21 @@ def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ..
     said = []
     if steps.train_rows < batch:
         said.append(
-            f"A step takes {counted(batch, what)} and {counted(steps.train_rows, what)} "
-            f"{'is' if steps.train_rows == 1 else 'are'} left to train on: an epoch is a single step. "
-            "Lower gradient_accumulation_steps for more of them."
+            warning(
+                "epoch_of_one_step",
+                f"A step takes {counted(batch, what)} and {counted(steps.train_rows, what)} "
+                f"{'is' if steps.train_rows == 1 else 'are'} left to train on: an epoch is a single step.",
+                "Lower gradient_accumulation_steps for more of them.",
+            )
         )
     if passes > MOST_PASSES:
         said.append(
-            f"{counted(steps.total, 'step')} go through the rows {count(passes)} times: the model will learn them "
-            "by heart. Lower max_steps or num_train_epochs, or take more rows."
+            warning(
+                "many_passes",
+                f"{counted(steps.total, 'step')} go through the rows {count(passes)} times: the model will learn them "
+                "by heart.",
+                "Lower max_steps or num_train_epochs, or take more rows.",
+            )
         )
     return tuple(said)
 

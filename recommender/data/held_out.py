@@ -27,6 +27,7 @@ from recommender.data.templates.lost_answers import NOTHING, Lost
 from recommender.data.tokens.tokenise import Measured
 from recommender.data.tokens.trained_answers import Answers, rows_of
 from recommender.units import counted
+from recommender.warning import CodedWarning, stop, warning
 
 _ASKED_EVERY = 256
 """Rows."""
@@ -153,24 +154,33 @@ def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tu
 def _say(dataset: DataSet, facts: HeldOutFacts, data: Data) -> None:
     profile = dataset.profile
     refused = counted(facts.bad_row_count, "row")
-    stops: list[str] = []
-    warnings: list[str] = []
+    stops: list[CodedWarning] = []
+    warnings: list[CodedWarning] = []
     if facts.bad_row_count and data.skip_bad_rows:
-        warnings.append(f"Left out of the held-out files because they cannot be used: {refused}.")
+        warnings.append(
+            warning("held_out_left_out", f"Left out of the held-out files because they cannot be used: {refused}.")
+        )
     elif facts.bad_row_count:
         first = facts.bad_rows[0]
         stops.append(
-            f"{refused} of the held-out files cannot be used; the first, {first.file} line "
-            f"{first.line}, {first.reason}. Repair them, or leave them out with data.skip_bad_rows: true."
+            stop(
+                "held_out_bad_rows",
+                f"{refused} of the held-out files cannot be used; the first, {first.file} line "
+                f"{first.line}, {first.reason}.",
+                "Repair them, or leave them out with data.skip_bad_rows: true.",
+            )
         )
     if facts.also_trained:
         warnings.append(
-            f"{facts.also_trained} of {facts.rows} held-out rows {'is' if facts.also_trained == 1 else 'are'} also "
-            "trained on: eval_loss would look better than it is."
+            warning(
+                "held_out_also_trained",
+                f"{facts.also_trained} of {facts.rows} held-out rows {'is' if facts.also_trained == 1 else 'are'} also "
+                "trained on: eval_loss would look better than it is.",
+            )
         )
     if facts.copies:
         exact = "is an exact copy of an earlier one" if facts.copies == 1 else "are exact copies of earlier ones"
-        warnings.append(f"{facts.copies} of {facts.rows} held-out rows {exact} of them.")
+        warnings.append(warning("held_out_copies", f"{facts.copies} of {facts.rows} held-out rows {exact} of them."))
     dataset.profile = replace(
         profile,
         held_out=facts,

@@ -15,6 +15,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device, Machine
 from recommender.time.types import TimeEstimate
+from recommender.warning import note
 
 LINK = 10e9
 """Bytes a second of a ring between cards without NVLink: assumed."""
@@ -84,7 +85,13 @@ def shared(one: Estimate, cards: int) -> Estimate:
         parts={**one.parts, "buckets": buckets, "context": one.parts["context"] + COMMUNICATOR},
         basis="formula",
         time=None if one.time is None else _faster(one.time, cards, buckets),
-        notes=(*one.notes, f"Rows shared by {cards} cards, each with the whole model: worked out, not measured."),
+        notes=(
+            *one.notes,
+            note(
+                "shared_unmeasured",
+                f"Rows shared by {cards} cards, each with the whole model: worked out, not measured.",
+            ),
+        ),
     )
 
 

@@ -18,7 +18,10 @@ from recommender.memory.weights import adapter_parameters, saved_parameters, tra
 from recommender.memory.workload import HALF, Workload, resolve_workload
 from recommender.model.spec import ModelSpec
 from recommender.time.clock import estimate_time, measured_pace
+from recommender.warning import CodedWarning, note
 
+MEASURED_MEMORY, MEASURED_TIME = "measured_memory", "measured_time"
+"""Codes of the notes that an estimate is moved by what was measured on this machine."""
 GIB = 2**30
 WORKER_RAM = {"cpu": GIB, "cuda": 3 * GIB}
 """What a worker with torch, Transformers and TRL takes of host memory by itself, by kind of device (measured: up to
@@ -78,16 +81,16 @@ def estimate(
         checkpoint_bytes=checkpoint,
         host_bytes=_host_bytes(workload, priced),
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
-        notes=(*_notes(found), *([pace.note] if pace and pace.note else ())),
+        notes=(*_notes(found), *((note(MEASURED_TIME, pace.note),) if pace and pace.note else ())),
     )
 
 
-def _notes(found: Centred) -> tuple[str, ...]:
+def _notes(found: Centred) -> tuple[CodedWarning, ...]:
     if found.same_plan:
-        return (_times(found.measurements),)
+        return (note(MEASURED_MEMORY, _times(found.measurements)),)
     if found.others:
         steps = "one measured plan" if found.others == 1 else f"{found.others} measured plans"
-        return (f"Centred by {steps} of this recipe on this machine.",)
+        return (note(MEASURED_MEMORY, f"Centred by {steps} of this recipe on this machine."),)
     return ()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from recommender.machine.facts import Device
 from recommender.time.types import TimeEstimate
+from recommender.warning import CodedWarning, findings, texts
 
 Fits = Literal["yes", "tight", "no"]
 Basis = Literal["formula", "trace", "measured"]
@@ -74,7 +75,7 @@ class Estimate:
     phases: Mapping[str, int] = field(default_factory=dict)
     """Bytes that the allocator has handed out at the worst of each phase: load, initialisation, forward, backward,
     optimizer, evaluation, save; merge is of a process of its own, into 16-bit weights."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[CodedWarning, ...] = ()
     """What the person should know about how this figure came to be."""
 
     @property
@@ -107,7 +108,8 @@ class Estimate:
             "checkpoint_bytes": self.checkpoint_bytes,
             "host_bytes": self.host_bytes,
             "disk_bytes": self.disk_bytes,
-            "notes": list(self.notes),
+            "notes": texts(self.notes),
+            "findings": findings(self.notes),
         }
 
 

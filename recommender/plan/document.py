@@ -14,6 +14,7 @@ from recommender.plan.alternatives import alternatives
 from recommender.plan.plain import plain
 from recommender.plan.recommend import plan_of
 from recommender.plan.types import Alternative, Plan, Remedy
+from recommender.warning import findings, texts
 
 
 def launch_document(
@@ -37,7 +38,8 @@ def _document(plan: Plan, machine: Machine | None) -> dict[str, Any]:
         "reasons": {key: plain(reason.document()) for key, reason in plan.reasons.items()},
         "alternatives": [_alternative(one) for one in plan.alternatives],
         "remedies": [remedy_document(one) for one in plan.remedies],
-        "warnings": list(plan.warnings),
+        "warnings": texts(plan.warnings),
+        "findings": findings(plan.warnings),
         "overrides": plain(plan.overrides),
         "machine": {**(plain(machine) if machine is not None else {}), "device": plain(plan.device)},
         "model": plain(plan.model),

@@ -13,6 +13,7 @@ from recommender.data.profile.profile import DataProfile
 from recommender.model.spec import ModelSpec
 from recommender.rules.length import MULTIPLE, lost_share, reach
 from recommender.units import count, percent
+from recommender.warning import CodedWarning
 
 WARNED = 0.01
 """Share of rows cut from which it is told before a start."""
@@ -20,10 +21,10 @@ ASKED = 0.2
 """Share of rows cut from which nobody is taken to want it: a limit that was estimated without a tokenizer cuts most."""
 
 
-def stops_of(profile: DataProfile, config: FinetuneConfig) -> tuple[str, ...]:
-    """Why a configuration must not be trained on its data."""
+def stops_of(profile: DataProfile, config: FinetuneConfig) -> tuple[CodedWarning, ...]:
+    """Return the reasons not to train a configuration on its data."""
     held_out = held_out_stop(profile, config)
-    return (*profile.stops_at(config.data.max_length), *([held_out] if held_out else []))
+    return (*profile.stops_at(config.data.max_length), *(() if held_out is None else (held_out,)))
 
 
 def require_rows(profile: DataProfile, config: FinetuneConfig, model: ModelSpec) -> None:
@@ -34,7 +35,7 @@ def require_rows(profile: DataProfile, config: FinetuneConfig, model: ModelSpec)
         QuestionError: From a fifth of the rows cut, unless the configuration says that they are meant to be.
     """
     if stops := stops_of(profile, config):
-        raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
+        raise InputError(stops[0].text, remedy="`lora-wizard data` shows the rows as the model sees them.")
     if question := question_of_cuts(profile, config, model):
         raise QuestionError(question)
 

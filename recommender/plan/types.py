@@ -12,6 +12,7 @@ from recommender.estimate.types import Estimate, Fits
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.rules.reason import Reason
+from recommender.warning import CodedWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Plan:
     alternatives: tuple[Alternative, ...]
     """One for every other goal; none after an edit, until `recommend.alternatives` works them out."""
     remedies: tuple[Remedy, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[CodedWarning, ...]
+    """The gravest first."""
     device: Device
     model: ModelSpec
     data: DataProfile | None

@@ -12,6 +12,7 @@ from recommender.rules.base import Context
 from recommender.rules.rate import rate
 from recommender.rules.schedule import recommended_epochs
 from recommender.units import small
+from recommender.warning import CodedWarning, warning
 
 FAR = 10.0
 """Times the recommended value, or one such part of it, from which on it is told. In the public sweep
@@ -19,8 +20,10 @@ FAR = 10.0
 (2 to 9 %, 5 settings), and a tenth of it 2.5 % higher (1 to 7 %, 55 settings)."""
 
 
-def far_values(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None) -> Iterator[str]:
-    """Return a sentence for each value that is ten times, or a tenth of, what is recommended beside the others.
+def far_values(
+    config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None
+) -> Iterator[CodedWarning]:
+    """Yield a warning for each value that is ten times, or a tenth of, what is recommended beside the others.
 
     Args:
         config: The whole configuration.
@@ -32,20 +35,26 @@ def far_values(config: FinetuneConfig, model: ModelSpec, device: Device, data: D
     ours, key = config.training.learning_rate, "training.learning_rate"
     advised = float(rate(context)[key])
     if ours >= FAR * advised:
-        yield (
+        yield warning(
+            "rate_far_above",
             f"learning_rate {small(ours)} is {ours / advised:.0f} times what is recommended: expect the loss to "
-            f"diverge, or to end higher. {_back(key, advised)}"
+            f"diverge, or to end higher.",
+            _back(key, advised),
         )
     elif ours * FAR <= advised:
-        yield (
+        yield warning(
+            "rate_far_below",
             f"learning_rate {small(ours)} is 1/{advised / ours:.0f} of what is recommended: expect the run to end "
-            f"before much is learnt. {_back(key, advised)}"
+            f"before much is learnt.",
+            _back(key, advised),
         )
     passes, usual = config.training.num_train_epochs, recommended_epochs(context.training_rows)
     if config.training.max_steps is None and passes >= FAR * usual:
-        yield (
+        yield warning(
+            "epochs_far_above",
             f"num_train_epochs {small(passes)} is {passes / usual:.0f} times what is recommended: expect the rows to "
-            f"be learnt by heart. {_back('training.num_train_epochs', usual)}"
+            f"be learnt by heart.",
+            _back("training.num_train_epochs", usual),
         )
 
 

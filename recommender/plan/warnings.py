@@ -1,4 +1,4 @@
-"""What a person should know before they start."""
+"""Warnings of a plan: what to know before a start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from recommender.config.schema import FinetuneConfig
-from recommender.data.held_out_cut import held_out_sentences
+from recommender.data.held_out_cut import held_out_warnings
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card
 from recommender.estimate.types import Estimate
@@ -21,7 +21,9 @@ from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
 from recommender.rules.schedule import WARMS_UP
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
+from recommender.warning import CodedWarning, stop, warning
 
+NOTHING_FITS = "nothing_fits"
 FEW_ROWS = 100
 FEW_LONG = 0.005
 MUCH_LONGER = 4
@@ -39,8 +41,8 @@ def warnings_of(
     data: DataProfile | None,
     estimate: Estimate,
     remedies: Sequence[Remedy] = (),
-) -> tuple[str, ...]:
-    """Sentences, the gravest first."""
+) -> tuple[CodedWarning, ...]:
+    """Return the warnings of a plan, the gravest first."""
     return tuple(_warnings(config, model, device, data, estimate, remedies))
 
 
@@ -51,49 +53,53 @@ def _warnings(
     data: DataProfile | None,
     estimate: Estimate,
     remedies: Sequence[Remedy],
-) -> Iterator[str]:
+) -> Iterator[CodedWarning]:
     if device.passed_over:
-        yield f"{device.passed_over} This plan is for the CPU."
+        yield warning("gpu_passed_over", f"{device.passed_over} This plan is for the CPU.")
     yield from _about_fit(estimate, device)
     if estimate.fits == "no" and all(remedy.fits == "no" for remedy in remedies):
         yield what_would_fit(config, model, device, data, estimate)
     if model.unsupported:
-        yield model.unsupported
+        yield stop("model_unsupported", model.unsupported)
     if data is not None:
         yield from data.stops_at(config.data.max_length)
-        yield from held_out_sentences(data, config)
+        yield from held_out_warnings(data, config)
         yield from data.held_out.warnings_at(config.data.max_length) if data.held_out else ()
         yield from _about_cuts(config, data)
     # What somebody set comes before what the machine, the model and the rows are like.
     yield from far_values(config, model, device, data)
     if device.count > 1:
         enough = "" if estimate.fits == "no" else f" One of the {device.count} is enough to train here."
-        yield (
+        yield warning(
+            "several_cards",
             f"This program trains on one card, so the plan is for another trainer (accelerate launch): {device.count} "
-            f"cards share the rows of a step, each with the whole model.{enough}"
+            f"cards share the rows of a step, each with the whole model.{enough}",
         )
     if model.access:
-        yield model.access
+        yield warning("model_access", model.access)
     if model.own_code:
         if config.trust_remote_code is None:
-            yield " ".join(question(model, config.model))
-        yield (
+            yield warning("own_code_unanswered", " ".join(question(model, config.model)))
+        yield warning(
+            "own_code",
             f"{model.name} is built by its own code and priced as a Llama of its sizes: the worst-case step on Check "
-            "measures what it really takes."
+            "measures what it really takes.",
         )
     reached = config.data.max_length if data is None else min(config.data.max_length, data.longest)
     if reached > model.max_position_embeddings and config.rope_scaling is None:
-        yield (
+        stretch = ", or leave rope_scaling to the plan" if config.data.max_length <= reach(model) else ""
+        yield warning(
+            "beyond_context",
             f"max_length {count(config.data.max_length)} is beyond the model's own context of "
-            f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it"
-            + (", or leave rope_scaling to the plan." if config.data.max_length <= reach(model) else ".")
+            f"{count(model.max_position_embeddings)} tokens, where it has learnt nothing: shorten it{stretch}.",
         )
     if told := template_of_start(config, model):
-        yield told
+        yield warning("template_of_start", told)
     for key, pattern in unseen_patterns(config, model):
-        yield (
+        yield warning(
+            "pattern_unseen",
             f"lora.{key}: whether a layer's path matches '{pattern}' is known once the model is loaded. It is priced "
-            "as if none did, and PEFT passes over what matches none without a word."
+            "as if none did, and PEFT passes over what matches none without a word.",
         )
     yield from _about_steps(on_one_card(config, device.count), data)
     if data is not None:
@@ -101,11 +107,11 @@ def _warnings(
         yield from data.warnings
     yield from _about_training(config, device)
     if device.simulated:
-        yield f"{device.name} is simulated: this plan can be exported, not trained here."
+        yield warning("simulated", f"{device.name} is simulated: this plan can be exported, not trained here.")
 
 
-def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[str]:
-    """What the person set in steps, against the steps of the run."""
+def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[CodedWarning]:
+    """Compare what the user set in steps with the steps of the run."""
     planned = plan_steps(config, data)
     total = config.training.max_steps if planned is None else planned.total
     if total is None:
@@ -115,61 +121,80 @@ def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[s
     # Of the schedules, 'constant' alone has no warmup.
     warms_up = training.warmup_steps > 0 and training.lr_scheduler_type != "constant"
     if warms_up and total == 1:
-        yield "The run's only step is one of warmup, at a rate of 0: nothing is learnt. Set warmup_steps to 0."
+        yield warning(
+            "warmup_only",
+            "The run's only step is one of warmup, at a rate of 0: nothing is learnt.",
+            "Set warmup_steps to 0.",
+        )
     elif warms_up and total < WARMS_UP and (training.warmup_steps == 1 or ceil(training.warmup_steps * total) == 1):
-        yield (
-            f"In a warmup the first step has rate 0: 1 of the run's {steps} learns nothing. Set warmup_steps to 0: "
-            "the run is short."
+        yield warning(
+            "warmup_of_one_step",
+            f"In a warmup the first step has rate 0: 1 of the run's {steps} learns nothing.",
+            "Set warmup_steps to 0: the run is short.",
         )
     elif warms_up and training.warmup_steps >= total:
-        yield (
+        yield warning(
+            "warmup_beyond_run",
             f"warmup_steps {count(int(training.warmup_steps))} leaves nothing of the run's {steps}: the rate never "
-            "reaches its peak. A share of the run is given below 1, such as 0.05."
+            "reaches its peak.",
+            "A share of the run is given below 1, such as 0.05.",
         )
     evaluates = planned is None or planned.eval_rows != 0
     if evaluates and run.eval_steps != "auto" and run.eval_steps > total:
-        yield (
+        yield warning(
+            "eval_beyond_run",
             f"eval_steps {count(run.eval_steps)} is beyond the run's {steps}: it is evaluated once, at its end, and "
-            "no earlier checkpoint can be the best."
+            "no earlier checkpoint can be the best.",
         )
     if run.save_steps != "auto" and run.save_steps > total:
-        yield (
+        yield warning(
+            "save_beyond_run",
             f"save_steps {count(run.save_steps)} is beyond the run's {steps}: a run that dies before its end leaves "
-            "nothing to go on from."
+            "nothing to go on from.",
         )
 
 
-def _about_training(config: FinetuneConfig, device: Device) -> Iterator[str]:
+def _about_training(config: FinetuneConfig, device: Device) -> Iterator[CodedWarning]:
     training = config.training
     if device.mig:
-        yield f"{device.name} is a slice of a GPU (MIG): its speed is taken in proportion to the slice."
+        yield warning(
+            "slice_of_gpu",
+            f"{device.name} is a slice of a GPU (MIG): its speed is taken in proportion to the slice.",
+        )
     flash = training.attn_implementation.startswith("flash")
     if flash and not device.flash_attention and not device.simulated:
-        yield f"{training.attn_implementation} needs the flash-attn package, which is not installed here."
+        yield warning(
+            "flash_attn_missing",
+            f"{training.attn_implementation} needs the flash-attn package, which is not installed here.",
+        )
 
 
-def _about_fit(estimate: Estimate, device: Device) -> Iterator[str]:
+def _about_fit(estimate: Estimate, device: Device) -> Iterator[CodedWarning]:
     high, free = estimate.peak.most_bytes, estimate.free_bytes
     if estimate.fits == "no":
         over = estimate.peak.needed_bytes - free
-        yield (
+        yield stop(
+            "does_not_fit",
             f"Does not fit: {gib(estimate.peak.needed_bytes)} needed, {gib(free)} free on {device.name}, "
-            f"{gib(over)} too much."
+            f"{gib(over)} too much.",
         )
     elif estimate.fits == "tight":
-        yield f"Tight: it may take up to {gib(high)} of {gib(free)} free."
+        yield warning("tight", f"Tight: it may take up to {gib(high)} of {gib(free)} free.")
 
 
 def what_would_fit(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
-) -> str:
-    """What would hold a plan that nothing makes fit: this device with nothing else on it, another, or another model."""
+) -> CodedWarning:
+    """Return what would hold a plan that nothing makes fit: this device when idle, another, or another model."""
     from recommender.estimate.estimate import estimate as formula
     from recommender.estimate.limits import biggest_model, smallest_card
 
     if estimate.peak.most_bytes <= device.total_bytes:
         used = gib(device.total_bytes - device.free_bytes)
-        return f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits."
+        return warning(
+            NOTHING_FITS,
+            f"{used} of {gib(device.total_bytes)} are in use on {device.name}: end what uses them, and it fits.",
+        )
     more = estimate.peak.most_bytes - formula(config, model, device, data).peak.most_bytes
     card = smallest_card(config, model, data, more=more) if device.kind == "cuda" else None
     smaller = biggest_model(config, device, data)
@@ -184,60 +209,71 @@ def what_would_fit(
         if smaller
         else "no model of the catalogue fits here"
     )
-    return f"Nothing below makes it fit: {needed}; {here}."
+    return warning(NOTHING_FITS, f"Nothing below makes it fit: {needed}; {here}.")
 
 
-def _about_copies(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
+def _about_copies(config: FinetuneConfig, data: DataProfile) -> Iterator[CodedWarning]:
     """Exact copies of rows, and what they leave of evaluation."""
     if data.duplicates >= MANY_COPIES * data.rows:
         are = "is an exact copy" if data.duplicates == 1 else "are exact copies"
         earlier = "an earlier one" if data.duplicates == 1 else "earlier ones"
-        yield (
+        yield warning(
+            "copies",
             f"{count(data.duplicates)} of {count(data.rows)} rows {are} of {earlier}: what is repeated is learnt by "
-            "heart. Take the copies out, unless it is to weigh more."
+            "heart.",
+            "Take the copies out, unless it is to weigh more.",
         )
     fraction = config.data.eval_fraction
     wanted = config.data.eval is None and data.rows > 1 and fraction > 0
     if wanted and not data.held_out_by_split(fraction, config.training.seed):
-        yield (
+        yield warning(
+            "nothing_held_out",
             f"No row is held out: copies of a row stay on one side, and every row has more than {percent(fraction)} of "
-            "all. Nothing is evaluated: take the copies out, or give data.eval files of its own."
+            "all. Nothing is evaluated: take the copies out, or give data.eval files of its own.",
         )
 
 
-def _about_cuts(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
+def _about_cuts(config: FinetuneConfig, data: DataProfile) -> Iterator[CodedWarning]:
     """What the length limit cuts, where that is more than the recommended one may."""
     length = config.data.max_length
     lost = lost_share(data, length)
     if lost > 1 - KEEP + 1e-9:
-        yield (
+        yield warning(
+            "length_cuts",
             f"max_length {count(length)} cuts {count(data.rows_cut(length))} of {count(data.rows)} rows and "
-            f"{percent(lost)} of trained tokens."
+            f"{percent(lost)} of trained tokens.",
         )
 
 
-def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[str]:
+def _about_rows(config: FinetuneConfig, data: DataProfile) -> Iterator[CodedWarning]:
     if data.rows < VERY_FEW_ROWS:
         noun = "row" if data.rows == 1 else "rows"
-        yield f"{count(data.rows)} {noun}: too few to learn from and to judge by; expect a repetition of them."
+        yield warning(
+            "very_few_rows",
+            f"{count(data.rows)} {noun}: too few to learn from and to judge by; expect a repetition of them.",
+        )
     elif data.rows < FEW_ROWS:
-        yield (
-            f"{count(data.rows)} rows are few: expect style to be learnt, not knowledge, and watch the evaluation loss."
+        yield warning(
+            "few_rows",
+            f"{count(data.rows)} rows are few: expect style to be learnt, not knowledge, and watch the evaluation "
+            "loss.",
         )
     yield from _about_copies(config, data)
     held = data.held_out_by_split(config.data.eval_fraction, config.training.seed)
     left = data.rows - held
     if config.data.eval is None and left < VERY_FEW_ROWS <= data.rows and left < data.rows / 2:
-        yield (
+        yield warning(
+            "few_left_to_train",
             f"eval_fraction {small(config.data.eval_fraction)} holds out {count(held)} of "
-            f"{count(data.rows)} rows: {counted(left, 'row')} to train on, too few to learn from."
+            f"{count(data.rows)} rows: {counted(left, 'row')} to train on, too few to learn from.",
         )
     length = config.data.max_length
     usual = -(-data.quantile(1 - FEW_LONG) // MULTIPLE) * MULTIPLE
     long = data.rows_cut(usual)
     reached = min(length, data.longest)
     if data.rows >= VERY_FEW_ROWS and long and reached >= MUCH_LONGER * usual:
-        yield (
+        yield warning(
+            "few_long_rows",
             f"{counted(long, 'row')} of {count(data.rows)} {'is' if long == 1 else 'are'} longer than {count(usual)} "
-            f"tokens: that max_length would keep all others whole, and need far less memory than {count(reached)}."
+            f"tokens: that max_length would keep all others whole, and need far less memory than {count(reached)}.",
         )

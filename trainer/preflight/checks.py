@@ -14,6 +14,7 @@ from recommender.model.own_code import missing, question
 from recommender.model.sources.missing_files import missing_tokenizer, no_weights
 from recommender.plan.trainable import cut_sentence, question_of_cuts, stops_of
 from recommender.units import counted, gib
+from recommender.warning import texts
 from trainer.preflight.gate import require_trainable
 from trainer.preflight.line import CheckLine, CheckStatus
 from trainer.preflight.measurements import keep
@@ -152,7 +153,7 @@ def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dat
     except InputError as problem:
         return "fail", problem.message, problem.remedy
     if far := list(far_values(config, model, device, dataset.profile)):
-        return "warn", " ".join(far), ""
+        return "warn", " ".join(texts(far)), ""
     return "ok", "the values fit each other, the model and this device", ""
 
 
@@ -219,7 +220,7 @@ def check_data(subject: Subject) -> Outcome:
 
     profile = subject.dataset.profile
     if stops := stops_of(profile, subject.config):
-        return "fail", stops[0], "`lora-wizard data` shows the rows as the model sees them."
+        return "fail", stops[0].text, "`lora-wizard data` shows the rows as the model sees them."
     if profile.tokenizer != "exact" and subject.model.has_weights:
         if subject.model.path is None:
             return "fail", f"{subject.model.name} has no tokenizer here, so no row can be turned into tokens", ""

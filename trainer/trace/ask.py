@@ -11,7 +11,7 @@ from typing import Any
 from presets.errors import InputError, NoError
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.estimate import estimate
+from recommender.estimate.estimate import MEASURED_MEMORY, MEASURED_TIME, estimate
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.price import PARTS, price
@@ -21,6 +21,7 @@ from recommender.memory.workload import Workload, resolve_workload
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.units import counted
+from recommender.warning import CodedWarning, note
 from trainer.process.children import Cancelled, ChildAnswer, follow
 from trainer.trace.architecture import architecture_of
 from trainer.trace.order import make_order
@@ -144,17 +145,23 @@ def _estimate(workload: Workload, formula: Estimate, document: dict[str, Any], t
         peak=peak,
         parts=parts,
         basis="trace",
-        notes=(*notes_of(workload, trained_tokens), *(note for note in formula.notes if "measured" not in note)),
+        notes=(
+            *notes_of(workload, trained_tokens),
+            *(one for one in formula.notes if one.code not in (MEASURED_MEMORY, MEASURED_TIME)),
+        ),
     )
 
 
-def notes_of(workload: Workload, trained_tokens: int | None = None) -> tuple[str, ...]:
+def notes_of(workload: Workload, trained_tokens: int | None = None) -> tuple[CodedWarning, ...]:
     """Notes on the parts that no trace can see and that are modelled, and on stacks that no GPU run has checked."""
     if workload.on_cpu:
-        return ("Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own.",)
-    notes = ["Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."]
+        said = "Traced for a CPU: attention as one kernel, and no allocator of PyTorch's own."
+        return (note("traced_for_cpu", said),)
+    said = "Modelled, not traced: cuBLAS workspaces, softmax's backward temporary, attention kernels' buffers."
+    notes = [note("modelled_parts", said)]
     if workload.stack.loss == "fused":
         share = "every token" if trained_tokens is None else counted(trained_tokens, "token")
-        notes.append(f"TRL's fused loss on CUDA is traced by a stand-in, with {share} trained.")
-        notes.append("No run on a GPU has checked this stack here yet.")
+        said = f"TRL's fused loss on CUDA is traced by a stand-in, with {share} trained."
+        notes.append(note("loss_stand_in", said))
+        notes.append(note("unchecked_on_gpu", "No run on a GPU has checked this stack here yet."))
     return tuple(notes)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recommender.memory.terms import Term
     from recommender.model.spec import ModelSpec
     from recommender.plan.types import Remedy
+    from recommender.warning import CodedWarning
 
 STACK_HELP = "trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger."
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="M", help="Hub id, folder or catalogue name.")]
@@ -275,7 +276,7 @@ def estimate(
 
 def advice(
     config: FinetuneConfig, model: ModelSpec, device: Device, profile: DataProfile | None, answer: Estimate
-) -> tuple[Sequence[str], Sequence[Remedy]]:
+) -> tuple[Sequence[CodedWarning], Sequence[Remedy]]:
     """What a plan with this configuration warns of, and what would make it fit where it surely does not."""
     from recommender.estimate.pricer import centred, pricer
     from recommender.plan.remedies import remedies
@@ -288,14 +289,20 @@ def advice(
 
 
 def estimate_document(
-    answer: Estimate, warnings: Sequence[str], remedies: Sequence[Remedy], limits: Limits, terms: Sequence[Term]
+    answer: Estimate,
+    warnings: Sequence[CodedWarning],
+    remedies: Sequence[Remedy],
+    limits: Limits,
+    terms: Sequence[Term],
 ) -> dict[str, Any]:
     """The document of `estimate --json` (docs/architecture.md)."""
     from recommender.plan.document import remedy_document
+    from recommender.warning import findings, texts
 
     return {
         **answer.document(),
-        "warnings": list(warnings),
+        "warnings": texts(warnings),
+        "findings": findings(answer.notes, warnings),
         "remedies": [remedy_document(remedy) for remedy in remedies],
         "limits": limits.document(),
         "terms": [{"part": term.part, "name": term.name, "bytes": term.nbytes} for term in terms],

@@ -8,6 +8,7 @@ from recommender.data.formats.column_roles import column_of
 from recommender.data.formats.rated_answers import words_of
 from recommender.data.formats.shape import Shape
 from recommender.data.open_file import OpenFile
+from recommender.warning import CodedWarning, warning
 
 _ANSWERS = {"answer", "answers", "response", "responses", "output", "completion", "solution", "explanation", "reply",
             "corrected", "revision", "rationale", "reasoning", "thinking", "thought", "thoughts"}  # fmt: skip
@@ -21,15 +22,20 @@ def unread_columns(files: Sequence[OpenFile]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column for file in files for column in file.shape.unread))
 
 
-def unread_warnings(files: Sequence[OpenFile]) -> list[str]:
-    """A warning for each unread column whose name suggests that it matters."""
+def unread_warnings(files: Sequence[OpenFile]) -> list[CodedWarning]:
+    """Return a warning for each unread column whose name suggests that it matters."""
     return list(
-        dict.fromkeys(sentence for file in files for column in file.shape.unread if (sentence := _why(column, file)))
+        dict.fromkeys(
+            warning("column_unread", said)
+            for file in files
+            for column in file.shape.unread
+            if (said := _why(column, file))
+        )
     )
 
 
-def without_template(files: Sequence[OpenFile]) -> list[str]:
-    """A sentence where rows are prompts with completions as they are, and how the chat template would be used."""
+def without_template(files: Sequence[OpenFile]) -> list[CodedWarning]:
+    """Return a warning where rows are prompts with completions as they are, and how the chat template would be used."""
     shape = next((file.shape for file in files if file.shape.name == "prompt-completion"), None)
     if shape is None:
         return []
@@ -37,8 +43,11 @@ def without_template(files: Sequence[OpenFile]) -> list[str]:
     name, mark = ("kto", f"label: {shape.flag}, ") if shape.flag else ("alpaca", "")
     columns = f"{mark}instruction: {shape.columns['prompt']}, output: {shape.columns['completion']}"
     return [
-        "Prompt and completion are used as they are, without the model's chat template. To use it: "
-        f"data.format: {name} with data.columns: {{{columns}}}."
+        warning(
+            "no_chat_template",
+            "Prompt and completion are used as they are, without the model's chat template.",
+            f"To use it: data.format: {name} with data.columns: {{{columns}}}.",
+        )
     ]
 
 

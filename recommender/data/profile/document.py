@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from recommender.data.profile.profile import DataProfile, NearRows, SourceFacts
+from recommender.warning import findings, texts
 
 if TYPE_CHECKING:
     from recommender.data.dataset import Sample
@@ -19,6 +20,7 @@ def document(profile: DataProfile, max_length: int, *, split: bool = False) -> d
         max_length: The limit at which cuts, stops and warnings are judged.
         split: Rows are packed and split where they are too long: no warning tells of a cut.
     """
+    stops, warnings = profile.stops_at(max_length), profile.warnings_at(max_length, split=split)
     kept, kept_trained = profile.tokens_at(max_length), profile.trained_at(max_length)
     return {
         "files": [str(path) for path in profile.files],
@@ -59,8 +61,9 @@ def document(profile: DataProfile, max_length: int, *, split: bool = False) -> d
         "turns": {"p50": profile.turns_median, "max": profile.turns_most},
         "sources": [_source(source) for source in profile.sources],
         "tokenizer": profile.tokenizer,
-        "stops": list(profile.stops_at(max_length)),
-        "warnings": list(profile.warnings_at(max_length, split=split)),
+        "stops": texts(stops),
+        "warnings": texts(warnings),
+        "findings": findings(stops, warnings),
     }
 
 

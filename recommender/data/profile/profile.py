@@ -14,6 +14,7 @@ from recommender.data.profile.tally import Runs, Tally, WholeRows
 from recommender.data.rows import BadRow
 from recommender.data.split import contents_by_copies, count_held_out, wanted_rows
 from recommender.units import count, counted
+from recommender.warning import CodedWarning, stop, warning
 
 NEVER = 2**32 - 1
 """Tokens before the first trained one of a row that has none."""
@@ -64,26 +65,33 @@ class HeldOutFacts:
         ]
         return [(name, cut, rows) for name, cut, rows in lost if cut]
 
-    def stops_at(self, max_length: int) -> tuple[str, ...]:
-        """The stop where no row of any file keeps an answer at a length, so that nothing could be evaluated."""
+    def stops_at(self, max_length: int) -> tuple[CodedWarning, ...]:
+        """Return the stop where no row of any file keeps an answer at a length, so that nothing could be evaluated."""
         lost = self.answerless(max_length)
         if not self.rows or sum(cut for _, cut, _ in lost) < self.rows:
             return ()
         names = ", ".join(name for name, _, _ in lost)
         rows = "The one held-out row" if self.rows == 1 else f"{self.rows} of {self.rows} held-out rows"
         return (
-            f"{rows} of {names} {'keeps' if self.rows == 1 else 'keep'} no answer at max_length {max_length}: nothing "
-            "could be evaluated. Raise data.max_length, or give other rows as data.eval.",
+            stop(
+                "held_out_all_cut",
+                f"{rows} of {names} {'keeps' if self.rows == 1 else 'keep'} no answer at max_length {max_length}: "
+                "nothing could be evaluated.",
+                "Raise data.max_length, or give other rows as data.eval.",
+            ),
         )
 
-    def warnings_at(self, max_length: int) -> tuple[str, ...]:
-        """A warning for each file with rows that keep no answer at a length, where others do."""
+    def warnings_at(self, max_length: int) -> tuple[CodedWarning, ...]:
+        """Return a warning for each file with rows that keep no answer at a length, where others do."""
         lost = self.answerless(max_length)
         if sum(cut for _, cut, _ in lost) == self.rows:
             return ()
         return tuple(
-            f"{cut} of {rows} held-out rows of {name} {'keeps' if cut == 1 else 'keep'} no answer at max_length "
-            f"{max_length}: eval_loss is taken over the others."
+            warning(
+                "held_out_some_cut",
+                f"{cut} of {rows} held-out rows of {name} {'keeps' if cut == 1 else 'keep'} no answer at max_length "
+                f"{max_length}: eval_loss is taken over the others.",
+            )
             for name, cut, rows in lost
         )
 
@@ -115,22 +123,30 @@ class NearRows:
         return tuple(found)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[CodedWarning, ...]:
         """The warnings about near-duplicates."""
         said = []
         if self.earlier:
             are = "row is" if len(self.earlier) == 1 else "rows are"
-            said.append(f"{count(len(self.earlier))} {are} nearly the same as an earlier one")
+            said.append(
+                warning("near_duplicates", f"{count(len(self.earlier))} {are} nearly the same as an earlier one")
+            )
         if self.leaked:
             said.append(
-                f"{count(self.leaked)} of {count(self.held_out_rows)} held-out rows "
-                f"{'is' if self.leaked == 1 else 'are'} nearly the same as a row that is trained on: eval_loss would "
-                "look better than it is"
+                warning(
+                    "near_held_out",
+                    f"{count(self.leaked)} of {count(self.held_out_rows)} held-out rows "
+                    f"{'is' if self.leaked == 1 else 'are'} nearly the same as a row that is trained on: eval_loss "
+                    "would look better than it is",
+                )
             )
         if self.held_out_copies:
             said.append(
-                f"{count(self.held_out_copies)} of {count(self.held_out_rows)} held-out rows "
-                f"{'is' if self.held_out_copies == 1 else 'are'} nearly the same as an earlier one of them"
+                warning(
+                    "near_held_out_duplicates",
+                    f"{count(self.held_out_copies)} of {count(self.held_out_rows)} held-out rows "
+                    f"{'is' if self.held_out_copies == 1 else 'are'} nearly the same as an earlier one of them",
+                )
             )
         return tuple(said)
 
@@ -174,9 +190,9 @@ class DataProfile:
     """Rows that are exact copies of an earlier one."""
     empty_answers: int = 0
     """Rows of which no token is trained."""
-    stops: tuple[str, ...] = ()
+    stops: tuple[CodedWarning, ...] = ()
     """The reasons not to train on this data as it is, whatever the length limit; see `stops_at`."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
     """Warnings that hold whatever the length limit; see `warnings_at`."""
     columns_seen: tuple[str, ...] = field(default=())
     unread: tuple[str, ...] = ()
@@ -303,15 +319,18 @@ class DataProfile:
         """Trained tokens of all tokens, 0 to 1."""
         return self.trained_tokens / self.total_tokens if self.total_tokens else 0.0
 
-    def stops_at(self, max_length: int) -> tuple[str, ...]:
-        """`stops`, with the one at this length: every row cut before its answer."""
+    def stops_at(self, max_length: int) -> tuple[CodedWarning, ...]:
+        """Return `stops`, with the one at this length: every row cut before its answer."""
         held_out = self.held_out.stops_at(max_length) if self.held_out else ()
         if self.trained_tokens and not self.trained_at(max_length):
             return (
                 *self.stops,
                 *held_out,
-                f"Every row is cut before its answer begins at max_length {max_length}: nothing would be trained. "
-                f"Raise data.max_length (p50 is {self.quantile(0.5)} tokens, the longest row {self.longest}).",
+                stop(
+                    "every_answer_cut",
+                    f"Every row is cut before its answer begins at max_length {max_length}: nothing would be trained.",
+                    f"Raise data.max_length (p50 is {self.quantile(0.5)} tokens, the longest row {self.longest}).",
+                ),
             )
         return (*self.stops, *held_out)
 
@@ -320,8 +339,8 @@ class DataProfile:
         first = self.span_start[row]
         return self.spans[2 * first] if first < self.span_start[row + 1] else NEVER
 
-    def warnings_at(self, max_length: int, *, split: bool = False) -> tuple[str, ...]:
-        """`warnings`, with the one at this length: the limit cuts more than 1 % of the trained tokens.
+    def warnings_at(self, max_length: int, *, split: bool = False) -> tuple[CodedWarning, ...]:
+        """Return `warnings`, with the one at this length: the limit cuts more than 1 % of the trained tokens.
 
         Args:
             max_length: Tokens of a row at most.
@@ -334,7 +353,11 @@ class DataProfile:
             return (
                 *self.warnings,
                 *held_out,
-                f"max_length {max_length} cuts {100 * share:.1f} % of the trained tokens "
-                f"(rows cut: {self.rows_cut(max_length)}); {self.quantile(0.99)} tokens keep 99 % of the rows whole.",
+                warning(
+                    "length_cuts",
+                    f"max_length {max_length} cuts {100 * share:.1f} % of the trained tokens "
+                    f"(rows cut: {self.rows_cut(max_length)}); {self.quantile(0.99)} tokens keep 99 % of the rows "
+                    "whole.",
+                ),
             )
         return (*self.warnings, *held_out)

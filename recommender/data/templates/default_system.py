@@ -11,6 +11,7 @@ from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Chat, Message, RowProblem
 from recommender.data.sources.readers.base import excerpt
 from recommender.data.tokens.answer_spans import TurnFinder
+from recommender.warning import CodedWarning, warning
 
 _QUESTION = "Qzxj"
 """A question that no template writes."""
@@ -35,16 +36,17 @@ def own_system(turns: TurnFinder) -> str:
     return " ".join(said.split()) if asked and len(re.findall(r"[^\W\d_]{2,}", said)) >= _WORDS else ""
 
 
-def own_system_told(dataset: DataSet, turns: TurnFinder) -> Iterator[str]:
-    """The warning about that prompt, where rows get it."""
+def own_system_told(dataset: DataSet, turns: TurnFinder) -> Iterator[CodedWarning]:
+    """Yield a warning about that prompt where rows get it."""
     lacking = next((row for row in islice(range(len(dataset)), _LOOKED_AT) if _lacks(dataset, row)), None)
     if lacking is None or not (said := own_system(turns)):
         return
     file, line = dataset.where(lacking)
-    yield (
+    yield warning(
+        "own_system_prompt",
         "The chat template writes a system prompt of its own into rows that have none (the first, "
-        f"{Path(file).name} line {line}): '{excerpt(said, _SHOWN)}'. "
-        "Ask the tuned model with the same, or give the rows one of yours."
+        f"{Path(file).name} line {line}): '{excerpt(said, _SHOWN)}'.",
+        "Ask the tuned model with the same, or give the rows one of yours.",
     )
 
 

@@ -27,6 +27,7 @@ from recommender.data.templates.reasoning import reasoning_of
 from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
 from recommender.data.tokens.tokenise import Tokeniser
 from recommender.units import counted, percent
+from recommender.warning import CodedWarning, warning
 
 _NAMED = 2
 """Ways that a warning names."""
@@ -57,7 +58,9 @@ def settle(dataset: DataSet, found: FlagCounts, data: Data, tokeniser: Tokeniser
     found_warnings += [*_unasked(dataset, found, data, turns), *_unended(dataset, found, data, turns)]
     found_warnings += _empty_reasoning(dataset, found, data, turns)
     found_warnings += own_system_told(dataset, turns)
-    stops = tuple(f"{stop}{_for_refused(dataset, data, turns)}" for stop in dataset.profile.stops[:1])
+    stops = tuple(
+        replace(stop, remedy=f"{stop.remedy}{_for_refused(dataset, data, turns)}") for stop in dataset.profile.stops[:1]
+    )
     dataset.profile = replace(
         dataset.profile,
         warnings=(*dataset.profile.warnings, *found_warnings),
@@ -76,7 +79,7 @@ def _with_ending(dataset: DataSet, data: Data, turns: TurnFinder) -> DataProfile
     if not better:
         return profile
     said, instead = (f"data.template: {name}" for name in (profile.ending_template, better))
-    stops = tuple(stop.replace(said, instead) for stop in profile.stops)
+    stops = tuple(replace(stop, remedy=stop.remedy.replace(said, instead)) for stop in profile.stops)
     return replace(profile, stops=stops, ending_template=better)
 
 
@@ -141,7 +144,7 @@ def _whole(row: RenderedChat) -> bool:
     return not row.lost.reasoning and not row.lost.text
 
 
-def _text_lost(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _text_lost(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[CodedWarning]:
     if not found.lost_text:
         return
     chats = _flagged(dataset, RowFlag.TEXT_LOST)
@@ -149,25 +152,27 @@ def _text_lost(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinde
     share = percent(found.lost_text / max(1, found.given_characters))
     beside = any(turn.content.strip() and turn.extra.get("tool_calls") for turn in chats[0].messages)
     what = " (the text beside a function call)" if beside else ""
-    yield (
+    yield warning(
+        "text_lost",
         f"The chat template leaves out {share} of what the answers say{what}: in {counted(found.text_lost, 'row')}, "
-        f"the first {file} line {line}. It is not trained.{_named(ways(turns, data, chats, _whole))}"
+        f"the first {file} line {line}. It is not trained.{_named(ways(turns, data, chats, _whole))}",
     )
 
 
-def _inline(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _inline(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[CodedWarning]:
     if not found.inline or data.reasoning != "auto":
         return
     chats = _flagged(dataset, RowFlag.INLINE)
     choices = list(ways(turns, data, chats, lambda row: not row.inline and _whole(row)))
     split = [choice for choice in choices if choice.set.get("data.reasoning") == "split"]
-    yield (
+    yield warning(
+        "reasoning_as_text",
         f"In {counted(found.inline, 'row')} reasoning is trained as text between tags, though the chat template has a "
-        f"place for it ({turns.habits.reasoning_key}).{_named(split or choices)}"
+        f"place for it ({turns.habits.reasoning_key}).{_named(split or choices)}",
     )
 
 
-def _unasked(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _unasked(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[CodedWarning]:
     """Answers that are trained where generation never stands."""
     if not found.unasked:
         return
@@ -175,11 +180,12 @@ def _unasked(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder)
     asked, trained = _meeting(turns, chats[0])
     choices = ways(turns, data, chats, lambda row: not row.unasked and _whole(row))
     unlearnt = _unlearns(found) and not found.empty_where_asked
-    yield (
+    yield warning(
+        "trained_where_unasked",
         f"In {counted(found.unasked, 'row')} answers are trained where generation never stands: the model will be "
         f"asked with {asked!r}, and what is trained there begins {trained!r}."
         f"{' That is reasoning which holds nothing: the model learns not to think.' if unlearnt else ''}"
-        f"{_named(choices, ' Ask the tuned model with the same.')}"
+        f"{_named(choices, ' Ask the tuned model with the same.')}",
     )
 
 
@@ -188,16 +194,17 @@ def _unlearns(found: FlagCounts) -> bool:
     return found.empty_reasoning > 0 and found.reasoned < MIXED * (found.reasoned + found.empty_reasoning)
 
 
-def _empty_reasoning(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _empty_reasoning(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[CodedWarning]:
     """Answers without reasoning before which the template writes an empty reasoning block that is trained."""
     if not _unlearns(found) or not found.empty_where_asked:
         return
     chats = _flagged(dataset, RowFlag.EMPTY_REASONING)
     none = found.empty_reasoning == found.rows
-    yield (
+    yield warning(
+        "empty_reasoning_trained",
         f"In {'all ' if none else ''}{counted(found.empty_reasoning, 'row')}{'' if none else f' of {found.rows}'} the "
         "chat template writes an empty reasoning block before an answer, and it is trained: the model learns not to "
-        f"think. To keep its reasoning,{_block_given(data, turns, chats)} give the rows reasoning."
+        f"think. To keep its reasoning,{_block_given(data, turns, chats)} give the rows reasoning.",
     )
 
 
@@ -232,15 +239,16 @@ def _meeting(turns: TurnFinder, chat: Chat) -> tuple[str, str]:
     return turns.prompt(chat)[-_SHOWN:], chat.messages[-1].content[:_SHOWN]
 
 
-def _unended(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[str]:
+def _unended(dataset: DataSet, found: FlagCounts, data: Data, turns: TurnFinder) -> Iterator[CodedWarning]:
     """Answers that are trained without the token that ends them, beside others that have it."""
     if not found.ended or found.ended == found.answers:
         return
     chats = _flagged(dataset, RowFlag.UNENDED)
     choices = ways(turns, data, chats, lambda row: row.ended == row.answers and _whole(row))
-    yield (
+    yield warning(
+        "answers_unended",
         f"{found.answers - found.ended} of {found.answers} answers are trained without an end-of-turn token: the chat "
-        f"template writes none behind them at which generation stops.{_named(choices)}"
+        f"template writes none behind them at which generation stops.{_named(choices)}",
     )
 
 

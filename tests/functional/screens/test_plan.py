@@ -7,6 +7,7 @@ import yaml
 
 from recommender.plan.alternatives import alternatives
 from recommender.units import gib, gib_number
+from recommender.warning import texts
 from tests.fixtures.counting import count_estimates
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
 from tests.functional.screens.on_plan import does_not_fit, go_to, take_card
@@ -395,7 +396,7 @@ async def test_every_warning_is_a_key_away_the_gravest_first(
         await seen.sees("! This program trains on one card", " more: !")
         await seen.press("exclamation_mark")
         await seen.sees("─ warnings ─")
-        for warning in seen.plan.warnings:
+        for warning in texts(seen.plan.warnings):
             assert warning[:30] in seen.text, warning
         await seen.press("escape")
         screen = seen.app.screen

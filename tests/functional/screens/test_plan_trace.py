@@ -55,7 +55,7 @@ async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
         assert seen.plan.estimate.fits != "no"
         await seen.press("t")
         await seen.sees(" NO ", "too much", "(trace)", "tab: choose from these", "saves")
-        assert seen.plan.warnings[0].startswith("Does not fit") and seen.plan.remedies
+        assert seen.plan.warnings[0].code == "does_not_fit" and seen.plan.remedies
         await seen.press("a")
         await seen.sees("this plan, traced; all else by the formula")
 

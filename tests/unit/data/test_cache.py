@@ -17,6 +17,7 @@ from recommender.data.profile import cache
 from recommender.data.profile.collect import Profiler
 from recommender.data.profile.document import document
 from recommender.model.spec import ModelSpec
+from recommender.warning import texts
 
 ROWS = [{"instruction": f"Ask {i}", "output": f"Say {i % 5}\x07"} for i in range(40)]
 
@@ -126,6 +127,6 @@ def test_held_out_rows_that_are_trained_on_are_warned_of(tmp_path: Path, chatml:
     train = write(tmp_path / "a.jsonl", ROWS)
     held = write(tmp_path / "b.jsonl", [*ROWS[:3], {"instruction": "New", "output": "One"}])
     found = load.profile_data(Data(train=[train], eval=[held]), model=chatml).profile
-    assert any("3 of 4 held-out rows are also trained on" in warning for warning in found.warnings)
+    assert any("3 of 4 held-out rows are also trained on" in warning for warning in texts(found.warnings))
     apart = load.profile_data(Data(train=[train], eval=[write(tmp_path / "c.jsonl", [{"text": "x"}])]), model=chatml)
-    assert not any("held-out" in warning for warning in apart.profile.warnings)
+    assert not any("held-out" in warning for warning in texts(apart.profile.warnings))

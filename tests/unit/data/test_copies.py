@@ -16,6 +16,7 @@ from recommender.data.split import contents_by_copies, count_held_out, held_out_
 from recommender.data.split import split as split_rows
 from recommender.plan.recommend import recommend
 from recommender.steps import packing_document, plan_steps
+from recommender.warning import codes, texts
 from tests.unit.data.conftest import Profile
 from tests.unit.plan.facts import RTX_4090, SMOLLM
 
@@ -92,20 +93,20 @@ def test_the_plan_counts_what_the_worker_holds_out(profile: Profile, copies: lis
     why = plan.reasons["data.eval_fraction"].why
     assert (f"rows, {len(held)}, " in why) == bool(held)
     assert bool(steps.evaluations) == bool(held)
-    assert any("No row is held out" in warning for warning in plan.warnings) != bool(held)
+    assert ("nothing_held_out" in codes(plan.warnings)) != bool(held)
 
 
 def test_many_copies_are_warned_of(profile: Profile) -> None:
     def told(copies: int) -> list[str]:
         found = profile([*ROWS, *ROWS[:1] * copies]).profile
-        return [warning for warning in recommend(SMOLLM, RTX_4090, found).warnings if "exact cop" in warning]
+        return [one.text for one in recommend(SMOLLM, RTX_4090, found).warnings if one.code == "copies"]
 
     assert told(2) == []
     assert told(20)[0].startswith("20 of 80 rows are exact copies of earlier ones:")
     one = profile([*ROWS[:11], ROWS[0]]).profile
     assert any(
         warning.startswith("1 of 12 rows is an exact copy of an earlier one:")
-        for warning in recommend(SMOLLM, RTX_4090, one).warnings
+        for warning in texts(recommend(SMOLLM, RTX_4090, one).warnings)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recommender.warning import texts
 from tests.unit.data.conftest import Profile
 
 CLEAN = [{"instruction": f"Question {i}?", "output": f"Answer {i}."} for i in range(20)]
@@ -23,7 +24,7 @@ CLEAN = [{"instruction": f"Question {i}?", "output": f"Answer {i}."} for i in ra
 def test_an_odd_row_is_counted_named_and_found(profile: Profile, row: dict[str, str], says: str, warns: str) -> None:
     dataset = profile([*CLEAN, row])
     assert any(says in said for said in dataset.sample(20, 1000).findings)
-    assert any(warns in warning for warning in dataset.profile.warnings) or not warns
+    assert any(warns in warning for warning in texts(dataset.profile.warnings)) or not warns
     assert (dataset.next_finding(0, 1, 1000), dataset.next_finding(0, -1, 1000)) == (20, 20)
     assert dataset.sample(1, 1000).findings == ()
 
@@ -49,7 +50,7 @@ def test_speakers_that_are_not_known_are_named(profile: Profile) -> None:
         return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
     dataset = profile([*(spoken("tool") for _ in range(20)), *map(spoken, ["narrator", "bob", "narrator", "x", "y"])])
-    warned = [warning for warning in dataset.profile.warnings if "unknown roles" in warning]
+    warned = [one.text for one in dataset.profile.warnings if one.code == "unknown_roles"]
     assert warned == ["In 5 rows turns have unknown roles ('narrator', 'bob', 'x' …): map them in data.columns."]
     assert dataset.findings(20) == ("a turn has an unknown role",)
     assert dataset.profile.duplicates == 20
@@ -59,5 +60,5 @@ def test_a_chat_that_is_written_already_is_told_to_be_trained_whole(profile: Pro
     chat = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n"
     dataset = profile([{"text": chat}, *({"text": f"Only text {i}."} for i in range(30))])
     (said,) = dataset.profile.warnings
-    assert said.startswith("In 1 row the text of a special token is in plain text") and "messages" in said
+    assert said.code == "special_token_text" and "messages" in said.text
     assert dataset.findings(0) == ("it contains the text of a special token",) and not dataset.findings(1)

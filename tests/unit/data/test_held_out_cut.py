@@ -11,10 +11,11 @@ from presets.errors import InputError
 from presets.questions import QuestionError
 from recommender.config.schema import Data, FinetuneConfig
 from recommender.data.dataset import DataSet
-from recommender.data.held_out_cut import held_out_sentences, held_out_stop
+from recommender.data.held_out_cut import held_out_stop, held_out_warnings
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
 from recommender.plan.trainable import cut_sentence, question_of_cuts, require_rows
+from recommender.warning import texts
 
 
 def rows(path: Path, *questions: str) -> str:
@@ -41,11 +42,11 @@ def made(tmp_path: Path, chatml: ModelSpec) -> tuple[Data, DataSet]:
 
 def test_it_is_told_how_many_of_which_file_keep_no_answer(made: tuple[Data, DataSet]) -> None:
     _, dataset = made
-    said = dataset.profile.warnings_at(64)
+    said = texts(dataset.profile.warnings_at(64))
     assert any("8 of 8 held-out rows of first.jsonl keep no answer at max_length 64" in line for line in said)
     assert any("1 of 2 held-out rows of second.jsonl keeps no answer" in line for line in said)
     assert not dataset.profile.stops_at(64)
-    assert not any("held-out" in line for line in dataset.profile.warnings_at(2048))
+    assert not any("held-out" in line for line in texts(dataset.profile.warnings_at(2048)))
 
 
 def test_where_all_are_cut_nothing_starts_and_the_file_is_named(tmp_path: Path, chatml: ModelSpec) -> None:
@@ -54,7 +55,9 @@ def test_where_all_are_cut_nothing_starts_and_the_file_is_named(tmp_path: Path, 
     data = Data(train=[train], eval=[held], max_length=64)
     profile = profile_data(data, model=chatml).profile
     (stop,) = profile.stops_at(64)
-    assert stop.startswith("8 of 8 held-out rows of held.jsonl keep no answer at max_length 64")
+    assert stop.code == "held_out_all_cut" and stop.text.startswith(
+        "8 of 8 held-out rows of held.jsonl keep no answer at max_length 64"
+    )
     with pytest.raises(InputError, match=r"held\.jsonl"):
         require_rows(profile, config(data), chatml)
     assert not profile.stops_at(2048)
@@ -64,13 +67,14 @@ def test_rows_that_the_split_holds_out_count_too(tmp_path: Path, chatml: ModelSp
     train = rows(tmp_path / "train.jsonl", *(f"{LONG if i % 2 else ''}Ask {i}?" for i in range(40)))
     data = Data(train=[train], eval_fraction=0.5, max_length=64)
     profile = profile_data(data, model=chatml).profile
-    (said,) = held_out_sentences(profile, config(data))
-    assert "of 20 rows that the split holds out keep no answer at max_length 64" in said
+    (said,) = held_out_warnings(profile, config(data))
+    assert "of 20 rows that the split holds out keep no answer at max_length 64" in said.text
     one = Data(train=[rows(tmp_path / "two.jsonl", f"{LONG}Ask?", "Ask?")], eval_fraction=0.5, max_length=64)
     two = profile_data(one, model=chatml).profile
     seeds = [FinetuneConfig(model="-", method="lora", data=one, training={"seed": seed}) for seed in range(12)]
     stops = {held_out_stop(two, each) for each in seeds}
-    assert "" in stops and any("The one row that the split holds out keeps no answer" in stop for stop in stops)
+    assert None in stops
+    assert any("The one row that the split holds out keeps no answer" in stop.text for stop in stops if stop)
 
 
 def test_a_limit_that_cuts_a_fifth_of_the_rows_is_asked_about(tmp_path: Path, chatml: ModelSpec) -> None:

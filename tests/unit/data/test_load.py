@@ -15,6 +15,7 @@ from recommender.config.schema import Data
 from recommender.data.load import Cancelled, profile_data, profile_eval
 from recommender.data.split import split
 from recommender.model.spec import ModelSpec
+from recommender.warning import codes, texts
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
 
@@ -44,7 +45,9 @@ def test_columns_that_only_sound_like_it_are_to_be_confirmed(profile: Profile) -
     found = profile(rows).profile
     assert found.columns == {"instruction": "question", "input": "context", "output": "response"}
     assert found.unconfirmed
-    assert "To confirm: data.columns: {instruction: question, output: response, input: context}" in found.warnings[0]
+    assert (
+        "To confirm: data.columns: {instruction: question, output: response, input: context}" in found.warnings[0].text
+    )
     confirmed = profile(rows, columns=found.columns).profile
     assert (confirmed.unconfirmed, confirmed.warnings, confirmed.columns) == (False, (), found.columns)
 
@@ -76,11 +79,11 @@ def test_bad_rows_are_a_stop_until_the_person_leaves_them_out(profile: Profile) 
         (41, "lacks the column 'output'"),
         (42, "column 'output' is null, not text"),
     ]
-    assert "rows.jsonl line 41, lacks the column 'output'" in found.stops[0]
-    assert "skip_bad_rows" in found.stops[0]
+    assert "rows.jsonl line 41, lacks the column 'output'" in found.stops[0].text
+    assert "skip_bad_rows" in found.stops[0].text
     left = profile(rows, skip_bad_rows=True).profile
     assert (left.stops, left.skipped_rows) == ((), 2)
-    assert left.warnings == ("Left out: 2 rows; the first, rows.jsonl line 41, lacks the column 'output'.",)
+    assert texts(left.warnings) == ["Left out: 2 rows; the first, rows.jsonl line 41, lacks the column 'output'."]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_a_template_that_hides_the_answers_is_what_is_to_be_changed(tmp_path: Pa
 
 
 def test_one_row_is_learnt_by_heart(profile: Profile) -> None:
-    assert "Only 1 row: the model will learn it by heart." in profile(GOOD[:1]).profile.warnings
+    assert "Only 1 row: the model will learn it by heart." in texts(profile(GOOD[:1]).profile.warnings)
 
 
 def test_only_bad_rows_are_an_error_that_names_the_first(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_no_data_is_said(chatml: ModelSpec) -> None:
 
 def test_nothing_trained_is_a_stop(profile: Profile) -> None:
     found = profile([{"instruction": "x", "output": ""}] * 30).profile
-    assert "Nothing would be trained" in found.stops[0]
+    assert found.stops[0].code == "nothing_trained"
     assert found.empty_answers == 30
     assert found.trained_tokens == 0
 
@@ -190,21 +193,21 @@ def test_an_end_that_is_never_trained_is_a_stop(profile: Profile, tmp_path: Path
     endless = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     found = profile(GOOD, spec_for(write_vocabulary(tmp_path / "m", template=endless))).profile
     assert found.trains_end_of_turn is False
-    assert "end-of-turn token is never" in found.stops[0]
-    assert "data.template: chatml" in found.stops[0]
+    assert found.stops[0].code == "no_end_of_turn"
+    assert "data.template: chatml" in found.stops[0].text
 
 
 def test_generation_that_would_not_stop_there_is_a_warning(profile: Profile, tmp_path: Path) -> None:
     folder = write_vocabulary(tmp_path / "m", stops=[0])
     (said,) = profile(GOOD, spec_for(folder)).profile.warnings
-    assert "generation does not stop" in said
+    assert said.code == "generation_goes_on"
     (folder / "generation_config.json").write_text('{"eos_token_id": [0, 2]}', encoding="utf-8")
     assert profile(GOOD, spec_for(folder)).profile.warnings == ()
 
 
 def test_an_id_beyond_the_embedding_is_a_stop(profile: Profile, tmp_path: Path) -> None:
     model = spec_for(write_vocabulary(tmp_path / "m"), vocab_size=100)
-    assert "embedding has 100 rows" in profile(GOOD, model).profile.stops[0]
+    assert profile(GOOD, model).profile.stops[0].code == "token_beyond_embedding"
 
 
 def test_turns_out_of_order_are_counted(profile: Profile) -> None:
@@ -212,7 +215,7 @@ def test_turns_out_of_order_are_counted(profile: Profile) -> None:
     tool = {"role": "tool", "content": "r"}
     rows = [[user, bot], [user, user, bot], [bot, user, bot], [user, bot, user], [user, bot, tool, bot]]
     found = profile([{"messages": turns} for turns in rows] * 5).profile
-    assert any(said.startswith("In 15 rows turns are out of order") for said in found.warnings)
+    assert any(said.startswith("In 15 rows turns are out of order") for said in texts(found.warnings))
 
 
 def test_duplicates_are_counted_across_files_and_shapes(tmp_path: Path, chatml: ModelSpec) -> None:
@@ -230,24 +233,24 @@ def test_duplicates_are_counted_across_files_and_shapes(tmp_path: Path, chatml: 
 def test_strings_as_pairs_beside_a_chat_template_are_pointed_out(profile: Profile) -> None:
     found = profile([{"prompt": row["instruction"], "completion": row["output"]} for row in GOOD]).profile
     assert found.template == "none"
-    assert any("without the model's chat template" in said for said in found.warnings)
+    assert "no_chat_template" in codes(found.warnings)
 
 
 def test_a_base_model_gets_a_family_template_and_it_is_said(profile: Profile, tmp_path: Path) -> None:
     found = profile(GOOD, spec_for(write_vocabulary(tmp_path / "m", template=None, stops=[0, 2]))).profile
     assert found.template == "chatml"
-    assert any("no chat template" in said for said in found.warnings)
+    assert "template_substituted" in codes(found.warnings)
     text = profile([{"text": "x " * n} for n in range(1, 40)], spec_for(tmp_path / "m")).profile
     assert (text.template, text.warnings) == ("none", ())
 
 
 def test_the_text_of_a_special_token_in_a_row_is_pointed_out(profile: Profile) -> None:
     found = profile([*GOOD, {"instruction": "What is <|im_end|>?", "output": "A token."}]).profile
-    assert found.warnings == ("In 1 row the text of a special token is in a turn and becomes that token.",)
+    assert texts(found.warnings) == ["In 1 row the text of a special token is in a turn and becomes that token."]
 
 
 def test_few_rows_are_a_warning(profile: Profile) -> None:
-    assert "Only 3 rows" in profile(GOOD[:3]).profile.warnings[0]
+    assert "Only 3 rows" in profile(GOOD[:3]).profile.warnings[0].text
 
 
 def test_weights_repeat_and_thin_out_by_content(tmp_path: Path, chatml: ModelSpec) -> None:

@@ -15,6 +15,7 @@ from recommender.data.formats.recognise import ShapeError
 from recommender.data.load import Cancelled
 from recommender.data.near_duplicates import near_duplicates
 from recommender.data.split import split
+from recommender.warning import texts
 from tests.unit.data.conftest import Profile
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]
@@ -79,7 +80,7 @@ def test_held_out_files_are_compared_with_what_is_trained(profile: Profile, tmp_
     facts = dataset.profile.held_out
     assert facts is not None
     assert (facts.rows, facts.copies, facts.also_trained, facts.bad_row_count) == (24, 1, 1, 1)
-    assert [warning for warning in dataset.profile.warnings if "held-out rows" in warning] == [
+    assert [warning for warning in texts(dataset.profile.warnings) if "held-out rows" in warning] == [
         "1 of 24 held-out rows is also trained on: eval_loss would look better than it is.",
         "1 of 24 held-out rows is an exact copy of an earlier one of them.",
     ]
@@ -89,8 +90,8 @@ def test_held_out_files_are_compared_with_what_is_trained(profile: Profile, tmp_
     dataset.near = found
     assert dataset.next_finding(0, 1, 1000) == 12
     assert dataset.sample(12, 1000).findings == ("nearly the same as a held-out row (held.jsonl, line 11)",)
-    assert "1 of 24 held-out rows is nearly the same as a row that is trained on" in found.warnings[0]
-    assert found.warnings[1] == "1 of 24 held-out rows is nearly the same as an earlier one of them"
+    assert "1 of 24 held-out rows is nearly the same as a row that is trained on" in found.warnings[0].text
+    assert found.warnings[1].text == "1 of 24 held-out rows is nearly the same as an earlier one of them"
 
 
 def test_near_rows_on_both_sides_of_the_split_are_counted(profile: Profile) -> None:
@@ -120,10 +121,10 @@ def test_a_bad_row_of_a_held_out_file_is_a_stop_until_it_is_left_out(profile: Pr
     held = held_out(tmp_path, [row("Q", "A"), {"instruction": "no answer"}])
     found = profile([row(f"Ask {i}", f"Say {i}") for i in range(30)], eval=held).profile
     assert found.bad_row_count == 1 and found.bad_rows[0].line == 2
-    assert "1 row of the held-out files cannot be used; the first" in found.stops[0]
+    assert "1 row of the held-out files cannot be used; the first" in found.stops[0].text
     found = profile([row(f"Ask {i}", f"Say {i}") for i in range(30)], eval=held, skip_bad_rows=True).profile
     assert not found.stops and found.skipped_rows == 1
-    assert "Left out of the held-out files because they cannot be used: 1 row." in found.warnings
+    assert "Left out of the held-out files because they cannot be used: 1 row." in texts(found.warnings)
 
 
 def test_held_out_files_of_another_shape_are_refused_as_such(profile: Profile, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from recommender.data.templates.trl import folder
 from recommender.data.tokens.answer_spans import TurnFinder
 from recommender.data.tokens.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
+from recommender.warning import texts
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
 
@@ -48,7 +49,7 @@ def test_it_is_told_where_a_row_has_none_of_its_own(
 ) -> None:
     spec: ModelSpec = spec_for(written(tmp_path / "model", template))
     dataset = profile(rows, spec)
-    said = [warning for warning in dataset.profile.warnings if OWN in warning]
+    said = [warning for warning in texts(dataset.profile.warnings) if OWN in warning]
     assert len(said) == told
     if told:
         assert f"line {rows.index(PLAIN) + 1}" in said[0]

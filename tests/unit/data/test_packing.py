@@ -11,6 +11,7 @@ from recommender.config.schema import FinetuneConfig, Training
 from recommender.data.packing import best_fit_decreasing, packed_tokens, packing, padding_share
 from recommender.data.profile.profile import DataProfile
 from recommender.steps import step_warnings
+from recommender.warning import texts
 from tests.fixtures.child import run_python
 
 RNG = Random(11)
@@ -84,7 +85,7 @@ def test_fewer_rows_than_steps_make_sense_for_are_told() -> None:
     def said(rows: int, **training: int) -> tuple[str, ...]:
         values = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, **training}
         config = FinetuneConfig(model="m", quantization={"bits": 4}, training=Training.model_validate(values))
-        return step_warnings(profile(lengths=[30] * rows), config)
+        return tuple(texts(step_warnings(profile(lengths=[30] * rows), config)))
 
     assert said(400) == said(400, max_steps=700) == ()
     (many,) = said(400, max_steps=1000)

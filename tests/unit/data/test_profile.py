@@ -81,7 +81,7 @@ def test_no_rows_are_no_tokens() -> None:
 def test_every_row_cut_before_its_answer_is_a_stop_only_at_that_limit() -> None:
     profile = profile_of([[20, 30], [25, 40]])
     assert profile.stops == ()
-    assert "cut before its answer" in profile.stops_at(20)[0]
+    assert profile.stops_at(20)[0].code == "every_answer_cut"
     assert profile.stops_at(21) == ()
 
 
@@ -90,7 +90,7 @@ def test_a_cut_of_more_than_one_percent_of_the_trained_tokens_is_a_warning_with_
     assert profile.warnings_at(50) == ()
     assert profile.warnings_at(49) == ()
     (warning,) = profile.warnings_at(20)
-    assert "2.9 % of the trained tokens (rows cut: 1)" in warning
+    assert "2.9 % of the trained tokens (rows cut: 1)" in warning.text
 
 
 def test_a_histogram_counts_every_row_once() -> None:

@@ -31,7 +31,7 @@ def test_the_demo_is_tokenised_as_transformers_does_and_trained_on_its_answers(d
     assert dataset.profile.stops == ()
     # SmolLM2's template introduces the model; nothing else is to be said.
     (said,) = dataset.profile.warnings
-    assert "'You are a helpful AI assistant named SmolLM, trained by Hugging Face'" in said
+    assert "'You are a helpful AI assistant named SmolLM, trained by Hugging Face'" in said.text
     rows = range(0, len(dataset), 10)
     chats = [
         [

@@ -11,6 +11,7 @@ from recommender.data.formats.examples import Chat, Example, Message, Pair, RowP
 from recommender.data.formats.normalise import normalise
 from recommender.data.formats.recognise import recognise
 from recommender.data.formats.role_names import MOST_WORDS, RoleMapping, role_names_in
+from recommender.warning import texts
 from tests.unit.data.conftest import Profile
 
 TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
@@ -369,5 +370,7 @@ def test_an_exchange_without_its_answer_is_told() -> None:
 def test_what_was_guessed_of_turns_is_said_with_how_to_confirm_it(profile: Profile) -> None:
     dataset = profile([{"dialog": [f"Question {n}?", f"Answer {n}."]} for n in range(12)])
     assert dataset.profile.unconfirmed
-    assert any("texts" in said and "data.columns: {conversations: dialog}" in said for said in dataset.profile.warnings)
+    assert any(
+        "texts" in said and "data.columns: {conversations: dialog}" in said for said in texts(dataset.profile.warnings)
+    )
     assert dataset.answer_text(0) == "Answer 0."

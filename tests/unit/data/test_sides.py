@@ -12,6 +12,7 @@ from recommender.data.formats.examples import Message
 from recommender.data.formats.normalise import normalise
 from recommender.data.formats.rated_answers import side_named
 from recommender.data.formats.recognise import recognise
+from recommender.warning import texts
 from tests.unit.data.conftest import Profile
 
 
@@ -136,10 +137,10 @@ def test_of_several_data_sets_the_answer_is_for_one_alone(profile: Profile, tmp_
 def test_how_marked_rows_use_the_chat_template_leaves_the_bad_ones_out(profile: Profile) -> None:
     rows = [{"prompt": f"Q {n}?", "completion": f"c {n}", "label": bool(n % 2)} for n in range(40)]
     plain = profile(rows, format="kto", columns={"label": "label"}, skip_bad_rows=True)
-    (said,) = [warning for warning in plain.profile.warnings if "as they are" in warning]
+    (said,) = [one.text for one in plain.profile.warnings if one.code == "no_chat_template"]
     assert said.endswith("data.format: kto with data.columns: {label: label, instruction: prompt, output: completion}.")
     assert any("20 rows; the first, rows.jsonl line 1, is not marked as a good" in w
-               for w in plain.profile.warnings)  # fmt: skip
+               for w in texts(plain.profile.warnings))  # fmt: skip
     columns = {"label": "label", "instruction": "prompt", "output": "completion"}
     found = profile(rows, format="kto", columns=columns, skip_bad_rows=True)
     assert found.profile.rows == 20 and found.profile.template == "model"

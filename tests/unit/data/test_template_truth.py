@@ -16,6 +16,7 @@ from recommender.data.profile.document import document
 from recommender.data.split import split
 from recommender.data.templates.trl import folder
 from recommender.model.spec import ModelSpec
+from recommender.warning import texts
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
 
@@ -143,10 +144,10 @@ def test_splitting_that_does_not_help_is_asked_about_again(profile: Profile, mod
 
 def test_reasoning_as_text_beside_a_place_of_its_own_is_told_and_can_be_split(profile: Profile, model: Any) -> None:
     spec, rows = model("gptoss"), [turns("0+1?", THOUGHT)] * 3
-    said = [warning for warning in profile(rows, spec).profile.warnings if "as text between tags" in warning]
+    said = [one.text for one in profile(rows, spec).profile.warnings if one.code == "reasoning_as_text"]
     assert len(said) == 1 and "data.reasoning: split" in said[0]
     kept = profile(rows, spec, reasoning="keep")
-    assert not kept.findings(0) and not [said for said in kept.profile.warnings if "as text" in said]
+    assert not kept.findings(0) and not [one.text for one in kept.profile.warnings if one.code == "reasoning_as_text"]
     found = shown(profile(rows, spec, reasoning="split"))
     assert found.startswith("<|channel|>analysis<|message|>I add one") and "<think>" not in found
 
@@ -166,16 +167,16 @@ def test_function_calls_with_and_without_text_and_reasoning_are_trained(
 
 def test_answers_where_generation_never_stands_are_told_with_a_way_that_helps(profile: Profile, model: Any) -> None:
     spec, rows = model("nemotron_3_nano"), [turns("What?", "Moss.")] * 3
-    said = [warning for warning in profile(rows, spec).profile.warnings if "generation never stands" in warning]
+    said = [one.text for one in profile(rows, spec).profile.warnings if one.code == "trained_where_unasked"]
     assert len(said) == 1 and "'<think>\\n'" in said[0] and "In 3 rows" in said[0]
     assert 'data.chat_template_kwargs: {"enable_thinking": false}' in said[0]
     helped = profile(rows, spec, chat_template_kwargs={"enable_thinking": False})
-    assert not [warning for warning in helped.profile.warnings if "generation never stands" in warning]
+    assert not [one.text for one in helped.profile.warnings if one.code == "trained_where_unasked"]
 
 
 def about_empty_reasoning(dataset: Any) -> list[str]:
     said = ("the model learns not to think", "empty reasoning")
-    return [warning for warning in dataset.profile.warnings if any(words in warning for words in said)]
+    return [warning for warning in texts(dataset.profile.warnings) if any(words in warning for words in said)]
 
 
 @pytest.mark.parametrize("name", ["qwen3", "qwen3_5_think", "nemotron_3_nano", "glm4moe"])
@@ -232,9 +233,9 @@ def test_whether_an_answer_is_asked_for_is_told_alike_of_the_first_row_and_the_l
     spec = model("deepseek_r1_distill")
     rows = [turns(f"{n}+1?", THOUGHT) for n in range(25)]
     whole = profile(rows, spec, template="trl:deepseek_r1_distill")
-    assert not [warning for warning in whole.profile.warnings if "generation never stands" in warning]
+    assert not [one.text for one in whole.profile.warnings if one.code == "trained_where_unasked"]
     plain = profile([turns(f"{n}+1?", "1") for n in range(25)], spec, template="trl:deepseek_r1_distill")
-    (said,) = [warning for warning in plain.profile.warnings if "generation never stands" in warning]
+    (said,) = [one.text for one in plain.profile.warnings if one.code == "trained_where_unasked"]
     assert said.startswith("In 25 rows") and "<think>\\n'" in said
 
 
@@ -264,9 +265,9 @@ def test_a_template_that_ends_no_last_answer_is_told_by_rows(profile: Profile, m
     several = profile([turns("What?", "Moss.", "Which?", "That."), turns("Who?", "Wren.")], spec)
     assert several.profile.end_of_turn_share == "trained in 1 of 2 rows"
     assert document(several.profile, 1024)["end_of_turn_rows"] == 1
-    assert any("data.template: trl:glm4moe" in warning for warning in several.profile.warnings)
+    assert any("data.template: trl:glm4moe" in warning for warning in texts(several.profile.warnings))
     one = profile([turns("Who?", "Wren.")], spec).profile
-    assert one.ending_template == "trl:glm4moe" and "trl:glm4moe" in one.stops[0]
+    assert one.ending_template == "trl:glm4moe" and "trl:glm4moe" in one.stops[0].text
     assert not profile([turns("Who?", "Wren.")], spec, template="trl:glm4moe").profile.stops
 
 

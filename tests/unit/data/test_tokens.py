@@ -13,6 +13,7 @@ from presets.errors import InputError
 from recommender.data.dataset import DataSet
 from recommender.data.tokens.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
+from recommender.warning import codes, texts
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
 from tests.unit.data.conftest import Profile
 
@@ -95,7 +96,7 @@ def test_a_pair_trains_its_completion_and_the_eos_behind(profile: Profile, tmp_p
 def test_a_token_over_the_border_is_trained_and_counted(profile: Profile) -> None:
     dataset = profile([{"prompt": "You are a help", "completion": "ful assistant."}])
     assert trained_text(dataset) == " helpful assistant.<|endoftext|>"
-    assert any("the first trained token also holds the end of the prompt" in said for said in dataset.profile.warnings)
+    assert "token_straddles" in codes(dataset.profile.warnings)
 
 
 @pytest.mark.parametrize("settings", [{}, {"add_bos_token": False}, {"add_bos_token": True}])
@@ -113,10 +114,10 @@ def test_a_template_that_writes_the_bos_token_does_not_get_a_second(profile: Pro
     model = bos_model(tmp_path / "m", template="{{ bos_token }}" + CHATML)
     dataset = profile([{"messages": CHAT}], model)
     assert dataset.sample(0, 1000).text.count("<s>") == 1
-    assert not any("stands twice" in said for said in dataset.profile.warnings)
+    assert "bos_twice" not in codes(dataset.profile.warnings)
     doubled = profile([{"messages": [{"role": "user", "content": "x"}, CHAT[-1]]}],
                       bos_model(tmp_path / "d", template="{{ bos_token + bos_token }}" + CHATML))  # fmt: skip
-    assert any("In 1 row the BOS token stands twice" in said for said in doubled.profile.warnings)
+    assert any("In 1 row the BOS token stands twice" in said for said in texts(doubled.profile.warnings))
 
 
 def test_train_on_all_trains_every_token(profile: Profile) -> None:

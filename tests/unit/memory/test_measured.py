@@ -71,7 +71,7 @@ def test_another_plan_of_the_recipe_moves_part_of_the_way_and_narrows() -> None:
     assert 1.005 < moved < 1.06
     assert width(after) < width(before)
     assert after.basis == "formula"
-    assert "one measured plan" in after.notes[0]
+    assert after.notes[0].code == "measured_memory"
 
 
 def test_more_measurements_move_it_further_and_narrow_more() -> None:

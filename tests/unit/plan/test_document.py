@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from recommender.config.edit import apply
 from recommender.config.schema import FinetuneConfig
@@ -42,3 +43,14 @@ def test_a_configuration_of_ones_own_is_a_plan_too() -> None:
     assert again.reasons["training.learning_rate"].why.startswith("You set this; recommended was 2.7e-4, and why: ")
     assert again.reasons["lora.r"] == plan.reasons["lora.r"]
     assert launch_document(plan.config, LLAMA_8B, RTX_4090, EXAMPLE)["overrides"] == {}
+
+
+def test_every_warning_has_a_code_and_a_severity_beside_its_text() -> None:
+    whole = document(recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"learning_rate": 0.5, "max_length": 64}), None)
+    found = whole["findings"]
+    assert [one["text"] for one in found] == whole["warnings"]
+    assert {"rate_far_above", "length_cuts"} <= {one["code"] for one in found}
+    assert all(re.fullmatch(r"[a-z_]+", one["code"]) and one["severity"] in ("stop", "warning") for one in found)
+    assert all(one["text"].endswith(one["remedy"]) for one in found)
+    (far,) = (one for one in found if one["code"] == "rate_far_above")
+    assert far["remedy"].startswith("Back to ")

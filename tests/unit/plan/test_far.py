@@ -9,6 +9,7 @@ import pytest
 from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
 from recommender.plan.unusual import far_values
+from recommender.warning import texts
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.screens.plan.form import followed, followed_notes
 
@@ -30,7 +31,7 @@ from tui.screens.plan.form import followed, followed_notes
 )
 def test_what_is_far_from_recommended_is_told(changes: dict[str, Any], said: str) -> None:
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides=changes)
-    told = " ".join(far_values(plan.config, plan.model, plan.device, plan.data))
+    told = " ".join(texts(far_values(plan.config, plan.model, plan.device, plan.data)))
     assert said in told if said else not told
     assert all(sentence in plan.warnings for sentence in far_values(plan.config, plan.model, plan.device, plan.data))
     if "learning_rate" in changes and said:

@@ -11,6 +11,7 @@ from recommender.estimate.data_parallel import named_cards, several, shared, spl
 from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
 from recommender.rules.registry import RULES
+from recommender.warning import texts
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
 
 
@@ -53,13 +54,13 @@ def test_the_same_steps_in_a_share_of_the_time(cards: int) -> None:
     assert sum(more.estimate.parts.values()) == more.estimate.peak.process_bytes
     assert f"× {cards} cards = 16 rows" in more.reasons["training.gradient_accumulation_steps"].why
     enough = f"One of the {cards} is enough to train here."
-    assert any("share the rows" in warning and enough in warning for warning in more.warnings)
+    assert any("share the rows" in warning and enough in warning for warning in texts(more.warnings))
 
 
 def test_cards_that_do_not_hold_the_model_one_by_one_are_not_enough() -> None:
     plan = recommend(LLAMA_8B, several(RTX_4090, 2), EXAMPLE, overrides={"method": "full"})
     assert plan.estimate.fits == "no"
-    assert any("share the rows" in warning and "enough" not in warning for warning in plan.warnings)
+    assert any("share the rows" in warning and "enough" not in warning for warning in texts(plan.warnings))
 
 
 def test_more_cards_than_rows_of_a_step() -> None:

@@ -19,6 +19,7 @@ from recommender.plan.request import GOALS, as_goal
 from recommender.plan.search import Candidate
 from recommender.plan.types import Plan
 from recommender.units import gib, percent
+from recommender.warning import codes
 from tests.fixtures.counting import count_estimates
 from tests.unit.plan.facts import (
     CARDS,
@@ -283,7 +284,7 @@ def test_a_card_that_is_too_small_gets_the_nearest_plan() -> None:
     assert plan.config.training.per_device_train_batch_size == 1
     assert plan.config.training.gradient_checkpointing
     assert plan.remedies
-    assert plan.warnings[0].startswith("Does not fit")
+    assert plan.warnings[0].code == "does_not_fit"
 
 
 def test_length_gives_way_before_the_plan_does() -> None:
@@ -293,7 +294,7 @@ def test_length_gives_way_before_the_plan_does() -> None:
     assert plan.config.data.max_length < full.config.data.max_length
     assert plan.estimate.fits == "yes"
     assert "Memory allows" in plan.reasons["data.max_length"].why
-    assert any("trained tokens" in warning for warning in plan.warnings)
+    assert "length_cuts" in codes(plan.warnings)
 
 
 def test_goals_by_name() -> None:

@@ -18,6 +18,7 @@ from recommender.plan.recommend import plan_of, recommend
 from recommender.plan.remedies import remedies
 from recommender.plan.starting_adapter import adopted, read_start
 from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
+from recommender.warning import codes
 from tests.fixtures.adapters import build_adapter
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.unit.plan.facts import EXAMPLE, RTX_4090
@@ -177,12 +178,16 @@ def test_an_embedding_that_came_along_untrained_is_not_lost_in_silence(base: Mod
 def test_another_chat_template_than_it_was_trained_with_is_told(base: ModelSpec, tmp_path: Path) -> None:
     start = build_adapter(tmp_path / "a", str(base.path))
     changes = {"start_from": str(start)}
-    assert not any("chat template" in line for line in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings)
+    assert "template_of_start" not in codes(recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings)
     (start / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    (told,) = (line for line in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings if "chat temp" in line)
+    (told,) = (
+        one.text
+        for one in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings
+        if one.code == "template_of_start"
+    )
     assert f"set data.template to {start / 'chat_template.jinja'}" in told
     changes["data.template"] = str(start / "chat_template.jinja")
-    assert not any("chat template" in line for line in recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings)
+    assert "template_of_start" not in codes(recommend(base, RTX_4090, EXAMPLE, overrides=changes).warnings)
 
 
 def test_a_base_is_known_by_its_weights_before_its_name(base: ModelSpec, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
 from recommender.plan.request import GOALS
 from recommender.units import count
+from recommender.warning import codes, texts
 from tests.unit.plan.facts import (
     CPU,
     EXAMPLE,
@@ -35,24 +36,21 @@ from tests.unit.plan.facts import (
 @pytest.mark.parametrize("count", [1, 3, 50])
 def test_few_rows_are_warned_about(count: int) -> None:
     plan = recommend(SMOLLM, CPU, rows(count, 100))
-    assert any(f"{count} row" in warning for warning in plan.warnings)
+    assert any(f"{count} row" in warning for warning in texts(plan.warnings))
     assert plan.config.training.effective_batch_size <= max(4, count)
 
 
 def test_what_somebody_set_is_told_before_what_the_rows_are_like() -> None:
     few = rows(60, 200)
     told = recommend(SMOLLM, CPU, few, overrides={"data.max_length": 64, "training.learning_rate": 0.5}).warnings
-    cut, far, rowed = (
-        next(place for place, warning in enumerate(told) if words in warning)
-        for words in ("max_length 64 cuts ", "times what is recommended", "60 rows are few")
-    )
+    cut, far, rowed = (codes(told).index(code) for code in ("length_cuts", "rate_far_above", "few_rows"))
     assert (cut, far) == (0, 1) and rowed > far
 
 
 def test_too_much_held_out_is_warned_about() -> None:
     def said(fraction: float) -> list[str]:
         plan = recommend(SMOLLM, CPU, rows(500, 100), overrides={"data.eval_fraction": fraction})
-        return [warning for warning in plan.warnings if "eval_fraction" in warning]
+        return [one.text for one in plan.warnings if one.code == "few_left_to_train"]
 
     assert said(0.999) == ["eval_fraction 0.999 holds out 499 of 500 rows: 1 row to train on, too few to learn from."]
     assert not said(0.9)
@@ -92,12 +90,12 @@ def test_what_a_refused_pattern_is_answered_with_is_taken() -> None:
 def test_the_rank_reason_counts_the_ranks_of_rank_pattern() -> None:
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"rank_pattern": {"q_proj": 128}})
     assert f"{count(plan.estimate.trainable_parameters)} adapter parameters" in plan.reasons["lora.r"].why
-    assert not [warning for warning in plan.warnings if "rank_pattern" in warning]
+    assert not [one.text for one in plan.warnings if one.code == "pattern_unseen"]
 
 
 def test_a_pattern_that_may_match_nothing_is_warned_of() -> None:
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"alpha_pattern": {r".*\.[01]\..*": 4}})
-    assert [warning for warning in plan.warnings if r"matches '.*\.[01]\..*'" in warning]
+    assert [warning for warning in texts(plan.warnings) if r"matches '.*\.[01]\..*'" in warning]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +117,7 @@ def test_a_pattern_that_may_match_nothing_is_warned_of() -> None:
 )
 def test_what_is_set_in_steps_is_held_against_those_of_the_run(overrides: dict[str, Any], says: str) -> None:
     epoch = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_train_epochs": 1}
-    warnings = recommend(SMOLLM, RTX_4090, rows(300, 100), overrides={**epoch, **overrides}).warnings
+    warnings = texts(recommend(SMOLLM, RTX_4090, rows(300, 100), overrides={**epoch, **overrides}).warnings)
     found = [warning for warning in warnings if "he run's" in warning]
     assert [says in warning for warning in found] == ([True] if says else [])
 
@@ -127,7 +125,7 @@ def test_what_is_set_in_steps_is_held_against_those_of_the_run(overrides: dict[s
 def test_a_context_that_no_row_reaches_is_not_warned_of() -> None:
     def told(longest: int) -> list[str]:
         plan = recommend(SMOLLM, RTX_4090, rows(301, longest), overrides={"max_length": 200_000})
-        return [warning for warning in plan.warnings if "own context" in warning]
+        return [one.text for one in plan.warnings if one.code == "beyond_context"]
 
     assert not told(100)
     assert told(SMOLLM.max_position_embeddings)
@@ -136,12 +134,12 @@ def test_a_context_that_no_row_reaches_is_not_warned_of() -> None:
 def test_what_cannot_be_trained_here_is_said_before_what_is_to_be_fetched() -> None:
     far = replace(LLAMA_8B, access="It is not on this disk.")
     one, two = (recommend(far, device, EXAMPLE).warnings for device in (RTX_4090, replace(RTX_4090, count=2)))
-    assert one[0] == "It is not on this disk."
-    assert two[0].startswith("This program trains on one card") and two[1] == "It is not on this disk."
+    assert one[0].code == "model_access" and one[0].text == "It is not on this disk."
+    assert codes(two)[:2] == ["several_cards", "model_access"]
 
 
 def test_a_simulated_card_is_said_to_be_one() -> None:
-    assert any("simulated" in warning for warning in recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
+    assert "simulated" in codes(recommend(LLAMA_8B, UNKNOWN_24, EXAMPLE).warnings)
 
 
 @pytest.mark.parametrize(
@@ -183,11 +181,11 @@ def test_what_fits_nowhere_says_what_would() -> None:
     from tests.unit.plan.facts import model
 
     warnings = recommend(model("llama-3.3-70b-instruct"), RTX_3090, EXAMPLE).warnings
-    assert warnings[0].startswith("Does not fit")
-    assert re.search(r"it would on .* \(48.0 GiB\)", warnings[1])
-    assert "the largest model that fits here is" in warnings[1]
+    assert codes(warnings)[:2] == ["does_not_fit", "nothing_fits"] and warnings[0].severity == "stop"
+    assert re.search(r"it would on .* \(48.0 GiB\)", warnings[1].text)
+    assert "the largest model that fits here is" in warnings[1].text
     nowhere = replace(LAPTOP, free_bytes=1, total_bytes=1)
-    assert "no model of the catalogue fits here" in recommend(SMOLLM, nowhere, None).warnings[1]
+    assert "no model of the catalogue fits here" in recommend(SMOLLM, nowhere, None).warnings[1].text
 
 
 @pytest.mark.parametrize("device", [RTX_3090, T4, CPU], ids=lambda device: device.name)
@@ -195,7 +193,7 @@ def test_what_fits_nowhere_says_what_would() -> None:
 def test_a_device_with_nothing_free(device: Device, goal: Goal) -> None:
     plan = recommend(LLAMA_8B, replace(device, free_bytes=0), rows(3, 100), goal=goal)
     assert plan.estimate.fits == "no"
-    assert plan.warnings[1].endswith("end what uses them, and it fits.")
+    assert plan.warnings[1].text.endswith("end what uses them, and it fits.")
     for reason in plan.reasons.values():
         assert not re.search(r"\b(inf|nan)\b", reason.why)
 
@@ -208,11 +206,9 @@ def test_one_endless_row_is_named() -> None:
     plan = recommend(LLAMA_8B, RTX_5090, data)
     assert any(
         warning.startswith("1 row of 301 is longer than 128 tokens: that max_length would keep all others whole")
-        for warning in plan.warnings
+        for warning in texts(plan.warnings)
     )
-    assert not any(
-        "would keep all others whole" in warning for warning in recommend(LLAMA_8B, RTX_5090, EXAMPLE).warnings
-    )
+    assert "few_long_rows" not in codes(recommend(LLAMA_8B, RTX_5090, EXAMPLE).warnings)
 
 
 @pytest.mark.parametrize(
@@ -249,26 +245,26 @@ def test_a_start_of_the_adapter_decides_how_the_base_is_held() -> None:
 
 def test_a_warmup_longer_than_the_run_is_said() -> None:
     plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={"warmup_steps": 200, "max_steps": 100})
-    assert any("never reaches its peak" in warning for warning in plan.warnings)
+    assert "warmup_beyond_run" in codes(plan.warnings)
 
 
 def test_a_limit_beyond_every_row_costs_nothing_and_is_not_blamed() -> None:
     plan = recommend(LLAMA_8B, RTX_5090, EXAMPLE, overrides={"max_length": 32_768})
-    assert not any("would keep all others whole" in warning for warning in plan.warnings)
+    assert "few_long_rows" not in codes(plan.warnings)
 
 
 def test_a_mig_slice_is_said_to_be_one() -> None:
     slice_ = replace(LAPTOP, name="A100 1g.10gb", mig=True)
-    assert any("slice of a GPU (MIG)" in warning for warning in recommend(SMOLLM, slice_, EXAMPLE).warnings)
-    assert not any("MIG" in warning for warning in recommend(SMOLLM, LAPTOP, EXAMPLE).warnings)
+    assert "slice_of_gpu" in codes(recommend(SMOLLM, slice_, EXAMPLE).warnings)
+    assert "slice_of_gpu" not in codes(recommend(SMOLLM, LAPTOP, EXAMPLE).warnings)
 
 
 def test_a_length_that_no_stretching_reaches_is_not_left_to_the_plan() -> None:
     beyond = recommend(LLAMA_8B, RTX_4090, None, overrides={"max_length": 400_000})
-    (said,) = (warning for warning in beyond.warnings if "learnt nothing" in warning)
+    (said,) = (one.text for one in beyond.warnings if one.code == "beyond_context")
     assert said.endswith("shorten it.")
     reached = recommend(SMOLLM, RTX_4090, rows(4000, 20_000), overrides={"max_length": 16_384, "rope_scaling": None})
-    (said,) = (warning for warning in reached.warnings if "learnt nothing" in warning)
+    (said,) = (one.text for one in reached.warnings if one.code == "beyond_context")
     assert said.endswith("or leave rope_scaling to the plan.")
 
 

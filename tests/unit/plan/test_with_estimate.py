@@ -18,6 +18,7 @@ from recommender.plan.request import GOALS
 from recommender.plan.search import Candidate, Space, search
 from recommender.plan.types import Plan
 from recommender.units import gib
+from recommender.warning import codes
 from tests.unit.plan.facts import EXAMPLE, GIB, LLAMA_8B, RTX_4090, SMOLLM, T4, TINY_CARD
 from tui.commands.planning import advice
 
@@ -58,7 +59,7 @@ def test_a_trace_that_no_longer_fits_brings_its_own_warning_and_remedies(plan: P
     found = traced(plan.estimate, plan.estimate.spare_bytes + 2 * GIB)
     after = with_estimate(plan, found)
     assert after.estimate is found and found.fits == "no"
-    assert after.warnings[0].startswith(f"Does not fit: {gib(found.peak.process_bytes)} needed")
+    assert after.warnings[0].text.startswith(f"Does not fit: {gib(found.peak.process_bytes)} needed")
     assert set(plan.warnings) <= set(after.warnings)
     assert after.remedies
     for remedy in after.remedies:
@@ -68,17 +69,17 @@ def test_a_trace_that_no_longer_fits_brings_its_own_warning_and_remedies(plan: P
 
 def test_a_trace_that_fits_after_all_drops_what_did_not(plan: Plan) -> None:
     too_much = replan(plan, {"training.per_device_train_batch_size": 256})
-    assert too_much.estimate.fits == "no" and too_much.warnings[0].startswith("Does not fit")
+    assert too_much.estimate.fits == "no" and too_much.warnings[0].code == "does_not_fit"
     less = too_much.estimate.peak.high_bytes - too_much.estimate.free_bytes
     after = with_estimate(too_much, traced(too_much.estimate, -less))
     assert after.estimate.fits == "yes" and after.remedies == ()
-    assert not any("Does not fit" in warning for warning in after.warnings)
+    assert "does_not_fit" not in codes(after.warnings)
 
 
 def test_the_card_that_would_hold_a_traced_plan_holds_what_was_traced(plan: Plan) -> None:
     found = traced(plan.estimate, plan.estimate.spare_bytes + 60 * GIB)
     warnings = with_estimate(plan, found).warnings
-    (card,) = (warning for warning in warnings if warning.startswith("Nothing below makes it fit"))
+    (card,) = (one.text for one in warnings if one.code == "nothing_fits")
     size = float(card.split("(")[1].split(" GiB")[0])
     assert found.peak.high_bytes <= size * GIB < 2 * found.peak.high_bytes
 

@@ -19,6 +19,7 @@ from recommender.plan.document import launch_document
 from recommender.plan.recommend import recommend
 from recommender.time.clock import worst_step_seconds
 from recommender.time.types import TimeEstimate
+from recommender.warning import texts
 from tests.unit.plan.facts import CPU, SMOLLM, rows
 from trainer.preflight.checks import Subject
 from trainer.preflight.measurements import keep
@@ -99,7 +100,7 @@ def test_the_reason_is_given_where_there_is_a_difference(
     factor: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured(factor, monkeypatch)
-    notes = [note for note in estimate(PLAN.config, SMOLLM, CPU, ROWS).notes if note.startswith("Time")]
+    notes = [note for note in texts(estimate(PLAN.config, SMOLLM, CPU, ROWS).notes) if note.startswith("Time")]
     assert bool(notes) is bool(said) and all(said in note and "busy" not in note for note in notes)
 
 

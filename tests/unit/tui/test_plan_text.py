@@ -15,6 +15,7 @@ from recommender.memory.terms import experts_apart
 from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
 from recommender.steps import plan_steps
+from recommender.warning import warning
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
 from tui.commands.output.plan import show_estimate
 from tui.screens.plan.form import ADVANCED, NOT_ON_FORM, SETTINGS, Setting, advanced_settings, shown_settings
@@ -113,15 +114,19 @@ def test_the_batch_of_several_cards_says_how_many_share_it() -> None:
 
 @pytest.mark.parametrize("width", [76, 116])
 def test_warnings_that_are_not_shown_are_counted_with_their_key(width: int) -> None:
-    plan = replace(recommend(LLAMA_8B, RTX_3090, EXAMPLE), warnings=("short", "x" * 200, "third"))
+    plan = replace(
+        recommend(LLAMA_8B, RTX_3090, EXAMPLE),
+        warnings=tuple(warning("far", said) for said in ("short", "x" * 200, "third")),
+    )
     assert [line.plain for line in warning_rows(plan, width, 3)][::2] == ["! short", "! third  !: all of it"]
     shown = [line.plain for line in warning_rows(plan, width, 2)]
     assert shown[0] == "! short" and shown[1].endswith("x…  1 more: !") and len(shown[1]) == width
     assert [line.plain for line in warning_rows(plan, width, 1)] == ["! short  2 more: !"]
-    assert warning_rows(replace(plan, warnings=("short",)), width, 1)[0].plain == "! short"
+    assert warning_rows(replace(plan, warnings=(warning("far", "short"),)), width, 1)[0].plain == "! short"
     assert warning_rows(replace(plan, warnings=()), width, 1) == []
     # What the verdict says is not said again.
-    tight = replace(plan, estimate=replace(plan.estimate, fits="tight"))
+    told = (warning("tight", "short"), *plan.warnings[1:])
+    tight = replace(plan, estimate=replace(plan.estimate, fits="tight"), warnings=told)
     assert warning_rows(tight, width, 1)[0].plain.startswith("! xxx")
 
 

@@ -36,7 +36,7 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     """
     source = profile_data(config.data, model=spec)
     if stops := source.profile.stops_at(config.data.max_length):
-        raise InputError(stops[0], remedy="`lora-wizard data` shows the rows as the model sees them.")
+        raise InputError(stops[0].text, remedy="`lora-wizard data` shows the rows as the model sees them.")
     separate = profile_eval(config.data, model=spec)
     if separate is not None:
         train_indices: Sequence[int] = range(len(source))

@@ -218,7 +218,7 @@ def _show_problems(
 ) -> None:
     """Print duplicates, stops, warnings and bad rows."""
     from recommender.config.schema import Training
-    from recommender.data.held_out_cut import held_out_sentences
+    from recommender.data.held_out_cut import held_out_warnings
     from recommender.steps import step_warnings
     from recommender.units import counted
 
@@ -229,17 +229,17 @@ def _show_problems(
     if profile.duplicates:
         line(f"! {counted(profile.duplicates, 'exact duplicate')}")
     for warning in dataset.near.warnings:
-        line(f"! {warning}")
+        line(f"! {warning.text}")
     if dataset.near.earlier or dataset.near.held_out:
         line("  --row finding shows such a row")
     for stop in profile.stops_at(max_length):
-        line(f"✗ {stop}")
+        line(f"✗ {stop.text}")
     for warning in profile.warnings_at(max_length, split=split):
-        line(f"! {warning}")
-    for sentence in held_out_sentences(profile, config) if config is not None else ():
-        line(f"! {sentence}")
+        line(f"! {warning.text}")
+    for warning in held_out_warnings(profile, config) if config is not None else ():
+        line(f"! {warning.text}")
     # Of the schema's own values nobody has said that they are those of the run.
     for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
-        line(f"! {warning}")
+        line(f"! {warning.text}")
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
     from recommender.plan.types import Plan, Remedy
+    from recommender.warning import CodedWarning
 
 MERGE = "merge"
 """The phase that is no part of the run."""
@@ -74,13 +75,13 @@ def show_estimate(estimate: Estimate, device: Device, console: Console, apart: s
     else:
         console.print("time   unknown: the speed of this card is not known")
     for note in estimate.notes:
-        console.print(f"note   {as_markup(note)}", soft_wrap=True)
+        console.print(f"note   {as_markup(note.text)}", soft_wrap=True)
 
 
-def show_warnings(warnings: Sequence[str], console: Console) -> None:
+def show_warnings(warnings: Sequence[CodedWarning], console: Console) -> None:
     """Print what the person should know before they start, a line each."""
     for warning in warnings:
-        console.print(f"! {as_markup(warning)}", soft_wrap=True)
+        console.print(f"! {as_markup(warning.text)}", soft_wrap=True)
 
 
 def show_terms(terms: Sequence[Term], console: Console) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recommender.units import percent
+from recommender.warning import texts
 from tui.screens.base import StepScreen
 from tui.terminal.sanitize import clean
 from tui.terminal.task import Run, Task
@@ -35,7 +36,7 @@ class NearSearch(StepScreen):
         if self._near.running:
             share = percent(self._near_done)
             return [row(("… ", "accent"), (f"looking for near-duplicates: {share} · D stops", "label"), indent=2)]
-        said = dataset.near.warnings
+        said = texts(dataset.near.warnings)
         if not said:
             return [row(("✓ ", "good"), "no near-duplicates", indent=2)]
         walked = ": x goes through them" if dataset.near.earlier or dataset.near.held_out else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recommender.config.edit import with_values
-from recommender.data.held_out_cut import held_out_sentences
+from recommender.data.held_out_cut import held_out_warnings
 from recommender.data.packing import splits
 from recommender.steps import packing_document, step_warnings
 from recommender.units import count, counted, percent
@@ -89,8 +89,8 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
     stops = [line for line in judged if line.plain.startswith("✗")]
     others = [line for line in judged if not line.plain.startswith("✗")]
     if plan is not None and profile.tokenizer != "assumed":
-        told = (*held_out_sentences(profile, plan), *step_warnings(profile, plan))
-        others += [row(("! ", "caution"), warning, indent=2) for warning in told]
+        told = (*held_out_warnings(profile, plan), *step_warnings(profile, plan))
+        others += [row(("! ", "caution"), warning.text, indent=2) for warning in told]
     return [*stops, *rows, *others, *_packing(profile, max_length, plan)]
 
 
@@ -190,7 +190,7 @@ def _trained(profile: DataProfile, max_length: int) -> Row:
 
 
 def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[Row]:
-    rows = [row(("✗ ", "bad"), (clean(stop), "plain"), indent=2) for stop in profile.stops_at(max_length)]
+    rows = [row(("✗ ", "bad"), (clean(stop.text), "plain"), indent=2) for stop in profile.stops_at(max_length)]
     if profile.ending_template:
         offer = f"F uses the template {profile.ending_template}, which ends each answer"
         rows.append(row(("✗ ", "bad"), ("→ ", "accent"), (offer, "bright"), indent=4))
@@ -214,7 +214,8 @@ def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[R
             row(("! ", "caution"), f"{counted(profile.empty_answers, 'row')} of which nothing is trained", indent=2)
         )
     rows += [
-        row(("! ", "caution"), clean(warning), indent=2) for warning in profile.warnings_at(max_length, split=split)
+        row(("! ", "caution"), clean(warning.text), indent=2)
+        for warning in profile.warnings_at(max_length, split=split)
     ]
     return rows
 

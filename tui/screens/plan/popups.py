@@ -78,8 +78,8 @@ def _trade(one: Alternative, width: int) -> list[list[Part]]:
 def warnings_popup(plan: Plan) -> TextPopup:
     """Every warning whole, the gravest first."""
     rows: list[Row] = []
-    for text in plan.warnings:
-        rows += [row(("! ", "caution"), clean(text), indent=2), row()]
+    for warning in plan.warnings:
+        rows += [row(("! ", "caution"), clean(warning.text), indent=2), row()]
     return TextPopup("warnings", rows[:-1])
 
 

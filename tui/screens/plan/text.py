@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from recommender.plan.warnings import NOTHING_FITS
 from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
+from recommender.warning import CodedWarning
 from tui.screens.machine.text import short_name
 from tui.screens.plan.form import ADVANCED_KEY, Setting, advanced_settings, shown_settings, steps_of, value_text
 from tui.terminal.sanitize import clean
@@ -170,7 +172,7 @@ def model_rows(plan: Plan) -> list[Row]:
     rows += [row(), *limit_rows(plan)]
     if plan.warnings:
         rows.append(row())
-    rows += [row(("! ", "caution"), clean(text), indent=2) for text in plan.warnings]
+    rows += [row(("! ", "caution"), clean(warning.text), indent=2) for warning in plan.warnings]
     return [*rows, row(), row(("another model is chosen in step 2, other data in step 3", "quiet"))]
 
 
@@ -293,19 +295,19 @@ def room_row(plan: Plan, runs: str, width: int) -> Row:
 
 
 def warnings_beside(plan: Plan) -> list[str]:
-    """What the person should know and the lines of the meter do not say already, the gravest first."""
-    said = 0 if plan.estimate.fits == "yes" else 1 + bool(nothing_helps(plan))
+    """Return the warnings that the lines of the meter do not show already, the gravest first."""
+    shown = {"does_not_fit", "tight"} | ({NOTHING_FITS} if nothing_helps(plan) else set())
     stops = _stops(plan)
-    return [clean(text) for text in plan.warnings[said:] if text not in stops]
+    return [clean(one.text) for one in plan.warnings if one.code not in shown and one not in stops]
 
 
-def _stops(plan: Plan) -> tuple[str, ...]:
+def _stops(plan: Plan) -> tuple[CodedWarning, ...]:
     return () if plan.data is None else plan.data.stops_at(plan.config.data.max_length)
 
 
 def stop_rows(plan: Plan) -> list[Row]:
     """Why nothing can be started on the data as it is, a line each."""
-    return [row(("✗ ", "bad"), ("3 Data: ", "bad"), (clean(stop), "plain")) for stop in _stops(plan)]
+    return [row(("✗ ", "bad"), ("3 Data: ", "bad"), (clean(stop.text), "plain")) for stop in _stops(plan)]
 
 
 def warning_rows(plan: Plan, width: int, most: int) -> list[Row]:
@@ -322,10 +324,9 @@ def warning_rows(plan: Plan, width: int, most: int) -> list[Row]:
 
 
 def nothing_helps(plan: Plan) -> list[Row]:
-    """What would hold a plan that no remedy makes fit; nothing where one does."""
-    if plan.estimate.fits != "no" or len(plan.warnings) < 2 or any(remedy.fits != "no" for remedy in plan.remedies):
-        return []
-    return [row(("! ", "caution"), (clean(part), "label"), indent=2) for part in plan.warnings[1].split("; ")]
+    """Return what would hold a plan that no remedy makes fit; nothing where one does."""
+    told = next((warning.text for warning in plan.warnings if warning.code == NOTHING_FITS), "")
+    return [row(("! ", "caution"), (clean(part), "label"), indent=2) for part in told.split("; ") if part]
 
 
 def remedy_picks(plan: Plan, width: int) -> list[Pick]:

@@ -1,0 +1,62 @@
+"""Warnings as values: a code to hold on to, how grave it is, the text that is shown, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["stop", "warning", "note"]
+"""'stop': nothing should be started so. 'warning': to be known before a start. 'note': how a figure came to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedWarning:
+    """One thing to know about a plan, an estimate or a data set."""
+
+    code: str
+    """Stable name of its kind in snake case ('does_not_fit'): screens group by it, scripts and tests hold on to it."""
+    severity: Severity
+    said: str
+    """Sentences about what is so."""
+    remedy: str = ""
+    """What to do; empty where nothing is to be done, or `said` says it in the same breath."""
+
+    @property
+    def text(self) -> str:
+        """All of it as it is shown."""
+        return " ".join(filter(None, (self.said, self.remedy)))
+
+    def document(self) -> dict[str, str]:
+        """Return the JSON form: code, severity, whole text, and the remedy that the text ends with."""
+        return {"code": self.code, "severity": self.severity, "text": self.text, "remedy": self.remedy}
+
+
+def stop(code: str, said: str, remedy: str = "") -> CodedWarning:
+    """Return a warning of severity 'stop'."""
+    return CodedWarning(code, "stop", said, remedy)
+
+
+def warning(code: str, said: str, remedy: str = "") -> CodedWarning:
+    """Return a warning of severity 'warning'."""
+    return CodedWarning(code, "warning", said, remedy)
+
+
+def note(code: str, said: str) -> CodedWarning:
+    """Return a warning of severity 'note'."""
+    return CodedWarning(code, "note", said)
+
+
+def texts(found: Iterable[CodedWarning]) -> list[str]:
+    """Return the texts of warnings, as JSON documents have them beside the findings."""
+    return [one.text for one in found]
+
+
+def codes(found: Iterable[CodedWarning]) -> list[str]:
+    """Return the codes of warnings, in order."""
+    return [one.code for one in found]
+
+
+def findings(*groups: Iterable[CodedWarning]) -> list[dict[str, str]]:
+    """Return warnings as the list `findings` of a JSON document."""
+    return [one.document() for group in groups for one in group]
