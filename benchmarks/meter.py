@@ -66,7 +66,7 @@ async def measure(repeats: int, pace: Pace) -> dict[str, list[float]]:
             for key, values in EDITS.items():
                 painted, before = asyncio.Event(), app.state.plan
                 began = pace.clock()
-                screen.change({key: values[turn % 2]})
+                screen.edits.change({key: values[turn % 2]})
                 while app.state.plan is before:
                     await asyncio.sleep(0)
                 meter.refresh()

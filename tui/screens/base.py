@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Static
 
 from presets.questions import QuestionError
+from tui.screens.parts import ScreenWithParts
 from tui.screens.unready import failure_rows
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.rows import Row, row
@@ -29,7 +29,7 @@ NARROW = 100
 """Columns below which panes stack or become tabs."""
 
 
-class StepScreen(Screen[None]):
+class StepScreen(ScreenWithParts):
     """One step.
 
     A subclass gives `STEP`, its `body`, and `show`, which is called with the state whenever that has changed while the
@@ -78,12 +78,12 @@ class StepScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Follow the state."""
-        self.watch(self.app, "state", self._follow, init=False)
-        self._follow()
+        self.watch(self.app, "state", self.follow, init=False)
+        self.follow()
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was seen."""
-        self._follow()
+        self.follow()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
@@ -102,7 +102,8 @@ class StepScreen(Screen[None]):
         """What `?` says: about what has the focus, or about the step."""
         return [row((f"{self.STEP.value} {self.STEP.title}", "accent")), row(self.HELP)]
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Show the state as it is now, where the screen is seen."""
         if not self.is_attached or self.app.screen is not self:
             return
         state = self.state
@@ -137,6 +138,27 @@ class StepScreen(Screen[None]):
             self._put_away = panel.problems
             panel.remove()
         return bool(panels)
+
+
+class Part:
+    """A matter of a step's screen with keys, actions and tasks of its own; see `ScreenWithParts`.
+
+    Attributes:
+        screen: The screen that it is a part of.
+    """
+
+    def __init__(self, screen: StepScreen) -> None:
+        self.screen = screen
+
+    @property
+    def wizard(self) -> WizardHost:
+        """The application."""
+        return self.screen.wizard
+
+    @property
+    def state(self) -> WizardState:
+        """What is known so far."""
+        return self.screen.state
 
 
 class Problem(Static):

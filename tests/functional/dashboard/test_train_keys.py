@@ -102,16 +102,16 @@ async def test_tracks_are_hidden_in_turn(make: Make) -> None:
 async def test_smoothing_is_adjustable(make: Make) -> None:
     async with opened(trained(make)) as seen:
         await seen.sees("step 150 / 400")
-        usual = screen(seen).history.smooth.span
-        rough = list(screen(seen).history.smooth.series.y)
+        usual = screen(seen).curves.history.smooth.span
+        rough = list(screen(seen).curves.history.smooth.series.y)
         await seen.press(">", ">")
         await seen.sees(f"smoothed over {4 * usual:.0f} steps")
-        smooth = list(screen(seen).history.smooth.series.y)
+        smooth = list(screen(seen).curves.history.smooth.series.y)
         assert abs(smooth[-1] - smooth[-2]) < abs(rough[-1] - rough[-2])
         await seen.press("<", "<")
-        assert list(screen(seen).history.smooth.series.y) == rough
+        assert list(screen(seen).curves.history.smooth.series.y) == rough
         await seen.press(*["<"] * 20)
-        assert screen(seen).history.smoothing > 0
+        assert screen(seen).curves.history.smoothing > 0
 
 
 async def test_values_are_said_at_the_cursor_and_under_the_mouse(make: Make) -> None:
@@ -150,7 +150,7 @@ async def test_curves_without_points_are_passed_over(make: Make) -> None:
     async with opened(trained(make)) as seen:
         await seen.sees("step 150 / 400")
         await seen.press(*["m"] * 6)
-        assert screen(seen).metric.key == "loss"
+        assert screen(seen).curves.metric.key == "loss"
 
 
 async def test_another_run_is_laid_behind(make: Make, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ async def test_quitting_asks_once_about_edits_that_are_not_kept(
         assert isinstance(screen, PlanScreen)
         # What the command line gave is there to be given again.
         assert not seen.app.state.unsaved
-        screen.change({"lora.r": 64})
+        screen.edits.change({"lora.r": 64})
         await seen.press("q")
         await seen.sees("1 edit of the plan (r) would be lost", "^s in step 4 saves the plan")
         await seen.press("enter", "n")
@@ -213,8 +213,8 @@ async def test_quitting_asks_once_about_edits_that_are_not_kept(
         await seen.press("ctrl+s")
         await seen.fill("#value", str(target))
         await seen.until(lambda: target.exists() and not seen.app.state.unsaved)
-        screen.change({"training.seed": 1})
-        screen.change({}, ["training.num_train_epochs"])
+        screen.edits.change({"training.seed": 1})
+        screen.edits.change({}, ["training.num_train_epochs"])
         await seen.press("3", "q")
         await seen.sees("2 edits of the plan (seed, num_train_epochs) would be lost")
         await seen.press("y")
@@ -225,11 +225,11 @@ async def test_what_was_backspaced_or_trained_is_not_asked_about(services: MadeS
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"lora.r": 64})
+        screen.edits.change({"lora.r": 64})
         assert seen.app.state.unsaved
         await seen.press("u")
         await seen.until(lambda: not seen.app.state.unsaved)
-        screen.change({"lora.r": 64})
+        screen.edits.change({"lora.r": 64})
         await seen.press("g")
         await seen.sees("one worst-case step")
         await seen.press("g", "g")

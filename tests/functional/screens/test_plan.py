@@ -102,7 +102,7 @@ async def test_the_meter_follows_an_edit_at_once(
         for r in (8, 32, 64, 24, 48):
             asked.clear()
             needed = seen.plan.estimate.peak.process_bytes
-            screen.change({"lora.r": r})
+            screen.edits.change({"lora.r": r})
             assert seen.plan.config.lora.r == r
             assert seen.plan.estimate.peak.process_bytes != needed
             assert len(asked) <= 25
@@ -173,7 +173,7 @@ async def test_another_goal_gives_another_plan_and_keeps_what_is_yours(services:
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
+        screen.edits.change({"training.seed": 7})
         await seen.press("a")
         await seen.sees("alternatives: the best plan for each goal", "gains", "gives up", "smallest memory")
         assert all(f"gives up {one.gives_up}" in seen.text for one in alternatives(seen.plan) if one.gives_up)
@@ -212,7 +212,7 @@ async def test_a_preset_shows_what_it_changes_before_it_is_applied(services: Mad
         await go_to(seen, "epochs")
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.learning_rate": 1e-4})
+        screen.edits.change({"training.learning_rate": 1e-4})
         await seen.sees("preset: unsloth-defaults ✎")
         await go_to(seen, "learning_rate")
         await seen.sees("You set this")
@@ -358,7 +358,7 @@ async def test_stretched_positions_are_a_row_of_their_own(services: MadeServices
         assert " rope_scaling  " not in seen.text
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"data.max_length": 2 * own})
+        screen.edits.change({"data.max_length": 2 * own})
         await go_to(seen, "rope_scaling")
         await seen.sees("yarn × 2", "YaRN stretches its")
         await seen.press("enter")
@@ -376,7 +376,7 @@ async def test_alternatives_are_those_of_the_edited_plan(services: MadeServices,
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.num_train_epochs": 30})
+        screen.edits.change({"training.num_train_epochs": 30})
         plan = seen.plan
         fast = recommend(plan.model, plan.device, plan.data, goal="fastest", overrides=plan.overrides)
         assert fast.estimate.time is not None
@@ -401,5 +401,5 @@ async def test_every_warning_is_a_key_away_the_gravest_first(
         await seen.press("escape")
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"method": "full"})
+        screen.edits.change({"method": "full"})
         await seen.sees(f"!: {len(seen.plan.warnings) - 1} warnings")

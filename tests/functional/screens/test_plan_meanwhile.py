@@ -57,8 +57,8 @@ def screen_of(seen: Seen) -> PlanScreen:
 
 def change_slowly(screen: PlanScreen, changes: Mapping[str, Any]) -> None:
     """Edit as where edits take long."""
-    screen._replan_seconds = 2 * SAME_THREAD_SECONDS
-    screen.change(changes)
+    screen.edits._replan_seconds = 2 * SAME_THREAD_SECONDS
+    screen.edits.change(changes)
     assert Step.PLAN in screen.state.working
 
 
@@ -84,12 +84,12 @@ def read_as_planned(seen: Seen, train_on: str) -> None:
 async def test_an_edit_of_an_outdated_plan_reads_the_data_again(held: Held, rows: str) -> None:
     async with planned(held, [rows]) as seen:
         outdate(seen, held)
-        screen_of(seen).change({"data.train_on": "all"})
+        screen_of(seen).edits.change({"data.train_on": "all"})
         held.may_end.set()
         await rests(seen)
         assert seen.plan.device.name == "T4"
         read_as_planned(seen, "all")
-        screen_of(seen).change({}, ["data.train_on"])
+        screen_of(seen).edits.change({}, ["data.train_on"])
         await rests(seen)
         read_as_planned(seen, "assistant")
         assert "data.train_on" not in seen.plan.overrides
@@ -111,7 +111,7 @@ async def test_a_value_of_the_command_line_is_what_data_is_read_with(held: Held,
 
 async def test_what_the_data_screen_says_later_is_what_holds(held: Held, rows: str) -> None:
     async with planned(held, [rows]) as seen:
-        screen_of(seen).change({"data.train_on": "all"})
+        screen_of(seen).edits.change({"data.train_on": "all"})
         await rests(seen)
         seen.app.flow.open_data(train_on="assistant")
         await rests(seen)
@@ -123,7 +123,7 @@ async def test_the_goal_that_was_asked_for_outlives_an_edit(held: Held, rows: st
         outdate(seen, held)
         await seen.press("shift+tab", "right", "enter")
         await seen.sees("◉ fastest")
-        screen_of(seen).change({"training.seed": 7})
+        screen_of(seen).edits.change({"training.seed": 7})
         held.may_end.set()
         await rests(seen)
         assert seen.plan.goal == seen.app.state.goal == "fastest"
@@ -134,12 +134,12 @@ async def test_edits_while_another_goal_is_planned_for_wait(held: Held, rows: st
     async with planned(held, [rows]) as seen:
         screen, before = screen_of(seen), seen.plan
         held.may_end.clear()
-        screen.aim("fastest")
-        screen.change({"training.seed": 7, "lora.r": 64})
-        screen.change({"training.seed": 8})
+        screen.windows.aim("fastest")
+        screen.edits.change({"training.seed": 7, "lora.r": 64})
+        screen.edits.change({"training.seed": 8})
         seen.app.flow.set_length(256)
         with pytest.raises(InputError):
-            screen.change({"lora.r": 0})
+            screen.edits.change({"lora.r": 0})
         assert seen.plan is before
         held.may_end.set()
         await seen.until(lambda: seen.plan.config.data.max_length == 256)
@@ -156,8 +156,8 @@ async def test_edits_while_an_edit_is_worked_out_wait_and_a_goal_does_too(held: 
         screen = screen_of(seen)
         held.may_end.clear()
         change_slowly(screen, {"lora.r": 64})
-        screen.aim("fastest")
-        screen.change({"training.seed": 7})
+        screen.windows.aim("fastest")
+        screen.edits.change({"training.seed": 7})
         held.may_end.set()
         await seen.until(lambda: seen.plan.config.training.seed == 7)
         await rests(seen)
@@ -168,10 +168,10 @@ async def test_an_edit_that_waits_comes_before_one_of_the_plan_that_is_out_of_da
     async with planned(held, [rows]) as seen:
         screen = screen_of(seen)
         held.may_end.clear()
-        screen.aim("fastest")
-        screen.change({"training.seed": 7, "lora.r": 64})
+        screen.windows.aim("fastest")
+        screen.edits.change({"training.seed": 7, "lora.r": 64})
         outdate(seen, held)
-        screen.change({"training.seed": 8})
+        screen.edits.change({"training.seed": 8})
         held.may_end.set()
         await rests(seen)
         assert seen.plan.device.name == "T4" and seen.plan.goal == "fastest"
@@ -181,7 +181,7 @@ async def test_an_edit_that_waits_comes_before_one_of_the_plan_that_is_out_of_da
 async def test_embeddings_that_are_switched_on_and_off_meanwhile_are_off(held: Held, rows: str) -> None:
     async with planned(held, [rows]) as seen:
         held.may_end.clear()
-        screen_of(seen).aim("fastest")
+        screen_of(seen).windows.aim("fastest")
         toggle_embeddings(seen.app)
         toggle_embeddings(seen.app)
         held.may_end.set()
@@ -194,8 +194,8 @@ async def test_undo_takes_back_what_waits_and_what_is_worked_out(held: Held, row
     async with planned(held, [rows]) as seen:
         screen, before = screen_of(seen), seen.plan
         held.may_end.clear()
-        screen.aim("fastest")
-        screen.change({"training.seed": 7})
+        screen.windows.aim("fastest")
+        screen.edits.change({"training.seed": 7})
         await seen.press("u")
         assert Step.PLAN in seen.app.state.working
         await seen.press("u")
@@ -211,7 +211,7 @@ async def test_an_edit_that_cannot_be_leaves_those_that_wait(held: Held, rows: s
         screen = screen_of(seen)
         held.may_end.clear()
         change_slowly(screen, {"lora.lora_dropout": 0.1})
-        screen.change({"training.seed": 7})
+        screen.edits.change({"training.seed": 7})
         held.may_end.set()
         await seen.until(lambda: seen.plan.config.training.seed == 7)
         await rests(seen)

@@ -17,7 +17,7 @@ async def test_undo_does_not_lead_to_a_plan_for_another_gpu(services: MadeServic
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
+        screen.edits.change({"training.seed": 7})
         await seen.until(lambda: screen.check_action("undo", ()))
         await take_card(seen, "T4")
         await seen.until(lambda: seen.plan.device.name == "T4")
@@ -25,7 +25,7 @@ async def test_undo_does_not_lead_to_a_plan_for_another_gpu(services: MadeServic
         await seen.press("u")
         assert seen.plan.device.name == "T4" and seen.plan.config.training.precision == "fp16"
         assert seen.plan.config.training.seed == 7
-        screen.change({"training.seed": 8})
+        screen.edits.change({"training.seed": 8})
         await seen.press("u")
         await seen.until(lambda: seen.plan.config.training.seed == 7)
 
@@ -36,7 +36,7 @@ async def test_undo_does_not_lead_to_a_plan_for_other_data(services: MadeService
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
+        screen.edits.change({"training.seed": 7})
         seen.app.flow.open_data(train=[str(other)])
         await seen.until(lambda: seen.plan.data is not None and seen.plan.data.rows == 40)
         await seen.press("u")
@@ -48,7 +48,7 @@ async def test_undo_does_not_lead_to_a_plan_for_another_model(services: MadeServ
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.seed": 7})
+        screen.edits.change({"training.seed": 7})
         seen.app.flow.choose_model("qwen3-4b")
         await seen.until(lambda: seen.app.state.model_name == "qwen3-4b" and seen.app.state.plan is not None)
         chosen = seen.plan.model
@@ -63,7 +63,7 @@ async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
     async with planned(services, [rows], size=size) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
-        screen.change({"training.precision": "bf16"})
+        screen.edits.change({"training.precision": "bf16"})
         before = seen.plan
         await take_card(seen, "T4")
         await seen.sees("this did not work", "settings · out of date: for RTX 4090")
@@ -72,7 +72,7 @@ async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
         assert len(seen.app.screen_stack) == 1 and seen.app.at is Step.PLAN
         assert "^s save" not in seen.text and "alternatives" not in seen.lines[-1]
         # Another edit is kept, and the error stays: bf16 is what is wrong.
-        screen.change({"training.seed": 7})
+        screen.edits.change({"training.seed": 7})
         assert seen.plan.config.training.seed == 7
         await seen.until(lambda: Step.PLAN not in seen.app.state.working)
         await seen.sees("this did not work", "settings · out of date: for RTX 4090")

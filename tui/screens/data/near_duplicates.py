@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding
 
 from recommender.units import percent
 from recommender.warning import texts
-from tui.screens.base import StepScreen
+from tui.screens.base import Part
 from tui.terminal.sanitize import clean
 from tui.terminal.task import Run, Task
 from tui.widgets.rows import Row, row
 
 if TYPE_CHECKING:
+    from textual.binding import BindingType
+
     from presets.errors import WizardError
     from recommender.data.dataset import DataSet
     from recommender.data.profile.profile import NearRows
+    from tui.screens.base import StepScreen
 
 
-class NearSearch(StepScreen):
-    """The part of the Data screen that knows of near-identical rows."""
+class NearSearch(Part):
+    """The search for near-identical rows, a part of the Data screen.
 
-    _searched: DataSet | None = None
-    """Whose rows are looked at, or were."""
-    _near_done = 0.0
-    """Share of the rows looked at while the search runs."""
+    Args:
+        screen: The Data screen; it is shown anew when something has changed.
+    """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._near = Task(self, "near")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("D", "near", "near-duplicates")]
 
-    def near_rows(self, dataset: DataSet) -> list[Row]:
+    def __init__(self, screen: StepScreen) -> None:
+        super().__init__(screen)
+        self._task = Task(screen, "near")
+        self._searched: DataSet | None = None
+        self._share = 0.0
+
+    def rows(self, dataset: DataSet) -> list[Row]:
         """How far the search is, or what it found."""
         if self._searched is not dataset:
             return []
-        if self._near.running:
-            share = percent(self._near_done)
+        if self._task.running:
+            share = percent(self._share)
             return [row(("… ", "accent"), (f"looking for near-duplicates: {share} · D stops", "label"), indent=2)]
         said = texts(dataset.near.warnings)
         if not said:
@@ -48,21 +56,21 @@ class NearSearch(StepScreen):
         dataset = self.state.dataset
         if dataset is None:
             return
-        if self._near.running and self._searched is dataset:
-            self._near.cancel()
+        if self._task.running and self._searched is dataset:
+            self._task.cancel()
             self._searched = None
-            self.notify("Stopped looking for near-duplicates.")
-            self._follow()
+            self.screen.notify("Stopped looking for near-duplicates.")
+            self.screen.follow()
             return
-        self._searched, self._near_done = dataset, 0.0
+        self._searched, self._share = dataset, 0.0
         fraction, seed = self._split_of()
-        self._near.start(
+        self._task.start(
             lambda run: _search(run, dataset, fraction, seed),
-            lambda found: self._found_near(dataset, found),
+            lambda found: self._found(dataset, found),
             self._not_searched,
-            progress=self._near_at,
+            progress=self._at,
         )
-        self._follow()
+        self.screen.follow()
 
     def _split_of(self) -> tuple[float, int]:
         """Share of rows that the run would hold out, and the seed by which it chooses them."""
@@ -70,24 +78,27 @@ class NearSearch(StepScreen):
 
         if (plan := self.state.plan) is not None:
             return plan.config.data.eval_fraction, plan.config.training.seed
-        given = {**self.state.overrides, **{f"data.{key}": value for key, value in self.state.data.items()}}
+        given = {
+            **self.state.overrides,
+            **{f"data.{key}": value for key, value in self.state.data.items()},
+        }
         return (
             float(given.get("data.eval_fraction", Data().eval_fraction)),
             int(given.get("training.seed", Training().seed)),
         )
 
-    def _near_at(self, done: int, total: int) -> None:
-        self._near_done = done / max(1, total)
-        self._follow()
+    def _at(self, done: int, total: int) -> None:
+        self._share = done / max(1, total)
+        self.screen.follow()
 
-    def _found_near(self, dataset: DataSet, found: NearRows) -> None:
+    def _found(self, dataset: DataSet, found: NearRows) -> None:
         dataset.near = found
-        self._follow()
+        self.screen.follow()
 
     def _not_searched(self, error: WizardError) -> None:
         self._searched = None
-        self.notify(clean(str(error)), severity="error", timeout=10, markup=False)
-        self._follow()
+        self.screen.notify(clean(str(error)), severity="error", timeout=10, markup=False)
+        self.screen.follow()
 
 
 def _search(run: Run, dataset: DataSet, fraction: float, seed: int) -> NearRows:

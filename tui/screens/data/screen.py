@@ -15,8 +15,10 @@ from textual.widgets import Input, Static
 
 from presets.errors import InputError, WizardError
 from presets.questions import QuestionError
+from tui.screens.base import StepScreen
 from tui.screens.data.embeddings import embedding_rows, offers_embeddings, toggle_embeddings
 from tui.screens.data.first_look import first_rows
+from tui.screens.data.near_duplicates import NearSearch
 from tui.screens.data.path_input import PathInput, PathSuggester, as_typed, with_settings
 from tui.screens.data.sample import SampleView
 from tui.screens.data.sources import ask_evaluation, ask_known, ask_weight, confirmed
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from tui.wizard.state import WizardState
 
 
-class DataScreen(SampleView):
+class DataScreen(StepScreen):
     """The profile on the left, a sample on the right."""
 
     STEP = Step.DATA
@@ -62,12 +64,8 @@ class DataScreen(SampleView):
         Binding("W", "weights", "weights"),
         Binding("V", "evaluation", "evaluation data"),
         Binding("H", "known", "hub data sets"),
-        Binding("D", "near", "near-duplicates"),
-        Binding("z", "random", "random row"),
-        Binding("L", "longest", "longest row"),
-        Binding("x", "finding(1)", "next finding"),
-        Binding("X", "finding(-1)", "previous finding", show=False),
-        Binding("i", "ids", "token ids"),
+        *NearSearch.BINDINGS,
+        *SampleView.BINDINGS,
         Binding("ctrl+o", "browse", "browse files", show=False),
     ]
     DEFAULT_CSS = """
@@ -87,6 +85,8 @@ class DataScreen(SampleView):
     def __init__(self) -> None:
         super().__init__()
         self._asked: QuestionError | None = None
+        self.sample, self.near = SampleView(self), NearSearch(self)
+        self.parts = (self.sample, self.near)
 
     def body(self) -> ComposeResult:
         """The path, the profile, a sample."""
@@ -123,7 +123,7 @@ class DataScreen(SampleView):
         self._ask_once()
         if working is not None and (look := state.first_look) is not None:
             rows.show([*progress_rows(working, width), row(""), *first_rows(look, state.length, width)])
-            self._show_sample(look.dataset, self._limit)
+            self.sample.show(look.dataset, self.sample.limit)
         elif working is not None:
             rows.show(progress_rows(working, width))
         elif state.dataset is None:
@@ -137,26 +137,26 @@ class DataScreen(SampleView):
             box.set_class(stopped, "-bad")
             plan = state.plan.config if state.plan else None
             told = [*summary(profile, state.length, width, plan), *embedding_rows(state)]
-            near = self.near_rows(state.dataset)
+            near = self.near.rows(state.dataset)
             # What has just been asked for is seen without scrolling.
             rows.show([*near, *told] if self.has_class("-narrow") else [*told, *near])
-            self._show_sample(state.dataset, self._limit)
+            self.sample.show(state.dataset, self.sample.limit)
 
     def on_resize(self, event: Any) -> None:
         """The histogram has another width."""
         super().on_resize(event)
-        self.call_after_refresh(self._follow)
+        self.call_after_refresh(self.follow)
 
     def on_descendant_focus(self) -> None:
         """What a letter does depends on whether it is typed."""
         if self.state.dataset is None:
-            self._follow()
+            self.follow()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs rows is offered when there are some."""
         profile = self.state.dataset.profile if self.state.dataset else None
         if action in {"sample", "length", "type_length", "random", "longest", "ids"}:
-            return self._rows_shown is not None
+            return self.sample.rows_shown is not None
         needs: dict[str, Callable[[DataProfile], object]] = {
             "finding": lambda held: held.rows,
             "near": lambda held: held.rows > 1,
@@ -273,7 +273,7 @@ class DataScreen(SampleView):
             self._open(paths)
 
     def _open(self, paths: Sequence[str]) -> None:
-        self._row = 0
+        self.sample.row = 0
         self.query_one("#profile-rows").focus()
         train = with_settings(absolute(paths), self.state.data.get("train") or [])
         self.wizard.flow.open_data(train=train, format=None, columns=None, skip_bad_rows=None)
@@ -332,7 +332,7 @@ class DataScreen(SampleView):
 
     def on_key(self, event: Any) -> None:
         """Escape ends the reading, or the search for a finding."""
-        if event.key == "escape" and (self.stop_looking() or self.wizard.flow.stop(Step.DATA)):
+        if event.key == "escape" and (self.sample.stop_looking() or self.wizard.flow.stop(Step.DATA)):
             event.stop()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from presets.errors import WizardError
-from tui.screens.base import StepScreen
+from tui.screens.base import Part
 from tui.terminal.sanitize import clean
 from tui.widgets.top_bar import Step
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from recommender.plan.types import Plan
+    from tui.screens.base import StepScreen
     from tui.wizard.state import Changes, PresetChanges
     from tui.wizard.work import StepRun
 
@@ -23,11 +24,15 @@ SAME_THREAD_SECONDS = 0.02
 UNDO_DEPTH = 100
 
 
-class PlanEdits(StepScreen):
-    """A screen that edits the wizard's plan and can take each edit back."""
+class PlanEdits(Part):
+    """Edits of the wizard's plan, each of which can be taken back; a part of the Plan screen.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Args:
+        screen: The Plan screen.
+    """
+
+    def __init__(self, screen: StepScreen) -> None:
+        super().__init__(screen)
         self._undo: list[Plan] = []
         self._replan_seconds = 0.0
 
@@ -42,7 +47,7 @@ class PlanEdits(StepScreen):
 
     def tell(self, error: WizardError) -> None:
         """Say what went wrong without leaving the form."""
-        self.notify(clean(f"{error.message} {error.remedy}"), severity="error", timeout=8, markup=False)
+        self.screen.notify(clean(f"{error.message} {error.remedy}"), severity="error", timeout=8, markup=False)
 
     def change(self, changes: Mapping[str, Any], without: Sequence[str] = (), **state: Unpack[PresetChanges]) -> None:
         """Edit the plan and show what it needs now.
@@ -70,7 +75,7 @@ class PlanEdits(StepScreen):
         began = time.perf_counter()
         edited = self.wizard.services.replan(plan, changes, without)
         self._replan_seconds = time.perf_counter() - began
-        self._remember(plan)
+        self.remember(plan)
         self.wizard.flow.take_plan(edited, **state)
 
     def _change_in_thread(
@@ -80,7 +85,7 @@ class PlanEdits(StepScreen):
         # What no plan takes is refused now, where it was typed.
         services.stale_with_edit(plan, changes, without)
         services.price(plan, changes)
-        self._remember(plan)
+        self.remember(plan)
 
         def work(_run: StepRun) -> Changes:
             found: Changes = {"plan": services.replan(plan, changes, without)}
@@ -92,17 +97,23 @@ class PlanEdits(StepScreen):
         # The next edit is tried in place again: one slow answer may have been the machine's, not the plan's.
         self._replan_seconds = 0.0
 
-    def _remember(self, plan: Plan) -> None:
+    def remember(self, plan: Plan) -> None:
+        """Keep a plan for undo to come back to."""
         first = not self._undo
         self._undo = [*self._undo[-UNDO_DEPTH:], plan]
         if first:
-            self.refresh_bindings()
+            self.screen.refresh_bindings()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
+        return bool(self._undo)
 
     def forget_others(self) -> None:
         """Undo takes back edits: what was made for another device, other data or another model is not gone back to."""
         if self._undo and not self.state.belongs(self._undo[-1]):
             self._undo.clear()
-            self.refresh_bindings()
+            self.screen.refresh_bindings()
 
     def action_undo(self) -> None:
         """Take the last edit back: one that waits, what is being worked out, or one that was made."""
@@ -112,4 +123,4 @@ class PlanEdits(StepScreen):
             plan = self._undo.pop()
             flow.take_plan(plan)
             if not self._undo:
-                self.refresh_bindings()
+                self.screen.refresh_bindings()

@@ -15,11 +15,13 @@ from textual.geometry import Offset
 
 from presets.errors import WizardError
 from recommender.units import counted, gib
+from tui.screens.base import StepScreen
+from tui.screens.plan.edits import PlanEdits
 from tui.screens.plan.form import ADVANCED_KEY, Setting, followed, followed_notes, shown_settings
 from tui.screens.plan.lists import RemedyList, SettingsList
 from tui.screens.plan.meter import meter_lines
 from tui.screens.plan.text import model_rows, out_of_date, remedy_picks, settings_picks, warnings_beside, why_rows
-from tui.screens.plan.trace import MEMORY_TITLE
+from tui.screens.plan.trace import MEMORY_TITLE, PlanTrace
 from tui.screens.plan.windows import OF_THIS_PLAN, PlanWindows
 from tui.screens.unready import waiting_rows
 from tui.widgets.goal_row import GoalRow
@@ -38,7 +40,7 @@ MOST_FOLLOWED = 4
 """Values that an edit moved, told at a time; the rows of all are marked."""
 
 
-class PlanScreen(PlanWindows):
+class PlanScreen(StepScreen):
     """Goal, settings, why, memory and time."""
 
     STEP = Step.PLAN
@@ -53,16 +55,11 @@ class PlanScreen(PlanWindows):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "remedies", "remedies", key_display="tab"),
-        Binding("g", "check", "check and start"),
+        PlanWindows.BINDINGS[0],
         Binding("u", "undo", "undo"),
-        Binding("a", "alternatives", "alternatives"),
-        Binding("p", "presets", "presets"),
-        Binding("ctrl+s", "save", "save", key_display="^s"),
-        Binding("t", "trace", "trace"),
-        Binding("b", "terms", "breakdown", show=False),
-        Binding("exclamation_mark", "warnings", "warnings", key_display="!", show=False),
-        Binding("T", "try", "try rates", show=False),
-        Binding("dollar_sign", "price", "price an hour", key_display="$", show=False),
+        *PlanWindows.BINDINGS[1:4],
+        *PlanTrace.BINDINGS,
+        *PlanWindows.BINDINGS[4:],
         Binding("tab", "next_pane(1)", "next pane", show=False),
         Binding("shift+tab", "next_pane(-1)", "previous pane", show=False),
     ]
@@ -90,6 +87,10 @@ class PlanScreen(PlanWindows):
         self._shown: Plan | None = None
         self._followed: Mapping[str, tuple[str, str]] = {}
         self._descriptions: Callable[[str], str] | None = None
+        self.edits = PlanEdits(self)
+        self.trace = PlanTrace(self, self.edits.tell)
+        self.windows = PlanWindows(self, self.edits)
+        self.parts = (self.edits, self.trace, self.windows)
 
     def body(self) -> ComposeResult:
         """Four panes."""
@@ -114,19 +115,27 @@ class PlanScreen(PlanWindows):
         super().on_mount()
         self.query_one(SettingsList).focus()
 
+    def on_unmount(self) -> None:
+        """Leave no process behind."""
+        self.trace.end()
+
+    @on(GoalRow.Taken)
+    def _goal(self, event: GoalRow.Taken) -> None:
+        self.windows.aim(event.goal)
+
     def on_resize(self, event: events.Resize) -> None:
         """The meter has another width."""
         super().on_resize(event)
-        self.call_after_refresh(self._follow)
+        self.call_after_refresh(self.follow)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a plan is offered when there is one."""
         if action in {*OF_THIS_PLAN, "recommended"} and self.state.plan is None:
             return False
-        cancels = action == "trace" and self._tracing.running
+        cancels = action == "trace" and self.trace.running
         if action in OF_THIS_PLAN and self.state.outdated and not cancels:
             return False
-        if action == "undo" and not self._undo:
+        if action == "undo" and not self.edits.can_undo:
             return False
         if action == "warnings" and self.state.plan is not None and not self.state.plan.warnings:
             return False
@@ -143,7 +152,7 @@ class PlanScreen(PlanWindows):
     def show(self, state: WizardState) -> None:
         """Show the plan, or what it waits for."""
         plan = state.plan
-        self.forget_others()
+        self.edits.forget_others()
         if self.has_class("-outdated") is not state.outdated:
             self.set_class(state.outdated, "-outdated")
             self.refresh_bindings()
@@ -374,7 +383,7 @@ class PlanScreen(PlanWindows):
         return Offset(place.x + 18, place.y + 1)
 
     def _take(self, key: str, value: Any) -> None:
-        self.change({key: value})
+        self.edits.change({key: value})
 
     def action_recommended(self) -> None:
         """Bring the recommended value back."""
@@ -383,7 +392,7 @@ class PlanScreen(PlanWindows):
         if plan is None or key is None:
             return
         if key in plan.overrides:
-            self.change_or_tell({}, [key])
+            self.edits.change_or_tell({}, [key])
         else:
             self.notify("This is the recommended value already.", timeout=2)
 
@@ -391,4 +400,4 @@ class PlanScreen(PlanWindows):
     def _remedy(self, event: PickList.Chosen) -> None:
         plan = self.state.plan
         if plan is not None:
-            self.change_or_tell(plan.remedies[int(event.pick.key)].changes)
+            self.edits.change_or_tell(plan.remedies[int(event.pick.key)].changes)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual.binding import Binding
 
 from presets.errors import WizardError
-from tui.screens.plan.trace import PlanTrace
+from tui.screens.base import Part
 from tui.screens.unready import lacking
 from tui.terminal.sanitize import clean
-from tui.widgets.goal_row import GOALS, GoalRow
+from tui.widgets.goal_row import GOALS
 from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
+    from textual.binding import BindingType
+
     from presets.recipes import Recipe
     from recommender.config.schema import Goal
     from recommender.plan.types import Plan
+    from tui.screens.base import StepScreen
+    from tui.screens.plan.edits import PlanEdits
 
 
 OF_THIS_PLAN = frozenset(
@@ -26,12 +30,28 @@ OF_THIS_PLAN = frozenset(
 """Actions that make no sense with a plan that is out of date."""
 
 
-class PlanWindows(PlanTrace):
-    """A plan's screen with its windows and the way on."""
+class PlanWindows(Part):
+    """The windows of the Plan screen and the way on to the checks, a part of it.
 
-    @on(GoalRow.Taken)
-    def _goal(self, event: GoalRow.Taken) -> None:
-        self.aim(event.goal)
+    Args:
+        screen: The Plan screen.
+        edits: Its plan's edits.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "check", "check and start"),
+        Binding("a", "alternatives", "alternatives"),
+        Binding("p", "presets", "presets"),
+        Binding("ctrl+s", "save", "save", key_display="^s"),
+        Binding("b", "terms", "breakdown", show=False),
+        Binding("exclamation_mark", "warnings", "warnings", key_display="!", show=False),
+        Binding("T", "try", "try rates", show=False),
+        Binding("dollar_sign", "price", "price an hour", key_display="$", show=False),
+    ]
+
+    def __init__(self, screen: StepScreen, edits: PlanEdits) -> None:
+        super().__init__(screen)
+        self._edits = edits
 
     def aim(self, goal: Goal | None) -> None:
         """Plan for another goal; None leaves it."""
@@ -42,7 +62,7 @@ class PlanWindows(PlanTrace):
             flow.afterwards(lambda: self.aim(goal))
         elif goal != self.state.aim:
             if not self.state.outdated:
-                self._remember(plan)
+                self._edits.remember(plan)
             flow.recommend(goal=goal)
 
     def action_alternatives(self) -> None:
@@ -55,9 +75,9 @@ class PlanWindows(PlanTrace):
         try:
             others = self.wizard.services.alternatives(plan)
         except WizardError as error:
-            self.tell(error)
+            self._edits.tell(error)
             return
-        self.app.push_screen(alternatives_popup(plan, others), lambda goal: self.aim(_goal(goal)))
+        self.screen.app.push_screen(alternatives_popup(plan, others), lambda goal: self.aim(_goal(goal)))
 
     def action_presets(self) -> None:
         """List the presets; the chosen one is shown with what it changes before it is applied."""
@@ -78,9 +98,9 @@ class PlanWindows(PlanTrace):
         try:
             popup = presets_popup(plan, services, accept)
         except WizardError as error:
-            self.tell(error)
+            self._edits.tell(error)
             return
-        self.app.push_screen(popup, chosen)
+        self.screen.app.push_screen(popup, chosen)
 
     def _preview(self, plan: Plan, recipe: Recipe, edited: Plan) -> None:
         from recommender.config.edit import known_key
@@ -91,16 +111,16 @@ class PlanWindows(PlanTrace):
         def answered(answer: str | None) -> None:
             if answer == "yes":
                 new = {key: edited.overrides[key] for key in edited.overrides if key in changed}
-                self.change_or_tell(recipe.changes, preset=recipe.name, preset_values=new)
+                self._edits.change_or_tell(recipe.changes, preset=recipe.name, preset_values=new)
 
         note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
-        self.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
+        self.screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
 
     def action_save(self) -> None:
         """Save the configuration."""
 
         def saved(answer: str) -> None:
-            self.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
+            self.screen.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
 
         if self.state.plan is not None:
             self._save(self.state.plan, saved)
@@ -113,21 +133,21 @@ class PlanWindows(PlanTrace):
             if name is not None:
                 saved(name)
 
-        self.app.push_screen(save_popup(plan, lambda path: self.wizard.flow.save(plan, path)), answered)
+        self.screen.app.push_screen(save_popup(plan, lambda path: self.wizard.flow.save(plan, path)), answered)
 
     def action_warnings(self) -> None:
         """Show every warning whole."""
         from tui.screens.plan.popups import warnings_popup
 
         if self.state.plan is not None:
-            self.app.push_screen(warnings_popup(self.state.plan))
+            self.screen.app.push_screen(warnings_popup(self.state.plan))
 
     def action_terms(self) -> None:
         """Show the memory formula term by term."""
         from tui.screens.plan.terms import terms_popup
 
         if self.state.plan is not None:
-            self.app.push_screen(terms_popup(self.state.plan))
+            self.screen.app.push_screen(terms_popup(self.state.plan))
 
     def action_try(self) -> None:
         """Compare learning rates by short trainings: save the configuration for it and copy the command."""
@@ -138,41 +158,43 @@ class PlanWindows(PlanTrace):
             return
         if plan.device.simulated:
             name = clean(plan.device.name)
-            self.notify(f"{name} is simulated: nothing can be trained on it here.", severity="warning", markup=False)
+            self.screen.notify(
+                f"{name} is simulated: nothing can be trained on it here.", severity="warning", markup=False
+            )
             return
         if self.state.dataset is None:
-            self.notify("There is no data to try it on yet: 3.", severity="warning", timeout=4)
+            self.screen.notify("There is no data to try it on yet: 3.", severity="warning", timeout=4)
             return
 
         def saved(name: str) -> None:
             line = command(plan, name.strip())
-            self.app.copy_to_clipboard(line)
-            self.notify(f"Saved, and copied: {clean(line)}", timeout=20, markup=False)
+            self.screen.app.copy_to_clipboard(line)
+            self.screen.notify(f"Saved, and copied: {clean(line)}", timeout=20, markup=False)
 
         def answered(answer: str | None) -> None:
             if answer == "yes":
                 self._save(plan, saved)
 
-        self.app.push_screen(try_popup(plan), answered)
+        self.screen.app.push_screen(try_popup(plan), answered)
 
     def action_price(self) -> None:
         """Ask what an hour costs, and keep it."""
         from tui.screens.plan.popups import price_popup
 
-        self.app.push_screen(price_popup(self.state.price, self.wizard.flow.set_price))
+        self.screen.app.push_screen(price_popup(self.state.price, self.wizard.flow.set_price))
 
     async def action_check(self) -> None:
         """Go on to the checks."""
         plan = self.state.plan
         if plan is not None and plan.device.simulated:
-            self.notify(
+            self.screen.notify(
                 f"{clean(plan.device.name)} is simulated: training cannot be started on it. ctrl+s saves the plan.",
                 severity="warning",
                 timeout=6,
                 markup=False,
             )
         elif why := lacking(self.state):
-            self.notify(why, severity="warning", timeout=8, markup=False)
+            self.screen.notify(why, severity="warning", timeout=8, markup=False)
         else:
             await self.wizard.action_go(int(Step.CHECK))
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.markup import escape
-from textual.screen import Screen
 
 from presets.errors import WizardError
 from recommender.units import counted
@@ -18,6 +17,10 @@ from tui.terminal.task import Task
 from tui.widgets.curves.ticks import short
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.screen import Screen
+
     from trainer.history.reader import Snapshot
     from tui.screens.train.panes import Metric
     from tui.widgets.curves.curve import Curve, Track
@@ -26,8 +29,17 @@ SMOOTHINGS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Times the usual look back that `<` and `>` go through."""
 
 
-class CurveKeys(Screen[None]):
-    """The part of the Train screen that handles curves; needs `main_pane` in it."""
+class CurveKeys:
+    """The curves of a run, a part of the Train screen.
+
+    Args:
+        screen: The Train screen, with `main_pane` in it.
+        run_path: The run's folder.
+        unicode: Says whether more than ASCII may be drawn.
+
+    Attributes:
+        history: Everything that the curves are drawn of.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "next_metric", "curve"),
@@ -47,22 +59,16 @@ class CurveKeys(Screen[None]):
         Binding("0", "reset_view", "whole curve", show=False),
     ]
 
-    run_path: Path
-    snapshot: Snapshot | None
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, screen: Screen[None], run_path: Path, unicode: Callable[[], bool]) -> None:
+        self._screen = screen
+        self._run_path = run_path
+        self._unicode = unicode
         self.history = History()
         self._metric = 0
         self._hiding = 0
         self._said = ""
         self._older: tuple[str, History] | None = None
-        self._reading_older = Task(self, "older")
-
-    @property
-    def draws_unicode(self) -> bool:
-        """Whether more than ASCII may be drawn."""
-        return True
+        self._reading_older = Task(screen, "older")
 
     @property
     def metric(self) -> Metric:
@@ -71,42 +77,42 @@ class CurveKeys(Screen[None]):
 
         return METRICS[self._metric]
 
-    def curves(self) -> list[Curve]:
+    def all(self) -> list[Curve]:
         """Every curve, seen or not."""
         from tui.widgets.curves.curve import Curve
 
-        return list(self.query(Curve))
+        return list(self._screen.query(Curve))
 
     @property
     def large(self) -> Curve:
         """The curve of the large pane, made when it is wanted for the first time."""
         from tui.screens.train.panes import curve_of
 
-        there = self.query(f"#curve-{self.metric.key}").results(self._curve_type)
+        there = self._screen.query(f"#curve-{self.metric.key}").results(self._curve_type)
         if (found := next(iter(there), None)) is not None:
             return found
-        made = curve_of(self.history, self.metric, unicode=self.draws_unicode)
+        made = curve_of(self.history, self.metric, unicode=self._unicode())
         made.set_tracks(self._tracks(self.metric))
-        self.query_one("#main").mount(made)
+        self._screen.query_one("#main").mount(made)
         return made
 
     def _aimed_at(self) -> Curve:
         """The curve that keys act on: the one with the focus, else the large one."""
         from tui.widgets.curves.curve import Curve
 
-        return self.focused if isinstance(self.focused, Curve) else self.large
+        return self._screen.focused if isinstance(self._screen.focused, Curve) else self.large
 
     # What is shown
 
     def show_metric(self) -> None:
         """Show the chosen curve in the large pane, and say which it is."""
         large = self.large
-        for curve in self.query("#main Curve"):
+        for curve in self._screen.query("#main Curve"):
             curve.display = curve is large
         title = self.metric.title
         # The status line has no room for the run's name on a narrow screen.
-        named = f"{title} · {clean(self.run_path.name)}" if self.has_class("-narrow") else title
-        self.query_one("#main").border_title = escape(named)
+        named = f"{title} · {clean(self._run_path.name)}" if self._screen.has_class("-narrow") else title
+        self._screen.query_one("#main").border_title = escape(named)
         self.say_view()
 
     def say_view(self) -> None:
@@ -116,7 +122,7 @@ class CurveKeys(Screen[None]):
 
         curve = self.large
         legend = self._best() + self.metric.legend
-        if not self.draws_unicode:
+        if not self._unicode():
             for fine, plain in MARKERS.values():
                 legend = legend.replace(fine, plain)
         hidden = sorted(HIDINGS[self._hiding] - {BEST}) if self.metric.key == "loss" else []
@@ -134,7 +140,7 @@ class CurveKeys(Screen[None]):
         if said != self._said:
             # Setting it repaints the pane, whatever stood there before.
             self._said = said
-            self.query_one("#main").border_subtitle = escape(said)
+            self._screen.query_one("#main").border_subtitle = escape(said)
 
     def _best(self) -> str:
         """The best evaluation, as the legend names its mark."""
@@ -158,10 +164,6 @@ class CurveKeys(Screen[None]):
         ]
         return f"step {first:.0f} · {' · '.join(said)}"
 
-    def on_curve_pointed(self) -> None:
-        """Say the values at the cursor."""
-        self.say_view()
-
     def action_next_metric(self) -> None:
         """Show another curve in the large pane; those that the run has nothing for are passed over."""
         from tui.screens.train.panes import METRICS
@@ -171,11 +173,11 @@ class CurveKeys(Screen[None]):
             if any(len(track.series) for track in self.metric.tracks(self.history)):
                 break
         self.show_metric()
-        self.call_after_refresh(self.large.redraw)
+        self._screen.call_after_refresh(self.large.redraw)
 
     def action_full_screen(self) -> None:
         """Give the large curve the whole screen, or take it back."""
-        self.toggle_class("-full")
+        self._screen.toggle_class("-full")
 
     def action_log_scale(self) -> None:
         """Switch the scale between linear and logarithmic."""
@@ -188,7 +190,7 @@ class CurveKeys(Screen[None]):
         from tui.screens.train.panes import HIDINGS
 
         self._hiding = (self._hiding + 1) % len(HIDINGS)
-        for curve in self.query("#curve-loss").results(self._curve_type):
+        for curve in self._screen.query("#curve-loss").results(self._curve_type):
             curve.hide(HIDINGS[self._hiding])
         self.say_view()
 
@@ -252,19 +254,19 @@ class CurveKeys(Screen[None]):
         from tui.screens.runs.text import picks_of_runs
 
         try:
-            build = picks_of_runs(self.run_path)
+            build = picks_of_runs(self._run_path)
         except WizardError as error:
-            self.notify(clean(str(error)), severity="error", markup=False)
+            self._screen.notify(clean(str(error)), severity="error", markup=False)
             return
         popup = PickPopup("lay which run behind?", build, filtered=True)
-        self.app.push_screen(popup, self._older_chosen)
+        self._screen.app.push_screen(popup, self._older_chosen)
 
     def _older_chosen(self, chosen: str | None) -> None:
         if chosen:
             self._reading_older.start(
                 lambda _run: RunReader(Path(chosen)).poll(),
                 self._older_read,
-                lambda error: self.notify(clean(str(error)), severity="error", timeout=10, markup=False),
+                lambda error: self._screen.notify(clean(str(error)), severity="error", timeout=10, markup=False),
             )
 
     def _older_read(self, snapshot: Snapshot) -> None:
@@ -277,7 +279,7 @@ class CurveKeys(Screen[None]):
         from tui.screens.train.panes import METRICS
 
         for metric in METRICS:
-            for curve in self.query(f"#curve-{metric.key}").results(self._curve_type):
+            for curve in self._screen.query(f"#curve-{metric.key}").results(self._curve_type):
                 curve.set_tracks(self._tracks(metric))
         self.say_view()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from presets.errors import WizardError
 from trainer.diagnosis.diagnose import diagnose
@@ -20,11 +19,21 @@ from tui.screens.train.stop import StopScreen
 from tui.terminal.sanitize import clean, clean_lines
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from trainer.history.reader import Snapshot
 
 
-class RequestKeys(Screen[None]):
-    """The part of the Train screen that speaks to the run."""
+class RequestKeys:
+    """What is asked of a run and copied from it, a part of the Train screen.
+
+    Args:
+        screen: The Train screen.
+        run_path: The run's folder.
+
+    Attributes:
+        snapshot: The newest look at the run; None before the first.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "stop"),
@@ -36,8 +45,10 @@ class RequestKeys(Screen[None]):
     REQUESTS: ClassVar[frozenset[str]] = frozenset({"stop", "ask", "pause"})
     """Actions that only a living run can be asked for."""
 
-    run_path: Path
-    snapshot: Snapshot | None
+    def __init__(self, screen: Screen[None], run_path: Path) -> None:
+        self._screen = screen
+        self._run_path = run_path
+        self.snapshot: Snapshot | None = None
 
     @property
     def ended(self) -> bool:
@@ -50,7 +61,7 @@ class RequestKeys(Screen[None]):
             return
         steps = [whole(saved.get("step")) for saved in self.snapshot.checkpoints]
         saved = max((step for step in steps if step is not None), default=None)
-        self.app.push_screen(
+        self._screen.app.push_screen(
             StopScreen(clean(self.snapshot.run_id), self.snapshot.state.step, saved),
             lambda answer: self.action_ask(answer) if answer else None,
         )
@@ -65,11 +76,11 @@ class RequestKeys(Screen[None]):
         if self.snapshot is None or self.ended:
             return
         try:
-            request(self.run_path, command)
+            request(self._run_path, command)
         except WizardError as error:
-            self.notify(clean(str(error)), title="not sent", severity="error", markup=False)
+            self._screen.notify(clean(str(error)), title="not sent", severity="error", markup=False)
             return
-        self.notify(f"asked for: {COMMAND_WORDS[command]}", timeout=3, markup=False)
+        self._screen.notify(f"asked for: {COMMAND_WORDS[command]}", timeout=3, markup=False)
 
     def action_copy_adapter(self) -> None:
         """Copy the adapter's path to the terminal's clipboard (OSC 52) and show it."""
@@ -98,7 +109,7 @@ class RequestKeys(Screen[None]):
     def _copy(self, text: str, shown: str = "") -> None:
         if not text:
             nothing = "There is nothing yet." if shown else "There is no adapter yet: it is written when the run ends."
-            self.notify(nothing, timeout=4)
+            self._screen.notify(nothing, timeout=4)
             return
-        self.app.copy_to_clipboard(text)
-        self.notify(shown or "\n".join(clean_lines(text)), title="copied", timeout=8, markup=False)
+        self._screen.app.copy_to_clipboard(text)
+        self._screen.notify(shown or "\n".join(clean_lines(text)), title="copied", timeout=8, markup=False)

@@ -23,6 +23,7 @@ from trainer.run.state import whole
 from tui.dashboard.ending import ending_rows, has_ended
 from tui.dashboard.notify import Notifier, Wishes
 from tui.dashboard.now import diagnosis_rows, now_rows, status_row, trouble_row, two_columns
+from tui.screens.parts import ScreenWithParts
 from tui.screens.popup import ValuePopup
 from tui.screens.train.curves import CurveKeys
 from tui.screens.train.deck import Deck
@@ -56,7 +57,7 @@ NARROW = (100, 30)
 """Columns and rows below which the panes beside and below the loss become pages of one pane."""
 
 
-class TrainScreen(CurveKeys, RequestKeys):
+class TrainScreen(ScreenWithParts):
     """The dashboard of one run."""
 
     HELP: ClassVar[str] = (
@@ -68,6 +69,8 @@ class TrainScreen(CurveKeys, RequestKeys):
     )
     COMMANDS: ClassVar[set[type[RunCommands]]] = {RunCommands}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [
+        *RequestKeys.BINDINGS,
+        *CurveKeys.BINDINGS,
         Binding("l", "turn", "log/events"),
         Binding("slash", "filter", "filter", key_display="/", show=False),
         Binding("ctrl+d", "detach", "detach"),
@@ -125,7 +128,9 @@ class TrainScreen(CurveKeys, RequestKeys):
         """
         super().__init__()
         self.run_path = run_path
-        self.snapshot: Snapshot | None = None
+        self.curves = CurveKeys(self, run_path, lambda: self.draws_unicode)
+        self.requests = RequestKeys(self, run_path)
+        self.parts = (self.curves, self.requests)
         self._reader = RunReader(run_path, clock)
         self._unicode = unicode
         self._poll_seconds = poll_seconds
@@ -144,7 +149,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         yield Rows(id="unreadable")
         yield Rows(id="trouble")
         with Horizontal(id="body"):
-            yield from main_pane(self.history, unicode=unicode)
+            yield from main_pane(self.curves.history, unicode=unicode)
             with Vertical(id="right"):
                 with Vertical(id="now", classes="pane") as now:
                     now.border_title = "now"
@@ -156,10 +161,19 @@ class TrainScreen(CurveKeys, RequestKeys):
                     ending.border_title = "summary"
                     yield Rows(id="ending-rows")
         with Horizontal(id="minor"):
-            yield from minor_curves(self.history, unicode=unicode)
+            yield from minor_curves(self.curves.history, unicode=unicode)
         yield Deck()
         yield KeyBar()
         yield TooSmall()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.requests.ended
+
+    def on_curve_pointed(self) -> None:
+        """Say the values at the cursor."""
+        self.curves.say_view()
 
     @property
     def draws_unicode(self) -> bool:
@@ -182,9 +196,9 @@ class TrainScreen(CurveKeys, RequestKeys):
         self.set_class(is_too_small(*event.size), "-tiny")
         self.set_class(narrow, "-narrow")
         self.query_one(Deck).narrow = narrow
-        self.show_metric()
-        if self.snapshot:
-            self._show(self.snapshot, resized=True)
+        self.curves.show_metric()
+        if self.requests.snapshot:
+            self._show(self.requests.snapshot, resized=True)
 
     def _look(self, run: Run) -> None:
         """In a thread: look again and again, whatever went wrong the last time."""
@@ -226,15 +240,15 @@ class TrainScreen(CurveKeys, RequestKeys):
         self.call_after_refresh(look.painted.set)
 
     def _show(self, snapshot: Snapshot, *, resized: bool = False) -> None:
-        was_ended, self.snapshot = self.ended, snapshot
+        was_ended, self.requests.snapshot = self.ended, snapshot
         self._notifier.look(snapshot)
-        grown = self.history.absorb(snapshot)
+        grown = self.curves.history.absorb(snapshot)
         findings = diagnose(snapshot)
         trouble = trouble_row(findings, self.size.width)
         self.set_class(trouble is not None, "-trouble")
         self.query_one("#status", Rows).show([status_row(snapshot, self.size.width - 2, unicode=self.draws_unicode)])
         self.query_one("#trouble", Rows).show([trouble] if trouble else [])
-        now, diagnosis = now_rows(snapshot, self.history), diagnosis_rows(findings)
+        now, diagnosis = now_rows(snapshot, self.curves.history), diagnosis_rows(findings)
         self.query_one("#now-rows", Rows).show(now)
         self.query_one("#diagnosis-rows", Rows).show(diagnosis)
         ending = ending_rows(snapshot, keys=True) if self.ended else ()
@@ -245,10 +259,10 @@ class TrainScreen(CurveKeys, RequestKeys):
             self._grown = True
         if self._grown and not resized and (self.ended or self._time_to_draw(snapshot)):
             self._grown, self._drawn = False, time.monotonic()
-            for curve in self.curves():
+            for curve in self.curves.all():
                 if curve.is_on_screen:
                     curve.redraw()
-            self.say_view()
+            self.curves.say_view()
         if was_ended != self.ended:
             self.set_class(self.ended, "-ended")
             self.refresh_bindings()
@@ -283,7 +297,7 @@ class TrainScreen(CurveKeys, RequestKeys):
         """A run that has ended cannot be asked for anything; a covered screen takes no keys."""
         if self.has_class("-tiny"):
             return action in {"app.quit", "quit", "detach"}
-        return not (self.ended and action in self.REQUESTS)
+        return not (self.ended and action in RequestKeys.REQUESTS)
 
     def action_help(self) -> None:
         """Explain the screen and its keys."""
