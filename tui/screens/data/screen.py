@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,26 +13,24 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
-from presets.errors import InputError, WizardError
 from presets.questions import QuestionError
 from tui.screens.base import StepScreen
-from tui.screens.data.embeddings import embedding_rows, offers_embeddings, toggle_embeddings
+from tui.screens.data.corrections import Corrections, shape_error
+from tui.screens.data.embeddings import embedding_rows, offers_embeddings
 from tui.screens.data.first_look import first_rows
+from tui.screens.data.max_length import MaxLength
 from tui.screens.data.near_duplicates import NearSearch
 from tui.screens.data.path_input import PathInput, PathSuggester, as_typed, with_settings
 from tui.screens.data.sample import SampleView
-from tui.screens.data.sources import ask_evaluation, ask_known, ask_weight, confirmed
-from tui.screens.data.text import LEAVE_OUT, bad_row_picks, next_length, summary
+from tui.screens.data.text import summary
 from tui.screens.progress import progress_rows
 from tui.terminal.sanitize import clean
 from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step
-from tui.wizard.flow import absolute, in_data
+from tui.wizard.flow import absolute
 
 if TYPE_CHECKING:
-    from recommender.data.formats.recognise import ShapeError
     from recommender.data.profile.profile import DataProfile
-    from recommender.data.tokens.tokenise import Piece
     from tui.wizard.state import WizardState
 
 
@@ -52,18 +50,8 @@ class DataScreen(StepScreen):
         Binding("o", "open", "open"),
         Binding("right_square_bracket", "sample(1)", "next", key_display="]"),
         Binding("left_square_bracket", "sample(-1)", "previous", key_display="["),
-        Binding("plus,equals_sign", "length(1)", "longer", key_display="+"),
-        Binding("minus", "length(-1)", "shorter", key_display="-"),
-        Binding("e", "type_length", "max_length"),
-        Binding("a", "answer", "answer"),
-        Binding("f", "format", "format"),
-        Binding("b", "bad_rows", "bad rows"),
-        Binding("F", "fix", "use the template"),
-        Binding("M", "embeddings", "train embeddings"),
-        Binding("C", "confirm", "confirm columns"),
-        Binding("W", "weights", "weights"),
-        Binding("V", "evaluation", "evaluation data"),
-        Binding("H", "known", "hub data sets"),
+        *MaxLength.BINDINGS,
+        *Corrections.BINDINGS,
         *NearSearch.BINDINGS,
         *SampleView.BINDINGS,
         Binding("ctrl+o", "browse", "browse files", show=False),
@@ -84,9 +72,9 @@ class DataScreen(StepScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked: QuestionError | None = None
         self.sample, self.near = SampleView(self), NearSearch(self)
-        self.parts = (self.sample, self.near)
+        self.corrections, self.max_length = Corrections(self), MaxLength(self)
+        self.parts = (self.sample, self.near, self.corrections, self.max_length)
 
     def body(self) -> ComposeResult:
         """The path, the profile, a sample."""
@@ -120,7 +108,7 @@ class DataScreen(StepScreen):
         width = max(20, rows.scrollable_content_region.width)
         working = state.working.get(Step.DATA) or state.working.get(Step.MODEL)
         box = self.query_one("#profile")
-        self._ask_once()
+        self.corrections.ask_once()
         if working is not None and (look := state.first_look) is not None:
             rows.show([*progress_rows(working, width), row(""), *first_rows(look, state.length, width)])
             self.sample.show(look.dataset, self.sample.limit)
@@ -167,80 +155,13 @@ class DataScreen(StepScreen):
         }
         if action in needs and (profile is None or not needs[action](profile)):
             return False
-        if action == "answer" and self._question is None:
+        if action == "answer" and self.corrections.question is None:
             return False
         if action == "embeddings" and not offers_embeddings(self.state):
             return False
-        if action == "format" and profile is None and self._refused is None:
+        if action == "format" and profile is None and self.corrections.refused is None:
             return False
         return super().check_action(action, parameters)
-
-    @property
-    def _refused(self) -> ShapeError | None:
-        """Why rows were not taken as they are; None when that is not what is wrong."""
-        return refused(self.state.errors.get(Step.DATA))
-
-    @property
-    def _question(self) -> QuestionError | None:
-        """What is asked about the data; None where nothing is."""
-        error = self.state.errors.get(Step.DATA)
-        return error if isinstance(error, QuestionError) else None
-
-    def _ask_once(self) -> None:
-        """Ask what has just come up; asked once, it waits for its key."""
-        error = self._question
-        if error is not None and error is not self._asked and Step.DATA not in self.state.working:
-            self._asked = error
-            self.call_after_refresh(self.action_answer)
-
-    def action_answer(self) -> None:
-        """Ask how the rows are meant, with the first row under each answer."""
-        error = self._question
-        if error is None or self.app.screen is not self:
-            return
-        from tui.screens.question import QuestionPopup
-
-        state, services = self.state, self.wizard.services
-        source, held_out = getattr(error, "source", 0), getattr(error, "key", "") == "data.eval"
-
-        def look(settings: Mapping[str, Any]) -> Sequence[Piece]:
-            data = {**state.data, **in_data(settings)}
-            # Held-out rows are shown as training rows are.
-            data = {**data, "train": data["eval"], "eval": None} if held_out else data
-            return services.first_row(data, state.model, source)
-
-        def answered(number: int | None) -> None:
-            if number is not None:
-                self.wizard.flow.answer(error.question.choices[number].set)
-
-        colour = not self.app.no_color and self.wizard.unicode
-        self.app.push_screen(QuestionPopup(error.question, look, colour=colour), answered)
-
-    # The length limit
-
-    def action_length(self, by: int) -> None:
-        """The next limit up or down."""
-        context = self.state.model.max_position_embeddings if self.state.model else None
-        self.wizard.flow.set_length(next_length(self.state.length, by, context))
-
-    def action_type_length(self) -> None:
-        """Type the limit."""
-        from tui.screens.popup import ValuePopup
-
-        self.app.push_screen(
-            ValuePopup(
-                "max_length", str(self.state.length), self._take_length, hint="tokens a row may have; the rest is cut"
-            )
-        )
-
-    def _take_length(self, text: str) -> None:
-        try:
-            length = int(text.replace(" ", ""))
-        except ValueError:
-            raise InputError(f"'{text}' is not a whole number.") from None
-        if length < 2:
-            raise InputError("max_length must be at least 2 tokens.")
-        self.wizard.flow.set_length(length)
 
     # Which data
 
@@ -278,71 +199,10 @@ class DataScreen(StepScreen):
         train = with_settings(absolute(paths), self.state.data.get("train") or [])
         self.wizard.flow.open_data(train=train, format=None, columns=None, skip_bad_rows=None)
 
-    def action_format(self) -> None:
-        """Say by hand what the rows are."""
-        from tui.screens.data.columns import ask_format, ask_refused
-
-        if self.state.dataset is not None:
-            ask_format(self.wizard, self.state.dataset)
-        elif (error := self._refused) is not None:
-            ask_refused(self.wizard, error)
-
-    def action_fix(self) -> None:
-        """Use a template with which the end-of-turn token is trained."""
-        if self.state.dataset is not None:
-            self.wizard.flow.open_data(template=self.state.dataset.profile.ending_template)
-
-    def action_embeddings(self) -> None:
-        """Train the embeddings of tokens that are new to the model, or leave them."""
-        toggle_embeddings(self.wizard)
-
-    def action_confirm(self) -> None:
-        """The columns that were taken for question and answer are those."""
-        if self.state.dataset is not None:
-            profile = self.state.dataset.profile
-            self.wizard.flow.open_data(train=confirmed(profile, list(self.state.data["train"])))
-
-    def action_weights(self) -> None:
-        """Say how often each data set's rows are taken."""
-        if self.state.dataset is not None:
-            ask_weight(self.wizard, self.state.dataset.profile)
-
-    def action_evaluation(self) -> None:
-        """Say which files are held out."""
-        ask_evaluation(self.wizard)
-
-    def action_known(self) -> None:
-        """Choose a well-known data set of the hub."""
-        ask_known(self.wizard)
-
-    def action_bad_rows(self) -> None:
-        """List the bad rows; leave them out or take them back."""
-        from tui.screens.popup import PickPopup
-
-        dataset = self.state.dataset
-        if dataset is None:
-            return
-        profile = dataset.profile
-        screen = PickPopup("bad rows", lambda width, _wanted: bad_row_picks(profile, width))
-        self.app.push_screen(screen, self._bad_rows_answered)
-
-    def _bad_rows_answered(self, key: str | None) -> None:
-        if key == LEAVE_OUT:
-            self.wizard.flow.open_data(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
-
     def on_key(self, event: Any) -> None:
         """Escape ends the reading, or the search for a finding."""
         if event.key == "escape" and (self.sample.stop_looking() or self.wizard.flow.stop(Step.DATA)):
             event.stop()
-
-
-def refused(error: WizardError | None) -> ShapeError | None:
-    """The error as one of rows that the person can say how to read, where it is one."""
-    from recommender.data.formats.recognise import ShapeError
-
-    # Held-out files are answered for by the question alone.
-    asks_of_training = isinstance(error, ShapeError) and error.columns and error.key == "data.train"
-    return error if isinstance(error, ShapeError) and asks_of_training else None
 
 
 def _waiting_for(state: WizardState, *, typing: bool) -> list[str]:
@@ -350,7 +210,7 @@ def _waiting_for(state: WizardState, *, typing: bool) -> list[str]:
         return ["the rows are read when a model is chosen: 2"]
     if isinstance(state.errors.get(Step.DATA), QuestionError):
         return ["a answers the question: nothing is read until it is answered"]
-    if refused(state.errors.get(Step.DATA)) is not None:
+    if shape_error(state.errors.get(Step.DATA)) is not None:
         return ["f says by hand what the rows are: their shape, and which column is what"]
     known = "esc, then H, lists well-known data sets" if typing else "H lists well-known data sets · o types a path"
     lines = ["ctrl+o browses files", known]
