@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.geometry import Offset
 
 from presets.errors import WizardError
-from recommender.units import counted, gib
 from tui.screens.base import StepScreen
 from tui.screens.plan.edits import PlanEdits
-from tui.screens.plan.form import ADVANCED_KEY, Setting, followed, followed_notes, shown_settings
+from tui.screens.plan.form import ADVANCED_KEY, followed
 from tui.screens.plan.lists import RemedyList, SettingsList
-from tui.screens.plan.meter import meter_lines
-from tui.screens.plan.text import model_rows, out_of_date, remedy_picks, settings_picks, warnings_beside, why_rows
+from tui.screens.plan.memory_pane import MemoryPane
+from tui.screens.plan.settings_pane import SettingsPane
+from tui.screens.plan.text import why_rows
 from tui.screens.plan.trace import MEMORY_TITLE, PlanTrace
+from tui.screens.plan.why_pane import WhyPane
 from tui.screens.plan.windows import OF_THIS_PLAN, PlanWindows
 from tui.screens.unready import waiting_rows
 from tui.widgets.goal_row import GoalRow
@@ -83,14 +82,13 @@ class PlanScreen(StepScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._advanced = False
         self._shown: Plan | None = None
-        self._followed: Mapping[str, tuple[str, str]] = {}
-        self._descriptions: Callable[[str], str] | None = None
         self.edits = PlanEdits(self)
         self.trace = PlanTrace(self, self.edits.tell)
         self.windows = PlanWindows(self, self.edits)
-        self.parts = (self.edits, self.trace, self.windows)
+        self.settings = SettingsPane(self, self.edits)
+        self.why, self.memory = WhyPane(self), MemoryPane(self)
+        self.parts = (self.edits, self.trace, self.windows, self.settings)
 
     def body(self) -> ComposeResult:
         """Four panes."""
@@ -166,21 +164,26 @@ class PlanScreen(StepScreen):
             self.refresh_bindings()
         goal = self.query_one(GoalRow)
         goal.goal, goal.preset = state.aim, state.preset_shown
-        self._show_settings(plan)
+        self.settings.show(plan)
         if first:
             self.query_one(SettingsList).move_to("method")
         self._show_why(plan)
-        self._show_meter(plan, state)
-        self._show_remedies(plan)
+        self.memory.show_meter(plan, state)
+        self.memory.show_remedies(plan)
+
+    def _show_why(self, plan: Plan) -> None:
+        self.why.show(plan, self.settings.key(plan), remedies=self.memory.remedies_of(plan))
 
     def _tell_what_followed(self, plan: Plan) -> None:
         """Say which values an edit has moved beside its own, and mark their rows until the next edit."""
         before = self._shown
         if before is None or before is plan or before.config == plan.config:
             return
-        self._followed = followed(before, plan)
-        if self._followed and self.app.screen is self:
-            shown = [f"{key.rpartition('.')[2]} follows: {old} → {new}" for key, (old, new) in self._followed.items()]
+        self.settings.followed = followed(before, plan)
+        if self.settings.followed and self.app.screen is self:
+            shown = [
+                f"{key.rpartition('.')[2]} follows: {old} → {new}" for key, (old, new) in self.settings.followed.items()
+            ]
             self.notify("\n".join(shown[:MOST_FOLLOWED]), timeout=6, markup=False)
 
     def _show_waiting(self, state: WizardState) -> None:
@@ -193,127 +196,17 @@ class PlanScreen(StepScreen):
         self.query_one("#meter", Lines).lines = (Content.styled("memory and time appear with the plan", "$quiet"),)
         self.set_class(False, "-no")
 
-    def _show_settings(self, plan: Plan) -> None:
-        settings = self.query_one(SettingsList)
-        row_now = settings.current.key if settings.current else ""
-        notes = self._notes(plan)
-        settings.show(
-            lambda width: settings_picks(
-                plan, width, advanced=self._advanced, current=row_now, at=self._cell(plan), notes=notes
-            )
-        )
-
-    def _notes(self, plan: Plan) -> Mapping[str, str]:
-        """Notes by label: what gradient checkpointing saves, and what the last edit moved beside its own."""
-        return {**self._saved(plan), **followed_notes(plan, self._followed)}
-
-    def _saved(self, plan: Plan) -> Mapping[str, str]:
-        """What gradient checkpointing saves, or would: it takes a second price."""
-        key = "training.gradient_checkpointing"
-        on = plan.config.training.gradient_checkpointing
-        try:
-            other = self.wizard.services.price(plan, {key: not on})
-        except WizardError:
-            return {}
-        saved = (other.peak.process_bytes - plan.estimate.peak.process_bytes) * (1 if on else -1)
-        if saved <= 0:
-            return {}
-        return {"gradient_checkpointing": f"{'saves' if on else 'on saves'} {gib(saved)}"}
-
-    def _show_why(self, plan: Plan) -> None:
-        key = self._key(plan)
-        if key is None:
-            rows = [row(("What is rarely changed: enter unfolds it.", "label"))]
-        elif key == "model":
-            rows = model_rows(plan)
-        else:
-            preset = self.state.preset if self.state.set_by_preset(key) else ""
-            rows = why_rows(plan, key, self._describe(key), preset)
-        self.query_one("#why-rows", Rows).show(rows)
-        self.query_one("#why").border_title = "why" if key is None else f"why {key.rpartition('.')[2]}"
-        subtitle = "● recommended  ✎ yours"
-        settings = self.query_one("#settings")
-        settings.border_title = (
-            "settings" if self.state.belongs(plan) else f"settings · {out_of_date(plan, self.state)}"
-        )
-        why = "tab twice: why" if self._remedies_of(plan) else "tab: why"
-        settings.border_subtitle = f"{why} · {subtitle}" if self.has_class("-narrow") else subtitle
-
-    def _describe(self, key: str) -> str:
-        if self._descriptions is None:
-            from tui.screens.plan.editor import description
-
-            self._descriptions = description
-        return self._descriptions(key)
-
-    def _show_meter(self, plan: Plan, state: WizardState) -> None:
-        self.query_one("#meter", Lines).lines = meter_lines(
-            plan,
-            state,
-            max(20, self.size.width - 4),
-            colour=not self.app.no_color and self.wizard.unicode,
-            short=self.has_class("-short"),
-            runs=f"runs in {self.wizard.services.runs}",
-        )
-
-    def _remedies_of(self, plan: Plan) -> bool:
-        """Whether it has remedies to choose from."""
-        return plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.outdated
-
-    def _show_remedies(self, plan: Plan) -> None:
-        remedies = self.query_one("#remedies", PickList)
-        no = self._remedies_of(plan)
-        was = self.has_class("-no")
-        self.set_class(no, "-no")
-        if no:
-            remedies.styles.height = min(len(plan.remedies), 4 if self.has_class("-short") else 6)
-            remedies.show(lambda width: remedy_picks(plan, width))
-        elif remedies.has_focus:
-            self.query_one(SettingsList).focus()
-        if was is not no:
-            self.refresh_bindings()
-        self._show_way_to_remedies()
-
     def on_descendant_focus(self) -> None:
         """What the keys do to the remedies depends on where the focus is."""
-        self._show_way_to_remedies()
-
-    def _show_way_to_remedies(self) -> None:
-        way = "tab: choose from these"
-        if self.query_one("#remedies").has_focus:
-            way = "↑ ↓ choose · enter applies · tab: why"
-        elif not self.query_one(SettingsList).has_focus:
-            way = "tab from the settings: choose from these"
-        told = [way] if self.has_class("-no") else []
-        plan = self.state.plan
-        if plan is not None and plan.estimate.fits == "no" and (more := len(warnings_beside(plan))):
-            told.append(f"!: {counted(more, 'warning')}")
-        self.query_one("#memory").border_subtitle = " · ".join(told)
+        self.memory.show_way_to_remedies()
 
     def explain(self) -> list[Row]:
         """The value under the cursor, when the settings have the focus."""
         plan = self.state.plan
-        key = self._key(plan) if plan is not None and self.query_one(SettingsList).has_focus else None
+        key = self.settings.key(plan) if plan is not None and self.query_one(SettingsList).has_focus else None
         if plan is None or key is None:
             return super().explain()
-        return [row((key, "accent")), *why_rows(plan, key, self._describe(key))]
-
-    # Where the cursor is
-
-    def _setting(self, plan: Plan) -> Setting | None:
-        current = self.query_one(SettingsList).current
-        if current is None:
-            return None
-        return next((one for one in shown_settings(plan, advanced=True) if one.label == current.key), None)
-
-    def _cell(self, plan: Plan) -> int:
-        setting = self._setting(plan)
-        count = len(setting.keys) if setting else 1
-        return self.query_one(SettingsList).at % count
-
-    def _key(self, plan: Plan) -> str | None:
-        setting = self._setting(plan)
-        return setting.keys[self._cell(plan)] if setting else None
+        return [row((key, "accent")), *why_rows(plan, key, self.why.describe(key))]
 
     @on(PickList.Moved, "#settings-list")
     def _moved(self, event: PickList.Moved) -> None:
@@ -321,8 +214,10 @@ class PlanScreen(StepScreen):
             return
         if not isinstance(event, SettingsList.CellMoved):
             self.query_one(SettingsList).at = 0
-        self._show_settings(self.state.plan)
-        self._show_why(self.state.plan)
+        self.settings.show(self.state.plan)
+        self.why.show(
+            self.state.plan, self.settings.key(self.state.plan), remedies=self.memory.remedies_of(self.state.plan)
+        )
         self.query_one("#why-rows", Rows).scroll_home(animate=False)
 
     def action_remedies(self) -> None:
@@ -348,53 +243,14 @@ class PlanScreen(StepScreen):
         if plan is None:
             return
         if event.pick.key == ADVANCED_KEY:
-            self._advanced = not self._advanced
-            self._show_settings(plan)
+            self.settings.advanced = not self.settings.advanced
+            self.settings.show(plan)
             return
-        key = self._key(plan)
+        key = self.settings.key(plan)
         if key == "model":
             self.notify("Another model is chosen in step 2.", timeout=3)
         elif key is not None:
-            self._open_editor(plan, key)
-
-    def _open_editor(self, plan: Plan, key: str) -> None:
-        from tui.screens.plan.editor import TYPED, ValueEditor
-
-        editor = ValueEditor(self._here(plan), self.wizard.services, self._take)
-        place = self._popup_place()
-
-        def answered(answer: str | None) -> None:
-            if answer == TYPED:
-                self.app.push_screen(editor.field(key, place))
-
-        self.app.push_screen(editor.popup(key, place), answered)
-
-    def _here(self, plan: Plan) -> Plan:
-        """The plan for what is chosen now: what is out of date prices values for the device that will have them."""
-        state = self.state
-        if not state.outdated or state.device is None or state.model is None:
-            return plan
-        profile = None if state.dataset is None else state.dataset.profile
-        return replace(plan, device=state.device, model=state.model, data=profile, recommended={})
-
-    def _popup_place(self) -> Offset:
-        """Right below the value that is edited."""
-        place = self.query_one(SettingsList).place_of_cursor()
-        return Offset(place.x + 18, place.y + 1)
-
-    def _take(self, key: str, value: Any) -> None:
-        self.edits.change({key: value})
-
-    def action_recommended(self) -> None:
-        """Bring the recommended value back."""
-        plan = self.state.plan
-        key = self._key(plan) if plan else None
-        if plan is None or key is None:
-            return
-        if key in plan.overrides:
-            self.edits.change_or_tell({}, [key])
-        else:
-            self.notify("This is the recommended value already.", timeout=2)
+            self.settings.open_editor(plan, key)
 
     @on(PickList.Chosen, "#remedies")
     def _remedy(self, event: PickList.Chosen) -> None:
