@@ -191,7 +191,7 @@ async def test_events_and_log_are_filtered(make: Make) -> None:
 @pytest.mark.parametrize(
     ("typed", "copied"),
     [
-        ("copy what the doc", "no trouble seen"),
+        ("copy the diagnosis", "no trouble seen"),
         ("copy the events", "checkpoint-100 saved"),
         ("copy the log", "the log"),
     ],
