@@ -55,7 +55,7 @@ class ByteFile:
         if not self.size:
             raise InputError(f"{path} is empty.", remedy="Give a file with at least one row.")
         self.first = 3 if self.at(0, 3) == b"\xef\xbb\xbf" else 0
-        """Where the text starts: behind the byte order mark that some editors write."""
+        """The start of the text, behind the byte order mark that some editors write."""
 
     @property
     def packed(self) -> bool:
