@@ -136,7 +136,7 @@ class Covering:
         }
 
     def of(self, mutant: Mutant, budget: float) -> list[str]:
-        """Return the tests of a mutant, file by file, the fastest file first, within so many seconds."""
+        """Return the tests of a mutant, file by file within so many seconds: its room first, the fastest first."""
         places = (
             self._using(mutant.names) if mutant.names else [(mutant.path, range(mutant.span[0], mutant.span[1] + 1))]
         )
@@ -144,8 +144,13 @@ class Covering:
         files: dict[str, list[int]] = defaultdict(list)
         for test in sorted(found):
             files[self.tests[test].partition("::")[0]].append(test)
+        top, room = mutant.path.split("/")[:2]
+        own = f"tests/unit/{room if top == 'recommender' else top}/"
         chosen, spent = list[str](), 0.0
-        for tests in sorted(files.values(), key=lambda tests: sum(self._seconds[test] for test in tests)):
+        for _, tests in sorted(
+            files.items(),
+            key=lambda file: (not file[0].startswith(own), sum(self._seconds[test] for test in file[1])),
+        ):
             for test in sorted(tests, key=lambda test: self._seconds[test]):
                 if spent < budget:
                     chosen.append(self.tests[test])

@@ -74,6 +74,18 @@ def test_another_plan_of_the_recipe_moves_part_of_the_way_and_narrows() -> None:
     assert after.notes[0].code == "measured_memory"
 
 
+@pytest.mark.parametrize("device", [CARD, CPU])
+@pytest.mark.parametrize("factor", [0.7, 0.94, 1.0, 1.06, 1.4])
+def test_an_estimate_stays_within_its_own_interval(factor: float, device: Device) -> None:
+    config = {CARD: OTHER, CPU: lora(training__precision="fp32", lora__r=32)}[device]
+    same = {CARD: PLAN, CPU: lora(training__precision="fp32")}[device]
+    measured(same, factor, device)
+    peak = asked(config, device).peak
+    assert peak.low_bytes <= peak.process_bytes <= peak.high_bytes
+    if 0.9 < factor < 1.1:
+        assert peak.low_bytes < 0.98 * peak.process_bytes and peak.high_bytes > 1.02 * peak.process_bytes
+
+
 def test_more_measurements_move_it_further_and_narrow_more() -> None:
     measured(PLAN, 1.06)
     one = asked(OTHER)
