@@ -246,10 +246,14 @@ def held_as(config: FinetuneConfig) -> tuple[int | None, str, bool]:
 
 
 def _roomy(space: Space, length: Mapping[str, Any]) -> Candidate | None:
-    """The best plan that leaves room, with the least rounded base that allows for one; None where none does."""
+    """The best plan that leaves room, with the least rounded base that allows for one; None where none does.
+
+    Optimizer states of 8 bits come before a base of 4: they take from no weight.
+    """
     share = room_share(space.goal, space.device)
     for base in space.bases():
-        if feasible(space, {**length, **base, **next(space.savers())}, share=share):
+        in_memory = (saver for saver in space.savers() if not saver.get(OFFLOADING))
+        if any(feasible(space, {**length, **base, **saver}, share=share) for saver in in_memory):
             return best_saver(space, {**length, **base}, share=share)
     return None
 

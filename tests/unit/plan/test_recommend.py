@@ -200,7 +200,7 @@ def test_alternatives_are_the_plans_of_the_other_goals(device: Device) -> None:
 
 
 def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
-    card = replace(RTX_3090, free_bytes=int(25.5 * GIB), total_bytes=26 * GIB)
+    card = replace(RTX_3090, free_bytes=int(25.2 * GIB), total_bytes=26 * GIB)
     plan = recommend(LLAMA_8B, card, EXAMPLE)
     assert plan.config.method == "qlora"
     lora = [one for one in plan.alternatives if one.config.method == "lora"]
@@ -208,6 +208,13 @@ def test_16_bit_lora_is_an_alternative_with_what_it_gains() -> None:
     for one in lora:
         assert "base not quantised" in one.gains
         assert "less time" in one.gains
+
+
+def test_optimizer_states_of_8_bits_come_before_a_base_of_4() -> None:
+    """They round no weight, and a 16-bit base is faster: benchmarks.pairs found a plan 30 % slower without."""
+    card = replace(RTX_3090, free_bytes=int(25.5 * GIB), total_bytes=26 * GIB)
+    training = recommend(LLAMA_8B, card, EXAMPLE).config
+    assert (training.method, training.training.optim) == ("lora", "paged_adamw_8bit")
 
 
 def test_quality_takes_8_bits_where_16_do_not_fit() -> None:
