@@ -1,1 +1,1 @@
-"""What to do and why: machine, model, data, memory, time, rules, search. Pure; knows no run and no screen."""
+"""Recommendations and their reasons: machine, model, data, memory, time, rules, search. Pure; no run, no screen."""

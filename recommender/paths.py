@@ -1,4 +1,4 @@
-"""Where things are kept. Read from the environment at each call, so that a test or `--runs` can change it.
+"""Paths of runs, cache and state, read from the environment at each call: a test or `--runs` can change them.
 
 Nothing here creates a folder.
 """
@@ -21,12 +21,12 @@ def runs_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    """What can be made again: token profiles, the converted demo model. `$XDG_CACHE_HOME/lora-wizard`."""
+    """Cache of what can be made again: token profiles, the converted demo model. `$XDG_CACHE_HOME/lora-wizard`."""
     return _xdg(environment, "XDG_CACHE_HOME", ".cache") / APP
 
 
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    """What this machine has taught us and the program's own log: `$XDG_STATE_HOME/lora-wizard`."""
+    """Measurements made on this machine and the program's own log: `$XDG_STATE_HOME/lora-wizard`."""
     return _xdg(environment, "XDG_STATE_HOME", ".local/state") / APP
 
 

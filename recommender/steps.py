@@ -1,4 +1,4 @@
-"""How many optimizer steps a run has, and when it evaluates and saves: one count for plan, clock and worker."""
+"""Count of a run's optimizer steps and times of evaluation and saving: one for plan, clock and worker."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def step_warnings(profile: DataProfile, config: FinetuneConfig) -> tuple[CodedWa
 
 
 def packing_document(profile: DataProfile, config: FinetuneConfig) -> dict[str, Any]:
-    """What packing changes at a configuration's length and batch, for `data --json`; steps are those of an epoch.
+    """Effect of packing at a configuration's length and batch, for `data --json`; steps are those of an epoch.
 
     They are counted as the plan counts them, without the rows that are held out; None without rows.
     """

@@ -76,7 +76,7 @@ def count(n: float | None) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """How many of something: '1 row', '2 rows', '12 400 rows'."""
+    """Show a count with its noun: '1 row', '2 rows', '12 400 rows'."""
     return f"{count(n)} {noun}" if n == 1 else f"{count(n)} {noun}s"
 
 

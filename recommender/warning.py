@@ -20,7 +20,7 @@ class CodedWarning:
     said: str
     """Sentences about what is so."""
     remedy: str = ""
-    """What to do; empty where nothing is to be done, or `said` says it in the same breath."""
+    """Action to take; empty where there is none, or `said` names it already."""
 
     @property
     def text(self) -> str:

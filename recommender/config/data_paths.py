@@ -1,4 +1,4 @@
-"""What a path of `data` names: a file of which format, or a data set of the hub."""
+"""Parsing of the paths of `data`: a file with its format, or a data set of the hub."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:
 
 
 def _options(field: FieldInfo | None) -> tuple[Any, ...]:
-    """What a field takes: the members of a union, or the one type that it has."""
+    """Return the types accepted by a field: the members of a union, or its one type."""
     if field is None:
         return ()
     union = get_origin(field.annotation) in (Union, UnionType)

@@ -44,7 +44,7 @@ ELSEWHERE = {
     "random_state": "training.seed",
     "use_gradient_checkpointing": "training.gradient_checkpointing",
 }
-"""What other tools (LLaMA-Factory, Unsloth, axolotl) call our keys: offered as the nearest, not accepted."""
+"""Our keys by their names in other tools (LLaMA-Factory, Unsloth, axolotl): offered as the nearest, not accepted."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one sentence a problem: pydantic's errors in the user's words."""
+"""Validation errors of a configuration, a sentence each: pydantic's errors in the user's words."""
 
 from __future__ import annotations
 

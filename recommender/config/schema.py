@@ -49,7 +49,7 @@ def _named(value: Any) -> Any:
 
 
 TEMPLATE_ARGUMENTS = frozenset({"messages", "tools", "add_generation_prompt"})
-"""What a chat template is given of each row, so that no setting can give it."""
+"""Arguments of a chat template that are taken from each row, so that no setting can give them."""
 
 
 def _template_variables(value: Any) -> Any:
@@ -77,7 +77,7 @@ class Section(BaseModel):
 
 
 class Quantization(Section):
-    """How the frozen base is held."""
+    """Quantisation of the frozen base."""
 
     bits: Literal[4, 8] | None = Field(None, description="4 or 8 bits by bitsandbytes, null for 16-bit weights")
     quant_type: Literal["nf4", "fp4"] = Field(
@@ -129,7 +129,7 @@ class Source(Section):
 
 
 class Data(Section):
-    """What is trained on, and how rows become tokens."""
+    """Training and held-out data, and their tokenisation."""
 
     train: list[str | Source] = Field(default_factory=list, description="files, relative to this configuration file")
     eval: list[str | Source] | None = Field(
@@ -239,7 +239,7 @@ class Training(Section):
 
 
 class Run(Section):
-    """How the run is logged, evaluated and kept."""
+    """Logging, evaluation and checkpoints of the run."""
 
     name: str | None = Field(None, description="part of the run folder's name; null takes model and data")
     logging_steps: Count = Field(1, ge=1, description="steps from one recorded loss to the next")

@@ -1,4 +1,4 @@
-"""What is wrong with a file as YAML, in the words of somebody who wrote it by hand, with the line and what to do."""
+"""YAML errors of a file in the words of somebody who wrote it by hand, with the line and a remedy."""
 
 from __future__ import annotations
 

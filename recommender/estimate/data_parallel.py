@@ -20,15 +20,15 @@ from recommender.warning import note
 LINK = 10e9
 """Bytes a second of a ring between cards without NVLink: assumed."""
 COMMUNICATOR = 400 * 2**20
-"""What NCCL takes of each card for its channels: assumed."""
+"""Bytes of NCCL's channels on each card: assumed."""
 UNMEASURED = 1.2
-"""How much longer than worked out a run may take."""
+"""Factor on the computed time of a run for its upper end."""
 ACCUMULATION = "training.gradient_accumulation_steps"
 _NUMBERED = re.compile(r"\s*(\d{1,3})\s*[x×*]\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
 def split_count(name: str) -> tuple[int, str]:
-    """How many cards are asked for and which: (2, 'rtx 4090') of '2x rtx 4090', (1, name) where no number is said."""
+    """Split a name into count and card: (2, 'rtx 4090') of '2x rtx 4090', (1, name) without a number."""
     found = _NUMBERED.fullmatch(name)
     return (max(1, int(found[1])), found[2]) if found else (1, name)
 
@@ -60,7 +60,7 @@ def on_one_card(config: FinetuneConfig, cards: int) -> FinetuneConfig:
 
 
 def shared(one: Estimate, cards: int) -> Estimate:
-    """What each of several cards needs, from the estimate of one that does all of the work.
+    """Return the estimate of each of several cards, from that of one that does all of the work.
 
     Args:
         one: Of `on_one_card`'s configuration.

@@ -1,4 +1,4 @@
-"""What a configuration needs on a device: memory, time, disk. Pure arithmetic, without torch."""
+"""Estimate of a configuration on a device: memory, time, disk. Pure arithmetic, without torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEASURED_MEMORY, MEASURED_TIME = "measured_memory", "measured_time"
 """Codes of the notes that an estimate is moved by what was measured on this machine."""
 GIB = 2**30
 WORKER_RAM = {"cpu": GIB, "cuda": 3 * GIB}
-"""What a worker with torch, Transformers and TRL takes of host memory by itself, by kind of device (measured: up to
+"""Host memory of a worker with torch, Transformers and TRL by itself, by kind of device (measured: up to
 1 GiB with a CPU-only torch; CUDA's libraries add about 2)."""
 
 

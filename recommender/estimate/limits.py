@@ -33,7 +33,7 @@ NEAR_NEED = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a plan can be moved, one value at a time; None where not even the least fits."""
+    """Limits of a plan, one value changed at a time; None where not even the least fits."""
 
     largest_batch: int | None
     """Rows of a micro-batch; 4096 means that or more."""
@@ -91,7 +91,7 @@ def find_limits(
 
 
 def told(limits: Limits) -> tuple[tuple[str, str], ...]:
-    """What each limit is called on a screen, and its value in words."""
+    """Return each limit's label on a screen, and its value in words."""
     batch = limits.largest_batch
     card, size = limits.smallest_card, limits.smallest_card_bytes
     model, parameters = limits.biggest_model, limits.biggest_model_parameters

@@ -1,4 +1,4 @@
-"""What an estimate is: memory at the worst moment of a step, time of a run, disk. Frozen values, sizes in bytes."""
+"""Types of an estimate: memory at the peak of a step, time of a run, disk. Frozen values, sizes in bytes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Peak:
     """The worst moment of a step, whole bytes."""
 
     allocated_bytes: int
-    """What PyTorch's allocator has handed out."""
+    """Bytes handed out by PyTorch's allocator."""
     reserved_bytes: int
-    """What it has taken from the driver."""
+    """Bytes taken by it from the driver."""
     process_bytes: int
-    """What nvidia-smi shows: reserved plus the CUDA context. On a CPU, the process's growth."""
+    """Bytes shown by nvidia-smi: reserved plus the CUDA context. On a CPU, the process's growth."""
     low_bytes: int
     """Lower end of the interval for process_bytes."""
     high_bytes: int
@@ -37,23 +37,23 @@ class Peak:
 
     @property
     def needed_bytes(self) -> int:
-        """What must be there: process_bytes without the cache. 'tight' is when this is within free memory."""
+        """Required memory: process_bytes without the cache. 'tight' is when this is within free memory."""
         return self.process_bytes - self.cache_bytes
 
     @property
     def most_bytes(self) -> int:
-        """What may have to be there: high_bytes without the cache. 'yes' is when this is within free memory."""
+        """Upper end of the required memory: high_bytes without the cache. 'yes' is when this is within free memory."""
         return self.high_bytes - self.cache_bytes - self.cache_more_bytes
 
     @property
     def least_bytes(self) -> int:
-        """What has to be there at least: low_bytes without the cache."""
+        """Lower end of the required memory: low_bytes without the cache."""
         return self.low_bytes - self.cache_bytes + self.cache_less_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a configuration needs on a device."""
+    """Memory, time and disk of a configuration on a device."""
 
     fits: Fits
     free_bytes: int
@@ -76,7 +76,7 @@ class Estimate:
     """Bytes that the allocator has handed out at the worst of each phase: load, initialisation, forward, backward,
     optimizer, evaluation, save; merge is of a process of its own, into 16-bit weights."""
     notes: tuple[CodedWarning, ...] = ()
-    """What the person should know about how this figure came to be."""
+    """Notes for the person on the origin of the figure."""
 
     @property
     def needed_parts(self) -> dict[str, int]:
@@ -89,7 +89,7 @@ class Estimate:
         return self.free_bytes - self.peak.needed_bytes
 
     def in_use_bytes(self, device: Device) -> int:
-        """What nvidia-smi will show of the device: this, cache included as far as it has room, and what is in use."""
+        """Device memory that nvidia-smi will show: this, cache included as far as it has room, and memory in use."""
         room = max(self.peak.needed_bytes, min(self.peak.process_bytes, device.free_bytes))
         return device.total_bytes - device.free_bytes + room
 

@@ -1,4 +1,4 @@
-"""What cannot be asked for: values that contradict each other, the model or the device."""
+"""Refusal of values that contradict each other, the model or the device."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
 
 
 def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
-    """What the person asked for and the device cannot do."""
+    """Refuse values set by the person that the device does not support."""
     cuda, reached = device.kind == "cuda", known(device.compute_capability)
     if given.get("training.precision") == "bf16" and cuda and not device.bf16:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What to change when it does not fit: each change with what it saves and what it costs, cheapest first."""
+"""Remedies for a plan that does not fit: single changes with their saving and cost, cheapest first."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Change:
     label: str
     changes: Mapping[str, Any]
     cost: Callable[[float | None], str] = field(default=by_how_much)
-    """What is given up, told from the change in time (a share, or None where unknown)."""
+    """Phrase on the cost, computed from the change in time (a share, or None where unknown)."""
 
 
 def remedies(

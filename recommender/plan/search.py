@@ -32,7 +32,7 @@ SEARCHED = (
     "training.activation_offloading",
     "training.optim",
 )
-"""What the search decides; everything else is a rule's."""
+"""Keys decided by the search; every other key is decided by a rule."""
 SHORTEST = 256
 """Length below which cutting rows is no remedy any more."""
 
@@ -101,7 +101,7 @@ def relative_cost(config: FinetuneConfig) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What the search may vary, and around what."""
+    """Search space: the request's fixed values and the candidates of each searched key."""
 
     model: ModelSpec
     device: Device
@@ -132,7 +132,7 @@ class Space:
         return [{MICRO: micro, ACCUMULATION: self.effective // micro} for micro in micro_batches(self.effective)]
 
     def bases(self) -> tuple[Mapping[str, Any], ...]:
-        """How the base may be held, in order of preference: 16 bits, then 4; in between 8 where quality comes first.
+        """Precisions of the base in order of preference: 16 bits, then 4; 8 in between where quality comes first.
 
         Empty changes where the person said it.
         """
@@ -241,7 +241,7 @@ def _fastest(found: list[Candidate]) -> Candidate:
 
 
 def held_as(config: FinetuneConfig) -> tuple[int | None, str, bool]:
-    """How base, optimizer states and checkpoints are held."""
+    """Return the bits of the base, the optimizer's name and whether activations are offloaded."""
     return config.quantization.bits, config.training.optim, config.training.activation_offloading
 
 

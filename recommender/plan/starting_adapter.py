@@ -21,14 +21,14 @@ from recommender.paths import expanded
 SETTINGS: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 BASE: Final = "base.json"
-"""What a run of this program puts beside its adapter: the fingerprint of the base that it was trained over."""
+"""File beside the adapter of a run of this program: the fingerprint of the base that it was trained over."""
 PREFIX: Final = "base_model.model."
 KEY: Final = "start_from"
 KEPT: Final = (
     *("lora.r", "lora.lora_alpha", "lora.target_modules", "lora.bias", "lora.use_rslora", "lora.use_dora"),
     *("lora.init_lora_weights", "lora.modules_to_save", "lora.rank_pattern", "lora.alpha_pattern"),
 )
-"""What the adapter settles; the dropout is of the training, not of the adapter."""
+"""Keys fixed by the adapter; the dropout belongs to the training, not to the adapter."""
 BEYOND: Final = ("layer_replication", "target_parameters", "trainable_token_indices", "lora_bias", "megatron_config")
 """Settings of PEFT's LoraConfig that change more than the layers which are priced and merged here."""
 STARTS: Final = frozenset(
@@ -86,7 +86,7 @@ def adapter_in(folder: Path) -> Path | None:
 
 
 def adopted(config: FinetuneConfig, model: ModelSpec) -> dict[str, Any]:
-    """What the adapter that training goes on from settles, dotted key to value; nothing where it starts anew.
+    """Values fixed by the adapter that training starts from, by dotted key; empty without one.
 
     Raises:
         InputError: There is no such adapter, it is one of another base, or it cannot be gone on from here.
@@ -114,7 +114,7 @@ def with_start(config: FinetuneConfig, model: ModelSpec) -> FinetuneConfig:
 
 
 def template_of_start(config: FinetuneConfig, model: ModelSpec) -> str:
-    """What to know where the adapter was trained with another chat template than the model's own; else empty."""
+    """Return a warning where the adapter was trained with another chat template than the model's own; else ''."""
     if config.start_from is None or config.data.template not in ("auto", "model") or model.path is None:
         return ""
     folder = adapter_in(expanded(config.start_from))
@@ -241,7 +241,7 @@ def _require_base(start: Start, model: ModelSpec) -> None:
 
 
 def _names(name: str) -> Iterator[str]:
-    """What a base may be called: its folder or hub id, and the last part of it, since folders move."""
+    """Yield the names of a base: its folder or hub id, and the last part of it, since folders move."""
     if name:
         yield name.casefold()
         yield Path(name).name.casefold()

@@ -1,4 +1,4 @@
-"""What one plan gives up against another, and gains, in words."""
+"""Trade-off between two plans in words: losses and gains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recommender.units import GIB, count, gib, percent
 
 
 def gives_up(chosen: Candidate, other: Candidate, data: DataProfile | None) -> str:
-    """What is lost by taking `other` instead of `chosen`; says so when nothing is.
+    """Return the losses of taking `other` instead of `chosen`; 'nothing' when there are none.
 
     Args:
         chosen: The plan that is recommended.
@@ -26,7 +26,7 @@ def gives_up(chosen: Candidate, other: Candidate, data: DataProfile | None) -> s
 
 
 def gains(chosen: Candidate, other: Candidate, data: DataProfile | None) -> str:
-    """What is gained by taking `other` instead of `chosen`; empty when nothing is.
+    """Return the gains of taking `other` instead of `chosen`; empty when there are none.
 
     Args:
         chosen: The plan that is recommended.

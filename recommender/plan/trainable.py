@@ -41,7 +41,7 @@ def require_rows(profile: DataProfile, config: FinetuneConfig, model: ModelSpec)
 
 
 def cut_sentence(profile: DataProfile, config: FinetuneConfig) -> str:
-    """How many rows the limit cuts, where it is worth a warning; empty where it is not, or nothing is cut."""
+    """Return a phrase on the rows cut by the limit; empty where none is, or too few for a warning."""
     length = config.data.max_length
     cut = 0 if splits(profile, config) else profile.rows_cut(length)
     if cut < WARNED * profile.rows or not cut:
@@ -53,7 +53,7 @@ def cut_sentence(profile: DataProfile, config: FinetuneConfig) -> str:
 
 
 def question_of_cuts(profile: DataProfile, config: FinetuneConfig, model: ModelSpec) -> Question | None:
-    """How long rows may be, where the limit cuts a fifth of them or more; None where it does not, or is meant to.
+    """Return the question of a length limit that cuts a fifth of the rows or more; None below, or where it may cut.
 
     Args:
         profile: The rows, in the model's own tokens.

@@ -25,7 +25,7 @@ class Remedy:
     """Dotted key to new value; applied with `recommender.config.edit.apply`."""
     saves_bytes: int
     costs: str
-    """What is given up, with its figure."""
+    """Cost of the change, with its figure."""
     fits: Fits
     """Whether the plan fits after this change alone."""
 
@@ -60,8 +60,8 @@ class Plan:
     model: ModelSpec
     data: DataProfile | None
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """What the person set by hand, dotted key to value."""
+    """Values set by the person, by dotted key."""
     recommended: Mapping[str, Any] = field(default_factory=dict)
     """Dotted key to the value that is recommended; it differs from the configuration where the person set another."""
     searched: Mapping[str, Any] = field(default_factory=dict)
-    """What the search over memory and time found, dotted key to value; kept while the plan is edited."""
+    """Values found by the search over memory and time, by dotted key; kept while the plan is edited."""

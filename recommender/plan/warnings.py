@@ -234,7 +234,7 @@ def _about_copies(config: FinetuneConfig, data: DataProfile) -> Iterator[CodedWa
 
 
 def _about_cuts(config: FinetuneConfig, data: DataProfile) -> Iterator[CodedWarning]:
-    """What the length limit cuts, where that is more than the recommended one may."""
+    """Warn of trained tokens cut by the length limit, beyond the share that the recommended limit may cut."""
     length = config.data.max_length
     lost = lost_share(data, length)
     if lost > 1 - KEEP + 1e-9:

@@ -33,7 +33,7 @@ RANKS: Mapping[Goal, tuple[int, int]] = {
 16 is where the guides start; beyond 64 the sweep gains at most half a percent of loss.
 """
 DISTANCE: Mapping[Task, float] = {"style": 0.5, "task": 1.0, "domain": 2.0}
-"""What the range of ranks is multiplied with by how far the data is from what the model does already."""
+"""Factor on the range of ranks by the distance of the data from what the model does already."""
 ATTENTION = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
 """The linear layers of attention, also where three of them are one."""
 WANTED: Mapping[Goal, str] = {
@@ -93,7 +93,7 @@ def recommended_rank(context: Context) -> int:
 
 
 def task(_: Context) -> Values:
-    """How far the data is from what the model does: only the person knows."""
+    """Distance of the data from what the model does already; only the person knows it."""
     return {TASK: "task"}
 
 
@@ -261,7 +261,7 @@ def explain_targets(context: PricedContext, values: Values) -> Reasons:
 
 
 def _why_experts(model: ModelSpec, names: str) -> str:
-    """What of a mixture of experts the adapter reaches."""
+    """Return the reason for the target modules of a mixture of experts: its experts are out of the adapter's reach."""
     share = percent(model.other_parameters / model.total_parameters)
     return (
         f"All of {names}. {share} of this model's parameters are experts and routers in fused tensors, which adapters "
@@ -302,7 +302,7 @@ def _seen(rows: int, epochs: float) -> str:
 
 
 def _dropout_costs(context: PricedContext) -> str:
-    """What a tenth would take: a mask and the input that it leaves, of every adapted layer."""
+    """Return the memory cost of a dropout of 0.1: a mask and the masked input of every adapted layer."""
     if context.config.method == "full" or context.config.lora.lora_dropout:
         return "none at 0"
     more = context.priced({LORA_DROPOUT: DROPOUT}).peak.process_bytes - context.estimate.peak.process_bytes

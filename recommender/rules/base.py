@@ -122,7 +122,7 @@ def priced_line(label: str, price: Estimate) -> Evidence:
 
 
 def slower(before: Estimate, after: Estimate) -> float | None:
-    """How much longer a step takes after a change, as a share (0.3: 30 % longer); None where time is unknown."""
+    """Return the increase of the step time as a share (0.3: 30 % longer); None where time is unknown."""
     if before.time is None or after.time is None or before.time.step_seconds <= 0:
         return None
     return after.time.step_seconds / before.time.step_seconds - 1

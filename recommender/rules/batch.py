@@ -101,7 +101,7 @@ def explain_micro_batch(context: PricedContext, values: Values) -> Reasons:
 
 
 def accumulation(context: Context) -> Values:
-    """What makes the effective batch of the micro-batch."""
+    """Gradient accumulation steps that turn the micro-batch into the effective batch."""
     return {ACCUMULATION: accumulation_for(per_card(context), context.config.training.per_device_train_batch_size)}
 
 
@@ -125,7 +125,7 @@ def explain_accumulation(context: PricedContext, values: Values) -> Reasons:
 
 
 def _unit(context: Context) -> str:
-    """What a batch is counted in."""
+    """Return the noun for the unit of a batch: 'sequence' where rows are packed, else 'row'."""
     return "sequence" if rows_in_a_sequence(context) > 1 else "row"
 
 
@@ -192,7 +192,7 @@ def _why_micro(context: PricedContext, effective: int) -> str:
 
 
 def _other_split(context: PricedContext, effective: int, each: str) -> str:
-    """Why this split, where it is not the smallest near the fastest that fits; empty where it is.
+    """Return the reason for a split other than the smallest near the fastest that fits; empty for that one.
 
     Either none fits, or a faster one is beyond the share of memory that leaves room, or the person changed
     other values since the search, which is not repeated for an edit.
@@ -238,7 +238,7 @@ def _high(price: Estimate) -> int:
 
 
 def _of_a_slice(context: PricedContext) -> str:
-    """How a slice's speed came about."""
+    """Return a note on the assumed speed of a MIG slice; empty for a whole device."""
     if not context.device.mig:
         return ""
     return f" {context.device.name}'s speed is the whole GPU's in proportion to the slice (MIG), which nobody measured."
@@ -296,7 +296,7 @@ def explain_checkpointing(context: PricedContext, values: Values) -> Reasons:
 
 
 def _beyond(context: PricedContext, off: Estimate) -> str:
-    """Why a plan without checkpointing that fits is not taken: at this micro-batch, or one row at a time."""
+    """Return the reason against a plan without checkpointing that fits, at this micro-batch or one row at a time."""
     training, free = context.config.training, context.estimate.free_bytes
     if context.goal == "smallest-memory":
         return ", and this goal is the least memory"

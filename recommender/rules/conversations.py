@@ -1,4 +1,4 @@
-"""How conversations become text: the template, its switches, where reasoning goes, and which answers are trained."""
+"""Rules for rendering conversations: template, its switches, place of the reasoning, and answers trained on."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ TAKEN_AS: Mapping[str, str] = {
     "qwen2": "Qwen 2 and 2.5 were not swept, and are taken as Qwen 3.",
     "qwen2_moe": "Qwen 2 and 2.5 were not swept, and are taken as Qwen 3.",
 }
-"""What is said of a model whose own kind is not in the sweep, and that counts with its relatives."""
+"""Sentence on a model type outside the sweep that is treated as a related one in it, by model type."""
 
 
 def sweep_family(model: ModelSpec) -> str:

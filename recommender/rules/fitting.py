@@ -1,4 +1,4 @@
-"""What to change first when a run overfits, underfits or learns nothing, for its diagnosis and for the page of rules.
+"""Advice for a run that overfits, underfits or learns nothing, for its diagnosis and for the page of rules.
 
 An order, not a list: the first advice is what the sources agree on and what costs least, and each has its figure from
 the configuration that it is about.
@@ -31,7 +31,7 @@ class Advice:
     """One change, in its place among others."""
 
     change: str
-    """What to do, a phrase with its figures."""
+    """Phrase for the change, with its figures."""
     changes: Mapping[str, Any]
     """The same as dotted key to value; empty where it is about data."""
     why: str
@@ -47,7 +47,7 @@ NEARER = Advice(
 
 
 def against_overfitting(config: FinetuneConfig, *, best_epoch: float | None = None) -> tuple[Advice, ...]:
-    """What to change when held-out loss rises while training loss falls, in order.
+    """Return the changes against a held-out loss that rises while the training loss falls, first one first.
 
     Args:
         config: The run's configuration.
@@ -57,7 +57,7 @@ def against_overfitting(config: FinetuneConfig, *, best_epoch: float | None = No
 
 
 def against_underfitting(config: FinetuneConfig, *, falling: bool = False) -> tuple[Advice, ...]:
-    """What to change when both losses stay high, in order.
+    """Return the changes against losses that both stay high, first one first.
 
     Args:
         config: The run's configuration.
@@ -69,7 +69,7 @@ def against_underfitting(config: FinetuneConfig, *, falling: bool = False) -> tu
 
 
 def against_no_learning(config: FinetuneConfig) -> tuple[Advice, ...]:
-    """What to change when the training loss has not moved since the run began, in order.
+    """Return the changes against a training loss that has not moved since the run began, first one first.
 
     Args:
         config: The run's configuration.

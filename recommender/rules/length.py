@@ -18,11 +18,11 @@ MULTIPLE = 64
 KEEP = 0.995
 """Share of trained tokens that the limit keeps."""
 MARGIN = 1.3
-"""What estimated lengths are multiplied by for the limit: without a tokenizer they are a third off now and then."""
+"""Factor on estimated lengths for the limit: without a tokenizer they are a third off now and then."""
 ASSUMED = 1024
 """Length where no data is known: what the walk-through guide starts with."""
 STRETCH = 4.0
-"""How far a model's context is stretched at most without being asked: what Qwen 2.5's model cards give YaRN."""
+"""Largest factor by which a model's context is stretched unasked: YaRN's in the model cards of Qwen 2.5."""
 STRETCHED_ALREADY = 100_000
 """Contexts from which a model was most likely stretched by its makers: it is not stretched again."""
 
@@ -133,7 +133,7 @@ def explain_length(context: PricedContext, values: Values) -> Reasons:
 
 
 def _cut(data: DataProfile, value: int, of_tokens: str) -> str:
-    """What a limit cuts, of the trained tokens and of the rows."""
+    """Return a phrase on the trained tokens and the rows cut by a limit."""
     rows = data.rows_cut(value)
     if data.tokenizer == "bytes":
         return (
@@ -151,7 +151,7 @@ def _beyond(data: DataProfile) -> str:
 
 
 def _source(data: DataProfile | None) -> str:
-    """How the lengths are known."""
+    """Return the source of the lengths: counted, estimated from the text, synthetic or assumed."""
     if data is None:
         return "assumed"
     if data.shape == "synthetic":
@@ -187,7 +187,7 @@ def explain_packing(context: PricedContext, values: Values) -> Reasons:
 
 
 def _packed_costs(context: PricedContext) -> str:
-    """What leaving rows unpacked costs by the estimate."""
+    """Return the cost in time of leaving rows unpacked, by the estimate."""
     padding = "Padding, where rows of different length share a micro-batch"
     if context.data is None:
         return f"{padding}."
@@ -208,7 +208,7 @@ def _run_seconds(price: Estimate) -> float | None:
 
 
 def train_on(context: Context) -> Values:
-    """Which tokens the loss sees: as the data was read."""
+    """Tokens counted by the loss: as the data was read."""
     return {"data.train_on": context.config.data.train_on}
 
 

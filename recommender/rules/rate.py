@@ -23,24 +23,25 @@ TINKER_EXPONENTS: Mapping[str, float] = {"llama": 0.781, "qwen": 0.0775}
 """tinker-cookbook, hyperparam_utils.get_lr."""
 SWEPT_STEPS = 780
 SHORT_EXPONENT = 0.2
-"""How the rate rises in runs shorter than the sweep's: in runs of about 100 steps LoRA's best rate is 15 rather than 10
-times the full rate (LoRA Without Regret), and 1.5 = (780 / 100)^0.2. That longer horizons want less is also what Bjorck
-et al. 2024 measured in pre-training."""
+"""Exponent of the rate's rise in runs shorter than the sweep's: in runs of about 100 steps LoRA's best rate is 15 and
+not 10 times the full rate (LoRA Without Regret), and 1.5 = (780 / 100)^0.2. That longer horizons want less is also what
+Bjorck et al. 2024 measured in pre-training."""
 SHORT_STEPS = 100
 SHORTER_EXPONENT = 0.41
-"""How it rises below those: the exponent of least regret over this project's own runs of 12 to 48 steps, of one small
-model on five data sets. Their loss is 0.9 % above the best rates' on average with it and 6.2 % without any; which rate
-is best differs between the sets by a factor of 2.7 at 12 steps (`python -m benchmarks.short_runs --table`)."""
+"""Exponent of its rise in runs shorter than those, of least regret over this project's own runs of 12 to 48 steps, of
+one small model on five data sets. Their loss is 0.9 % above the best rates' on average with it and 6.2 % without any;
+which rate is best differs between the sets by a factor of 2.7 at 12 steps (`python -m benchmarks.short_runs --table`).
+"""
 FEWEST_STEPS = 10
 LONGEST_SURE = 10 * SWEPT_STEPS
 """Steps beyond which what was swept says little. Longer horizons want lower rates in pre-training (Bjorck et al. 2024),
 by how much with LoRA nobody measured."""
 SWEPT_BATCH = 128
 BATCH_EXPONENT = 0.25
-"""How the rate follows a batch below the swept one in a run as long as the sweep's. Noise alone would make it the
-square root (Malladi et al. 2022, on Adam); Marek et al. 2025 keep the rate down to batches of one. Halfway, in the
-logarithm, between the two. Noise adds up over steps as a random walk does, and the square root is a rule for runs that
-it dominates: shorter ones take the exponent times sqrt(steps / 780). Unmeasured for LoRA."""
+"""Exponent by which the rate follows a batch below the swept one in a run as long as the sweep's. Noise alone would
+make it the square root (Malladi et al. 2022, on Adam); Marek et al. 2025 keep the rate down to batches of one. Halfway,
+in the logarithm, between the two. Noise adds up over steps as a random walk does, and the square root is a rule for
+runs that it dominates: shorter ones take the exponent times sqrt(steps / 780). Unmeasured for LoRA."""
 
 
 def base_rate(model: ModelSpec, r: int) -> float:
@@ -49,7 +50,7 @@ def base_rate(model: ModelSpec, r: int) -> float:
 
 
 def scale_factor(lora: Lora) -> float:
-    """How the rate follows a scale other than the measured one: the square root of 32 over alpha.
+    """Factor on the rate for a scale other than the measured one: the square root of 32 over alpha.
 
     The update is alpha/r · B·A. Early on only B moves, and the rate should fall as 1/alpha; later both move, and as
     1/sqrt(alpha). The milder is taken. Rank-stabilised scaling multiplies alpha by sqrt(r).
@@ -76,7 +77,7 @@ def shorter_factor(steps: int, exponent: float) -> float:
 
 
 def batch_exponent(steps: int | None) -> float:
-    """How strongly the rate follows the batch: less in short runs."""
+    """Exponent by which the rate follows the batch, less in short runs."""
     return BATCH_EXPONENT * sqrt(min(1.0, (SWEPT_STEPS if steps is None else steps) / SWEPT_STEPS))
 
 
@@ -161,7 +162,7 @@ def unlike_the_sweep(config: FinetuneConfig) -> list[str]:
 
 
 def _tinker(model: ModelSpec) -> str:
-    """What the formula of the sweep's own authors gives, which knows neither rank nor batch."""
+    """Return the rate by the formula of the sweep's own authors, which knows neither rank nor batch."""
     exponent = TINKER_EXPONENTS.get(sweep_family(model))
     formula = f"the Tinker formula {small(TINKER_BASE)} × {LORA_FACTOR} × ({TINKER_WIDTH} / "
     if exponent is None:
@@ -240,7 +241,7 @@ def _origin(model: ModelSpec, r: int) -> str:
 
 
 def _beyond(law: RateLaw, model: ModelSpec, r: int, raw: float) -> str:
-    """What of it is an extrapolation."""
+    """Return sentences on the parts of the rate that are extrapolated beyond the sweep."""
     text, size = "", model.total_parameters
     if taken := TAKEN_AS.get(model.model_type):
         text += f" {taken}"

@@ -21,7 +21,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a value is what it is."""
+    """Reason for a value: explanation, source, confidence and evidence."""
 
     value: Any
     why: str
@@ -32,7 +32,7 @@ class Reason:
     others: str = ""
     """Who says otherwise, with their value."""
     costs: str = ""
-    """What it costs in memory and time, or 'none'."""
+    """Cost in memory and time, or 'none'."""
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""

@@ -30,7 +30,7 @@ def recommended_eval_fraction(rows: int | None) -> float:
 
 
 def evaluation(context: Context) -> Values:
-    """How much is held out, and how often it is looked at."""
+    """Share of rows held out, and intervals of evaluation and saving."""
     rows = context.data.rows if context.data is not None else None
     return {"data.eval_fraction": recommended_eval_fraction(rows), "run.eval_steps": "auto", "run.save_steps": "auto"}
 
@@ -72,7 +72,7 @@ def explain_evaluation(context: PricedContext, values: Values) -> Reasons:
 
 
 def _why_held(data: DataProfile | None, value: float, held: int) -> str:
-    """How many rows are held out, and what they are good for."""
+    """Return the reason for the number of rows held out, with their use."""
     if data is None:
         return f"{percent(value)} of the rows are held out, at random but always the same."
     if data.rows < 2:

@@ -19,7 +19,7 @@ with the rank (Kalajdzievski 2023), so that the scale falls with its root from t
 
 
 def variants(context: Context) -> Values:
-    """What is left off, and what it would cost to turn on."""
+    """Variants of LoRA: rank-stabilised scaling above a rank, the others off."""
     return {
         "lora.use_rslora": context.config.lora.r > RS_FROM,
         "lora.use_dora": False,
@@ -70,7 +70,7 @@ def _scaling_variants(context: PricedContext, *, high: bool) -> Reasons:
 
 
 def _switched(context: PricedContext, key: str, off: Any, on: Any) -> str:
-    """What turning a variant on costs this plan in memory and time, or what it costs where it is on."""
+    """Return the cost in memory and time of turning a variant on, or of having it on."""
     if context.config.method == "full":
         return ""
     without, with_it = context.priced({key: off}), context.priced({key: on})
@@ -82,7 +82,7 @@ def _switched(context: PricedContext, key: str, off: Any, on: Any) -> str:
 
 
 def measured_of(key: str) -> tuple[Evidence, ...]:
-    """What was published of a variant."""
+    """Return the published measurements of a variant."""
     return tuple(Evidence(line.what, line.found, line.by) for line in load_variants()[key])
 
 
@@ -118,7 +118,7 @@ def _start_variants(context: PricedContext) -> Reasons:
 
 
 def _start_costs(context: PricedContext) -> str:
-    """What the start that this base allows would take, in the estimate's phase of initialisation."""
+    """Return the cost of the initialisation that this base allows, in the estimate's phase of initialisation."""
     if context.config.method == "full":
         return ""
     start = "loftq" if context.config.quantization.bits == 4 else "pissa"

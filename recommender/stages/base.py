@@ -27,7 +27,7 @@ COMMON_FIGURES: Final = (
     Figure("learning_rate", "learning_rate", "learning_rate", from_zero=True),
     Figure("grad_norm", "grad_norm", "grad_norm", "before clipping", from_zero=True),
 )
-"""What Transformers' Trainer logs at each step, whatever is trained."""
+"""Figures logged by Transformers' Trainer at each step, in every stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Stage:
     label_columns: tuple[str, ...]
     """Columns of the same lengths that tell the loss which tokens it sees."""
     stack: str
-    """How the worker's program holds weights and computes the loss, for the estimate: see `memory.stacks`."""
+    """Name of the worker's way of holding weights and computing the loss, for the estimate: see `memory.stacks`."""
     rules: frozenset[str]
     """Rules of `trainer.diagnosis` about learning that hold for its loss, by their functions' names."""
     keys: frozenset[str] = frozenset()
@@ -49,7 +49,7 @@ class Stage:
     sequences: int = 1
     """Sequences that a row puts through a forward pass: 1, or 2 where a pair's sides go through together."""
     figures: tuple[Figure, ...] = COMMON_FIGURES
-    """What is logged at each step, the loss first."""
+    """Figures logged at each step, the loss first."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 @dataclass(frozen=True, slots=True)
 class AsTrained:
-    """How the base was when the adapter was trained over it, where that is not how it lies on the disk."""
+    """State of the base when the adapter was trained, as far as it differs from the files on the disk."""
 
     trust: bool = False
     """Built by code of its own that was agreed to."""

@@ -19,7 +19,7 @@ from trainer.worker.setup.adapter import LOFTQ
 
 PREFIX: Final = "base_model.model."
 LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
-"""How the names of an adapter's first factors end, on linear layers and on embeddings."""
+"""Suffixes of the names of an adapter's first factors, on linear layers and on embeddings."""
 
 CHANGES_THE_BASE: Final = ("pissa", "olora")
 """Beginnings of LoRA's factors that take away from the base what they stand for, each time they are made."""
@@ -30,7 +30,7 @@ Rounded = Callable[[torch.Tensor], torch.Tensor]
 
 
 def rounding(config: FinetuneConfig) -> Rounded | None:
-    """How a weight was rounded under an adapter that makes up for just that (LoftQ); None for any other adapter.
+    """Return the rounding of weights that a LoftQ adapter makes up for; None for any other adapter.
 
     Such an adapter is made for the rounded base: over the 16-bit one it would add once more what was never lost.
     """
@@ -177,7 +177,7 @@ def unpacked(name: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor | N
 
 
 def off_and_agreement(plain: torch.Tensor, tuned: torch.Tensor, result: torch.Tensor) -> tuple[float, float, float]:
-    """How far logits are off, against how far the adapter moves them; and the share of equal first tokens.
+    """Return the error of the merged logits, the adapter's effect on them, and the share of equal first tokens.
 
     Args:
         plain: The base's logits, (positions, vocabulary).
