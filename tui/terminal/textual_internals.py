@@ -1,4 +1,4 @@
-"""The private names of Textual that the program leans on, all of them; tests/unit/tui/test_upstream.py holds them.
+"""The private names of Textual that the program leans on, all of them, held by a test (test_upstream.py).
 
 None of them has a public way in Textual 8: what is written to the terminal past the screen, what is said when the
 application ends by an unforeseen error, and the parser of the terminal's keys.

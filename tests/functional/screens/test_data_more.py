@@ -24,7 +24,7 @@ from tests.fixtures.vocabularies import spec_for, write_vocabulary
 from tests.functional.screens.made import LLAMA, MadeServices
 from tests.functional.screens.seen import NARROW, WIDE, wizard
 from tests.functional.screens.test_data import opened, until_profiled
-from tests.unit.data.test_hub import parquet
+from tests.unit.data.sources.test_hub import parquet
 from tests.unit.data.test_near import sentence
 from tui.screens.data.sources import source_rows
 from tui.screens.data.text import summary

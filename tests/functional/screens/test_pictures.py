@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from recommender.model.sources.local import LocalModel
 from tests.functional.picture import SIZES, Compare, Size
 from tests.functional.screens.made import GIB, LLAMA, SMOL, MadeServices
-from tests.functional.screens.on_plan import does_not_fit, go_to
+from tests.functional.screens.plan.on_plan import does_not_fit, go_to
 from tests.functional.screens.seen import Seen
 from tui.widgets.top_bar import Step
 from tui.wizard.app import WizardApp

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from presets.errors import InputError
 from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
-from tests.functional.screens.on_plan import go_to
+from tests.functional.screens.plan.on_plan import go_to
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
 from tui.screens.plan.screen import PlanScreen
 from tui.screens.popup import PickPopup, ValuePopup

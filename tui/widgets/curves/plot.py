@@ -1,7 +1,7 @@
 """The private names of textual-plot and textual-hires-canvas that curves lean on, all of them.
 
-tests/unit/tui/test_upstream.py holds them. textual-plot 0.10 has public ways to set limits and formatters, but none to
-read the limits after zooming, to draw within limits while they still follow the data, or to repaint only what changed.
+A test (test_upstream.py) holds them. textual-plot 0.10 has public ways to set limits and formatters, but none to read
+the limits after zooming, to draw within limits while they still follow the data, or to repaint only what changed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from recommender.units import gib, gib_number
 from recommender.warning import texts
 from tests.fixtures.counting import count_estimates
 from tests.functional.screens.made import GIB, MadeServices, gpu, machine
-from tests.functional.screens.on_plan import does_not_fit, go_to, take_card
+from tests.functional.screens.plan.on_plan import does_not_fit, go_to, take_card
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
 from tui.screens.plan.screen import PlanScreen
 from tui.widgets.top_bar import Step

@@ -13,8 +13,8 @@ from recommender.data.load import profile_data
 from tests.fixtures.child import run_python
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.fixtures.vocabularies import CHATML, spec_for
-from tests.unit.data.test_transformers_agree import by_position
-from tests.unit.data.test_turns import FORGETFUL, MARKED
+from tests.unit.data.templates.test_transformers_agree import by_position
+from tests.unit.data.tokens.test_turns import FORGETFUL, MARKED
 
 pytestmark = pytest.mark.torch
 

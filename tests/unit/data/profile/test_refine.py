@@ -18,7 +18,7 @@ from recommender.data.profile.first_look import FirstLook
 from recommender.data.profile.intervals import Interval
 from recommender.data.profile.refine import Refined, Refiner
 from recommender.model.spec import ModelSpec
-from tests.unit.data.test_first_look import ROWS, written
+from tests.unit.data.profile.test_first_look import ROWS, written
 
 EVERYONE = sorted(int(Random(3).lognormvariate(5, 0.7)) for _ in range(20_000))
 """Short rows first: what has been read is unlike what is left."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.screens.made import MadeServices
-from tests.functional.screens.on_plan import go_to, take_card
+from tests.functional.screens.plan.on_plan import go_to, take_card
 from tests.functional.screens.seen import NARROW, WIDE, planned
 from tui.screens.plan.screen import PlanScreen
 from tui.widgets.top_bar import Step

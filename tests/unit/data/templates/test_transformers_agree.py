@@ -15,7 +15,7 @@ from recommender.data.load import profile_data
 from tests.fixtures.child import run_python
 from tests.fixtures.tiny_model import build_tiny_llama
 from tests.fixtures.vocabularies import CHATML, spec_for, write_vocabulary
-from tests.unit.data.test_turns import FORGETFUL, HEADED, INST, MARKED, SPECIAL, TRAILING
+from tests.unit.data.tokens.test_turns import FORGETFUL, HEADED, INST, MARKED, SPECIAL, TRAILING
 
 pytestmark = pytest.mark.torch
 

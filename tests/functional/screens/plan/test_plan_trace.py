@@ -13,7 +13,7 @@ from presets.errors import InputError, NoError
 from recommender.estimate.types import Estimate
 from recommender.plan.types import Plan
 from tests.functional.screens.made import GIB, MadeServices
-from tests.functional.screens.on_plan import take_card
+from tests.functional.screens.plan.on_plan import take_card
 from tests.functional.screens.seen import NARROW, WIDE, planned
 
 

@@ -15,16 +15,7 @@ from recommender.data.formats.examples import Chat, Message, RowProblem
 from recommender.data.templates.layout import CHECKED
 from recommender.data.tokens.answer_spans import RenderedChat, TurnFinder
 from tests.fixtures.vocabularies import CHATML
-from tests.unit.data.test_turns import (
-    FORGETFUL,
-    HEADED,
-    INST,
-    MARKED,
-    PREFILLED,
-    SHOUTING,
-    TRAILING,
-    finder,
-)
+from tests.unit.data.tokens.test_turns import FORGETFUL, HEADED, INST, MARKED, PREFILLED, SHOUTING, TRAILING, finder
 
 SIGNS = ["a", "é", " ", "\n", "<", "|", "im_end", "<|im_end|>", "</think>", "<|eot_id|>", "Yes.", "Zq1probe"]
 SAID = st.lists(st.sampled_from(SIGNS), max_size=6).map("".join)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fixtures.child import run_python
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 WORKER = ROOT / "trainer" / "worker"
 HOME = WORKER / "upstream.py"
 

@@ -15,7 +15,7 @@ from recommender.config.schema import Data
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
 
-CALLS = Path(__file__).parents[2] / "fixtures" / "tool_calls.parquet"
+CALLS = Path(__file__).parents[3] / "fixtures" / "tool_calls.parquet"
 
 
 def texts(path: Path, model: ModelSpec) -> list[str]:

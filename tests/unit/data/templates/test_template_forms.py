@@ -10,7 +10,7 @@ import pytest
 
 from recommender.data.formats.examples import Chat, Message, RowProblem
 from tests.fixtures.vocabularies import CHATML
-from tests.unit.data.test_turns import FORGETFUL, finder, trained
+from tests.unit.data.tokens.test_turns import FORGETFUL, finder, trained
 
 USER, RESULT = Message("user", "How deep?"), Message("tool", "453 m")
 TOOL = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
