@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from recommender.plan.conflicts import refuse_start
+from recommender.plan.checks.conflicts import refuse_start
+from recommender.plan.checks.warnings import warnings_of
 from recommender.plan.remedies import remedies
 from recommender.plan.request import PlanRequest
 from recommender.plan.solve import Solution
 from recommender.plan.types import Alternative, Plan
-from recommender.plan.warnings import warnings_of
 from recommender.rules.base import PricedContext
 from recommender.rules.registry import explain
 

@@ -14,7 +14,7 @@ from recommender.data.profile.profile import DataProfile
 from recommender.estimate.pricer import Pricer, pricer
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.conflicts import refuse_contradictions
+from recommender.plan.checks.conflicts import refuse_contradictions
 from recommender.plan.plain import plain
 from recommender.plan.starting_adapter import adopted, refuse_against_start
 from recommender.rules.base import Context

@@ -18,7 +18,7 @@ from recommender.estimate.types import Estimate
 from recommender.machine.capability import LLM_INT8_FROM
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
-from recommender.plan.conflicts import FROM_PLAIN_WEIGHTS
+from recommender.plan.checks.conflicts import FROM_PLAIN_WEIGHTS
 from recommender.rules.base import room_share
 from recommender.rules.batch import NEAR, accumulation_for, micro_batches
 from recommender.rules.length import MULTIPLE, recommended_length

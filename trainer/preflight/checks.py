@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from presets.errors import InputError, NoError
 from recommender.model.own_code import missing, question
 from recommender.model.sources.missing_files import missing_tokenizer, no_weights
-from recommender.plan.trainable import cut_sentence, question_of_cuts, stops_of
+from recommender.plan.checks.trainable import cut_sentence, question_of_cuts, stops_of
 from recommender.units import counted, gib
 from recommender.warning import texts
 from trainer.preflight.gate import require_trainable
@@ -146,7 +146,7 @@ def _with_progress(line: CheckLine, steps: CheckSteps) -> Generator[CheckLine, N
 
 def check_settings(config: FinetuneConfig, model: ModelSpec, device: Device, dataset: DataSet) -> Outcome:
     """Check that the values fit each other, the model, the device and installed packages, and are near the advice."""
-    from recommender.plan.unusual import far_values
+    from recommender.plan.checks.unusual import far_values
 
     try:
         require_trainable(config, model, device)

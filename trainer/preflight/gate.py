@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import InputError
 from recommender.machine.capability import FLASH_FROM
-from recommender.plan.conflicts import refuse_untrainable
+from recommender.plan.checks.conflicts import refuse_untrainable
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig

@@ -243,7 +243,7 @@ def estimate(
     from recommender.machine.probe import probe
     from recommender.memory.terms import breakdown, experts_apart
     from recommender.model.reader import read_model
-    from recommender.plan.conflicts import refuse_untrainable
+    from recommender.plan.checks.conflicts import refuse_untrainable
     from tui.commands.output.plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
 
     settings: Settings = context.obj
@@ -279,8 +279,8 @@ def advice(
 ) -> tuple[Sequence[CodedWarning], Sequence[Remedy]]:
     """What a plan with this configuration warns of, and what would make it fit where it surely does not."""
     from recommender.estimate.pricer import centred, pricer
+    from recommender.plan.checks.warnings import warnings_of
     from recommender.plan.remedies import remedies
-    from recommender.plan.warnings import warnings_of
 
     # A trace, or another stack: what changes would need is as far from the formula as the answer.
     around = centred(pricer(model, device, profile), config, answer)

@@ -78,8 +78,8 @@ def start(
     """
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
+    from recommender.plan.checks.trainable import require_rows
     from recommender.plan.document import launch_document
-    from recommender.plan.trainable import require_rows
     from trainer.preflight.gate import require_trainable
     from trainer.process.launch import launch
 

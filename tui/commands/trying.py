@@ -47,8 +47,8 @@ def try_values(
 
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """
+    from recommender.plan.checks.trainable import require_rows
     from recommender.plan.document import launch_document
-    from recommender.plan.trainable import require_rows
     from trainer.preflight.gate import require_trainable
     from trainer.results.trials import require_held_out, run_trials, settled, trials
     from tui.commands.training import run_check_list

@@ -14,7 +14,7 @@ from recommender.data.dataset import DataSet
 from recommender.data.held_out_cut import held_out_stop, held_out_warnings
 from recommender.data.load import profile_data
 from recommender.model.spec import ModelSpec
-from recommender.plan.trainable import cut_sentence, question_of_cuts, require_rows
+from recommender.plan.checks.trainable import cut_sentence, question_of_cuts, require_rows
 from recommender.warning import texts
 
 

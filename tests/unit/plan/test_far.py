@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from recommender.plan.checks.unusual import far_values
 from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
-from recommender.plan.unusual import far_values
 from recommender.warning import texts
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.screens.plan.form import followed, followed_notes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from recommender.plan.warnings import NOTHING_FITS
+from recommender.plan.checks.warnings import NOTHING_FITS
 from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
 from recommender.warning import CodedWarning
 from tui.screens.machine.text import short_name

@@ -14,9 +14,9 @@ from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
+from recommender.plan.checks.unusual import far_values
 from recommender.plan.starting_adapter import template_of_start
 from recommender.plan.types import Remedy
-from recommender.plan.unusual import far_values
 from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
 from recommender.rules.schedule import WARMS_UP
 from recommender.steps import plan_steps
