@@ -45,7 +45,7 @@ def model_cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path that a person typed, `~` replaced by a home folder where there is such a user, and left otherwise."""
+    """Replace `~` in a typed path by a home folder where there is such a user; leave it otherwise."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

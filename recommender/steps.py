@@ -16,13 +16,13 @@ from recommender.warning import CodedWarning, warning
 LOOKS = 10
 """Evaluations that 'auto' spreads over a run."""
 EVAL_SHARE = 0.1
-"""Of the training time that 'auto' lets evaluation take."""
+"""Share of the training time that 'auto' lets evaluation take."""
 EVAL_COST = 1 / 3
 """Work of an evaluated row against a trained one: the forward pass of forward and backward (twice the forward)."""
 
 
 MOST_PASSES = 15
-"""As often LIMA (Zhou et al. 2023) went through its 1 000 rows; the best was what it had after 5 to 10 times."""
+"""Epochs of LIMA (Zhou et al. 2023) over its 1 000 rows; the best checkpoints came after 5 to 10 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _intervals(config: FinetuneConfig, total: int, eval_rows: int | None) -> tup
 
 
 def _auto_interval(total: int, eval_rows: int, effective: int) -> int:
-    """A tenth of the run, or as much more as keeps evaluation to a tenth of the training time."""
+    """Return a tenth of the run's steps, or as many more as keep evaluation to a tenth of the training time."""
     affordable = ceil(eval_rows * EVAL_COST / (EVAL_SHARE * effective))
     return max(1, min(total, max(ceil(total / LOOKS), affordable)))
 

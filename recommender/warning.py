@@ -1,4 +1,4 @@
-"""Warnings as values: a code to hold on to, how grave it is, the text that is shown, and what to do."""
+"""Warnings as values: code, severity, text and remedy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class CodedWarning:
     """Stable name of its kind in snake case ('does_not_fit'): screens group by it, scripts and tests hold on to it."""
     severity: Severity
     said: str
-    """Sentences about what is so."""
+    """Sentences that state the fact."""
     remedy: str = ""
     """Action to take; empty where there is none, or `said` names it already."""
 
     @property
     def text(self) -> str:
-        """All of it as it is shown."""
+        """Text and remedy as shown."""
         return " ".join(filter(None, (self.said, self.remedy)))
 
     def document(self) -> dict[str, str]:

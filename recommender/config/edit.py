@@ -59,7 +59,7 @@ def with_followers(config: FinetuneConfig, changes: Mapping[str, Any]) -> dict[s
 
 
 def known_key(key: str) -> str:
-    """The full dotted key.
+    """Return the full dotted key.
 
     Raises:
         InputError: there is none; the nearest is offered.
@@ -122,7 +122,7 @@ def _start(text: str, limit: int = 60) -> str:
 
 
 def _as_field(field: FieldInfo | None, value: Any, raw: str) -> Any:
-    """Text stays text where text is wanted, and `a,b` or `a` is a list where a list is wanted."""
+    """Return the value as its field takes it: text stays text, and `a,b` or `a` becomes a list where one is wanted."""
     options = _options(field)
     if value is None:
         return [] if _takes_list(options) and NoneType not in options and not raw else None

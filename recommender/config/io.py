@@ -150,7 +150,7 @@ def resolve_changes(changes: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _absolute(path: str, base: Path, *, only: Callable[[Path], bool] | None = None) -> str:
-    """A path as seen from a folder; as it is where it names a data set of the hub, or nothing of the kind wanted."""
+    """Return a path as seen from a folder; unchanged for a data set of the hub, or nothing of the kind wanted."""
     # An empty name stays one, to be refused where it is read: as a path it would be this folder.
     if not path.strip() or (only is None and names_hub_dataset(path, base)):
         return path
@@ -164,7 +164,7 @@ _PLACES: Final[Mapping[str, Callable[[Path], bool]]] = {
     "start_from": Path.is_dir,
     "trust_remote_code": Path.is_dir,
 }
-"""Keys whose value may be a path, and what then lies there."""
+"""Keys whose value may be a path, with the test for the file or folder there."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -317,7 +317,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a text in a file's place at once, with the mode that a new file would have, or that it had."""
+    """Replace a file atomically by a text, with the file's mode or that of a new file."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:

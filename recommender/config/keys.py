@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 OLD_NAMES = {"training.warmup_ratio": "training.warmup_steps"}
-"""Keys that were renamed, and what they are called now."""
+"""New names of renamed keys, by their old names."""
 
 ELSEWHERE = {
     "lr": "training.learning_rate",

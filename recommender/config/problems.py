@@ -65,7 +65,7 @@ def sentences_of(error: ValidationError, *, where: str, lines: Mapping[str, int]
 
 
 def _meant(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Without the kinds that were not meant: keys with values, where text could stand too, are wrong in their keys."""
+    """Drop errors of a union's text member where a mapping was given: its keys are wrong."""
     deeper = {detail["loc"][:-2] for detail in details if detail["loc"][-2:-1] == (Source.__name__,)}
     return [one for one in details if not (one["type"] == "string_type" and one["loc"][:-1] in deeper)]
 

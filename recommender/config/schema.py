@@ -1,4 +1,4 @@
-"""FinetuneConfig: what the YAML file says, the form edits, the estimator prices and the worker obeys.
+"""FinetuneConfig: the schema of the YAML file, for form, estimator and worker alike.
 
 Keys are the names that PEFT, TRL and Transformers use. Validation happens here, once; the layers behind it trust it.
 """
@@ -22,14 +22,14 @@ Goal = Literal["balanced", "fastest", "longest-context", "best-quality", "smalle
 
 
 def _no_booleans(value: Any) -> Any:
-    """YAML's `yes` must not become the number 1."""
+    """Refuse booleans: YAML's `yes` must not become the number 1."""
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
     return value
 
 
 def _number_words(value: Any) -> Any:
-    """YAML 1.1 reads 2e-4 (no dot) as a string; people mean the number."""
+    """Convert number-like text to a float: YAML 1.1 reads 2e-4 (no dot) as a string."""
     value = _no_booleans(value)
     if isinstance(value, str):
         try:
@@ -40,7 +40,7 @@ def _number_words(value: Any) -> Any:
 
 
 def _named(value: Any) -> Any:
-    """A yes to code of no model in particular would be one to any model's."""
+    """Refuse `true`, a consent to any model's code; false becomes None."""
     if isinstance(value, bool):
         if value:
             raise ValueError("must be the name of the model whose code may run, as under `model`, not true")
@@ -299,7 +299,7 @@ class FinetuneConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _four_bits(cls, raw: Any) -> Any:
-        """QLoRA holds the base in 4 bits where nothing is said of them."""
+        """Set the bits of QLoRA to 4 where none are given."""
         if not isinstance(raw, dict) or raw.get("method", "qlora") != "qlora":
             return raw
         given = raw.get("quantization", {})

@@ -101,14 +101,14 @@ def _times(count: int) -> str:
 
 
 def _saved_bytes(workload: Workload) -> int:
-    """The adapter as safetensors; in a full fine-tune the whole model."""
+    """Return the size of the saved adapter as safetensors; in a full fine-tune of the whole model."""
     if workload.config.method == "full":
         return workload.model.total_parameters * workload.adapter
     return (adapter_parameters(workload) + saved_parameters(workload)) * workload.adapter
 
 
 def _host_bytes(workload: Workload, priced: Price) -> int:
-    """The worker's own memory, what is offloaded to it, and the largest tensor while it is loaded."""
+    """Return the worker's host memory: its own, offloaded tensors, and the largest tensor while it is loaded."""
     if workload.on_cpu:
         return priced.process + WORKER_RAM["cpu"]
     largest = max(

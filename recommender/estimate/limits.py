@@ -1,4 +1,4 @@
-"""The estimator asked backwards: the most that still fits, and the least card that holds a plan.
+"""Inverses of the estimator: the largest values that still fit, and the smallest card that holds a plan.
 
 What is monotonic is bisected (batch, length, rank: the property tests hold the estimator to it); models and cards are
 few and differ in more than size, so each is priced. 'Fits' is a plain yes: the upper end is within free memory.
@@ -28,7 +28,7 @@ SHORTEST = 8
 LEAST_WEIGHT = 0.4
 """Bytes a parameter takes at least, in 4 bits with everything else left out: larger models are not priced."""
 NEAR_NEED = 0.8
-"""A card of less than this share of what a plan took on another is not priced: needs differ less between cards."""
+"""Share of a plan's need on another card below which a card is not priced: needs differ less between cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def find_limits(
     *,
     stack: str | None = None,
 ) -> Limits:
-    """Every inverse of a plan.
+    """Return all limits of a plan.
 
     Args:
         config: The plan.

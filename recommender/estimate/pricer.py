@@ -1,4 +1,4 @@
-"""The estimator bound to one model, device and data, remembering what it was asked."""
+"""The estimator bound to one model, device and data, with a memo of its estimates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pricer = Callable[[FinetuneConfig], Estimate]
 
 
 def pricer(model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer:
-    """A function from configuration to estimate; the same question is answered once."""
+    """Return a function from configuration to estimate that computes each estimate once."""
     from recommender.estimate.estimate import estimate
 
     known: dict[str, Estimate] = {}
@@ -31,7 +31,7 @@ def pricer(model: ModelSpec, device: Device, data: DataProfile | None) -> Pricer
 
 
 def centred(price: Pricer, config: FinetuneConfig, known: Estimate) -> Pricer:
-    """The estimator, moved by what it is off where a better estimate is known.
+    """Return a pricer shifted by known estimate less formula at `config`, for example after a trace.
 
     What a change saves stays the formula's difference; whether that is enough is judged from the better estimate. The
     same bytes are added everywhere, since most of what the formula misses, such as the context, stays with a change.

@@ -29,9 +29,9 @@ class Peak:
     high_bytes: int
     """Upper end of it."""
     cache_bytes: int = 0
-    """Of process_bytes, what the allocator keeps unused and gives back where memory is short: 'fits' is without it."""
+    """Part of process_bytes that the allocator keeps unused and frees where memory is short: 'fits' is without it."""
     cache_less_bytes: int = 0
-    """Of the interval below process_bytes, what is the cache's alone: it may be so much less."""
+    """Part of the interval below process_bytes that is the cache's alone: it may be so much less."""
     cache_more_bytes: int = 0
     """The same above it."""
 
@@ -71,7 +71,7 @@ class Estimate:
     host_bytes: int
     """Peak host RAM of the worker."""
     disk_bytes: int
-    """Room that the run folder needs: checkpoints that are kept, one being written, and the adapter."""
+    """Disk space that the run folder needs: checkpoints that are kept, one being written, and the adapter."""
     phases: Mapping[str, int] = field(default_factory=dict)
     """Bytes that the allocator has handed out at the worst of each phase: load, initialisation, forward, backward,
     optimizer, evaluation, save; merge is of a process of its own, into 16-bit weights."""
@@ -85,7 +85,7 @@ class Estimate:
 
     @property
     def spare_bytes(self) -> int:
-        """Free memory less what is needed; negative when it is too much."""
+        """Free memory less the required memory; negative when it does not fit."""
         return self.free_bytes - self.peak.needed_bytes
 
     def in_use_bytes(self, device: Device) -> int:

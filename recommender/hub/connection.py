@@ -53,7 +53,7 @@ def reachable(seconds: float = PROBE_SECONDS) -> bool:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns; it runs in a thread that is left behind when it takes longer.
+    """Run `work` with a time limit and return its result; its thread is left behind when it takes longer.
 
     Raises:
         TimeoutError: It took longer than `seconds`.

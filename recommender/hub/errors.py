@@ -32,7 +32,7 @@ def hub_errors(
     otherwise: Callable[[Exception], InputError],
     passing: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Raise what the hub's library raises inside as one of the errors above.
+    """Translate exceptions of the hub's library raised inside to one of the errors above.
 
     Args:
         kind: Of the repository.

@@ -1,4 +1,4 @@
-"""From a solution to the plan: reasons, recommended values, remedies and warnings."""
+"""Assembly of a plan from a solution: reasons, recommended values, remedies and warnings."""
 
 from __future__ import annotations
 

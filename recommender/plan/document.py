@@ -20,7 +20,7 @@ from recommender.warning import findings, texts
 def launch_document(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, machine: Machine | None = None
 ) -> dict[str, Any]:
-    """Return what a run keeps as plan.json when it was started from a configuration file."""
+    """Return the plan.json document of a run that was started from a configuration file."""
     return document(plan_of(config, model, device, data), machine)
 
 

@@ -1,4 +1,4 @@
-"""Frozen values as what JSON can hold."""
+"""Conversion of frozen values to JSON types."""
 
 from __future__ import annotations
 

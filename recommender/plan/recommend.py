@@ -1,4 +1,4 @@
-"""From facts to a plan: the recommended one for a goal, and the plan that a user's own configuration is."""
+"""Plans from facts: the recommended one for a goal, and that of a user's own configuration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def recommend(
 
 
 def plan_of(config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None) -> Plan:
-    """Return the plan of a user's own configuration: what differs from the recommended values counts as set by them.
+    """Return the plan of a user's own configuration; values other than the recommended ones count as set by the user.
 
     Raises:
         InputError: it asks for what the device or the model cannot do.

@@ -34,7 +34,7 @@ class Candidate:
     price: Pricer
 
     def after(self, changes: Mapping[str, Any]) -> Estimate:
-        """Its price with these values."""
+        """Estimate with these values changed."""
         return self.price(with_values(self.config, changes))
 
 
@@ -77,7 +77,7 @@ def remedies(
 
 
 def changes_of(candidate: Candidate) -> Iterator[Change]:
-    """Everything that could be changed in this plan, cheapest first."""
+    """Yield all changes that a plan admits, cheapest first."""
     for kind in (_split, _checkpointing, _optimizer, _quantise, _offloading, _rank, _length):
         yield from kind(candidate)
 
@@ -91,7 +91,7 @@ def _priced(candidate: Candidate, change: Change) -> Remedy | None:
 
 
 def _together(candidate: Candidate, changes: list[Change]) -> Remedy | None:
-    """The first few, cheapest first, until it fits; None where even all of them do not."""
+    """Combine changes, cheapest first, until the plan fits; None where all of them are not enough."""
     merged: dict[str, Any] = {}
     for number, change in enumerate(changes, start=1):
         merged |= change.changes
@@ -106,7 +106,7 @@ def _together(candidate: Candidate, changes: list[Change]) -> Remedy | None:
 
 
 def _split(candidate: Candidate) -> Iterator[Change]:
-    """The same effective batch from smaller micro-batches: the largest that fits, else single rows."""
+    """Change to smaller micro-batches at the same effective batch: the largest that fits, else single rows."""
     training = candidate.config.training
     micro, steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
     best: dict[str, Any] | None = None
@@ -187,7 +187,7 @@ def _rank(candidate: Candidate) -> Iterator[Change]:
 
 
 def _length(candidate: Candidate) -> Iterator[Change]:
-    """The longest shorter length that fits, else half."""
+    """Change to the longest shorter length that fits, else to half."""
     length = candidate.config.data.max_length
     if length <= SHORTEST:
         return

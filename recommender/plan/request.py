@@ -47,18 +47,18 @@ class PlanRequest:
     data: DataProfile | None
     goal: Goal
     base_config: FinetuneConfig
-    """The user's values, and those of the adapter that training goes on from, over the defaults."""
+    """Defaults overlaid with the user's values and those of the adapter that training starts from."""
     user_set: Mapping[str, Any]
-    """Dotted key to value that the user set."""
+    """Values set by the user, by dotted key."""
     price: Pricer
     settled: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted key to the value that the adapter settles which training goes on from."""
+    """Values fixed by the adapter that training starts from, by dotted key."""
     default_values: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted key to the value that a key which no rule decides goes back to."""
+    """Default values of the keys that no rule decides, by dotted key."""
 
     @property
     def fixed(self) -> Mapping[str, Any]:
-        """Values that are not decided here: the user's, and those of the adapter."""
+        """Values that are fixed beforehand: the user's, and those of the adapter."""
         return {**self.user_set, **self.settled}
 
     def context(self, searched: Mapping[str, Any]) -> Context:
@@ -122,7 +122,7 @@ def default_config(model: ModelSpec, data: Data | None, name: str | None) -> Fin
 
 
 def _name(model: ModelSpec) -> str:
-    """Return what a configuration calls the model: its folder's full path, its name on the hub, or the name given."""
+    """Return the model's name in a configuration: its folder's full path, its name on the hub, or the name given."""
     if model.source == "folder" and model.path is not None:
         return str(model.path.absolute())
     return model.hub_id or model.name

@@ -43,14 +43,14 @@ OFFLOADING = "training.activation_offloading"
 OPTIM = "training.optim"
 LENGTH = "data.max_length"
 RANK = "lora.r"
-"""A rule's, but the search lowers it before it cuts rows."""
+"""Key of the rank, which a rule decides and the search lowers before it cuts rows."""
 LOWEST_RANK = 8
 
 SIXTEEN_BITS: Mapping[str, Any] = {"method": "lora", "quantization.bits": None}
 EIGHT_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 8}
 FOUR_BITS: Mapping[str, Any] = {"method": "qlora", "quantization.bits": 4}
 EQUAL = 1.01
-"""Times that differ by less are the same to an estimate."""
+"""Ratio of times below which an estimate cannot tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Space:
     data: DataProfile | None
     goal: Goal
     base: FinetuneConfig
-    """With every value that is not searched."""
+    """Configuration with all values that are not searched."""
     given: Mapping[str, Any]
     """Dotted keys that the person set."""
     price: Pricer
@@ -146,7 +146,7 @@ class Space:
         return (SIXTEEN_BITS, EIGHT_BITS, FOUR_BITS) if eight else (SIXTEEN_BITS, FOUR_BITS)
 
     def savers(self) -> Iterator[dict[str, Any]]:
-        """Ways to need less memory at the same length, cheapest first."""
+        """Yield settings that save memory at the same length, cheapest first."""
         yield {OPTIM: "adamw_torch_fused", OFFLOADING: False}
         if self.device.kind == "cuda":
             yield {OPTIM: "paged_adamw_8bit", OFFLOADING: False}
@@ -154,7 +154,7 @@ class Space:
                 yield {OPTIM: "paged_adamw_8bit", OFFLOADING: True, CHECKPOINTING: True}
 
     def lower_ranks(self) -> Iterator[dict[str, Any]]:
-        """Half the rank, and half again, down to 8."""
+        """Yield lower ranks, halved each time, down to 8."""
         rank = self.base.lora.r
         while RANK not in self.given and self.base.method != "full" and rank > LOWEST_RANK:
             rank = max(LOWEST_RANK, rank // 2)
@@ -162,7 +162,7 @@ class Space:
 
 
 def feasible(space: Space, changes: Mapping[str, Any], *, share: float = 1.0) -> list[Candidate]:
-    """Splits and checkpointing that fit.
+    """Return the candidates that fit, over all splits and checkpointing choices.
 
     Args:
         space: What may vary.
@@ -230,7 +230,7 @@ def search(space: Space) -> Candidate:
 
 
 def _fastest(found: list[Candidate]) -> Candidate:
-    """The fastest of the first base and saver with which a plan is as fast as any, within 1 %.
+    """Return the fastest candidate of the first base and saver that come within 1 % of the overall fastest.
 
     Args:
         found: What fits, in the order of what they cost: bases and savers.
@@ -259,7 +259,7 @@ def _roomy(space: Space, length: Mapping[str, Any]) -> Candidate | None:
 
 
 def _ladder(space: Space, wanted: int) -> Candidate:
-    """The method that needs least, with more and more savers, a lower rank, then shorter rows, until it fits."""
+    """Add savers, lower the rank, then shorten rows, under the method that needs least memory, until a plan fits."""
     method = space.bases()[-1]
     best = best_saver(space, {LENGTH: wanted, **method})
     if best is not None:
@@ -281,7 +281,7 @@ def _ladder(space: Space, wanted: int) -> Candidate:
 
 
 def _least_rounded(space: Space, length: Mapping[str, Any], rounded: Candidate) -> Candidate:
-    """A plan over a less rounded base that needs no more memory and about the same time, else the one given.
+    """Return a plan over a less rounded base at no more memory and about the same time, else the given one.
 
     Only where no plan leaves room: one that does needs less memory than any over a less rounded base.
     """
@@ -312,7 +312,7 @@ def longest_that_fits(space: Space, changes: Mapping[str, Any], low: int, high: 
 
 
 def _longest(space: Space, wanted: int) -> Candidate:
-    """As much length as the data has, or the model, with whatever saver that takes."""
+    """Return the plan with the longest rows that data, or without it the model, allow, at the cost of any saver."""
     goal = wanted if space.data is not None else space.model.max_position_embeddings // MULTIPLE * MULTIPLE
     method = space.bases()[-1]
     best: tuple[int, dict[str, Any]] | None = None
@@ -334,7 +334,7 @@ def _longest(space: Space, wanted: int) -> Candidate:
 
 
 def _smallest(space: Space, wanted: int) -> Candidate:
-    """Least memory at the wanted length, or at the longest that fits."""
+    """Return the plan of least memory at the wanted length, or at the longest that fits."""
     method = space.bases()[-1]
     ways = [{**method, **savers, **space.splits()[0], CHECKPOINTING: True} for savers in space.savers()]
     least = min(

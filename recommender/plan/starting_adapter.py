@@ -1,4 +1,4 @@
-"""The adapter that training goes on from: what it is, over which base, and what of a configuration it settles."""
+"""The adapter that training starts from: its settings and base, and the configuration values fixed by it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STARTS: Final = frozenset(
     name for option in get_args(Lora.model_fields["init_lora_weights"].annotation) for name in get_args(option)
 )
 CHANGES_THE_BASE: Final = frozenset({"corda", "lora_ga"})
-"""Starts that take away from the base what they stand for, and that cannot be made again without their own data."""
+"""Initialisations that subtract the adapter's start from the base and need their own data to be repeated."""
 MERGE_FIRST: Final = "Merge it (PEFT's merge_and_unload), and train a new adapter on the merged model."
 
 
@@ -57,7 +57,7 @@ class Start:
 
     @property
     def leaves(self) -> tuple[str, ...]:
-        """The names of the adapted layers, without what stands before them."""
+        """Names of the adapted layers, without the path before them."""
         return tuple(dict.fromkeys(path.rpartition(".")[2] for path in self.modules))
 
 
@@ -105,7 +105,7 @@ def adopted(config: FinetuneConfig, model: ModelSpec) -> dict[str, Any]:
 
 
 def with_start(config: FinetuneConfig, model: ModelSpec) -> FinetuneConfig:
-    """The configuration with what its adapter settles.
+    """Return the configuration with the values fixed by its starting adapter.
 
     Raises:
         InputError: As `adopted`.
@@ -221,7 +221,7 @@ def _modules(folder: Path) -> tuple[dict[str, tuple[int, int, int]], dict[str, t
 
 
 def _require_base(start: Start, model: ModelSpec) -> None:
-    """See that the model is what the adapter was trained over: by its weights where both are known, else by name."""
+    """Refuse another base than the adapter was trained over: by its weights where both are known, else by name."""
     if start.fingerprint is not None and model.path is not None and model.has_weights:
         if differences := start.fingerprint.differences(Fingerprint.of(model.path)):
             how = "; ".join(differences)
@@ -280,7 +280,7 @@ def _require_modules(start: Start, model: ModelSpec) -> None:
 
 
 def _values(start: Start, model: ModelSpec) -> dict[str, Any]:
-    """The adapter's settings in our keys."""
+    """Translate the adapter's settings to keys of the configuration."""
     said, plain = start.settings, Lora()
     kinds = tuple(dict.fromkeys(linear.name for linear in model.linears))
     adapted = [kind for kind in kinds if kind in start.leaves]

@@ -83,7 +83,7 @@ def _rounds(config: FinetuneConfig) -> bool:
 
 
 def _longer(before: Estimate, after: Estimate) -> float | None:
-    """By the whole run where it is known, since steps of different length do not compare."""
+    """Return the increase of a run's time as a share, else of a step's: steps of different length do not compare."""
     if before.time and after.time and before.time.total_seconds and after.time.total_seconds:
         return after.time.total_seconds / before.time.total_seconds - 1
     return slower(before, after)

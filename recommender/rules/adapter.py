@@ -98,7 +98,7 @@ def task(_: Context) -> Values:
 
 
 def explain_task(context: PricedContext, values: Values) -> Reasons:
-    """Return why a task is assumed, and which ranks follow from it."""
+    """Return the reason for the assumed task, with the range of ranks that follows from it."""
     low, high = rank_range(context)
     return {
         TASK: Reason(
@@ -116,7 +116,7 @@ def explain_task(context: PricedContext, values: Values) -> Reasons:
 
 
 def rank(context: Context) -> Values:
-    """Capacity against trained tokens."""
+    """Rank whose capacity matches the trained tokens."""
     searched = context.searched.get(RANK)
     return {RANK: int(recommended_rank(context) if searched is None else searched)}
 
@@ -194,7 +194,7 @@ def _rank_costs(context: PricedContext, value: int) -> str:
 
 
 def alpha(context: Context) -> Values:
-    """The update's scale stays as in the runs behind the learning-rate rule."""
+    """lora_alpha that scales the update as in the runs behind the learning-rate rule."""
     lora = context.config.lora
     value = ALPHA / sqrt(min(lora.r, variants.RS_FROM)) if lora.use_rslora else float(ALPHA)
     return {LORA_ALPHA: float(f"{value:.3g}")}
@@ -230,12 +230,12 @@ def explain_alpha(context: PricedContext, values: Values) -> Reasons:
 
 
 def targets(_: Context) -> Values:
-    """Every linear layer."""
+    """Adapters on every linear layer."""
     return {TARGETS: "all-linear"}
 
 
 def explain_targets(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for adapting every linear layer, and what attention alone would save."""
+    """Return the reason for adapting every linear layer, with the saving of attention alone."""
     names = ", ".join(dict.fromkeys(linear.name for linear in context.model.linears)) or "every linear layer"
     costs = ""
     attention = [linear.name for linear in context.model.linears if linear.name in ATTENTION]
@@ -271,12 +271,12 @@ def _why_experts(model: ModelSpec, names: str) -> str:
 
 
 def dropout(_: Context) -> Values:
-    """None."""
+    """No dropout."""
     return {LORA_DROPOUT: 0.0}
 
 
 def explain_dropout(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for no dropout, with what was published of it and its price here."""
+    """Return the reason for no dropout, with published measurements and its price here."""
     rows, epochs = context.training_rows, context.config.training.num_train_epochs
     seen = f" {_seen(rows, epochs)};" if rows else ""
     return {

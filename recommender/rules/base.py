@@ -30,7 +30,7 @@ COMFORT = 0.70
 
 @dataclass(frozen=True)
 class Context:
-    """All that a rule may decide by."""
+    """Inputs of a rule's decision."""
 
     model: ModelSpec
     device: Device
@@ -89,7 +89,7 @@ class PricedContext(Context):
 
 
 def room_share(goal: Goal, device: Device) -> float:
-    """Share of free memory that a plan keeps to where it can, upper end of the estimate: with 16 bits as with 4.
+    """Share of free memory kept to where possible, by the upper end of the estimate: with 16 bits as with 4.
 
     All of it where quality or speed comes first, and on a CPU, where quantised products have no fast kernels.
     """
@@ -115,7 +115,7 @@ class Rule:
 
 
 def priced_line(label: str, price: Estimate) -> Evidence:
-    """A line that says what an alternative would need: memory, time of a step, and whether it fits."""
+    """Return a line on an alternative's needs: memory, time of a step, and whether it fits."""
     step = f", {duration(price.time.step_seconds)} a step" if price.time else ""
     fits = "fits" if price.fits == "yes" else price.fits
     return Evidence(label, f"{gib(price.peak.process_bytes)}{step}", fits, measured=False)

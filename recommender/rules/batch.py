@@ -1,4 +1,4 @@
-"""Batch: how many rows make a step, and how they are split."""
+"""Batch: rows of an optimizer step, and their split into micro-batches."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def accumulation_for(effective: int, micro: int) -> int:
 
 
 def micro_batch(context: Context) -> Values:
-    """The searched micro-batch."""
+    """Micro-batch found by the search."""
     return {MICRO: int(context.searched.get(MICRO, 1))}
 
 
@@ -264,7 +264,7 @@ def _priced_splits(context: PricedContext, effective: int) -> dict[int, Estimate
 
 
 def checkpointing(context: Context) -> Values:
-    """The searched choice, with what the other one would take."""
+    """Gradient checkpointing as chosen by the search; on without one."""
     return {CHECKPOINTING: bool(context.searched.get(CHECKPOINTING, True))}
 
 
@@ -321,7 +321,7 @@ def _beyond(context: PricedContext, off: Estimate) -> str:
 
 
 def offloading(context: Context) -> Values:
-    """Only where nothing cheaper makes the plan fit, or where it makes room for a plan that is faster."""
+    """Activation offloading only where nothing cheaper makes the plan fit, or where it makes room for a faster one."""
     return {OFFLOADING: bool(context.searched.get(OFFLOADING, False))}
 
 

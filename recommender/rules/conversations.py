@@ -20,7 +20,7 @@ _REASONING = {
 
 
 def conversations(context: Context) -> Values:
-    """As the data was read: none of these is decided for the person."""
+    """Settings of conversations as the data was read: none is decided for the person."""
     data = context.config.data
     return {
         "data.template": data.template,
@@ -31,7 +31,7 @@ def conversations(context: Context) -> Values:
 
 
 def explain_conversations(context: PricedContext, _: Values) -> Reasons:
-    """Return what each of these values does to the rows."""
+    """Return the effect of each of these values on the rows."""
     data, profile = context.config.data, context.data
     used = profile.template if profile is not None else ""
     if used in {"", "none"}:

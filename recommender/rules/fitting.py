@@ -104,7 +104,7 @@ def _less(config: FinetuneConfig, best_epoch: float | None) -> Iterator[Advice]:
 
 
 def _held_back(config: FinetuneConfig) -> Iterator[Advice]:
-    """The same rows, learnt less closely."""
+    """Yield changes by which the same rows are fitted less closely."""
     training, lora, adapter = config.training, config.lora, config.method != "full"
     if adapter and config.start_from is None and lora.r > SMALLEST_RANK:
         lower = max(SMALLEST_RANK, lora.r // 2)
@@ -138,14 +138,14 @@ def _held_back(config: FinetuneConfig) -> Iterator[Advice]:
 
 
 def _fewer_epochs(epochs: float, best_epoch: float | None) -> float:
-    """The passes at the least held-out loss, in halves; one less where that is not known."""
+    """Return the epochs at the least held-out loss, in halves; one epoch less where that is not known."""
     if best_epoch is not None:
         return max(0.5, min(epochs, round(2 * best_epoch) / 2))
     return max(1.0, epochs - 1) if epochs > 1 else epochs
 
 
 def _faster(config: FinetuneConfig, times: int) -> Iterator[Advice]:
-    """A higher rate, at most the highest that was best for any swept model; a tenth of it where all weights train."""
+    """Yield a higher rate, up to the highest best rate of any swept model; a tenth of that where all weights train."""
     now = config.training.learning_rate
     highest = load_rate_law().highest / (LORA_FACTOR if config.method == "full" else 1)
     higher = min(highest, float(f"{times * now:.1e}"))
@@ -179,7 +179,7 @@ def _longer(config: FinetuneConfig) -> Iterator[Advice]:
 
 
 def _wider(config: FinetuneConfig) -> Iterator[Advice]:
-    """More of the model trained; of an adapter that is gone on from, its size is settled."""
+    """Yield changes that train more of the model; the size of an adapter that training starts from is fixed."""
     lora, adapter = config.lora, config.method != "full" and config.start_from is None
     if adapter and lora.target_modules != "all-linear":
         yield Advice(

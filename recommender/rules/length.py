@@ -27,7 +27,7 @@ STRETCHED_ALREADY = 100_000
 """Contexts from which a model was most likely stretched by its makers: it is not stretched again."""
 
 WORTH_PACKING = 0.95
-"""Share of the run's time up to which packing is worth a word."""
+"""Ratio of a packed run's time to an unpacked one's, above which packing counts as hardly quicker."""
 LONG_ROWS = 0.005
 """Share of rows beyond a model's context from which it is stretched: for fewer, all others would be read less well."""
 
@@ -87,14 +87,14 @@ def lost_share(data: DataProfile | None, max_length: int) -> float:
 
 
 def length(context: Context) -> Values:
-    """The searched length, and what it keeps and cuts."""
+    """Length limit found by the search, else the recommended one."""
     searched = context.searched.get(LENGTH)
     wanted = recommended_length(context.data, context.model, context.goal) if searched is None else searched
     return {LENGTH: int(wanted)}
 
 
 def explain_length(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for the length, from the rows' lengths and what the limit cuts of them."""
+    """Return the reason for the length, from the rows' lengths and the tokens cut by the limit."""
     data, model, value = context.data, context.model, values[LENGTH]
     wanted = recommended_length(data, model, context.goal)
     if data is None:
@@ -146,7 +146,7 @@ def _cut(data: DataProfile, value: int, of_tokens: str) -> str:
 
 
 def _beyond(data: DataProfile) -> str:
-    """The margin, where there is one."""
+    """Return a phrase on the margin; empty where lengths are counted."""
     return f" and {percent(MARGIN - 1)} more" if data.tokenizer == "bytes" else ""
 
 
@@ -161,12 +161,12 @@ def _source(data: DataProfile | None) -> str:
 
 
 def packing(_: Context) -> Values:
-    """Auto: on only where attention can tell packed rows apart without a length² mask."""
+    """Packing at 'auto': on only where attention can tell packed rows apart without a length² mask."""
     return {"data.packing": "auto"}
 
 
 def explain_packing(context: PricedContext, values: Values) -> Reasons:
-    """Return whether rows are packed under this attention, and what the other choice would cost."""
+    """Return the reason for packing or not under this attention, with the cost of the other choice."""
     implementation = context.config.training.attn_implementation
     on = implementation.startswith("flash_attention")
     why = (
@@ -213,7 +213,7 @@ def train_on(context: Context) -> Values:
 
 
 def explain_train_on(context: PricedContext, values: Values) -> Reasons:
-    """Return which tokens the loss sees of rows of this shape."""
+    """Return the reason for the tokens counted by the loss, in rows of this shape."""
     value, data = values["data.train_on"], context.data
     if data is not None and data.shape == "synthetic":
         why = "Nothing is known of the rows but their lengths: every token is taken to be trained."
@@ -237,7 +237,7 @@ def explain_train_on(context: PricedContext, values: Values) -> Reasons:
 
 
 def context_extension(context: Context) -> Values:
-    """None within the model's own context, YaRN beyond it."""
+    """Context extension: none within the model's own context, YaRN beyond it."""
     length, own = context.config.data.max_length, context.model.max_position_embeddings
     stretched = own < length <= reach(context.model)
     return {"rope_scaling": RopeScaling(rope_type="yarn", factor=stretch_to(length, own)) if stretched else None}

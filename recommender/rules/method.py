@@ -1,4 +1,4 @@
-"""Method: how the frozen base is held, and what is trained."""
+"""Method: precision of the frozen base, and weights that are trained."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _widths(context: PricedContext) -> tuple[Evidence, ...]:
 
 
 def _least_of_16_bits(context: PricedContext, value: str) -> Estimate:
-    """16-bit LoRA as it is planned; where it is not, with single rows and checkpointing, the least at this length."""
+    """Return the estimate of 16-bit LoRA as planned; else its least at this length: single rows, checkpointing."""
     if value == "lora" and context.config.method == "lora":
         return context.estimate
     rows = context.config.training.effective_batch_size
@@ -111,7 +111,7 @@ def _least_of_16_bits(context: PricedContext, value: str) -> Estimate:
 
 
 def whose_memory(device: Device) -> str:
-    """Whose the device's memory is, where it is not simply the card's."""
+    """Return a note on the memory of a MIG slice or a unified device; empty for a card's own."""
     if device.mig:
         return (
             f" {device.name} is a slice of a GPU (MIG): its memory is its own, and what runs on the other slices takes "
@@ -131,7 +131,7 @@ def _why(context: PricedContext, value: str) -> str:
 
 
 def _compared(context: PricedContext, value: str) -> str:
-    """16-bit LoRA's need against what is free, and what follows."""
+    """Return sentences comparing the need of 16-bit LoRA with the free memory, with the conclusion."""
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
     model, what = context.model, "The frozen base"
     if model.num_experts:
@@ -161,7 +161,7 @@ def _compared(context: PricedContext, value: str) -> str:
 
 
 def _against(context: PricedContext, lora: Estimate) -> str:
-    """The finished plan over a rounded base beside the least of 16-bit LoRA."""
+    """Return a phrase comparing the plan over a rounded base with the least of 16-bit LoRA."""
     ours = context.estimate if context.config.quantization.bits else _as(context, 4)
     share, time = ours.peak.most_bytes / max(1, ours.free_bytes), by_how_much(slower(lora, ours))
     room = "" if share <= COMFORT else "; no plan leaves room here" if context.config.quantization.bits else ""
@@ -169,7 +169,7 @@ def _against(context: PricedContext, lora: Estimate) -> str:
 
 
 def _no_better(context: PricedContext) -> str:
-    """The least of 4 bits beside 16-bit LoRA, where 16 bits were taken although they leave no room."""
+    """Return the need of 4 bits beside 16-bit LoRA, where 16 bits were taken although they leave no room."""
     if context.goal in ("best-quality", "fastest") or "method" in context.given:
         return ""
     rounded = _as(context, 4)
@@ -195,7 +195,7 @@ def _experts(context: PricedContext) -> str:
 
 
 def _costs(context: PricedContext) -> str:
-    """The trade in this machine's own figures: less memory against more time."""
+    """Return the trade of less memory against more time in this machine's own figures."""
     if context.config.method == "full" or context.model.quantization is not None:
         return ""
     lora, qlora = _as(context, None), _as(context, 4)

@@ -1,4 +1,4 @@
-"""Precision and kernels: what the device can multiply, and which attention runs on it."""
+"""Precision and kernels: formats that the device multiplies, and the attention that runs on it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def precision(context: Context) -> Values:
 
 
 def explain_precision(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for the precision, from what the device multiplies itself."""
+    """Return the reason for the precision, from the formats that the device multiplies itself."""
     value, model = values[PRECISION], context.model
     others = "The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16."
     disputed = value == "fp16" and model.model_type in FP16_DISPUTED
@@ -75,7 +75,7 @@ def _why_precision(device: Device, model: ModelSpec, value: str) -> str:
 
 
 def tf32(context: Context) -> Values:
-    """From compute capability 8.0 on, for what is left in fp32."""
+    """TF32 from compute capability 8.0 on, for operations left in fp32."""
     return {TF32: context.device.kind == "cuda" and has_tf32(context.device.compute_capability)}
 
 
@@ -111,7 +111,7 @@ def attention(context: Context) -> Values:
 
 
 def explain_attention(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for the attention, from what is installed and what the model needs."""
+    """Return the reason for the attention, from the installed kernels and the model's needs."""
     model, device, value, others = context.model, context.device, values[ATTENTION], ""
     if value == "flash_attention_2":
         why = f"flash-attn is installed and {device.name} supports it: memory linear in length, and rows can be packed."

@@ -34,7 +34,7 @@ which rate is best differs between the sets by a factor of 2.7 at 12 steps (`pyt
 """
 FEWEST_STEPS = 10
 LONGEST_SURE = 10 * SWEPT_STEPS
-"""Steps beyond which what was swept says little. Longer horizons want lower rates in pre-training (Bjorck et al. 2024),
+"""Steps beyond which the sweep says little. Longer horizons want lower rates in pre-training (Bjorck et al. 2024),
 by how much with LoRA nobody measured."""
 SWEPT_BATCH = 128
 BATCH_EXPONENT = 0.25
@@ -60,19 +60,19 @@ def scale_factor(lora: Lora) -> float:
 
 
 def length_factor(steps: int | None) -> float:
-    """More in runs shorter than the sweep's: 1.5 times at 100 steps, and more below."""
+    """Factor on the rate for runs shorter than the sweep's: 1.5 at 100 steps, and more below."""
     if steps is None or steps >= SWEPT_STEPS:
         return 1.0
     return short_factor(steps) * shorter_factor(steps, SHORTER_EXPONENT)
 
 
 def short_factor(steps: int) -> float:
-    """The part of it that is published, down to 100 steps."""
+    """Factor for short runs as published, down to 100 steps."""
     return float((SWEPT_STEPS / max(SHORT_STEPS, steps)) ** SHORT_EXPONENT)
 
 
 def shorter_factor(steps: int, exponent: float) -> float:
-    """The part below them, which is this project's own."""
+    """Factor for runs below 100 steps, which is this project's own."""
     return float((SHORT_STEPS / min(SHORT_STEPS, max(FEWEST_STEPS, steps))) ** exponent)
 
 
@@ -82,7 +82,7 @@ def batch_exponent(steps: int | None) -> float:
 
 
 def batch_factor(effective: int, steps: int | None) -> float:
-    """The batch over 128 to that exponent below it, 1 from there on."""
+    """Factor on the rate for the batch: batch over 128 to that exponent below 128, 1 from there on."""
     return float(min(1.0, effective / SWEPT_BATCH) ** batch_exponent(steps))
 
 
@@ -92,7 +92,7 @@ def two_digits(rate: float) -> float:
 
 
 def rate(context: Context) -> Values:
-    """By family, size and rank, adjusted to the method, the adapter's scale, the run's length and its batch."""
+    """Rate by family, size and rank, adjusted to the method, the adapter's scale, the run's length and its batch."""
     value = base_rate(context.model, context.config.lora.r)
     for factor in _factors(context):
         value *= factor
@@ -100,7 +100,7 @@ def rate(context: Context) -> Values:
 
 
 def explain_rate(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for the rate: the sweep's law, what it is multiplied by, and the nearest measured rates."""
+    """Return the reason for the rate: the sweep's law, its factors, and the nearest measured rates."""
     model, config, value = context.model, context.config, values[RATE]
     told = zip(_factors(context), _told_factors(context), strict=True)
     sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in told if factor != 1)]
@@ -177,7 +177,7 @@ def to_try(rate: float) -> tuple[float, float, float]:
 
 
 def _factors(context: Context) -> tuple[float, ...]:
-    """Return what multiplies the law's rate: scale or method, length of the run, and batch."""
+    """Return the factors on the law's rate: scale or method, length of the run, and batch."""
     steps = context.steps
     scale = scale_factor(context.config.lora)
     first = 1 / LORA_FACTOR if context.config.method == "full" else scale if abs(scale - 1) >= 0.01 else 1.0
@@ -282,7 +282,7 @@ def _evidence(row: SweepRow | None) -> tuple[Evidence, ...]:
 
 
 def _confidence(context: Context, row: SweepRow | None) -> Confidence:
-    """Medium at most: no plan repeats the sweep's conditions."""
+    """Return the confidence, medium at most: no plan repeats the sweep's conditions."""
     model, config, law = context.model, context.config, load_rate_law()
     calibrated = sweep_family(model) in law.families and _was_measured(model.total_parameters, law)
     usual = config.method == "full" or (two_digits(scale_factor(config.lora)) == 1 and not unlike_the_sweep(config))

@@ -1,4 +1,4 @@
-"""Reasons: why a value of a plan is what it is, with the evidence beside it."""
+"""Reasons for the values of a plan, with the evidence beside them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reason:
     confidence: Confidence
     evidence: tuple[Evidence, ...] = ()
     others: str = ""
-    """Who says otherwise, with their value."""
+    """Sources with another value, and that value."""
     costs: str = ""
     """Cost in memory and time, or 'none'."""
 

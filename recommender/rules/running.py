@@ -21,7 +21,7 @@ EVAL_FILES = "data.eval names the rows that are evaluated: no share of the train
 
 
 def recommended_eval_fraction(rows: int | None) -> float:
-    """A twentieth; a tenth of few rows; at most 1 000 rows of many."""
+    """Share of rows to hold out: a twentieth; a tenth of few rows; at most 1 000 rows of many."""
     if rows is None:
         return SHARE
     if rows < FEW:
@@ -36,7 +36,7 @@ def evaluation(context: Context) -> Values:
 
 
 def explain_evaluation(context: PricedContext, values: Values) -> Reasons:
-    """Return the reasons for what is held out, and for when it is evaluated and saved."""
+    """Return the reasons for the share held out, and for the intervals of evaluation and saving."""
     data, value = context.data, values["data.eval_fraction"]
     held = ENOUGH_HELD if data is None else data.held_out_by_split(value, context.config.training.seed)
     planned = plan_steps(context.all_cards, data)
@@ -99,19 +99,19 @@ def _each(steps: int) -> str:
 
 
 def _when_saved(*, judged: bool) -> str:
-    """With an evaluation, which says what the checkpoint is worth; without any, as often as one would be."""
+    """Return the reason for the interval of checkpoints: with each evaluation, or as often without any."""
     if judged:
         return "A checkpoint at each evaluation, so that the best one can be kept and little is lost when the run dies."
     return "Nothing is held out, so no checkpoint can be judged: they are for a run that dies, and the last one counts."
 
 
 def logging(_: Context) -> Values:
-    """Every step is logged; two checkpoints are kept."""
+    """Logging of every step; two checkpoints kept."""
     return {"run.logging_steps": 1, "run.save_total_limit": 2}
 
 
 def explain_logging(context: PricedContext, values: Values) -> Reasons:
-    """Return the reasons for how often is logged and how many checkpoints are kept, with their size."""
+    """Return the reasons for the logging interval and the number of checkpoints kept, with their size."""
     room = f" {gib(context.estimate.checkpoint_bytes)} each, {context.config.run.save_total_limit} are kept."
     return {
         "run.logging_steps": Reason(

@@ -31,13 +31,13 @@ def recommended_epochs(rows: int | None) -> int:
 
 
 def _beside(context: Context, rows: int) -> str:
-    """Words for the rows that are held out of those that were given."""
+    """Return a phrase on the rows that are held out; empty without any."""
     held = 0 if context.data is None else context.data.rows - rows
     return f" ({count(held)} more {'is' if held == 1 else 'are'} held out)" if held > 0 else ""
 
 
 def epochs(context: Context) -> Values:
-    """By number of rows."""
+    """Epochs by number of rows."""
     return {EPOCHS: float(recommended_epochs(context.training_rows)), MAX_STEPS: None}
 
 

@@ -1,4 +1,4 @@
-"""LoRA's variants: what a plan leaves off, what turning it on would cost, and what others gained by it."""
+"""LoRA's variants that a plan leaves off, with the cost of turning them on and published gains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def variants(context: Context) -> Values:
 
 
 def explain_variants(context: PricedContext, values: Values) -> Reasons:
-    """Return the reasons for leaving each variant off, with what was published of it and its price here."""
+    """Return the reasons for leaving each variant off, with published measurements and its price here."""
     found = {
         **_scaling_variants(context, high=values["lora.use_rslora"]),
         **_start_variants(context),

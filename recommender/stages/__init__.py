@@ -1,4 +1,4 @@
-"""Training stages: what planning must know of each, a module a stage, and the registry that finds them.
+"""Training stages: their facts for planning, a module a stage, and their registry.
 
 May know `config`; asked by everybody. How a stage is trained stands in `trainer.worker.stages`.
 """
@@ -37,5 +37,5 @@ def keys_of_others(stage: Stage, stages: Iterable[Stage] = STAGES.values()) -> f
 
 
 def all_figures(stages: Iterable[Stage] = STAGES.values()) -> tuple[Figure, ...]:
-    """Return what any stage logs at each step, each figure once: the columns of a run's history."""
+    """Return the figures logged by any stage at each step, each once: the columns of a run's history."""
     return tuple({figure.key: figure for stage in stages for figure in stage.figures}.values())

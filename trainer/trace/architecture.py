@@ -1,4 +1,4 @@
-"""A model's config.json: its own where it is here, else written from the facts that planning knows."""
+"""A model's config.json: its own where it is on this machine, else written from the facts of planning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trace tier's answer: an estimate whose memory was followed through the real model, in a child process."""
+"""The trace tier's estimate, with memory traced through the real model in a child process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trainer.trace.architecture import architecture_of
 from trainer.trace.order import make_order
 
 Progress = Callable[[str, int, int], None]
-"""Told the phase ('building', 'layers'), and how many of how many passes through a layer are over."""
+"""Callback with the phase ('building', 'layers'), and the passes through a layer done and in all."""
 
 
 class TraceCancelled(NoError):

@@ -1,4 +1,4 @@
-"""Stand-ins for operations that run as one kernel on a GPU: what each saves, returns and allocates while it works.
+"""Stand-ins for operations that run as one kernel on a GPU: tensors saved, returned and allocated meanwhile.
 
 They compute nothing: every result is an empty tensor of the right shape and dtype. What dispatch cannot see of them
 is listed in `HIDDEN` and in `cublas_workspace`.
@@ -19,14 +19,14 @@ FLASH_STEP = 128
 
 
 def _softmax_backward(args: tuple[Any, ...], _out: Tensor) -> int:
-    """The product of gradient and output, made before the kernel runs (`softmax_backward_cuda_out`, SoftMax.cu)."""
+    """Bytes of gradient times output, computed before the kernel runs (`softmax_backward_cuda_out`, SoftMax.cu)."""
     return int(args[0].numel() * args[0].element_size())
 
 
 HIDDEN: dict[Any, Callable[[tuple[Any, ...], Any], int]] = {
     torch.ops.aten._softmax_backward_data.default: _softmax_backward,
 }
-"""Bytes that a kernel takes and gives back beside its outputs, by operation."""
+"""Temporary bytes of a kernel beside its outputs, by operation."""
 
 
 class Attention(torch.autograd.Function):
@@ -40,7 +40,7 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, flash: bool) -> Tensor:
-        """Attend.
+        """Compute the attention.
 
         Args:
             ctx: Autograd's.
@@ -141,7 +141,7 @@ def flash_attention(
 
 
 def in_autocast(tensor: Tensor) -> Tensor:
-    """The tensor in autocast's dtype while autocast is on."""
+    """Return the tensor in autocast's dtype while autocast is on."""
     return tensor.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else tensor
 
 

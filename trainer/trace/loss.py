@@ -159,7 +159,7 @@ class LigerLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
-        """Give what the forward pass made."""
+        """Return the gradients made in the forward pass."""
         gradient, grad_weight = ctx.saved_tensors
         return gradient, grad_weight, None
 

@@ -21,7 +21,7 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def half(order: Order) -> torch.dtype:
-    """The dtype that the precision names."""
+    """Return the dtype of the configured precision."""
     return HALVES[order.finetune.training.precision]
 
 
@@ -68,7 +68,7 @@ def build_model(order: Order) -> Any:
 
 
 def _config(order: Order) -> Any:
-    """The configuration as Transformers has it; by the model's own code where that was agreed to."""
+    """Return Transformers' configuration, by the model's own code where the person agreed to it."""
     if order.own_code:
         return AutoConfig.from_pretrained(order.own_code, trust_remote_code=True)
     architecture = {k: v for k, v in order.architecture.items() if k not in {"quantization_config", "auto_map"}}
@@ -90,7 +90,7 @@ def _check(model: Any, order: Order) -> None:
 
 
 def _quantise(model: Any, order: Order) -> None:
-    """Replace what bitsandbytes replaces: every nn.Linear but the head (and the routers, which are none)."""
+    """Quantise the layers that bitsandbytes replaces: all nn.Linear but the head (and the routers, which are none)."""
     wanted = order.finetune.quantization
     head = model.get_output_embeddings()
     with torch.device("meta"):

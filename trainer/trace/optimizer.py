@@ -58,7 +58,7 @@ class BlockwiseAdamW:
         self._maps: list[Tensor] = []
 
     def step(self) -> None:
-        """Make the states at the first step; nothing else is taken."""
+        """Make the states at the first step; allocate nothing else."""
         if self._states:
             return
         if self._eight_bit:

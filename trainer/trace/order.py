@@ -1,4 +1,4 @@
-"""The request to the tracing process: plain values that cross between processes as JSON."""
+"""The request to the tracing process: plain values, sent as JSON."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Order:
     """Tokens of the micro-batch whose loss counts, at most those that have a successor."""
     bits: int | None
     compute: int
-    """Bytes of an element that autocast computes in."""
+    """Bytes of an element of autocast's dtype."""
     autocast: bool
     plain: int
-    """Bytes of an element of what is not quantised."""
+    """Bytes of an element of weights that are not quantised."""
     norms: int
     """Bytes of an element of the norms' weights; more than `plain` where only they are upcast."""
     adapter: int

@@ -1,4 +1,4 @@
-"""Stand-ins for bitsandbytes' layers: the bytes that they hold, save and take, without their kernels.
+"""Stand-ins for bitsandbytes' layers: bytes held, saved and allocated, without their kernels.
 
 PEFT tells the layers apart by class, so the stand-ins are subclasses that are built without the parents' constructors.
 """
@@ -61,7 +61,7 @@ class Linear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]
         self.bias = layer.bias
 
     def unpacked(self, dtype: torch.dtype) -> Tensor:
-        """The weight as the product takes it; it dies with its last use."""
+        """Return the weight as the product takes it; it is freed with its last use."""
         scales = torch.empty(self.scales.numel(), dtype=torch.float32) if self.nested else None
         weight = torch.empty(self.out_features, self.in_features, dtype=dtype)
         del scales

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 DEVICE = torch.ops.prim.device.default
 HOST = "host"
-"""Category of what a real run would keep in host memory: not replayed."""
+"""Category of storages that a real run keeps in host memory: not replayed."""
 
 
 @dataclass(slots=True)
@@ -92,13 +92,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.recording.categories[number] = category
 
     def passing(self, size: int, category: str | None = None) -> None:
-        """Record bytes that come and go within an operation."""
+        """Record bytes allocated and freed within an operation."""
         if size:
             number = self._birth(size, category or self.category)
             self.recording.events.append(-number - 1)
 
     def staying(self, size: int, category: str) -> None:
-        """Record bytes that come and stay."""
+        """Record bytes that are allocated and kept."""
         self._birth(size, category)
 
     def mark(self) -> None:

@@ -29,7 +29,7 @@ from trainer.worker.setup.before_training import as_in_training
 
 _AUTOCASTS = torch.is_autocast_enabled
 Progress = Callable[[str, int, int], None]
-"""Told what is done, and how many of how many layers' passes are over."""
+"""Callback with the phase, and the passes through layers done and in all."""
 
 
 def record_steps(order: Order, progress: Progress) -> Recording:
@@ -77,7 +77,7 @@ def _autocasts(device_type: str = "cpu") -> bool:
 
 
 class Run:
-    """The state between steps: model, optimizer, and how far it is."""
+    """State between steps: model, optimizer and progress."""
 
     def __init__(
         self, model: Any, trained: list[nn.Parameter], order: Order, recorder: Recorder, progress: Progress
@@ -96,7 +96,7 @@ class Run:
         self.progress("layers", min(self.done, self.total), self.total)
 
     def step(self, *, keeps_gradients: bool) -> None:
-        """One micro-batch and one optimizer step, after which the gradients go unless they stand for the next's."""
+        """Run one micro-batch and one optimizer step; free the gradients unless they stand for the next step's."""
         self._forward_and_backward()
         if limit := self.order.finetune.training.max_grad_norm:
             with self.recorder.within("optimizer"):

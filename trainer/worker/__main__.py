@@ -24,7 +24,7 @@ UNFORESEEN = "Change the setting that it names. Where it names none, `lora-wizar
 
 
 def main() -> int:
-    """Run as a process of its own; every way out has recorded why."""
+    """Run as a process of its own, recording the reason of every exit."""
     parser = argparse.ArgumentParser(description="Train one run.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -64,7 +64,7 @@ def _train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
 def _guarded(
     folder: RunFolder, work: Callable[[], int], *, print_only: bool, supervised: Callable[[], bool] = lambda: False
 ) -> int:
-    """Do the work; whatever ends it is said in one sentence."""
+    """Do the work, and report its end in one sentence."""
     try:
         return work()
     except StopNow:

@@ -21,7 +21,7 @@ from trainer.worker.stages.base import WorkerStage
 
 @dataclass
 class Job:
-    """Everything that one run needs, built."""
+    """Objects of one run, built."""
 
     folder: RunFolder
     plan: PlanFile
@@ -37,4 +37,4 @@ class Job:
     own_code: Mapping[str, str] | None
     """The model's own code that was executed: file and SHA-256."""
     kept: Kept | None = None
-    """The state that the run leaves, once that is settled."""
+    """State kept as the run's result, once it is chosen."""

@@ -108,7 +108,7 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
 
 
 def _last_checkpoint(folder: RunFolder) -> Path | None:
-    """The newest whole checkpoint; says which newer ones are damaged."""
+    """Return the newest whole checkpoint, and record a warning of each damaged newer one."""
     found, passed_over = newest_whole(folder)
     for wrong in passed_over:
         instead = f"the run goes on from {found.name}" if found else "the run begins anew"
@@ -117,7 +117,7 @@ def _last_checkpoint(folder: RunFolder) -> Path | None:
 
 
 def _before(job: Job) -> None:
-    """The worst step, the loss and one answer before anything is trained."""
+    """Measure the worst step, the loss and one answer before anything is trained."""
     _preflight(job)
     if job.rows.held_out is not None:
         job.trainer.evaluate()
@@ -129,7 +129,7 @@ def _before(job: Job) -> None:
 
 
 def _preflight(job: Job) -> None:
-    """Measure and record."""
+    """Run the preflight step and record its memory."""
     job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
     reading = run_preflight(job, saves=True)
@@ -170,7 +170,7 @@ def _record_start(job: Job, done: int) -> None:
 
 
 def _started_from(job: Job, done: int) -> dict[str, Any] | None:
-    """The adapter that a run begins with; one that goes on from a checkpoint began earlier."""
+    """Return the adapter that a run begins with; None for one resumed from a checkpoint, which began earlier."""
     if job.config.start_from is None or done:
         return None
     adapter = read_start(job.config.start_from).folder
@@ -178,14 +178,14 @@ def _started_from(job: Job, done: int) -> dict[str, Any] | None:
 
 
 def _tokens_per_step(job: Job) -> float:
-    """On average over the run; where rows are packed, a row is a packed one."""
+    """Return the average tokens of a step over the run; where rows are packed, a row is a packed one."""
     tokens = int(row_lengths(job.rows.train, job.stage.facts.token_columns).sum())
     each = tokens / max(1, len(job.trainer.train_dataset))
     return float(each * job.config.training.effective_batch_size)
 
 
 def _after(job: Job) -> None:
-    """The loss at the end, where the last evaluation was earlier, and the same answer again."""
+    """Evaluate at the end, where the last evaluation was earlier, and ask the same questions again."""
     _evaluate_at_end(job)
     _ask(job, "after", int(job.trainer.state.global_step))
 

@@ -1,4 +1,4 @@
-"""Names of Transformers, TRL and PyTorch that are not public and that a run leans on: all of them stand in this file.
+"""Private names of Transformers, TRL and PyTorch that a run depends on, all of them in this file.
 
 `require_known` looks at each before a run starts. A renamed method would else be overridden in vain, and steps without
 a finite gradient, say, be learned from without a word.
@@ -175,7 +175,7 @@ def require_known(kind: type) -> None:
 
 
 def changes_in(kind: type, scheduler: type = LRScheduler) -> list[str]:
-    """Return what has changed of the names above, a sentence's end each; empty where all is as expected.
+    """Return the changes of the names above, a sentence's end each; empty where all is as expected.
 
     Args:
         kind: The trainer's class, ours or TRL's.

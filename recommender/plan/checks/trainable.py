@@ -16,7 +16,7 @@ from recommender.units import count, percent
 from recommender.warning import CodedWarning
 
 WARNED = 0.01
-"""Share of rows cut from which it is told before a start."""
+"""Share of rows cut from which a warning is shown before a start."""
 ASKED = 0.2
 """Share of rows cut from which nobody is taken to want it: a limit that was estimated without a tokenizer cuts most."""
 
@@ -28,7 +28,7 @@ def stops_of(profile: DataProfile, config: FinetuneConfig) -> tuple[CodedWarning
 
 
 def require_rows(profile: DataProfile, config: FinetuneConfig, model: ModelSpec) -> None:
-    """Refuse data that must not be trained on, and ask where the limit cuts many of its rows.
+    """Refuse data that must not be trained on, and ask when the limit cuts many of its rows.
 
     Raises:
         InputError: A stop.

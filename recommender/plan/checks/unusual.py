@@ -1,4 +1,4 @@
-"""Values that the person set and that are far from what is recommended: what is to be expected, and the way back."""
+"""Warnings of values set far from the recommended ones: expected effect, and the way back."""
 
 from __future__ import annotations
 

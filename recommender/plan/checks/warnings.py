@@ -1,4 +1,4 @@
-"""Warnings of a plan: what to know before a start."""
+"""Warnings of a plan, to be known before a start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTHING_FITS = "nothing_fits"
 FEW_ROWS = 100
 FEW_LONG = 0.005
 MUCH_LONGER = 4
-"""A length limit this many times above what all but 0.5 % of rows need is said to come from a few rows."""
+"""Ratio of the length limit to the need of all but 0.5 % of rows, from which few rows are said to set it."""
 VERY_FEW_ROWS = 10
 MANY_COPIES = 0.05
 """Of all rows: from here on exact copies are told. Lee et al. 2022 (Deduplicating Training Data) found 3 to 5 % of near
@@ -185,7 +185,7 @@ def _about_fit(estimate: Estimate, device: Device) -> Iterator[CodedWarning]:
 def what_would_fit(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None, estimate: Estimate
 ) -> CodedWarning:
-    """Return what would hold a plan that nothing makes fit: this device when idle, another, or another model."""
+    """Return a way out for a plan that no remedy makes fit: this device when idle, another, or another model."""
     from recommender.estimate.estimate import estimate as formula
     from recommender.estimate.limits import biggest_model, smallest_card
 
@@ -213,7 +213,7 @@ def what_would_fit(
 
 
 def _about_copies(config: FinetuneConfig, data: DataProfile) -> Iterator[CodedWarning]:
-    """Exact copies of rows, and what they leave of evaluation."""
+    """Warn of exact copies of rows, and of an evaluation split that they spoil."""
     if data.duplicates >= MANY_COPIES * data.rows:
         are = "is an exact copy" if data.duplicates == 1 else "are exact copies"
         earlier = "an earlier one" if data.duplicates == 1 else "earlier ones"

@@ -1,4 +1,4 @@
-"""Base and tuned model of a run in one: the adapter is switched off for the base's turn."""
+"""Base and tuned model of a run in one object: the adapter is switched off for the base's turn."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Answerer:
         self.turns = {"base": [], "tuned": []}
 
     def answers(self, prompt: str, most: int) -> Iterator[tuple[Side, str]]:
-        """Both answers to one prompt, greedy, token by token in turn.
+        """Yield both answers to one prompt, greedy, token by token in turn.
 
         Args:
             prompt: What the person typed.
@@ -85,7 +85,7 @@ class Answerer:
                     yield side, piece
 
     def _answer(self, side: Side, prompt: str, most: int) -> Iterator[str]:
-        """One side's pieces; an empty one where a token completes no character."""
+        """Yield one side's pieces of text; an empty one where a token completes no character."""
         turns = [*self.turns[side], {"role": "user", "content": prompt}]
         ids = self._ids(turns, prompt)
         said: list[int] = []

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert, and say nothing on success."""
+    """Convert; print nothing on success."""
     parser = argparse.ArgumentParser(prog="trainer.worker.after.convert_gguf")
     parser.add_argument("file", type=Path)
     parser.add_argument("folder", type=Path)

@@ -37,7 +37,7 @@ from trainer.worker.setup.model import stretched
 
 PROMPTS: Final = ("The capital of France is", "def add(a, b):\n    return", "Dear customer, thank you for")
 MOST_OFF: Final = 0.25
-"""Of the distance that the adapter moves the logits, how far the merged model may be off: 16-bit rounding stays well
+"""Largest error of the merged model's logits, as a share of the adapter's effect on them: 16-bit rounding stays well
 below, a wrong scale or a missed module does not."""
 DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.bfloat16}
 COPIED: Final = ("*.json", "*.model", "*.jinja", "*.txt", "LICENSE*", "NOTICE*")
@@ -49,11 +49,11 @@ class AsTrained:
     """State of the base when the adapter was trained, as far as it differs from the files on the disk."""
 
     trust: bool = False
-    """Built by code of its own that was agreed to."""
+    """Whether it was built by its own code, with the person's consent."""
     rope: RopeScaling | None = None
-    """Its positions stretched."""
+    """Scaling of its positions; None as they are."""
     rounded: Rounded | None = None
-    """Its weights rounded, and the adapter made for just that."""
+    """Rounding of its weights that the adapter was made for; None without any."""
 
 
 def merge(run: RunFolder, into: Path, base_place: str | None = None) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def merge(run: RunFolder, into: Path, base_place: str | None = None) -> dict[str
 
 
 def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str, Any]:
-    """One file of the base at a time, under its own name."""
+    """Write the merged weights, one file of the base at a time, under its own name."""
     index: dict[str, str] = {}
     total = 0
 
@@ -133,7 +133,7 @@ def _merged_shard(shard: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str
 
 
 def _extra(files: Sequence[Path], adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Trained weights that the base has none of; and its embedding as a head, where only one of the two was trained."""
+    """Return trained weights that the base lacks, and its embedding as a head where only one of the two was trained."""
     place: dict[str, Path] = {}
     for file in files:
         with safe_open(str(file), framework="pt") as stream:
@@ -146,7 +146,7 @@ def _extra(files: Sequence[Path], adapter: Adapter, dtype: torch.dtype) -> dict[
 
 
 def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, untied: bool) -> None:
-    """Configuration and tokenizer; the adapter's tokenizer files win, for it was trained with those."""
+    """Copy configuration and tokenizer; the adapter's tokenizer files win, for it was trained with those."""
     skipped = {"adapter_config.json", "model.safetensors.index.json", "sealed.json", BASE}
     for source in (base, adapter):
         for pattern in COPIED:

@@ -22,11 +22,11 @@ LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
 """Suffixes of the names of an adapter's first factors, on linear layers and on embeddings."""
 
 CHANGES_THE_BASE: Final = ("pissa", "olora")
-"""Beginnings of LoRA's factors that take away from the base what they stand for, each time they are made."""
+"""Initialisations of LoRA's factors that subtract their product from the base each time they are made."""
 
 
 Rounded = Callable[[torch.Tensor], torch.Tensor]
-"""A weight to itself as it was in training."""
+"""Function from a weight to its value in training."""
 
 
 def rounding(config: FinetuneConfig) -> Rounded | None:
@@ -86,7 +86,7 @@ class Adapter:
         self.unused = modules | set(self._whole)
 
     def merged(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """A weight of the base as it is with the adapter.
+        """Return a weight of the base with the adapter merged into it.
 
         Args:
             name: Such as 'model.layers.0.self_attn.q_proj.weight'.
@@ -142,7 +142,7 @@ class Adapter:
 
 
 def _nested(path: str, leaf: torch.nn.Module) -> torch.nn.Module:
-    """A model in which nothing but this module stands, at its place."""
+    """Return a model that holds nothing but this module, at its place."""
     for name in reversed(path.split(".")):
         holder = torch.nn.Module()
         holder.add_module(name, leaf)

@@ -1,4 +1,4 @@
-"""Chooses the state that a run leaves: with early stopping the one of the best evaluation, else the last."""
+"""Chooses the state kept as a run's result: with early stopping that of the best evaluation, else the last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The state whose weights a run leaves."""
+    """State whose weights are a run's result."""
 
     step: int
     """Optimizer steps that it had been trained for."""
@@ -51,7 +51,7 @@ def keep_start(trainer: RecordedRun) -> None:
 
 
 def settle(trainer: RecordedRun, *, finished: bool) -> Kept:
-    """Load the state that the run leaves into the model, and return which it is.
+    """Load the state to be kept into the model, and return it.
 
     Args:
         trainer: The run's trainer, after training.
@@ -70,7 +70,7 @@ def settle(trainer: RecordedRun, *, finished: bool) -> Kept:
 
 
 def why_kept(trainer: RecordedRun, kept: Kept) -> str:
-    """Return why another state than the last one is kept, or a better one is not; empty where the last one should be.
+    """Return the reason for keeping another state than the last, or not the best one; empty where the last is right.
 
     Args:
         trainer: The run's trainer, after training.

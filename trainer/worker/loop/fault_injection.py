@@ -1,4 +1,4 @@
-"""Troubles that tests ask for by environment variables, because a CPU and a tiny model have none of their own."""
+"""Fault injection by environment variables, for tests: a CPU and a tiny model have no such faults of their own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 OUT_OF_MEMORY_TOKENS = "LORA_WIZARD_IMITATE_OOM_TOKENS"
-"""A training batch of more tokens than this raises what CUDA raises."""
+"""Variable with a number of tokens; a larger training batch raises CUDA's out-of-memory error."""
 NONFINITE_STEPS = "LORA_WIZARD_IMITATE_NONFINITE"
-"""'STEP' or 'STEP:RATE': the loss of that step is not a number, with RATE only where the run's rate is as high."""
+"""Variable with 'STEP' or 'STEP:RATE': that step's loss is NaN, with RATE only where the run's rate is as high."""
 
 
 def inject_out_of_memory(inputs: Any) -> None:
@@ -21,7 +21,7 @@ def inject_out_of_memory(inputs: Any) -> None:
 
 
 def inject_nonfinite(loss: torch.Tensor, step: int, rate: float) -> torch.Tensor:
-    """Make a step's loss, and with it its gradient, not a number."""
+    """Turn the loss of a step, and with it its gradient, into NaN."""
     wanted = os.environ.get(NONFINITE_STEPS)
     if not wanted:
         return loss

@@ -6,7 +6,7 @@ import math
 from typing import Final, Literal
 
 MOST_SKIPPED: Final = 5
-"""Steps in a row without a finite gradient, after which skipping heals nothing."""
+"""Steps in a row without a finite gradient after which skipping is given up."""
 MOST_SCALED: Final = 24
 """The same under fp16. PyTorch's GradScaler begins at 2^16 and halves at each such step: after 24 of them the scale is
 2^-8, and what still overflows does so in the model, not by the scale."""

@@ -1,4 +1,4 @@
-"""Keeps state.json when the supervisor is gone: the worker goes on alone, and everybody can see that it does."""
+"""Keeps state.json up to date when the supervisor is gone and the worker goes on alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.run.state import fold, read_state, write_state
 
 
 class Orphan:
-    """Looks at the parent every two seconds; from its death on does what it did: folds the events, writes the state.
+    """Watchdog that polls the parent every two seconds and, once it is dead, folds the events and writes the state.
 
     Args:
         folder: The run.

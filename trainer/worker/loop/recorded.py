@@ -28,14 +28,14 @@ from trainer.worker.setup.restore import load_whole
 from trainer.worker.upstream import OpenTrainer, set_rates
 
 PROGRESS = "progress.json"
-"""A checkpoint's file beside Transformers' own: sums that the next log line is made from."""
+"""File of a checkpoint beside Transformers' own: the sums for the next log line."""
 LEAST_ANSWERING = 5.0
 """Seconds that the fixed questions may take at an evaluation that is quicker than they are."""
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Draw no random number that training would have drawn: an evaluation more or less changes no later step."""
+    """Restore the random states afterwards, so that an evaluation more or less changes no later step."""
     states = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         yield
@@ -61,7 +61,7 @@ class RecordedRun(OpenTrainer):
         needed: int,
         questions: Questions,
     ) -> None:
-        """Tell evaluations and checkpoints to this run's record, going on from what was.
+        """Set the run whose record takes evaluations and checkpoints, and the counters that it resumes with.
 
         Args:
             folder: The run.
@@ -97,7 +97,7 @@ class RecordedRun(OpenTrainer):
         return metrics
 
     def _ask(self, took: float) -> None:
-        """The fixed questions, between the first step and the last; they take no longer than the evaluation did."""
+        """Ask the fixed questions between the first step and the last, for no longer than the evaluation took."""
         step, seconds = int(self.state.global_step), max(LEAST_ANSWERING, took)
         if 0 < step < int(self.state.max_steps):
             look = self.requests.poll
@@ -119,7 +119,7 @@ class RecordedRun(OpenTrainer):
             self.stopped_early = self.control.should_training_stop = self.control.should_save = True
 
     def on_step_reported(self) -> None:
-        """Rest where a person asked for it."""
+        """Pause when a person asked for it."""
         self.drop_nonfinite_loss()
         if self.requests.pause and not self.control.should_training_stop:
             self._rest()
@@ -212,7 +212,7 @@ class RecordedRun(OpenTrainer):
         return {"checkpoint_bytes": size, "checkpoint_seconds": time.perf_counter() - began}
 
     def _progress(self) -> dict[str, Any]:
-        """The state of the sums between two log lines, which Trainer does not keep."""
+        """Return the sums between two log lines, which Trainer does not save."""
         loss = self.loss_since_log
         return {
             "tokens": self.tokens,
@@ -239,7 +239,7 @@ class RecordedRun(OpenTrainer):
             super().load_weights(checkpoint, model)
 
     def go_on_from(self, checkpoint: Path) -> None:
-        """Put back what Trainer leaves out, once it has loaded a checkpoint and before its first step."""
+        """Restore the state that Trainer leaves out, once it has loaded a checkpoint and before its first step."""
         raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
         self.tokens = int(raw["tokens"])
         self.add_to_loss_since_log(float(raw["loss_since_log"]))
@@ -247,7 +247,7 @@ class RecordedRun(OpenTrainer):
         self._obey_rate()
 
     def _obey_rate(self) -> None:
-        """The configuration's rate holds, also where the checkpoint was trained at another (after going back)."""
+        """Set the configuration's rate, also where the checkpoint was trained at another (after going back)."""
         rate, scheduler = float(self.args.learning_rate), self.lr_scheduler
         if all(base == rate for base in scheduler.base_lrs):
             return

@@ -1,4 +1,4 @@
-"""The callback that tells a run's steps and obeys what is asked of it at their ends."""
+"""The callback that records a run's steps and carries out requests at their ends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         self._restore = (trainer, checkpoint, evaluates_here)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Put back what Transformers does not keep, and make up for an evaluation that a stop cut off."""
+        """Restore the state that Transformers does not save, and make up for an evaluation that a stop cut off."""
         if self._restore is None:
             return
         trainer, checkpoint, evaluates_here = self._restore
@@ -68,7 +68,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
             trainer.evaluate()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """End here where that was asked for."""
+        """Save and stop when a stop after the epoch was requested."""
         if self.requests.stop_after_epoch:
             control.should_training_stop = control.should_save = True
 
@@ -97,11 +97,11 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         self.requests.poll()
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The same within an evaluation."""
+        """Take in requests within an evaluation."""
         self.requests.poll()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Record what was trained since the last time; TRL counts the tokens."""
+        """Record the steps since the last log line; TRL counts the tokens."""
         if not logs or "loss" not in logs or not self._steps:
             return
         now = time.perf_counter()

@@ -21,11 +21,11 @@ from trainer.run.state import number
 from trainer.worker.output.disk_space import record
 
 SAME_STOP_SECONDS: Final = 2.0
-"""A SIGTERM that comes so soon after another means the same stop: it went to every process at once."""
+"""Seconds within which a second SIGTERM means the same stop: it went to every process at once."""
 
 
 class StopNow(BaseException):
-    """The run ends here, without saving. Not an Exception: no library may swallow it."""
+    """Raised to end the run at once, without saving. Not an Exception: no library may swallow it."""
 
 
 @dataclass
@@ -37,14 +37,14 @@ class Requests:
 
     folder: RunFolder
     stop: bool = False
-    """Save and stop at the end of this step."""
+    """Whether to save and stop at the end of this step."""
     checkpoint: bool = False
     evaluate: bool = False
     pause: bool = False
-    """Rest at the end of this step until told to go on."""
+    """Whether to pause at the end of this step until told to go on."""
     stop_after_epoch: bool = False
     _asked: float | None = None
-    """When the first SIGTERM came."""
+    """Time of the first SIGTERM."""
     _tail: Tail = field(init=False)
 
     _waiting: list[dict[str, Any]] = field(init=False)
@@ -61,7 +61,7 @@ class Requests:
         ]
 
     def listen_to_signals(self) -> None:
-        """SIGTERM: save and stop; the supervisor's second one, or a later one of somebody else's: stop now.
+        """Handle SIGTERM: save and stop; the supervisor's second one, or a later one of somebody else's: stop now.
 
         SIGHUP and SIGINT are not for us.
         """
@@ -118,7 +118,7 @@ class Requests:
         return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
     def leave_if_asked(self) -> None:
-        """Before and after training any stop is at once: there is nothing of a step to save.
+        """Stop at once on any stop request, before and after training: there is nothing of a step to save.
 
         Raises:
             StopNow: A stop of either kind was asked for.

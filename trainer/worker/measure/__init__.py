@@ -1,1 +1,1 @@
-"""Measurements inside the worker: memory, the preflight step, FLOPs, and what torch can do here."""
+"""Measurements inside the worker: memory, the preflight step, FLOPs, and torch's abilities here."""

@@ -1,4 +1,4 @@
-"""Arithmetic of a model and of a device, for the share of the one that the other uses."""
+"""FLOPs of a model and of a device, for the utilisation of the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recommender.model.spec import ModelSpec
 
 
 def flops_per_token(config: FinetuneConfig, spec: ModelSpec) -> float:
-    """Floating-point operations that training needs for a token, without what checkpointing does twice.
+    """Floating-point operations of training for a token, without checkpointing's recomputation.
 
     Two for each weight forward, two for the gradient of its input, and two for its own gradient where it is trained
     (PaLM, arXiv:2204.02311, appendix B). Looking up an embedding is none; attention scores are left out, as they are

@@ -16,7 +16,7 @@ MAPS = Path("/proc/self/maps")
 
 
 class MemoryMeter:
-    """Knows the peak since it was made, without watching: the allocator and the kernel both keep a high-water mark.
+    """Meter of the peak since its creation, without polling: allocator and kernel both keep a high-water mark.
 
     On a CPU pages of files that no weight stands in are not counted: a checkpoint stays mapped as a whole while one
     tensor of it is used, and after quantisation most of it is not. The kernel takes such pages back when it wants to.
@@ -47,7 +47,7 @@ class MemoryMeter:
         return 0
 
     def loaded(self, model: torch.nn.Module) -> None:
-        """Look which weights stand in a mapped file: those are in use."""
+        """Record the weights that lie in a mapped file: those are in use."""
         mapped = _mapped_weights(self._maps)
         self._in_use = sum(
             weight.nbytes

@@ -14,7 +14,7 @@ from trainer.worker.setup.before_training import as_in_training
 from trainer.worker.upstream import activation_offloading, counters_kept, prepare_batch
 
 Saves = Callable[[torch.optim.Optimizer], dict[str, Any]]
-"""Writes a checkpoint with this optimizer, removes it, and says what it took."""
+"""Function that writes a checkpoint with an optimizer, removes it and returns its time and size."""
 
 
 def preflight(
@@ -58,7 +58,7 @@ def preflight(
 
 @contextmanager
 def _as_before(trainer: Any, meter: MemoryMeter) -> Iterator[None]:
-    """Put back whatever the step touches but memory's high-water marks."""
+    """Restore all state that the step touches but memory's high-water marks."""
     random = (torch.get_rng_state(), torch.cuda.get_rng_state_all() if meter.cuda else [])
     try:
         with counters_kept(trainer):
@@ -92,7 +92,7 @@ def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> t
 
 
 def _forward_and_backward(trainer: Any, rows: list[dict[str, Any]]) -> None:
-    """As TRL's training step does it, without the gradient scaler."""
+    """Run forward and backward as TRL's training step does, without the gradient scaler."""
     with activation_offloading(trainer):
         with trainer.accelerator.autocast():
             loss = trainer.compute_loss(trainer.model, prepare_batch(trainer, rows))
@@ -113,7 +113,7 @@ def _step_of_nothing(trainer: Any) -> torch.optim.Optimizer:
 
 
 def _now(meter: MemoryMeter) -> float:
-    """Seconds, once the GPU has done what it was given."""
+    """Return the clock in seconds, once the GPU's queue is empty."""
     if meter.cuda:
         torch.cuda.synchronize()
     return time.perf_counter()

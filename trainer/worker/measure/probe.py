@@ -1,4 +1,4 @@
-"""Tries what torch and bitsandbytes can do here: `python -m trainer.worker.measure.probe {torch,quantisation}`.
+"""Tests of torch and bitsandbytes on this machine: `python -m trainer.worker.measure.probe {torch,quantisation}`.
 
 Prints one JSON line: {"ok", "detail", "remedy"}. A process of its own: a broken library may take it down.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def try_torch(cuda: bool) -> dict[str, Any]:
-    """One product on the device, by the torch that the worker would use."""
+    """Compute one product on the device, by the torch that the worker would use."""
     import torch
 
     if not cuda:
@@ -33,7 +33,7 @@ def try_torch(cuda: bool) -> dict[str, Any]:
 
 
 def try_quantisation(cuda: bool) -> dict[str, Any]:
-    """A 4-bit product against the same product in full precision; NF4 keeps it within a tenth."""
+    """Compare a 4-bit product with the same product in full precision; NF4 keeps it within a tenth."""
     import bitsandbytes as bnb
     import torch
 
@@ -55,7 +55,7 @@ def try_quantisation(cuda: bool) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Try one thing and print what came of it."""
+    """Run one test and print its result."""
     what, cuda = sys.argv[1], "--cuda" in sys.argv
     try:
         answer = try_torch(cuda) if what == "torch" else try_quantisation(cuda)

@@ -1,4 +1,4 @@
-"""The model card: what an adapter is, from what, how, with which result, so that it can be told in a year."""
+"""The model card: base, data, settings and result of an adapter, for readers of later years."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trainer.worker.job import Job
 
 MOST_FILES = 20
-"""Of data that are listed one by one."""
+"""Number of data files that are listed one by one."""
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
 
 
@@ -51,7 +51,7 @@ def model_card(job: Job) -> str:
 
 
 def _shown(config: FinetuneConfig) -> FinetuneConfig:
-    """The configuration as strangers may read it: the card goes to the hub, the person's own command does not."""
+    """Return the configuration without the person's own command: the card goes to the hub, the command does not."""
     if config.run.on_end is None:
         return config
     return config.model_copy(update={"run": config.run.model_copy(update={"on_end": HIDDEN})})
@@ -101,7 +101,7 @@ def _data(job: Job) -> list[tuple[str, str]]:
 
 
 def _read_from(name: str) -> list[tuple[str, str]]:
-    """The files that a name of the configuration stands for; a data set of the hub is none."""
+    """Return the files behind a name of the configuration; a data set of the hub is none."""
     try:
         files = find_files(name)
     except WizardError:

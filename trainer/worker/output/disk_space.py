@@ -1,4 +1,4 @@
-"""Room on the run's disk: it is looked at before each save, and a full disk makes the run wait, not fail."""
+"""Disk space of a run: checked before each save; a full disk makes the run wait, not fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.run.masking import FULL
 LOOK_SECONDS: Final = 0.5
 RESERVE: Final = ".reserve"
 RESERVE_BYTES: Final = 2**20
-"""Held while there is room, given up to tell that there is none."""
+"""Size of the ballast file, held while there is room and freed to record that there is none."""
 
 
 def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
@@ -37,7 +37,7 @@ def record(folder: RunFolder, kind: Kind, **keys: Any) -> None:
 
 
 def hold_reserve(folder: RunFolder) -> None:
-    """Keep some room, so that a pause on a full disk can still be told; none where there is none."""
+    """Write the ballast file, so that a pause on a full disk can still be recorded; skipped on a full disk."""
     path = folder.path / RESERVE
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -48,7 +48,7 @@ def hold_reserve(folder: RunFolder) -> None:
 
 
 def give_up_reserve(folder: RunFolder) -> bool:
-    """Let go of it; whether there was any."""
+    """Remove the ballast file; return whether there was one."""
     try:
         (folder.path / RESERVE).unlink()
     except OSError:

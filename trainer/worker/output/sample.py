@@ -1,4 +1,4 @@
-"""A few held-out questions, answered before training, at every evaluation and after: what the numbers mean."""
+"""Sample answers to a few held-out questions, before training, at every evaluation and after."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from trainer.worker.output.disk_space import record
 
 NEW_TOKENS: Final = 64
 MOST_SECONDS: Final = 30.0
-"""Of all answers before and after training, together."""
+"""Time limit in seconds of all answers before and after training together."""
 
 
 class _Looks(StoppingCriteria):  # type: ignore[misc]
-    """Calls somebody at each new token, who may raise; never ends an answer itself."""
+    """Stopping criterion that calls a function, which may raise, at each new token and never ends an answer."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> Any:
-        """Look."""
+        """Call the function; stop nothing."""
         del scores
         self._look()
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
@@ -122,7 +122,7 @@ class Questions:
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, (prompts, longest prompt): answers begin in the same column."""
+    """Return ids and mask, (prompts, longest prompt): answers begin in the same column."""
     longest = max(len(prompt) for prompt in prompts)
     ids = [[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
     mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]

@@ -101,7 +101,7 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
 
 
 def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkpoint: Path | None) -> Path | None:
-    """The saved adapter whose settings the trained one has: the checkpoint's, else that which training goes on from."""
+    """Return the saved adapter that gives the settings: the checkpoint's, else the one that training starts from."""
     if config.start_from is None:
         return None
     if checkpoint is not None:
@@ -120,7 +120,7 @@ def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> An
 
 
 def _settle(trainer: RecordedRun, config: FinetuneConfig, spec: ModelSpec, start: Path | None) -> None:
-    """The adapter's start and dtypes, and its optimizer where that is not the trainer's own."""
+    """Set the adapter's start and dtypes, and its optimizer where that is not the trainer's own."""
     if start is not None:
         load_adapter(trainer.model, start)
     elif config.lora.init_lora_weights == LOFTQ and config.method != "full":
@@ -131,7 +131,7 @@ def _settle(trainer: RecordedRun, config: FinetuneConfig, spec: ModelSpec, start
 
 
 def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:
-    """The model, downloaded first when it is only on the hub."""
+    """Return the model, downloaded first when it is only on the hub."""
     spec = find_base(folder, config)
     lacks_code = agreed(config, spec) and bool(missing(spec))
     if (spec.has_weights and not lacks_code) or spec.hub_id is None or spec.access:

@@ -1,4 +1,4 @@
-"""LoftQ over bitsandbytes' 4-bit layers: the adapter starts as what the rounding lost (Li et al. 2023).
+"""LoftQ over bitsandbytes' 4-bit layers: the adapter starts as the quantisation error (Li et al. 2023).
 
 PEFT 0.21 has `replace_lora_weights_loftq` for it, which needs CUDA, decomposes every weight in full, and leaves the
 adapter's scale out, so that with lora_alpha other than r it adds a multiple of what was lost.
@@ -20,7 +20,7 @@ from recommender.model.sources.headers import read_entries, weight_files
 
 PREFIX: Final = "base_model.model."
 ITERATIONS: Final = 16
-"""Of the randomised decomposition, as in PEFT's pissa_niter_16."""
+"""Iterations of the randomised decomposition, as in PEFT's pissa_niter_16."""
 OVERSAMPLED: Final = 8
 """Directions beyond the rank that it looks along, so that the rank's own are right (Halko et al. 2009)."""
 NAME: Final = "default"
@@ -47,7 +47,7 @@ def start_from_loftq(model: Any, folder: Path) -> None:
 
 
 def _set(layer: Any, lost: torch.Tensor) -> None:
-    """B·A, scaled, is the best approximation of `lost` (out × in) at the layer's rank."""
+    """Set A and B so that B·A, scaled, is the best approximation of `lost` (out × in) at the layer's rank."""
     rank, scale = layer.r[NAME], layer.scaling[NAME]
     left, values, right = torch.svd_lowrank(lost, q=min(rank + OVERSAMPLED, *lost.shape), niter=ITERATIONS)
     root = (values[:rank] / scale).sqrt()

@@ -1,4 +1,4 @@
-"""A checkpoint's weights put back into a model that is trained whole, whatever its weights are called in files."""
+"""Restores a checkpoint's weights into a model that is trained whole, whatever their names in files."""
 
 from __future__ import annotations
 

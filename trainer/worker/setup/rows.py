@@ -1,4 +1,4 @@
-"""Tokenised rows in memory: training and held-out ones, their digest, and which are the longest."""
+"""Tokenised rows in memory: training and held-out ones, their digest, and the longest of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Rows:
     questions: Questions
     """Prompts that are answered before training, at evaluations and after."""
     trained_share: float
-    """Of all tokens that were read of the training data, held-out rows included, those that the loss sees."""
+    """Share of the tokens of the training data, held-out rows included, that the loss sees."""
     packing_strategy: Strategy
     """TRL's strategy, where rows are packed."""
     contents: Contents

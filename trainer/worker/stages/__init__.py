@@ -16,5 +16,5 @@ STAGES = {stage.facts.name: stage for stage in (sft.STAGE,)}
 
 
 def worker_stage(config: FinetuneConfig) -> WorkerStage:
-    """Return how the worker trains what a configuration asks for."""
+    """Return the worker's stage for a configuration."""
     return STAGES[stage_of(config).name]

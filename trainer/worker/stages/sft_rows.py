@@ -29,7 +29,7 @@ ROW: Final = pa.schema({name: pa.list_(pa.int32()) for name in SFT.columns})
 
 
 def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
-    """Tokenise, split and hand over.
+    """Tokenise and split the rows.
 
     Raises:
         InputError: The data cannot be trained on as it is.
