@@ -1,1 +1,1 @@
-"""What a person sees: Textual screens and widgets, and the command line."""
+"""The user interface: Textual screens and widgets, and the command line."""

@@ -277,7 +277,7 @@ def estimate(
 def advice(
     config: FinetuneConfig, model: ModelSpec, device: Device, profile: DataProfile | None, answer: Estimate
 ) -> tuple[Sequence[CodedWarning], Sequence[Remedy]]:
-    """What a plan with this configuration warns of, and what would make it fit where it surely does not."""
+    """Warnings of a plan with this configuration, and remedies where it surely does not fit."""
     from recommender.estimate.pricer import centred, pricer
     from recommender.plan.checks.warnings import warnings_of
     from recommender.plan.remedies import remedies

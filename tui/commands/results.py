@@ -71,7 +71,7 @@ def merge(
 
 
 def how_far(found: Mapping[str, Any]) -> str:
-    """How far a merged model's logits are off, against what the adapter changes, or how little that is."""
+    """Error of a merged model's logits against what the adapter changes, or how little that is."""
     if found["off"] is not None:
         return f"{found['off']:.2%} of what the adapter changes"
     rounded = f"{found['rounding']:.2%} of their size by rounding to 16 bits"
@@ -81,7 +81,7 @@ def how_far(found: Mapping[str, Any]) -> str:
 
 
 def what_next(model: Path, *, own_code: bool = False) -> list[str]:
-    """What can be done with a merged model, with the exact commands.
+    """Commands that use a merged model, each exact.
 
     Args:
         model: Its folder.
@@ -223,7 +223,7 @@ RESULTS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "tokens_per_second": ("speed", rate),
     "trainable_parameters": ("trainable parameters", count),
 }
-"""How figures are shown that people do not read as they are."""
+"""Label and format of the figures that people do not read as they are."""
 
 
 def _value(value: object) -> str:

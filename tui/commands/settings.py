@@ -1,4 +1,4 @@
-"""What holds for every command: where runs live, how to draw, and the device that a plan is for."""
+"""Options of every command: where runs live, how to draw, and the device that a plan is for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settings:
 
     @classmethod
     def usual(cls) -> Settings:
-        """What holds when no option was given."""
+        """Settings when no option was given."""
         from recommender.paths import runs_dir
 
         return cls(runs=runs_dir())

@@ -172,7 +172,7 @@ def demo(context: typer.Context, plain: PlainFlag = False) -> int:
 
 
 def demo_overrides(device: Device) -> dict[str, Any]:
-    """What the demo sets by hand: on a CPU one pass over the rows, so that it ends in minutes."""
+    """Values that the demo sets by hand: on a CPU one pass over the rows, so that it ends in minutes."""
     return {"training.num_train_epochs": 1, "data.eval_fraction": 0.08} if device.kind == "cpu" else {}
 
 

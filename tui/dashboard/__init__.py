@@ -1,1 +1,1 @@
-"""What is said about a run: snapshots of its folder turned into curves, figures and sentences. No widgets."""
+"""Texts about a run: snapshots of its folder turned into curves, figures and sentences. No widgets."""

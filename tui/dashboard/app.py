@@ -102,7 +102,7 @@ def run_watch(run_path: Path | None, runs_dir: Path, theme: str | None = None, u
 
 
 def _outcome(run_path: Path | None) -> int:
-    """How the run stands, as an exit code."""
+    """Exit code for the run's status."""
     from trainer.history.reader import RunReader
 
     if run_path is None:

@@ -1,4 +1,4 @@
-"""What is said when a run has ended: how it went, what is left of it, what to do next. For screens and plain text."""
+"""Summary of a run that has ended: how it went, its results, the next commands. For screens and plain text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.history.reader import EvalPoint, Snapshot
 
 LOG_LINES = 12
-"""How many of the log's last lines stand under a failure."""
+"""Number of the log's last lines that stand under a failure."""
 
 
 def has_ended(snapshot: Snapshot) -> bool:
@@ -131,7 +131,7 @@ def _figures(snapshot: Snapshot) -> Sequence[Row]:
 
 
 def _kept(snapshot: Snapshot) -> Sequence[Row]:
-    """Which state the adapter is, where it is not the last one."""
+    """Row that names the step of the adapter's state, where it is not the last one."""
     step = whole(snapshot.end, "adapter_step")
     if step is None or step == snapshot.state.step:
         return []
@@ -211,7 +211,7 @@ def _loading(snapshot: Snapshot) -> Sequence[Row]:
 
 
 def _resuming(snapshot: Snapshot) -> Sequence[Row]:
-    """How a run that did not finish goes on: said first, for it is what a person looks for then."""
+    """Command that resumes an unfinished run: said first, for it is what a person looks for then."""
     if snapshot.status == "finished" or not snapshot.checkpoints:
         return ()
     saved = max((number(saved, "step") or 0 for saved in snapshot.checkpoints), default=0)
@@ -240,7 +240,7 @@ def _command(command: str, does: str) -> Row:
 
 
 def _advice(snapshot: Snapshot) -> str:
-    """What the evaluations say about another run."""
+    """Advice for another run, from the evaluations of this one."""
     known = [point for point in snapshot.evals if point.eval_loss is not None]
     if len(known) < 3:
         return ""

@@ -21,7 +21,7 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """What is said about one event."""
+    """Text of one event."""
 
     t: float | None
     """Unix seconds."""

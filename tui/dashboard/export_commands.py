@@ -1,4 +1,4 @@
-"""What to do with a run's result in other programs, with the exact command for each."""
+"""Commands that use a run's result in other programs, each exact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = tuple[str, str]
 
 
 def adapter_path(snapshot: Snapshot) -> Path | None:
-    """Where the result lies; None while there is none."""
+    """Path of the result; None while there is none."""
     named = snapshot.end.get("adapter")
     if isinstance(named, str) and named:
         return snapshot.path / named
@@ -31,7 +31,7 @@ def own_code(snapshot: Snapshot) -> bool:
 
 
 def serving(snapshot: Snapshot) -> Sequence[Command]:
-    """What to do with the result elsewhere; none while there is no result.
+    """Commands that use the result elsewhere; none while there is no result.
 
     An adapter that a program would misread is not offered to it: merged, it is a model like any other.
     """

@@ -24,7 +24,7 @@ NOTIFY, NOTIFY_COMMAND = "LORA_WIZARD_NOTIFY", "LORA_WIZARD_NOTIFY_COMMAND"
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How somebody wants to be told.
+    """Settings of notifications.
 
     Attributes:
         ways: Of the terminal: its bell; OSC 9 (iTerm2, WezTerm, kitty, Windows Terminal) or 777 (rxvt, foot, Ghostty).
@@ -36,7 +36,7 @@ class Wishes:
 
     @classmethod
     def read(cls, ways: Sequence[str] = (), command: str = "", environment: Mapping[str, str] = os.environ) -> Wishes:
-        """What was asked for on the command line, else in the environment.
+        """Read the settings from the command line, else from the environment.
 
         Raises:
             InputError: Another way than those that there are.
@@ -49,7 +49,7 @@ class Wishes:
 
     @classmethod
     def kept(cls) -> Wishes:
-        """What the environment asks for; nothing where that cannot be understood, which no run should fail for."""
+        """Settings from the environment; none where it cannot be understood, which no run should fail for."""
         try:
             return cls.read()
         except InputError:

@@ -51,7 +51,7 @@ UNTIL_STEPS: Mapping[str, str] = {
     "evaluating": "the loss before training is measured",
     "recovering": "it starts again from its last checkpoint",
 }
-"""What a run does before its first step."""
+"""Activity of a run before its first step, by status."""
 
 
 def field(label: str, *parts: Part | str) -> Row:
@@ -165,7 +165,7 @@ def trouble_row(findings: Sequence[Finding], width: int) -> Row | None:
 
 
 def _before_steps(snapshot: Snapshot) -> Row | None:
-    """What is being done while there is no curve to look at."""
+    """Row of the activity before the first step, while there is no curve to look at."""
     said = UNTIL_STEPS.get(snapshot.status)
     return field("first", (said, "plain")) if said and not snapshot.steps else None
 

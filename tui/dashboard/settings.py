@@ -1,4 +1,4 @@
-"""What a run trains with, as its configuration stands now."""
+"""Lists the settings that a run trains with, as its configuration stands now."""
 
 from __future__ import annotations
 

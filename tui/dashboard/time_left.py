@@ -1,4 +1,4 @@
-"""How long a run still takes, from what its steps, evaluations and saves took so far."""
+"""Estimates the time that a run still takes, from what its steps, evaluations and saves took so far."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainer.history.reader import Snapshot
 
 RECENT_STEPS = 50
-"""How many steps the present speed is measured over."""
+"""Number of steps that the present speed is measured over."""
 HICCUP = 5.0
 """Times the median that a step's time counts at most."""
 NINETY = 1.645
@@ -24,7 +24,7 @@ NINETY = 1.645
 FEWEST = 8
 """Steps from which on a regression says more than it guesses."""
 UNSEEN = 0.03
-"""What no step so far can tell: the machine's own drift, as a share."""
+"""Share of drift of the machine itself, which no step so far can tell."""
 
 
 @dataclass(frozen=True, slots=True)

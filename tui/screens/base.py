@@ -1,4 +1,4 @@
-"""What all steps of the wizard share: the bar above, the keys below, and following the wizard's state."""
+"""Base of all steps of the wizard: the bar above, the keys below, and following the wizard's state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StepScreen(ScreenWithParts):
 
     STEP: ClassVar[Step]
     HELP: ClassVar[str] = ""
-    """What `?` says about the screen as a whole."""
+    """Text of `?` about the screen as a whole."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "app.next_step", "next step"),
         Binding("question_mark", "app.help", "help", key_display="?"),
@@ -59,7 +59,7 @@ class StepScreen(ScreenWithParts):
 
     @property
     def state(self) -> WizardState:
-        """What is known so far."""
+        """State of the wizard."""
         return self.wizard.state
 
     def compose(self) -> ComposeResult:
@@ -69,7 +69,7 @@ class StepScreen(ScreenWithParts):
         yield KeyBar()
 
     def body(self) -> ComposeResult:
-        """What stands between the bar and the keys."""
+        """Widgets between the bar and the keys."""
         raise NotImplementedError
 
     def show(self, state: WizardState) -> None:
@@ -99,7 +99,7 @@ class StepScreen(ScreenWithParts):
         return not self.has_class("-tiny") or action in {"app.quit", "quit"}
 
     def explain(self) -> list[Row]:
-        """What `?` says: about what has the focus, or about the step."""
+        """Rows of `?`: about the widget that has the focus, or about the step."""
         return [row((f"{self.STEP.value} {self.STEP.title}", "accent")), row(self.HELP)]
 
     def follow(self) -> None:
@@ -157,12 +157,12 @@ class Part:
 
     @property
     def state(self) -> WizardState:
-        """What is known so far."""
+        """State of the wizard."""
         return self.screen.state
 
 
 class Problem(Static):
-    """What went wrong in a step, or in those before it that it needs, why, and what to do next; escape closes it.
+    """Errors of a step, or of those before it that it needs, with reasons and what to do next; escape closes it.
 
     Attributes:
         problems: The errors that it shows.
@@ -180,7 +180,7 @@ class Problem(Static):
 
 
 def error_rows(error: WizardError, here: Step | None = None) -> list[Row]:
-    """What happened, what to do, and the first lines of the technical detail.
+    """Rows of an error: its message, its remedy, and the first lines of the technical detail.
 
     Args:
         error: What went wrong.

@@ -291,7 +291,7 @@ class ConfirmPopup(Popup[str]):
         self._yes = yes
 
     def compose(self) -> ComposeResult:
-        """What will happen."""
+        """Lay the rows out that say what will happen."""
         with Vertical(classes="popup") as box:
             box.border_title = self._title
             box.border_subtitle = f"enter: {self._yes} · esc: leave it"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def progress_rows(progress: Progress, width: int) -> list[Row]:
-    """How far it is: a bar with counts and the time that is left."""
+    """Rows of the progress: a bar with counts and the time that is left."""
     if not progress.total:
         return [row((f"{clean(progress.what)} …", "bright")), row(("esc cancels", "quiet"))]
     share = min(1.0, progress.done / progress.total)
@@ -33,7 +33,7 @@ def _amount(progress: Progress) -> str:
 
 
 def _left(progress: Progress) -> str:
-    """How quick it is, and how long it still takes."""
+    """Speed of the work and the time that is left."""
     if not progress.seconds_left:
         return ""
     speed = (progress.total - progress.done) / progress.seconds_left

@@ -153,7 +153,7 @@ class QuestionPopup(Popup[int]):
 
 
 def _lines(choice: Choice) -> tuple[Any, ...]:
-    """What follows from an answer, and the settings that it makes."""
+    """Lines of an answer: its consequence, and the settings that it makes."""
     settings = ", ".join(f"{key}: {_value(value)}" for key, value in choice.set.items())
     return row((clean(choice.text), "bright")), row((clean(f"  {settings}"), "quiet"))
 

@@ -1,4 +1,4 @@
-"""What stands between a person and a plan, or its start: steps that failed, that are at work, or were not done yet."""
+"""Steps that stand between a person and a plan, or its start: failed, at work, or not done yet."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ _BRAILLE = range(0x2801, 0x2900)
 
 
 _IN_TEXT = {"…": "...", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "±": "+/-", "°": " deg ", "▁": "_"}
-"""Where nothing has to stay as wide as it was."""
+"""ASCII in place of signs, for text that need not stay as wide as it was."""
 
 
 @lru_cache(4096)

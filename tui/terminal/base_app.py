@@ -1,4 +1,4 @@
-"""What the wizard and the dashboard have in common as Textual applications: look, quiet, and how they fail."""
+"""Common base of the wizard and the dashboard as Textual applications: look, quiet, and how they fail."""
 
 from __future__ import annotations
 

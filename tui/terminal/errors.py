@@ -40,7 +40,7 @@ def show(error: WizardError, *, as_json: bool = False) -> int:
 
 
 def crash_log_path() -> Path:
-    """Where tracebacks of our own faults are kept."""
+    """Path of the log of tracebacks of our own faults."""
     from recommender.paths import state_dir
 
     return state_dir() / "crash.log"
@@ -65,7 +65,7 @@ def crash_sentence(error: BaseException) -> str:
 
 
 def told_as(error: BaseException) -> WizardError:
-    """What a person is told of a failure: its own message, or that it is our fault and where the details are."""
+    """The failure as an error to show: its own message, or that it is our fault and where the details are."""
     return error if isinstance(error, WizardError) else WizardError(crash_sentence(error))
 
 

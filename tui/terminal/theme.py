@@ -131,7 +131,7 @@ Rows, PickList, VerticalScroll, DirectoryTree {
     scrollbar-background-active: $panel;
 }
 """
-"""What goes before the styles of Textual's own widgets."""
+"""CSS put before the default styles of Textual's own widgets."""
 
 
 def theme_named(name: str | None) -> Theme:

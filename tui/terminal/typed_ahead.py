@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 LOOK_SECONDS = 0.02
-"""How often it is looked whether what was waited for has gone away."""
+"""Seconds between two looks at whether the thing waited for has gone away."""
 PATIENCE_SECONDS = 1.0
 """After which the next key is handed on whatever became of the one before."""
 

@@ -1,4 +1,4 @@
-"""Which tokens of a long row are shown: those that tell something."""
+"""Chooses the tokens of a long row that are shown: those that tell something."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def places(pieces: Sequence[Piece], most: int) -> list[tuple[int, int]]:
 
 
 def left_out(tokens: int) -> str:
-    """What stands where tokens are not shown."""
+    """Text in place of the tokens that are not shown."""
     return f"\n… {figures(tokens)} tokens that are not drawn …\n"

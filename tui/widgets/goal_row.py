@@ -54,7 +54,7 @@ class GoalRow(Widget, can_focus=True):
         def __init__(self, goal: Goal) -> None:
             super().__init__()
             self.goal = goal
-            """Which."""
+            """Goal that was chosen."""
 
     def watch_goal(self, goal: Goal) -> None:
         """The mark moves to the plan's goal."""

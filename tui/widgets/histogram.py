@@ -36,7 +36,7 @@ def bins(profile: Lengths, upper: int, width: int) -> list[int]:
 
 
 def upper_end(profile: Lengths, max_length: int) -> int:
-    """Where the axis ends: all rows but the longest hundredth, and the limit when it is among them."""
+    """Upper end of the axis: all rows but the longest hundredth, and the limit when it is among them."""
     p99 = profile.quantile(0.99)
     shown = max(16, round(1.15 * (p99 if isinstance(p99, int) else p99.value)))
     return max(shown, round(1.15 * max_length)) if max_length <= 2 * shown else shown

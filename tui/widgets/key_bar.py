@@ -41,7 +41,7 @@ class Key:
     """One entry of the bar."""
 
     key: str
-    """What pressing it is called inside Textual."""
+    """Textual's name of the key."""
     shown: str
     does: str
 
@@ -92,7 +92,7 @@ class KeyBar(Widget):
             self.refresh()
 
     def keys(self) -> list[Key]:
-        """What works now and is meant to be shown, each action once."""
+        """Keys that work now and are meant to be shown, each action once."""
         found: dict[str, Key] = {}
         for _, binding, enabled, _ in self.screen.active_bindings.values():
             if binding.show and enabled and binding.description and binding.action not in found:

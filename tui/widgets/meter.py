@@ -36,7 +36,7 @@ FILLS: Mapping[str, str] = {
     "allocator": "=",
     "context": "C",
 }
-"""What tells parts apart without colour."""
+"""Characters that tell parts apart without colour."""
 REST = "·"
 
 

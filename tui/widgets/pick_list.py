@@ -33,7 +33,7 @@ class Pick:
     """One item."""
 
     key: str
-    """What the screen knows it by."""
+    """Key by which the screen knows it."""
     lines: tuple[Row, ...]
     fixed: bool = False
     """A heading or a note: the cursor passes over it."""
@@ -138,7 +138,7 @@ class PickList(ScrollView, can_focus=True):
                 self.cursor = index
 
     def place_of_cursor(self) -> Offset:
-        """Where on the screen the first line of the item under the cursor stands."""
+        """Offset on the screen of the first line of the item under the cursor."""
         top = self._tops[self.cursor] if self._tops else 0
         return self.content_region.offset + Offset(MARGIN, top - self.scroll_offset.y)
 

@@ -95,7 +95,7 @@ class Rows(ScrollView, can_focus=True):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """What is shown."""
+        """Rows that are shown."""
         return self._rows
 
     @property
@@ -218,7 +218,7 @@ def _broken(text: Text, width: int) -> list[Text]:
 
 
 def changed_span(old: Text | None, new: Text | None) -> tuple[int, int] | None:
-    """Which cells of a line look different.
+    """Span of the cells of a line that look different.
 
     Args:
         old: The line before; None where there was none.

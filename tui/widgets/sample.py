@@ -54,7 +54,7 @@ def _run(pieces: list[Piece], ids: bool, colour: bool) -> Iterator[tuple[str, st
 
 
 def style_of(piece: Piece, colour: bool) -> str:
-    """How one token is drawn."""
+    """Style of one token."""
     if piece.cut:
         return "strike $quiet"
     tone = "$extra" if piece.special else "$foreground"

@@ -41,7 +41,7 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceLine:
-    """What the right end of the bar says."""
+    """Contents of the right end of the bar."""
 
     name: str = ""
     """'gpu0 RTX 4090', 'cpu'."""
@@ -81,7 +81,7 @@ class TopBar(Widget):
         def __init__(self, step: Step) -> None:
             super().__init__()
             self.step = step
-            """Where to go."""
+            """Step to go to."""
 
     def __init__(self, current: Step | None = None) -> None:
         super().__init__()

@@ -241,7 +241,7 @@ class WizardApp(Shell[int]):
 
 
 def _would_be_lost(state: WizardState) -> str:
-    """What quitting would lose."""
+    """Sentence that names the edits that quitting would lose."""
     from recommender.units import counted
 
     now, kept = {} if state.plan is None else state.plan.overrides, state.kept

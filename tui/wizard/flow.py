@@ -1,4 +1,4 @@
-"""What follows from what: a GPU, a model and data lead to a plan; a new one of them makes what follows from it anew.
+"""Recomputes derived state: a change of GPU, model or data discards the plan that rests on it and works out another.
 
 All of it is done in threads (`tui.wizard.work`), so no key waits.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tui.wizard.work import StepRun
 
 POLL_SECONDS = 2.0
-"""How often free memory is looked at."""
+"""Seconds between two looks at free memory."""
 
 
 class Flow(Planning):

@@ -1,4 +1,4 @@
-"""What the wizard's flow asks of the application that it belongs to."""
+"""Interface of the application to the wizard's flow, which belongs to it."""
 
 from __future__ import annotations
 

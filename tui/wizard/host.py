@@ -1,4 +1,4 @@
-"""What the wizard's screens ask of the application that they are shown by."""
+"""Interface of the application to the wizard's screens, which it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an hour of this machine costs, kept between runs of the program so that plans can say what they cost."""
+"""Price of an hour of this machine, kept between runs of the program so that plans can say what they cost."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ READ_AGAIN: Mapping[str, str] = {
 
 
 def to_read_again(before: Mapping[str, Any], after: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be read otherwise after an edit; None where a value of the person's was taken back.
+    """Settings of `data` that an edit changes for reading the rows; None where a value of the person's was taken back.
 
     Args:
         before: The person's values before it, dotted key to value.

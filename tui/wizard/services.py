@@ -33,7 +33,9 @@ Fetched = Callable[[str, int, int], None]
 
 
 class Services(Protocol):
-    """What the wizard can ask. Everything but the edits of a plan may take long and is called in a worker thread.
+    """Interface of all that the wizard asks of the program.
+
+    Everything but the edits of a plan may take long and is called in a worker thread.
 
     Each raises `WizardError` where there is a message for the person.
     """
@@ -105,10 +107,10 @@ class Services(Protocol):
         """The best plan for every other goal, with the person's values."""
 
     def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
-        """What a plan would need with these values."""
+        """Estimate of a plan with these values."""
 
     def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
-        """What the plan needs, by running the real model on tensors without data."""
+        """Trace the plan: estimate its needs by running the real model on tensors without data."""
 
     def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
         """The plan with another estimate of it, and what follows from that."""

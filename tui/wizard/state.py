@@ -1,4 +1,4 @@
-"""What the wizard knows so far: one frozen value, replaced whole, watched by every screen."""
+"""State of the wizard: one frozen value of all that it knows so far, replaced whole, watched by every screen."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LOW_MEMORY = 0.1
 DRIFT = 0.05
 """Share by which free memory may differ from what the plan was made with before the plan says so."""
 _SUFFIX = re.compile(r"[-_](instruct|chat|it)$", re.IGNORECASE)
-"""What a model's name ends in that says little where there is no room."""
+"""Ending of a model's name that says little and is dropped where there is little room."""
 DEFAULT_LENGTH = 1024
 """`data.max_length` until a plan says better; the schema's own default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a piece of work is."""
+    """Progress of a piece of work."""
 
     what: str
     done: int = 0
@@ -81,7 +81,7 @@ class WizardState:
     gpus_now: tuple[Gpu, ...] = ()
     """GPUs at the last poll."""
     device: Device | None = None
-    """What is planned for."""
+    """Device that is planned for."""
     free_now: int | None = None
     """Bytes free on the device at the last poll."""
     model_name: str = ""
@@ -91,11 +91,11 @@ class WizardState:
     """The `data` section as the person made it: train, format, columns, train_on, skip_bad_rows …"""
     dataset: DataSet | None = None
     first_look: FirstLook | None = None
-    """What some rows say of all, until all have been read."""
+    """Estimates of all rows from some of them, until all have been read."""
     max_length: int | None = None
     """The length limit that the person chose on the Data screen; None leaves it to the plan."""
     goal: Goal = "balanced"
-    """What was asked for last; the plan is for it once it has been worked out."""
+    """Goal that was asked for last; the plan is for it once it has been worked out."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Values set on the command line, dotted key to value; the plan takes them over."""
     plan: Plan | None = None
@@ -104,15 +104,15 @@ class WizardState:
     preset: str = ""
     """Name of the preset that was applied last; see `preset_shown`."""
     preset_values: Mapping[str, Any] = field(default_factory=dict)
-    """What it set, dotted key to value."""
+    """Values that the preset set, dotted key to value."""
     price: float | None = None
     """Dollars an hour; None where it is not known."""
     run: Path | None = None
     """Folder of the run that was started here."""
     working: Mapping[Step, Progress] = field(default_factory=dict)
-    """What is being done for a step now."""
+    """Progress of the work that goes on now, by step."""
     errors: Mapping[Step, WizardError] = field(default_factory=dict)
-    """Why a step could not be done."""
+    """Reason of the failure, by step."""
 
     @property
     def done(self) -> frozenset[Step]:
@@ -138,7 +138,7 @@ class WizardState:
 
     @property
     def names(self) -> tuple[tuple[Step, str], ...]:
-        """What was chosen, in short, for the top bar; the model first, since its name is missed most."""
+        """Short names of the choices for the top bar; the model first, since its name is missed most."""
         named = []
         if self.model is not None:
             title = (self.model.hub_id or self.model_name).rstrip("/").rpartition("/")[2]
@@ -151,7 +151,7 @@ class WizardState:
 
     @property
     def failed(self) -> Mapping[Step, WizardError]:
-        """Why steps that a plan rests on have no result, in their order."""
+        """Errors of the steps that a plan rests on and that have no result, in their order."""
         rests_on = (Step.MACHINE, Step.MODEL, Step.DATA)
         return {step: self.errors[step] for step in rests_on if step in self.errors and step not in self.done}
 

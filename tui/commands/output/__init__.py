@@ -1,1 +1,1 @@
-"""What commands print on a plain terminal: data, machine, plan, runs, progress, and a run followed line by line."""
+"""Plain output of the commands: data, machine, plan, runs, progress, and a run followed line by line."""

@@ -186,7 +186,7 @@ def _show_profile(
 
 
 def _cut(profile: DataProfile, max_length: int, *, split: bool) -> str:
-    """What the limit does to rows that are longer."""
+    """Effect of the limit on rows that are longer."""
     from recommender.units import counted, percent
 
     rows = counted(profile.rows_cut(max_length), "row")
@@ -199,7 +199,7 @@ def _cut(profile: DataProfile, max_length: int, *, split: bool) -> str:
 
 
 def _packing(profile: DataProfile, config: FinetuneConfig) -> str:
-    """What packing changes at the configuration's batch."""
+    """Effect of packing at the configuration's batch."""
     from recommender.steps import packing_document
     from recommender.units import count, counted, percent
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 REPORT_SECONDS = 0.25
 Progress = Callable[[str, int, int], None]
-"""What is being done, done and total (bytes or items; 0 when unknown)."""
+"""Called with the activity, done and total (bytes or items; 0 when unknown)."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def share_line(stream: TextIO) -> Iterator[Progress]:
 
 
 class DataLine:
-    """How far the reading of data is: a line that is rewritten in a terminal; elsewhere each file that is fetched."""
+    """Shows the progress of reading data: a line rewritten in a terminal; elsewhere each file that is fetched."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 TICK_SECONDS = 1.0
-"""How often the seconds of a check that runs are counted on."""
+"""Seconds between two updates of the time of a check that runs."""
 
 
 class Checking:
@@ -137,7 +137,7 @@ class CheckScreen(StepScreen):
         self._show_lines()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What makes sense now."""
+        """Offer only the keys that make sense now."""
         running = self._list.running
         if action == "cancel" and not (running or self._asking):
             return False
@@ -217,7 +217,7 @@ class CheckScreen(StepScreen):
 
     @property
     def _run_seconds(self) -> float | None:
-        """What the run takes at the measured pace."""
+        """Seconds that the run takes at the measured pace."""
         return next((line.run_seconds for line in self._lines() if line.run_seconds is not None), None)
 
     @property

@@ -1,4 +1,4 @@
-"""What the Check screen says: each check with its result, its time and its remedy."""
+"""Texts of the Check screen: each check with its result, its time and its remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DOING: Mapping[str, str] = {
     "quantisation": "a 4-bit product is compared with the exact one",
     "torch": "torch is imported in a process of its own and asked for the device",
 }
-"""What long checks do, where they do not say it themselves."""
+"""Activity of long checks, by key, where they do not say it themselves."""
 ENDED = frozenset({"ok", "warn", "fail", "skipped"})
 
 
@@ -81,7 +81,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def verdict_row(lines: Sequence[CheckLine], *, running: bool, started: bool) -> Row:
-    """What the list comes to, and what g does now."""
+    """Row of the list's overall result, and of what g does now."""
     failed = [line for line in lines if line.status == "fail"]
     warned = [line for line in lines if line.status == "warn"]
     done = sum(line.status in ENDED for line in lines)
@@ -103,7 +103,7 @@ def verdict_row(lines: Sequence[CheckLine], *, running: bool, started: bool) -> 
 
 
 def confirmation(plan: Plan, taken: float | None = None) -> str:
-    """What a start will do, in one line; `taken` is what the run takes at the measured pace, in seconds."""
+    """One-line question that says what a start will do; `taken` is the run's time at the measured pace, in seconds."""
     from trainer.preflight.pace import times
 
     time = plan.estimate.time

@@ -25,10 +25,10 @@ ROLE, COLUMN = "role:", "column:"
 
 
 class Known(NamedTuple):
-    """What is known of a data set's rows before the person has said anything."""
+    """Facts about a data set's rows before the person has said anything."""
 
     number: int
-    """Which data set, in the order in which they were given."""
+    """Index of the data set, in the order in which they were given."""
     shape: str
     """Empty where its rows were not taken."""
     columns: Mapping[str, str]
@@ -195,7 +195,7 @@ def _ask_words(wizard: WizardHost, known: Known, shape: str, chosen: dict[str, s
 
 
 def _name(wizard: WizardHost, number: int) -> str:
-    """What a data set is called where there are several."""
+    """Name of a data set where there are several."""
     train = list(wizard.state.data.get("train") or [])
     return clean(short_name(as_mapping(train[number])["path"])) if len(train) > 1 else ""
 

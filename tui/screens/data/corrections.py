@@ -1,4 +1,4 @@
-"""How rows are read, corrected on the Data screen: the answer to a question, shape, columns, weights, bad rows."""
+"""Corrections of how rows are read, on the Data screen: answer to a question, shape, columns, weights, bad rows."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Corrections(Part):
 
     @property
     def refused(self) -> ShapeError | None:
-        """Why rows were not taken as they are; None when that is not what is wrong."""
+        """Error by which rows were not taken as they are; None when that is not what is wrong."""
         return shape_error(self.state.errors.get(Step.DATA))
 
     @property
     def question(self) -> QuestionError | None:
-        """What is asked about the data; None where nothing is."""
+        """Question about the data; None where nothing is asked."""
         error = self.state.errors.get(Step.DATA)
         return error if isinstance(error, QuestionError) else None
 

@@ -1,4 +1,4 @@
-"""What the Data screen says of a large data set before all of it has been read: estimates, each with its interval."""
+"""Texts of a large data set before all of it has been read: estimates, each with its interval."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def first_rows(look: FirstLook, max_length: int, width: int) -> list[Row]:
 
 
 def _source(look: FirstLook) -> str:
-    """What the figures rest on."""
+    """Basis of the figures."""
     from recommender.data.profile.refine import Refined
 
     if not isinstance(look, Refined):
@@ -62,7 +62,7 @@ def _source(look: FirstLook) -> str:
 
 
 def _found(look: FirstLook) -> list[Row]:
-    """What is wrong with the rows that have been read."""
+    """Rows of the faults in the rows that have been read."""
     from recommender.data.profile.refine import Refined
 
     if not isinstance(look, Refined):

@@ -38,7 +38,7 @@ class NearSearch(Part):
         self._share = 0.0
 
     def rows(self, dataset: DataSet) -> list[Row]:
-        """How far the search is, or what it found."""
+        """Rows of the search's progress, or of its result."""
         if self._searched is not dataset:
             return []
         if self._task.running:

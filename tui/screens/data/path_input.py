@@ -62,7 +62,7 @@ def as_typed(train: Sequence[Any]) -> str:
 
 
 def name_of(item: Any) -> str:
-    """What one entry of `data.train` is called on the line."""
+    """Name of one entry of `data.train` on the line."""
     if not isinstance(item, Mapping):
         return str(getattr(item, "path", item))
     parts = [str(item["path"]), item.get("name") or "", item.get("split") or ""]

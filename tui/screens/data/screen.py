@@ -136,12 +136,12 @@ class DataScreen(StepScreen):
         self.call_after_refresh(self.follow)
 
     def on_descendant_focus(self) -> None:
-        """What a letter does depends on whether it is typed."""
+        """Follow the focus: what a letter does depends on whether it is typed."""
         if self.state.dataset is None:
             self.follow()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What needs rows is offered when there are some."""
+        """Offer the keys that need rows only when there are some."""
         profile = self.state.dataset.profile if self.state.dataset else None
         if action in {"sample", "length", "type_length", "random", "longest", "ids"}:
             return self.sample.rows_shown is not None

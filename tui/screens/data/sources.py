@@ -100,7 +100,7 @@ def set_weight(wizard: WizardHost, number: int, text: str) -> None:
 
 
 def held_out_row(profile: DataProfile) -> list[Row]:
-    """What the files of `data.eval` hold, where there are any."""
+    """Row of the number of rows in the files of `data.eval`, where there are any."""
     facts = profile.held_out
     if facts is None:
         return []

@@ -22,7 +22,7 @@ AS_IT_IS = "as it is"
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How the turns would be read."""
+    """Keys and roles by which the turns would be read."""
 
     turns: RoleNames
     role: str
@@ -32,7 +32,7 @@ class _Reading:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What may say who speaks."""
+        """Words that may say who speaks."""
         return dict(self.turns.words).get(self.role, ())
 
     def spoken(self) -> dict[str, str]:
@@ -50,7 +50,7 @@ class _Reading:
 
 
 def _usual(turns: RoleNames, role: str) -> dict[str, str]:
-    """What the words under a key are known to stand for."""
+    """Usual meaning of the words under a key, where known."""
     from recommender.data.formats.role_names import SPEAKERS, role_of
 
     words = dict(turns.words).get(role, ())

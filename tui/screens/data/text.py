@@ -1,4 +1,4 @@
-"""What the Data screen says of a profile, as toned lines."""
+"""Texts of the Data screen about a profile, as toned lines."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _split(profile: DataProfile, max_length: int) -> Row:
 
 
 def _template(profile: DataProfile) -> list[Row]:
-    """Which template is used, and how long conversations are."""
+    """Row of the template, and of the number of turns of a conversation."""
     if profile.template in {"", "none"}:
         return []
     named = "the model's own" if profile.template == "model" else clean(profile.template)
@@ -156,7 +156,7 @@ def _template(profile: DataProfile) -> list[Row]:
 
 
 def _packing(profile: DataProfile, max_length: int, plan: FinetuneConfig | None) -> list[Row]:
-    """What packing would do at the planned batch: padding, steps, rows of a step."""
+    """Effect of packing at the planned batch: padding, steps, rows of a step."""
     if plan is None or not profile.rows or profile.tokenizer == "assumed":
         return []
     found = packing_document(profile, with_values(plan, {"data.max_length": max_length}))

@@ -1,4 +1,4 @@
-"""What the Machine screen says, as toned lines: facts in, text out."""
+"""Texts of the Machine screen, as toned lines: facts in, text out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CPU = "cpu"
 SIMULATED = "simulated"
 MOST_PROCESSES = 4
-"""That are listed of one GPU when they do not fit on a line."""
+"""Processes listed of one GPU at most when they do not fit on a line."""
 MARK: dict[str, tuple[str, Tone]] = {"ok": ("✓", "good"), "warn": ("!", "caution"), "fail": ("✗", "bad")}
 
 
@@ -131,7 +131,7 @@ def _no_gpu(machine: Machine, device: Device | None, width: int) -> Iterator[Row
 
 
 def _why_none(machine: Machine) -> tuple[str, str]:
-    """Why no GPU is listed, and what to do about it."""
+    """Reason that no GPU is listed, and its remedy."""
     unused = passed_over(machine)
     return (unused.text, unused.remedy) if unused else (machine.nvml.message, machine.nvml.remedy)
 
@@ -217,7 +217,7 @@ def _shm(host: Host) -> list[Row]:
 
 
 def software_rows(machine: Machine) -> list[Row]:
-    """What fails or warns, each with its remedy; then what is well, several on a line."""
+    """Rows of the software: failures and warnings, each with its remedy; then what is well, several on a line."""
     rows: list[Row] = []
     told = "" if machine.gpus else _why_none(machine)[0]
     for notice in machine.notices:

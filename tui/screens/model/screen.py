@@ -62,7 +62,7 @@ class FilterInput(Input):
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """How some models fit.
+    """Fits of some models.
 
     Attributes:
         specs: Architecture by name.
@@ -135,7 +135,7 @@ class ModelScreen(StepScreen):
         self.call_after_refresh(self._show_header)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where the filter is typed, its key is a letter like others."""
+        """Turn the filter's key off while the filter is typed: there it is a letter like others."""
         if action == "filter" and self.query_one("#model-filter").has_focus:
             return False
         return super().check_action(action, parameters)

@@ -1,4 +1,4 @@
-"""What the Model screen says: its rows, their columns, and the facts of one model."""
+"""Texts of the Model screen: its rows, their columns, and the facts of one model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Entry:
     """A model that can be chosen."""
 
     name: str
-    """What `read_model` takes."""
+    """Name as `read_model` takes it."""
     title: str
     group: Literal["chosen", "disk", "catalogue"]
     parameters: int | None = None
@@ -40,13 +40,13 @@ class Entry:
     disk_bytes: int | None = None
     gated: bool = False
     trouble: str = ""
-    """Why it cannot be read; empty when it can."""
+    """Reason that it cannot be read; empty when it can."""
     spec: ModelSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How one method fits."""
+    """Fit of one method."""
 
     fits: str
     nbytes: int
@@ -57,7 +57,7 @@ Fits = Mapping[str, Mapping[str, Fit]]
 
 
 def fit_of(estimate: Estimate) -> Fit:
-    """What a row shows of an estimate."""
+    """Fit that an estimate gives, as a row shows it."""
     return Fit(estimate.fits, estimate.peak.needed_bytes)
 
 
@@ -67,7 +67,7 @@ def refused(spec: ModelSpec | None) -> str:
 
 
 def entries(local: Iterable[LocalModel], catalogue: Iterable[CatalogueModel]) -> list[Entry]:
-    """What is on this disk first, then the catalogue without it."""
+    """Entries of the models on this disk first, then of the catalogue without them."""
     here = [
         Entry(
             model.name,
@@ -227,7 +227,7 @@ def _fit(fit: Fit | None, width: int) -> list[Part]:
 
 
 def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]:
-    """What is known of the model under the cursor."""
+    """Rows of the facts known of the model under the cursor."""
     if entry is None:
         return [row(("enter takes what was typed: a hub id such as org/model, or a folder with config.json", "quiet"))]
     if entry.trouble:

@@ -92,7 +92,7 @@ def _stretches(plan: Plan) -> list[Any]:
 
 
 def description(key: str) -> str:
-    """What the schema says about a key."""
+    """Description of a key in the schema."""
     from recommender.config.keys import fields
 
     field = fields().get(key)

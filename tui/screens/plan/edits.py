@@ -1,4 +1,4 @@
-"""How the plan is edited: at once where that is quick, in a thread where it is not, and back again."""
+"""Edits of the plan: at once where that is quick, in a thread where it is not, and undone again."""
 
 from __future__ import annotations
 

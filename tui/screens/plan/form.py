@@ -28,7 +28,7 @@ class Setting:
     keys: tuple[str, ...]
     """Dotted keys that it shows and edits, in order."""
     joint: str = " / "
-    """What stands between their values."""
+    """Separator of their values."""
     note: Note = field(default=lambda _plan: "")
     """Short text beside it, derived from the plan."""
     adapter: bool = False
@@ -100,7 +100,7 @@ def _targets(plan: Plan) -> str:
 
 
 def _sure(plan: Plan) -> str:
-    """How sure the rate is, and the key that settles it where it is not."""
+    """Confidence of the rate, and the key that settles it where it is not sure."""
     key = "training.learning_rate"
     reason = plan.reasons.get(key)
     if reason is None or key in plan.overrides:
@@ -218,7 +218,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("template · trained on", ("data.template", "data.train_on"), " · ", _trained_on),
     Setting("rows teach a", ("data.task",), note=_task),
 )
-"""What people look at first."""
+"""Settings that people look at first."""
 
 ADVANCED: tuple[Setting, ...] = (
     Setting("bits", ("quantization.bits",)),
@@ -246,7 +246,7 @@ ADVANCED: tuple[Setting, ...] = (
     Setting("on_nonfinite", ("run.on_nonfinite",)),
     Setting("early_stopping", ("run.early_stopping",)),
 )
-"""What is rarely changed, where a row has a label, a note or a condition of its own; folded until asked for."""
+"""Settings rarely changed, where a row has a label, a note or a condition of its own; folded until asked for."""
 
 NOT_ON_FORM = frozenset(
     {

@@ -33,6 +33,6 @@ class SettingsList(PickList):
 
 
 class RemedyList(PickList):
-    """What would make the plan fit."""
+    """List of the remedies that would make the plan fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "apply", key_display="enter")]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDE = 110
 """Columns from which the verdict stands beside the bar."""
 WARNINGS = 2
-"""How many are shown here; one where there is little height."""
+"""Number of warnings shown here; one where there is little height."""
 
 
 def meter_lines(

@@ -66,7 +66,7 @@ def _alternative(
 
 
 def _trade(one: Alternative, width: int) -> list[list[Part]]:
-    """What it gains and gives up, on a line of their own each where one is too short for both."""
+    """Gains and losses of an alternative, on a line of their own each where one is too short for both."""
     lost: list[Part] = [("gives up ", "quiet"), (clean(one.gives_up), "label")]
     if not one.gains:
         return [lost]
@@ -114,7 +114,7 @@ def _recipe(recipe: Recipe, plan: Plan, services: Services, width: int) -> Pick:
 
 
 def changes_popup(title: str, before: Plan, after: Plan, note: str = "") -> ConfirmPopup:
-    """What would change, and the price before and after; answers 'yes' when it is applied."""
+    """Popup of the changes, with the price before and after; answers 'yes' when they are applied."""
     rows: list[Row] = [row((clean(note), "quiet")), row()] if note else []
     rows += [_change(key, before, after) for key in changed_keys(before, after)]
     if not rows or rows[-1] == row():

@@ -127,7 +127,7 @@ class PlanScreen(StepScreen):
         self.call_after_refresh(self.follow)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What needs a plan is offered when there is one."""
+        """Offer the keys that need a plan only when there is one."""
         if action in {*OF_THIS_PLAN, "recommended"} and self.state.plan is None:
             return False
         cancels = action == "trace" and self.trace.running
@@ -197,7 +197,7 @@ class PlanScreen(StepScreen):
         self.set_class(False, "-no")
 
     def on_descendant_focus(self) -> None:
-        """What the keys do to the remedies depends on where the focus is."""
+        """Show the way to the remedies anew: what the keys do to them depends on where the focus is."""
         self.memory.show_way_to_remedies()
 
     def explain(self) -> list[Row]:

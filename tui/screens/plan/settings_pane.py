@@ -55,7 +55,7 @@ class SettingsPane(Part):
         return {**self._saved(plan), **followed_notes(plan, self.followed)}
 
     def _saved(self, plan: Plan) -> Mapping[str, str]:
-        """What gradient checkpointing saves, or would: it takes a second price."""
+        """Note of the memory that gradient checkpointing saves, or would: it takes a second price."""
         key = "training.gradient_checkpointing"
         on = plan.config.training.gradient_checkpointing
         try:

@@ -1,4 +1,4 @@
-"""What the Plan screen says of a plan: settings, why, memory and time. Text only, no widget."""
+"""Texts of the Plan screen about a plan: settings, why, memory and time. Text only, no widget."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def mark_of(plan: Plan, keys: Sequence[str]) -> tuple[str, Tone]:
 
 
 def why_rows(plan: Plan, key: str, description: str, preset: str = "") -> list[Row]:
-    """Why a value is what it is: the reason, what was measured, who says otherwise, what it costs.
+    """Rows that explain a value: the reason, what was measured, who says otherwise, what it costs.
 
     Args:
         plan: Whose value.
@@ -177,7 +177,7 @@ def model_rows(plan: Plan) -> list[Row]:
 
 
 def limit_rows(plan: Plan) -> list[Row]:
-    """How far one value at a time can be moved and still fits, and the least card that holds the plan."""
+    """Rows of how far one value at a time can be moved and still fits, and of the least card that holds the plan."""
     from recommender.estimate.limits import find_limits, told
 
     limits = find_limits(plan.config, plan.model, plan.device, plan.data)
@@ -237,7 +237,7 @@ def _apart(nbytes: int) -> str:
 
 
 def time_row(plan: Plan, price: float | None, width: int) -> Row:
-    """How long, how much, how fast; what says least, and blanks, are left out until it fits a width in cells."""
+    """Row of time, amount and speed; what says least, and blanks, are left out until it fits a width in cells."""
     parts = _time_parts(plan, price)
     for least in (" token", " step", " with evaluation"):
         if _cells(parts) <= width:
@@ -282,7 +282,7 @@ def _total(time: TimeEstimate | None) -> list[Part]:
 
 
 def room_row(plan: Plan, runs: str, width: int) -> Row:
-    """What other meters will show: nvidia-smi, host RAM, disk."""
+    """Row of the figures that other meters will show: nvidia-smi, host RAM, disk."""
     estimate, device = plan.estimate, plan.device
     told = []
     if device.kind == "cuda":
@@ -306,7 +306,7 @@ def _stops(plan: Plan) -> tuple[CodedWarning, ...]:
 
 
 def stop_rows(plan: Plan) -> list[Row]:
-    """Why nothing can be started on the data as it is, a line each."""
+    """Rows of the reasons that nothing can be started on the data as it is, a line each."""
     return [row(("✗ ", "bad"), ("3 Data: ", "bad"), (clean(stop.text), "plain")) for stop in _stops(plan)]
 
 
@@ -354,7 +354,7 @@ def short_verdict(estimate: Estimate) -> list[Part]:
 
 
 def out_of_date(plan: Plan, state: WizardState) -> str:
-    """What a plan was made for that is no longer chosen."""
+    """Text that names the choice that a stale plan was made for."""
     if plan.device != state.device:
         same = state.device is not None and plan.device.name == state.device.name
         return "out of date: with other free memory" if same else f"out of date: for {short_name(plan.device.name)}"

@@ -17,7 +17,7 @@ RATE = "training.learning_rate"
 
 
 def command(plan: Plan, path: str) -> str:
-    """What trains each rate briefly, as a shell takes it."""
+    """Command that trains each rate briefly, as a shell takes it."""
     from recommender.rules.rate import to_try
 
     rates = ",".join(small(rate) for rate in to_try(plan.config.training.learning_rate))
@@ -25,7 +25,7 @@ def command(plan: Plan, path: str) -> str:
 
 
 def try_rows(plan: Plan) -> list[Row]:
-    """What it does, with what, and for how long."""
+    """Rows of the trial: what it does, with what, and for how long."""
     from recommender.rules.rate import to_try
 
     rates = to_try(plan.config.training.learning_rate)
@@ -52,5 +52,5 @@ def try_rows(plan: Plan) -> list[Row]:
 
 
 def try_popup(plan: Plan) -> ConfirmPopup:
-    """What would be tried; answers 'yes' when the configuration is to be saved for it."""
+    """Popup of the trial; answers 'yes' when the configuration is to be saved for it."""
     return ConfirmPopup("try learning rates", try_rows(plan), yes="save the configuration")

@@ -1,4 +1,4 @@
-"""What leads away from the plan: goals, alternatives, presets, saving, rates to try, an hour's price, the checks."""
+"""Windows opened from the plan: goals, alternatives, presets, saving, rates to try, an hour's price, the checks."""
 
 from __future__ import annotations
 

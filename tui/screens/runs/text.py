@@ -1,4 +1,4 @@
-"""How the list of runs says a run: its columns, or two lines where the screen is narrow."""
+"""Texts of the list of runs: columns, or two lines a run where the screen is narrow."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _steps(run: RunSummary) -> str:
 
 
 def model_and_data(path: Path) -> tuple[str, str]:
-    """What a run's configuration says that it trains, and on what; empty where it cannot be read."""
+    """Model and data that a run's configuration names; empty where it cannot be read."""
     import yaml
 
     from trainer.run.folder import RunFolder

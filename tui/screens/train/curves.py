@@ -1,4 +1,4 @@
-"""What the dashboard's keys do to its curves: which is large, its scale, window, smoothing, cursor, and another run."""
+"""Effects of the dashboard's keys on its curves: the large one, scale, window, smoothing, cursor, and another run."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class CurveKeys:
 
     @property
     def metric(self) -> Metric:
-        """What the large pane shows."""
+        """Metric shown in the large pane."""
         from tui.screens.train.panes import METRICS
 
         return METRICS[self._metric]
@@ -116,7 +116,7 @@ class CurveKeys:
         self.say_view()
 
     def say_view(self) -> None:
-        """What is seen of the large curve: its values at the cursor, else how it is drawn."""
+        """Show the legend of the large curve: its values at the cursor, else how it is drawn."""
         from tui.screens.train.panes import BEST, HIDINGS
         from tui.widgets.curves.curve import MARKERS
 
@@ -284,7 +284,7 @@ class CurveKeys:
         self.say_view()
 
     def _tracks(self, metric: Metric) -> tuple[Track, ...]:
-        """What a large curve shows: this run's, and the other's behind it."""
+        """Tracks of a large curve: this run's, and the other's behind it."""
         from tui.screens.train.panes import older
 
         own = metric.tracks(self.history)

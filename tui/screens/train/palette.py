@@ -1,4 +1,4 @@
-"""What the palette offers for a run: everything that has a key, and what can be copied."""
+"""Commands of the palette for a run: everything that has a key, and what can be copied."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Offer = tuple[str, str, Callable[[], object]]
 
 
 class RunActions(Protocol):
-    """What the palette can have done to a run and its dashboard."""
+    """Interface of the actions that the palette can call on a run and its dashboard."""
 
     @property
     def requests(self) -> RequestKeys:
-        """What is asked of the run and copied from it."""
+        """Requests to the run and copies from it."""
 
     @property
     def curves(self) -> CurveKeys:
@@ -32,7 +32,7 @@ class RunActions(Protocol):
 
 
 def steering(screen: RunActions) -> tuple[Offer, ...]:
-    """What a living run can be asked for."""
+    """Commands to a living run."""
     paused = screen.requests.snapshot is not None and screen.requests.snapshot.status == "paused"
     return (
         ("Run: stop", "asks how", screen.requests.action_stop),
@@ -44,7 +44,7 @@ def steering(screen: RunActions) -> tuple[Offer, ...]:
 
 
 def looking(screen: RunActions) -> tuple[Offer, ...]:
-    """What is shown, and how."""
+    """Commands that change what is shown, and how."""
     return (
         (
             "Curve: show the next one",
@@ -63,7 +63,7 @@ def looking(screen: RunActions) -> tuple[Offer, ...]:
 
 
 def copying(screen: RunActions) -> tuple[Offer, ...]:
-    """What goes to the terminal's clipboard (OSC 52)."""
+    """Commands that copy to the terminal's clipboard (OSC 52)."""
     requests = screen.requests
     return (
         (

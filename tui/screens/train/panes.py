@@ -22,7 +22,7 @@ HIDINGS: tuple[frozenset[str], ...] = (
     frozenset({RAW, EVALUATION, BEST}),
     frozenset({SMOOTH, EVALUATION, BEST}),
 )
-"""What `h` hides, one after the other."""
+"""Sets of tracks that `h` hides, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ METRICS = (
     Metric("power", "power, W", "of the card", _one("power", "curve--second"), "W", from_zero=True),
     Metric("heat", "temperature, °C", "of the card", _one("heat", "curve--eval"), "°C"),
 )
-"""What the large pane can show; the first is shown at the start."""
+"""Curves that the large pane can show; the first is shown at the start."""
 SMALL = 3
-"""How many of those after the first have small panes too."""
+"""Number of those after the first that have small panes too."""
 
 
 def older(history: History, metric: Metric) -> Track:

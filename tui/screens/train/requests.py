@@ -1,4 +1,4 @@
-"""What the dashboard's keys ask of the run, and what they copy from it."""
+"""Requests to the run by the dashboard's keys, and what they copy from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RequestKeys:
-    """What is asked of a run and copied from it, a part of the Train screen.
+    """Requests to a run and copies from it, a part of the Train screen.
 
     Args:
         screen: The Train screen.

@@ -52,7 +52,7 @@ FIRST_LOOK_SECONDS, LOOK_SECONDS, PAINT_SECONDS = 0.02, 0.25, 1.0
 DRAW_SECONDS, FEW_POINTS = 3.0, 100
 """Between two drawings of curves that have more points than that."""
 ENDED_FACTOR = 4
-"""How much less often one that has ended is looked at: it may be resumed from elsewhere."""
+"""Factor by which one that has ended is looked at less often: it may be resumed from elsewhere."""
 NARROW = (100, 30)
 """Columns and rows below which the panes beside and below the loss become pages of one pane."""
 
@@ -312,7 +312,7 @@ class TrainScreen(ScreenWithParts):
 
 
 def farewell(run: Path, *, ended: bool) -> str:
-    """What is printed when the dashboard is left."""
+    """Line printed when the dashboard is left."""
     from trainer.run.folder import RunFolder
 
     watch = f"`lora-wizard watch {RunFolder(run).argument}`"

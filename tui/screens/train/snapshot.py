@@ -23,7 +23,7 @@ class Look:
 
 
 def fingerprint(snapshot: Snapshot) -> tuple[object, ...]:
-    """What tells two looks apart; the time that passes is shown by the second, not by the look."""
+    """Parts of a snapshot that tell two looks apart; the time that passes is shown by the second, not by the look."""
     return (
         snapshot.state,
         snapshot.alive,

@@ -1,4 +1,4 @@
-"""What of a curve's canvas has changed since it was last painted, so that only those cells are sent."""
+"""Finds the cells of a curve's canvas that have changed since it was last painted, so that only those are sent."""
 
 from __future__ import annotations
 

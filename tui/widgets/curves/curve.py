@@ -27,7 +27,7 @@ from tui.widgets.curves.ticks import Tick, linear_ticks, log_ticks
 Look = Literal["raw", "line", "dots", "star"]
 
 MARKERS: Mapping[Look, tuple[str, str]] = {"dots": ("●", "o"), "star": ("★", "@")}
-"""How single points are drawn, in Unicode and in ASCII."""
+"""Characters for single points, in Unicode and in ASCII."""
 
 # textual-plot draws a heavy box around the data; two thin axes say the same with less ink.
 _THIN = str.maketrans("┃━┏┓┗┛┡┩┢┪┣┫┳┻┠┨┯┷╋╂┿╇╈", "│─┌┐└┘┌┐┌┐├┤┬┴├┤┬┴┼┼┼┼┼")
@@ -43,7 +43,7 @@ class Track:
     tone: str
     """Component class that gives its colour, such as 'curve--raw'."""
     name: str = ""
-    """What it is called beside a value, and when it is hidden."""
+    """Name beside a value, and by which it is hidden."""
 
 
 class _Ticks(AxisFormatter):  # type: ignore[misc]
@@ -147,7 +147,7 @@ class Curve(Plot, inherit_bindings=False):  # type: ignore[call-arg]  # of untyp
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """What is drawn, hidden tracks left out."""
+        """Tracks that are drawn, hidden ones left out."""
         return tuple(track for track in self._tracks if track.name not in self._hidden)
 
     def set_tracks(self, tracks: Sequence[Track]) -> None:

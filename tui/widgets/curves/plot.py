@@ -19,7 +19,7 @@ Cells = tuple[list[list[str]], list[list[str]]]
 
 
 class Follows(NamedTuple):
-    """Which limits follow the data; the others were set by zooming or panning."""
+    """Limits that follow the data; the others were set by zooming or panning."""
 
     x_min: bool = True
     x_max: bool = True
@@ -58,7 +58,7 @@ class Plot(PlotWidget, inherit_bindings=False):  # type: ignore[misc, call-arg]
 
     @property
     def follows(self) -> Follows:
-        """Which limits follow the data."""
+        """Limits that follow the data."""
         return Follows(self._auto_x_min, self._auto_x_max, self._auto_y_min, self._auto_y_max)
 
     @follows.setter

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is drawn of a series: at most two points a bucket, in order of x."""
+    """Points drawn of a series: at most two a bucket, in order of x."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -159,12 +159,12 @@ class Smoothed:
 
 
 def span_for(total_steps: int | None) -> float:
-    """How far the smoothing looks back: a fortieth of the run, between 5 and 200 steps."""
+    """Span of the smoothing in steps: a fortieth of the run, between 5 and 200."""
     return min(200.0, max(5.0, (total_steps or 800) / 40))
 
 
 def slope_per_100(series: Series, share: float = 0.1) -> float | None:
-    """How much a smoothed series rises over 100 steps, measured over its last part.
+    """Rise of a smoothed series over 100 steps, measured over its last part.
 
     Args:
         series: A smoothed series.

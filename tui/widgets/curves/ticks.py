@@ -1,4 +1,4 @@
-"""Where an axis has its ticks and what they are called: pure arithmetic, no screen.
+"""Places and labels of an axis's ticks: pure arithmetic, no screen.
 
 Ticks stand at 1, 2 or 5 times a power of ten. Labels keep the digits that tell neighbours apart (2.9e-4, never 0.000)
 and share one form along an axis.
