@@ -91,7 +91,7 @@ def _typed(prompt: str) -> str:
 
 
 def _say(text: str) -> None:
-    """Write where the person reads; to stderr if that is the terminal too, so that stdout stays the answer's own."""
+    """Write to the person's terminal; to stderr if that is one too, so that stdout stays the answer's own."""
     stream = sys.stderr if sys.stderr.isatty() else sys.stdout
     stream.write(f"{clean_text(text)} " if text.endswith(" ") else clean_text(text))
     stream.flush()

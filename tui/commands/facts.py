@@ -1,4 +1,4 @@
-"""Commands that show what is: the machine, presets, the configuration's schema, the doctor."""
+"""Commands that only show facts: the machine, presets, the configuration's schema, the doctor."""
 
 from __future__ import annotations
 

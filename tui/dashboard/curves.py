@@ -126,7 +126,7 @@ class History:
 
 
 def _first_known(readings: Readings, start: int, *names: str) -> array[float]:
-    """For each reading the first of some figures that it has."""
+    """First known value of some figures, for each reading."""
     first, *others = (readings.column(name, start) for name in names)
     for other in others:
         first = array("d", (b if math.isnan(a) else a for a, b in zip(first, other, strict=True)))

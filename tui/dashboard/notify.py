@@ -106,7 +106,7 @@ class Notifier:
 
 
 def in_terminal(way: Way, message: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The characters that make a terminal tell it, passed through tmux where it is in between."""
+    """Escape sequence that makes a terminal notify, passed through tmux where it is in between."""
     if way == "bell":
         return "\a"
     # A semicolon would part the fields of OSC 777.

@@ -37,7 +37,7 @@ class TimeLeft:
 
 
 def seconds_left(snapshot: Snapshot) -> float | None:
-    """The middle of `time_left`, None where that is not known."""
+    """Middle of `time_left`, None where that is not known."""
     found = time_left(snapshot)
     return found.seconds if found else None
 
@@ -103,7 +103,7 @@ def _longer_rows(snapshot: Snapshot, most: float) -> float:
 
 
 def _rounded(seconds: float) -> float:
-    """To the minute above 20 minutes, to ten seconds above two: more digits would only flicker."""
+    """Round to the minute above 20 minutes, to ten seconds above two: more digits would only flicker."""
     grain = 60.0 if seconds > 1200 else 10.0 if seconds > 120 else 1.0
     return round(seconds / grain) * grain
 
@@ -140,7 +140,7 @@ def _between(steps: Steps) -> tuple[float, float]:
 
 
 def _evaluations(snapshot: Snapshot) -> tuple[int, float]:
-    """After how many steps there is one, and the seconds of the first, with the questions asked after it."""
+    """Number of steps between evaluations, and the seconds of the first, with the questions asked after it."""
     every = whole(snapshot.start.get("eval_every")) or 0
     if not every or not snapshot.evals or snapshot.evals[0].step:
         return every, 0.0
@@ -150,7 +150,7 @@ def _evaluations(snapshot: Snapshot) -> tuple[int, float]:
 
 
 def _saves(snapshot: Snapshot) -> tuple[int, float]:
-    """After how many steps a checkpoint is written, and the seconds of the one that was tried."""
+    """Number of steps between checkpoints, and the seconds of the one that was tried."""
     return whole(snapshot.start.get("save_every")) or 0, number(snapshot.preflight.get("checkpoint_seconds")) or 0.0
 
 

@@ -95,7 +95,7 @@ class StepScreen(ScreenWithParts):
         self.set_class(event.size.height < 30, "-short")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Nothing may be changed by keys while the notice of a small terminal covers everything."""
+        """Turn off the keys that change anything while the notice of a small terminal covers everything."""
         return not self.has_class("-tiny") or action in {"app.quit", "quit"}
 
     def explain(self) -> list[Row]:
@@ -114,7 +114,7 @@ class StepScreen(ScreenWithParts):
         self.show(state)
 
     def problems(self, state: WizardState) -> Mapping[Step, WizardError]:
-        """Return what the panel tells: why this step failed; a step may tell of those before it too."""
+        """Return the errors that the panel shows: this step's; a step may tell of those before it too."""
         error = state.errors.get(self.STEP)
         return {} if error is None else {self.STEP: error}
 

@@ -252,7 +252,7 @@ class ValuePopup(Popup[str]):
 
 
 class TextPopup(Popup[str]):
-    """Something to read."""
+    """Popup of text to read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q,question_mark", "dismiss", show=False)]
     DEFAULT_CSS = """
@@ -275,7 +275,7 @@ class TextPopup(Popup[str]):
 
 
 class ConfirmPopup(Popup[str]):
-    """Something that is about to happen; answers 'yes' or nothing."""
+    """Popup that asks before something is done; answers 'yes' or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,y", "yes", "do it", key_display="enter")]
     DEFAULT_CSS = """
@@ -305,7 +305,7 @@ class ConfirmPopup(Popup[str]):
 
 
 def refusal(error: WizardError) -> list[Row]:
-    """Rows that say why a value is not taken, and what to do."""
+    """Rows of the reason that a value is not taken, and of the remedy."""
     told = [row(("✗ ", "bad"), (clean(error.message), "plain"), indent=2)]
     return [*told, row(("→ ", "accent"), clean(error.remedy), indent=2)] if error.remedy else told
 

@@ -131,7 +131,7 @@ class QuestionPopup(Popup[int]):
 
     @property
     def _row(self) -> tuple[Content, Content] | None:
-        """The first row under the answer that the cursor is on, and what of it stands before what is trained."""
+        """First row under the answer at the cursor, and the part of it before its trained text."""
         current = self.query_one(PickList).current
         return self._seen.get(int(current.key)) if current else None
 

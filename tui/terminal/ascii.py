@@ -107,7 +107,7 @@ def drawing_encoding(stream: str, environment: Mapping[str, str], *, unicode: bo
 
 
 def charset(environment: Mapping[str, str]) -> str:
-    """Return the encoding that the locale names, as Python calls it; empty where it names none that Python knows."""
+    """Return the locale's encoding by Python's name; empty where it names none, or none that Python knows."""
     named = _locale(environment).partition(".")[2].partition("@")[0]
     try:
         return codecs.lookup(named).name if named else ""

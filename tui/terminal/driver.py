@@ -33,5 +33,5 @@ class TerminalDriver(LinuxDriver):
 
 
 def key_decoder(encoding: str) -> Callable[[bytes], str]:
-    """Return what turns bytes that come in pieces into text, without those that the encoding has no sign for."""
+    """Return a decoder of bytes that come in pieces, without those that the encoding has no sign for."""
     return codecs.getincrementaldecoder(encoding)("ignore").decode

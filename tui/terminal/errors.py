@@ -17,7 +17,7 @@ INTERNAL_ERROR_EXIT = 70
 
 
 def render(error: WizardError) -> str:
-    """Return the lines for stderr: what happened or what is asked, then what to do, then detail."""
+    """Return the lines for stderr: the error or question, then its remedy, then detail."""
     lines = [f"{'question' if isinstance(error, QuestionError) else 'error'}: {error.message}"]
     if error.remedy:
         lines.append(f"  → {error.remedy}")

@@ -70,7 +70,7 @@ def print_path(path: Path) -> None:
 
 
 def _encoding(stream: io.TextIOWrapper, environment: Mapping[str, str]) -> str:
-    """The stream's own, or what the locale says of a terminal: one that is not installed leaves Python with UTF-8."""
+    """Encoding of the stream, or the locale's for a terminal: one that is not installed leaves Python with UTF-8."""
     named = charset(environment)
     return named if named and stream.isatty() and codecs.lookup(stream.encoding).name == "utf-8" else stream.encoding
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from presets.errors import WizardError
 
 REPORT_SECONDS = 0.25
-"""Between two reports of progress at least."""
+"""Seconds between two reports of progress at least."""
 Found = TypeVar("Found")
 
 
@@ -160,7 +160,7 @@ class Failures:
         self._told: WizardError | None = None
 
     def take(self, error: BaseException | None) -> WizardError | None:
-        """Return what a person is told of how it went; the very same object while it fails in the same way."""
+        """Return the error to tell the person, None for none; the very same object while the failure stays the same."""
         last = None if error is None else (type(error).__name__, str(error))
         if last != self._last:
             self._last, self._told = last, None if error is None else told_as(error)

@@ -48,10 +48,10 @@ class OneSentenceApp(App[ReturnType]):
     crash_exit = 1
 
     def crash_sentence(self, error: BaseException | None) -> str:
-        """Return what is printed then; `error` is None where Textual has kept none."""
+        """Return the sentence to print after a crash; `error` is None where Textual has kept none."""
         raise NotImplementedError
 
     def _fatal_error(self) -> None:
-        """Called by Textual, which would print the traceback."""
+        """Print one sentence in place of the traceback; called by Textual, which would print the traceback."""
         self._return_code = self.crash_exit
         self.panic(self.crash_sentence(self._exception))

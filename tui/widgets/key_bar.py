@@ -66,7 +66,7 @@ def that_fit(keys: list[Key], width: int) -> tuple[list[Key], bool]:
 
 
 def described_keys(screen: Screen[Any]) -> list[tuple[DOMNode, Binding]]:
-    """Every key that does something here and says what, each action once, with what it is bound on."""
+    """Keys that do something here and are described, each action once, with the node that each is bound on."""
     found: dict[str, tuple[DOMNode, Binding]] = {}
     for node, binding, enabled, _ in screen.active_bindings.values():
         own = not binding.action.startswith(TEXTUALS_OWN)

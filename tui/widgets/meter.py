@@ -116,10 +116,10 @@ class Lines(Widget):
             self.refresh(layout=True)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:  # noqa: ARG002
-        """As many lines as there are."""
+        """Height in lines: one for each of `lines`."""
         return len(self.lines)
 
     def render(self) -> Content:
-        """All lines."""
+        """Draw all lines, each cut to the width."""
         width = self.size.width
         return Content("\n").join([line.truncate(width, ellipsis=True) for line in self.lines])

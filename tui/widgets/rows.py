@@ -30,7 +30,7 @@ Part = tuple[str, Tone]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One logical line."""
+    """One logical line of text."""
 
     parts: tuple[Part, ...] = ()
     indent: int = 0
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def plain(self) -> str:
-        """Its text."""
+        """Text of the line, without tones."""
         return "".join(text for text, _ in self.parts)
 
 

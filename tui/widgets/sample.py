@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST = 4000
 """Tokens that are drawn of one row; each costs time. Of a longer one only the places are drawn that tell something."""
 MARK = "▓"
-"""Around what is trained where there is no colour to say it."""
+"""Mark around trained tokens where there is no colour to say it."""
 
 
 def sample_content(pieces: Iterable[Piece], *, ids: bool = False, colour: bool = True) -> Content:

@@ -35,7 +35,7 @@ class Step(IntEnum):
 
     @property
     def title(self) -> str:
-        """As it stands in the rail."""
+        """Name of the step as it stands in the rail."""
         return self.name.capitalize()
 
 
@@ -54,7 +54,7 @@ class DeviceLine:
 
 
 class TopBar(Widget):
-    """One line: brand, steps, device.
+    """One line of text: brand, steps, device.
 
     Attributes:
         current: The step that the screen belongs to; None outside the wizard.

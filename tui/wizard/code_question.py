@@ -12,7 +12,7 @@ TRUST: Final = "trust_remote_code"
 
 
 def asks_first(model: ModelSpec, name: str, overrides: Mapping[str, Any]) -> bool:
-    """Return whether a model that was read needs a yes that nobody has given.
+    """Return whether a model's own code still needs the person's consent.
 
     Args:
         model: As it was read.

@@ -99,7 +99,7 @@ class Flow(Planning):
         return {"machine": machine, "gpus_now": machine.gpus, **self._kept_device(machine)}
 
     def _kept_device(self, machine: Machine) -> Changes:
-        """The device that was chosen, as it is now; what the wizard chooses itself where none was."""
+        """The chosen device as it is now; the wizard's own choice where none was chosen."""
         from recommender.machine.devices import default_device, device_for_cpu, device_for_gpu
 
         old = self.state.device

@@ -80,19 +80,19 @@ class Planning(Jobs):
 
     @property
     def replanning(self) -> bool:
-        """Whether what is chosen has a plan, and another is being worked out: an edit now is for that one."""
+        """Whether the choices have a plan while another is being worked out: an edit now is for the other."""
         return Step.PLAN in self.state.working and self.state.plan is not None and not self.state.outdated
 
     def afterwards(self, edit: Callable[[], None]) -> None:
-        """Edit the plan once the one that is being worked out is there, after the edits that wait already."""
+        """Queue an edit until the plan that is being worked out is there, after the edits that wait already."""
         self._later.append(edit)
 
     def take_back(self) -> bool:
-        """Forget the newest edit that waits; whether there was one."""
+        """Drop the newest queued edit; return whether there was one."""
         return bool(self._later and self._later.pop())
 
     def _planned(self, before: Plan | None, error: WizardError | None) -> None:
-        """Go on from a plan that was worked out, or could not be: read its data, make the edits that waited."""
+        """Go on once planning has ended, with a plan or an error: read the plan's data, make the queued edits."""
         plan = self.state.plan
         if error is not None and plan is not None and not self.state.outdated:
             self.set(goal=plan.goal)
@@ -138,7 +138,7 @@ class Planning(Jobs):
     def wait_with(
         self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str], edit: Callable[[], None]
     ) -> None:
-        """Make an edit once the plan that is being worked out is there; what no plan takes is refused now.
+        """Queue an edit until the plan that is being worked out is there; refuse now a value that no plan takes.
 
         Raises:
             InputError: a value that its key cannot take.
@@ -147,7 +147,7 @@ class Planning(Jobs):
         self.afterwards(edit)
 
     def amend(self, changes: Mapping[str, Any], without: Sequence[str] = ()) -> None:
-        """Edit a plan that is out of date: it is made anew, for what is chosen now, with the edit.
+        """Edit a stale plan: it is made anew, for the present choices, with the edit.
 
         Raises:
             InputError: a value that its key cannot take.

@@ -51,7 +51,7 @@ def out_voted(plan: Plan | None, changes: Mapping[str, Any]) -> list[str]:
 
 
 def without_edits(data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The `data` section less what the plan's own values say: what is recommended in their place is not theirs.
+    """The `data` section less the plan's own values: those recommended in their place are not the person's.
 
     Args:
         data: As rows are read.

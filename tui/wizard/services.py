@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainer.preflight.line import CheckLine
 
 Told = Callable[[int, int], None]
-"""Called with what is done and what there is in all (0 where unknown)."""
+"""Called with the number done and the number in all (0 where unknown)."""
 Stopped = Callable[[], bool]
 Fetched = Callable[[str, int, int], None]
 """Called with a file's name, bytes done and bytes in all (0 where unknown)."""
@@ -101,7 +101,7 @@ class Services(Protocol):
         """The plan after an edit."""
 
     def stale_with_edit(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
-        """A plan that is out of date, with an edit for the one that takes its place."""
+        """Return a stale plan with an edit recorded for the one that takes its place."""
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
         """The best plan for every other goal, with the person's values."""
@@ -113,7 +113,7 @@ class Services(Protocol):
         """Trace the plan: estimate its needs by running the real model on tensors without data."""
 
     def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
-        """The plan with another estimate of it, and what follows from that."""
+        """The plan with another estimate of it, and the values that follow from it."""
 
     def recipes(self) -> Sequence[Recipe]:
         """Presets that ship with the program."""
@@ -286,7 +286,7 @@ class RealServices:
         return estimate(config, plan.model, plan.device, plan.data)
 
     def _placed(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """With the adapter's folder where `start_from` names a run."""
+        """The changes with the adapter's folder where `start_from` names a run."""
         from trainer.preflight.start_from import placed
 
         return placed(changes, self.runs)

@@ -40,7 +40,7 @@ class Progress:
     """0 where unknown."""
     seconds_left: float | None = None
     unit: str = "rows"
-    """Or 'bytes'."""
+    """Unit of `done` and `total`: 'rows' or 'bytes'."""
 
 
 class PresetChanges(TypedDict, total=False):
@@ -75,7 +75,7 @@ class Changes(PresetChanges, total=False):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WizardState:
-    """All steps' results. None: not done yet."""
+    """Results of all steps. None: not done yet."""
 
     machine: Machine | None = None
     gpus_now: tuple[Gpu, ...] = ()
@@ -85,7 +85,7 @@ class WizardState:
     free_now: int | None = None
     """Bytes free on the device at the last poll."""
     model_name: str = ""
-    """As the person gave it."""
+    """Name of the model as the person gave it."""
     model: ModelSpec | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     """The `data` section as the person made it: train, format, columns, train_on, skip_bad_rows …"""
@@ -174,7 +174,7 @@ class WizardState:
 
     @property
     def aim(self) -> Goal:
-        """The plan's goal; of one that is out of date the one that takes its place is to have."""
+        """Goal to display: the current plan's, or the requested goal while the plan is stale."""
         return self.goal if self.plan is None or self.outdated else self.plan.goal
 
     @property

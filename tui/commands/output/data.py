@@ -31,7 +31,7 @@ def bars(counts: list[int]) -> str:
 
 
 MARK, CUT = "▓", "✂"
-"""Around what is trained, and before what is cut, where there is no style to say it."""
+"""Marks around trained text, and before text that is cut, where there is no style to say it."""
 
 
 def sample_text(sample: Sample, *, marks: bool = False, whole: bool = True) -> Text:

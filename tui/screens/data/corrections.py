@@ -136,7 +136,7 @@ class Corrections(Part):
 
 
 def shape_error(error: WizardError | None) -> ShapeError | None:
-    """The error as one of rows that the person can say how to read, where it is one."""
+    """The error where it is one of reading rows that the person can correct; None otherwise."""
     from recommender.data.formats.recognise import ShapeError
 
     # Held-out files are answered for by the question alone.

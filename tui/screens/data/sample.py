@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tui.screens.base import StepScreen
 
 NOTED_SECONDS = 0.2
-"""After which it is said that rows are being looked through."""
+"""Seconds after which it is said that rows are being looked through."""
 
 
 class SampleView(Part):

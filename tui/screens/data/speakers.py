@@ -36,7 +36,7 @@ class _Reading:
         return dict(self.turns.words).get(self.role, ())
 
     def spoken(self) -> dict[str, str]:
-        """It as `data.columns` takes it; nothing where the turns would be read so anyhow."""
+        """The names in the form of `data.columns`; nothing where the turns would be read so anyhow."""
         from recommender.data.formats.role_names import RoleMapping, as_columns
 
         usual = _usual(self.turns, self.role)

@@ -1,4 +1,4 @@
-"""Step 1: what have I got, what is already using it, what will get in my way."""
+"""Step 1, the Machine screen: the devices here, the memory in use on them, and obstacles to a training."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class MachineScreen(StepScreen):
         self.query_one("#software-rows", Rows).show(software_rows(machine))
 
     def _fit(self, lines: int) -> None:
-        """As high as its lines, within what the rest leaves."""
+        """Make the list as high as its lines, within what the rest leaves."""
         self.query_one("#devices").styles.height = max(3, lines + 2)
 
     @on(PickList.Chosen)

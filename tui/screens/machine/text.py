@@ -68,7 +68,7 @@ def _gpu(gpu: Gpu, host: Host, device: Device | None, width: int) -> Pick:
 
 
 def _memory(gpu: Gpu, host: Host) -> tuple[tuple[str, Tone], ...]:
-    """Its own memory, or the host's where it has none."""
+    """Memory of the GPU, or the host's where it has none of its own."""
     total, free = (host.ram_total, host.ram_available) if gpu.memory_shared else (gpu.memory_total, gpu.memory_free)
     if total is None:
         return (("   memory not known", "caution"),)

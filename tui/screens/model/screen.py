@@ -323,7 +323,7 @@ class ModelScreen(StepScreen):
         self.wizard.flow.choose_model(self._choosing)
 
     def clear_filter(self) -> bool:
-        """Empty the filter and go to the list, so that keys are keys again; whether something was typed."""
+        """Empty the filter and go to the list, so that keys are keys again; return whether it had text."""
         box = self.query_one("#model-filter", Input)
         typed = bool(box.value)
         box.value = ""

@@ -129,7 +129,7 @@ def _same(name: str) -> str:
 
 
 def matching(all_entries: Sequence[Entry], wanted: str) -> list[Entry]:
-    """Those that have every word of the filter in their name."""
+    """Entries that have every word of the filter in their name."""
     words = wanted.lower().split()
     return [entry for entry in all_entries if all(word in f"{entry.name} {entry.title}".lower() for word in words)]
 

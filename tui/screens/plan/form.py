@@ -22,7 +22,7 @@ WORDS: Mapping[Any, str] = {True: "on", False: "off", None: "none"}
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row."""
+    """One row of the form."""
 
     label: str
     keys: tuple[str, ...]

@@ -27,7 +27,7 @@ WARNINGS = 2
 def meter_lines(
     plan: Plan, state: WizardState, width: int, *, colour: bool, short: bool, runs: str
 ) -> tuple[Content, ...]:
-    """All lines; when it does not fit only the verdict and the bar, because the remedies take the rest.
+    """Lines of the meter; when all do not fit only the verdict and the bar, because the remedies take the rest.
 
     Args:
         plan: Whose needs.

@@ -98,7 +98,7 @@ class SettingsPane(Part):
         self.screen.app.push_screen(editor.popup(key, place), answered)
 
     def _here(self, plan: Plan) -> Plan:
-        """The plan for what is chosen now: what is out of date prices values for the device that will have them."""
+        """The plan re-targeted at the present choices, so that editor prices are right while the plan is stale."""
         state = self.state
         if not state.outdated or state.device is None or state.model is None:
             return plan

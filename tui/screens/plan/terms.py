@@ -17,7 +17,7 @@ NUMBER = 10
 
 
 def terms_popup(plan: Plan) -> TextPopup:
-    """Every term of the formula, and which estimate it explains."""
+    """Popup of every term of the formula, and of the estimate that it explains."""
     return TextPopup("memory of the worst step, term by term", terms_rows(plan))
 
 

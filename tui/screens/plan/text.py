@@ -33,11 +33,11 @@ VERDICTS: dict[str, tuple[str, Tone]] = {
 SURE: dict[Confidence, Tone] = {"high": "good", "medium": "caution", "low": "bad"}
 WIDEST_LABEL, WIDEST_FIGURE = 24, 12
 YOU = "You"
-"""Who set a value, at the start of its reason, unless it was a preset."""
+"""Word for the person as setter of a value, at the start of its reason, unless it was a preset."""
 RECOMMENDED = "●"
 YOURS = "✎"
 MOVED = "○"
-"""Not set by the person, and not what would be recommended now: an edit elsewhere was kept beside it."""
+"""Mark of a value neither set by the person nor recommended now: an edit elsewhere was kept beside it."""
 
 
 def settings_picks(
@@ -110,7 +110,7 @@ def value_at(config: Any, key: str) -> Any:
 
 
 def mark_of(plan: Plan, keys: Sequence[str]) -> tuple[str, Tone]:
-    """Whose value it is."""
+    """Mark that says who set the value, and its tone."""
     if any(key in plan.overrides for key in keys):
         return YOURS, "caution"
     moved = any(key in plan.recommended and plan.recommended[key] != value_at(plan.config, key) for key in keys)
@@ -232,7 +232,7 @@ def verdict_parts(estimate: Estimate) -> list[Part]:
 
 
 def _apart(nbytes: int) -> str:
-    """A size in GiB like the two beside it; with its unit where that would be 0.0."""
+    """Size in GiB like the two beside it; with its unit where that would be 0.0."""
     return gib_number(nbytes) if nbytes >= 0.1 * GIB else gib(nbytes)
 
 
@@ -324,13 +324,13 @@ def warning_rows(plan: Plan, width: int, most: int) -> list[Row]:
 
 
 def nothing_helps(plan: Plan) -> list[Row]:
-    """Return what would hold a plan that no remedy makes fit; nothing where one does."""
+    """Rows of ways to hold a plan that no remedy makes fit; none where one does."""
     told = next((warning.text for warning in plan.warnings if warning.code == NOTHING_FITS), "")
     return [row(("! ", "caution"), (clean(part), "label"), indent=2) for part in told.split("; ") if part]
 
 
 def remedy_picks(plan: Plan, width: int) -> list[Pick]:
-    """Each a change, what it saves, what it costs, and whether it is enough."""
+    """Remedies to pick from: the change, the memory saved, the cost, and whether it is enough."""
     wide = max((cell_len(clean(remedy.label)) for remedy in plan.remedies), default=0)
     label = min(max(20, width * 4 // 10), wide)
     picks = []

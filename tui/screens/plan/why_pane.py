@@ -1,4 +1,4 @@
-"""The pane of the Plan screen that says why a value is what it is."""
+"""Pane of the Plan screen with the reason of a value."""
 
 from __future__ import annotations
 

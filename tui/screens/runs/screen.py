@@ -155,7 +155,7 @@ class RunsScreen(Screen[None]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """A run that goes can be stopped; one that rests can be removed, and resumed unless it has finished."""
+        """Offer to stop a run that goes; to remove one that rests, and to resume it unless it has finished."""
         if action not in ("resume", "stop", "remove"):
             return True
         run = self._chosen if self.is_mounted else None
@@ -250,7 +250,7 @@ class RunsScreen(Screen[None]):
         self._say(remove_run(path).sentence())
 
     def _do(self, yes: bool | None, work: Callable[[Path], None], path: Path) -> None:
-        """Do what was agreed to, in a thread; how it ended is said also where this screen was left meanwhile."""
+        """Do the work agreed to, in a thread; its end is told also where this screen was left meanwhile."""
         if yes:
             failed = partial(self._notify, bad=True)
             Task(self.app, "do").start(lambda _run: work(path), lambda _: None, lambda error: failed(str(error)))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WIDE_PAGES = ("events", "log", "samples", "settings")
 FOLLOWED = ("events", "log", "samples")
-"""Pages whose end is what is new."""
+"""Pages that are followed to their end, where new lines come."""
 NARROW_PAGES = ("now", "diagnosis", *WIDE_PAGES)
 ENDED_PAGES = ("summary", *WIDE_PAGES)
 
@@ -114,7 +114,7 @@ class Deck(Vertical):
         self._first_page()
 
     def watch_ended(self) -> None:
-        """A run that has ended shows how it went."""
+        """Show the first page, a summary of the run once it has ended."""
         self._first_page()
 
     def watch_page(self, page: str) -> None:

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from trainer.history.reader import Snapshot
 
 POLL_SECONDS = 1.0
-"""Between two looks at a run that goes on."""
+"""Seconds between two looks at a run that goes on."""
 FIRST_LOOK_SECONDS, LOOK_SECONDS, PAINT_SECONDS = 0.02, 0.25, 1.0
-"""Of reading, after which what is known already is shown; and how long a look waits at most until it is."""
+"""Seconds of reading after which the part known already is shown; and those that a look waits for it at most."""
 DRAW_SECONDS, FEW_POINTS = 3.0, 100
-"""Between two drawings of curves that have more points than that."""
+"""Seconds between two drawings of curves that have more points than that."""
 ENDED_FACTOR = 4
 """Factor by which one that has ended is looked at less often: it may be resumed from elsewhere."""
 NARROW = (100, 30)

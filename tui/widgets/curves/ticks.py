@@ -19,7 +19,7 @@ class Tick:
     """One tick of an axis."""
 
     value: float
-    """In the data's own unit, also on a logarithmic axis."""
+    """Place in the data's own unit, also on a logarithmic axis."""
     label: str
 
 
