@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def completion(arguments: Sequence[str]) -> str | None:
-    """Return what to print where completion is asked for with a shell's name, as other tools take it; else None.
+    """Return the text to print where completion is asked for with a shell's name, as other tools take it; else None.
 
     Without a name Typer's own options find the shell out.
 

@@ -195,7 +195,7 @@ def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneCon
 
 
 def settle_start(config: FinetuneConfig, model: ModelSpec, values: list[str] | None = None) -> FinetuneConfig:
-    """The configuration with what its adapter settles, said on stderr where the file has it otherwise.
+    """The configuration with the values that its adapter settles; changes to the file's own are said on stderr.
 
     Raises:
         InputError: no such adapter, one of another base, or a `--set` against it.
@@ -317,7 +317,7 @@ def traced(
     stack: str | None,
     trained_tokens: int | None = None,
 ) -> Estimate:
-    """The trace's answer, with a line on stderr that says how far it is; ctrl+c ends its process."""
+    """Estimate by a trace, with a line of its progress on stderr; ctrl+c ends its process."""
     from trainer.trace.ask import trace
     from tui.commands.output.progress import share_line
 

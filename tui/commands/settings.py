@@ -44,7 +44,7 @@ class Settings:
 
 
 def progress_note(text: str) -> None:
-    """Say on stderr what is being done, so that stdout stays the answer's own."""
+    """Print a line about the present activity on stderr, so that stdout stays the answer's own."""
     print(clean_text(text), file=sys.stderr, flush=True)
 
 

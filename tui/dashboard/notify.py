@@ -1,4 +1,4 @@
-"""Telling somebody who looks elsewhere that a run has ended or is in trouble: by the terminal, or by their command."""
+"""Notifies somebody who looks elsewhere that a run has ended or is in trouble: by the terminal, or by their command."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Notifier:
         self._first = True
 
     def look(self, snapshot: Snapshot) -> None:
-        """Tell what is new; what had already happened when the watching began is not."""
+        """Notify of a new bad finding or the end; those from before the watching began are left out."""
         if not self._wishes or snapshot.behind:
             return
         said = [finding.title for finding in diagnose(snapshot) if finding.level == "bad"]

@@ -1,4 +1,4 @@
-"""`?`: what the focused thing is, every key that works here, and the words of the screen."""
+"""Help of `?`: the focused thing, every key that works here, and the words of the screen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HelpScreen(TextPopup):
 
 
 def help_for(screen: Screen[Any]) -> list[Row]:
-    """The screen's own words about what has the focus, then the keys, then what its words mean."""
+    """Rows of help: the screen's own text about the focus, then the keys, then the meaning of its words."""
     from tui.screens.base import StepScreen
 
     rows = [*screen.explain(), row()] if isinstance(screen, StepScreen) else []

@@ -1,4 +1,4 @@
-"""The one place where an error becomes what a person reads on the command line."""
+"""Turns an error into the text that a person reads on the command line: the one place for it."""
 
 from __future__ import annotations
 

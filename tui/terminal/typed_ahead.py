@@ -71,7 +71,7 @@ class TypedAhead:
             await self.app.on_event(self._held.popleft())
 
     async def _settled(self, target: MessagePump, before: Screen[Any]) -> None:
-        """Return when all that a key led to has been done, and what it opened is laid out."""
+        """Wait until the work that a key led to has been done, and the screen that it opened is laid out."""
 
         def left() -> bool:
             return self.app.screen is not before

@@ -54,7 +54,7 @@ class Jobs(ABC):
         )
 
     def stop(self, step: Step) -> bool:
-        """Cancel what is being done for a step; return whether there was something."""
+        """Cancel the work for a step; return whether there was some."""
         stopped = self._tasks[step].cancel()
         if stopped:
             self.set(working=self.state.working_with(step, None))

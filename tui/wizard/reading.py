@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 READ_AGAIN: Mapping[str, str] = {
     f"data.{leaf}": leaf for leaf in ("train_on", "template", "chat_template_kwargs", "reasoning", "answers", "format")
 }
-"""Keys of the configuration that change the tokens, and what the wizard's `data` calls them."""
+"""Keys of the configuration that change the tokens, and their names in the wizard's `data`."""
 
 
 def to_read_again(before: Mapping[str, Any], after: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

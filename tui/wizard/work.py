@@ -1,4 +1,4 @@
-"""Work for a step as its thread sees it: progress with the time that is left, and what is known before it has ended."""
+"""Work for a step as its thread sees it: progress with the time that is left, and results before it has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set and one of its rows as text: what is trained, what is cut, for a plain terminal."""
+"""Text of a data set and of one of its rows, with trained and cut parts, for a plain terminal."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def show_terms(terms: Sequence[Term], console: Console) -> None:
 
 
 def show_limits(limits: Limits, console: Console) -> None:
-    """Print what would still fit, and the least card that holds the plan."""
+    """Print the limits within which the plan fits, and the least card that holds it."""
     from recommender.estimate.limits import told
 
     console.print("fits   " + as_markup(" · ".join(f"{name} {value}" for name, value in told(limits))), soft_wrap=True)
@@ -130,7 +130,7 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def show_remedies(remedies: Sequence[Remedy], console: Console) -> None:
-    """Print what would save memory, and whether it would be enough."""
+    """Print the changes that would save memory, and whether they would be enough."""
     from recommender.units import gib
 
     if not remedies:

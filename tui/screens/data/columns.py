@@ -40,7 +40,7 @@ class Known(NamedTuple):
 
 
 def ask_refused(wizard: WizardHost, error: ShapeError) -> None:
-    """Ask how the rows are to be read that were not taken as they are."""
+    """Ask for the reading of rows that were not taken as they are."""
     _ask_shape(wizard, Known(error.source, "", {}, error.columns, error.turns, error.first))
 
 
@@ -118,7 +118,7 @@ def _begin(known: Known, shape: str) -> dict[str, str]:
 
 
 def _ask_roles(wizard: WizardHost, known: Known, shape: str, chosen: dict[str, str], at: str) -> None:
-    """Show which column has which role, with its first cell; each line can be changed."""
+    """Show the column of each role, with its first cell; each line can be changed."""
     from recommender.data.formats.column_roles import REQUIRED
 
     missing = [role for role in REQUIRED[shape] if role not in chosen]

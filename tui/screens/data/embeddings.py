@@ -14,7 +14,7 @@ KEY = "lora.modules_to_save"
 
 
 def embedding_rows(state: WizardState) -> list[Row]:
-    """The offer to train embeddings where the template's tokens may never have been trained, or that it was taken."""
+    """Rows of the offer to train embeddings where the template's tokens may be untrained, or that it was taken."""
     if not offers_embeddings(state):
         return []
     if trains_embeddings(state):

@@ -1,4 +1,4 @@
-"""The line on the Data screen into which paths are typed, and what it completes."""
+"""Input of the paths on the Data screen, and its completions."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class MachineScreen(StepScreen):
         self.query_one(DeviceList).focus()
 
     def show(self, state: WizardState) -> None:
-        """Show what the probe found, and what the GPUs do now."""
+        """Show the probe's results, and the present state of the GPUs."""
         machine = state.machine
         if machine is None:
             self.query_one(DeviceList).show(_waiting)

@@ -1,4 +1,4 @@
-"""The rows of the settings form: what each shows, which keys it edits, and the note beside it."""
+"""Rows of the settings form: their labels, the keys that they edit, and the notes beside them."""
 
 from __future__ import annotations
 

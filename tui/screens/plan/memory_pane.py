@@ -36,7 +36,7 @@ class MemoryPane(Part):
         return plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.outdated
 
     def show_remedies(self, plan: Plan) -> None:
-        """Show what would make the plan fit, where it does not."""
+        """Show the remedies that would make the plan fit, where it does not."""
         remedies = self.screen.query_one("#remedies", PickList)
         no = self.remedies_of(plan)
         was = self.screen.has_class("-no")

@@ -1,4 +1,4 @@
-"""Windows of the Plan screen: alternatives, presets with what they change and what that costs, saving."""
+"""Windows of the Plan screen: alternatives, presets with their changes and the cost of these, saving."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def recipe_named(services: Services, name: str) -> Recipe:
 
 
 def price_popup(price: float | None, take: Callable[[float | None], None]) -> ValuePopup:
-    """Field for what an hour costs, in dollars; `take` is given None where it was emptied."""
+    """Field for the price of an hour, in dollars; `take` is given None where it was emptied."""
     return ValuePopup(
         "dollars an hour",
         "" if price is None else f"{price:g}",

@@ -144,7 +144,7 @@ class PlanScreen(StepScreen):
     # What is shown
 
     def problems(self, state: WizardState) -> Mapping[Step, WizardError]:
-        """Return why this step failed, and why those before it did: there is no plan without them."""
+        """Return the errors of this step and of those before it: there is no plan without them."""
         return {**state.failed, **super().problems(state)}
 
     def show(self, state: WizardState) -> None:

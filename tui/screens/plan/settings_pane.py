@@ -1,4 +1,4 @@
-"""The settings of the Plan screen: what stands in them, where the cursor is, and the editor of a value."""
+"""Settings of the Plan screen: their values, the cursor, and the editor of a value."""
 
 from __future__ import annotations
 

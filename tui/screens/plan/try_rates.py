@@ -1,4 +1,4 @@
-"""The offer to settle the learning rate: what would be tried, how long it takes, and the command that does it."""
+"""Offer to settle the learning rate: the rates to try, the time that it takes, and the command."""
 
 from __future__ import annotations
 

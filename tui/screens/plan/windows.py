@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OF_THIS_PLAN = frozenset(
     {"undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"},
 )
-"""Actions that make no sense with a plan that is out of date."""
+"""Actions that make no sense with a stale plan."""
 
 
 class PlanWindows(Part):

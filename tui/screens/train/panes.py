@@ -1,4 +1,4 @@
-"""The curves of the dashboard: which there are, and the panes that hold them. Imports textual-plot."""
+"""Curves of the dashboard, and the panes that hold them. Imports textual-plot."""
 
 from __future__ import annotations
 
