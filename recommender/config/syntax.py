@@ -76,7 +76,7 @@ _SAYINGS: tuple[tuple[str, str, str, bool], ...] = (
         False,
     ),
 )
-"""PyYAML's words ('context: problem') as a pattern, ours, the remedy, and whether it is told where the thing begins.
+"""PyYAML's words ('context: problem') as a pattern, ours, the remedy, and whether to point at the thing's beginning.
 
 The first that fits is taken; groups of the pattern fill the sentence.
 """
@@ -105,7 +105,7 @@ class Loader(yaml.SafeLoader):
 
 
 def syntax_error(error: yaml.YAMLError, text: str, name: str) -> InputError:
-    """One message of file, line and cause, with what to do.
+    """Return one error of file, line and cause, with a remedy.
 
     Args:
         error: PyYAML's.

@@ -1,4 +1,4 @@
-"""The search: which method, split, checkpointing, length and optimizer states are best on this device.
+"""The search for the best method, split, checkpointing, length and optimizer states on this device.
 
 The space is walked with the estimator and pruned by what is monotonic: a larger micro-batch never needs less memory,
 a shorter length never more. What the person set stays as it is.

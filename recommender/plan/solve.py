@@ -1,4 +1,4 @@
-"""The solver: rules decide, the search finds what fits and is fastest, and rules decide again around it."""
+"""The solver: rules decide, the search finds the fastest plan that fits, and rules decide again around it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Solution:
 
 
 def solve(request: PlanRequest) -> Solution:
-    """Solve a request: decide, search, and decide again what depends on the search."""
+    """Solve a request: decide, search, and decide again the values that depend on the search."""
     first = decide(request.context({}), request.fixed)
     effective = per_card(replace(request.context({}), config=first))
     if {MICRO, ACCUMULATION} <= set(request.user_set):
@@ -41,7 +41,7 @@ def solve(request: PlanRequest) -> Solution:
 
 
 def solve_with_recommended(request: PlanRequest, defaults: FinetuneConfig) -> Solution:
-    """Solve a request, with what the search would have found for the keys that the user set.
+    """Solve a request, also for the values that the search would have found for the keys set by the user.
 
     Args:
         request: Built over `defaults`.

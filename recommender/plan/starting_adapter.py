@@ -45,7 +45,7 @@ class Start:
 
     folder: Path
     base: str
-    """The name of its base, as whoever trained it called it; empty where it is not said."""
+    """Name of its base, as given at its training; empty where unknown."""
     settings: Mapping[str, Any]
     """adapter_config.json."""
     modules: Mapping[str, tuple[int, int, int]]

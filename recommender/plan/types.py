@@ -32,7 +32,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """The best plan for another goal, what is given up for it, and what is gained."""
+    """The best plan for another goal, with its losses and gains."""
 
     goal: Goal
     config: FinetuneConfig
@@ -50,7 +50,7 @@ class Plan:
     config: FinetuneConfig
     estimate: Estimate
     reasons: Mapping[str, Reason]
-    """Dotted key ('training.learning_rate') to reason: every lora and training key, and what else was decided."""
+    """Reasons by dotted key ('training.learning_rate'): every lora and training key, and all others decided."""
     alternatives: tuple[Alternative, ...]
     """One for every other goal; none after an edit, until `recommend.alternatives` works them out."""
     remedies: tuple[Remedy, ...]

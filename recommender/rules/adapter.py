@@ -1,4 +1,4 @@
-"""The adapter: rank, scale, where it sits, and the variants that are left off."""
+"""The adapter: rank, scale, target modules, and the variants that are left off."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Context:
 
     @property
     def all_cards(self) -> FinetuneConfig:
-        """The configuration as one card would have to run it to do what all of them do."""
+        """Configuration under which one card does the work of all of them."""
         return on_one_card(self.config, self.device.count)
 
     @property

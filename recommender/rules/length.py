@@ -20,7 +20,7 @@ KEEP = 0.995
 MARGIN = 1.3
 """Factor on estimated lengths for the limit: without a tokenizer they are a third off now and then."""
 ASSUMED = 1024
-"""Length where no data is known: what the walk-through guide starts with."""
+"""Length where no data is known: that of the walk-through guide."""
 STRETCH = 4.0
 """Largest factor by which a model's context is stretched unasked: YaRN's in the model cards of Qwen 2.5."""
 STRETCHED_ALREADY = 100_000

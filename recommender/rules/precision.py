@@ -80,7 +80,7 @@ def tf32(context: Context) -> Values:
 
 
 def explain_tf32(context: PricedContext, values: Values) -> Reasons:
-    """Return the reason for TF32: how the device multiplies fp32, and what of the run is fp32."""
+    """Return the reason for TF32: the device's way of multiplying fp32, and the run's part in fp32."""
     device, used = context.device, context.config.training.precision
     if values[TF32] and used == "fp32":
         why = f"{device.name} multiplies fp32 as TF32 on its tensor cores, with ten bits after the point instead of 23."

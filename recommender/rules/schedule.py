@@ -167,7 +167,7 @@ def explain_regularisation(context: PricedContext, values: Values) -> Reasons:
 
 
 def _noise(context: PricedContext, value: float | None) -> Reason:
-    """Return the reason for no noise, and what its size means where rows are packed."""
+    """Return the reason for no noise, with the meaning of its size where rows are packed."""
     alpha = context.config.training.neftune_noise_alpha
     why = (
         "No noise on the embeddings. What was published for it are higher scores of a judge on chat, with longer "

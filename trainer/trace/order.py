@@ -19,7 +19,7 @@ in half live on beside both in the caller (4.46 to 4.48) or were replaced by the
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A resolved configuration: see `recommender.memory.workload.Workload` for how it is resolved."""
+    """A resolved configuration: `recommender.memory.workload.Workload` describes the resolution."""
 
     config: dict[str, Any]
     """The `FinetuneConfig` as a document."""

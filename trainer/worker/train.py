@@ -236,7 +236,7 @@ def _record_end(job: Job, status: str, seconds: float) -> None:
 
 
 def _loss_of(job: Job) -> float | None:
-    """Evaluation loss of the state that the run leaves; None where it was not evaluated, or is not finite."""
+    """Return the evaluation loss of the kept state; None where it was not evaluated, or is not finite."""
     trainer, kept = job.trainer, job.kept
     if kept is None:
         return None

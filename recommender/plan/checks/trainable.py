@@ -18,7 +18,7 @@ from recommender.warning import CodedWarning
 WARNED = 0.01
 """Share of rows cut from which a warning is shown before a start."""
 ASKED = 0.2
-"""Share of rows cut from which nobody is taken to want it: a limit that was estimated without a tokenizer cuts most."""
+"""Share of rows cut from which the person is asked: a limit that was estimated without a tokenizer cuts most."""
 
 
 def stops_of(profile: DataProfile, config: FinetuneConfig) -> tuple[CodedWarning, ...]:
@@ -53,7 +53,7 @@ def cut_sentence(profile: DataProfile, config: FinetuneConfig) -> str:
 
 
 def question_of_cuts(profile: DataProfile, config: FinetuneConfig, model: ModelSpec) -> Question | None:
-    """Return the question of a length limit that cuts a fifth of the rows or more; None below, or where it may cut.
+    """Return the question of a length limit that cuts a fifth of the rows or more; None below, or with cuts allowed.
 
     Args:
         profile: The rows, in the model's own tokens.

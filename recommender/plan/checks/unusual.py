@@ -15,7 +15,7 @@ from recommender.units import small
 from recommender.warning import CodedWarning, warning
 
 FAR = 10.0
-"""Times the recommended value, or one such part of it, from which on it is told. In the public sweep
+"""Ratio to the recommended value, or its inverse, from which a warning is given. In the public sweep
 (`benchmarks/reference/lr_rank_sweep.csv`) ten times the best rate of a model and rank ended 4.9 % of test loss higher
 (2 to 9 %, 5 settings), and a tenth of it 2.5 % higher (1 to 7 %, 55 settings)."""
 
@@ -23,7 +23,7 @@ FAR = 10.0
 def far_values(
     config: FinetuneConfig, model: ModelSpec, device: Device, data: DataProfile | None
 ) -> Iterator[CodedWarning]:
-    """Yield a warning for each value that is ten times, or a tenth of, what is recommended beside the others.
+    """Yield a warning for each value of ten times, or a tenth of, the recommended one beside the others.
 
     Args:
         config: The whole configuration.

@@ -30,8 +30,8 @@ MUCH_LONGER = 4
 """Ratio of the length limit to the need of all but 0.5 % of rows, from which few rows are said to set it."""
 VERY_FEW_ROWS = 10
 MANY_COPIES = 0.05
-"""Of all rows: from here on exact copies are told. Lee et al. 2022 (Deduplicating Training Data) found 3 to 5 % of near
-copies in C4 and LM1B, and that a model writes out what it was shown often."""
+"""Share of rows from which exact copies are warned of. Lee et al. 2022 (Deduplicating Training Data) found 3 to 5 % of
+near copies in C4 and LM1B, and that a model writes out what it was shown often."""
 
 
 def warnings_of(
@@ -111,7 +111,7 @@ def _warnings(
 
 
 def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[CodedWarning]:
-    """Compare what the user set in steps with the steps of the run."""
+    """Warn of values set in steps that do not go with the steps of the run."""
     planned = plan_steps(config, data)
     total = config.training.max_steps if planned is None else planned.total
     if total is None:

@@ -185,7 +185,7 @@ class RecordedRun(OpenTrainer):
         record(self.folder, "status", status="training")
 
     def rehearse_saving(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """Write what a checkpoint holds most of, and remove it: what could not be saved fails before the first step.
+        """Write the bulk of a checkpoint and remove it: a failure to save shows before the first step.
 
         Args:
             optimizer: One of the run's kind, with its states.

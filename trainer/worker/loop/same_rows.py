@@ -44,7 +44,7 @@ class Contents:
 
 
 def require_same_rows(folder: RunFolder, data: Data, now: Contents) -> None:
-    """See that a run goes on with its rows; a line in the events where it was begun without writing them down.
+    """Refuse to resume with other rows; record an event where the run was begun without writing them down.
 
     Args:
         folder: The run.
@@ -85,7 +85,7 @@ def require_same_rows(folder: RunFolder, data: Data, now: Contents) -> None:
 
 
 def require_same_tokens(folder: RunFolder, tokens_sha256: str) -> None:
-    """See that the rows of a run which goes on are the same tokens as before; an older run wrote none down.
+    """Refuse to resume with rows of other tokens than before; an older run wrote none down.
 
     Args:
         folder: The run.

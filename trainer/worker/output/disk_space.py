@@ -94,7 +94,7 @@ def wait_for_room(folder: RunFolder, needed: int, look: Callable[[], None], back
 def save_with_room(
     folder: RunFolder, needed: int, save: Callable[[], None], look: Callable[[], None], back_to: str
 ) -> None:
-    """Save something; where the disk fills up meanwhile, clear what was half written, wait for room, try again.
+    """Save with retries: where the disk fills up meanwhile, remove the partial file, wait for room, try again.
 
     Args:
         folder: The run.

@@ -22,7 +22,7 @@ PREFIX: Final = "base_model.model."
 ITERATIONS: Final = 16
 """Iterations of the randomised decomposition, as in PEFT's pissa_niter_16."""
 OVERSAMPLED: Final = 8
-"""Directions beyond the rank that it looks along, so that the rank's own are right (Halko et al. 2009)."""
+"""Directions of the decomposition beyond the rank, so that the rank's own are right (Halko et al. 2009)."""
 NAME: Final = "default"
 
 
