@@ -173,7 +173,7 @@ def with_values(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneC
 
 
 def value_of(config: FinetuneConfig, key: str) -> Any:
-    """The value of a full dotted key."""
+    """Return the value of a full dotted key."""
     value: Any = config
     for part in key.split("."):
         value = value.__dict__[part]
@@ -181,7 +181,7 @@ def value_of(config: FinetuneConfig, key: str) -> Any:
 
 
 def flatten(config: FinetuneConfig) -> dict[str, Any]:
-    """Every value by its dotted key, in the schema's order; mappings and lists stay values."""
+    """Return every value by its dotted key, in the schema's order; mappings and lists stay values."""
     return dict(_flatten(config, ""))
 
 

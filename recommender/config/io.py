@@ -191,7 +191,7 @@ _Dumper.add_representer(str, _represent_str)
 
 
 def number_text(value: float) -> str:
-    """A number in its shortest exact form that YAML 1.1 reads as a number.
+    """Return a number in its shortest exact form that YAML 1.1 reads as a number.
 
     PyYAML takes `2e-4` for text: the mantissa needs its dot and the exponent its sign (2.0e-4). Whole numbers lose
     their '.0', since every numeric key takes them.
@@ -207,7 +207,7 @@ def number_text(value: float) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value as it stands in the file, on one line."""
+    """Return a value as written in the file, on one line."""
     if isinstance(value, float):
         return number_text(value)
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=1 << 30, allow_unicode=True)

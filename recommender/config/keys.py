@@ -49,7 +49,7 @@ ELSEWHERE = {
 
 @cache
 def fields() -> dict[str, FieldInfo]:
-    """Every key that holds a value ('lora.r'), and 'rope_scaling' with its own keys, in the schema's order."""
+    """Return every key that holds a value ('lora.r'), and 'rope_scaling' with its own keys, in the schema's order."""
     return dict(_walk(FinetuneConfig, ""))
 
 

@@ -56,7 +56,7 @@ def input_error(error: ValidationError, *, where: str = "", lines: Mapping[str, 
 
 
 def sentences_of(error: ValidationError, *, where: str, lines: Mapping[str, int]) -> list[str]:
-    """One sentence for each key that is wrong; a value that fits none of several kinds is one problem, not several."""
+    """Return a sentence for each wrong key; a value that fits none of several kinds is one problem, not several."""
     grouped: dict[str, list[ErrorDetails]] = {}
     # An unknown key comes first: it is most often the misspelt one that another problem says is missing.
     for detail in sorted(_meant(error.errors(include_url=False)), key=lambda one: one["type"] != "extra_forbidden"):

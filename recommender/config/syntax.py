@@ -90,7 +90,7 @@ class Loader(yaml.SafeLoader):
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """As the base class.
+        """Construct as the base class does.
 
         Raises:
             yaml.YAMLError: The value is not what it looks like.

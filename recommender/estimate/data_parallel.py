@@ -34,7 +34,7 @@ def split_count(name: str) -> tuple[int, str]:
 
 
 def named_cards(name: str, machine: Machine | None = None) -> Device:
-    """The what-if device of '4090' or '2 × RTX 4090'.
+    """Return the what-if device of '4090' or '2 × RTX 4090'.
 
     Raises:
         InputError: The catalogue has no such card.
@@ -46,14 +46,14 @@ def named_cards(name: str, machine: Machine | None = None) -> Device:
 
 
 def several(device: Device, cards: int) -> Device:
-    """So many of a device; more than one is always a what-if."""
+    """Return a device of several equal cards; more than one is always a what-if."""
     if cards == 1:
         return device
     return replace(device, name=f"{cards} × {device.name}", count=cards * device.count, simulated=True)
 
 
 def on_one_card(config: FinetuneConfig, cards: int) -> FinetuneConfig:
-    """The same optimizer steps as one card would take them: all micro-batches one after the other."""
+    """Return the configuration of the same optimizer steps on one card: all micro-batches one after the other."""
     if cards == 1:
         return config
     return with_values(config, {ACCUMULATION: config.training.gradient_accumulation_steps * cards})

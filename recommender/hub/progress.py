@@ -7,7 +7,7 @@ from typing import Any
 
 
 def bytes_bar(on_bytes: Callable[[int, int], None]) -> Any:
-    """A class of tqdm's for `hf_hub_download`.
+    """Return a class of tqdm's for `hf_hub_download`.
 
     Args:
         on_bytes: Called with bytes done and bytes in all of a file (0 where the hub does not say). What it

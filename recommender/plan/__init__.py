@@ -1,4 +1,4 @@
-"""From a request to a plan: the search over candidates, edits, warnings, remedies, and the plan as values and JSON.
+"""Planning: the request, the search over candidates, edits, warnings, remedies, and the plan as values and JSON.
 
 Asks the rules and the estimator; known by the screens, the commands and `trainer`, never by the rest of `recommender`.
 """

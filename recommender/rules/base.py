@@ -129,7 +129,7 @@ def slower(before: Estimate, after: Estimate) -> float | None:
 
 
 def by_how_much(share: float | None) -> str:
-    """A change in time as words: 'about 30 % slower', 'about 2.1 times as slow', 'no slower'; empty where unknown."""
+    """Return a change in time as text: 'about 30 % slower', 'about 2.1 times as slow', 'no slower'; '' if unknown."""
     if share is None:
         return ""
     if abs(share) < 0.005:

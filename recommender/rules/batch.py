@@ -32,7 +32,7 @@ ENOUGH_STEPS = 100
 """Steps below which a smaller batch is taken, so that the schedule has room."""
 SMALLEST = 4
 NEAR = 1.05
-"""A micro-batch within 5 % of the fastest is as good: the smallest of these is taken."""
+"""Ratio to the fastest micro-batch's time within which the smallest is taken: 5 % are as good."""
 
 
 def effective_batch(rows: int | None, epochs: float) -> int:

@@ -71,7 +71,7 @@ def recommended_length(data: DataProfile | None, model: ModelSpec, goal: Goal) -
 
 
 def _with_margin(data: DataProfile, tokens: int) -> int:
-    """A length, with a margin where lengths are estimated."""
+    """Return a length, with a margin where lengths are estimated."""
     return ceil(MARGIN * tokens) if data.tokenizer == "bytes" else tokens
 
 

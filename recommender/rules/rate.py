@@ -87,7 +87,7 @@ def batch_factor(effective: int, steps: int | None) -> float:
 
 
 def two_digits(rate: float) -> float:
-    """A rate as people write it: two significant digits."""
+    """Round a rate to two significant digits, as people write it."""
     return float(f"{rate:.1e}")
 
 

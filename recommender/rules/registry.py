@@ -24,8 +24,8 @@ RULES: tuple[Rule, ...] = (
     *schedule.AFTER_BATCH,
     *rate.RULES,
 )
-"""Each sees what those before it decided: held-out rows before length, length before rank, rank before alpha, epochs
-before batch, and all of them before the rate."""
+"""Rules in order, each given the decisions of those before it: held-out rows before length, length before rank, rank
+before alpha, epochs before batch, and all of them before the rate."""
 
 
 def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:

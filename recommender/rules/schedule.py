@@ -24,7 +24,7 @@ QLORA_CLIP = 0.3
 
 
 def recommended_epochs(rows: int | None) -> int:
-    """One pass from 10 000 rows on, two from 2 000, three below."""
+    """Return the epochs: one from 10 000 rows on, two from 2 000, three below."""
     if rows is None or rows >= ONE_PASS:
         return 1
     return 2 if rows >= TWO_PASSES else 3

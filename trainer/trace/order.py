@@ -59,12 +59,12 @@ class Order:
     """Folder of a model whose own code the person agreed to; empty: only Transformers' classes."""
 
     def dumps(self) -> str:
-        """As JSON."""
+        """Return the order as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def loads(cls, text: str) -> Order:
-        """From JSON."""
+        """Read an order from JSON."""
         document = json.loads(text)
         return cls(**{**document, "capability": tuple(document["capability"])})
 
@@ -77,7 +77,7 @@ class Order:
 def make_order(
     workload: Workload, architecture: dict[str, Any], trained_tokens: int | None = None, own_code: str = ""
 ) -> Order:
-    """An order for a workload.
+    """Return the order for a workload.
 
     Args:
         workload: What is priced.

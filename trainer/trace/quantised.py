@@ -68,7 +68,7 @@ class Linear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]
         return weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """As bitsandbytes' own: cast to the compute dtype, multiply, cast back."""
+        """Run as bitsandbytes' own: cast to the compute dtype, multiply, cast back."""
         given = x.dtype
         x = x.to(self.compute_dtype)
         bias = None if self.bias is None else self.bias.to(self.compute_dtype)
@@ -127,11 +127,11 @@ class Linear8bitLt(bnb.nn.Linear8bitLt):  # type: ignore[misc]
         self.bias = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """As bitsandbytes' own."""
+        """Run as bitsandbytes' own."""
         out: Tensor = MatMul8bitLt.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
         return out
 
 
 def _held(count: int, dtype: torch.dtype) -> nn.Parameter:
-    """A tensor that stays with the layer; a parameter so that it is swapped with the others, under its own name."""
+    """Return a tensor for a layer to hold, a parameter so that it is swapped with the others under its own name."""
     return nn.Parameter(torch.empty(count, dtype=dtype), requires_grad=False)

@@ -151,7 +151,7 @@ def _nested(path: str, leaf: torch.nn.Module) -> torch.nn.Module:
 
 
 def unpacked(name: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
-    """A weight of a checkpoint as numbers, where bitsandbytes may have packed it in 4 bits.
+    """Return a checkpoint's weight as numbers, where bitsandbytes may have packed it in 4 bits.
 
     Args:
         name: The weight's.

@@ -28,13 +28,13 @@ class Contents:
 
     @classmethod
     def of(cls, rows: Iterable[int], held_out: Iterable[int]) -> Contents:
-        """Of the content digests of all rows of `data.train`, and of those held out, in file order."""
+        """Build from the content digests of all rows of `data.train`, and of those held out, in file order."""
         read, held = array("Q", rows), array("Q", held_out)
         return cls(len(read), _sha256(read), len(held), _sha256(held))
 
     @classmethod
     def read(cls, document: Mapping[str, Any] | None) -> Contents | None:
-        """From its JSON form; None for anything else."""
+        """Read the JSON form; None for anything else."""
         said = document or {}
         rows, held = whole(said.get("rows")), whole(said.get("held_out"))
         rows_sha, held_sha = text(said.get("rows_sha256")), text(said.get("held_out_sha256"))

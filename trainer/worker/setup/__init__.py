@@ -1,1 +1,1 @@
-"""From a configuration to a trainer: model, adapter, arguments, rows, and a checkpoint's weights put back."""
+"""Set-up of a trainer from a configuration: model, adapter, arguments, rows, and a checkpoint's weights."""

@@ -68,7 +68,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
 
 
 def stretched(model_config: Any, rope: RopeScaling) -> Any:
-    """A model's configuration with its context extended (Transformers 5, `modeling_rope_utils`).
+    """Return a model's configuration with its context extended (Transformers 5, `modeling_rope_utils`).
 
     The base frequency stays; an extension that the model has already (llama3's, say) is replaced. YaRN needs the
     length that the model was trained for, and says its new one; linear and dynamic scaling are told by their factor.
