@@ -234,7 +234,7 @@ def _dump(section: Section, prefix: str, comments: Mapping[str, str]) -> Iterato
             continue
         plain = section.model_dump(include={name})[name]
         if isinstance(value, list):
-            # Of a data set only what is said of it.
+            # A data set's keys are written only where they differ from the defaults.
             plain = [
                 item.model_dump(exclude_defaults=True) if isinstance(item, Section) else held
                 for item, held in zip(value, plain, strict=True)

@@ -56,7 +56,7 @@ def estimate(
     workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     priced = price(workload)
     left = priced.left
-    # A measured step says nothing of what a whole run's lengths leave.
+    # A measured step has one length: memory left in the cache by a mixed run's lengths is the formula's.
     known = measured_here(device) if known is None else known
     found, pace = centre(workload, priced.process - left.middle, known), measured_pace(workload, known)
     process = found.process + left.middle

@@ -18,7 +18,7 @@ def bytes_bar(on_bytes: Callable[[int, int], None]) -> Any:
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            # Of Xet's two bars one counts what came over the wire, the other what became of it on the disk.
+            # Xet has two bars: one counts bytes over the wire ('.transfer'), the other bytes written to the disk.
             self.counts = not str(options.pop("name", None) or "").endswith(".transfer")
             self.come, self.bytes = int(options.get("initial") or 0), int(options.get("total") or 0)
             super().__init__(*arguments, **{**options, "disable": True})

@@ -293,7 +293,7 @@ def _values(start: Start, model: ModelSpec) -> dict[str, Any]:
             value = said.get(name)
             found[key] = getattr(plain, name) if value is None else value
     if found["lora.init_lora_weights"] not in STARTS | {True, False}:
-        # How its factors began does not matter any more.
+        # The initialisation of its factors does not matter any more.
         found["lora.init_lora_weights"] = True
     for key in ("lora.rank_pattern", "lora.alpha_pattern"):
         found[key] = {name: value for name, value in found[key].items() if not _idle(name, start.leaves)}

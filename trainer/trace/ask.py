@@ -131,7 +131,7 @@ def _estimate(workload: Workload, formula: Estimate, document: dict[str, Any], t
     allocated = int(document["allocated"])
     reserved = allocated if workload.on_cpu else int(document["reserved"])
     parts = dict.fromkeys(PARTS, 0) | {name: int(size) for name, size in document["parts"].items()}
-    # The trace's steps have one length: what a mixed run leaves is the formula's.
+    # The trace's steps have one length: memory left in the cache by a mixed run's lengths is the formula's.
     parts["context"], ends, left = context_bytes(workload), spread(workload), price(workload).left
     alone = reserved + parts["context"]
     low, high = round(alone * ends.low) + left.middle - left.less, round(alone * ends.high) + left.middle + left.more

@@ -48,7 +48,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation, and record the storages that it makes and that its kernel hides."""
         if func is DEVICE:
-            # Asked for more often than anything is computed; a fake tensor knows it without dispatch.
+            # The most frequent call by far; a fake tensor knows its device without dispatch.
             return args[0].fake_device if hasattr(args[0], "fake_device") else func(*args)
         out = func(*args, **(kwargs or {}))
         if isinstance(out, torch.Tensor):

@@ -49,9 +49,9 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         stack.enter_context(patch.object(nn.functional, "scaled_dot_product_attention", attend))
         stack.enter_context(patch.object(nn.functional, "dropout", dropout))
         stack.enter_context(patch.object(nn.functional, "grouped_mm", grouped_mm))
-        # A mask that nobody can read is taken to hide something.
+        # Fake masks cannot be read: each counts as one that hides positions.
         stack.enter_context(patch.object(masking_utils, "fast_all", lambda _mask: False))
-        # Positions that cannot be read are taken for packed rows, and get a mask that real ones do not.
+        # Fake positions would be taken for packed rows, and get a mask that real ones do not.
         stack.enter_context(patch.object(masking_utils, "find_packed_sequence_indices", lambda _positions: None))
         if not order.on_cpu:
             stack.enter_context(patch.object(nn.functional, "softmax", softmax))
@@ -66,7 +66,7 @@ def record_steps(order: Order, progress: Progress) -> Recording:
         run.step(keeps_gradients=accumulates)
         run.step(keeps_gradients=False)
         recording = recorder.recording
-        # What dies from here on is no part of the run.
+        # Storages freed from here on are no part of the run.
         events = list(recording.events)
         del run, model, trained
     return Recording(events, recording.sizes, recording.categories)

@@ -95,10 +95,10 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
     give_up_reserve(folder)
     if finished and job.config.run.early_stopping is not None:
-        # Only evaluated can the last state be held against the best one.
+        # The last state needs an evaluation to be compared with the best one.
         _evaluate_at_end(job)
     job.kept = settle(job.trainer, finished=finished)
-    # The adapter first: nothing that comes after may cost it.
+    # The adapter is saved first: a failure in a later part must not lose it.
     finish_adapter(job)
     if finished:
         drop_start(folder)
@@ -134,7 +134,7 @@ def _preflight(job: Job) -> None:
     record(job.folder, "status", status="preflight")
     reading = run_preflight(job, saves=True)
     record(job.folder, "preflight", predicted_bytes=job.plan.predicted_bytes, **reading)
-    # After a recovery too: the next estimate on this machine knows what this one did not.
+    # Kept after a recovery too: the next estimate on this machine is corrected by it.
     keep(job.config, job.spec, job.plan.device, job.rows.source.profile, reading)
     job.requests.leave_if_asked()
 

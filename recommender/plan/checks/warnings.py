@@ -66,7 +66,7 @@ def _warnings(
         yield from held_out_warnings(data, config)
         yield from data.held_out.warnings_at(config.data.max_length) if data.held_out else ()
         yield from _about_cuts(config, data)
-    # What somebody set comes before what the machine, the model and the rows are like.
+    # Warnings of the person's own values come before those of machine, model and rows.
     yield from far_values(config, model, device, data)
     if device.count > 1:
         enough = "" if estimate.fits == "no" else f" One of the {device.count} is enough to train here."

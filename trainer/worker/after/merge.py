@@ -105,11 +105,11 @@ def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) 
         total += sum(tensor.nbytes for tensor in tensors.values())
         print(f"wrote {file}", file=sys.stderr, flush=True)
 
-    # Those that the base is loaded from: other layouts of the same weights may lie beside them.
+    # Files that the base is loaded from: other layouts of the same weights may lie beside them.
     files = weight_files(base)
     extra = _extra(files, adapter, dtype)
     for shard in files:
-        # Into the first file: where there is one only, loaders look into no other.
+        # Extra weights go into the first file: where there is one only, loaders read no other.
         write(_merged_shard(shard, adapter, dtype) | extra, shard.name)
         extra = {}
         gc.collect()

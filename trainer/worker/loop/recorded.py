@@ -113,7 +113,7 @@ class RecordedRun(OpenTrainer):
         record(self.folder, "eval", step=step, eval_loss=loss, rows=len(self.eval_dataset), seconds=seconds, best=best)
         if (patience := self.config.run.early_stopping) is None or step == 0:
             return
-        # The best is what the run leaves: it must have a checkpoint of its own.
+        # The best state is the run's result: it needs a checkpoint of its own.
         self.control.should_save |= best
         if self.since_best >= patience and step < int(self.state.max_steps):
             self.stopped_early = self.control.should_training_stop = self.control.should_save = True
@@ -136,7 +136,7 @@ class RecordedRun(OpenTrainer):
             if self.requests.evaluate and self.eval_dataset is not None:
                 self.evaluate()
                 if self.control.should_save:
-                    # The best yet: after the next step its weights are others.
+                    # The best so far is saved now: the next step changes the weights.
                     self.save_checkpoint()
                     self.control.should_save = False
                 record(self.folder, "status", status="paused")

@@ -69,7 +69,7 @@ class MemoryMeter:
             return {"allocated_bytes": growth, "process_bytes": growth, "basis": "resident growth"}
         reserved = int(torch.cuda.max_memory_reserved())
         free, total = torch.cuda.mem_get_info()
-        # What is gone beyond the allocator's segments is the context and the libraries' workspaces.
+        # Memory in use beyond the allocator's segments is the context and the libraries' workspaces.
         before = total if self._free_before is None else min(total, self._free_before)
         beyond = max(0, before - free - int(torch.cuda.memory_reserved()))
         return {

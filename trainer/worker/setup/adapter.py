@@ -40,7 +40,7 @@ def adapter_config(lora: Lora, model: Any) -> LoraConfig:
         bias=lora.bias,
         use_rslora=lora.use_rslora,
         use_dora=lora.use_dora,
-        # PEFT's own 'loftq' quantises by itself, without bitsandbytes: ours is made afterwards, by `worker.loftq`.
+        # PEFT's own 'loftq' quantises by itself, without bitsandbytes: ours is made afterwards, by `setup.loftq`.
         init_lora_weights=True if lora.init_lora_weights == LOFTQ else lora.init_lora_weights,
         modules_to_save=lora.modules_to_save or None,
         rank_pattern=dict(lora.rank_pattern),

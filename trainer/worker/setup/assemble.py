@@ -105,7 +105,7 @@ def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkp
     if config.start_from is None:
         return None
     if checkpoint is not None:
-        # What the run started from may be gone by now.
+        # The adapter that the run started from may be deleted by now.
         return checkpoint
     adopted(config, spec)
     start = read_start(config.start_from).folder

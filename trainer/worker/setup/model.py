@@ -35,7 +35,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
         "dtype": dtype,
         "attn_implementation": config.training.attn_implementation,
         "device_map": {"": 0 if cuda else "cpu"},
-        # Said in every case: asked nothing, Transformers asks at a terminal.
+        # Passed in every case: without it Transformers asks at a terminal.
         "trust_remote_code": trust,
     }
     if quantization := quantization_config(config, dtype):
