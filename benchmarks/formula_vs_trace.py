@@ -25,10 +25,10 @@ from recommender.machine.facts import Device
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
 from recommender.memory.workload import Workload, resolve_workload
+from recommender.model.facts import facts_of
 from recommender.model.families import spec_from_config
 from recommender.model.family_table import FAMILIES
 from recommender.model.spec import ModelSpec
-from recommender.rules.precision import NO_SDPA
 
 SEED = 20261121
 CARDS = ("RTX 4090", "A100 PCIe 80GB", "H100 SXM 80GB", "T4")
@@ -78,11 +78,12 @@ def random_config(pick: random.Random, family: str) -> FinetuneConfig:
         "lora_dropout": pick.choice((0.0, 0.0, 0.1)),
         "target_modules": pick.choice(("all-linear", ["o_proj"])),
     }
+    fused = "sdpa" if facts_of(family).sdpa else "eager"
     training = {
         "per_device_train_batch_size": pick.choice((1, 2, 4)),
         "gradient_accumulation_steps": pick.choice((1, 8)),
         "gradient_checkpointing": pick.random() < 0.75,
-        "attn_implementation": pick.choice(("eager" if family in NO_SDPA else "sdpa", "flash_attention_2", "eager")),
+        "attn_implementation": pick.choice((fused, "flash_attention_2", "eager")),
         "optim": pick.choice(("adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "sgd")),
         "precision": pick.choice(("bf16", "bf16", "fp16")),
     }

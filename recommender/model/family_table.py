@@ -31,6 +31,8 @@ class Experts:
     per_token: int = 2
     bias: bool = False
     """Whether router and experts have biases (gpt-oss)."""
+    clamps: bool = False
+    """Whether gate and up are clamped before their product, which keeps more of them (gpt-oss)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             "GptOssForCausalLM",
             qkv_bias="attention_bias",
             attention_bias=True,
-            experts=Experts(count=128, per_token=4, bias=True),
+            experts=Experts(count=128, per_token=4, bias=True, clamps=True),
             attention_sinks=True,
             sliding_window=128,
             mixes_windows=True,

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
+from recommender.model.facts import facts_of
+from recommender.model.family_table import family_of
 from recommender.model.spec import ModelSpec
 from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
 
 PRECISION, TF32, ATTENTION = "training.precision", "training.tf32", "training.attn_implementation"
-
-NO_SDPA = frozenset({"gemma2", "gpt_oss", "vaultgemma"})
-"""Model types whose attention Transformers 5.23 cannot run by SDPA (`_supports_sdpa = False`): soft-capped scores or
-attention sinks."""
-NO_FLASH_2 = frozenset({"gpt_oss"})
-"""Model types that flash-attn 2 cannot run: attention sinks."""
-FP16_OVERFLOWS = frozenset({"gemma3", "gemma3_text", "gemma3n_text"})
-"""Model types whose activations leave fp16's range (huggingface/transformers issue 36822: NaN on cards without bf16;
-unslothai/unsloth pull 4014: they reach 800 000, fp16 ends at 65 504)."""
-
-FP16_DISPUTED = frozenset({"gemma2"})
-"""Model types that vLLM refuses in fp16 for numerical instability (`_FLOAT16_NOT_SUPPORTED_MODELS`, vllm/config), and
-that Unsloth trains in it (its Gemma 2 notebooks run on a T4; its `FORCE_FLOAT32` names Gemma 3 and not this)."""
 
 
 def precision(context: Context) -> Values:
@@ -29,7 +18,7 @@ def precision(context: Context) -> Values:
     device = context.device
     if device.bf16:
         return {PRECISION: "bf16"}
-    half = device.kind == "cuda" and context.model.model_type not in FP16_OVERFLOWS
+    half = device.kind == "cuda" and facts_of(context.model.model_type).fp16 != "overflows"
     return {PRECISION: "fp16" if half else "fp32"}
 
 
@@ -37,7 +26,7 @@ def explain_precision(context: PricedContext, values: Values) -> Reasons:
     """Return the reason for the precision, from the formats that the device multiplies itself."""
     value, model = values[PRECISION], context.model
     others = "The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16."
-    disputed = value == "fp16" and model.model_type in FP16_DISPUTED
+    disputed = value == "fp16" and facts_of(model.model_type).fp16 == "disputed"
     if disputed:
         others = (
             f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it so on a T4. If the "
@@ -105,7 +94,7 @@ def explain_tf32(context: PricedContext, values: Values) -> Reasons:
 def attention(context: Context) -> Values:
     """Flash attention where it is installed and the card has it, eager where the model demands it, else SDPA."""
     model = context.model
-    if context.device.flash_attention and model.model_type not in NO_FLASH_2:
+    if context.device.flash_attention and facts_of(model.model_type).flash:
         return {ATTENTION: "flash_attention_2"}
     return {ATTENTION: "eager" if needs_eager(model) else "sdpa"}
 
@@ -118,7 +107,7 @@ def explain_attention(context: PricedContext, values: Values) -> Reasons:
     elif value == "eager":
         does = (
             "caps its attention scores"
-            if model.model_type != "gpt_oss"
+            if not family_of(model.model_type).attention_sinks
             else "adds a learnt sink to its attention scores"
         )
         why = f"{model.architecture} {does}, which SDPA cannot do: it runs in plain steps."
@@ -151,7 +140,7 @@ def _why_no_flash(device: Device) -> str:
 
 def needs_eager(model: ModelSpec) -> bool:
     """Whether SDPA cannot run this model's attention."""
-    return model.model_type in NO_SDPA or model.attn_logit_softcapping is not None
+    return not facts_of(model.model_type).sdpa or model.attn_logit_softcapping is not None
 
 
 RULES = (

@@ -30,7 +30,7 @@ def attention_ops(workload: Workload, types: Dtypes, linears: Linears, x: Input,
     core = (
         _eager(workload, types, query, keys, stream) if eager else [_fused(workload, types, gives, query, keys, stream)]
     )
-    projections = _projections(linears, x, gradients)
+    projections = _projections(workload, linears, x, gradients)
     return [
         *projections,
         *_head_norms(workload, gives, query, keys, gradients),
@@ -40,9 +40,9 @@ def attention_ops(workload: Workload, types: Dtypes, linears: Linears, x: Input,
     ]
 
 
-def _projections(linears: Linears, x: Input, gradients: int) -> list[Op]:
+def _projections(workload: Workload, linears: Linears, x: Input, gradients: int) -> list[Op]:
     """Queries, keys and values; slices of one product in Phi-3."""
-    if "qkv_proj" in linears.by_name:
+    if family_of(workload.model.model_type).fused:
         return linears.ops("qkv_proj", x, 0, gradients)
     return [
         *linears.ops("q_proj", x, 0, gradients, again=True),
@@ -74,7 +74,7 @@ def _fused(workload: Workload, types: Dtypes, gives: int, query: int, keys: int,
     kept = half * (2 * query + 2 * values) + FP32 * model.num_heads * workload.tokens
     kept += workload.tokens * own_mask_bytes(workload, types)
     cast = gives != half
-    if not expanded and not cast and any(linear.name == "qkv_proj" for linear in model.linears):
+    if not expanded and not cast and family_of(model.model_type).fused:
         kept += half * (query + keys)
     work = FP32 * query if half != FP32 or _flash(workload) else 0
     if not expanded and keys != query:
@@ -98,7 +98,7 @@ def _eager(workload: Workload, types: Dtypes, query: int, keys: int, stream: int
     if family_of(model.model_type).attention_sinks:
         return _with_sinks(workload, types, scores, query, stream)
     caps = scores * half if model.attn_logit_softcapping else 0
-    slices = any(linear.name == "qkv_proj" for linear in model.linears)
+    slices = family_of(model.model_type).fused
     alive = stream + half * query
     return [
         Op(

@@ -24,7 +24,7 @@ def mlp_ops(workload: Workload, _types: Dtypes, linears: Linears, x: Input, stre
     gives = linears.result(x.dtype)
     wide = workload.tokens * workload.model.intermediate_size * gives
     # The gradients of the product, of the activation and of up, while all three of their inputs are kept.
-    if "gate_up_proj" in linears.by_name:
+    if family_of(workload.model.model_type).fused:
         before = [
             *linears.ops("gate_up_proj", x, stream, stream + 2 * wide),
             Op("activation", kept=2 * wide, forward=stream + wide, backward=stream + 4 * wide),
@@ -51,7 +51,8 @@ def _experts(workload: Workload, stream: int) -> list[Op]:
     model = workload.model
     rows = workload.tokens * model.experts_per_token * workload.plain
     wide, out = rows * model.moe_intermediate_size, rows * model.hidden_size
-    clamps = family_of(model.model_type).experts is not None and family_of(model.model_type).attention_sinks
+    experts = family_of(model.model_type).experts
+    clamps = experts is not None and experts.clamps
     trains = workload.config.method == "full"
     biases = 2 * wide if clamps else 0
     chosen = stream + (0 if trains else out) + biases

@@ -12,8 +12,8 @@ from presets.recipes import FOLDER, Recipe, find_recipe, load_recipes
 from presets.sweep import load_sweep
 from recommender.config.edit import apply, value_of
 from recommender.config.schema import FinetuneConfig, Quantization
+from recommender.model.facts import facts_of
 from recommender.model.reader import read_model
-from recommender.rules.families import sweep_family
 
 
 def test_all_files_are_recipes_and_the_starter_is_first() -> None:
@@ -69,7 +69,7 @@ def test_the_sweep_is_whole() -> None:
 )
 def test_the_sweeps_evidence_is_of_the_model_nearest_in_parameters(name: str, r: int, model: str, rank: int) -> None:
     spec = read_model(name, offline=True)
-    row = load_sweep().nearest(sweep_family(spec), spec.total_parameters, r)
+    row = load_sweep().nearest(facts_of(spec.model_type).sweep, spec.total_parameters, r)
     assert row is not None
     assert (row.model, row.r) == (model, rank)
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from presets.errors import InputError
 from recommender.config.schema import Lora
+from recommender.model.family_table import family_of
 from recommender.plan.starting_adapter import WEIGHTS
 
 ALL_LINEAR = "all-linear"
@@ -82,8 +83,7 @@ def load_adapter(model: Any, adapter: Path) -> None:
 
 def has_experts(model: Any) -> bool:
     """Return whether a Transformers model is a mixture of experts."""
-    config = model.config.get_text_config()
-    return any(getattr(config, key, None) for key in ("num_local_experts", "num_experts"))
+    return family_of(model.config.get_text_config().model_type).experts is not None
 
 
 def linear_names(model: Any) -> set[str]:
