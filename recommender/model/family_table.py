@@ -17,6 +17,10 @@ Bias = Literal["never", "always", "attention_bias"]
 """The condition under which q, k and v have a bias: the last reads that key, and then o has one too."""
 
 
+NormPosition = Literal["before", "after", "both"]
+"""Where a norm of hidden width stands at each half of a layer: before it, after it (OLMo 2), or both (Gemma 2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Experts:
     """A mixture of experts, whose experts are fused 3-D parameters since Transformers 5.
@@ -42,8 +46,7 @@ class Family:
     architecture: str
     tied: bool = False
     """Whether the head shares the embedding where `tie_word_embeddings` is absent."""
-    norms: int = 2
-    """Norms of hidden width in a layer."""
+    norm_position: NormPosition = "before"
     qk_norm: QkNorm = "none"
     qkv_bias: Bias = "never"
     attention_bias: bool = False
@@ -69,6 +72,11 @@ class Family:
     """Final and attention logit soft-capping where absent."""
     defaults: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """The values of absent keys; num_key_value_heads without a default is num_attention_heads."""
+
+    @property
+    def norms(self) -> int:
+        """Norms of hidden width in a layer."""
+        return 4 if self.norm_position == "both" else 2
 
 
 def _defaults(**keys: int) -> Mapping[str, int]:
@@ -116,7 +124,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "gemma2": Family(
             "Gemma2ForCausalLM",
             tied=True,
-            norms=4,
+            norm_position="both",
             qkv_bias="attention_bias",
             activation="gelu_pytorch_tanh",
             sliding_window=4096,
@@ -128,7 +136,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "gemma3_text": Family(
             "Gemma3ForCausalLM",
             tied=True,
-            norms=4,
+            norm_position="both",
             qk_norm="head",
             qkv_bias="attention_bias",
             activation="gelu_pytorch_tanh",
@@ -155,6 +163,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "olmo2": Family(
             "Olmo2ForCausalLM",
+            norm_position="after",
             qk_norm="full",
             qkv_bias="attention_bias",
             wide_norms=True,
@@ -162,6 +171,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "olmo3": Family(
             "Olmo3ForCausalLM",
+            norm_position="after",
             qk_norm="full",
             qkv_bias="attention_bias",
             sliding_window=4096,

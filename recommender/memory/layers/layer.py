@@ -136,7 +136,7 @@ def forward_bytes(workload: Workload) -> int:
 
 def _norms(workload: Workload) -> tuple[bool, bool]:
     """Whether a norm stands before each half of a layer, and after it."""
-    if workload.model.model_type.startswith("olmo") and workload.model.model_type != "olmoe":
+    if family_of(workload.model.model_type).norm_position == "after":
         return False, True
     return True, _norm_count(workload) > 2
 

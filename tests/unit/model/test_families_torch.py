@@ -109,3 +109,31 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 @pytest.mark.parametrize("name", list(_configs()))
 def test_spec_is_what_transformers_builds(built: dict[str, dict[str, Any]], name: str) -> None:
     assert _facts(spec_from_config(_configs()[name], name)) == built[name]
+
+
+# The order in which a decoder layer calls its parts.
+ORDER = """
+import json, sys, torch
+from transformers import AutoConfig, AutoModelForCausalLM
+def order(config):
+    config = dict(config)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(config.pop("model_type"), **config))
+    called = []
+    for name, part in model.model.layers[0].named_children():
+        part.register_forward_pre_hook(lambda *_, name=name: called.append(name))
+    with torch.no_grad():
+        model(input_ids=torch.arange(4)[None])
+    return called
+configs = json.load(open(sys.argv[1]))
+print(json.dumps({name: order(config) for name, config in configs.items()}))
+"""
+
+
+@pytest.mark.torch
+def test_norms_stand_where_the_layers_call_them(tmp_path: Path) -> None:
+    path = tmp_path / "configs.json"
+    path.write_text(json.dumps({family: _small(family) for family in FAMILIES}))
+    orders: dict[str, list[str]] = run_python(ORDER, str(path))
+    places = {(True, False): "before", (False, True): "after", (True, True): "both", (False, False): "nowhere"}
+    found = {family: places["norm" in order[0], "norm" in order[-1]] for family, order in orders.items()}
+    assert found == {family: facts.norm_position for family, facts in FAMILIES.items()}
