@@ -69,7 +69,7 @@ def waiting_bytes(workload: Workload, types: Dtypes) -> tuple[int, bool]:
     the same size as what waits, are not made.
     """
     stream = workload.tokens * workload.model.hidden_size
-    if _norms(workload)[1]:
+    if family_of(workload.model.model_type).norm_position != "before":
         return stream * (types.stream + FP32), False
     if workload.model.num_experts:
         return stream * (types.stream + workload.plain * workload.model.experts_per_token), False
@@ -99,16 +99,16 @@ def layer_tape(workload: Workload, types: Dtypes) -> list[Op]:
 def _operations(workload: Workload, types: Dtypes) -> list[Op]:
     """Two halves, attention and MLP, each a norm (before, in OLMo 2 after, in Gemma 2 and 3 on both) and a residual."""
     linears = Linears(workload, types)
-    before, after = _norms(workload)
+    position = family_of(workload.model.model_type).norm_position
     stream = workload.tokens * workload.model.hidden_size * types.stream
     tape: list[Op] = []
     norm = _norm(workload, types, backward=stream)
     for part in (attention_ops, mlp_ops):
         x = Input(workload.model.hidden_size, types.stream)
-        if before:
+        if position != "after":
             tape.append(norm)
         tape += part(workload, types, linears, x, stream)
-        if after:
+        if position != "before":
             tape.append(norm)
     return tape
 
@@ -132,21 +132,6 @@ def forward_bytes(workload: Workload) -> int:
     if workload.bits:
         unpacked = workload.compute * max(linear.in_features * linear.out_features for linear in model.linears)
     return tokens * each + mask_bytes(workload, types) + unpacked
-
-
-def _norms(workload: Workload) -> tuple[bool, bool]:
-    """Whether a norm stands before each half of a layer, and after it."""
-    if family_of(workload.model.model_type).norm_position == "after":
-        return False, True
-    return True, _norm_count(workload) > 2
-
-
-def _norm_count(workload: Workload) -> int:
-    """Norms of hidden width in a layer (2, or 4 in Gemma 2 and 3): by the total, less the final one and the heads'."""
-    model = workload.model
-    if not model.num_layers:
-        return 2
-    return max(2, min(4, (model.norm_parameters - model.hidden_size) // (model.num_layers * model.hidden_size)))
 
 
 def _norm(workload: Workload, types: Dtypes, backward: int) -> Op:

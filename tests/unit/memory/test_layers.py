@@ -7,6 +7,7 @@ import pytest
 from recommender.memory.fitted import LEFT, LEFT_AT_MOST
 from recommender.memory.layers.attention import _head_norms
 from recommender.memory.layers.dtypes import Dtypes
+from recommender.memory.layers.layer import layer_tape
 from recommender.memory.layers.linear import Input, Linears
 from recommender.memory.stacks import STACKS
 from recommender.memory.workload import Workload, resolve_workload
@@ -22,6 +23,14 @@ def qwen3(method: str) -> Workload:
     spec = spec_from_config({**LLAMA_8B, "model_type": "qwen3"}, "qwen3")
     config = qlora(method=method, quantization__bits=None)
     return resolve_workload(config, spec, A100, None, STACKS["trl"])
+
+
+@pytest.mark.parametrize(("family", "count"), [("olmo2", 2), ("olmoe", 2), ("gemma2", 4)])
+def test_a_layer_has_its_family_s_norms_however_wide_those_of_its_heads_are(family: str, count: int) -> None:
+    changes = {"model_type": family, "num_key_value_heads": 32, "num_local_experts": 8, "num_experts_per_tok": 2}
+    spec = spec_from_config({**LLAMA_8B, **changes}, family)
+    workload = resolve_workload(lora(), spec, A100, None, STACKS["trl"])
+    assert [op.name for op in layer_tape(workload, Dtypes.of(workload))].count("norm") == count
 
 
 def test_norms_of_heads_keep_their_input_in_fp32_and_once_more_where_they_are_trained() -> None:
