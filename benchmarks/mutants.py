@@ -123,7 +123,7 @@ def commit() -> str:
 
 
 class Covering:
-    """Which tests run a mutant's line."""
+    """The tests that run a mutant's line."""
 
     def __init__(self, path: Path = RECORD) -> None:
         with gzip.open(path, "rt", encoding="utf-8") as stream:

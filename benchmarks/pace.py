@@ -1,4 +1,4 @@
-"""How fast this machine runs Python now: a fixed piece of work, timed in the same run as what a benchmark measures.
+"""The pace at which this machine runs Python: fixed work, timed in the same run as what a benchmark measures.
 
 Machines differ by a factor of two, and one machine from hour to hour as much. A limit in seconds says more of the
 machine than of the program; a limit in multiples of this work holds on each. The work is what planning is made of:

@@ -32,7 +32,7 @@ class LaunchStrategy(Protocol):
         """The name, for people."""
 
     def launch(self, folder: RunFolder, device: Device, *, resume: bool) -> WorkerLaunch:
-        """Return what to start.
+        """Return the processes to start: their command, environment, devices and number of ranks.
 
         Args:
             folder: The run.
@@ -68,6 +68,6 @@ ONE_DEVICE: Final = OneDevice()
 
 
 def strategy_for(device: Device) -> LaunchStrategy:
-    """Return how a run on this device is started; training uses one device, whatever the plan's count."""
+    """Return the launch strategy of a device; training uses one device, whatever the plan's count."""
     del device
     return ONE_DEVICE
