@@ -68,17 +68,8 @@ def price(workload: Workload) -> Price:
     reserved = allocated + parts["allocator"]
     parts["context"] = context
     resident = weights + adapter + on_device + workspace
-    loss, *layers, update = [resident + total for total in totals]
-    phases = {
-        "load": weights + loading,
-        "initialisation": weights + adapter + workspace + beginning,
-        "forward": loss,
-        "backward": max(layers),
-        "optimizer": update,
-        "evaluation": resident + evaluation_phase_bytes(workload, moments[0].loss),
-        "save": resident,
-        "merge": merge_bytes(workload),
-    }
+    begun = {"load": weights + loading, "initialisation": weights + adapter + workspace + beginning}
+    phases = begun | _phases(workload, resident, totals, moments[0].loss)
     return Price(
         parts,
         allocated,
@@ -89,6 +80,26 @@ def price(workload: Workload) -> Price:
         phases,
         left,
     )
+
+
+def _phases(workload: Workload, resident: int, totals: list[int], loss_bytes: int) -> dict[str, int]:
+    """Bytes allocated at the worst of each phase once training has begun.
+
+    Args:
+        workload: The run.
+        resident: Bytes that stay from load to end.
+        totals: Bytes beside them at each moment of a step: the loss, each layer's backward pass, the optimizer.
+        loss_bytes: Of the first moment, what the loss takes.
+    """
+    loss, *layers, update = [resident + total for total in totals]
+    return {
+        "forward": loss,
+        "backward": max(layers),
+        "optimizer": update,
+        "evaluation": resident + evaluation_phase_bytes(workload, loss_bytes),
+        "save": resident,
+        "merge": merge_bytes(workload),
+    }
 
 
 def pools(workload: Workload, cost: LayerCost, *, loss: int | None = None, worst: Moment | None = None) -> Pools:

@@ -10,6 +10,7 @@ import torch
 from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
+from recommender.machine.facts import Device
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan.starting_adapter import adopted, read_start
@@ -52,14 +53,7 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
             installed libraries are not those that it can be trained with.
     """
     plan = read_plan(folder)
-    device = plan.device
-    cuda = torch.cuda.is_available()
-    if device.kind == "cuda" and not cuda:
-        # A run is resumed without the checks: Transformers would train on the CPU without a word.
-        raise InputError(
-            f"torch {torch.__version__} cannot use {device.name}, which this run is for.",
-            remedy="`lora-wizard doctor` says what is in the way; the run goes on once the GPU works again.",
-        )
+    cuda = _uses_cuda(plan.device)
     config = load_config(folder.effective_config)
     stage = worker_stage(config)
     require_known(stage.trainer)
@@ -74,7 +68,7 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
         require_same_tokens(folder, rows.digest())
     steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
-    meter = MemoryMeter(cuda=cuda, free_before=free_bytes(device) if cuda else None)
+    meter = MemoryMeter(cuda=cuda, free_before=free_bytes(plan.device) if cuda else None)
     recorder = StepRecorder(folder, requests, meter, resume_point, stage.facts.figures)
     model = load_model(config, spec, cuda=cuda)
     trainer = stage.make_trainer(
@@ -98,6 +92,20 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
         steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
         trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
     return Job(folder, plan, config, stage, spec, rows, trainer, recorder, requests, meter, steps, code)
+
+
+def _uses_cuda(device: Device) -> bool:
+    """Whether torch computes on a GPU; refuses a run for a GPU that it cannot use.
+
+    A run is resumed without the checks: Transformers would train on the CPU without a word.
+    """
+    cuda = torch.cuda.is_available()
+    if device.kind == "cuda" and not cuda:
+        raise InputError(
+            f"torch {torch.__version__} cannot use {device.name}, which this run is for.",
+            remedy="`lora-wizard doctor` says what is in the way; the run goes on once the GPU works again.",
+        )
+    return cuda
 
 
 def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkpoint: Path | None) -> Path | None:
