@@ -1,4 +1,4 @@
-"""Whether tests notice small faults: mutants of the core rooms, each against the tests that cover its line.
+"""Mutation testing of the core rooms: each small fault against the tests that cover its line.
 
 usage: python -m benchmarks.mutants --record     (once a commit: which test runs which line)
        python -m benchmarks.mutants [--jobs 2] [--limit N] [--budget SECONDS]     (goes on where it stopped)

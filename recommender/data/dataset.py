@@ -204,7 +204,7 @@ class DataSet:
 
     def findings(self, i: int) -> tuple[str, ...]:
         """The flags and near-duplicates of row i, in words."""
-        from recommender.data.profile.findings import flag_texts
+        from recommender.data.profile.flags import flag_texts
 
         return (*flag_texts(self.index.flags[i]), *self.near.of(i))
 

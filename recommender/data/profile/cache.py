@@ -22,7 +22,7 @@ from typing import Any
 from recommender.config.schema import Data
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import RowStats
-from recommender.data.profile.findings import FlagCounts
+from recommender.data.profile.flags import FlagCounts
 from recommender.data.rows import BadRow
 from recommender.data.templates.choose import ChatTemplate
 from recommender.data.tokens.tokenise import Tokeniser

@@ -16,7 +16,7 @@ from recommender.data.dataset import RowIndex
 from recommender.data.formats.examples import Chat, Example, RowProblem, digest
 from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
-from recommender.data.profile.findings import FlagCounts
+from recommender.data.profile.flags import FlagCounts
 from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw, Reader
 from recommender.data.sources.readers.base import excerpt, in_list, is_empty

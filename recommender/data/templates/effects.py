@@ -14,7 +14,7 @@ from recommender.data.dataset import DataSet
 from recommender.data.formats.examples import Chat, Example, RowProblem, of_template
 from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
-from recommender.data.profile.findings import FlagCounts, RowFlag
+from recommender.data.profile.flags import FlagCounts, RowFlag
 from recommender.data.profile.profile import DataProfile
 from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw
