@@ -178,10 +178,9 @@ def _started_from(job: Job, done: int) -> dict[str, Any] | None:
 
 
 def _tokens_per_step(job: Job) -> float:
-    """Return the average tokens of a step over the run; where rows are packed, a row is a packed one."""
+    """Return the average tokens of a step over an epoch, whose last step may have fewer rows than the others."""
     tokens = int(row_lengths(job.rows.train, job.stage.facts.token_columns).sum())
-    each = tokens / max(1, len(job.trainer.train_dataset))
-    return float(each * job.config.training.effective_batch_size)
+    return tokens / job.steps.per_epoch
 
 
 def _after(job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -306,7 +307,11 @@ def _tokens(snapshot: Snapshot) -> Row | None:
     if last is None or not last.tokens:
         return None
     total = snapshot.state.total_steps
-    expected = f"  of {count(last.tokens / last.step * total)}" if total and last.step else ""
+    each = snapshot.start.get("tokens_per_step")
+    if not isinstance(each, int | float) or not math.isfinite(each):
+        # A run of an older program does not say it.
+        each = last.tokens / max(1, last.step)
+    expected = f"  of {count(each * total)}" if total else ""
     return field("tokens", (count(last.tokens), "bright"), (expected if not snapshot.state.ended else "", "label"))
 
 
