@@ -280,7 +280,7 @@ def start(mutant: Mutant, key: str, tests: Sequence[str], seconds: float) -> tup
             attempt(mutant, tests, folder, cpu)
         finally:
             os._exit(0)
-    return pid, Running(mutant, key, len(tests), time.monotonic(), 60 + 4 * cpu, folder)
+    return pid, Running(mutant, key, len(tests), time.monotonic(), 300 + 20 * cpu, folder)
 
 
 def diff(mutant: Mutant) -> str:
