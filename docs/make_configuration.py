@@ -37,6 +37,7 @@ SECTIONS = {
     "rope_scaling": "context extension, as Transformers takes it",
     "data": "what is trained on, and how rows become tokens",
     "training": "Transformers' TrainingArguments, with `precision` and `gradient_checkpointing` as people know them",
+    "launch": "processes and devices, and how they share the work",
     "run": "how the run is logged, evaluated and kept",
 }
 

@@ -1,6 +1,6 @@
-"""Several equal cards that share the rows of every step, each with the whole model (data parallel): what-if only.
+"""Several processes that share the rows of every step, each with the whole model (data parallel).
 
-Worked out and not measured: this program trains on one card. A step's forward and backward passes are split evenly; the
+Worked out and not measured. A step's forward and backward passes are split evenly; the
 gradients are summed over the cards once a step (a ring moves 2·(n-1)/n of them over its slowest link: Patarasuk and
 Yuan 2009), and PyTorch's DistributedDataParallel keeps them once more in its buckets.
 """
@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from recommender.config.edit import with_values
-from recommender.config.schema import FinetuneConfig
+from recommender.config.schema import FinetuneConfig, Launch
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device, Machine
 from recommender.time.types import TimeEstimate
@@ -52,22 +52,53 @@ def several(device: Device, cards: int) -> Device:
     return replace(device, name=f"{cards} × {device.name}", count=cards * device.count, simulated=True)
 
 
+def processes_of(config: FinetuneConfig, device: Device) -> int:
+    """Return the number of training processes, those of all machines together.
+
+    Args:
+        config: What `launch` says comes first.
+        device: Its count, where `launch` leaves the number to the machine.
+    """
+    launch = config.launch
+    if isinstance(launch.processes, int):
+        return launch.processes * launch.nodes
+    if isinstance(launch.gpus, list):
+        return (1 if launch.strategy == "split" else len(launch.gpus)) * launch.nodes
+    return (1 if launch.strategy in {"single", "split"} else device.count) * launch.nodes
+
+
 def on_one_card(config: FinetuneConfig, cards: int) -> FinetuneConfig:
     """Return the configuration of the same optimizer steps on one card: all micro-batches one after the other."""
     if cards == 1:
         return config
-    return with_values(config, {ACCUMULATION: config.training.gradient_accumulation_steps * cards})
+    return with_values(
+        config,
+        {
+            ACCUMULATION: config.training.gradient_accumulation_steps * cards,
+            "launch": Launch(),
+        },
+    )
 
 
-def shared(one: Estimate, cards: int) -> Estimate:
-    """Return the estimate of each of several cards, from that of one that does all of the work.
+def one_of(device: Device, processes: int) -> Device:
+    """Return the device of one process: a card, or its share of this machine's memory where all run on the CPU."""
+    if device.kind == "cpu":
+        return replace(device, count=1, free_bytes=device.free_bytes // processes)
+    return replace(device, count=1)
+
+
+def shared(one: Estimate, cards: int, *, cpu: bool = False) -> Estimate:
+    """Return the estimate of each of several processes, from that of one that does all of the work.
 
     Args:
         one: Of `on_one_card`'s configuration.
         cards: How many share it.
+        cpu: Whether they are processes on the cores that the one would have: a step takes as long, and gloo needs no
+            buffers worth counting.
     """
     buckets = one.parts.get("gradients") or one.parts.get("adapter") or 0
-    more = buckets + COMMUNICATOR
+    communicator = 0 if cpu else COMMUNICATOR
+    more = buckets + communicator
     peak = Peak(
         one.peak.allocated_bytes + buckets,
         one.peak.reserved_bytes + buckets,
@@ -82,14 +113,15 @@ def shared(one: Estimate, cards: int) -> Estimate:
         one,
         fits=fits_in(peak, one.free_bytes),
         peak=peak,
-        parts={**one.parts, "buckets": buckets, "context": one.parts["context"] + COMMUNICATOR},
+        parts={**one.parts, "buckets": buckets, "context": one.parts["context"] + communicator},
         basis="formula",
-        time=None if one.time is None else _faster(one.time, cards, buckets),
+        time=one.time if cpu or one.time is None else _faster(one.time, cards, buckets),
         notes=(
             *one.notes,
             note(
                 "shared_unmeasured",
-                f"Rows shared by {cards} cards, each with the whole model: worked out, not measured.",
+                f"Rows shared by {cards} {'processes' if cpu else 'cards'}, each with the whole model: worked out, not "
+                "measured.",
             ),
         ),
     )

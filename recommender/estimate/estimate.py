@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.data_parallel import on_one_card, shared
+from recommender.estimate.data_parallel import on_one_card, one_of, processes_of, shared
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.measured import Centred, Measurement, centre, measured_here, moved_parts
@@ -50,9 +49,10 @@ def estimate(
     Raises:
         InputError: An unknown stack, a model that cannot be priced, target modules that the model has not.
     """
-    if device.count > 1:
-        whole = on_one_card(config, device.count)
-        return shared(estimate(whole, model, replace(device, count=1), data, stack=stack, known=known), device.count)
+    if (processes := processes_of(config, device)) > 1:
+        whole, each = on_one_card(config, processes), one_of(device, processes)
+        one = estimate(whole, model, each, data, stack=stack, known=known)
+        return shared(one, processes, cpu=device.kind == "cpu")
     workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     priced = price(workload)
     left = priced.left

@@ -15,7 +15,7 @@ from typing import Any
 from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig, Goal
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.data_parallel import on_one_card
+from recommender.estimate.data_parallel import on_one_card, processes_of
 from recommender.estimate.pricer import Pricer
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
@@ -62,7 +62,12 @@ class Context:
     @property
     def all_cards(self) -> FinetuneConfig:
         """Configuration under which one card does the work of all of them."""
-        return on_one_card(self.config, self.device.count)
+        return on_one_card(self.config, self.processes)
+
+    @property
+    def processes(self) -> int:
+        """Training processes, which share the rows of a step."""
+        return processes_of(self.config, self.device)
 
     @property
     def steps(self) -> int | None:

@@ -57,7 +57,7 @@ def target_batch(context: Context) -> int:
 
 def per_card(context: Context) -> int:
     """Sequences of an optimizer step that one card goes through."""
-    return max(1, target_batch(context) // context.device.count)
+    return max(1, target_batch(context) // context.processes)
 
 
 def rows_in_a_sequence(context: Context) -> float:
@@ -107,13 +107,13 @@ def accumulation(context: Context) -> Values:
 
 def explain_accumulation(context: PricedContext, values: Values) -> Reasons:
     """Return the reason for the effective batch, from the rows and the steps that they give."""
-    effective, cards = per_card(context), context.device.count
+    effective, cards = per_card(context), context.processes
     micro, steps = context.config.training.per_device_train_batch_size, values[ACCUMULATION]
     whole = counted(micro * steps * cards, _unit(context))
     return {
         ACCUMULATION: Reason(
             steps,
-            f"{micro} × {steps}{f' × {cards} cards' if cards > 1 else ''} = {whole} a step. "
+            f"{micro} × {steps}{f' × {cards} {_each(context)}' if cards > 1 else ''} = {whole} a step. "
             f"{_why_effective(context, effective * cards)}",
             "Thinking Machines, LoRA Without Regret (2025): LoRA tolerates large batches less than full fine-tuning",
             "medium",
@@ -124,13 +124,18 @@ def explain_accumulation(context: PricedContext, values: Values) -> Reasons:
     }
 
 
+def _each(context: Context) -> str:
+    """Return the noun for what shares a step's rows: 'cards', or 'processes' of a CPU."""
+    return "cards" if context.device.kind == "cuda" else "processes"
+
+
 def _unit(context: Context) -> str:
     """Return the noun for the unit of a batch: 'sequence' where rows are packed, else 'row'."""
     return "sequence" if rows_in_a_sequence(context) > 1 else "row"
 
 
 def _why_effective(context: Context, effective: int) -> str:
-    rows, each, cards = context.training_rows, rows_in_a_sequence(context), context.device.count
+    rows, each, cards = context.training_rows, rows_in_a_sequence(context), context.processes
     steps = counted(_steps_at(context, effective), "step")
     passes, ends = context.config.training.num_train_epochs, context.config.training.max_steps
     stops = "" if ends is None else f", and max_steps ends the run at {count(ends)}"
@@ -141,7 +146,7 @@ def _why_effective(context: Context, effective: int) -> str:
             f"{steps}{stops}."
         )
     wanted = effective_batch(rows, passes)
-    nearest = "" if effective == wanted else f"; on {cards} cards {effective} comes nearest"
+    nearest = "" if effective == wanted else f"; on {cards} {_each(context)} {effective} comes nearest"
     if rows is None:
         return f"{wanted} is where most published LoRA runs are{nearest}."
     times = "" if passes == 1 else f" in {small(passes)} passes"
@@ -174,7 +179,8 @@ def _trained_in(context: Context, rows: float) -> int:
 def _why_micro(context: PricedContext, effective: int) -> str:
     if context.goal == "smallest-memory":
         return "One at a time: this goal is the least memory, whatever the time."
-    each = f"{counted(effective, _unit(context))} a step{' on each card' if context.device.count > 1 else ''}"
+    on_each = " on each card" if context.device.kind == "cuda" else " in each process"
+    each = f"{counted(effective, _unit(context))} a step{on_each if context.processes > 1 else ''}"
     other = _other_split(context, effective, each)
     if other:
         return other + _of_a_slice(context)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError
+from recommender.estimate.data_parallel import processes_of
 from recommender.machine.capability import FLASH_FROM
 from recommender.plan.checks.conflicts import refuse_untrainable
 
@@ -58,6 +59,7 @@ def require_trainable(config: FinetuneConfig, model: ModelSpec, device: Device, 
         InputError: with what to set instead.
     """
     refuse_untrainable(config, model, device)
+    _refuse_launch(config, device)
     _refuse_missing_attention(config, installed)
     for tracker in config.run.report_to:
         for names in TRACKER_PACKAGES.get(tracker, ()):
@@ -66,6 +68,26 @@ def require_trainable(config: FinetuneConfig, model: ModelSpec, device: Device, 
                     f"run.report_to {tracker} needs the package {names[0]}, which is not installed here.",
                     remedy=f"Install it beside lora-wizard (pip install {names[0]}), or leave run.report_to empty.",
                 )
+
+
+def _refuse_launch(config: FinetuneConfig, device: Device) -> None:
+    """Refuse a launch that can be planned and written, and that this version does not start."""
+    launch = config.launch
+    if launch.nodes > 1:
+        raise InputError(
+            f"launch.nodes is {launch.nodes}, and runs are started on one machine only.",
+            remedy="Set launch.nodes to 1; the configuration can be exported for another trainer as it is.",
+        )
+    if launch.strategy in {"zero2", "zero3", "split"}:
+        raise InputError(
+            f"launch.strategy {launch.strategy} is not started by this version.",
+            remedy="Set launch.strategy to fsdp, which shards the same, or to ddp.",
+        )
+    if processes_of(config, device) > 1 or launch.kind == "fsdp":
+        raise InputError(
+            "Runs of several processes are not started by this version.",
+            remedy="Set launch.processes and launch.gpus to auto; the configuration can be exported as it is.",
+        )
 
 
 def _refuse_missing_attention(config: FinetuneConfig, installed: IsHere) -> None:

@@ -12,6 +12,7 @@ from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
 from recommender.model.spec import ModelSpec
+from recommender.units import counted
 
 FROM_PLAIN_WEIGHTS = ("pissa", "pissa_niter_16", "orthogonal")
 """Starts of the adapter that PEFT 0.21 refuses over quantised weights."""
@@ -45,6 +46,7 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
         InputError: naming the key and what to set instead.
     """
     _refuse_of_device(given, device)
+    refuse_launch(config, model, device)
     if config.training.loraplus_lr_ratio is not None and config.method == "full" and "method" in given:
         raise InputError(
             "training.loraplus_lr_ratio is about an adapter's two matrices, and method full trains none.",
@@ -90,6 +92,35 @@ def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
         raise InputError(
             f"{flash} multiplies in 16 bits only, and training.precision is fp32.",
             remedy="Set training.attn_implementation to sdpa, or leave training.precision to the plan.",
+        )
+
+
+def refuse_launch(config: FinetuneConfig, model: ModelSpec, device: Device) -> None:
+    """Refuse a launch that this device or this model cannot have.
+
+    Raises:
+        InputError: with what to set instead.
+    """
+    launch = config.launch
+    if device.kind == "cpu" and isinstance(launch.gpus, list):
+        raise InputError(
+            f"launch.gpus names {counted(len(launch.gpus), 'GPU')}, and this run is on the CPU.",
+            remedy="Set launch.gpus to auto, or run on a machine with these GPUs.",
+        )
+    if device.kind == "cpu" and launch.strategy in {"zero2", "zero3", "split"}:
+        raise InputError(
+            f"launch.strategy {launch.strategy} needs GPUs, and this run is on the CPU.",
+            remedy="Set launch.strategy to ddp or fsdp with launch.processes 2 or more, or to auto.",
+        )
+    if launch.kind == "fsdp" and config.quantization.bits == 8:
+        raise InputError(
+            "launch.strategy fsdp cannot shard 8-bit weights: bitsandbytes keeps their scales outside the parameter.",
+            remedy="Set quantization.bits to 4, or method to lora, or launch.strategy to ddp.",
+        )
+    if launch.kind == "fsdp" and model.quantization is not None and config.quantization.bits is not None:
+        raise InputError(
+            f"launch.strategy fsdp cannot shard {model.name}, which is stored quantised: its weights are in integers.",
+            remedy="Choose the model's 16-bit version, which is quantised when it is loaded, or launch.strategy ddp.",
         )
 
 

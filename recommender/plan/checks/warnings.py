@@ -8,7 +8,7 @@ from math import ceil
 from recommender.config.schema import FinetuneConfig
 from recommender.data.held_out_cut import held_out_warnings
 from recommender.data.profile.profile import DataProfile
-from recommender.estimate.data_parallel import on_one_card
+from recommender.estimate.data_parallel import on_one_card, processes_of
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
@@ -68,13 +68,7 @@ def _warnings(
         yield from _about_cuts(config, data)
     # Warnings of the person's own values come before those of machine, model and rows.
     yield from far_values(config, model, device, data)
-    if device.count > 1:
-        enough = "" if estimate.fits == "no" else f" One of the {device.count} is enough to train here."
-        yield warning(
-            "several_cards",
-            f"This program trains on one card, so the plan is for another trainer (accelerate launch): {device.count} "
-            f"cards share the rows of a step, each with the whole model.{enough}",
-        )
+    yield from _about_processes(config, device, estimate)
     if model.access:
         yield warning("model_access", model.access)
     if model.own_code:
@@ -101,13 +95,33 @@ def _warnings(
             f"lora.{key}: whether a layer's path matches '{pattern}' is known once the model is loaded. It is priced "
             "as if none did, and PEFT passes over what matches none without a word.",
         )
-    yield from _about_steps(on_one_card(config, device.count), data)
+    yield from _about_steps(on_one_card(config, processes_of(config, device)), data)
     if data is not None:
         yield from _about_rows(config, data)
         yield from data.warnings
     yield from _about_training(config, device)
     if device.simulated:
         yield warning("simulated", f"{device.name} is simulated: this plan can be exported, not trained here.")
+
+
+def _about_processes(config: FinetuneConfig, device: Device, estimate: Estimate) -> Iterator[CodedWarning]:
+    processes = processes_of(config, device)
+    if processes == 1:
+        return
+    if device.kind == "cpu":
+        yield warning(
+            "processes_on_cpu",
+            f"{processes} processes share this machine's cores and memory: a step takes as long as in one. This is for "
+            "trying a launch and for tests.",
+            "Set launch.processes to auto to train in one process.",
+        )
+        return
+    enough = "" if estimate.fits == "no" else f" One of the {processes} is enough to train here."
+    yield warning(
+        "several_cards",
+        f"{processes} cards share the rows of a step, each with the whole model: this was worked out and not "
+        f"measured.{enough}",
+    )
 
 
 def _about_steps(config: FinetuneConfig, data: DataProfile | None) -> Iterator[CodedWarning]:

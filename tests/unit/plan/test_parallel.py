@@ -12,7 +12,7 @@ from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
 from recommender.rules.registry import RULES
 from recommender.warning import texts
-from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
+from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,20 @@ def test_cards_fit_only_up_to_the_upper_end_of_each() -> None:
     one = recommend(LLAMA_8B, RTX_4090, EXAMPLE).estimate
     most = shared(one, 2).peak.most_bytes
     assert [shared(replace(one, free_bytes=most - less), 2).fits for less in (0, 1)] == ["yes", "tight"]
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_of_a_cpu_share_steps_memory_and_cores(processes: int) -> None:
+    asked = {"launch.processes": processes, "method": "lora", "training.per_device_train_batch_size": 1}
+    more = recommend(SMOLLM, CPU, rows(500, 100), overrides=asked)
+    one = recommend(SMOLLM, CPU, rows(500, 100), overrides=asked | {"launch.processes": "auto"})
+    assert more.config.training.effective_batch_size * processes == one.config.training.effective_batch_size
+    assert more.config.training.learning_rate == one.config.training.learning_rate
+    assert one.estimate.time is not None and more.estimate.time is not None
+    assert more.estimate.time.steps == one.estimate.time.steps
+    assert more.estimate.time.step_seconds == one.estimate.time.step_seconds
+    assert more.estimate.free_bytes == CPU.free_bytes // processes
+    assert more.estimate.parts["context"] == one.estimate.parts["context"]
+    assert f"× {processes} processes = " in more.reasons["training.gradient_accumulation_steps"].why
+    (said,) = [warning for warning in more.warnings if warning.code == "processes_on_cpu"]
+    assert said.text.startswith(f"{processes} processes share this machine's cores and memory")

@@ -118,19 +118,31 @@ def _warmup(plan: Plan) -> str:
 
 def steps_of(plan: Plan) -> int | None:
     """Optimizer steps of the run; None where rows are unknown."""
-    from recommender.estimate.data_parallel import on_one_card
+    from recommender.estimate.data_parallel import on_one_card, processes_of
     from recommender.steps import plan_steps
 
-    planned = plan_steps(on_one_card(plan.config, plan.device.count), plan.data)
+    planned = plan_steps(on_one_card(plan.config, processes_of(plan.config, plan.device)), plan.data)
     return plan.config.training.max_steps if planned is None else planned.total
 
 
 def _batch(plan: Plan) -> str:
     from recommender.data.packing import packs
+    from recommender.estimate.data_parallel import processes_of
 
-    unit, cards = "sequences" if packs(plan.config) else "rows", plan.device.count
-    total = plan.config.training.effective_batch_size * cards
-    return f"= {counted(total, unit[:-1])} a step" if cards == 1 else f"× {cards} cards = {total} {unit}"
+    unit, cards = "sequences" if packs(plan.config) else "rows", processes_of(plan.config, plan.device)
+    total, each = plan.config.training.effective_batch_size * cards, _each_of(plan)
+    return f"= {counted(total, unit[:-1])} a step" if cards == 1 else f"× {cards} {each} = {total} {unit}"
+
+
+def _each_of(plan: Plan) -> str:
+    return "cards" if plan.device.kind == "cuda" else "processes"
+
+
+def _processes(plan: Plan) -> str:
+    from recommender.estimate.data_parallel import processes_of
+
+    processes = processes_of(plan.config, plan.device)
+    return "" if processes == 1 else f"{processes} {_each_of(plan)}, {plan.config.launch.kind}"
 
 
 def _covers(plan: Plan) -> str:
@@ -239,6 +251,7 @@ ADVANCED: tuple[Setting, ...] = (
     Setting("max_steps", ("training.max_steps",)),
     Setting("eval_fraction", ("data.eval_fraction",), note=_held_out),
     Setting("activation_offloading", ("training.activation_offloading",)),
+    Setting("processes · strategy", ("launch.processes", "launch.strategy"), " · ", _processes),
     Setting("logging / kept", ("run.logging_steps", "run.save_total_limit")),
     Setting("seed", ("training.seed",)),
     Setting("name", ("run.name",)),
@@ -252,7 +265,7 @@ NOT_ON_FORM = frozenset(
     {
         "revision", "trust_remote_code", "rope_scaling.rope_type", "rope_scaling.factor", "data.train", "data.eval",
         "data.format", "data.columns", "data.allow_cut_rows", "data.skip_bad_rows", "lora.alpha_pattern",
-        "run.report_to",
+        "run.report_to", "launch.gpus", "launch.nodes", "launch.offload",
     }
 )  # fmt: skip
 """Keys that the other screens ask about, or that only a file sets."""
