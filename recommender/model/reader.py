@@ -10,6 +10,7 @@ from presets.errors import InputError
 from presets.models import CatalogueModel, find_model, nearest_names
 from recommender.hub.connection import is_offline
 from recommender.hub.errors import HubRefused, HubUnreachable
+from recommender.model.card import with_base
 from recommender.model.families import spec_from_config
 from recommender.model.own_code import checked_by_count
 from recommender.model.sources.cache import find_cached
@@ -170,7 +171,8 @@ def _from_hub(found: HubModel, name: str, hub_id: str) -> ModelSpec:
         revision=found.revision,
         gated=found.gated,
     )
-    spec = checked_by_count(replace(spec, weights_bytes=found.weights_bytes or None), found.parameters)
+    spec = with_base(replace(spec, weights_bytes=found.weights_bytes or None), found.base)
+    spec = checked_by_count(spec, found.parameters)
     if found.parameters is None or spec.quantization is not None:
         return spec
     if not spec.linears:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from presets.errors import InputError
+from recommender.model.quantised import UNPACKED
 
 Source = Literal["folder", "cache", "hub", "catalogue"]
 
@@ -95,6 +96,11 @@ class ModelSpec:
     see `recommender.model.own_code`."""
     unsupported: str = ""
     """The reason why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
+
+    @property
+    def held_packed(self) -> bool:
+        """Whether the base stays in the bits that it has on disk; published forms that are unpacked do not."""
+        return self.quantization is not None and self.quantization not in UNPACKED
 
     @property
     def embedding_parameters(self) -> int:

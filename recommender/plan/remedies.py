@@ -150,7 +150,7 @@ def _quantise(candidate: Candidate) -> Iterator[Change]:
             {"method": "lora", "quantization.bits": None},
             lambda share: _with_time("trains an adapter, not every weight; raise the learning rate tenfold", share),
         )
-    if method == "lora" and candidate.model.quantization is None:
+    if method == "lora" and not candidate.model.held_packed:
         yield Change(
             "method lora → qlora (4-bit NF4)",
             {"method": "qlora", "quantization.bits": 4},

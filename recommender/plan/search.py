@@ -138,7 +138,7 @@ class Space:
         """
         if "method" in self.given or "quantization.bits" in self.given:
             return ({},)
-        if self.model.quantization is not None or self.base.lora.init_lora_weights == "loftq":
+        if self.model.held_packed or self.base.lora.init_lora_weights == "loftq":
             return (FOUR_BITS,)
         if self.base.lora.init_lora_weights in FROM_PLAIN_WEIGHTS:
             return (SIXTEEN_BITS,)

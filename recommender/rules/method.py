@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
+from recommender.model.quantised import UNPACKED, UNPACKED_A_SECOND, WRITTEN
 from recommender.rules.base import (
     COMFORT,
     Context,
@@ -16,7 +17,7 @@ from recommender.rules.base import (
     slower,
 )
 from recommender.rules.reason import Evidence, Reason
-from recommender.units import gib, percent
+from recommender.units import duration, gib, percent
 
 PUBLISHED_COST = (
     "Published cost of NF4 in time: +39 % (Llama 2 7B, A10G), +51 % (A100, Raschka's timings), up to twice (13B, "
@@ -89,7 +90,7 @@ def _as(context: PricedContext, bits: int | None) -> Estimate:
 
 def _widths(context: PricedContext) -> tuple[Evidence, ...]:
     """Memory and step time with the base in 16, 8 and 4 bits, everything else as it is."""
-    if context.config.method == "full" or context.model.quantization is not None:
+    if context.config.method == "full" or context.model.held_packed:
         return ()
     return tuple(priced_line(f"{bits or _plain(context)} bits", _as(context, bits)) for bits in (None, 8, 4))
 
@@ -127,7 +128,25 @@ def _why(context: PricedContext, value: str) -> str:
         return f"Full fine-tuning trains every weight, as was asked.{whose_memory(context.device)}"
     if context.model.quantization == "bnb-4bit":
         return "The model's weights are stored in 4 bits already; they are used as they are."
-    return _compared(context, value) + whose_memory(context.device)
+    return _compared(context, value) + whose_memory(context.device) + _unpacking(context)
+
+
+def _unpacking(context: PricedContext) -> str:
+    """Return a sentence on weights that are published in a packed form: what unpacking takes of disk, RAM and time."""
+    model, form = context.model, context.model.quantization
+    if form is None or form not in UNPACKED:
+        return ""
+    on_disk = f" ({gib(model.weights_bytes)} on disk)" if model.weights_bytes else ""
+    bits = context.config.quantization.bits
+    then = f" and the linear layers are rounded to {bits} bits" if bits else ""
+    time = ""
+    if context.device.kind == "cpu":
+        time = f" On a CPU of two cores that takes about {duration(model.total_parameters / UNPACKED_A_SECOND[form])}."
+    return (
+        f" The model is published in {WRITTEN[form]}{on_disk}: while it is loaded each tensor is unpacked to "
+        f"{_plain(context)} bits{then}, one at a time, so the host needs {gib(context.estimate.host_bytes)} of RAM and "
+        f"no second copy on disk; what was rounded when it was published stays so.{time}"
+    )
 
 
 def _compared(context: PricedContext, value: str) -> str:
@@ -196,7 +215,7 @@ def _experts(context: PricedContext) -> str:
 
 def _costs(context: PricedContext) -> str:
     """Return the trade of less memory against more time in this machine's own figures."""
-    if context.config.method == "full" or context.model.quantization is not None:
+    if context.config.method == "full" or context.model.held_packed:
         return ""
     lora, qlora = _as(context, None), _as(context, 4)
     saved = 1 - qlora.peak.process_bytes / max(1, lora.peak.process_bytes)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
+from recommender.model.card import card_base, with_base
 from recommender.model.families import spec_from_config
 from recommender.model.own_code import checked_by_count, checked_by_weights
-from recommender.model.quantised import BNB_4BIT
+from recommender.model.quantised import BNB_4BIT, UNPACKED, unpacked_shapes
 from recommender.model.sources.headers import Weights, not_here, read_index, read_weights, weight_files
 from recommender.model.sources.missing_files import INDEX, get_again
 from recommender.model.spec import ModelSpec, Source
@@ -31,6 +32,8 @@ def read_folder(folder: Path, *, name: str, source: Source = "folder", revision:
         raise _model_and_adapter(str(folder))
     origin = str(folder / "config.json")
     spec = spec_from_config(config, name, source=source, origin=origin, path=folder, revision=revision)
+    if spec.held_packed and spec.unsupported:
+        spec = with_base(spec, card_base(folder))
     weights = _weights(folder, source)
     if weights is None:
         _refuse_pickle(folder)
@@ -61,7 +64,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
     """Put the exact count of the files into `spec`.
 
-    Weights that are quantised are packed, so their shapes do not count parameters and the computed total stays.
+    Weights that stay quantised are packed, so their shapes do not count parameters and the computed total stays. What
+    is unpacked while it is loaded counts as it is then.
 
     Raises:
         InputError: The files hold another model than the configuration describes, or hold it otherwise.
@@ -73,8 +77,10 @@ def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
             "or download the model again.",
         )
     spec = replace(spec, has_weights=True, weights_bytes=weights.nbytes)
-    if spec.quantization is not None:
+    if spec.held_packed:
         return spec
+    if spec.quantization in UNPACKED:
+        weights = replace(weights, shapes=unpacked_shapes(weights.shapes, spec.quantization), dtype=None)
     spec = replace(spec, dtype=weights.dtype or spec.dtype)
     if spec.own_code and spec.linears:
         return checked_by_weights(spec, weights)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from presets.errors import InputError
 from recommender.hub.connection import PROBE_SECONDS, endpoint, is_offline, reachable, within
 from recommender.hub.errors import HubMissing, HubUnreachable, hub_errors
+from recommender.model.card import base_of
 from recommender.model.sources.missing_files import get_again, missing_weights
 
 _ANSWER_SECONDS = 8.0
@@ -31,6 +32,8 @@ class HubModel:
     parameters: int | None
     """All parameters in the safetensors files, stored copies of tied weights included; None where not counted."""
     weights_bytes: int
+    base: str = ""
+    """The `base_model` that its card names."""
 
 
 def ask_hub(hub_id: str, cache: Path, revision: str | None = None, *, seconds: float = PROBE_SECONDS) -> HubModel:
@@ -79,7 +82,8 @@ def _ask(hub_id: str, cache: Path, revision: str | None) -> HubModel:
                 f"{hub_id} has no config.json on the hub.", remedy="Choose a Transformers model."
             ) from error
     counted = info.safetensors.total if info.safetensors else None
-    return HubModel(config, info.sha or revision or "main", bool(info.gated), counted, _weights_bytes(files))
+    base = base_of(getattr(info.card_data, "base_model", None))
+    return HubModel(config, info.sha or revision or "main", bool(info.gated), counted, _weights_bytes(files), base)
 
 
 def _read_config(hub_id: str, path: Path) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def refuse_start(config: FinetuneConfig, model: ModelSpec, device: Device) -> No
             f"lora.init_lora_weights {start} reads the weights as they are, and {bits} bits round them.",
             remedy="Set method to lora, or lora.init_lora_weights to olora, loftq or true.",
         )
-    if start == "loftq" and (bits != 4 or model.quantization is not None):
+    if start == "loftq" and (bits != 4 or model.held_packed):
         raise InputError(
             "lora.init_lora_weights loftq makes up for what rounding to 4 bits loses: it needs both weights.",
             remedy="Set method to qlora with 4 bits and a model in 16 bits, or lora.init_lora_weights to true.",

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -6,6 +7,7 @@ import pytest
 from textual.widgets import Input
 
 from presets.errors import InputError
+from recommender.model.quantised import refusal
 from recommender.model.reader import read_model
 from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
@@ -208,13 +210,15 @@ async def test_escape_closes_the_panel_of_a_failure_first(tmp_path: Path) -> Non
         await seen.sees("org/x is gated.", "esc closes")
 
 
-async def test_what_cannot_be_trained_here_says_so_in_its_row_and_goes_on_saying_it(services: MadeServices) -> None:
+async def test_what_cannot_be_trained_here_says_so_in_its_row_and_goes_on_saying_it(tmp_path: Path) -> None:
+    plain = MadeServices(tmp_path).catalogue_spec(SMOL)
+    spec = replace(plain, quantization="gptq", unsupported=refusal("gptq", "me/my-GPTQ"))
+    services = MadeServices(tmp_path, here=(LocalModel("me/my-GPTQ", "cache", tmp_path, GIB, spec),))
     async with wizard(services, start=Step.MODEL) as seen:
-        await seen.press("slash", *"gpt-oss-20b")
-        await seen.until(lambda: "cannot be trained here" in seen.line("openai/gpt-oss-20b"))
+        await seen.until(lambda: "cannot be trained here" in seen.line("my-GPTQ"))
         seen.app.flow.set(free_now=GIB)
         await seen.pilot.pause()
-        assert "cannot be trained here" in seen.line("openai/gpt-oss-20b")
+        assert "cannot be trained here" in seen.line("my-GPTQ")
         assert "reading …" not in seen.text
 
 

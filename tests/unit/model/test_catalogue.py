@@ -24,12 +24,11 @@ def test_demo_model_is_exact() -> None:
     assert spec_from_config(model.config).total_parameters == model.parameters == 134_515_008
 
 
-def test_quantised_checkpoint_is_refused_with_its_name() -> None:
+def test_a_model_is_planned_in_the_form_in_which_it_is_published() -> None:
     model = find_model("gpt-oss-20b")
     assert model is not None
     spec = spec_from_config(model.config)
-    assert spec.quantization == "mxfp4"
-    assert "MXFP4" in spec.unsupported
+    assert (spec.quantization, spec.held_packed, spec.unsupported) == ("mxfp4", False, "")
 
 
 def test_found_by_any_of_its_names() -> None:

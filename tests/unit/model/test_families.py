@@ -73,18 +73,14 @@ def test_a_type_without_an_architecture_is_read(change: dict[str, Any], said: st
 @pytest.mark.parametrize(
     ("name", "method", "said"),
     [
-        (
-            "openai/gpt-oss-20b",
-            "mxfp4",
-            r"\(MXFP4\), which cannot be trained here. Take unsloth/gpt-oss-20b-BF16",
-        ),
-        ("./gpt-oss-120b/", "mxfp4", "Take unsloth/gpt-oss-120b-BF16"),
-        ("Qwen/Qwen3-8B-AWQ", "awq", r"\(AWQ\).* usually under the same name without AWQ"),
-        ("org/m-FP8", "fp8", r"\(FP8\)"),
+        ("Qwen/Qwen3-8B-AWQ", "awq", r"\(AWQ\).* Take Qwen/Qwen3-8B, the same weights in 16 bits"),
+        ("./Qwen3-8B-GPTQ-Int4/", "gptq", r"\(GPTQ\).* Take Qwen/Qwen3-8B,"),
+        ("someone/Llama-3.1-8B-Instruct-AWQ-INT4", "awq", "Take meta-llama/Llama-3.1-8B-Instruct,"),
+        ("org/m-AWQ", "awq", r"\(AWQ\).* usually under the same name without AWQ"),
         ("org/m-GPTQ", "gptq", r"\(GPTQ\)"),
     ],
 )
-def test_what_is_quantised_already_names_what_can_be_taken(name: str, method: str, said: str) -> None:
+def test_what_nothing_is_trained_over_names_what_can_be_taken(name: str, method: str, said: str) -> None:
     spec = spec_from_config({**LLAMA, "quantization_config": {"quant_method": method}}, name=name)
     assert re.search(said, spec.unsupported)
 
@@ -166,9 +162,12 @@ def test_fused_experts_are_neither_linear_nor_adapted() -> None:
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bnb-8bit", "8-bit bitsandbytes"),
         ({"quant_method": "gptq", "bits": 4}, "gptq", "GPTQ"),
         ({"quant_method": "awq"}, "awq", "AWQ"),
-        ({"quant_method": "fp8"}, "fp8", "FP8"),
-        ({"quant_method": "fbgemm_fp8"}, "fp8", "FP8"),
-        ({"quant_method": "mxfp4"}, "mxfp4", "MXFP4"),
+        ({"quant_method": "fp8"}, "fp8", ""),
+        ({"quant_method": "fbgemm_fp8"}, "fp8", ""),
+        ({"quant_method": "compressed-tensors", "format": "float-quantized"}, "fp8", ""),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "fp8", ""),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4", "NVFP4"),
+        ({"quant_method": "mxfp4"}, "mxfp4", ""),
         ({"quant_method": "compressed-tensors"}, "compressed-tensors", "compressed-tensors"),
         ({"quant_method": "hqq"}, "hqq", "hqq"),
     ],

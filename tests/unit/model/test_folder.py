@@ -85,6 +85,21 @@ def test_quantised_weights_keep_the_computed_count(tmp_path: Path) -> None:
     assert "GPTQ" in spec.unsupported
 
 
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("---\nbase_model: maker/model-9b\nlicense: mit\n---\n# A copy", "Take maker/model-9b, the same weights"),
+        ("---\nbase_model:\n- maker/model-9b\n---\n", "Take maker/model-9b, the same weights"),
+        ("---\nbase_model: [\n---\n", "usually under the same name without AWQ"),
+        ("# No head", "usually under the same name without AWQ"),
+    ],
+)
+def test_a_card_names_the_unquantised_model(tmp_path: Path, card: str, said: str) -> None:
+    build_tiny_llama(tmp_path)
+    (tmp_path / "README.md").write_text(card)
+    assert said in read_model(str(_edit(tmp_path, quantization_config={"quant_method": "awq"}))).unsupported
+
+
 def test_packed_weights_are_read_as_such(tmp_path: Path) -> None:
     folder = build_tiny_llama(tmp_path)
     _packed_only_in_name(folder)

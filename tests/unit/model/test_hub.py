@@ -82,6 +82,11 @@ def test_a_stored_copy_of_the_head_is_still_the_exact_model(hub: FakeHub) -> Non
     assert (spec.total_parameters, spec.parameters_exact) == (TOTAL, True)
 
 
+def test_what_nothing_is_trained_over_names_the_model_of_its_card(hub: FakeHub) -> None:
+    hub.repos["o/copy"] = FakeRepo({**LLAMA, "quantization_config": {"quant_method": "gptq"}}, base="maker/model-9b")
+    assert "(GPTQ), and nothing can be trained over that form. Take maker/model-9b," in read_model("o/copy").unsupported
+
+
 def test_adds_the_shards_up(hub: FakeHub) -> None:
     assert read_model("o/sharded").weights_bytes == 15
 

@@ -12,7 +12,7 @@ import gc
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ from recommender.config.schema import RopeScaling
 from recommender.model.sources.headers import weight_files
 from recommender.model.sources.missing_files import no_weights
 from recommender.plan.starting_adapter import BASE
+from trainer.classes.load import pretrained
+from trainer.classes.published import Lazy, published_form, published_tensors, unpacked_bytes
 from trainer.models.own_code import agreed_code, copy_code
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
@@ -107,10 +109,11 @@ def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) 
 
     # Files that the base is loaded from: other layouts of the same weights may lie beside them.
     files = weight_files(base)
+    published = published_tensors(base, dtype) if published_form(base) else None
     extra = _extra(files, adapter, dtype)
     for shard in files:
         # Extra weights go into the first file: where there is one only, loaders read no other.
-        write(_merged_shard(shard, adapter, dtype) | extra, shard.name)
+        write(_merged_shard(shard, adapter, dtype, published) | extra, shard.name)
         extra = {}
         gc.collect()
     shards = sorted(set(index.values()))
@@ -120,7 +123,13 @@ def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) 
     return {"path": str(into), "shards": len(shards), "bytes": total, "names": frozenset(index)}
 
 
-def _merged_shard(shard: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def _merged_shard(
+    shard: Path, adapter: Adapter, dtype: torch.dtype, published: Mapping[str, Lazy] | None
+) -> dict[str, torch.Tensor]:
+    """Return a file's merged weights by name; those of a published form are unpacked."""
+    if published is not None:
+        here = {name: tensor for name, tensor in published.items() if tensor.file == shard}
+        return {name: adapter.merged(name, tensor.read()).to(dtype).contiguous() for name, tensor in here.items()}
     tensors = {}
     with safe_open(str(shard), framework="pt") as stream:
         raw = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - it is no mapping
@@ -210,12 +219,12 @@ def verify(
 
 def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Return the device and dtype that a model of this folder is loaded with; see the module's first words."""
-    size = sum(file.stat().st_size for file in weight_files(path))
+    size = unpacked_bytes(path) or sum(file.stat().st_size for file in weight_files(path))
     if torch.cuda.is_available() and 1.3 * size < torch.cuda.mem_get_info()[0]:
-        return {"dtype": dtype, "device_map": {"": 0}}
+        return {"dtype": dtype, "device": 0}
     # Products in fp32 on a CPU: what is compared are the weights, not a processor's 16-bit sums.
     roomy = 2.6 * size < psutil.virtual_memory().available
-    return {"dtype": torch.float32 if roomy else dtype, "device_map": {"": "cpu"}}
+    return {"dtype": torch.float32 if roomy else dtype, "device": "cpu"}
 
 
 def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trained: AsTrained) -> tuple[torch.Tensor, ...]:
@@ -224,10 +233,12 @@ def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trained: AsTra
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trained.trust)
-    place, trust = _place(path, dtype), {"trust_remote_code": trained.trust}
+    place = _place(path, dtype)
     if trained.rope:
-        place["config"] = stretched(AutoConfig.from_pretrained(str(path), **trust), trained.rope)
-    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **trust, **place)
+        place["config"] = stretched(
+            AutoConfig.from_pretrained(str(path), trust_remote_code=trained.trust), trained.rope
+        )
+    model = pretrained(AutoModelForCausalLM, path, trust=trained.trust, **place)
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Packed by somebody who computes in another dtype.

@@ -14,6 +14,7 @@ from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.model.own_code import agreed
 from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
+from trainer.classes.load import pretrained
 
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -34,9 +35,9 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     options: dict[str, Any] = {
         "dtype": dtype,
         "attn_implementation": config.training.attn_implementation,
-        "device_map": {"": 0 if cuda else "cpu"},
+        "device": 0 if cuda else "cpu",
         # Passed in every case: without it Transformers asks at a terminal.
-        "trust_remote_code": trust,
+        "trust": trust,
     }
     if quantization := quantization_config(config, dtype):
         options["quantization_config"] = quantization
@@ -50,7 +51,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
             AutoConfig.from_pretrained(str(spec.path), trust_remote_code=trust), config.rope_scaling
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(spec.path), use_safetensors=True, **options)
+        model = pretrained(AutoModelForCausalLM, spec.path, **options)
     except OSError as problem:
         raise InputError(f"The weights of {spec.name} cannot be loaded: {problem}") from problem
     except ImportError as problem:
