@@ -64,6 +64,8 @@ def classes_of(config: PretrainedConfig) -> Classes:
         served = trained
     own = getattr(trained, "config_class", None)
     of_text_alone = own is not type(config) and own is type(text_config)
+    if of_text_alone and (quantised := getattr(config, "quantization_config", None)) is not None:
+        text_config.quantization_config = quantised
     return Classes(trained, served, text_config if of_text_alone else config, text_config)
 
 

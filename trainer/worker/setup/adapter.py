@@ -7,12 +7,13 @@ from typing import Any
 
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.torch import load_file
-from torch import nn
 
 from presets.errors import InputError
 from recommender.config.schema import Lora
-from recommender.model.family_table import family_of
 from recommender.plan.starting_adapter import WEIGHTS
+from trainer.classes.build import text_prefix
+from trainer.classes.linears import linears_of
+from trainer.classes.targets import targets_of
 
 ALL_LINEAR = "all-linear"
 LOFTQ = "loftq"
@@ -21,17 +22,18 @@ LOFTQ = "loftq"
 def adapter_config(lora: Lora, model: Any) -> LoraConfig:
     """PEFT's configuration: every key of ours that is PEFT's, under its own name.
 
-    all-linear means every `nn.Linear` but the head. Of Mixtral and its like PEFT 0.21 would adapt the fused experts
-    too, with the rank times the experts and a whole adapted copy of a layer's experts at every pass
-    (`_convert_peft_config_moe`); naming the layers keeps it from that.
+    all-linear means every linear layer of the text part but the head and what `linears_of` leaves out. Of Mixtral and
+    its like PEFT 0.21 would adapt the fused experts too, with the rank times the experts and a whole adapted copy of a
+    layer's experts at every pass (`_convert_peft_config_moe`); naming the layers keeps it from that.
 
     Args:
         lora: Ours.
         model: What is adapted, a Transformers model.
+
+    Raises:
+        InputError: A named layer can have no adapter, with the reason; or none is named.
     """
-    targets = lora.target_modules
-    if targets == ALL_LINEAR and has_experts(model):
-        targets = sorted(linear_names(model))
+    targets = targets_of(model, chosen_modules(lora, model), text_prefix(model))
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -81,12 +83,29 @@ def load_adapter(model: Any, adapter: Path) -> None:
         )
 
 
-def has_experts(model: Any) -> bool:
-    """Return whether a Transformers model is a mixture of experts."""
-    return family_of(model.config.get_text_config().model_type).experts is not None
+def chosen_modules(lora: Lora, model: Any) -> list[str]:
+    """Return the names of the modules that get an adapter.
 
-
-def linear_names(model: Any) -> set[str]:
-    """Names of the linear layers, without the head."""
-    head = model.get_output_embeddings()
-    return {name.rsplit(".", 1)[-1] for name, x in model.named_modules() if isinstance(x, nn.Linear) and x is not head}
+    Raises:
+        InputError: See `adapter_config`.
+    """
+    linears = linears_of(model)
+    if lora.target_modules == ALL_LINEAR:
+        chosen = list(linears.adapted)
+        if not chosen:
+            raise InputError(
+                f"{type(model).__name__} has no linear layer that an adapter could stand on.",
+                remedy="Name embeddings under lora.modules_to_save, or train another model.",
+            )
+        return chosen
+    inside = [name for name, _ in model.named_modules() if name not in linears.left_out]
+    found = {target: [name for name in inside if f".{name}".endswith(f".{target}")] for target in lora.target_modules}
+    for target, names in found.items():
+        if not names:
+            reasons = {why for name, why in linears.left_out.items() if f".{name}".endswith(f".{target}")}
+            raise InputError(
+                f"lora.target_modules: '{target}' of {type(model).__name__} can have no adapter: "
+                f"{next(iter(sorted(reasons)), 'it has no module of that name')}.",
+                remedy="Leave it out of lora.target_modules, or set that to all-linear.",
+            )
+    return sorted({name for names in found.values() for name in names})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from recommender.config.schema import FinetuneConfig, RopeScaling
 from recommender.model.own_code import agreed
 from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
+from trainer.classes.build import load_trained, require_decoder, skeleton
+from trainer.classes.choose import Classes, classes_of
+from trainer.classes.linears import linears_of, skipped_by_bitsandbytes
 from trainer.classes.load import pretrained
 
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -32,26 +36,24 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     """
     trust = agreed(config, spec)
     dtype = DTYPES[config.training.precision]
-    options: dict[str, Any] = {
-        "dtype": dtype,
-        "attn_implementation": config.training.attn_implementation,
-        "device": 0 if cuda else "cpu",
-        # Passed in every case: without it Transformers asks at a terminal.
-        "trust": trust,
-    }
-    if quantization := quantization_config(config, dtype):
-        options["quantization_config"] = quantization
     if not spec.path or not spec.has_weights:
         raise InputError(
             f"{spec.name} has no safetensors weights here.",
             remedy=spec.access or no_weights(spec.path),
         )
-    if config.rope_scaling:
-        options["config"] = stretched(
-            AutoConfig.from_pretrained(str(spec.path), trust_remote_code=trust), config.rope_scaling
-        )
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "attn_implementation": config.training.attn_implementation,
+        "device": 0 if cuda else "cpu",
+    }
     try:
-        model = pretrained(AutoModelForCausalLM, spec.path, **options)
+        described = AutoConfig.from_pretrained(str(spec.path), trust_remote_code=trust)
+        if config.rope_scaling:
+            described = stretched(described, config.rope_scaling)
+        if trust and spec.own_code:
+            model = _by_its_own_code(config, spec, described, options)
+        else:
+            model = _by_class(config, spec.path, classes_of(described), options)
     except OSError as problem:
         raise InputError(f"The weights of {spec.name} cannot be loaded: {problem}") from problem
     except ImportError as problem:
@@ -66,6 +68,28 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
             if isinstance(module, Linear4bit):
                 module.compute_dtype = dtype
     return model
+
+
+def _by_class(config: FinetuneConfig, path: Path, classes: Classes, options: dict[str, Any]) -> Any:
+    """Load the class that `classes_of` names, without the towers that text never passes through.
+
+    The towers are there where every weight is trained: the whole model is saved again then.
+    """
+    require_decoder(classes)
+    dtype = options["dtype"]
+    if config.quantization.bits is not None:
+        model = skeleton(classes, dtype=dtype, attention="eager")
+        skipped = skipped_by_bitsandbytes(model, linears_of(model))
+        options["quantization_config"] = quantization_config(config, dtype, skipped)
+    return load_trained(classes, path, towers=config.method == "full", **options)
+
+
+def _by_its_own_code(config: FinetuneConfig, spec: ModelSpec, described: Any, options: dict[str, Any]) -> Any:
+    """Load a class that the repository brings, with the person's consent."""
+    if quantization := quantization_config(config, options["dtype"]):
+        options["quantization_config"] = quantization
+    assert spec.path is not None
+    return pretrained(AutoModelForCausalLM, spec.path, trust=True, config=described, **options)
 
 
 def stretched(model_config: Any, rope: RopeScaling) -> Any:
@@ -94,15 +118,25 @@ def _base_of(rope_parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: rope_parameters[key] for key in ("rope_theta", "partial_rotary_factor") if key in rope_parameters}
 
 
-def quantization_config(config: FinetuneConfig, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    """Return bitsandbytes' configuration; None for a base in 16 or 32 bits."""
+def quantization_config(
+    config: FinetuneConfig, dtype: torch.dtype, skipped: Sequence[str] | None = None
+) -> BitsAndBytesConfig | None:
+    """Return bitsandbytes' configuration; None for a base in 16 or 32 bits.
+
+    Args:
+        config: The run.
+        dtype: Of the products.
+        skipped: Names or patterns of layers that stay as they are; None for Transformers' own choice.
+    """
     wanted = config.quantization
     if wanted.bits is None:
         return None
+    modules = list(skipped) if skipped is not None else None
     if wanted.bits == 8:
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=modules)
     return BitsAndBytesConfig(
         load_in_4bit=True,
+        llm_int8_skip_modules=modules,
         bnb_4bit_quant_type=wanted.quant_type,
         bnb_4bit_use_double_quant=wanted.double_quant,
         bnb_4bit_compute_dtype=dtype,
