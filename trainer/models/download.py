@@ -22,7 +22,10 @@ from recommender.hub.errors import hub_errors
 from recommender.hub.progress import bytes_bar
 from recommender.paths import model_cache_dir
 
-PATTERNS: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "tokenizer*", "vocab.txt", "merges.txt")
+PATTERNS: Final = (
+    *("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "tokenizer*"),
+    *("vocab.txt", "merges.txt"),
+)
 WHOLE_COPIES: Final = ("consolidated*.safetensors",)
 """The same weights once more, in the layout of the model's makers."""
 REPORT_SECONDS: Final = 0.5

@@ -62,6 +62,7 @@ def measure(config: FinetuneConfig, device: Device, *, log: Callable[[str], None
     from trainer.preflight.gate import require_trainable
     from trainer.preflight.measurements import keep
     from trainer.preflight.worst_step import measure_worst_step
+    from trainer.process.tokenizer import ensure_tokenizer
 
     spec = read_model(config.model, revision=config.revision)
     if not spec.has_weights:
@@ -69,6 +70,7 @@ def measure(config: FinetuneConfig, device: Device, *, log: Callable[[str], None
             f"{spec.name} has no weights here, and measuring needs them.", remedy=spec.access or no_weights(spec.path)
         )
     require_trainable(config, spec, device)
+    ensure_tokenizer(spec)
     dataset = profile_data(config.data, model=spec)
     price = estimate(config, spec, device, dataset.profile)
     log(f"one worst-case step of {spec.name} on {device.name} …")

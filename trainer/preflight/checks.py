@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError, NoError
+from recommender.data.tokens.converted import why_refused
 from recommender.model.own_code import missing, question
 from recommender.model.sources.missing_files import missing_tokenizer, no_weights
 from recommender.plan.checks.trainable import cut_sentence, question_of_cuts, stops_of
@@ -224,7 +225,7 @@ def check_data(subject: Subject) -> Outcome:
     if profile.tokenizer != "exact" and subject.model.has_weights:
         if subject.model.path is None:
             return "fail", f"{subject.model.name} has no tokenizer here, so no row can be turned into tokens", ""
-        lacks, remedy = missing_tokenizer(subject.model.path)
+        lacks, remedy = missing_tokenizer(subject.model.path, why_refused(subject.model.path))
         return "fail", f"{subject.model.path} {lacks}, so no row can be turned into tokens", remedy
     read = f"{counted(profile.rows, 'row')}, {profile.trained_share:.0%} of tokens trained".replace("%", " %")
     if question := question_of_cuts(profile, subject.config, subject.model):

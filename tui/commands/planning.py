@@ -88,10 +88,12 @@ def say_reading(names: Sequence[str]) -> None:
 def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfile:
     """Read and tokenise the data of a configuration, saying on stderr how far it is."""
     from recommender.data.load import profile_data
+    from trainer.process.tokenizer import ensure_tokenizer
     from tui.commands.output.progress import DataLine
 
     model.require_supported()
     say_reading(section.train_paths)
+    ensure_tokenizer(model)
     with DataLine(sys.stderr) as line:
         return profile_data(section, model=model, base=base, on_progress=line.read, on_bytes=line.fetched).profile
 
@@ -348,6 +350,7 @@ def data(
     from recommender.model.reader import read_model
     from recommender.rules.running import recommended_eval_fraction
     from recommender.steps import packing_document
+    from trainer.process.tokenizer import ensure_tokenizer
     from tui.commands.output.data import chosen_row, show_data
     from tui.commands.output.progress import DataLine
 
@@ -357,6 +360,7 @@ def data(
     config = data_config(files, changes)
     section, max_length = config.data, config.data.max_length
     say_reading(files)
+    ensure_tokenizer(spec)
     with DataLine(sys.stderr) as line:
         dataset = profile_data(section, model=spec, on_progress=line.read, on_bytes=line.fetched)
         if "data.eval_fraction" not in changes:

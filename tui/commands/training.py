@@ -82,10 +82,12 @@ def start(
     from recommender.plan.document import launch_document
     from trainer.preflight.gate import require_trainable
     from trainer.process.launch import launch
+    from trainer.process.tokenizer import ensure_tokenizer
 
     spec = read_model(config.model, revision=config.revision)
     config = settle_start(config, spec, values)
     require_trainable(config, spec, device)
+    ensure_tokenizer(spec)
     dataset = profile_data(config.data, model=spec)
     require_rows(dataset.profile, config, spec)
     run_check_list(config, device, spec, dataset, settings.runs, allow_busy=allow_busy)

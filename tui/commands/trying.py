@@ -61,12 +61,14 @@ def try_values(
     base, compared = settled(base, values or [])
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
+    from trainer.process.tokenizer import ensure_tokenizer
 
     spec = read_model(base.model, revision=base.revision)
     base = settle_start(base, spec)
     wanted = trials(base, compared, steps)
     for each in (base, *(trial.config for trial in wanted)):
         require_trainable(each, spec, device)
+    ensure_tokenizer(spec)
     dataset = profile_data(base.data, model=spec)
     require_rows(dataset.profile, base, spec)
     require_held_out(base, dataset.profile)

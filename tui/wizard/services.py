@@ -222,8 +222,10 @@ class RealServices:
         """See `Services`."""
         from recommender.config.schema import Data
         from recommender.data.load import profile_data
+        from trainer.process.tokenizer import ensure_tokenizer
 
         section = Data.model_validate(data)
+        ensure_tokenizer(model, stopped)
         return profile_data(
             section,
             model=model,

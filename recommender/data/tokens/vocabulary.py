@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from presets.errors import InputError
+from recommender.data.tokens.converted import tokenizer_folder
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -111,11 +112,12 @@ class Vocabulary:
 
 
 def load_vocabulary(folder: Path | None) -> Vocabulary | None:
-    """The tokenizer in a model's folder; None when there is no tokenizer.json.
+    """The tokenizer in a model's folder, or the one converted from it; None when there is no tokenizer.json of it.
 
     Raises:
         InputError: One of its files is broken.
     """
+    folder = tokenizer_folder(folder)
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
     from tokenizers import Tokenizer

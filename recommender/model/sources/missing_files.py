@@ -76,9 +76,20 @@ def no_weights(folder: Path | None) -> str:
     return get_again(folder) if folder else "Name a folder that has model.safetensors, or a model of the hub."
 
 
-def missing_tokenizer(folder: Path) -> tuple[str, str]:
-    """The tokenizer file that stands in place of tokenizer.json, as a clause, and the remedy that converts it."""
-    older = next((name for name in ("tokenizer.model", "vocab.json", "vocab.txt") if (folder / name).is_file()), None)
+def missing_tokenizer(folder: Path, refused: str = "") -> tuple[str, str]:
+    """The tokenizer file that stands in place of tokenizer.json, as a clause, and the remedy that converts it.
+
+    Args:
+        folder: The model's.
+        refused: The reason why it could not be converted here, where that was tried.
+    """
+    names = ("tokenizer.model", "tekken.json", "tiktoken.model", "spiece.model", "vocab.json", "vocab.txt")
+    older = next((name for name in names if (folder / name).is_file()), None)
+    if refused:
+        again = "Install it into this environment" if "pip install" in refused else "Take another copy of the model"
+        return f"has {older} and no tokenizer.json, and it cannot be converted: {refused}", (
+            f"{again}, or put a tokenizer.json of the same vocabulary into a copy of its folder."
+        )
     place = quote(str(folder))
     if older is None:
         return "has no tokenizer.json", get_again(folder)

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
 from recommender.config.schema import RopeScaling
+from recommender.data.tokens.converted import tokenizer_folder
 from recommender.model.sources.headers import weight_files
 from recommender.model.sources.missing_files import no_weights
 from recommender.plan.starting_adapter import BASE
@@ -232,7 +233,7 @@ def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trained: AsTra
     from peft import PeftModel
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trained.trust)
+    tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder(path) or path), trust_remote_code=trained.trust)
     place = _place(path, dtype)
     if trained.rope:
         place["config"] = stretched(

@@ -10,6 +10,7 @@ import torch
 from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
+from recommender.data.tokens.converted import tokenizer_folder
 from recommender.machine.facts import Device
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
@@ -18,6 +19,7 @@ from recommender.steps import count_steps
 from trainer.models.download import download
 from trainer.models.own_code import agreed_code
 from trainer.preflight.start_from import require_same_start
+from trainer.process.tokenizer import ensure_tokenizer
 from trainer.run.base_model import base_warning, check_base, commit_of, find_base
 from trainer.run.folder import RunFolder
 from trainer.run.plan_file import read_plan
@@ -62,6 +64,7 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
         record(folder, "warning", message=base_warning(folder, "unknown"))
     code = agreed_code(folder, config, spec)
     adapter = _start_of(folder, config, spec, checkpoint)
+    ensure_tokenizer(spec)
     rows = stage.read_rows(config, spec)
     if resume_point.step:
         require_same_rows(folder, config.data, rows.contents)
@@ -159,7 +162,8 @@ def _tokenizer(spec: ModelSpec, rows: Rows, *, trust: bool) -> Any:
     """Transformers' tokenizer, for padding and for being saved; rows were tokenised without it."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(spec.path or spec.hub_id or spec.name), trust_remote_code=trust)
+    place = tokenizer_folder(spec.path) or spec.path or spec.hub_id or spec.name
+    tokenizer = AutoTokenizer.from_pretrained(str(place), trust_remote_code=trust)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if rows.source.template is not None:
