@@ -168,10 +168,11 @@ async def _repaint(path: Path) -> float:
     from tui.widgets.rows import Rows
     from tui.widgets.top_bar import Step
     from tui.wizard.app import WizardApp
+    from tui.wizard.draft import Draft
     from tui.wizard.services import RealServices
     from tui.wizard.state import WizardState
 
-    state = WizardState(model_name=str(ensure_demo_model()), data={"train": [str(path)]})
+    state = WizardState(Draft(model_name=str(ensure_demo_model()), data={"train": [str(path)]}))
     app = WizardApp(RealServices(path.parent / "runs"), state, start=Step.DATA)
     times = []
     async with app.run_test(size=(120, 40)) as pilot:

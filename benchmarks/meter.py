@@ -52,7 +52,7 @@ async def measure(repeats: int, pace: Pace) -> dict[str, list[float]]:
         start="plan",
     )
     async with app.run_test(size=SIZE) as pilot:
-        app.flow.choose_device(card)
+        app.flow.machine.choose(card)
         while app.state.plan is None or app.state.plan.device.name != card.name or app.state.dataset is None:
             await pilot.pause(0.05)
         await pilot.pause(0.5)

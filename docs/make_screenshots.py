@@ -38,7 +38,7 @@ async def plan_picture(model: Path) -> None:
     os.chdir(model.parent)
     app = wizard_app(model=f"./{model.name}", data=data, runs=Path("runs"), theme=None, unicode=True, start="plan")
     async with app.run_test(size=SIZE) as pilot:
-        app.flow.choose_device(card)
+        app.flow.machine.choose(card)
         while app.state.plan is None or app.state.plan.device.name != card.name:
             await pilot.pause(0.1)
         await _save(app, pilot, "plan.svg")

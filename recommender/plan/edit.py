@@ -1,4 +1,4 @@
-"""Edits of a plan: priced and derived again without another search, or kept on a stale plan for the next one."""
+"""Edits of a plan: priced and derived again without another search; and the user's values after an edit, unpriced."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from recommender.config.edit import apply, known_key, owner, value_of, with_foll
 from recommender.estimate.pricer import centred, pricer
 from recommender.estimate.types import Estimate
 from recommender.plan.assemble import assemble
+from recommender.plan.plain import plain
 from recommender.plan.request import build_request
 from recommender.plan.search import SEARCHED, Candidate
 from recommender.plan.solve import Solution
@@ -100,16 +101,38 @@ def with_estimate(plan: Plan, estimate: Estimate) -> Plan:
     return assemble(request, Solution(Candidate(plan.config, estimate), plan.searched), plan.alternatives)
 
 
-def stale_with_edit(plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
-    """Return a stale plan with the user's edit recorded in it. Nothing is priced; the next full plan applies the edit.
+def edited_values(
+    plan: Plan, values: Mapping[str, Any], changes: Mapping[str, Any], without: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return all values of the user after an edit, by full key, as the configuration takes them. Nothing is priced.
 
     Args:
-        plan: Made for a device, a model or data that are no longer chosen.
+        plan: The plan on the screen; it may have been made with other values of the user.
+        values: The user's values before the edit, by dotted key.
         changes: As for `replan`.
         without: As for `replan`.
 
     Raises:
+        InputError: a key that does not exist, or a value that its key cannot take.
+    """
+    user_set = resolve_edit(with_user_values(plan, values), changes, without).user_set
+    config = with_user_values(plan, user_set).config
+    return {name: plain(value_of(config, name)) for name in map(owner, user_set)}
+
+
+def with_user_values(plan: Plan, values: Mapping[str, Any]) -> Plan:
+    """Return the plan with exactly these values of the user. Its estimate, reasons and other values stay as they were.
+
+    Args:
+        plan: To be shown until the plan of these values is there.
+        values: Full dotted key to value; the user's other values go back to what is recommended.
+
+    Raises:
         InputError: a value that its key cannot take.
     """
-    edit = resolve_edit(plan, changes, without)
-    return replace(plan, config=apply(plan.config, {**edit.restored, **edit.new}), overrides=dict(edit.user_set))
+    held = plan.overrides
+    new = {key: value for key, value in values.items() if key not in held or held[key] != value}
+    restored = {key: plan.recommended[key] for key in held if key not in values and key in plan.recommended}
+    if not new and held.keys() <= values.keys():
+        return plan
+    return replace(plan, config=apply(plan.config, {**restored, **new}), overrides=dict(values))

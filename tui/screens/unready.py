@@ -52,7 +52,7 @@ def waiting_rows(state: WizardState) -> list[Row]:
 def lacking(state: WizardState) -> str:
     """Sentence that says why nothing can be checked or started yet; empty where it can."""
     for step, progress in sorted(state.working.items()):
-        if step not in state.done or state.outdated:
+        if step not in state.done or state.stale:
             return f"Not yet: {clean(progress.what)} …"
     if failed := state.failed:
         step, error = next(iter(failed.items()))
@@ -63,6 +63,6 @@ def lacking(state: WizardState) -> str:
         return "There is no model yet: 2 chooses one."
     if state.dataset is None:
         return "There is no data to train on yet: 3."
-    if state.outdated:
+    if state.stale:
         return "The plan was made for another machine, model or data: 4 makes it anew."
     return "There is no plan to check yet: 4." if state.plan is None else ""

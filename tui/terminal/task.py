@@ -108,6 +108,7 @@ class Task:
         failed: Callable[[WizardError], object],
         *,
         progress: Callable[..., object] | None = None,
+        after: float = 0.0,
     ) -> Run:
         """Start the work in a thread; a run that is going on is superseded.
 
@@ -116,6 +117,7 @@ class Task:
             done: Given what the work returns.
             failed: Given what a person is told of the work's error.
             progress: Given what the work reports by `Run.progress`.
+            after: Seconds to wait before the work: a run that is superseded meanwhile does none.
         """
         self.cancel()
         run = Run(self._host, progress)
@@ -123,6 +125,10 @@ class Task:
 
         def in_thread() -> None:
             run._worker = get_current_worker()
+            if after:
+                run.wait(after)
+                if run._cancelled:
+                    return
             try:
                 found = work(run)
             except BaseException as error:  # A panic of Rust's (tokenizers, safetensors) is no Exception.

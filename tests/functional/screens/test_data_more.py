@@ -210,10 +210,10 @@ async def test_embeddings_of_tokens_that_may_be_new_are_offered(tmp_path: Path) 
         await seen.sees("? M trains embed_tokens", "A base model may")
         await seen.press("M")
         await seen.sees("✓ embed_tokens")
-        assert seen.app.state.overrides["lora.modules_to_save"] == modules
+        assert seen.app.state.draft.values["lora.modules_to_save"] == modules
         await seen.press("M")
         await seen.sees("? M trains embed_tokens")
-        assert "lora.modules_to_save" not in seen.app.state.overrides
+        assert "lora.modules_to_save" not in seen.app.state.draft.values
         await seen.press("M", "4")
         await seen.until(lambda: seen.app.state.plan is not None)
         assert seen.plan.config.lora.modules_to_save == modules

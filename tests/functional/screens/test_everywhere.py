@@ -14,6 +14,7 @@ from tui.screens.plan.screen import PlanScreen
 from tui.terminal.theme import THEMES
 from tui.widgets.top_bar import Step
 from tui.wizard.app import WizardApp
+from tui.wizard.draft import Draft
 from tui.wizard.state import WizardState
 
 
@@ -94,7 +95,7 @@ async def test_every_theme_draws_every_screen(services: MadeServices, rows: str,
 
 
 async def test_without_unicode_only_ascii_is_drawn(services: MadeServices, rows: str) -> None:
-    state = WizardState(model_name="llama-3.1-8b-instruct", data={"train": [rows]})
+    state = WizardState(Draft(model_name="llama-3.1-8b-instruct", data={"train": [rows]}))
     app = WizardApp(services, state, start=Step.PLAN, unicode=False)
     async with app.run_test(size=WIDE) as pilot:
         for _ in range(1000):
@@ -202,7 +203,7 @@ async def test_quitting_asks_once_about_edits_that_are_not_kept(
     services: MadeServices, rows: str, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     target = tmp_path / "kept.yaml"
-    state = {"overrides": {"training.num_train_epochs": 2}}
+    state = {"values": {"training.num_train_epochs": 2}}
     async with planned(services, [rows], size=size, state=state) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)

@@ -146,13 +146,13 @@ async def test_what_is_polled_is_told_once(tmp_path: Path) -> None:
     async with wizard(Polling(tmp_path / "runs")) as seen:
         await seen.until(lambda: seen.app.state.machine is not None)
         for _ in range(3):
-            seen.app.flow.poll()
+            seen.app.flow.machine.poll()
             await seen.pilot.pause()
         await says_so(seen, "f5 looks again")
         assert looked == [1]
         await seen.press("f5")
         await seen.until(lambda: Step.MACHINE not in seen.app.state.working)
-        seen.app.flow.poll()
+        seen.app.flow.machine.poll()
         await seen.until(lambda: len(looked) == 2)
 
 

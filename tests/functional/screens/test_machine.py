@@ -26,7 +26,7 @@ async def test_the_bar_shows_where_we_are_and_live_free_memory(services: MadeSer
         await seen.sees("gpu0 RTX 4090  22.9 of 24.0 GiB free")
         assert "✓" not in seen.lines[0].partition("2 Model")[0]
         services.polled.append(11.5)
-        seen.app.flow.poll()
+        seen.app.flow.machine.poll()
         await seen.sees("11.5 of 24.0 GiB free")
 
 

@@ -99,19 +99,19 @@ async def test_code_of_its_own_is_asked_about_and_only_y_agrees(tmp_path: Path) 
     async with wizard(own, start=Step.MODEL, size=NARROW) as seen:
         await seen.sees("catalogue")
         for answer in ("n", "escape"):
-            seen.app.flow.choose_model(str(folder))
+            seen.app.flow.model.choose(str(folder))
             await seen.sees("modeling_mine.py", "y run its code")
             await seen.press("enter", answer)
             await seen.sees("without its own code")
             assert seen.app.state.model is None
-        seen.app.flow.choose_model(str(folder))
+        seen.app.flow.model.choose(str(folder))
         await seen.sees("modeling_mine.py")
         await seen.press("y")
         await seen.until(lambda: seen.app.state.model is not None)
-        assert seen.app.state.overrides == {"trust_remote_code": str(folder)}
-        seen.app.flow.choose_model(SMOL)
+        assert seen.app.state.draft.values == {"trust_remote_code": str(folder)}
+        seen.app.flow.model.choose(SMOL)
         await seen.until(lambda: seen.app.state.model_name == SMOL)
-        assert seen.app.state.overrides == {}
+        assert seen.app.state.draft.values == {}
     assert not mark.exists()
 
 
@@ -206,7 +206,7 @@ async def test_escape_closes_the_panel_of_a_failure_first(tmp_path: Path) -> Non
         await seen.press("4", "2")
         await seen.pilot.pause()
         assert "org/x is gated." not in seen.text
-        seen.app.flow.choose_model("org/x")
+        seen.app.flow.model.choose("org/x")
         await seen.sees("org/x is gated.", "esc closes")
 
 

@@ -16,6 +16,7 @@ from tests.functional.screens.plan.on_plan import does_not_fit, go_to
 from tests.functional.screens.seen import Seen
 from tui.widgets.top_bar import Step
 from tui.wizard.app import WizardApp
+from tui.wizard.draft import Draft
 from tui.wizard.state import WizardState
 
 Act = Callable[[Seen], Awaitable[None]]
@@ -31,7 +32,7 @@ def take(assert_picture: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def taken(size: Size, start: Step, act: Act, rows: Iterable[Mapping[str, str]] = (), **services: object) -> None:
         lines = [json.dumps(row) + "\n" for row in rows]
         Path("train.jsonl").write_text("".join(lines), encoding="utf-8")
-        state = WizardState(model_name=LLAMA, data={"train": ["train.jsonl"]}) if lines else WizardState()
+        state = WizardState(Draft(model_name=LLAMA, data={"train": ["train.jsonl"]})) if lines else WizardState()
         app = WizardApp(MadeServices(RUNS, **services), state, start=start)  # type: ignore[arg-type]
 
         async def acted(pilot: Pilot[int]) -> None:

@@ -55,7 +55,7 @@ async def test_a_refused_value_of_the_plan_stays_in_its_window(
         await seen.press("enter")
         await seen.until(lambda: isinstance(seen.app.screen, ValuePopup))
         # Where the last edit took long, the next is worked out in a thread.
-        screen.edits._replan_seconds = 10.0 if slow else 0.0
+        seen.app.flow.plan.replan_seconds = 10.0 if slow else 0.0
         await refused(seen, text, reason)
         assert seen.plan is before and not seen.app.state.working
         await seen.press("escape")

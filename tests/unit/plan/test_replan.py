@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from recommender.config.schema import Goal
 from recommender.machine.facts import Device
 from recommender.plan.alternatives import alternatives
 from recommender.plan.document import document
-from recommender.plan.edit import replan
+from recommender.plan.edit import edited_values, replan, with_user_values
 from recommender.plan.plain import plain
 from recommender.plan.recommend import recommend
 from recommender.plan.request import GOALS
@@ -148,3 +149,32 @@ def test_an_edit_costs_few_estimates(plan: Plan, monkeypatch: pytest.MonkeyPatch
         replan(plan, {"lora.r": rank})
         assert 1 <= len(asked) <= 20
         assert len({str(config) for config in asked}) == len(asked), "none is worked out twice"
+
+
+def test_values_after_an_edit_are_those_that_the_plan_will_have(plan: Plan) -> None:
+    values: dict[str, Any] = {}
+    edits: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"lora.r": 64, "method": "lora"}, ()),
+        ({"quantization.bits": 4}, ("lora.r",)),
+        ({"rope_scaling.factor": 2.0, "rope_scaling.rope_type": "yarn"}, ()),
+        ({}, ("method",)),
+    ]
+    for changes, without in edits:
+        after = edited_values(plan, values, changes, without)
+        assert after == replan(with_user_values(plan, values), changes, without).overrides
+        values = after
+    assert "quantization.bits" not in values and "lora.r" not in values
+
+
+@pytest.mark.parametrize("changes", [{"lora.r": 0}, {"lora.rank": 8}, {"training.optim": "fastest"}])
+def test_values_that_no_plan_takes_are_refused_unpriced(plan: Plan, changes: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        edited_values(plan, {"training.seed": 7}, changes)
+
+
+def test_a_plan_shows_values_that_it_is_not_priced_with(plan: Plan) -> None:
+    shown = with_user_values(plan, {"lora.r": 64})
+    assert (shown.config.lora.r, shown.overrides) == (64, {"lora.r": 64})
+    assert shown.estimate is plan.estimate
+    assert with_user_values(shown, {}).config == plan.config
+    assert with_user_values(plan, {}) is plan

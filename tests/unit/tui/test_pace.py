@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tui.wizard.state import Progress
-from tui.wizard.work import Pace
+from tui.wizard.steps.work import Pace
 
 
 class Clock:

@@ -121,7 +121,7 @@ class CheckScreen(StepScreen):
     def show(self, state: WizardState) -> None:
         """Begin to check when there is a plan that was not checked yet."""
         plan, dataset = state.plan, state.dataset
-        if plan is None or dataset is None or state.outdated:
+        if plan is None or dataset is None or state.stale:
             self._halt()
             self._list_says(lacking(state))
             return
@@ -188,7 +188,7 @@ class CheckScreen(StepScreen):
 
         def answered(number: int | None) -> None:
             if number is not None:
-                self.wizard.flow.edit(question.choices[number].set)
+                self.wizard.flow.plan.edit(question.choices[number].set)
 
         if self.app.screen is self:
             self.app.push_screen(QuestionPopup(question), answered)
@@ -210,10 +210,10 @@ class CheckScreen(StepScreen):
     def _reprice(self, checking: Checking) -> None:
         """The plan with its measured memory and time, on every screen."""
         plan, services = checking.plan, self.wizard.services
-        if self._run_seconds is None or self.state.plan is not plan or self.state.outdated:
+        if self._run_seconds is None or self.state.plan is not plan or self.state.stale:
             return
         checking.after = services.with_estimate(plan, services.price(plan, {}))
-        self.wizard.flow.take_plan(checking.after)
+        self.wizard.flow.plan.refine(checking.after)
 
     @property
     def _run_seconds(self) -> float | None:
@@ -333,7 +333,7 @@ class CheckScreen(StepScreen):
     def action_again(self) -> None:
         """Go through the list again."""
         plan, dataset = self.state.plan, self.state.dataset
-        if plan is not None and dataset is not None and not (self.state.outdated or plan.device.simulated):
+        if plan is not None and dataset is not None and not (self.state.stale or plan.device.simulated):
             self.wizard.flow.set(errors=self.state.errors_with(None, Step.CHECK))
             self._begin(plan, dataset)
             self._show_lines()

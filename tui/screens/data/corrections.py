@@ -13,7 +13,7 @@ from tui.screens.data.embeddings import toggle_embeddings
 from tui.screens.data.sources import ask_evaluation, ask_known, ask_weight, confirmed
 from tui.screens.data.text import LEAVE_OUT, bad_row_picks
 from tui.widgets.top_bar import Step
-from tui.wizard.flow import in_data
+from tui.wizard.steps.data import in_data
 
 if TYPE_CHECKING:
     from presets.errors import WizardError
@@ -77,7 +77,7 @@ class Corrections(Part):
 
         def answered(number: int | None) -> None:
             if number is not None:
-                self.wizard.flow.answer(error.question.choices[number].set)
+                self.wizard.flow.data.answer(error.question.choices[number].set)
 
         colour = not self.screen.app.no_color and self.wizard.unicode
         self.screen.app.push_screen(QuestionPopup(error.question, look, colour=colour), answered)
@@ -94,7 +94,7 @@ class Corrections(Part):
     def action_fix(self) -> None:
         """Use a template with which the end-of-turn token is trained."""
         if self.state.dataset is not None:
-            self.wizard.flow.open_data(template=self.state.dataset.profile.ending_template)
+            self.wizard.flow.data.open(template=self.state.dataset.profile.ending_template)
 
     def action_embeddings(self) -> None:
         """Train the embeddings of tokens that are new to the model, or leave them."""
@@ -104,7 +104,7 @@ class Corrections(Part):
         """The columns that were taken for question and answer are those."""
         if self.state.dataset is not None:
             profile = self.state.dataset.profile
-            self.wizard.flow.open_data(train=confirmed(profile, list(self.state.data["train"])))
+            self.wizard.flow.data.open(train=confirmed(profile, list(self.state.data["train"])))
 
     def action_weights(self) -> None:
         """Say how often each data set's rows are taken."""
@@ -132,7 +132,7 @@ class Corrections(Part):
 
     def _bad_rows_answered(self, key: str | None) -> None:
         if key == LEAVE_OUT:
-            self.wizard.flow.open_data(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
+            self.wizard.flow.data.open(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
 
 
 def shape_error(error: WizardError | None) -> ShapeError | None:

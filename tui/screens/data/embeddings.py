@@ -31,8 +31,7 @@ def offers_embeddings(state: WizardState) -> bool:
 
 def trains_embeddings(state: WizardState) -> bool:
     """Whether they are trained as things stand."""
-    kept = state.plan.config.lora.modules_to_save if state.plan else state.overrides.get(KEY, [])
-    return set(_modules(state)) <= set(kept)
+    return set(_modules(state)) <= set(_trained(state))
 
 
 def _modules(state: WizardState) -> list[str]:
@@ -42,16 +41,18 @@ def _modules(state: WizardState) -> list[str]:
 
 def toggle_embeddings(wizard: WizardHost) -> None:
     """Train the embeddings in full beside the adapter, or no longer."""
-    if wizard.flow.replanning:
-        # Which way it goes depends on the plan that comes.
-        wizard.flow.afterwards(lambda: toggle_embeddings(wizard))
-        return
     state = wizard.state
-    modules = _modules(state)
-    if state.plan is not None:
-        kept = [name for name in state.plan.config.lora.modules_to_save if name not in modules]
-        wanted = kept if trains_embeddings(state) else [*kept, *modules]
-        wizard.flow.edit({KEY: wanted})
-        return
-    others = {key: value for key, value in state.overrides.items() if key != KEY}
-    wizard.flow.set(overrides=others if trains_embeddings(state) else {**others, KEY: modules})
+    modules, trained = _modules(state), _trained(state)
+    others = [name for name in trained if name not in modules]
+    if not trains_embeddings(state):
+        wizard.flow.plan.edit({KEY: [*others, *modules]})
+    elif state.plan is not None or others:
+        wizard.flow.plan.edit({KEY: others})
+    else:
+        wizard.flow.plan.edit({}, [KEY])
+
+
+def _trained(state: WizardState) -> list[str]:
+    """Modules trained in full: the draft's, else the plan's."""
+    recommended = [] if state.plan is None else state.plan.config.lora.modules_to_save
+    return list(state.draft.values.get(KEY, recommended))

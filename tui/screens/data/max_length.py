@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from presets.errors import InputError
 from tui.screens.base import Part
 from tui.screens.data.text import next_length
+from tui.wizard.draft import MAX_LENGTH
 
 
 class MaxLength(Part):
@@ -23,7 +24,7 @@ class MaxLength(Part):
     def action_length(self, by: int) -> None:
         """The next limit up or down."""
         context = self.state.model.max_position_embeddings if self.state.model else None
-        self.wizard.flow.set_length(next_length(self.state.length, by, context))
+        self.wizard.flow.plan.edit({MAX_LENGTH: next_length(self.state.length, by, context)})
 
     def action_type_length(self) -> None:
         """Type the limit."""
@@ -42,4 +43,4 @@ class MaxLength(Part):
             raise InputError(f"'{text}' is not a whole number.") from None
         if length < 2:
             raise InputError("max_length must be at least 2 tokens.")
-        self.wizard.flow.set_length(length)
+        self.wizard.flow.plan.edit({MAX_LENGTH: length})

@@ -79,7 +79,7 @@ class NearSearch(Part):
         if (plan := self.state.plan) is not None:
             return plan.config.data.eval_fraction, plan.config.training.seed
         given = {
-            **self.state.overrides,
+            **self.state.draft.values,
             **{f"data.{key}": value for key, value in self.state.data.items()},
         }
         return (

@@ -27,7 +27,7 @@ from tui.screens.progress import progress_rows
 from tui.terminal.sanitize import clean
 from tui.widgets.rows import Rows, row
 from tui.widgets.top_bar import Step
-from tui.wizard.flow import absolute
+from tui.wizard.steps.data import absolute
 
 if TYPE_CHECKING:
     from recommender.data.profile.profile import DataProfile
@@ -197,7 +197,7 @@ class DataScreen(StepScreen):
         self.sample.row = 0
         self.query_one("#profile-rows").focus()
         train = with_settings(absolute(paths), self.state.data.get("train") or [])
-        self.wizard.flow.open_data(train=train, format=None, columns=None, skip_bad_rows=None)
+        self.wizard.flow.data.open(train=train, format=None, columns=None, skip_bad_rows=None)
 
     def on_key(self, event: Any) -> None:
         """Escape ends the reading, or the search for a finding."""

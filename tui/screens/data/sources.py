@@ -15,7 +15,7 @@ from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
-from tui.wizard.flow import absolute
+from tui.wizard.steps.data import absolute
 
 if TYPE_CHECKING:
     from recommender.data.profile.profile import DataProfile, SourceFacts
@@ -96,7 +96,7 @@ def set_weight(wizard: WizardHost, number: int, text: str) -> None:
         train[number] = {**as_mapping(train[number]), "weight": weight}
     if not train:
         raise InputError("No data would be left.")
-    wizard.flow.open_data(train=train)
+    wizard.flow.data.open(train=train)
 
 
 def held_out_row(profile: DataProfile) -> list[Row]:
@@ -126,7 +126,7 @@ def ask_evaluation(wizard: WizardHost) -> None:
         for path in paths:
             require_there(path)
         # What is said of a file's rows stays with it.
-        wizard.flow.open_data(eval=[held.get(path, path) for path in absolute(paths)] or None)
+        wizard.flow.data.open(eval=[held.get(path, path) for path in absolute(paths)] or None)
 
     hint = "files, a folder or a hub id that are held out; nothing holds a share of the rows out (eval_fraction)"
     wizard.push_screen(ValuePopup("evaluation data", shlex.join(held), take, hint=hint))
@@ -180,7 +180,7 @@ def ask_known(wizard: WizardHost) -> None:
     def chosen(path: str | None) -> None:
         if path is not None:
             source = next(one.source for one in known if one.path == path)
-            wizard.flow.open_data(train=[source], format=None, columns=None, skip_bad_rows=None)
+            wizard.flow.data.open(train=[source], format=None, columns=None, skip_bad_rows=None)
 
     wizard.push_screen(
         PickPopup("data sets of the hub", build, filtered=True, width=104, note="enter fetches it · esc closes"), chosen

@@ -96,7 +96,7 @@ class MachineScreen(StepScreen):
         if machine is None or event.pick.key == SIMULATED:
             return
         gpus = {gpu.uuid: gpu for gpu in self.state.gpus_now or machine.gpus}
-        self.wizard.flow.choose_gpu(None if event.pick.key == CPU else gpus[event.pick.key])
+        self.wizard.flow.machine.choose_gpu(None if event.pick.key == CPU else gpus[event.pick.key])
 
     def action_what_if(self) -> None:
         """Plan for a card that is not here."""
@@ -109,7 +109,7 @@ class MachineScreen(StepScreen):
             return
         from recommender.estimate.data_parallel import named_cards
 
-        self.wizard.flow.choose_device(named_cards(name, self.state.machine))
+        self.wizard.flow.machine.choose(named_cards(name, self.state.machine))
         self.query_one(DeviceList).move_to(SIMULATED)
 
 

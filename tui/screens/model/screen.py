@@ -320,7 +320,7 @@ class ModelScreen(StepScreen):
             self.call_later(self.wizard.action_go, int(Step.DATA))
             return
         self._choosing = event.pick.key.removeprefix(USE)
-        self.wizard.flow.choose_model(self._choosing)
+        self.wizard.flow.model.choose(self._choosing)
 
     def clear_filter(self) -> bool:
         """Empty the filter and go to the list, so that keys are keys again; return whether it had text."""

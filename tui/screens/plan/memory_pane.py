@@ -33,7 +33,7 @@ class MemoryPane(Part):
 
     def remedies_of(self, plan: Plan) -> bool:
         """Whether it has remedies to choose from."""
-        return plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.outdated
+        return plan.estimate.fits == "no" and bool(plan.remedies) and not self.state.stale
 
     def show_remedies(self, plan: Plan) -> None:
         """Show the remedies that would make the plan fit, where it does not."""

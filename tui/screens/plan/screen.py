@@ -45,17 +45,17 @@ class PlanScreen(StepScreen):
     STEP = Step.PLAN
     HELP = (
         "The whole configuration, a reason for every value, and what it needs. Arrow keys move; the why pane follows. "
-        "enter edits a value in place, backspace brings the recommended one back, u undoes. ● is recommended, ✎ "
-        "yours. Memory and time are worked out again at each edit. When it does not fit, the remedies below say what "
-        "to change, what that saves and what it costs: enter applies one. a compares the goals, p lists presets that "
-        "others published, b shows the memory term by term, t traces it through the real model, T compares learning "
-        "rates by short trainings, ! lists the warnings, ctrl+s saves the configuration as YAML, g goes on to the "
-        "checks."
+        "enter edits a value in place, backspace brings the recommended one back, u undoes an edit and U makes it "
+        "again. ● is recommended, ✎ yours. Memory and time are worked out again at each edit. When it does not fit, "
+        "the remedies below say what to change, what that saves and what it costs: enter applies one. a compares the "
+        "goals, p lists presets that others published, b shows the memory term by term, t traces it through the real "
+        "model, T compares learning rates by short trainings, ! lists the warnings, ctrl+s saves the configuration as "
+        "YAML, g goes on to the checks."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "remedies", "remedies", key_display="tab"),
         PlanWindows.BINDINGS[0],
-        Binding("u", "undo", "undo"),
+        *PlanEdits.BINDINGS,
         *PlanWindows.BINDINGS[1:4],
         *PlanTrace.BINDINGS,
         *PlanWindows.BINDINGS[4:],
@@ -131,9 +131,9 @@ class PlanScreen(StepScreen):
         if action in {*OF_THIS_PLAN, "recommended"} and self.state.plan is None:
             return False
         cancels = action == "trace" and self.trace.running
-        if action in OF_THIS_PLAN and self.state.outdated and not cancels:
+        if action in OF_THIS_PLAN and self.state.stale and not cancels:
             return False
-        if action == "undo" and not self.edits.can_undo:
+        if not {"undo": self.edits.can_undo, "redo": self.edits.can_redo}.get(action, True):
             return False
         if action == "warnings" and self.state.plan is not None and not self.state.plan.warnings:
             return False
@@ -150,9 +150,9 @@ class PlanScreen(StepScreen):
     def show(self, state: WizardState) -> None:
         """Show the plan, or what it waits for."""
         plan = state.plan
-        self.edits.forget_others()
-        if self.has_class("-outdated") is not state.outdated:
-            self.set_class(state.outdated, "-outdated")
+        self.edits.follow_history()
+        if self.has_class("-outdated") is not state.stale:
+            self.set_class(state.stale, "-outdated")
             self.refresh_bindings()
         if plan is None or (Step.PLAN in state.working and self._shown is None):
             self._show_waiting(state)
@@ -163,7 +163,7 @@ class PlanScreen(StepScreen):
         if first:
             self.refresh_bindings()
         goal = self.query_one(GoalRow)
-        goal.goal, goal.preset = state.aim, state.preset_shown
+        goal.goal, goal.preset = state.draft.goal, state.draft.preset_shown
         self.settings.show(plan)
         if first:
             self.query_one(SettingsList).move_to("method")

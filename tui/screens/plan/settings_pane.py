@@ -88,7 +88,7 @@ class SettingsPane(Part):
         """Open a window in which a value is edited."""
         from tui.screens.plan.editor import TYPED, ValueEditor
 
-        editor = ValueEditor(self._here(plan), self.wizard.services, self._take)
+        editor = ValueEditor(self._for_draft(plan), self.wizard.services, self._take)
         place = self._popup_place()
 
         def answered(answer: str | None) -> None:
@@ -97,10 +97,10 @@ class SettingsPane(Part):
 
         self.screen.app.push_screen(editor.popup(key, place), answered)
 
-    def _here(self, plan: Plan) -> Plan:
-        """The plan re-targeted at the present choices, so that editor prices are right while the plan is stale."""
+    def _for_draft(self, plan: Plan) -> Plan:
+        """The plan's values for the draft's device, model and data, which the editor prices them for."""
         state = self.state
-        if not state.outdated or state.device is None or state.model is None:
+        if not state.stale or state.device is None or state.model is None:
             return plan
         profile = None if state.dataset is None else state.dataset.profile
         return replace(plan, device=state.device, model=state.model, data=profile, recommended={})

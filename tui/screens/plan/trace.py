@@ -8,7 +8,6 @@ from textual.binding import Binding
 
 from tui.screens.base import Part
 from tui.terminal.task import Task
-from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,8 +67,8 @@ class PlanTrace(Part):
 
     def _traced(self, plan: Plan, estimate: Estimate) -> None:
         self._say("")
-        if self.state.plan is plan and not self.state.outdated and Step.PLAN not in self.state.working:
-            self.wizard.flow.take_plan(self.wizard.services.with_estimate(plan, estimate))
+        if self.state.plan is plan and self.state.settled:
+            self.wizard.flow.plan.refine(self.wizard.services.with_estimate(plan, estimate))
         else:
             self.screen.notify("The plan has changed meanwhile: t traces it as it is now.", timeout=4)
 

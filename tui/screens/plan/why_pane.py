@@ -26,7 +26,8 @@ class WhyPane(Part):
         elif key == "model":
             rows = model_rows(plan)
         else:
-            preset = self.state.preset if self.state.set_by_preset(key) else ""
+            draft = self.state.draft
+            preset = draft.preset.name if draft.preset is not None and draft.set_by_preset(key) else ""
             rows = why_rows(plan, key, self.describe(key), preset)
         self.screen.query_one("#why-rows", Rows).show(rows)
         self.screen.query_one("#why").border_title = "why" if key is None else f"why {key.rpartition('.')[2]}"

@@ -13,6 +13,7 @@ from tui.screens.unready import lacking
 from tui.terminal.sanitize import clean
 from tui.widgets.goal_row import GOALS
 from tui.widgets.top_bar import Step
+from tui.wizard.draft import AppliedPreset
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 OF_THIS_PLAN = frozenset(
-    {"undo", "alternatives", "presets", "save", "trace", "terms", "try", "warnings"},
+    {"alternatives", "presets", "save", "trace", "terms", "try", "warnings"},
 )
 """Actions that make no sense with a stale plan."""
 
@@ -55,15 +56,8 @@ class PlanWindows(Part):
 
     def aim(self, goal: Goal | None) -> None:
         """Plan for another goal; None leaves it."""
-        plan, flow = self.state.plan, self.wizard.flow
-        if plan is None or goal is None:
-            return
-        if flow.replanning:
-            flow.afterwards(lambda: self.aim(goal))
-        elif goal != self.state.aim:
-            if not self.state.outdated:
-                self._edits.remember(plan)
-            flow.recommend(goal=goal)
+        if self.state.plan is not None and goal is not None:
+            self.wizard.flow.plan.aim(goal)
 
     def action_alternatives(self) -> None:
         """Compare the goals; the chosen one is planned for."""
@@ -111,7 +105,7 @@ class PlanWindows(Part):
         def answered(answer: str | None) -> None:
             if answer == "yes":
                 new = {key: edited.overrides[key] for key in edited.overrides if key in changed}
-                self._edits.change_or_tell(recipe.changes, preset=recipe.name, preset_values=new)
+                self._edits.change_or_tell(recipe.changes, preset=AppliedPreset(recipe.name, new))
 
         note = f"{recipe.title}. Meant for {recipe.meant_for}. Source: {recipe.source}"
         self.screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
@@ -133,7 +127,7 @@ class PlanWindows(Part):
             if name is not None:
                 saved(name)
 
-        self.screen.app.push_screen(save_popup(plan, lambda path: self.wizard.flow.save(plan, path)), answered)
+        self.screen.app.push_screen(save_popup(plan, lambda path: self.wizard.flow.plan.save(plan, path)), answered)
 
     def action_warnings(self) -> None:
         """Show every warning whole."""

@@ -94,7 +94,7 @@ async def test_the_meter_follows_an_edit_at_once(
     services: MadeServices, rows: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the next key is read, and for few estimates: benchmarks.meter measures the time."""
-    monkeypatch.setattr("tui.screens.plan.edits.SAME_THREAD_SECONDS", inf)
+    monkeypatch.setattr("tui.wizard.steps.plan.SAME_THREAD_SECONDS", inf)
     async with planned(services, [rows]) as seen:
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
@@ -223,7 +223,7 @@ async def test_a_preset_shows_what_it_changes_before_it_is_applied(services: Mad
 
 
 async def test_a_value_that_is_unset_by_backspace_is_called_so(services: MadeServices, rows: str) -> None:
-    async with planned(services, [rows], state={"overrides": {"training.max_steps": 12}}) as seen:
+    async with planned(services, [rows], state={"values": {"training.max_steps": 12}}) as seen:
         await go_to(seen, "advanced")
         await seen.press("enter")
         await go_to(seen, "max_steps")
@@ -292,7 +292,7 @@ async def test_a_simulated_gpu_plans_and_saves_but_does_not_train(
 async def test_memory_that_was_taken_since_is_said(services: MadeServices, rows: str) -> None:
     async with planned(services, [rows]) as seen:
         services.polled.append(9.0)
-        seen.app.flow.poll()
+        seen.app.flow.machine.poll()
         await seen.sees("9.0 GiB are free now: f5 plans with that")
 
 
@@ -304,7 +304,7 @@ async def test_what_is_missing_is_said(services: MadeServices, rows: str) -> Non
 
 
 async def test_values_of_the_command_line_are_yours(services: MadeServices, rows: str) -> None:
-    state = {"overrides": {"training.num_train_epochs": 2}}
+    state = {"values": {"training.num_train_epochs": 2}}
     async with planned(services, [rows], state=state) as seen:
         assert seen.plan.config.training.num_train_epochs == 2
         assert "✎" in seen.line("epochs")

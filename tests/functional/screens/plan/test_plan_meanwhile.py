@@ -16,9 +16,9 @@ from recommender.plan.types import Plan
 from tests.functional.screens.made import MadeServices
 from tests.functional.screens.seen import Seen, planned
 from tui.screens.data.embeddings import toggle_embeddings
-from tui.screens.plan.edits import SAME_THREAD_SECONDS
 from tui.screens.plan.screen import PlanScreen
 from tui.widgets.top_bar import Step
+from tui.wizard.steps.plan import SAME_THREAD_SECONDS
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,20 @@ def screen_of(seen: Seen) -> PlanScreen:
 
 def change_slowly(screen: PlanScreen, changes: Mapping[str, Any]) -> None:
     """Edit as where edits take long."""
-    screen.edits._replan_seconds = 2 * SAME_THREAD_SECONDS
+    screen.wizard.flow.plan.replan_seconds = 2 * SAME_THREAD_SECONDS
     screen.edits.change(changes)
-    assert Step.PLAN in screen.state.working
+    assert screen.state.working
 
 
 async def rests(seen: Seen) -> None:
-    await seen.until(lambda: not seen.app.state.working and not seen.app.state.outdated)
+    await seen.until(lambda: not seen.app.state.working and not seen.app.state.stale)
 
 
 def outdate(seen: Seen, held: Held) -> None:
     """Another card, whose plan is not there yet."""
     held.may_end.clear()
-    seen.app.flow.choose_device(device_from_catalogue("T4"))
-    assert seen.app.state.outdated
+    seen.app.flow.machine.choose(device_from_catalogue("T4"))
+    assert seen.app.state.stale
 
 
 def read_as_planned(seen: Seen, train_on: str) -> None:
@@ -104,7 +104,7 @@ async def test_an_edit_in_a_thread_reads_the_data_again(held: Held, rows: str) -
 
 
 async def test_a_value_of_the_command_line_is_what_data_is_read_with(held: Held, rows: str) -> None:
-    async with planned(held, [rows], state={"overrides": {"data.train_on": "all"}}) as seen:
+    async with planned(held, [rows], state={"values": {"data.train_on": "all"}}) as seen:
         await rests(seen)
         read_as_planned(seen, "all")
 
@@ -113,7 +113,7 @@ async def test_what_the_data_screen_says_later_is_what_holds(held: Held, rows: s
     async with planned(held, [rows]) as seen:
         screen_of(seen).edits.change({"data.train_on": "all"})
         await rests(seen)
-        seen.app.flow.open_data(train_on="assistant")
+        seen.app.flow.data.open(train_on="assistant")
         await rests(seen)
         read_as_planned(seen, "assistant")
 
@@ -126,7 +126,7 @@ async def test_the_goal_that_was_asked_for_outlives_an_edit(held: Held, rows: st
         screen_of(seen).edits.change({"training.seed": 7})
         held.may_end.set()
         await rests(seen)
-        assert seen.plan.goal == seen.app.state.goal == "fastest"
+        assert seen.plan.goal == seen.app.state.draft.goal == "fastest"
         assert seen.plan.config.training.seed == 7
 
 
@@ -137,7 +137,7 @@ async def test_edits_while_another_goal_is_planned_for_wait(held: Held, rows: st
         screen.windows.aim("fastest")
         screen.edits.change({"training.seed": 7, "lora.r": 64})
         screen.edits.change({"training.seed": 8})
-        seen.app.flow.set_length(256)
+        seen.app.flow.plan.edit({"data.max_length": 256})
         with pytest.raises(InputError):
             screen.edits.change({"lora.r": 0})
         assert seen.plan is before
@@ -146,9 +146,13 @@ async def test_edits_while_another_goal_is_planned_for_wait(held: Held, rows: st
         await rests(seen)
         assert seen.plan.goal == "fastest"
         assert (seen.plan.config.training.seed, seen.plan.config.lora.r) == (8, 64)
-        # Each is taken back by itself.
+        # Each is taken back by itself, also one of the Data screen.
+        await seen.press("u")
+        assert seen.plan.config.data.max_length != 256 and seen.plan.config.training.seed == 8
         await seen.press("u")
         assert seen.plan.config.training.seed == 7
+        await seen.press("U", "U")
+        assert seen.plan.config.data.max_length == 256 and seen.plan.config.training.seed == 8
 
 
 async def test_edits_while_an_edit_is_worked_out_wait_and_a_goal_does_too(held: Held, rows: str) -> None:
@@ -202,7 +206,7 @@ async def test_undo_takes_back_what_waits_and_what_is_worked_out(held: Held, row
         assert Step.PLAN not in seen.app.state.working
         held.may_end.set()
         await seen.pilot.pause()
-        assert seen.plan is before and seen.app.state.goal == "balanced"
+        assert seen.plan is before and seen.app.state.draft.goal == "balanced"
 
 
 async def test_an_edit_that_cannot_be_leaves_those_that_wait(held: Held, rows: str) -> None:

@@ -112,7 +112,7 @@ async def test_a_wrong_model_and_wrong_data_are_told_at_once(tmp_path: Path) -> 
         await seen.press("g")
         await seen.until(lambda: told_in_a_toast(seen, "Step 2 Model did not work: There is no folder lama."))
         # With a model that can be read the rows are read anew, for it.
-        seen.app.flow.choose_model(LLAMA)
+        seen.app.flow.model.choose(LLAMA)
         await seen.loses("step 2 Model")
         await seen.sees("✗ step 3 Data did not work")
 
@@ -146,7 +146,7 @@ async def test_with_a_question_of_the_data_there_is_no_plan_until_it_is_answered
         no_plan(seen)
         await seen.press("g")
         await seen.until(lambda: told_in_a_toast(seen, "Step 3 Data asks first: Is this a question"))
-        seen.app.flow.open_data(format="alpaca")
+        seen.app.flow.data.open(format="alpaca")
         await seen.until(lambda: seen.app.state.plan is not None)
         await seen.loses("step 3 Data")
         await seen.sees("FITS")
@@ -162,7 +162,7 @@ async def test_a_plan_whose_data_was_exchanged_for_wrong_data_says_so(
         await seen.sees("this did not work")
         await seen.press("4")
         await seen.sees("✗ step 3 Data did not work", "out of date: for other data")
-        assert seen.plan is before and seen.app.state.outdated
+        assert seen.plan is before and seen.app.state.stale
         await seen.press("g")
         await seen.until(lambda: told_in_a_toast(seen, "Step 3 Data did not work"))
 

@@ -37,7 +37,7 @@ async def test_undo_does_not_lead_to_a_plan_for_other_data(services: MadeService
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
         screen.edits.change({"training.seed": 7})
-        seen.app.flow.open_data(train=[str(other)])
+        seen.app.flow.data.open(train=[str(other)])
         await seen.until(lambda: seen.plan.data is not None and seen.plan.data.rows == 40)
         await seen.press("u")
         assert seen.plan.data is not None and seen.plan.data.rows == 40
@@ -49,7 +49,7 @@ async def test_undo_does_not_lead_to_a_plan_for_another_model(services: MadeServ
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
         screen.edits.change({"training.seed": 7})
-        seen.app.flow.choose_model("qwen3-4b")
+        seen.app.flow.model.choose("qwen3-4b")
         await seen.until(lambda: seen.app.state.model_name == "qwen3-4b" and seen.app.state.plan is not None)
         chosen = seen.plan.model
         await seen.press("u")
@@ -67,7 +67,7 @@ async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
         before = seen.plan
         await take_card(seen, "T4")
         await seen.sees("this did not work", "settings · out of date: for RTX 4090")
-        assert seen.app.state.outdated and screen.has_class("-outdated")
+        assert seen.app.state.stale and screen.has_class("-outdated")
         await seen.press("a", "p", "ctrl+s", "t", "b", "T", "g")
         assert len(seen.app.screen_stack) == 1 and seen.app.at is Step.PLAN
         assert "^s save" not in seen.text and "alternatives" not in seen.lines[-1]
@@ -81,7 +81,7 @@ async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
         await seen.sees("enter chooses")
         assert "recommended" not in seen.line("fp32 ")
         await seen.press("escape", "backspace")
-        await seen.until(lambda: not seen.app.state.outdated)
+        await seen.until(lambda: not seen.app.state.stale)
         await seen.loses("this did not work", "out of date")
         assert seen.plan.device.name == "T4" and seen.plan.config.training.precision == "fp16"
         assert seen.plan.config.training.seed == 7 and before.device.name.endswith("4090")

@@ -51,7 +51,7 @@ async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
 ) -> None:
     services = Tracing(tmp_path)
     async with planned(services, [rows], size=size) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 2}))
+        seen.app.flow.plan.edit({"training.seed": 2})
         assert seen.plan.estimate.fits != "no"
         await seen.press("t")
         await seen.sees(" NO ", "too much", "(trace)", "tab: choose from these", "saves")
@@ -63,7 +63,7 @@ async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
 async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows: str) -> None:
     services = Tracing(tmp_path)
     async with planned(services, [rows]) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 1}))
+        seen.app.flow.plan.edit({"training.seed": 1})
         await seen.press("t")
         await seen.sees("tracing 43 %", "t cancels")
         await seen.press("t")
@@ -74,7 +74,7 @@ async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows:
 async def test_a_trace_that_is_refused_says_why(tmp_path: Path, rows: str) -> None:
     services = Tracing(tmp_path)
     async with planned(services, [rows]) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"lora.use_dora": True}))
+        seen.app.flow.plan.edit({"lora.use_dora": True})
         await seen.press("t")
         await seen.sees("does not unpack quantised weights")
 
@@ -82,7 +82,7 @@ async def test_a_trace_that_is_refused_says_why(tmp_path: Path, rows: str) -> No
 async def test_a_trace_of_what_is_out_of_date_is_void(tmp_path: Path, rows: str) -> None:
     services = Tracing(tmp_path)
     async with planned(services, [rows]) as seen:
-        seen.app.flow.take_plan(services.replan(seen.plan, {"training.seed": 1, "training.precision": "bf16"}))
+        seen.app.flow.plan.edit({"training.seed": 1, "training.precision": "bf16"})
         await seen.press("t")
         await seen.sees("tracing 43 %")
         await take_card(seen, "T4")
