@@ -205,9 +205,9 @@ def _read_as(wizard: WizardHost, number: int, shape: str | None, columns: dict[s
     train = list(wizard.state.data.get("train") or [])
     item = as_mapping(train[number])
     if len(train) == 1 and not {"format", "columns"} & item.keys():
-        wizard.flow.data.open(format=shape, columns=columns or None)
+        wizard.flow.data.change(format=shape, columns=columns or None)
         return
     rest = {key: value for key, value in item.items() if key not in {"format", "columns"}}
     told = {key: value for key, value in (("format", shape), ("columns", columns or None)) if value is not None}
     train[number] = {**rest, **told} if len(rest) > 1 or told else rest["path"]
-    wizard.flow.data.open(train=train)
+    wizard.flow.data.change(train=train)

@@ -94,7 +94,7 @@ class Corrections(Part):
     def action_fix(self) -> None:
         """Use a template with which the end-of-turn token is trained."""
         if self.state.dataset is not None:
-            self.wizard.flow.data.open(template=self.state.dataset.profile.ending_template)
+            self.wizard.flow.data.change(template=self.state.dataset.profile.ending_template)
 
     def action_embeddings(self) -> None:
         """Train the embeddings of tokens that are new to the model, or leave them."""
@@ -104,7 +104,7 @@ class Corrections(Part):
         """The columns that were taken for question and answer are those."""
         if self.state.dataset is not None:
             profile = self.state.dataset.profile
-            self.wizard.flow.data.open(train=confirmed(profile, list(self.state.data["train"])))
+            self.wizard.flow.data.change(train=confirmed(profile, list(self.state.data["train"])))
 
     def action_weights(self) -> None:
         """Say how often each data set's rows are taken."""
@@ -132,7 +132,7 @@ class Corrections(Part):
 
     def _bad_rows_answered(self, key: str | None) -> None:
         if key == LEAVE_OUT:
-            self.wizard.flow.data.open(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
+            self.wizard.flow.data.change(skip_bad_rows=not self.state.data.get("skip_bad_rows", False))
 
 
 def shape_error(error: WizardError | None) -> ShapeError | None:

@@ -197,7 +197,7 @@ class DataScreen(StepScreen):
         self.sample.row = 0
         self.query_one("#profile-rows").focus()
         train = with_settings(absolute(paths), self.state.data.get("train") or [])
-        self.wizard.flow.data.open(train=train, format=None, columns=None, skip_bad_rows=None)
+        self.wizard.flow.data.change(train=train, format=None, columns=None, skip_bad_rows=None)
 
     def on_key(self, event: Any) -> None:
         """Escape ends the reading, or the search for a finding."""

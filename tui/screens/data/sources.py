@@ -96,7 +96,7 @@ def set_weight(wizard: WizardHost, number: int, text: str) -> None:
         train[number] = {**as_mapping(train[number]), "weight": weight}
     if not train:
         raise InputError("No data would be left.")
-    wizard.flow.data.open(train=train)
+    wizard.flow.data.change(train=train)
 
 
 def held_out_row(profile: DataProfile) -> list[Row]:
@@ -126,7 +126,7 @@ def ask_evaluation(wizard: WizardHost) -> None:
         for path in paths:
             require_there(path)
         # What is said of a file's rows stays with it.
-        wizard.flow.data.open(eval=[held.get(path, path) for path in absolute(paths)] or None)
+        wizard.flow.data.change(eval=[held.get(path, path) for path in absolute(paths)] or None)
 
     hint = "files, a folder or a hub id that are held out; nothing holds a share of the rows out (eval_fraction)"
     wizard.push_screen(ValuePopup("evaluation data", shlex.join(held), take, hint=hint))
@@ -180,7 +180,7 @@ def ask_known(wizard: WizardHost) -> None:
     def chosen(path: str | None) -> None:
         if path is not None:
             source = next(one.source for one in known if one.path == path)
-            wizard.flow.data.open(train=[source], format=None, columns=None, skip_bad_rows=None)
+            wizard.flow.data.change(train=[source], format=None, columns=None, skip_bad_rows=None)
 
     wizard.push_screen(
         PickPopup("data sets of the hub", build, filtered=True, width=104, note="enter fetches it · esc closes"), chosen

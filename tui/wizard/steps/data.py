@@ -24,13 +24,13 @@ class DataStep:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def open(self, **changes: Any) -> None:
+    def change(self, **changes: Any) -> None:
         """Change how the data is read, and read it, also where nothing has changed but the files.
 
         Args:
             **changes: Keys of the `data` section; None drops one.
         """
-        self._open(self._store.state.draft.with_data(changes))
+        self._read_anew(self._store.state.draft.with_data(changes))
 
     def answer(self, settings: Mapping[str, Any]) -> None:
         """Take an answer to a question about the data, and read it so.
@@ -43,9 +43,9 @@ class DataStep:
         if "max_length" in data:
             own["data.max_length"] = data.pop("max_length")
         draft = self._store.state.draft.with_data(data)
-        self._open(draft.with_values({**draft.values, **own}))
+        self._read_anew(draft.with_values({**draft.values, **own}))
 
-    def _open(self, draft: Draft) -> None:
+    def _read_anew(self, draft: Draft) -> None:
         changes: Changes = {**self._store.following(draft, History()), "dataset": None, "first_look": None}
         self._store.set(**changes)
         self.read()

@@ -113,7 +113,7 @@ async def test_what_the_data_screen_says_later_is_what_holds(held: Held, rows: s
     async with planned(held, [rows]) as seen:
         screen_of(seen).edits.change({"data.train_on": "all"})
         await rests(seen)
-        seen.app.flow.data.open(train_on="assistant")
+        seen.app.flow.data.change(train_on="assistant")
         await rests(seen)
         read_as_planned(seen, "assistant")
 

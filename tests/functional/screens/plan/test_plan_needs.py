@@ -146,7 +146,7 @@ async def test_with_a_question_of_the_data_there_is_no_plan_until_it_is_answered
         no_plan(seen)
         await seen.press("g")
         await seen.until(lambda: told_in_a_toast(seen, "Step 3 Data asks first: Is this a question"))
-        seen.app.flow.data.open(format="alpaca")
+        seen.app.flow.data.change(format="alpaca")
         await seen.until(lambda: seen.app.state.plan is not None)
         await seen.loses("step 3 Data")
         await seen.sees("FITS")

@@ -37,7 +37,7 @@ async def test_undo_does_not_lead_to_a_plan_for_other_data(services: MadeService
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
         screen.edits.change({"training.seed": 7})
-        seen.app.flow.data.open(train=[str(other)])
+        seen.app.flow.data.change(train=[str(other)])
         await seen.until(lambda: seen.plan.data is not None and seen.plan.data.rows == 40)
         await seen.press("u")
         assert seen.plan.data is not None and seen.plan.data.rows == 40

@@ -72,6 +72,21 @@ async def test_a_result_comes_back_in_the_hosts_thread() -> None:
     assert heard.threads == {here}
 
 
+async def test_of_several_starts_in_quick_succession_the_last_one_alone_does_its_work() -> None:
+    heard, worked = Heard(), []
+    async with App[None]().run_test() as pilot:
+        task = Task(pilot.app, "test")
+        for number in range(5):
+
+            def work(_run: Run, number: int = number) -> int:
+                worked.append(number)
+                return number
+
+            task.start(work, heard, heard.failed, after=0.2)
+        await heard.until(lambda: not task.running)
+    assert worked == heard.said == [4]
+
+
 class Panic(BaseException):
     """As the Rust libraries fail: no Exception."""
 
