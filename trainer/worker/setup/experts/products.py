@@ -1,0 +1,157 @@
+"""Products of rows sorted by expert with their experts' weights, and with the low-rank factors of an adapter.
+
+The frozen product keeps no input and unpacks again in its backward pass, as bitsandbytes' `MatMul4Bit` does; of 4-bit
+experts no more than `UNPACKED_BYTES` are unpacked at once, and those that no row chose are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainer.worker.setup.experts.modules import Layout, layout_of
+from trainer.worker.setup.experts.packed import is_packed, packs_whole_blocks, unpacked
+
+UNPACKED_BYTES: Final = 256 * 2**20
+"""Bytes of unpacked experts at once; one expert where it has more."""
+
+Ends = Sequence[int]
+"""For each expert the end of its rows among the sorted ones; they begin where those of the one before end."""
+
+
+class Factors(NamedTuple):
+    """An adapter of a fused weight, for one pass."""
+
+    a: Tensor
+    """(experts, r, in)."""
+    b: Tensor
+    """(experts, out, r)."""
+    scaling: float
+
+
+def at_once(layout: Layout, element: int) -> int:
+    """Experts that are unpacked at once, `element` bytes a weight."""
+    if not packs_whole_blocks(layout):
+        return 1
+    return max(1, min(layout.experts, UNPACKED_BYTES // (layout.values * element)))
+
+
+class FrozenProduct(torch.autograd.Function):
+    """Rows times their experts' frozen weights: (rows, out) of (rows, in)."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, module: Any, name: str, ends: Ends) -> Tensor:
+        """Compute the product in the dtype of the rows."""
+        ctx.module, ctx.name, ctx.ends, ctx.shape = module, name, ends, rows.shape
+        layout = layout_of(module, name)
+        out = rows.new_zeros(rows.shape[0], layout.out_features)
+        for begin, end, weight in _chosen(module, name, ends, rows.dtype):
+            torch.mm(rows[begin:end], weight if layout.transposed else weight.t(), out=out[begin:end])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
+        """Give the gradient of the rows."""
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, None
+        gradient = gradients[0].contiguous()
+        transposed = layout_of(ctx.module, ctx.name).transposed
+        grad_rows = gradient.new_zeros(ctx.shape)
+        for begin, end, weight in _chosen(ctx.module, ctx.name, ctx.ends, gradient.dtype):
+            torch.mm(gradient[begin:end], weight.t() if transposed else weight, out=grad_rows[begin:end])
+        return grad_rows, None, None, None
+
+
+class AdapterProduct(torch.autograd.Function):
+    """Adds scaling · (rows Aᵀ) Bᵀ of each row's expert to a product, in place. Keeps the rows and the low-rank ones."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, rows: Tensor, a: Tensor, b: Tensor, scaling: float, ends: Ends) -> Tensor:
+        """Give (rows, out) of rows (rows, in), A (experts, r, in) and B (experts, out, r), all of one dtype."""
+        low = rows.new_zeros(rows.shape[0], a.shape[1])
+        for expert, begin, end in _ranges(ends):
+            torch.mm(rows[begin:end], a[expert].t(), out=low[begin:end])
+            out[begin:end].addmm_(low[begin:end], b[expert].t(), alpha=scaling)
+        ctx.mark_dirty(out)
+        ctx.save_for_backward(rows, low, a, b)
+        ctx.scaling, ctx.ends = scaling, ends
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Give the gradients of the product, the rows, A and B; an expert without rows has zeros."""
+        (gradient,) = gradients
+        rows, low, a, b = ctx.saved_tensors
+        scaled = gradient * ctx.scaling
+        grad_low, grad_a, grad_b = torch.zeros_like(low), torch.zeros_like(a), torch.zeros_like(b)
+        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[1] else None
+        for expert, begin, end in _ranges(ctx.ends):
+            torch.mm(scaled[begin:end], b[expert], out=grad_low[begin:end])
+            torch.mm(scaled[begin:end].t(), low[begin:end], out=grad_b[expert])
+            torch.mm(grad_low[begin:end].t(), rows[begin:end], out=grad_a[expert])
+            if grad_rows is not None:
+                torch.mm(grad_low[begin:end], a[expert], out=grad_rows[begin:end])
+        return gradient, grad_rows, grad_a, grad_b, None, None
+
+
+def product(module: Any, name: str, rows: Tensor, ends: Ends, factors: Sequence[Factors] = ()) -> Tensor:
+    """Rows times their experts' weights and what adapters add, in the dtype of the rows.
+
+    Args:
+        module: Holds the experts, packed or not.
+        name: Of the weight.
+        rows: (rows, in), sorted by expert.
+        ends: Where each expert's rows end.
+        factors: Of the active adapters.
+    """
+    given = rows.dtype
+    rows = rows.to(compute_dtype(module, name))
+    out: Tensor = FrozenProduct.apply(rows, module, name, ends)  # type: ignore[no-untyped-call]
+    for a, b, scaling in factors:
+        a, b = a.to(rows.dtype), b.to(rows.dtype)
+        out = AdapterProduct.apply(out, rows, a, b, scaling, ends)  # type: ignore[no-untyped-call]
+    return out.to(given)
+
+
+def compute_dtype(module: Any, name: str) -> torch.dtype:
+    """Dtype of the products with a weight: of its unpacked form, else its own."""
+    dtype: torch.dtype = module.packings[name].dtype if is_packed(module, name) else getattr(module, name).dtype
+    return dtype
+
+
+def _ranges(ends: Ends) -> Iterator[tuple[int, int, int]]:
+    """Yield each expert that has rows, with their begin and end."""
+    begin = 0
+    for expert, end in enumerate(ends):
+        if end > begin:
+            yield expert, begin, end
+        begin = end
+
+
+def _chosen(module: Any, name: str, ends: Ends, dtype: torch.dtype) -> Iterator[tuple[int, int, Tensor]]:
+    """Yield begin and end of each expert's rows with its weight in `dtype`, unpacking neighbours together."""
+    if not is_packed(module, name):
+        for expert, begin, end in _ranges(ends):
+            yield begin, end, getattr(module, name)[expert].to(dtype)
+        return
+    most = at_once(layout_of(module, name), module.packings[name].dtype.itemsize)
+    for group in _neighbours(list(_ranges(ends)), most):
+        weights = unpacked(module, name, group[0][0], group[-1][0] + 1)
+        for (_, begin, end), weight in zip(group, weights, strict=True):
+            yield begin, end, weight.to(dtype)
+        del weights, weight
+
+
+def _neighbours(chosen: Sequence[tuple[int, int, int]], most: int) -> Iterator[list[tuple[int, int, int]]]:
+    """Yield the chosen experts in groups of neighbours, `most` at a time."""
+    group: list[tuple[int, int, int]] = []
+    for each in chosen:
+        if group and (each[0] != group[-1][0] + 1 or len(group) == most):
+            yield group
+            group = []
+        group.append(each)
+    if group:
+        yield group
