@@ -85,6 +85,9 @@ class Quantization(Section):
         "nf4", description="4-bit data type; NF4 suits normally distributed weights"
     )
     double_quant: bool = Field(True, description="quantise the block scales too: 0.37 bit a parameter less")
+    experts: Literal["auto", False] = Field(
+        "auto", description="a mixture's experts: auto holds them in 4 bits too where bits is 4, false in 16"
+    )
 
 
 class Lora(Section):
@@ -108,6 +111,9 @@ class Lora(Section):
     )
     alpha_pattern: dict[str, Annotated[float, Field(gt=0), BeforeValidator(_number_words)]] = Field(
         default_factory=dict, description="alpha by layer name or regular expression"
+    )
+    experts: Literal["auto"] | bool = Field(
+        "auto", description="adapters on a mixture's experts, each its own; auto: the rule says, at present none"
     )
 
 

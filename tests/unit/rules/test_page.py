@@ -77,6 +77,8 @@ SET: dict[str, object] = {
     "quantization.bits": 8,
     "quantization.quant_type": "fp4",
     "quantization.double_quant": False,
+    "quantization.experts": False,
+    "lora.experts": True,
     "lora.r": 24,
     "lora.lora_alpha": 48,
     "lora.lora_dropout": 0.1,

@@ -14,6 +14,7 @@ from trainer.models.own_code import agreed_code
 from trainer.run.adapter import require_adapter
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
+from trainer.worker.setup.experts.adapter import with_adapter
 from trainer.worker.setup.model import load_model
 
 Side = Literal["base", "tuned"]
@@ -42,7 +43,6 @@ class Answerer:
         Raises:
             InputError: There is no adapter, or no weights of the base.
         """
-        from peft import PeftModel
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         require_adapter(folder)
@@ -57,7 +57,7 @@ class Answerer:
             options = {"dtype": base.dtype, "device_map": {"": 0 if cuda else "cpu"}, "use_safetensors": True}
             tuned = AutoModelForCausalLM.from_pretrained(str(folder.adapter), trust_remote_code=trust, **options)
         else:
-            base = tuned = PeftModel.from_pretrained(base, str(folder.adapter))
+            base = tuned = with_adapter(base, folder.adapter)
         return cls(base.eval(), tuned.eval(), tokenizer, config.data.chat_template_kwargs)
 
     def forget(self) -> None:

@@ -14,6 +14,7 @@ from recommender.plan.starting_adapter import WEIGHTS
 from trainer.classes.build import text_prefix
 from trainer.classes.linears import linears_of
 from trainer.classes.targets import targets_of
+from trainer.worker.setup.experts.adapter import adapt_experts
 
 ALL_LINEAR = "all-linear"
 LOFTQ = "loftq"
@@ -34,7 +35,7 @@ def adapter_config(lora: Lora, model: Any) -> LoraConfig:
         InputError: A named layer can have no adapter, with the reason; or none is named.
     """
     targets = targets_of(model, chosen_modules(lora, model), text_prefix(model))
-    return LoraConfig(
+    settings = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
         lora_alpha=int(lora.lora_alpha) if lora.lora_alpha == int(lora.lora_alpha) else lora.lora_alpha,
@@ -49,14 +50,18 @@ def adapter_config(lora: Lora, model: Any) -> LoraConfig:
         rank_pattern=dict(lora.rank_pattern),
         alpha_pattern=dict(lora.alpha_pattern),
     )
+    if lora.experts is True:
+        adapt_experts(settings, model)
+    return settings
 
 
-def config_of(adapter: Path, lora: Lora) -> LoraConfig:
+def config_of(adapter: Path, lora: Lora, model: Any) -> LoraConfig:
     """PEFT's configuration of a saved adapter, to be trained on with the dropout of ours.
 
     Args:
         adapter: Its folder.
         lora: Ours, with what the adapter settles.
+        model: What is adapted.
     """
     found = LoraConfig.from_pretrained(str(adapter))
     found.inference_mode = False
@@ -64,6 +69,8 @@ def config_of(adapter: Path, lora: Lora) -> LoraConfig:
     found.lora_dropout = lora.lora_dropout
     # Loaded afterwards: how its factors began matters only where that changed the base.
     found.init_lora_weights = True if lora.init_lora_weights == LOFTQ else lora.init_lora_weights
+    if found.target_parameters:
+        adapt_experts(found, model)
     return found
 
 

@@ -127,7 +127,7 @@ def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkp
 def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> Any:
     if config.method == "full":
         return None
-    return adapter_config(config.lora, model) if adapter is None else config_of(adapter, config.lora)
+    return adapter_config(config.lora, model) if adapter is None else config_of(adapter, config.lora, model)
 
 
 def _settle(trainer: RecordedRun, config: FinetuneConfig, spec: ModelSpec, start: Path | None) -> None:

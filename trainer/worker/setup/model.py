@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from presets.errors import InputError
 from recommender.config.schema import FinetuneConfig, RopeScaling
+from recommender.model.experts import packs_experts
 from recommender.model.own_code import agreed
 from recommender.model.sources.missing_files import no_weights
 from recommender.model.spec import ModelSpec
@@ -19,6 +20,7 @@ from trainer.classes.build import load_trained, require_decoder, skeleton
 from trainer.classes.choose import Classes, classes_of
 from trainer.classes.linears import linears_of, skipped_by_bitsandbytes
 from trainer.classes.load import pretrained
+from trainer.worker.setup.experts.loading import experts_packed
 
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -62,10 +64,13 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
             remedy="Install the package it names into this environment, or set training.attn_implementation to sdpa.",
         ) from problem
     model.config.use_cache = False
-    if spec.quantization == "bnb-4bit":
-        # Quantised on disk, with the compute dtype of whoever did it: bf16 is emulated on a T4.
-        for module in model.modules():
-            if isinstance(module, Linear4bit):
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # Else bitsandbytes 0.50 packs a weight anew at the first answer on a CPU with bf16 instructions, in a form
+            # whose product passes no gradient on: training after a sample would teach the last layers alone.
+            module.support_avx512bf16_for_cpu = False
+            if spec.quantization == "bnb-4bit":
+                # Quantised on disk, with the compute dtype of whoever did it: bf16 is emulated on a T4.
                 module.compute_dtype = dtype
     return model
 
@@ -81,7 +86,8 @@ def _by_class(config: FinetuneConfig, path: Path, classes: Classes, options: dic
         model = skeleton(classes, dtype=dtype, attention="eager")
         skipped = skipped_by_bitsandbytes(model, linears_of(model))
         options["quantization_config"] = quantization_config(config, dtype, skipped)
-    return load_trained(classes, path, towers=config.method == "full", **options)
+    with experts_packed(packs_experts(config)):
+        return load_trained(classes, path, towers=config.method == "full", **options)
 
 
 def _by_its_own_code(config: FinetuneConfig, spec: ModelSpec, described: Any, options: dict[str, Any]) -> Any:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from peft.tuners.lora import layer as lora
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class ParamWrapper(lora.ParamWrapper):  # type: ignore[misc]
 
     def _get_in_out_features(self, module: Any) -> tuple[int, int]:
         """Features as PEFT counts them before it swaps those of (experts, out, in)."""
+        del module  # another wrapper, where two weights of one module are adapted
         layout = layout_of(self.get_base_layer(), self.parameter_name)
         self.num_experts, self._param_ndim = layout.experts, 3
         return layout.rows, layout.columns
@@ -53,9 +55,7 @@ class ParamWrapper(lora.ParamWrapper):  # type: ignore[misc]
     @contextmanager
     def _factors(self) -> Iterator[None]:
         active = vars(self.get_base_layer()).setdefault("active_factors", {})
-        active[self.parameter_name] = [
-            self._of(name) for name in self.active_adapters if name in self.lora_A
-        ]
+        active[self.parameter_name] = [self._of(name) for name in self.active_adapters if name in self.lora_A]
         try:
             yield
         finally:
@@ -72,12 +72,20 @@ class ParamWrapper(lora.ParamWrapper):  # type: ignore[misc]
 
 
 def adapt_experts(settings: LoraConfig, model: Any) -> None:
-    """Add all fused experts of a model to what an adapter adapts.
+    """Add the fused experts of a model to what an adapter adapts, and have them computed without copies.
 
     Args:
-        settings: PEFT's, for this model.
+        settings: PEFT's, for this model; of a saved adapter with the parameters that it has.
         model: A Transformers model, its experts packed or not.
     """
-    settings.target_parameters = parameter_targets(model)
+    settings.target_parameters = settings.target_parameters or parameter_targets(model)
     settings._register_custom_module({type(module): ParamWrapper for _, module in fused_modules(model)})
     use(model)
+
+
+def with_adapter(model: Any, folder: Path) -> Any:
+    """A model with a saved adapter on it, as `PeftModel.from_pretrained` loads it; experts may be packed."""
+    settings = LoraConfig.from_pretrained(str(folder))
+    if settings.target_parameters:
+        adapt_experts(settings, model)
+    return PeftModel.from_pretrained(model, str(folder), config=settings)

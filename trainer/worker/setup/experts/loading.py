@@ -26,9 +26,12 @@ FOUR_BITS: Final = "bitsandbytes_4bit"
 
 
 @contextmanager
-def experts_packed() -> Iterator[None]:
-    """While it is entered, a model that is loaded in 4 bits gets its fused experts packed as well."""
+def experts_packed(wanted: bool = True) -> Iterator[None]:
+    """While it is entered, a model that is loaded in 4 bits gets its fused experts packed as well, where wanted."""
     plain = AUTO_QUANTIZER_MAPPING[FOUR_BITS]
+    if not wanted:
+        yield
+        return
     AUTO_QUANTIZER_MAPPING[FOUR_BITS] = ExpertsQuantizer
     try:
         yield
@@ -143,5 +146,3 @@ class _Quantize(ConversionOps):  # type: ignore[misc]
             result[full_name] = pack(module, name, experts, layout_of(module, name), packing)
             module._is_hf_initialized = True
         return result
-
-
