@@ -5,30 +5,22 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from presets.errors import InputError
 from recommender.data.formats.examples import Chat, Example, Pair, RowProblem, Text
-from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.profile import DataProfile, NearRows
+from recommender.data.stages.base import RowReader, measure_rows
 from recommender.data.templates.choose import ChatTemplate
 from recommender.data.tokens.answer_spans import TurnFinder
 from recommender.data.tokens.estimated_lengths import estimated_sample, measure_without_tokenizer
 from recommender.data.tokens.tokenise import Measured, Piece, TokenisedRow, Tokeniser, TrainOn, pieces_of
-from recommender.data.tokens.trained_answers import Answers, rows_of
+from recommender.data.tokens.trained_answers import Answers
 
 _BATCH = 256
 _ASKED_EVERY = 4096
 """Rows between two questions whether a search should end."""
-
-
-class TrainingRow(TypedDict):
-    """One row for the trainer; the two lists are equally long."""
-
-    input_ids: list[int]
-    labels: list[int]
-    """-100 where the loss does not look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +124,11 @@ class DataSet:
         return len(self.index)
 
     @property
+    def rows(self) -> RowReader:
+        """The reader of the rows of its stage."""
+        return self.files[0].rows
+
+    @property
     def digests(self) -> Sequence[int]:
         """Content digest of each row, in file order: what `split` and `overlap` take."""
         return self.index.digest
@@ -152,18 +149,18 @@ class DataSet:
             InputError: The file was changed after it was profiled.
         """
         try:
-            example = normalise(self.row(i), self.files[self.index.file[i]].shape)
-            return rows_of(example, self._answers)[self.index.part[i]]
+            example = self.rows.example(self.row(i), self.files[self.index.file[i]].shape)
+            return self.rows.parts(example, self._answers)[self.index.part[i]]
         except (RowProblem, IndexError) as problem:
             raise self._changed(i) from problem
 
     def tokenised(self, i: int) -> TokenisedRow:
-        """Row i in tokens.
+        """Row i in tokens; the first of its sequences, where it has several.
 
         Raises:
             InputError: There is no tokenizer, or the file was changed.
         """
-        return next(self._tokenise([i]))
+        return self._sides(i)[0]
 
     def tokens(self, i: int) -> tuple[array[int], list[bool]]:
         """Ids of row i, uncut, and for each whether it is trained."""
@@ -177,17 +174,21 @@ class DataSet:
 
     def measure(self, examples: Sequence[Example]) -> list[Measured | RowProblem]:
         """Length and trained spans of other rows under the same tokenizer, or by the same estimate."""
-        if self._tokeniser is None:
-            return [*measure_without_tokenizer(examples, self._train_on, self.files[0].around)]
-        return self._tokeniser.measure(examples)
+        tokeniser, around = self._tokeniser, self.files[0].around
+        if tokeniser is not None:
+            return measure_rows(self.rows, examples, tokeniser.measure)
+        return measure_rows(self.rows, examples, lambda sides: measure_without_tokenizer(sides, self._train_on, around))
 
     def sample(self, i: int, max_length: int) -> Sample:
         """Row i for the screen: tokens with their text, what is trained and what the limit cuts."""
         if self._tokeniser is None:
             around = self.files[self.index.file[i]].around
-            pieces = estimated_sample(self.example(i), self._train_on, max_length, around)
+            sides = [
+                estimated_sample(side, self._train_on, max_length, around) for side in self.rows.sides(self.example(i))
+            ]
         else:
-            pieces = pieces_of(self.tokenised(i), self._tokeniser.vocabulary, max_length)
+            sides = [pieces_of(side, self._tokeniser.vocabulary, max_length) for side in self._sides(i)]
+        pieces = tuple(piece for side in sides for piece in side)
         file, line = self.where(i)
         first, last = self.profile.span_start[i], self.profile.span_start[i + 1]
         ends = [(self.profile.spans[2 * k], self.profile.spans[2 * k + 1]) for k in range(first, last)]
@@ -292,10 +293,18 @@ class DataSet:
         except RowProblem as problem:
             raise self._changed(i) from problem
 
-    def _tokenise(self, indices: Sequence[int]) -> Iterator[TokenisedRow]:
+    def _sides(self, i: int) -> list[TokenisedRow]:
+        """The sequences of row i in tokens."""
+        return next(self._tokenise([i]))
+
+    def _tokenise(self, indices: Sequence[int]) -> Iterator[list[TokenisedRow]]:
+        """The sequences of each row in tokens."""
         tokeniser = self._need_tokenizer()
+        sides = [self.rows.sides(self.example(i)) for i in indices]
         try:
-            yield from tokeniser.tokenise([self.example(i) for i in indices])
+            tokenised = iter(tokeniser.tokenise([side for each in sides for side in each]))
+            for each in sides:
+                yield [next(tokenised) for _ in each]
         except RowProblem as problem:
             raise InputError(
                 f"A row that could be read before cannot be any more: it {problem.reason}.",
@@ -335,8 +344,8 @@ class TrainingRows:
     def _reset(self) -> None:
         self.left_out = self.cut = self.read = self.tokens = self.trained = 0
 
-    def __iter__(self) -> Iterator[TrainingRow]:
-        """Give each row in which something is trained.
+    def __iter__(self) -> Iterator[dict[str, list[int]]]:
+        """Give the stage's columns of each row in which something is trained.
 
         Raises:
             InputError: Nothing is trained in any row.
@@ -344,18 +353,17 @@ class TrainingRows:
         self._reset()
         given = 0
         for first in range(0, len(self._indices), _BATCH):
-            for row in self._dataset._tokenise(self._indices[first : first + _BATCH]):
-                labels = row.labels(self._max_length)
-                trained = len(labels) - labels.count(-100)
-                self.cut += len(row) > self._max_length
-                self.read += len(labels)
-                if not trained:
+            for sides in self._dataset._tokenise(self._indices[first : first + _BATCH]):
+                row = self._dataset.rows.training_row(sides, self._max_length)
+                self.cut += any(len(side) > self._max_length for side in sides)
+                self.read += row.tokens
+                if not row.trained:
                     self.left_out += 1
                     continue
                 given += 1
-                self.tokens += len(labels)
-                self.trained += trained
-                yield TrainingRow(input_ids=row.ids[: self._max_length].tolist(), labels=labels)
+                self.tokens += row.tokens
+                self.trained += row.trained
+                yield row.columns
         if self._indices and not given:
             raise InputError(
                 f"Nothing would be trained: no row keeps a trained token at max_length {self._max_length}.",

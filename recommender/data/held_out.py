@@ -12,9 +12,8 @@ from presets.errors import InputError
 from presets.questions import Choice, QuestionError
 from recommender.config.schema import Data
 from recommender.data.dataset import DataSet
+from recommender.data.formats.errors import ShapeError, ShapeQuestionError
 from recommender.data.formats.examples import Example, RowProblem, digest
-from recommender.data.formats.normalise import normalise
-from recommender.data.formats.recognise import ShapeError, ShapeQuestionError
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.collect import BATCH, LISTED, bad_row
 from recommender.data.profile.profile import NEVER, HeldOutFacts
@@ -22,10 +21,11 @@ from recommender.data.rows import BadRow
 from recommender.data.sources.opening import EVAL, alone, open_sources
 from recommender.data.sources.readers import Raw
 from recommender.data.sources.readers.base import is_empty
+from recommender.data.stages import RowReader
 from recommender.data.templates.effects import Losing, held_out_reasoning
 from recommender.data.templates.lost_answers import NOTHING, Lost
 from recommender.data.tokens.tokenise import Measured
-from recommender.data.tokens.trained_answers import Answers, rows_of
+from recommender.data.tokens.trained_answers import Answers
 from recommender.units import counted
 from recommender.warning import CodedWarning, stop, warning
 
@@ -46,7 +46,7 @@ def with_held_out(dataset: DataSet, data: Data, base: Path | None, check_cancell
         InputError: A file cannot be read, or is not recognised.
         QuestionError: How its rows are read, or what becomes of their reasoning, is for the person to say.
     """
-    files = _opened(data, base, check_cancelled)
+    files = _opened(dataset.rows, data, base, check_cancelled)
     trained = set(dataset.index.digest)
     seen: set[int] = set()
     bad: list[BadRow] = []
@@ -88,7 +88,7 @@ def _measured(
     """
     rows = iter(held_out_rows(files))
     while batch := list(islice(rows, BATCH)):
-        parts = [rows_of(found[0], answers) if not isinstance(found, BadRow) else [] for _, _, found in batch]
+        parts = [[] if isinstance(found, BadRow) else file.rows.parts(found[0], answers) for file, _, found in batch]
         measured = iter(dataset.measure([part for each in parts for part in each]))
         for (file, line, found), each in zip(batch, parts, strict=True):
             yield file, *_judged(file, line, found, [next(measured) for _ in each])
@@ -110,24 +110,24 @@ def _judged(
     return (example, line, content), ahead, lost
 
 
-def _opened(data: Data, base: Path | None, check_cancelled: Callable[[], None]) -> list[OpenFile]:
+def _opened(rows: RowReader, data: Data, base: Path | None, check_cancelled: Callable[[], None]) -> list[OpenFile]:
     try:
-        return open_sources(data.eval_sources, data, base, check_cancelled, key=EVAL)[0]
+        return open_sources(data.eval_sources, data, base, rows, check_cancelled, key=EVAL)[0]
     except ShapeQuestionError:
         raise
     except ShapeError as error:
         # Not one of the training rows, about whose columns the screen would ask.
         raise InputError(
-            f"Of the held-out data (data.eval): {error.message}", remedy=_own_form(error, data, base)
+            f"Of the held-out data (data.eval): {error.message}", remedy=_own_form(error, rows, data, base)
         ) from error
 
 
-def _own_form(error: ShapeError, data: Data, base: Path | None) -> str:
+def _own_form(error: ShapeError, rows: RowReader, data: Data, base: Path | None) -> str:
     """The remedy for a held-out file that has not the format given for all data."""
     own = alone({"data.format": "auto", "data.columns": {}}, error.source, data.eval_sources, EVAL)
     try:
         source = Data.model_validate({"eval": own[EVAL]}).eval_sources[error.source]
-        open_sources([source], data, base, key=EVAL)
+        open_sources([source], data, base, rows, key=EVAL)
     except QuestionError:
         pass
     except InputError:
@@ -145,7 +145,7 @@ def held_out_rows(files: Sequence[OpenFile]) -> Iterator[tuple[OpenFile, int, tu
             if is_empty(row.values):
                 continue
             try:
-                example = normalise(row.values, file.shape)
+                example = file.rows.example(row.values, file.shape)
                 yield file, row.line, (example, digest(example))
             except RowProblem as problem:
                 yield file, row.line, bad_row(file.reader, row, problem)

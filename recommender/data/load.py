@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from presets.templates import tokens_around
@@ -20,12 +20,15 @@ from recommender.data.profile.refine import refining
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.data.sources.opening import bytes_on_disk, fetch, nothing_usable, open_sources
 from recommender.data.split import split
+from recommender.data.stages import RowReader, row_reader
 from recommender.data.templates.choose import ChatTemplate, choose_template
 from recommender.data.templates.effects import refused_remedy, settle
 from recommender.data.tokens.answer_spans import TurnFinder
 from recommender.data.tokens.tokenise import Tokeniser
 from recommender.data.tokens.vocabulary import load_vocabulary
 from recommender.model.spec import ModelSpec
+from recommender.stages import Stage
+from recommender.stages.sft import SFT
 
 __all__ = [
     "Cancelled",
@@ -55,6 +58,7 @@ def profile_data(
     data: Data,
     *,
     model: ModelSpec | None,
+    stage: Stage = SFT,
     base: Path | None = None,
     on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -68,6 +72,7 @@ def profile_data(
         data: The `data` section: train, format, columns, template, train_on, skip_bad_rows, max_length.
         model: Whose tokenizer and chat template are used; without one, or without its tokenizer on this disk,
             lengths are estimated from the text and the profile says so.
+        stage: What is trained, by which rows are recognised and measured.
         base: Where relative paths start; the current folder when None.
         on_progress: Told rows done and rows in all, once a batch.
         cancelled: Asked once a batch.
@@ -79,14 +84,22 @@ def profile_data(
         InputError: A file cannot be read, is not recognised, or has no usable row.
         Cancelled: `cancelled` said so.
     """
+    reading = _Reading(
+        data.sources, data, model, base, row_reader(stage), cancelled, on_progress, on_first_look, on_refined
+    )
     if on_bytes is not None:
-        fetch([*data.sources, *data.eval_sources], base, _cancel_check(cancelled), on_bytes)
-    dataset = _profile(data.sources, data, model, base, on_progress, cancelled, on_first_look, on_refined)
-    return with_held_out(dataset, data, base, _cancel_check(cancelled)) if data.eval else dataset
+        fetch([*data.sources, *data.eval_sources], base, reading.check_cancelled, on_bytes)
+    dataset = reading.run()
+    return with_held_out(dataset, data, base, reading.check_cancelled) if data.eval else dataset
 
 
 def profile_eval(
-    data: Data, *, model: ModelSpec | None, base: Path | None = None, cancelled: Callable[[], bool] | None = None
+    data: Data,
+    *,
+    model: ModelSpec | None,
+    stage: Stage = SFT,
+    base: Path | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> DataSet | None:
     """The held-out files of `data.eval`, read as the training rows are; None when there are none.
 
@@ -96,77 +109,84 @@ def profile_eval(
     """
     if not data.eval:
         return None
-    return _profile(data.eval_sources, data, model, base, None, cancelled)
+    return _Reading(data.eval_sources, data, model, base, row_reader(stage), cancelled).run()
 
 
-def _profile(
-    sources: Sequence[Source],
-    data: Data,
-    model: ModelSpec | None,
-    base: Path | None,
-    on_progress: OnProgress | None,
-    cancelled: Callable[[], bool] | None,
-    on_first_look: Callable[[FirstLook], None] | None = None,
-    on_refined: Callable[[FirstLook], None] | None = None,
-) -> DataSet:
-    stopped = cancelled or (lambda: False)
+@dataclass
+class _Reading:
+    """One reading of some data sets, and whom it tells."""
+
+    sources: Sequence[Source]
+    data: Data
+    model: ModelSpec | None
+    base: Path | None
+    rows: RowReader
+    cancelled: Callable[[], bool] | None = None
+    on_progress: OnProgress | None = None
+    on_first_look: Callable[[FirstLook], None] | None = None
+    on_refined: Callable[[FirstLook], None] | None = None
     latest: FirstLook | None = None
-    check_cancelled = _cancel_check(cancelled)
-    tokeniser, template = tokeniser_of(data, model, base)
+    """The last first look that was told."""
+    tokeniser: Tokeniser | None = field(init=False)
+    template: ChatTemplate | None = field(init=False)
 
-    around = tokens_around(model.model_type) if tokeniser is None and model is not None else 0
+    def __post_init__(self) -> None:
+        self.tokeniser, self.template = tokeniser_of(self.data, self.model, self.base)
 
-    def opened(upto: int | None = None) -> tuple[list[OpenFile], list[float]]:
-        found, often = open_sources(sources, data, base, check_cancelled, upto)
-        return [replace(file, around=around) for file in found], often
-
-    def build(some: RowStats, of: list[OpenFile]) -> DataSet:
-        return dataset_of(some, data, (), of, tokeniser, template)
-
-    def report_first_look(upto: int | None = None) -> None:
-        """Report a first look; of packed files before they are unpacked."""
-        nonlocal latest
-        if on_first_look is None:
-            return
-        some, their_weights = opened(upto) if upto else (files, weights)
-        latest = first_look(some, their_weights, tokeniser, data, build, cancelled=stopped)
-        if latest is not None:
-            on_first_look(latest)
-
-    on_disk = bytes_on_disk(sources, base, check_cancelled)
-    looked = on_disk.packed > PACKED_WORTH_IT
-    if looked:
-        report_first_look(UNPACKED_AT_FIRST)
-    files, weights = opened()
-    # To read a file only to know whether it is the same takes a second a gigabyte.
-    if not looked and on_disk.total > HASHED_QUICKLY:
-        looked = True
-        report_first_look()
-    key = cache.key_of(files, weights, tokeniser, template, data)
-    kept = cache.load(key, tokeniser) if key else None
-    if kept is None:
-        if not looked and on_disk.total > WORTH_IT:
-            report_first_look()
-        profiler = Profiler(files, weights, tokeniser, data.train_on, data.answers)
-        on_rows = on_progress or (lambda _done, _total: None)
-        if latest is not None and on_refined is not None:
-            on_rows = refining(latest, profiler.stats, [file.reader.size for file in files], on_refined, on_rows)
-        kept = profiler.run(on_rows, stopped)
-        if key:
-            cache.save(key, kept, tokeniser)
-    if kept.bad and not kept.lengths:
-        raise nothing_usable(kept.bad[0], refused_remedy(files, kept.bad, data, tokeniser))
-    return settle(dataset_of(kept, data, sources, files, tokeniser, template), kept.found, data, tokeniser)
-
-
-def _cancel_check(cancelled: Callable[[], bool] | None) -> Callable[[], None]:
-    """A callback for long work to call now and then: it raises Cancelled once `cancelled` says so."""
-
-    def check() -> None:
-        if cancelled is not None and cancelled():
+    def check_cancelled(self) -> None:
+        """Raise Cancelled once `cancelled` says so: a callback for long work to call now and then."""
+        if self.cancelled is not None and self.cancelled():
             raise Cancelled
 
-    return check
+    def run(self) -> DataSet:
+        """Read, recognise and tokenise every row, or take the statistics that the cache has of them."""
+        on_disk = bytes_on_disk(self.sources, self.base, self.check_cancelled)
+        looked = on_disk.packed > PACKED_WORTH_IT
+        if looked:
+            self._look(*self._opened(UNPACKED_AT_FIRST))
+        files, weights = self._opened()
+        # To read a file only to know whether it is the same takes a second a gigabyte.
+        if not looked and on_disk.total > HASHED_QUICKLY:
+            looked = True
+            self._look(files, weights)
+        key = cache.key_of(files, weights, self.tokeniser, self.template, self.data)
+        kept = cache.load(key, self.tokeniser) if key else None
+        if kept is None:
+            if not looked and on_disk.total > WORTH_IT:
+                self._look(files, weights)
+            kept = self._collected(files, weights)
+            if key:
+                cache.save(key, kept, self.tokeniser)
+        if kept.bad and not kept.lengths:
+            raise nothing_usable(kept.bad[0], refused_remedy(files, kept.bad, self.data, self.tokeniser))
+        return settle(self._dataset(kept, files, self.sources), kept.found, self.data, self.tokeniser)
+
+    def _opened(self, upto: int | None = None) -> tuple[list[OpenFile], list[float]]:
+        """The files, and how often each one's rows are taken; of packed ones no more than `upto` bytes, where given."""
+        around = tokens_around(self.model.model_type) if self.tokeniser is None and self.model is not None else 0
+        files, weights = open_sources(self.sources, self.data, self.base, self.rows, self.check_cancelled, upto)
+        return [replace(file, around=around) for file in files], weights
+
+    def _look(self, files: list[OpenFile], weights: list[float]) -> None:
+        """Tell a first look at some rows, where somebody wants one and they say enough."""
+        if self.on_first_look is None:
+            return
+        stopped = self.cancelled or (lambda: False)
+        self.latest = first_look(files, weights, self.tokeniser, self.data, self._dataset, cancelled=stopped)
+        if self.latest is not None:
+            self.on_first_look(self.latest)
+
+    def _collected(self, files: list[OpenFile], weights: list[float]) -> RowStats:
+        """The statistics of every row."""
+        profiler = Profiler(files, weights, self.tokeniser, self.data.train_on, self.data.answers)
+        on_rows = self.on_progress or (lambda _done, _total: None)
+        if self.latest is not None and self.on_refined is not None:
+            sizes = [file.reader.size for file in files]
+            on_rows = refining(self.latest, profiler.stats, sizes, self.on_refined, on_rows)
+        return profiler.run(on_rows, self.cancelled or (lambda: False))
+
+    def _dataset(self, some: RowStats, files: list[OpenFile], sources: Sequence[Source] = ()) -> DataSet:
+        return dataset_of(some, self.data, sources, files, self.tokeniser, self.template)
 
 
 def tokeniser_of(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from recommender.data.formats.shape import Shape
 from recommender.data.sources.readers import Reader
+from recommender.data.stages.base import RowReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,8 @@ class OpenFile:
 
     reader: Reader
     shape: Shape
+    rows: RowReader
+    """Of the stage that is trained."""
     source: int = 0
     """Index of its data set, in the order in which they were given."""
     around: int = 0

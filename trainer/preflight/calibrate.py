@@ -59,6 +59,7 @@ def measure(config: FinetuneConfig, device: Device, *, log: Callable[[str], None
     from recommender.estimate.estimate import estimate
     from recommender.model.reader import read_model
     from recommender.model.sources.missing_files import no_weights
+    from recommender.stages import stage_of
     from trainer.preflight.gate import require_trainable
     from trainer.preflight.measurements import keep
     from trainer.preflight.worst_step import measure_worst_step
@@ -71,7 +72,7 @@ def measure(config: FinetuneConfig, device: Device, *, log: Callable[[str], None
         )
     require_trainable(config, spec, device)
     ensure_tokenizer(spec)
-    dataset = profile_data(config.data, model=spec)
+    dataset = profile_data(config.data, model=spec, stage=stage_of(config))
     price = estimate(config, spec, device, dataset.profile)
     log(f"one worst-case step of {spec.name} on {device.name} …")
     measured = measure_worst_step(config, device, price) or {}

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from recommender.machine.facts import Device
     from recommender.memory.terms import Term
     from recommender.model.spec import ModelSpec
-    from recommender.plan.types import Remedy
+    from recommender.plan.types import Plan, Remedy
+    from recommender.stages import Stage
     from recommender.warning import CodedWarning
 
 STACK_HELP = "trl, hf-trainer, hf-trainer-noupcast, hf-trainer-fp32 or hf-trainer+liger."
@@ -85,7 +86,7 @@ def say_reading(names: Sequence[str]) -> None:
     progress_note(f"reading {', '.join(names)} …")
 
 
-def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfile:
+def profile_of(section: Data, model: ModelSpec, stage: Stage, base: Path | None) -> DataProfile:
     """Read and tokenise the data of a configuration, saying on stderr how far it is."""
     from recommender.data.load import profile_data
     from trainer.process.tokenizer import ensure_tokenizer
@@ -95,7 +96,10 @@ def profile_of(section: Data, model: ModelSpec, base: Path | None) -> DataProfil
     say_reading(section.train_paths)
     ensure_tokenizer(model)
     with DataLine(sys.stderr) as line:
-        return profile_data(section, model=model, base=base, on_progress=line.read, on_bytes=line.fetched).profile
+        dataset = profile_data(
+            section, model=model, stage=stage, base=base, on_progress=line.read, on_bytes=line.fetched
+        )
+    return dataset.profile
 
 
 def data_section(paths: list[str], values: dict[str, Any]) -> Data:
@@ -140,32 +144,21 @@ def recommend(
 
     For this machine or for the card of --gpu, with the reason for every value.
     """
-    from recommender.config.io import resolve_changes
+    from recommender.config.io import require_replaceable, resolve_changes, write_config
     from recommender.machine.probe import probe
-    from recommender.model.reader import read_model
     from recommender.plan.document import document
-    from recommender.plan.recommend import recommend as make_plan
-    from recommender.plan.request import as_goal
     from trainer.preflight.start_from import placed
     from tui.commands.output.plan import show_plan
 
     settings: Settings = context.obj
     if output:
-        from recommender.config.io import require_replaceable, write_config
-
         require_replaceable(output)
-    chosen_goal = as_goal(goal)
     changes = resolve_changes(placed(assignments(values), settings.runs), Path.cwd())
     if data and (rows or tokens):
         raise InputError("--data and --rows were both given.", remedy="Give the file, or its size, not both.")
     machine = probe(settings.runs)
-    device = target_device(machine, gpu, gpu_memory, gpus)
-    spec = read_model(model)
-    section = data_section(
-        [str(Path(path).absolute()) if path.strip() and Path(path).exists() else path for path in data or []], changes
-    )
-    profile = profile_of(section, spec, None) if data else stand_in(rows, tokens)
-    plan = make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)
+    size = stand_in(rows, tokens)
+    plan = _planned(model, target_device(machine, gpu, gpu_memory, gpus), data or [], size, goal, changes)
     if output:
         write_config(output, plan.config, {key: reason.why for key, reason in plan.reasons.items()})
     if json:
@@ -175,6 +168,32 @@ def recommend(
         if output:
             progress_note(f"wrote {output}")
     return 1 if plan.estimate.fits == "no" else 0
+
+
+def _planned(
+    model: str, device: Device, data: list[str], size: DataProfile | None, goal: str, changes: dict[str, Any]
+) -> Plan:
+    """Return the plan for a model on a device.
+
+    Args:
+        model: Hub id, folder or catalogue name.
+        device: What is planned for.
+        data: Files; none where only the data's size is known.
+        size: What stands for the data without files.
+        goal: What matters most.
+        changes: Dotted key to value that the person set.
+    """
+    from recommender.model.reader import read_model
+    from recommender.plan.recommend import recommend as make_plan
+    from recommender.plan.request import as_goal
+    from recommender.stages import find_stage
+
+    chosen_goal = as_goal(goal)
+    spec = read_model(model)
+    there = [str(Path(path).absolute()) if path.strip() and Path(path).exists() else path for path in data]
+    section = data_section(there, changes)
+    profile = profile_of(section, spec, find_stage(changes.get("stage")), None) if data else size
+    return make_plan(spec, device, profile, goal=chosen_goal, overrides=changes, data_config=section)
 
 
 def read_config(path: Path, values: list[str] | None, runs: Path) -> FinetuneConfig:
@@ -244,36 +263,44 @@ def estimate(
     from recommender.estimate.limits import find_limits
     from recommender.machine.probe import probe
     from recommender.memory.terms import breakdown, experts_apart
-    from recommender.model.reader import read_model
-    from recommender.plan.checks.conflicts import refuse_untrainable
-    from tui.commands.output.plan import show_estimate, show_limits, show_remedies, show_terms, show_warnings
+    from recommender.stages import stage_of
+    from tui.commands.output.plan import show_advice, show_estimate
 
     settings: Settings = context.obj
     if trained is not None and not trace:
         raise InputError("--trained-tokens says what a trace counts.", remedy="Give --trace with it.")
     wanted = read_config(config, values, settings.runs)
     device = target_device(probe(settings.runs), gpu, gpu_memory)
-    spec = read_model(wanted.model, revision=wanted.revision)
-    wanted = settle_start(wanted, spec, values)
-    refuse_untrainable(wanted, spec, device)
+    wanted, spec = _trainable(wanted, device, values)
     profile = stand_in(rows, tokens)
     if profile is None and wanted.data.train:
-        profile = profile_of(wanted.data, spec, config.absolute().parent)
+        profile = profile_of(wanted.data, spec, stage_of(wanted), config.absolute().parent)
     asked = wanted, spec, device, profile
     answer = traced(*asked, stack, trained) if trace else price(*asked, stack=stack)
     warnings, remedies = advice(*asked, answer)
-    limits = find_limits(*asked, stack=stack)
-    lines = breakdown(*asked, stack=stack)
+    limits, lines = find_limits(*asked, stack=stack), breakdown(*asked, stack=stack)
     if json:
         print_json(estimate_document(answer, warnings, remedies, limits, lines))
     else:
-        show_estimate(answer, device, settings.console(), experts_apart(*asked, stack=stack))
-        if terms:
-            show_terms(lines, settings.console())
-        show_limits(limits, settings.console())
-        show_warnings(warnings, settings.console())
-        show_remedies(remedies, settings.console())
+        console = settings.console()
+        show_estimate(answer, device, console, experts_apart(*asked, stack=stack))
+        show_advice(console, lines if terms else None, limits, warnings, remedies)
     return 1 if answer.fits == "no" else 0
+
+
+def _trainable(config: FinetuneConfig, device: Device, values: list[str] | None) -> tuple[FinetuneConfig, ModelSpec]:
+    """The configuration with what its adapter settles, and its model.
+
+    Raises:
+        InputError: no such model or adapter, or values that contradict each other, the model or the device.
+    """
+    from recommender.model.reader import read_model
+    from recommender.plan.checks.conflicts import refuse_untrainable
+
+    spec = read_model(config.model, revision=config.revision)
+    settled = settle_start(config, spec, values)
+    refuse_untrainable(settled, spec, device)
+    return settled, spec
 
 
 def advice(
@@ -349,6 +376,7 @@ def data(
     from recommender.data.profile.document import document, near_document, row_document
     from recommender.model.reader import read_model
     from recommender.rules.running import recommended_eval_fraction
+    from recommender.stages import find_stage
     from recommender.steps import packing_document
     from trainer.process.tokenizer import ensure_tokenizer
     from tui.commands.output.data import chosen_row, show_data
@@ -362,7 +390,9 @@ def data(
     say_reading(files)
     ensure_tokenizer(spec)
     with DataLine(sys.stderr) as line:
-        dataset = profile_data(section, model=spec, on_progress=line.read, on_bytes=line.fetched)
+        dataset = profile_data(
+            section, model=spec, stage=find_stage(changes.get("stage")), on_progress=line.read, on_bytes=line.fetched
+        )
         if "data.eval_fraction" not in changes:
             config = apply(config, {"data.eval_fraction": recommended_eval_fraction(dataset.profile.rows)})
         if near:

@@ -80,6 +80,7 @@ def start(
     from recommender.model.reader import read_model
     from recommender.plan.checks.trainable import require_rows
     from recommender.plan.document import launch_document
+    from recommender.stages import stage_of
     from trainer.preflight.gate import require_trainable
     from trainer.process.launch import launch
     from trainer.process.tokenizer import ensure_tokenizer
@@ -88,7 +89,7 @@ def start(
     config = settle_start(config, spec, values)
     require_trainable(config, spec, device)
     ensure_tokenizer(spec)
-    dataset = profile_data(config.data, model=spec)
+    dataset = profile_data(config.data, model=spec, stage=stage_of(config))
     require_rows(dataset.profile, config, spec)
     run_check_list(config, device, spec, dataset, settings.runs, allow_busy=allow_busy)
     plan = document or launch_document(config, spec, device, dataset.profile)
@@ -186,11 +187,12 @@ def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
     from recommender.model.reader import read_model
     from recommender.plan.document import document
     from recommender.plan.recommend import recommend
+    from recommender.stages.sft import SFT
     from tui.commands.output.plan import show_plan
 
     spec = read_model(str(model))
     data = Data(train=[str(demo_data_path())])
-    profile = profile_data(data, model=spec).profile
+    profile = profile_data(data, model=spec, stage=SFT).profile
     plan = recommend(spec, device, profile, overrides=demo_overrides(device), data_config=data)
     show_plan(plan, settings.console())
     if plan.estimate.fits == "no":
@@ -233,11 +235,12 @@ def _calibration_config(
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
     from recommender.plan.recommend import recommend
+    from recommender.stages import find_stage
     from trainer.models.demo import ensure_demo_model
     from tui.commands.output.progress import download_line
 
     with download_line(sys.stderr) as progress:
         spec = read_model(str(ensure_demo_model(progress)))
     data, changes = Data(train=[str(demo_data_path())]), assignments(values)
-    profile = profile_data(data, model=spec).profile
+    profile = profile_data(data, model=spec, stage=find_stage(changes.get("stage"))).profile
     return recommend(spec, device, profile, overrides=changes, data_config=data).config

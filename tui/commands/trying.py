@@ -61,6 +61,7 @@ def try_values(
     base, compared = settled(base, values or [])
     from recommender.data.load import profile_data
     from recommender.model.reader import read_model
+    from recommender.stages import stage_of
     from trainer.process.tokenizer import ensure_tokenizer
 
     spec = read_model(base.model, revision=base.revision)
@@ -69,7 +70,7 @@ def try_values(
     for each in (base, *(trial.config for trial in wanted)):
         require_trainable(each, spec, device)
     ensure_tokenizer(spec)
-    dataset = profile_data(base.data, model=spec)
+    dataset = profile_data(base.data, model=spec, stage=stage_of(base))
     require_rows(dataset.profile, base, spec)
     require_held_out(base, dataset.profile)
     run_check_list(base, device, spec, dataset, settings.runs)

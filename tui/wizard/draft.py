@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from recommender.stages import find_stage
+
 if TYPE_CHECKING:
     from recommender.config.schema import Goal
     from recommender.machine.facts import Device
     from recommender.model.spec import ModelSpec
+    from recommender.stages import Stage
 
 HOW_READ: Final = frozenset({"train_on", "template", "chat_template_kwargs", "reasoning", "answers", "format"})
 """Keys of the `data` section that change the tokens of a row: as values of the plan they change how data is read."""
@@ -85,6 +88,11 @@ class Draft:
         own = self.values if self.model is None else {k: v for k, v in self.values.items() if k.startswith(_DATA)}
         return replace(self, model_name=name, model=model, values={**values, **own}, preset=None)
 
+    @property
+    def stage(self) -> Stage:
+        """The stage that is trained."""
+        return find_stage(self.values.get("stage"))
+
     def set_by_preset(self, key: str) -> bool:
         """Whether a value is still the one that the preset set."""
         given = {} if self.preset is None else self.preset.values
@@ -144,7 +152,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dic
 
 def same_rows(one: Draft, other: Draft) -> bool:
     """Return whether two drafts read the same rows as the same tokens."""
-    if one.model is not other.model:
+    if one.model is not other.model or one.stage is not other.stage:
         return False
     same = one.data is other.data and one.values is other.values
     return same or _effective(one.reading) == _effective(other.reading)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
     from recommender.plan.types import Alternative, Plan
+    from recommender.stages import Stage
     from trainer.preflight.line import CheckLine
 
 Told = Callable[[int, int], None]
@@ -75,6 +76,7 @@ class Services(Protocol):
         self,
         data: Mapping[str, Any],
         model: ModelSpec | None,
+        stage: Stage,
         told: Told,
         stopped: Stopped,
         first: Callable[[FirstLook], None],
@@ -82,7 +84,9 @@ class Services(Protocol):
     ) -> DataSet:
         """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
 
-    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
+    def first_row(
+        self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int
+    ) -> Sequence[Piece]:
         """The first row of one of the data sets, as the model would see it."""
 
     def recommend(
@@ -216,6 +220,7 @@ class RealServices:
         self,
         data: Mapping[str, Any],
         model: ModelSpec | None,
+        stage: Stage,
         told: Told,
         stopped: Stopped,
         first: Callable[[FirstLook], None],
@@ -229,6 +234,7 @@ class RealServices:
         return profile_data(
             _section(data),
             model=model,
+            stage=stage,
             on_progress=told,
             cancelled=stopped,
             on_first_look=first,
@@ -236,11 +242,13 @@ class RealServices:
             on_bytes=fetched,
         )
 
-    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, source: int) -> Sequence[Piece]:
+    def first_row(
+        self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int
+    ) -> Sequence[Piece]:
         """See `Services`."""
         from recommender.data.preview import first_row
 
-        return first_row(_section(data), model=model, source=source)
+        return first_row(_section(data), model=model, stage=stage, source=source)
 
     def recommend(
         self,

@@ -64,7 +64,7 @@ def key_of(
             list(weights),
             [_hash(folder / name) if (folder / name).is_file() else "" for name in _TOKENIZER] if folder else [],
             source,
-            [data.train_on, data.reasoning, data.answers, data.chat_template_kwargs],
+            [files[0].rows.stage.name, data.train_on, data.reasoning, data.answers, data.chat_template_kwargs],
             tokeniser.embedding_rows if tokeniser else 0,
             datetime.now().astimezone().date().isoformat() if any("strftime_now" in text for text in source) else "",
             sys.byteorder,

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from recommender.data.dataset import RowIndex
 from recommender.data.formats.examples import Chat, Example, RowProblem, digest
-from recommender.data.formats.normalise import normalise
 from recommender.data.open_file import OpenFile
 from recommender.data.profile.flags import FlagCounts
 from recommender.data.rows import BadRow
 from recommender.data.sources.readers import Raw, Reader
 from recommender.data.sources.readers.base import excerpt, in_list, is_empty
+from recommender.data.stages.base import joined, measure_rows
 from recommender.data.tokens.estimated_lengths import measure_without_tokenizer
 from recommender.data.tokens.tokenise import Measured, Rendered, Tokeniser, TrainOn
-from recommender.data.tokens.trained_answers import Answers, rows_of
+from recommender.data.tokens.trained_answers import Answers
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -76,6 +76,8 @@ class _Batch:
     """The index of each among the examples of its row."""
     examples: list[Example]
     digests: list[int]
+    sides: list[int]
+    """Sequences of each; they stand one after the other in `rendered`."""
     rendered: list[Rendered | RowProblem]
     encoded: Future[list[Encoding]] | None
 
@@ -138,7 +140,8 @@ class Profiler:
 
     def _begin(self, number: int, raw: list[Raw | BadRow], encoder: ThreadPoolExecutor) -> _Batch:
         """Normalise and render a batch, and start its encoding."""
-        reader = self._files[number].reader
+        file = self._files[number]
+        reader = file.reader
         rows: list[Raw] = []
         parts: list[int] = []
         examples: list[Example] = []
@@ -151,21 +154,22 @@ class Profiler:
                 self.stats.found.blank += 1
                 continue
             try:
-                example = normalise(row.values, self._files[number].shape)
+                example = file.rows.example(row.values, file.shape)
                 content = digest(example)
             except RowProblem as problem:
                 self.stats.reject(bad_row(reader, row, problem))
                 continue
-            for part, each in enumerate(rows_of(example, self._answers)):
+            for part, each in enumerate(file.rows.parts(example, self._answers)):
                 rows.append(row)
                 parts.append(part)
                 examples.append(each)
                 digests.append(content)
         if self._tokeniser is None:
-            return _Batch(number, rows, parts, examples, digests, [], None)
-        rendered = self._tokeniser.render(examples)
+            return _Batch(number, rows, parts, examples, digests, [], [], None)
+        sides = [file.rows.sides(example) for example in examples]
+        rendered = self._tokeniser.render([side for each in sides for side in each])
         encoded = encoder.submit(self._tokeniser.encode, rendered)
-        return _Batch(number, rows, parts, examples, digests, rendered, encoded)
+        return _Batch(number, rows, parts, examples, digests, [len(each) for each in sides], rendered, encoded)
 
     def _finish(self, batch: _Batch) -> None:
         """Store the statistics of a batch."""
@@ -185,9 +189,14 @@ class Profiler:
                 self._add(batch.file, row, part, example, content, measured, duplicate=copy)
 
     def _measured(self, batch: _Batch) -> list[Measured | RowProblem]:
+        file = self._files[batch.file]
         if self._tokeniser is None or batch.encoded is None:
-            return [*measure_without_tokenizer(batch.examples, self._train_on, self._files[batch.file].around)]
-        return self._tokeniser.measured(batch.rendered, batch.encoded.result())
+            return measure_rows(
+                file.rows,
+                batch.examples,
+                lambda sides: measure_without_tokenizer(sides, self._train_on, file.around),
+            )
+        return joined(file.rows, batch.sides, self._tokeniser.measured(batch.rendered, batch.encoded.result()))
 
     def _add(
         self, number: int, row: Raw, part: int, example: Example, content: int, measured: Measured, *, duplicate: bool

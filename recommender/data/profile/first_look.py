@@ -245,4 +245,4 @@ def _rounds(files: Sequence[OpenFile], rows: _Rows, until: float) -> Iterator[tu
         for number, file in enumerate(files):
             held = [row for which, row in rows[first : first + ROUND] if which == number]
             if held:
-                yield number, OpenFile(_Drawn(file.reader, held, turn), file.shape, around=file.around)
+                yield number, OpenFile(_Drawn(file.reader, held, turn), file.shape, file.rows, around=file.around)

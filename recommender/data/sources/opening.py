@@ -11,8 +11,8 @@ from presets.errors import InputError
 from presets.questions import Choice
 from recommender.config.data_paths import format_of, names_hub_dataset
 from recommender.config.schema import Data, Source
+from recommender.data.formats.errors import ShapeError, ShapeQuestionError
 from recommender.data.formats.examples import of_template
-from recommender.data.formats.recognise import ShapeError, ShapeQuestionError, recognise
 from recommender.data.formats.shape import Shape
 from recommender.data.open_file import OpenFile
 from recommender.data.rows import BadRow
@@ -22,6 +22,7 @@ from recommender.data.sources.readers import Raw, Reader, open_reader
 from recommender.data.sources.readers.base import is_empty
 from recommender.data.sources.readers.bytefile import PACKED, CheckCancelled
 from recommender.data.sources.readers.grouped import GroupedReader
+from recommender.data.stages import RowReader
 
 PEEK = 100
 """Rows that the shape is recognised by."""
@@ -105,6 +106,7 @@ def open_sources(
     sources: Sequence[Source],
     data: Data,
     base: Path | None,
+    rows: RowReader,
     check_cancelled: CheckCancelled | None = None,
     upto: int | None = None,
     key: str = TRAIN,
@@ -115,6 +117,7 @@ def open_sources(
         sources: The data sets.
         data: How their rows are read.
         base: Where relative paths start; the current folder when None.
+        rows: Reads the rows of the stage that is trained.
         check_cancelled: Called while packed files are unpacked; raises to end that.
         upto: Unpack no more bytes than these of a file, for a first look.
         key: Where the data sets stand in the configuration.
@@ -132,12 +135,12 @@ def open_sources(
             split = None if on_hub or format_of(path) == "arrow" else source.split
             reader = open_reader(path, split=split, upto=upto, check_cancelled=check_cancelled)
             try:
-                shape = _shape(reader, _as_told(source, data), entry)
+                shape = _shape(reader, _as_told(source, data), entry, rows)
             except ShapeError as error:
                 named = entry_for(path) if entry is None else None
                 raise _of_source(error, number, sources, named, key) from error
             group = shape.columns.get("group")
-            files.append(OpenFile(GroupedReader(reader, group) if group else reader, shape, number))
+            files.append(OpenFile(GroupedReader(reader, group) if group else reader, shape, rows, number))
             weights.append(source.weight)
     if not files:
         raise InputError("No training data is given.", remedy="Give a file: --data FILE, or data.train in the file.")
@@ -195,7 +198,7 @@ def _as_told(source: Source, data: Data) -> Data:
     return data.model_copy(update={key: value for key, value in own.items() if value is not None})
 
 
-def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
+def _shape(reader: Reader, data: Data, entry: Entry | None, rows: RowReader) -> Shape:
     first_bad: BadRow | None = None
     usable = []
     for row in reader.rows():
@@ -210,19 +213,19 @@ def _shape(reader: Reader, data: Data, entry: Entry | None) -> Shape:
     if not usable:
         raise InputError(f"{reader.path} has no row.", remedy="Give a file with at least one row.")
     if entry is not None and data.format == "auto" and not data.columns and format_of(reader.path) != "text":
-        return _entry_shape(entry, usable, reader)
+        return _entry_shape(entry, usable, reader, rows)
     if format_of(reader.path) == "text" and data.format in {"auto", "text"}:
         return Shape("text", {"text": "text"}, "high", "plain text", ("text",))
-    return recognise(usable, where=str(reader.path), wanted=data.format, given=data.columns)
+    return rows.recognise(usable, where=str(reader.path), wanted=data.format, given=data.columns)
 
 
-def _entry_shape(entry: Entry, rows: list[dict[str, Any]], reader: Reader) -> Shape:
+def _entry_shape(entry: Entry, first: list[dict[str, Any]], reader: Reader, rows: RowReader) -> Shape:
     """As the index says; pairs and marked rows are not taken by an index alone, so that the person says so."""
     if entry.format in ASKED:
-        return recognise(rows, where=str(reader.path))
-    seen = {column for row in rows for column in row}
+        return rows.recognise(first, where=str(reader.path))
+    seen = {column for row in first for column in row}
     columns = {role: column for role, column in entry.columns.items() if column in seen or role not in _OPTIONAL}
-    shape = recognise(rows, where=str(reader.path), wanted=entry.format, given=columns)
+    shape = rows.recognise(first, where=str(reader.path), wanted=entry.format, given=columns)
     why = f"{shape.name}, as {INDEX} says of '{entry.name}'" if entry.format != "auto" else shape.why
     return replace(shape, why=why, role_mapping=entry.role_mapping)
 

@@ -18,6 +18,7 @@ from recommender.data import load
 from recommender.data.dataset import DataSet
 from recommender.data.profile import cache, first_look, refine
 from recommender.model.spec import ModelSpec
+from recommender.stages import Stage
 from recommender.units import gib
 from tests.fixtures.fake_datasets import fake_datasets
 from tests.fixtures.vocabularies import spec_for, write_vocabulary
@@ -61,13 +62,20 @@ class Tokenised(MadeServices):
         return replace(self.spec, access="") if self.spec else super().read_model(name)
 
     def profile(
-        self, data: Mapping[str, Any], model: ModelSpec | None, told: Any, stopped: Any, first: Any, fetched: Any
+        self,
+        data: Mapping[str, Any],
+        model: ModelSpec | None,
+        stage: Stage,
+        told: Any,
+        stopped: Any,
+        first: Any,
+        fetched: Any,
     ) -> DataSet:
         def looked(look: Any) -> None:
             first(look)
             self.go_on.wait(20)
 
-        return super().profile(data, model, told, stopped, looked, fetched)
+        return super().profile(data, model, stage, told, stopped, looked, fetched)
 
 
 @pytest.fixture

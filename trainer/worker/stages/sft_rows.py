@@ -34,10 +34,10 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
     Raises:
         InputError: The data cannot be trained on as it is.
     """
-    source = profile_data(config.data, model=spec)
+    source = profile_data(config.data, model=spec, stage=SFT)
     if stops := source.profile.stops_at(config.data.max_length):
         raise InputError(stops[0].text, remedy="`lora-wizard data` shows the rows as the model sees them.")
-    separate = profile_eval(config.data, model=spec)
+    separate = profile_eval(config.data, model=spec, stage=SFT)
     if separate is not None:
         train_indices: Sequence[int] = range(len(source))
         held, held_indices = separate, list(range(len(separate)))

@@ -84,6 +84,21 @@ def show_warnings(warnings: Sequence[CodedWarning], console: Console) -> None:
         console.print(f"! {as_markup(warning.text)}", soft_wrap=True)
 
 
+def show_advice(
+    console: Console,
+    terms: Sequence[Term] | None,
+    limits: Limits,
+    warnings: Sequence[CodedWarning],
+    remedies: Sequence[Remedy],
+) -> None:
+    """Print what stands under an estimate: its terms where they are wanted, limits, warnings, and what would help."""
+    if terms is not None:
+        show_terms(terms, console)
+    show_limits(limits, console)
+    show_warnings(warnings, console)
+    show_remedies(remedies, console)
+
+
 def show_terms(terms: Sequence[Term], console: Console) -> None:
     """Print the formula's terms at the worst moment, in MiB, under their parts."""
     from recommender.units import MIB

@@ -73,7 +73,7 @@ class Corrections(Part):
             data = {**state.data, **in_data(settings)}
             # Held-out rows are shown as training rows are.
             data = {**data, "train": data["eval"], "eval": None} if held_out else data
-            return services.first_row(data, state.model, source)
+            return services.first_row(data, state.model, state.draft.stage, source)
 
         def answered(number: int | None) -> None:
             if number is not None:

@@ -52,11 +52,17 @@ class DataStep:
 
     def read(self) -> None:
         """Read and tokenise the data."""
-        data, model, services = self._store.state.draft.reading, self._store.state.model, self._store.services
+        draft, services = self._store.state.draft, self._store.services
 
         def work(run: StepRun) -> DataSet:
             return services.profile(
-                data, model, run.progress, run.stopped, lambda look: run.known(first_look=look), run.fetched
+                draft.reading,
+                draft.model,
+                draft.stage,
+                run.progress,
+                run.stopped,
+                lambda look: run.known(first_look=look),
+                run.fetched,
             )
 
         self._store.start(Step.DATA, "reading the rows", work, lambda dataset: {"dataset": dataset, "first_look": None})
