@@ -12,7 +12,7 @@ from typing import Any
 
 from recommender.config.keys import ELSEWHERE, OLD_NAMES, fields
 from recommender.config.schema import FinetuneConfig
-from recommender.rules.registry import RULES
+from recommender.rules.stages import all_rules
 from trainer.process.launch import CHANGEABLE
 
 PAGE = Path(__file__).parent / "configuration.md"
@@ -45,7 +45,7 @@ SECTIONS = {
 def page() -> str:
     """The whole page."""
     schema = FinetuneConfig.model_json_schema()
-    rules = {key: rule.name for rule in RULES for key in rule.keys}
+    rules = {key: rule.name for rule in all_rules() for key in rule.keys}
     return "\n".join((HEAD, *_sections(schema, rules), *_sources(schema), *_changes(), *_names())) + "\n"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -22,7 +22,9 @@ from recommender.rules.reason import Reason
 from recommender.plan.types import Plan
 from recommender.plan.recommend import recommend
 from recommender.rules.fitting import against_no_learning, against_overfitting, against_underfitting
-from recommender.rules.registry import RULES, shown
+from recommender.rules.registry import shown
+from recommender.rules.base import Rule
+from recommender.rules.stages import STAGES
 
 HERE = Path(__file__).parent
 PAGE, GUIDES = HERE / "rules.md", HERE / "guides.yaml"
@@ -42,9 +44,9 @@ CARD = Device(
 MODEL, ROWS, TOKENS = "llama-3.1-8b-instruct", 50_000, 200
 
 
-def example() -> Plan:
+def example(**values: object) -> Plan:
     """The plan whose values the page shows."""
-    return recommend(read_model(MODEL, offline=True), CARD, synthetic_profile(ROWS, TOKENS))
+    return recommend(read_model(MODEL, offline=True), CARD, synthetic_profile(ROWS, TOKENS), overrides=values)
 
 
 def page(plan: Plan) -> str:
@@ -67,7 +69,16 @@ def _head() -> Iterator[str]:
 
 
 def _rules(plan: Plan) -> Iterator[str]:
-    for rule in RULES:
+    """The rules of the first stage, and of each other stage those that are its own."""
+    first, *others = STAGES.values()
+    yield from _of_stage(plan, first.rules)
+    for stage in others:
+        yield from (f"# Stage {stage.stage.name}", "")
+        yield from _of_stage(example(stage=stage.stage.name), [each for each in stage.rules if each not in first.rules])
+
+
+def _of_stage(plan: Plan, rules: Sequence[Rule]) -> Iterator[str]:
+    for rule in rules:
         yield f"## {rule.name[0].upper()}{rule.name[1:]}"
         yield ""
         summary = (rule.decide.__doc__ or "").strip().splitlines()[0]

@@ -17,6 +17,7 @@ from typing import Literal
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
+from recommender.stages import stage_of
 
 Strategy = Literal["bfd", "bfd_split"]
 TOGETHER = 1000
@@ -131,8 +132,10 @@ def best_fit_decreasing(lengths: Sequence[int], size: int) -> int:
 def packs(config: FinetuneConfig) -> bool:
     """Whether rows are packed: 'auto' only with flash attention, where nothing else changes.
 
-    Under SDPA a packed batch needs a length² mask and a slower kernel.
+    Under SDPA a packed batch needs a length² mask and a slower kernel. Some stages' rows cannot be packed at all.
     """
+    if not stage_of(config).packs:
+        return False
     if config.data.packing == "auto":
         return config.training.attn_implementation.startswith("flash")
     return config.data.packing

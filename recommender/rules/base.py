@@ -1,8 +1,8 @@
 """A rule: a small named unit that decides one or several keys, and explains them where the reasons are shown.
 
 To add one, write two functions in the module of its subject, one from `Context` to values and one from `PricedContext`
-and those values to reasons, and list them as a `Rule` in that module's `RULES`. The order of `registry.RULES` is the
-order in which values are decided, so a rule sees what earlier rules decided in `context.config`.
+and those values to reasons, and list them as a `Rule` in that module's `RULES`. A stage (`rules.stages`) says which
+rules decide and in which order, so a rule sees what earlier rules decided in `context.config`.
 """
 
 from __future__ import annotations

@@ -282,6 +282,9 @@ def stretch_to(length: int, own: int) -> float:
 RULES = (
     Rule("length", (LENGTH,), length, explain_length),
     Rule("context extension", ("rope_scaling",), context_extension, explain_context_extension),
+)
+ABOUT_ANSWERS = (
     Rule("packing", ("data.packing",), packing, explain_packing),
     Rule("trained tokens", ("data.train_on",), train_on, explain_train_on),
 )
+"""For stages whose rows are one sequence with an answer in it."""

@@ -1,4 +1,4 @@
-"""All rules in the order in which they decide; a configuration decided and explained by them."""
+"""A configuration decided and explained by the rules of its stage."""
 
 from __future__ import annotations
 
@@ -8,24 +8,9 @@ from typing import Any
 
 from recommender.config.edit import value_of, with_values
 from recommender.config.schema import FinetuneConfig, Section
-from recommender.rules import adapter, batch, conversations, length, method, precision, rate, running, schedule
-from recommender.rules.base import Context, PricedContext, Rule
+from recommender.rules.base import Context, PricedContext
 from recommender.rules.reason import Reason
-
-RULES: tuple[Rule, ...] = (
-    *precision.RULES,
-    *method.RULES,
-    *running.RULES,
-    *length.RULES,
-    *conversations.RULES,
-    *adapter.RULES,
-    *schedule.RULES,
-    *batch.RULES,
-    *schedule.AFTER_BATCH,
-    *rate.RULES,
-)
-"""Rules in order, each given the decisions of those before it: held-out rows before length, length before rank, rank
-before alpha, epochs before batch, and all of them before the rate."""
+from recommender.rules.stages import stage_rules
 
 
 def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
@@ -35,7 +20,7 @@ def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
         context: With the user's values in its configuration.
         given: Dotted keys that the user set; they stay as they are.
     """
-    for rule in RULES:
+    for rule in stage_rules(context.config).rules:
         values = {key: value for key, value in rule.decide(context).items() if key not in given}
         context = replace(context, config=with_values(context.config, values))
     return context.config
@@ -53,7 +38,7 @@ def explain(
     """
     reasons: dict[str, Reason] = {}
     recommended: dict[str, Any] = {}
-    for rule in RULES:
+    for rule in stage_rules(context.config).rules:
         for key, reason in rule.explain(context, rule.decide(context)).items():
             if key in settled:
                 reason = _of_adapter(context.config, reason, settled[key])

@@ -42,12 +42,14 @@ class Stage:
     """Columns of the same lengths that tell the loss which tokens it sees."""
     stack: str
     """Name of the worker's way of holding weights and computing the loss, for the estimate: see `memory.stacks`."""
-    rules: frozenset[str]
-    """Rules of `trainer.diagnosis` about learning that hold for its loss, by their functions' names."""
     keys: frozenset[str] = frozenset()
     """Dotted keys of the configuration that only this stage has: forms of other stages leave them out."""
+    packs: bool = False
+    """Whether several rows may be packed in one sequence."""
     sequences: int = 1
     """Sequences that a row puts through a forward pass: 1, or 2 where a pair's sides go through together."""
+    reference_passes: int = 0
+    """Forward passes more, through the model as it was before, that each batch takes: 1 where the loss compares."""
     figures: tuple[Figure, ...] = COMMON_FIGURES
     """Figures logged at each step, the loss first."""
 

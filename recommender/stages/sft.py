@@ -11,16 +11,6 @@ SFT: Final = Stage(
     token_columns=("input_ids",),
     label_columns=("labels",),
     stack="trl",
-    rules=frozenset(
-        {
-            "diverging",
-            "learned_by_heart",
-            "not_learning",
-            "often_not_finite",
-            "overfitting",
-            "spiking",
-            "underfitting",
-        }
-    ),
     keys=frozenset({"data.packing", "data.train_on"}),
+    packs=True,
 )

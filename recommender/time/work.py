@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 from recommender.memory.layers.attention import masked
 from recommender.memory.moments import offloads
 from recommender.memory.weights import adapter_parameters, linear_bytes_per_parameter
 from recommender.memory.workload import FP32, Workload
+from recommender.stages import stage_of
 
 NORM_PASSES = 14
 """Times that a layer's hidden states go through memory, forward, in fp32: two norms (cast, square, scale, cast, weight;
@@ -45,9 +47,30 @@ class Work:
     bus_bytes: float = 0.0
     """To host memory and back."""
 
+    def __add__(self, other: Work) -> Work:
+        """Return the work of one after the other."""
+        return Work(
+            self.half_flops + other.half_flops,
+            self.full_flops + other.full_flops,
+            self.moved_bytes + other.moved_bytes,
+            self.layers + other.layers,
+            self.bus_bytes + other.bus_bytes,
+        )
+
 
 def training_work(workload: Workload, rows: float, length: float) -> Work:
     """Work of a training micro-batch of `rows` rows padded to `length` tokens."""
+    own = _trained_work(workload, rows, length)
+    return reduce(Work.__add__, _reference_passes(workload, rows, length), own)
+
+
+def _reference_passes(workload: Workload, rows: float, length: float) -> list[Work]:
+    """Work of the passes through the model as it was before that the stage's loss takes."""
+    passes = stage_of(workload.config).reference_passes
+    return [_forward_work(workload, rows, length)] * passes if passes else []
+
+
+def _trained_work(workload: Workload, rows: float, length: float) -> Work:
     forward, attention, moved = _forward(workload, rows * length, length)
     again = 1 if workload.config.training.gradient_checkpointing else 0
     trains_all = workload.config.method == "full"
@@ -71,6 +94,11 @@ def training_work(workload: Workload, rows: float, length: float) -> Work:
 
 def forward_work(workload: Workload, rows: float, length: float) -> Work:
     """Work of an evaluated micro-batch: one forward pass and the loss."""
+    own = _forward_work(workload, rows, length)
+    return reduce(Work.__add__, _reference_passes(workload, rows, length), own)
+
+
+def _forward_work(workload: Workload, rows: float, length: float) -> Work:
     forward, attention, moved = _forward(workload, rows * length, length)
     head, head_moved = _head(workload, rows * length)
     norms, norms_moved = _dora(workload)

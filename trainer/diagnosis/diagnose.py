@@ -1,29 +1,21 @@
 """The diagnosis: findings about a run as trouble appears, each with evidence and the change that would help.
 
 Each rule looks at one snapshot and nothing else, and says nothing unless its evidence is plain: a diagnosis that cries
-wolf is not read. What a rule takes for plain is beside it, in `diagnose_learning` and `diagnose_machine`.
+wolf is not read. What a rule takes for plain is beside it. Rules about learning are a stage's own (`diagnosis.stages`).
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from recommender.stages import Stage, find_stage
+from recommender.stages import Stage
 from recommender.units import count
-from trainer.diagnosis.finding import Finding
-from trainer.diagnosis.learning import (
-    diverging,
-    learned_by_heart,
-    not_learning,
-    often_not_finite,
-    overfitting,
-    spiking,
-    underfitting,
-)
-from trainer.diagnosis.machine import little_memory, silent, slow_input, slowed_down, throttled, unused_memory
+from trainer.diagnosis import machine
+from trainer.diagnosis.finding import Finding, Rule
+from trainer.diagnosis.stages import LEARNING
 from trainer.run.events import DISK_FULL
 
 if TYPE_CHECKING:
@@ -41,8 +33,7 @@ def diagnose(snapshot: Snapshot) -> tuple[Finding, ...]:
     Returns:
         Troubles, the worst first; a single 'ok' when there are none.
     """
-    stage = find_stage(snapshot.start.get("stage"))
-    found = [finding for rule in rules_for(stage) if (finding := rule(snapshot))]
+    found = [finding for rule in rules_for(snapshot.stage) if (finding := rule(snapshot))]
     return tuple(sorted(found, key=lambda finding: finding.level != "bad")) or (_well(snapshot),)
 
 
@@ -94,35 +85,13 @@ def waiting_for_room(snapshot: Snapshot) -> Finding | None:
     )
 
 
-RULES: Final[Sequence[Callable[[Snapshot], Finding | None]]] = (
-    died,
-    failed,
-    waiting_for_room,
-    not_finite,
-    diverging,
-    silent,
-    often_not_finite,
-    spiking,
-    not_learning,
-    overfitting,
-    learned_by_heart,
-    underfitting,
-    throttled,
-    slowed_down,
-    slow_input,
-    unused_memory,
-    little_memory,
-)
-"""Each returns what it found, or None. Another rule is one more function here."""
-ABOUT_LEARNING: Final = frozenset(
-    {diverging, often_not_finite, spiking, not_learning, overfitting, learned_by_heart, underfitting}
-)
-"""Rules that take the loss for what it is in some stages only: a stage names those that hold for it."""
+ABOUT_THE_RUN: Final[Sequence[Rule]] = (died, failed, waiting_for_room, not_finite)
+"""Rules that hold for every stage, told before those about learning."""
 
 
-def rules_for(stage: Stage) -> Sequence[Callable[[Snapshot], Finding | None]]:
-    """Return the rules that hold for runs of a stage."""
-    return [rule for rule in RULES if rule not in ABOUT_LEARNING or rule.__name__ in stage.rules]
+def rules_for(stage: Stage) -> Sequence[Rule]:
+    """Return the rules that hold for runs of a stage, in the order in which findings of the same level are told."""
+    return (*ABOUT_THE_RUN, *LEARNING[stage.name], *machine.RULES)
 
 
 def _well(snapshot: Snapshot) -> Finding:

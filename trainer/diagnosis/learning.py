@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from recommender.units import count
 from trainer.diagnosis.advice import against_no_learning, against_overfitting, against_underfitting
-from trainer.diagnosis.finding import Finding
+from trainer.diagnosis.finding import Finding, Rule
 from trainer.run.state import number
 
 if TYPE_CHECKING:
@@ -238,3 +238,15 @@ def _slower(snapshot: Snapshot) -> str:
     found = number(training.get("learning_rate")) if isinstance(training, dict) else None
     half = f"{found / 2:.2g}" if found else "HALF"
     return f"`lora-wizard resume {snapshot.argument} --set training.learning_rate={half}`"
+
+
+RULES: Final[Sequence[Rule]] = (
+    diverging,
+    often_not_finite,
+    spiking,
+    not_learning,
+    overfitting,
+    learned_by_heart,
+    underfitting,
+)
+"""Rules for a loss that is the mean negative log-likelihood of the trained tokens, the gravest first."""

@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from recommender.units import duration, gib, rate
-from trainer.diagnosis.finding import Finding
+from trainer.diagnosis.finding import Finding, Rule
 from trainer.run.events import SILENCE_SECONDS
 from trainer.run.state import number, whole
 
@@ -179,3 +179,7 @@ def _last_event(events: Sequence[object]) -> float:
     """Time of the latest event: an evaluation or a saved checkpoint is a sign of life too."""
     latest = events[-1] if events else None
     return (number(latest.get("t")) or 0.0) if isinstance(latest, dict) else 0.0
+
+
+RULES: Final[Sequence[Rule]] = (silent, throttled, slowed_down, slow_input, unused_memory, little_memory)
+"""Rules that hold for every stage, told after those about learning."""

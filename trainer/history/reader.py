@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from recommender.stages import Stage, find_stage
 from trainer.history.columns import Readings, StepPoint, Steps, device_columns, device_table, step_columns, step_table
 from trainer.history.tail import Tail, last_lines
 from trainer.run.events import SILENCE_SECONDS
@@ -80,6 +81,11 @@ class Snapshot:
         return "failed" if self.died else self.state.status
 
     @property
+    def stage(self) -> Stage:
+        """The stage that is trained."""
+        return find_stage(self.start.get("stage", self.config.get("stage")))
+
+    @property
     def adapter(self) -> Path:
         """The adapter's folder, whether or not it has been written yet."""
         return RunFolder(self.path).adapter
@@ -116,6 +122,11 @@ class RunReader:
         self._events: deque[Mapping[str, Any]] = deque(maxlen=RECENT_EVENTS)
         self._latest: dict[str, Mapping[str, Any]] = {}
         self._state = RunState()
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that its configuration names; known before any event."""
+        return find_stage(self._config.get("stage"))
 
     def poll(self, seconds: float | None = None) -> Snapshot:
         """Take in what is new and return the run as it is now.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from presets.errors import InputError
-from recommender.config.edit import flatten
+from recommender.config.edit import flatten, value_of
+from recommender.config.keys import fields
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
 from recommender.model.spec import ModelSpec
+from recommender.rules.stages import stage_rules
+from recommender.stages import STAGES, Stage, keys_of_others, stage_of
 from recommender.units import counted
 
 FROM_PLAIN_WEIGHTS = ("pissa", "pissa_niter_16", "orthogonal")
@@ -47,6 +50,9 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
     """
     _refuse_of_device(given, device)
     refuse_launch(config, model, device)
+    refuse_of_other_stages(config, given)
+    for refuse in stage_rules(config).conflicts:
+        refuse(config, given, model, device)
     if config.training.loraplus_lr_ratio is not None and config.method == "full" and "method" in given:
         raise InputError(
             "training.loraplus_lr_ratio is about an adapter's two matrices, and method full trains none.",
@@ -66,6 +72,16 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
         refuse_start(config, model, device)
     refuse_unknown_modules(config, model)
     refuse_idle_patterns(config, model)
+
+
+def refuse_of_other_stages(
+    config: FinetuneConfig, given: Mapping[str, Any], stages: Iterable[Stage] = STAGES.values()
+) -> None:
+    """Refuse a value of a key that only other stages have; their defaults stand in every whole configuration."""
+    stage = stage_of(config)
+    for key in sorted(keys_of_others(stage, stages) & given.keys()):
+        if value_of(config, key) != fields()[key].default:
+            raise InputError(f"{key} means nothing in stage {stage.name}.", remedy="Leave it out.")
 
 
 def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:

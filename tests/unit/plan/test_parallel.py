@@ -10,7 +10,7 @@ from presets.errors import InputError
 from recommender.estimate.data_parallel import named_cards, several, shared, split_count
 from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
-from recommender.rules.registry import RULES
+from recommender.rules.stages.sft import SFT_RULES
 from recommender.warning import texts
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_4090, SMOLLM, rows
 
@@ -66,7 +66,7 @@ def test_cards_that_do_not_hold_the_model_one_by_one_are_not_enough() -> None:
 def test_more_cards_than_rows_of_a_step() -> None:
     plan = recommend(SMOLLM, several(RTX_4090, 8), rows(50, 100))
     assert plan.config.training.effective_batch_size == 1
-    assert set(plan.reasons) >= {key for rule in RULES for key in rule.keys}
+    assert set(plan.reasons) >= {key for rule in SFT_RULES.rules for key in rule.keys}
 
 
 def test_an_edit_is_priced_on_all_cards() -> None:

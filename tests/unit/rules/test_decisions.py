@@ -11,9 +11,9 @@ from recommender.data.profile.profile import DataProfile
 from recommender.rules.batch import effective_batch, micro_batches
 from recommender.rules.length import reach, recommended_length
 from recommender.rules.precision import needs_eager
-from recommender.rules.registry import RULES
 from recommender.rules.running import recommended_eval_fraction
 from recommender.rules.schedule import recommended_epochs
+from recommender.rules.stages.sft import SFT_RULES
 from recommender.warning import codes
 from tests.unit.plan.facts import LLAMA_8B, SMOLLM, model, rows
 
@@ -119,7 +119,7 @@ def test_eager_only_where_scores_are_capped() -> None:
 
 
 def test_no_key_is_decided_twice() -> None:
-    keys = [key for rule in RULES for key in rule.keys]
+    keys = [key for rule in SFT_RULES.rules for key in rule.keys]
     assert len(keys) == len(set(keys))
 
 

@@ -16,7 +16,7 @@ from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
 from recommender.rules.base import by_how_much
 from recommender.rules.reason import Reason
-from recommender.rules.registry import RULES
+from recommender.rules.stages.sft import SFT_RULES
 from recommender.units import count
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, RTX_5090, model
 
@@ -109,7 +109,7 @@ def test_a_rate_for_an_adapter_that_was_not_swept_is_a_guess(key: str, value: ob
 
 
 def test_scale_is_decided_after_the_variant_that_divides_it() -> None:
-    names = [rule.name for rule in RULES]
+    names = [rule.name for rule in SFT_RULES.rules]
     assert names.index("rank") < names.index("variants") < names.index("alpha")
 
 
