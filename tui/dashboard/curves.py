@@ -7,12 +7,13 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from recommender.stages import all_figures
 from recommender.stages.base import LOSS
+from recommender.stages.sft import SFT
 from recommender.units import GIB
 from tui.widgets.curves.series import Series, Smoothed, slope_per_100, span_for
 
 if TYPE_CHECKING:
+    from recommender.stages import Stage
     from trainer.history.columns import Readings, Steps
     from trainer.history.reader import Snapshot
 
@@ -26,7 +27,8 @@ class History:
         smooth: The same, smoothed.
         evals: Evaluation losses.
         best: The least of them, alone, where there are several.
-        figures: What else the trainer logs at each step (learning_rate, grad_norm …), by key.
+        stage: The run's, which says what the trainer logs.
+        figures: What it logs at each step beside the loss (learning_rate, grad_norm …), by key.
         speed: Tokens a second.
         busy: Use of the device, percent: the GPU's as NVML counts it, or this process's on a CPU.
         memory: Of the card, or of this process on a CPU, in GiB.
@@ -35,13 +37,12 @@ class History:
         smoothing: How many times as far as usual the smoothing looks back.
     """
 
+    stage: Stage = SFT
     loss: Series = field(default_factory=Series)
     smooth: Smoothed = field(default_factory=Smoothed)
     evals: Series = field(default_factory=Series)
     best: Series = field(default_factory=Series)
-    figures: dict[str, Series] = field(
-        default_factory=lambda: {figure.key: Series() for figure in all_figures() if figure != LOSS}
-    )
+    figures: dict[str, Series] = field(init=False)
     speed: Series = field(default_factory=Series)
     busy: Series = field(default_factory=Series)
     memory: Series = field(default_factory=Series)
@@ -52,6 +53,9 @@ class History:
     _steps: Steps | None = None
     _readings: Readings | None = None
     _evals_seen: tuple[int, float | None] = (0, None)
+
+    def __post_init__(self) -> None:
+        self.figures = {figure.key: Series() for figure in self.stage.figures if figure != LOSS}
 
     def absorb(self, snapshot: Snapshot) -> bool:
         """Take in what a snapshot has that the one before had not.

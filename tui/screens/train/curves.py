@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from textual.screen import Screen
 
+    from recommender.stages import Stage
     from trainer.history.reader import Snapshot
     from tui.screens.train.panes import Metric
     from tui.widgets.curves.curve import Curve, Track
@@ -35,6 +37,7 @@ class CurveKeys:
     Args:
         screen: The Train screen, with `main_pane` in it.
         run_path: The run's folder.
+        stage: What it trains, which says what there is to be drawn.
         unicode: Says whether more than ASCII may be drawn.
 
     Attributes:
@@ -59,11 +62,11 @@ class CurveKeys:
         Binding("0", "reset_view", "whole curve", show=False),
     ]
 
-    def __init__(self, screen: Screen[None], run_path: Path, unicode: Callable[[], bool]) -> None:
+    def __init__(self, screen: Screen[None], run_path: Path, stage: Stage, unicode: Callable[[], bool]) -> None:
         self._screen = screen
         self._run_path = run_path
         self._unicode = unicode
-        self.history = History()
+        self.history = History(stage)
         self._metric = 0
         self._hiding = 0
         self._said = ""
@@ -73,9 +76,14 @@ class CurveKeys:
     @property
     def metric(self) -> Metric:
         """Metric shown in the large pane."""
-        from tui.screens.train.panes import METRICS
+        return self.metrics[self._metric]
 
-        return METRICS[self._metric]
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics that the large pane can show."""
+        from tui.screens.train.panes import metrics_of
+
+        return metrics_of(self.history.stage)
 
     def all(self) -> list[Curve]:
         """Every curve, seen or not."""
@@ -166,10 +174,8 @@ class CurveKeys:
 
     def action_next_metric(self) -> None:
         """Show another curve in the large pane; those that the run has nothing for are passed over."""
-        from tui.screens.train.panes import METRICS
-
-        for _ in METRICS:
-            self._metric = (self._metric + 1) % len(METRICS)
+        for _ in self.metrics:
+            self._metric = (self._metric + 1) % len(self.metrics)
             if any(len(track.series) for track in self.metric.tracks(self.history)):
                 break
         self.show_metric()
@@ -270,15 +276,13 @@ class CurveKeys:
             )
 
     def _older_read(self, snapshot: Snapshot) -> None:
-        history = History()
+        history = History(snapshot.stage)
         history.absorb(snapshot)
         self._older = clean(snapshot.run_id), history
         self._lay_behind()
 
     def _lay_behind(self) -> None:
-        from tui.screens.train.panes import METRICS
-
-        for metric in METRICS:
+        for metric in self.metrics:
             for curve in self._screen.query(f"#curve-{metric.key}").results(self._curve_type):
                 curve.set_tracks(self._tracks(metric))
         self.say_view()
@@ -288,4 +292,4 @@ class CurveKeys:
         from tui.screens.train.panes import older
 
         own = metric.tracks(self.history)
-        return (older(self._older[1], metric), *own) if self._older else own
+        return (*older(self._older[1], metric), *own) if self._older else own

@@ -9,8 +9,7 @@ from itertools import cycle
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from recommender.stages import all_figures
-from recommender.stages.base import LOSS
+from recommender.stages.base import LOSS, Figure, Stage
 from tui.dashboard.curves import History
 from tui.widgets.curves.curve import Curve, Track
 
@@ -53,33 +52,40 @@ def _one(series: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
 
 
 def _figure(key: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
-    """A curve of one figure of the trainer's log."""
-    return lambda history: (Track(history.figures[key], "line", tone),)
+    """A curve of one figure of the trainer's log; without a line where another stage's run does not log it."""
+    return lambda history: (Track(history.figures[key], "line", tone),) if key in history.figures else ()
 
 
 TONES = ("curve--second", "curve--third", "curve--fourth", "curve--eval")
 """Style classes of the figures' curves, in turn."""
-METRICS = (
-    Metric("loss", "loss", "● eval · smooth line · grey raw", _loss),
-    *(
-        Metric(figure.key, figure.title, figure.legend, _figure(figure.key, tone), from_zero=figure.from_zero)
-        for figure, tone in zip((one for one in all_figures() if one != LOSS), cycle(TONES), strict=False)
-    ),
+LOSS_CURVE = Metric("loss", "loss", "● eval · smooth line · grey raw", _loss)
+ABOUT_THE_MACHINE = (
     Metric("speed", "tokens / s", "each step", _one("speed", "curve--fourth"), "tok/s"),
     Metric("busy", "in use, %", "GPU, or this process on a CPU", _one("busy", "curve--fourth"), "%", from_zero=True),
     Metric("memory", "memory, GiB", "of the card, or of this process", _one("memory", "curve--third"), "GiB", True),
     Metric("power", "power, W", "of the card", _one("power", "curve--second"), "W", from_zero=True),
     Metric("heat", "temperature, °C", "of the card", _one("heat", "curve--eval"), "°C"),
 )
-"""Curves that the large pane can show; the first is shown at the start."""
+"""Curves that every stage has."""
 SMALL = 3
 """Number of those after the first that have small panes too."""
 
 
-def older(history: History, metric: Metric) -> Track:
-    """Another run's curve, drawn behind this one's: its smoothed loss, or the whole of it."""
-    series = history.smooth.series if metric.key == "loss" else metric.tracks(history)[0].series
-    return Track(series, "line", "curve--other", OLDER)
+def metrics_of(stage: Stage) -> tuple[Metric, ...]:
+    """Return the curves that the large pane can show for runs of a stage; the first is shown at the start."""
+    others = (figure for figure in stage.figures if figure != LOSS)
+    return (LOSS_CURVE, *map(_logged, others, cycle(TONES)), *ABOUT_THE_MACHINE)
+
+
+def _logged(figure: Figure, tone: str) -> Metric:
+    """The curve of a figure that the trainer logs at each step."""
+    return Metric(figure.key, figure.title, figure.legend, _figure(figure.key, tone), from_zero=figure.from_zero)
+
+
+def older(history: History, metric: Metric) -> tuple[Track, ...]:
+    """Another run's curve, drawn behind this one's: its smoothed loss, or the whole of it; none where it has none."""
+    found = [history.smooth.series] if metric.key == "loss" else [track.series for track in metric.tracks(history)]
+    return tuple(Track(series, "line", "curve--other", OLDER) for series in found[:1])
 
 
 def curve_of(history: History, metric: Metric, *, unicode: bool, small: bool = False) -> Curve:
@@ -91,12 +97,12 @@ def curve_of(history: History, metric: Metric, *, unicode: bool, small: bool = F
 def main_pane(history: History, *, unicode: bool) -> ComposeResult:
     """The large pane with its first curve; the others are made when somebody wants to see them."""
     with Vertical(id="main", classes="pane"):
-        yield curve_of(history, METRICS[0], unicode=unicode)
+        yield curve_of(history, LOSS_CURVE, unicode=unicode)
 
 
 def minor_curves(history: History, *, unicode: bool) -> ComposeResult:
     """The small panes."""
-    for metric in METRICS[1 : 1 + SMALL]:
+    for metric in metrics_of(history.stage)[1 : 1 + SMALL]:
         with Vertical(classes="pane") as pane:
             pane.border_title = metric.title
             yield curve_of(history, metric, unicode=unicode, small=True)

@@ -128,10 +128,10 @@ class TrainScreen(ScreenWithParts):
         """
         super().__init__()
         self.run_path = run_path
-        self.curves = CurveKeys(self, run_path, lambda: self.draws_unicode)
+        self._reader = RunReader(run_path, clock)
+        self.curves = CurveKeys(self, run_path, self._reader.stage, lambda: self.draws_unicode)
         self.requests = RequestKeys(self, run_path)
         self.parts = (self.curves, self.requests)
-        self._reader = RunReader(run_path, clock)
         self._unicode = unicode
         self._poll_seconds = poll_seconds
         self._looking = Task(self, "look")
