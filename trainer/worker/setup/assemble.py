@@ -38,6 +38,7 @@ from trainer.worker.setup.model import load_model, settle_trainable_dtypes
 from trainer.worker.setup.rows import Rows
 from trainer.worker.stages import worker_stage
 from trainer.worker.stages.base import Parts
+from trainer.worker.stages.rows import read_rows
 from trainer.worker.upstream import require_known
 
 
@@ -65,7 +66,7 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
     code = agreed_code(folder, config, spec)
     adapter = _start_of(folder, config, spec, checkpoint)
     ensure_tokenizer(spec)
-    rows = stage.read_rows(config, spec)
+    rows = read_rows(config, spec)
     if resume_point.step:
         require_same_rows(folder, config.data, rows.contents)
         require_same_tokens(folder, rows.digest())

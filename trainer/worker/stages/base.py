@@ -1,4 +1,4 @@
-"""WorkerStage: the rows of a stage and its trainer over TRL's, as the worker needs them."""
+"""WorkerStage: the trainer of a stage over TRL's, as the worker needs it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from recommender.config.schema import FinetuneConfig
-from recommender.model.spec import ModelSpec
 from recommender.stages import Stage
 from recommender.steps import Steps
 from trainer.worker.loop.recorded import RecordedRun
@@ -35,11 +34,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class WorkerStage:
-    """A stage as the worker needs it: a module of this package makes one."""
+    """A stage as the worker needs it: a module of this package makes one. Its rows are read by `stages.rows`."""
 
     facts: Stage
-    read_rows: Callable[[FinetuneConfig, ModelSpec], Rows]
-    """Tokenise and split the data; raises InputError where it cannot be trained on."""
     trainer: type[RecordedRun]
     """RecordedRun over one of TRL's trainers."""
     make_trainer: Callable[[Parts], RecordedRun]

@@ -15,7 +15,6 @@ from recommender.steps import Steps
 from trainer.worker.loop.recorded import RecordedRun
 from trainer.worker.setup.arguments import common_arguments
 from trainer.worker.stages.base import Parts, WorkerStage
-from trainer.worker.stages.sft_rows import read_rows
 
 
 class RecordedSFTTrainer(RecordedRun, SFTTrainer):  # type: ignore[misc]  # TRL is published without type information
@@ -80,4 +79,4 @@ def make_trainer(parts: Parts) -> RecordedSFTTrainer:
     )
 
 
-STAGE = WorkerStage(SFT, read_rows, RecordedSFTTrainer, make_trainer)
+STAGE = WorkerStage(SFT, RecordedSFTTrainer, make_trainer)

@@ -49,7 +49,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.model.reader import read_model
 from recommender.steps import count_steps
 from trainer.worker.stages.sft import training_arguments
-from trainer.worker.stages.sft_rows import read_rows
+from trainer.worker.stages.rows import read_rows
 
 found = []
 for case in json.loads(Path(sys.argv[1]).read_text()):

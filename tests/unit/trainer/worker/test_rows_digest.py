@@ -12,7 +12,10 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.table import InMemoryTable
 from trainer.worker.setup.rows import Rows
-from trainer.worker.stages.sft_rows import ROW
+from recommender.stages.sft import SFT
+from trainer.worker.stages.rows import schema_of
+
+ROW = schema_of(SFT)
 
 ROWS = [([1, 2, 3], [-100, 2, 3]), ([4], [4]), ([5, 6], [-100, 6])]
 
