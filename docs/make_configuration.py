@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recommender.config.keys import ELSEWHERE, OLD_NAMES, fields
+from recommender.config.keys import ELSEWHERE, OLD_NAMES, fields, sections
 from recommender.config.schema import FinetuneConfig
 from recommender.rules.stages import all_rules
 from trainer.process.launch import CHANGEABLE
@@ -30,28 +30,18 @@ decide every key that names a *rule* ([rules.md](rules.md)) and write it down. `
 command line, and a key's last part is enough where only one key ends so: `--set learning_rate=2e-4`.
 [architecture.md](architecture.md) says how the file may change from version to version.
 """
-SECTIONS = {
-    "": "What is trained, and how the weights are held",
-    "quantization": "how the frozen base is held",
-    "lora": "the adapter, PEFT's LoraConfig, in its own names",
-    "rope_scaling": "context extension, as Transformers takes it",
-    "data": "what is trained on, and how rows become tokens",
-    "training": "Transformers' TrainingArguments, with `precision` and `gradient_checkpointing` as people know them",
-    "launch": "processes and devices, and how they share the work",
-    "run": "how the run is logged, evaluated and kept",
-}
 
 
 def page() -> str:
     """The whole page."""
     schema = FinetuneConfig.model_json_schema()
-    rules = {key: rule.name for rule in all_rules() for key in rule.keys}
+    rules = {key: rule.name for rule in reversed(all_rules()) for key in rule.keys}
     return "\n".join((HEAD, *_sections(schema, rules), *_sources(schema), *_changes(), *_names())) + "\n"
 
 
 def _sections(schema: dict[str, Any], rules: dict[str, str]) -> Iterator[str]:
-    for section, title in SECTIONS.items():
-        yield f"## `{section}`: {title}" if section else f"## {title}"
+    for section in ("", *sections()):
+        yield _heading(schema, section)
         yield ""
         yield "| key | values | default | what it is | rule |"
         yield "|---|---|---|---|---|"
@@ -63,6 +53,13 @@ def _sections(schema: dict[str, Any], rules: dict[str, str]) -> Iterator[str]:
                 text = f"{field.description or ''}{example}"
                 yield f"| `{key}` | {_kind(what, schema)} | {default} | {_cell(text)} | {rules.get(key, '')} |"
         yield ""
+
+
+def _heading(schema: dict[str, Any], section: str) -> str:
+    """The heading of a section: its name, and what the schema says of it."""
+    if not section:
+        return "## What is trained, and how the weights are held"
+    return f"## `{section}`: {_resolved(_property(schema, section), schema)['description'].removesuffix('.')}"
 
 
 def _sources(schema: dict[str, Any]) -> Iterator[str]:

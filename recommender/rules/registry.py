@@ -26,6 +26,15 @@ def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
     return context.config
 
 
+def recommended_value(context: Context, key: str) -> Any:
+    """Return the value that the rules of the stage recommend for a key under this configuration.
+
+    Raises:
+        StopIteration: No rule decides it.
+    """
+    return next(rule.decide(context)[key] for rule in stage_rules(context.config).rules if key in rule.keys)
+
+
 def explain(
     context: PricedContext, given: Mapping[str, Any], settled: Mapping[str, Any]
 ) -> tuple[dict[str, Reason], dict[str, Any]]:

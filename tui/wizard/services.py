@@ -84,9 +84,7 @@ class Services(Protocol):
     ) -> DataSet:
         """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
 
-    def first_row(
-        self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int
-    ) -> Sequence[Piece]:
+    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int) -> Sequence[Piece]:
         """The first row of one of the data sets, as the model would see it."""
 
     def recommend(
@@ -242,9 +240,7 @@ class RealServices:
             on_bytes=fetched,
         )
 
-    def first_row(
-        self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int
-    ) -> Sequence[Piece]:
+    def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int) -> Sequence[Piece]:
         """See `Services`."""
         from recommender.data.preview import first_row
 

@@ -9,7 +9,7 @@ from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.model.spec import ModelSpec
 from recommender.rules.base import Context
-from recommender.rules.rate import rate
+from recommender.rules.registry import recommended_value
 from recommender.rules.schedule import recommended_epochs
 from recommender.units import small
 from recommender.warning import CodedWarning, warning
@@ -33,7 +33,7 @@ def far_values(
     """
     context = Context(model, device, data, "balanced", config)
     ours, key = config.training.learning_rate, "training.learning_rate"
-    advised = float(rate(context)[key])
+    advised = float(recommended_value(context, key))
     if ours >= FAR * advised:
         yield warning(
             "rate_far_above",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from recommender.config.edit import with_values
 from recommender.plan.checks.unusual import far_values
 from recommender.plan.edit import replan
 from recommender.plan.recommend import recommend
+from recommender.rules.base import Rule
+from recommender.rules.stages.sft import SFT_RULES
 from recommender.warning import texts
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.screens.plan.form import followed, followed_notes
@@ -49,3 +53,15 @@ def test_an_edit_says_what_followed_it() -> None:
     assert followed_notes(edited, moved)["lr_scheduler / warmup"] == "← was cosine / 0.05", "as the row stood"
     assert followed(plan, replan(plan, {"seed": 7})) == {}
     assert followed(plan, recommend(LLAMA_8B, RTX_4090, EXAMPLE, goal="fastest")) == {}
+
+
+def test_a_stage_with_a_rate_of_its_own_is_compared_with_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, key = recommend(LLAMA_8B, RTX_4090, EXAMPLE), "training.learning_rate"
+    rest = plan.model, plan.device, plan.data
+    own = Rule("rate", (key,), lambda _: {key: 1e-5}, lambda *_: {})
+    rules = replace(SFT_RULES, rules=(own,))
+    monkeypatch.setattr("recommender.rules.registry.stage_rules", lambda _: rules)
+    assert list(far_values(with_values(plan.config, {key: 1e-5}), *rest)) == []
+    (found,) = far_values(with_values(plan.config, {key: 2e-4}), *rest)
+    assert found.code == "rate_far_above"
+    assert "20 times" in found.said

@@ -16,6 +16,8 @@ from recommender.config.keys import fields
 from recommender.config.schema import FinetuneConfig, Quantization
 from recommender.plan.recommend import recommend
 from recommender.rules.stages import all_rules
+from recommender.stages import STAGES
+from recommender.stages.sft import SFT
 from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
 from tui.commands.root import command_names
 
@@ -137,9 +139,15 @@ SET: dict[str, object] = {
 """A value other than the default for every key; the schema's own example where it gives one."""
 
 
+def stage_value(name: str) -> dict[str, object]:
+    """Return the setting of a stage; none for the one that a configuration has without a word."""
+    return {} if name == SFT.name else {"stage": name}
+
+
 @pytest.mark.parametrize("key", SET)
 def test_every_key_can_be_set_and_says_so(key: str) -> None:
-    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={key: SET[key]})
+    stage = next((stage.name for stage in STAGES.values() if key in stage.keys), SFT.name)
+    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={key: SET[key], **stage_value(stage)})
     given = value_of(plan.config, key)
     assert (given.model_dump() if hasattr(given, "model_dump") else given) == SET[key]
     assert key in plan.overrides

@@ -102,7 +102,7 @@ def test_a_pass_of_the_reference_takes_the_time_of_a_forward_pass(monkeypatch: p
 def test_a_form_leaves_out_the_keys_of_other_stages() -> None:
     assert keys_of_others(SFT, (SFT, PAIRS)) == {"data.answers"}
     assert keys_of_others(PAIRS, (SFT, PAIRS)) == SFT.keys
-    assert keys_of_others(SFT) == frozenset()
+    assert keys_of_others(SFT, (SFT,)) == frozenset()
 
 
 def test_each_logged_figure_has_one_column() -> None:
