@@ -20,6 +20,8 @@ from recommender.paths import expanded
 
 SETTINGS: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
+TEXT_ONLY: Final = "text-only"
+"""Folder in a run's adapter that holds it under the names of the text-only class that was trained."""
 BASE: Final = "base.json"
 """File beside the adapter of a run of this program: the fingerprint of the base that it was trained over."""
 PREFIX: Final = "base_model.model."

@@ -37,8 +37,24 @@ def skeleton(classes: Classes, *, dtype: torch.dtype, attention: str = "sdpa", t
         ImportError: A package that the class needs is not installed.
     """
     with torch.device("meta"):
-        kind = classes.trained if towers else without_towers(classes)
-        return kind._from_config(classes.config, dtype=dtype, attn_implementation=attention)
+        if towers:
+            return built_of(classes.trained, classes.config, dtype=dtype, attn_implementation=attention)
+        return without_towers(classes)._from_config(classes.config, dtype=dtype, attn_implementation=attention)
+
+
+def built_of(kind: type[Any], config: PretrainedConfig, **options: Any) -> Any:
+    """Build a class of a configuration, without those towers whose package is not installed.
+
+    Args:
+        kind: Transformers' class.
+        config: Its configuration.
+        options: For `_from_config`.
+    """
+    try:
+        return kind._from_config(config, **options)
+    except ImportError:
+        with _unbuilt(config):
+            return kind._from_config(config, **options)
 
 
 def load_trained(classes: Classes, path: Path, *, towers: bool = False, **options: Any) -> Any:

@@ -21,6 +21,7 @@ class Classes:
         trained: What is built and trained.
         served: What config.json's `architectures` names: servers and people build it, and adapters are written for it.
         config: The configuration that `trained` is built with: the text part's where it is a text-only class.
+        document: The whole configuration, which `served` is built with.
         text_config: The text part's configuration; `config` itself where the model is text alone.
     """
 
@@ -28,6 +29,7 @@ class Classes:
     served: type[Any]
     config: PretrainedConfig
     text_config: PretrainedConfig
+    document: PretrainedConfig
 
     @property
     def text_only(self) -> bool:
@@ -66,7 +68,7 @@ def classes_of(config: PretrainedConfig) -> Classes:
     of_text_alone = own is not type(config) and own is type(text_config)
     if of_text_alone and (quantised := getattr(config, "quantization_config", None)) is not None:
         text_config.quantization_config = quantised
-    return Classes(trained, served, text_config if of_text_alone else config, text_config)
+    return Classes(trained, served, text_config if of_text_alone else config, text_config, config)
 
 
 def text_part(config: PretrainedConfig) -> PretrainedConfig:

@@ -28,6 +28,8 @@ EXPERTS: Final = "PEFT takes its name for the routed experts', and would adapt t
 OUTSIDE: Final = "it stands outside the layers"
 OTHER_TOWER: Final = "it is not in the text part"
 _EXPERT_COUNTS: Final = re.compile(r"^(moe_)?(num|n)_(local_|routed_)?experts$")
+LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
+"""Suffixes of the names of an adapter's first factors, on linear layers and on embeddings."""
 _NUMBERED: Final = re.compile(r"\.\d+\.")
 _ROUTER_NAME: Final = re.compile(r"router|gate$|classifier$|topk|gating", re.IGNORECASE)
 

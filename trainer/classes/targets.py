@@ -24,9 +24,8 @@ def targets_of(model: Any, modules: Collection[str], prefix: str = "") -> list[s
             also where short names would do.
     """
     wanted = set(modules)
-    names = [name for name, _ in model.named_modules() if name]
     for targets in _candidates(sorted(wanted), prefix):
-        if _chosen(model, targets, names) == wanted:
+        if chosen_by(model, targets) == wanted:
             return targets
     return sorted(wanted)
 
@@ -42,10 +41,10 @@ def _candidates(modules: Sequence[str], prefix: str) -> Iterator[list[str] | str
         yield rf"{start}(?:.*\.)?(?:{'|'.join(patterns)})"
 
 
-def _chosen(model: Any, targets: list[str] | str, names: Sequence[str]) -> set[str]:
-    """Return the modules that PEFT would put an adapter on."""
+def chosen_by(model: Any, targets: list[str] | str) -> set[str]:
+    """Return the modules of a model that PEFT would put an adapter on."""
     kept = kept_by_peft(model, targets)
     if isinstance(targets, list) and kept != set(targets):
         return set()
     config = LoraConfig(target_modules=kept if isinstance(kept, str) else set(kept))
-    return {name for name in names if check_target_module_exists(config, name)}
+    return {name for name, _ in model.named_modules() if name and check_target_module_exists(config, name)}

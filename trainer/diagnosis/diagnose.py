@@ -53,6 +53,21 @@ def failed(snapshot: Snapshot) -> Finding | None:
     return Finding("bad", "the run failed", snapshot.state.reason or "", help_)
 
 
+def cannot_learn(snapshot: Snapshot) -> Finding | None:
+    """Finding: adapters that had no gradient at the start, by which the run was stopped."""
+    without = snapshot.adapters.get("without")
+    if not isinstance(without, dict) or not without:
+        return None
+    kinds = ", ".join(f"{kind} ({number})" for kind, number in without.items())
+    return Finding(
+        "bad",
+        "some adapters cannot learn",
+        f"No gradient came to {kinds}: {count(int(snapshot.adapters.get('learning', 0)))} of "
+        f"{count(int(snapshot.adapters.get('count', 0)))} adapters learn.",
+        "Leave these layers out of lora.target_modules and start again.",
+    )
+
+
 def not_finite(snapshot: Snapshot) -> Finding | None:
     """Finding: the loss is NaN or infinite and has not recovered."""
     if not snapshot.steps or snapshot.steps[-1].finite or snapshot.state.ended:
@@ -85,7 +100,7 @@ def waiting_for_room(snapshot: Snapshot) -> Finding | None:
     )
 
 
-ABOUT_THE_RUN: Final[Sequence[Rule]] = (died, failed, waiting_for_room, not_finite)
+ABOUT_THE_RUN: Final[Sequence[Rule]] = (died, failed, cannot_learn, waiting_for_room, not_finite)
 """Rules that hold for every stage, told before those about learning."""
 
 

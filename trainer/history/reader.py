@@ -74,6 +74,8 @@ class Snapshot:
     """All device readings, as columns."""
     behind: bool = False
     """Whether more is in the folder than was read yet."""
+    adapters: Mapping[str, Any] = field(default_factory=dict)
+    """The last 'adapters' event: whether each adapter had a gradient after the first step; empty before."""
 
     @property
     def status(self) -> str:
@@ -174,6 +176,7 @@ class RunReader:
             log=log,
             config=self._config,
             behind=behind,
+            adapters=self._latest.get("adapters", {}),
         )
 
     @cached_property
@@ -211,11 +214,12 @@ class RunReader:
             case "recovery":
                 # What runs now has changed.
                 self.__dict__.pop("_config", None)
-            case "preflight" | "end":
+            case "preflight" | "end" | "adapters":
                 self._latest[str(kind)] = event
             case "status" if event.get("status") == "starting":
                 # A resumed run: what ended it the last time no longer holds.
                 self._latest.pop("end", None)
+                self._latest.pop("adapters", None)
 
     def _go_back(self, step: int | None) -> None:
         """Drop the steps behind the checkpoint of a resumed run: they are trained again."""

@@ -9,6 +9,7 @@ and new ones may appear; a reader ignores what it does not know. Bytes, seconds 
 | start | model, method, stage ('sft'; none in older runs), device, total_steps, eval_every, save_every (steps), epochs, trainable_parameters, train_rows, eval_rows, bad_rows, trained_share, precision, effective_batch_size, tokens_per_step (expected), flops_per_token, peak_flops (none on a CPU), resumed_from, own_code (file to SHA-256 of the Python code that came with the model and was executed), contents (rows and held_out, rows_sha256 and held_out_sha256: how many rows are read and held out, and the SHA-256 of their content digests; tokens_sha256: of the training rows as the model sees them), start_from (adapter, sha256: the adapter that training goes on from, and the digest of each of its files) |
 | download | file, done_bytes, total_bytes |
 | preflight | allocated_bytes, reserved_bytes, process_bytes, predicted_bytes, step_seconds, rows, length, basis, checkpoint_bytes, checkpoint_seconds |
+| adapters | step, count (adapted modules), learning (those with a gradient), without (kinds of layer, each with its count, that cannot learn) |
 | step | step, epoch, loss, learning_rate, grad_norm, tokens (so far), tokens_per_second, step_seconds, memory_bytes (allocated peak, or RSS) |
 | eval | step, eval_loss, rows, seconds, best |
 | checkpoint | step, path (relative), bytes, seconds |
@@ -32,6 +33,7 @@ Kind = Literal[
     "start",
     "download",
     "preflight",
+    "adapters",
     "step",
     "eval",
     "checkpoint",

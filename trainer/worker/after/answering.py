@@ -14,8 +14,9 @@ from trainer.models.own_code import agreed_code
 from trainer.run.adapter import require_adapter
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
+from trainer.worker.output.adapter import adapter_for_trained
 from trainer.worker.setup.experts.adapter import with_adapter
-from trainer.worker.setup.model import load_model
+from trainer.worker.setup.model import load_model, load_text
 
 Side = Literal["base", "tuned"]
 
@@ -43,7 +44,7 @@ class Answerer:
         Raises:
             InputError: There is no adapter, or no weights of the base.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
 
         require_adapter(folder)
         config = load_config(folder.effective_config)
@@ -54,10 +55,9 @@ class Answerer:
         base.config.use_cache = True
         tokenizer = AutoTokenizer.from_pretrained(str(folder.adapter), trust_remote_code=trust)
         if config.method == "full":
-            options = {"dtype": base.dtype, "device_map": {"": 0 if cuda else "cpu"}, "use_safetensors": True}
-            tuned = AutoModelForCausalLM.from_pretrained(str(folder.adapter), trust_remote_code=trust, **options)
+            tuned = load_text(folder.adapter, trust=trust, dtype=base.dtype, device=0 if cuda else "cpu")
         else:
-            base = tuned = with_adapter(base, folder.adapter)
+            base = tuned = with_adapter(base, adapter_for_trained(folder.adapter))
         return cls(base.eval(), tuned.eval(), tokenizer, config.data.chat_template_kwargs)
 
     def forget(self) -> None:

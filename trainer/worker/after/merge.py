@@ -22,6 +22,7 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from safetensors import safe_open
 from safetensors.torch import save_file
+from transformers import AutoConfig
 
 from presets.errors import InputError, NoError, WizardError
 from recommender.config.io import load_config
@@ -30,13 +31,15 @@ from recommender.data.tokens.converted import tokenizer_folder
 from recommender.model.sources.headers import weight_files
 from recommender.model.sources.missing_files import no_weights
 from recommender.plan.starting_adapter import BASE
-from trainer.classes.load import pretrained
+from trainer.classes.choose import classes_of
+from trainer.classes.names import ends_of, loads_into, served_skeleton
 from trainer.classes.published import Lazy, published_form, published_tensors, unpacked_bytes
 from trainer.models.own_code import agreed_code, copy_code
 from trainer.run.base_model import find_base
 from trainer.run.folder import RunFolder
 from trainer.worker.after.merged_weights import Adapter, Rounded, off_and_agreement, rounding, unpacked
-from trainer.worker.setup.model import stretched
+from trainer.worker.output.adapter import adapter_for_trained
+from trainer.worker.setup.model import load_text, stretched
 
 PROMPTS: Final = ("The capital of France is", "def add(a, b):\n    return", "Dear customer, thank you for")
 MOST_OFF: Final = 0.25
@@ -79,24 +82,28 @@ def merge(run: RunFolder, into: Path, base_place: str | None = None) -> dict[str
         raise InputError(f"{spec.name} has no weights here.", remedy=spec.access or no_weights(spec.path))
     trust = agreed_code(run, config, spec) is not None
     trained = AsTrained(trust, config.rope_scaling, rounding(config))
-    adapter = Adapter(run.adapter, trained.rounded)
+    served = None if trust else served_skeleton(classes_of(AutoConfig.from_pretrained(str(spec.path))))
+    adapter = Adapter(run.adapter, trained.rounded, loads_into(served) if served is not None else str)
+    ends = (EMBEDDING, HEAD) if served is None else ends_of(served)
     dtype = DTYPES[config.training.precision]
-    written = _write_shards(Path(spec.path), into, adapter, dtype)
+    written = _write_shards(Path(spec.path), into, adapter, dtype, ends)
     if adapter.unused:
         raise InputError(
             f"The base's files have no weights named like {sorted(adapter.unused)[0]}.",
             remedy="This model is stored in another form than it is trained in: use PEFT's merge_and_unload on it.",
         )
-    _copy_rest(Path(spec.path), run.adapter, into, dtype, untied=HEAD in written.pop("names"))
+    _copy_rest(Path(spec.path), run.adapter, into, dtype, untied=ends[1] in map(adapter.loads, written.pop("names")))
     if trust:
         copy_code(Path(spec.path), into)
     if config.rope_scaling:
         _stretch(into, Path(spec.path), config.rope_scaling, trust=trust)
-    checked = verify(Path(spec.path), run.adapter, into, dtype, trained)
+    checked = verify(Path(spec.path), adapter_for_trained(run.adapter), into, dtype, trained)
     return {**written, "modules": adapter.count, "own_code": trust, **checked}
 
 
-def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) -> dict[str, Any]:
+def _write_shards(
+    base: Path, into: Path, adapter: Adapter, dtype: torch.dtype, ends: tuple[str, str]
+) -> dict[str, Any]:
     """Write the merged weights, one file of the base at a time, under its own name."""
     index: dict[str, str] = {}
     total = 0
@@ -111,7 +118,7 @@ def _write_shards(base: Path, into: Path, adapter: Adapter, dtype: torch.dtype) 
     # Files that the base is loaded from: other layouts of the same weights may lie beside them.
     files = weight_files(base)
     published = published_tensors(base, dtype) if published_form(base) else None
-    extra = _extra(files, adapter, dtype)
+    extra = _extra(files, adapter, dtype, ends)
     for shard in files:
         # Extra weights go into the first file: where there is one only, loaders read no other.
         write(_merged_shard(shard, adapter, dtype, published) | extra, shard.name)
@@ -142,16 +149,27 @@ def _merged_shard(
     return tensors
 
 
-def _extra(files: Sequence[Path], adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Return trained weights that the base lacks, and its embedding as a head where only one of the two was trained."""
-    place: dict[str, Path] = {}
+def _extra(
+    files: Sequence[Path], adapter: Adapter, dtype: torch.dtype, ends: tuple[str, str]
+) -> dict[str, torch.Tensor]:
+    """Return trained weights that the base lacks, and its embedding as a head where only one of the two was trained.
+
+    Args:
+        files: The base's.
+        adapter: Of the run.
+        dtype: Of the merged model.
+        ends: The class's names of the embedding's weight and the head's.
+    """
+    place: dict[str, tuple[Path, str]] = {}
     for file in files:
         with safe_open(str(file), framework="pt") as stream:
-            place |= dict.fromkeys(stream.keys(), file)
+            place |= {adapter.loads(name): (file, name) for name in stream.keys()}  # noqa: SIM118 - it is no mapping
     found = {name: tensor.to(dtype).contiguous() for name, tensor in adapter.beyond(place)}
-    if EMBEDDING in adapter.whole and EMBEDDING in place and HEAD not in place.keys() | found.keys():
-        with safe_open(str(place[EMBEDDING]), framework="pt") as stream:
-            found[HEAD] = stream.get_tensor(EMBEDDING).to(dtype).contiguous()
+    embedding, head = ends
+    if embedding in adapter.whole and embedding in place and head not in place.keys() | found.keys():
+        file, name = place[embedding]
+        with safe_open(str(file), framework="pt") as stream:
+            found[head] = stream.get_tensor(name).to(dtype).contiguous()
     return found
 
 
@@ -168,21 +186,22 @@ def _copy_rest(base: Path, adapter: Path, into: Path, dtype: torch.dtype, *, unt
     config.pop("torch_dtype", None)
     config["dtype"] = str(dtype).removeprefix("torch.")
     if untied:
-        config["tie_word_embeddings"] = False
+        for part in (config, config.get("text_config")):
+            if isinstance(part, dict):
+                part["tie_word_embeddings"] = False
     (into / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _stretch(into: Path, base: Path, rope: RopeScaling, *, trust: bool) -> None:
     """Write the positions that the adapter was trained with into the merged model's configuration."""
-    from transformers import AutoConfig
-
-    known = stretched(AutoConfig.from_pretrained(str(base), trust_remote_code=trust), rope).to_dict()
+    known = stretched(AutoConfig.from_pretrained(str(base), trust_remote_code=trust), rope).get_text_config().to_dict()
     path = into / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
+    text = config.get("text_config") or config
     for old in ("rope_scaling", "rope_theta"):
-        config.pop(old, None)
+        text.pop(old, None)
     for key in ("rope_parameters", "max_position_embeddings"):
-        config[key] = known[key]
+        text[key] = known[key]
     path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
@@ -231,7 +250,7 @@ def _place(path: Path, dtype: torch.dtype) -> dict[str, Any]:
 def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trained: AsTrained) -> tuple[torch.Tensor, ...]:
     """The logits of every position of the prompts, (positions, vocabulary) in fp32: plain, then with the adapter."""
     from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder(path) or path), trust_remote_code=trained.trust)
     place = _place(path, dtype)
@@ -239,7 +258,7 @@ def _logits(path: Path, adapter: Path | None, dtype: torch.dtype, trained: AsTra
         place["config"] = stretched(
             AutoConfig.from_pretrained(str(path), trust_remote_code=trained.trust), trained.rope
         )
-    model = pretrained(AutoModelForCausalLM, path, trust=trained.trust, **place)
+    model = load_text(path, trust=trained.trust, **place)
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Packed by somebody who computes in another dtype.

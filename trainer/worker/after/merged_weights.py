@@ -15,12 +15,11 @@ from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
 
 from recommender.config.schema import FinetuneConfig
+from trainer.classes.linears import LOW_RANK
+from trainer.classes.names import Loads
 from trainer.worker.setup.adapter import LOFTQ
 
 PREFIX: Final = "base_model.model."
-LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
-"""Suffixes of the names of an adapter's first factors, on linear layers and on embeddings."""
-
 CHANGES_THE_BASE: Final = ("pissa", "olora")
 """Initialisations of LoRA's factors that subtract their product from the base each time they are made."""
 
@@ -65,10 +64,11 @@ class Adapter:
     Args:
         folder: The adapter's.
         rounded: What to make of a weight of the base before the adapter is added: see `rounding`.
+        loads: How the base's files name the weights of the class that the adapter is for.
     """
 
-    def __init__(self, folder: Path, rounded: Rounded | None = None) -> None:
-        self._rounded = rounded
+    def __init__(self, folder: Path, rounded: Rounded | None = None, loads: Loads = str) -> None:
+        self._rounded, self.loads = rounded, loads
         self._lora = LoraConfig.from_pretrained(str(folder))
         if not str(self._lora.init_lora_weights).startswith(CHANGES_THE_BASE):
             # The factors are loaded afterwards: how they began does not matter, and may need what is not here.
@@ -89,12 +89,13 @@ class Adapter:
         """Return a weight of the base with the adapter merged into it.
 
         Args:
-            name: Such as 'model.layers.0.self_attn.q_proj.weight'.
+            name: In the base's files, such as 'model.layers.0.self_attn.q_proj.weight'.
             tensor: Of the base, in its own dtype.
 
         Returns:
             The tensor itself where the adapter does not touch it; else another of its shape, computed in fp32.
         """
+        name = self.loads(name)
         module = name.removesuffix(".weight")
         if (whole := self._whole.get(name)) is not None:
             self.unused.discard(name)
@@ -105,7 +106,7 @@ class Adapter:
         return self._by_peft(module, tensor)
 
     def beyond(self, names: Container[str]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Whole weights that are not among the base's: a head that was tied to the embedding, say."""
+        """Whole weights that are not among the base's, as the class names them: a tied head, say."""
         for name in sorted(self._whole):
             if name not in names:
                 self.unused.discard(name)

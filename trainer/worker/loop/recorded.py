@@ -19,6 +19,7 @@ from trainer.run.checkpoints import drop_old, drop_start, seal, sync_folder
 from trainer.run.folder import RunFolder
 from trainer.worker.errors import RollBack
 from trainer.worker.loop.fault_injection import inject_nonfinite, inject_out_of_memory
+from trainer.worker.loop.learning import CannotLearn, LearningCheck
 from trainer.worker.loop.nonfinite import NonFinite
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint
@@ -82,6 +83,8 @@ class RecordedRun(OpenTrainer):
             scaled=config.training.precision == "fp16", goes_back=config.run.on_nonfinite == "rollback"
         )
         self.stopped_early = False
+        self._learning = LearningCheck()
+        self._learning.done = config.method == "full"
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Evaluate, and record the loss."""
@@ -264,9 +267,12 @@ class RecordedRun(OpenTrainer):
 
         Raises:
             RollBack: The step calls for an earlier checkpoint.
+            InputError: An adapter that should learn has no gradient.
         """
         verdict = self._nonfinite.judge(norm)
         step = int(self.state.global_step) + 1
+        if verdict == "learn" and not self._learning.done:
+            self._look_at_adapters(model, step)
         if verdict == "back":
             raise RollBack(f"loss or gradient of step {step} is not a number")
         if verdict != "skip":
@@ -282,6 +288,27 @@ class RecordedRun(OpenTrainer):
             step=step,
             skipped=True,
         )
+
+    def _look_at_adapters(self, model: Any, step: int) -> None:
+        """Record that every adapter learns, or stop the run with the kinds that cannot.
+
+        Raises:
+            InputError: See `on_gradient`.
+        """
+        try:
+            found = self._learning.look(model)
+        except CannotLearn as problem:
+            record(
+                self.folder,
+                "adapters",
+                step=step,
+                count=problem.count,
+                learning=problem.learning,
+                without=problem.kinds,
+            )
+            raise
+        if found is not None:
+            record(self.folder, "adapters", step=step, count=len(found.adapters), learning=len(found.adapters))
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """Return the loss of one micro-batch; a test may have a fault injected into it."""

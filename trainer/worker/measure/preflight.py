@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from trainer.worker.loop.learning import require_reached
 from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.setup.before_training import as_in_training
 from trainer.worker.upstream import activation_offloading, counters_kept, prepare_batch
@@ -39,6 +40,9 @@ def preflight(
 
     Returns:
         The keys of a 'preflight' event but length; step_seconds is of one whole optimizer step of such micro-batches.
+
+    Raises:
+        CannotLearn: An adapter that no gradient reaches.
     """
     with _as_before(trainer, meter):
         with as_in_training(trainer.model, trainer.args):
@@ -79,6 +83,7 @@ def _one_step(trainer: Any, rows: list[dict[str, Any]], meter: MemoryMeter) -> t
     """
     model, args = trainer.model, trainer.args
     _forward_and_backward(trainer, rows)
+    require_reached(model)
     began = _now(meter)
     # Kept until the second pass is over: its states are part of the worst moment.
     optimizer = _step_of_nothing(trainer)

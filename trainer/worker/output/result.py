@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from presets.errors import InputError
 from recommender.plan.starting_adapter import BASE
 from trainer.models.own_code import copy_code
 from trainer.run.adapter import put_in_place
 from trainer.run.base_model import Base
 from trainer.run.checkpoints import seal
 from trainer.worker.loop.best import bytes_of_trained
+from trainer.worker.output.adapter import save_adapter
 from trainer.worker.output.card import model_card
 from trainer.worker.output.disk_space import record, save_with_room
 
@@ -39,15 +41,18 @@ def finish_adapter(job: Job) -> None:
 
 def _write(job: Job, path: Path) -> None:
     model = job.trainer.model
-    options: dict[str, Any] = {}
-    if job.config.method != "full":
-        # The vocabulary is never resized; finding that out by itself, PEFT would ask the hub.
-        options["save_embedding_layers"] = False
+    if job.config.method == "full":
+        model.save_pretrained(str(path))
+    else:
         settings = model.peft_config["default"]
         # Loaded from a folder of this machine's cache: another machine knows it by its name.
         settings.base_model_name_or_path = job.spec.hub_id or str(job.spec.path)
         settings.revision = (job.config.revision or job.spec.revision) if job.spec.hub_id else None
-    model.save_pretrained(str(path), **options)
+        try:
+            save_adapter(model, path, Path(str(job.spec.path)), own_code=bool(job.own_code))
+        except InputError as problem:
+            message = f"The adapter is saved under the trained class's names alone: {problem.message}"
+            record(job.folder, "warning", message=message, remedy=problem.remedy)
     job.trainer.processing_class.save_pretrained(str(path))
     if job.own_code and job.config.method == "full":
         # The model is this folder: without its code nobody loads it.

@@ -30,6 +30,7 @@ from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.loop.same_rows import require_same_rows, require_same_tokens
 from trainer.worker.measure.memory import MemoryMeter, free_bytes
+from trainer.worker.output.adapter import adapter_for_trained
 from trainer.worker.output.disk_space import record
 from trainer.worker.setup.adapter import LOFTQ, adapter_config, config_of, load_adapter
 from trainer.worker.setup.loftq import start_from_loftq
@@ -122,7 +123,7 @@ def _start_of(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, checkp
     adopted(config, spec)
     start = read_start(config.start_from).folder
     require_same_start(folder, start)
-    return start
+    return adapter_for_trained(start)
 
 
 def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> Any:

@@ -75,6 +75,21 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     return model
 
 
+def load_text(folder: Path, *, trust: bool, config: Any = None, **options: Any) -> Any:
+    """Load a folder as it is trained: the class that `classes_of` names, without its towers.
+
+    Args:
+        folder: The model's.
+        trust: Whether its own code may run.
+        config: Instead of the folder's config.json.
+        options: As `trainer.classes.load.pretrained` takes them.
+    """
+    described = config or AutoConfig.from_pretrained(str(folder), trust_remote_code=trust)
+    if trust and getattr(described, "auto_map", None):
+        return pretrained(AutoModelForCausalLM, folder, trust=True, config=described, **options)
+    return load_trained(classes_of(described), folder, **options)
+
+
 def _by_class(config: FinetuneConfig, path: Path, classes: Classes, options: dict[str, Any]) -> Any:
     """Load the class that `classes_of` names, without the towers that text never passes through.
 
