@@ -25,12 +25,15 @@ BYPASSED: Final = "its class reads the weight past the layer, so that an adapter
 OTHER_FORM: Final = "its class computes something else with the weight than a linear layer does"
 REFUSED: Final = "PEFT refuses it for this type of model"
 EXPERTS: Final = "PEFT takes its name for the routed experts', and would adapt those in its place"
+UNREACHED: Final = "the loss of a text does not pass through it, so that an adapter on it would learn nothing"
 OUTSIDE: Final = "it stands outside the layers"
 OTHER_TOWER: Final = "it is not in the text part"
 _EXPERT_COUNTS: Final = re.compile(r"^(moe_)?(num|n)_(local_|routed_)?experts$")
 LOW_RANK: Final = (".lora_A.weight", ".lora_embedding_A")
 """Suffixes of the names of an adapter's first factors, on linear layers and on embeddings."""
 _NUMBERED: Final = re.compile(r"\.\d+\.")
+_UNREACHED_NAME: Final = re.compile(r"encoder_attn|crossattention|cross_attn|pooler|indexer", re.IGNORECASE)
+"""Modules that wait for an encoder's states, of a whole text's vector, or that choose tokens without a derivative."""
 _ROUTER_NAME: Final = re.compile(r"router|gate$|classifier$|topk|gating", re.IGNORECASE)
 
 
@@ -67,6 +70,7 @@ def linears_of(model: Any) -> Linears:
         if reason:
             kept.add(name)
         reason = reason or refused.get(name.rpartition(".")[2], "")
+        reason = reason or (UNREACHED if _unreached(model, name) else "")
         reason = reason or ("" if _NUMBERED.search(name) else OUTSIDE)
         if reason:
             left_out[name] = reason
@@ -89,6 +93,15 @@ def _unlike_linear(layer: nn.Module, owner: nn.Module, name: str, counts: frozen
     if type(layer).forward not in (nn.Linear.forward, Conv1D.forward) and not _gives_linear_shape(layer):
         return OTHER_FORM
     return BYPASSED if _bypassed(type(owner), leaf) else ""
+
+
+def _unreached(model: Any, name: str) -> bool:
+    """Whether a text's loss has no derivative by the layer, by the names of the modules around it and their classes."""
+    parts = name.split(".")
+    around = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+    return any(_UNREACHED_NAME.search(type(model.get_submodule(path)).__name__) for path in around) or bool(
+        _UNREACHED_NAME.search(name)
+    )
 
 
 def _expert_counts(config: Any) -> frozenset[int]:

@@ -13,7 +13,7 @@ from transformers import AutoConfig
 from tests.fixtures.tiny_classes import CONFIGS, VOCABULARY, save_served, tiny_config
 from trainer.classes.build import LeftOut, load_trained, other_parts, skeleton, text_prefix
 from trainer.classes.choose import classes_of
-from trainer.classes.linears import BYPASSED, EXPERTS, OUTSIDE, ROUTER, linears_of, quantised_of
+from trainer.classes.linears import BYPASSED, EXPERTS, OUTSIDE, ROUTER, UNREACHED, linears_of, quantised_of
 from trainer.classes.targets import targets_of
 
 IDS = torch.randint(20, VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(1))
@@ -81,11 +81,16 @@ def test_what_is_left_out_is_said_with_its_reason() -> None:
     deepseek = linears_of(on_meta("deepseek_v3", **small, moe_intermediate_size=16, intermediate_size=32))
     gemma4 = linears_of(on_meta("gemma4", **CONFIGS["gemma4"]))
 
+    bart = linears_of(on_meta("bart", decoder_layers=1, d_model=32, decoder_ffn_dim=32, vocab_size=64))
+
     def reasons(linears: Any) -> dict[str, str]:
         return {name.rpartition(".")[2]: why for name, why in linears.left_out.items()}
 
     assert reasons(mamba) == {"x_proj": BYPASSED, "dt_proj": BYPASSED, "out_proj": BYPASSED}
     assert {name.rpartition(".")[2] for name in mamba.adapted} == {"in_proj"}
+    crossing = {name for name, why in bart.left_out.items() if why == UNREACHED}
+    assert {name.split(".")[-2] for name in crossing} == {"encoder_attn"}
+    assert {"model.decoder.layers.0.self_attn.q_proj", "model.decoder.layers.0.fc1"} <= set(bart.adapted)
     assert reasons(llama4) == {"router": ROUTER}
     assert reasons(deepseek) == {"gate_proj": EXPERTS, "up_proj": EXPERTS, "down_proj": EXPERTS}
     assert reasons(gemma4) == {"per_layer_model_projection": OUTSIDE}
