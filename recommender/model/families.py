@@ -145,7 +145,7 @@ def text_only(model_type: str) -> str:
 
     makers = re.match("[a-z]*", model_type.lower())
     whose = makers[0] if makers else ""
-    usable = [model for model in load_models() if not model.config.get("quantization_config")]
+    usable = [model for model in load_models() if model.config["model_type"] in FAMILIES]
     theirs = [model for model in usable if whose and str(model.config.get("model_type", "")).startswith(whose)]
     small = [model for model in theirs if (model.parameters or 0) <= ORDINARY]
     return (small or theirs)[-1].hub_id if theirs else TEXT_ONLY

@@ -24,6 +24,8 @@ from recommender.paths import cache_dir, expanded, model_cache_dir
 CONVERTED = {"HuggingFaceTB/SmolLM2-135M-Instruct": "SmolLM2-135M-Instruct"}
 """Hub ids of models that this project makes itself where there is no hub, and their folders below `models_dir()`."""
 
+OFFLINE = "`hf download {} config.json --local-dir FOLDER`"
+"""Command that brings what planning needs of a model."""
 _CATALOGUE_SECONDS = 0.5
 """Time limit of the connection to the hub where the catalogue has the facts already."""
 
@@ -112,7 +114,7 @@ def _read_hub_id(
         return replace(cached, access=_in_part(cached, name, trouble))
     if catalogued is not None:
         return replace(catalogued, access=_planned_only(trouble))
-    raise trouble
+    raise _with_offers(trouble, hub_id)
 
 
 def _planned_only(trouble: InputError) -> str:
@@ -191,9 +193,24 @@ def _owner(name: str) -> str:
     return ids[-1].partition("/")[0] if ids else "org"
 
 
+def _with_offers(trouble: InputError, hub_id: str) -> InputError:
+    """The same error with the catalogue's nearest models, and the way to plan this one from its config.json alone."""
+    if not isinstance(trouble, HubUnreachable):
+        return trouble
+    nearest = nearest_names(hub_id)
+    near = f" Nearest in the catalogue: {', '.join(nearest)}." if nearest else ""
+    return HubUnreachable(
+        trouble.message,
+        remedy=f"{trouble.remedy}{near} Its config.json alone is enough to plan: where there is a network, "
+        f"{OFFLINE.format(hub_id)}, then give FOLDER as the model.",
+        detail=trouble.detail or "",
+    )
+
+
 def _unknown(name: str) -> InputError:
     nearest = nearest_names(name)
     offer = f"A model of the hub is named with its owner, like {_owner(name)}/{name}."
     if nearest:
         offer += f" Nearest in the catalogue: {', '.join(nearest)}."
+    offer += f" Without a network, its config.json in a folder is enough to plan: {OFFLINE.format('ORG/NAME')}."
     return InputError(f"There is no folder and no model of the catalogue called {name!r}.", remedy=offer)

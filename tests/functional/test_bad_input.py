@@ -218,5 +218,5 @@ def test_a_quantised_model_is_refused_by_name_before_its_data_is_read(run: Run, 
     write(folder / "config.json", json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
     file = write(tmp_path / "rows.jsonl", json.dumps(GOOD_ROW) + "\n")
     done = run("recommend", "--model", folder, "--data", file)
-    assert_bad_input(done, str(folder), "already quantised (AWQ)")
+    assert_bad_input(done, str(folder), "its weights are quantised (AWQ)")
     assert "reading" not in done.stderr

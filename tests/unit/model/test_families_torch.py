@@ -70,7 +70,8 @@ def _small(model_type: str, **changes: Any) -> dict[str, Any]:
 
 
 def _configs() -> dict[str, dict[str, Any]]:
-    configs: dict[str, dict[str, Any]] = {model.name: dict(model.config) for model in load_models()}
+    known = [model for model in load_models() if model.config["model_type"] in FAMILIES]
+    configs: dict[str, dict[str, Any]] = {model.name: dict(model.config) for model in known}
     for family in FAMILIES:
         configs[family] = _small(family)
         for name, changes in VARIANTS.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 import presets
 from presets import datasets, glossary, gpus, models, rate_law, recipes, sweep, templates, variants
@@ -53,19 +54,29 @@ class Architecture(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     model_type: Name
-    max_position_embeddings: Annotated[int, Field(gt=0)]
+    max_position_embeddings: Annotated[int, Field(gt=0)] | None = None
+    n_positions: Annotated[int, Field(gt=0)] | None = None
+    text_config: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def says_how_far_it_reaches(self) -> Architecture:
+        inner = self.text_config or {}
+        assert self.max_position_embeddings or self.n_positions or inner.get("max_position_embeddings") or inner
+        return self
 
 
 class Model(Entry):
     name: Name
     hub_id: HubId
     parameters: Annotated[int, Field(gt=0)]
+    source: Name = "litgpt-table"
     gated: bool = False
     aliases: list[HubId] = []
     config: Architecture
 
 
 class Models(Entry):
+    note: Text = "none"
     models: Annotated[list[Model], Field(min_length=1)]
 
 
@@ -158,11 +169,15 @@ SCHEMAS: dict[Path, Any] = {
     variants.FILE: dict[Name, list[Measurement]],
     glossary.FILE: list[Word],
     **dict.fromkeys(recipes.FOLDER.glob("*.yaml"), Recipe),
+    **dict.fromkeys(models.FACTS.glob("*.json"), Models),
+    models.FACTS / models.SOURCES: dict[Name, Text],
 }
 ROOT = Path(presets.__file__).parent
 
 
 def content(path: Path) -> Any:
+    if path.suffix == ".json":
+        return json.loads(path.read_bytes())
     return yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
 
 
@@ -172,7 +187,7 @@ def test_a_shipped_file_holds_what_its_reader_takes(path: Path) -> None:
 
 
 def test_every_shipped_file_has_a_schema() -> None:
-    assert set(ROOT.rglob("*.yaml")) == set(SCHEMAS)
+    assert {*ROOT.rglob("*.yaml"), *models.FACTS.rglob("*.json")} == set(SCHEMAS)
 
 
 @pytest.mark.parametrize(
