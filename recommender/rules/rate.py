@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import sqrt
 
+from presets.family_rules import FamilyRule, needed_for, rules_for
 from presets.rate_law import REFERENCE_RANK, RateLaw, load_rate_law
 from presets.sweep import SweepRow, load_sweep
 from recommender.config.schema import FinetuneConfig, Lora
@@ -96,7 +97,19 @@ def rate(context: Context) -> Values:
     value = base_rate(context.model, context.config.lora.r)
     for factor in _factors(context):
         value *= factor
-    return {RATE: two_digits(min(1.0, value))}
+    return {RATE: two_digits(min(1.0, value, _most(context)))}
+
+
+def _most(context: Context) -> float:
+    """Return the highest rate of an adapter that the model's family bears."""
+    family = _family(context.model)
+    if family is None or family.rate_at_most is None or context.config.method == "full":
+        return 1.0
+    return family.rate_at_most
+
+
+def _family(model: ModelSpec) -> FamilyRule | None:
+    return needed_for(model.model_type, mixture=model.num_experts > 0)
 
 
 def explain_rate(context: PricedContext, values: Values) -> Reasons:
@@ -105,7 +118,10 @@ def explain_rate(context: PricedContext, values: Values) -> Reasons:
     told = zip(_factors(context), _told_factors(context), strict=True)
     sentences = [_origin(model, config.lora.r), *(sentence for factor, sentence in told if factor != 1)]
     if len(sentences) > 1:
-        sentences.append(f"Together {small(value)}.")
+        sentences.append(f"Together {small(value)}." if value < _most(context) else "")
+    family = _family(model)
+    if family is not None and value == _most(context):
+        sentences.append(f"Held to {small(value)}: {family.why} ({family.source}.)")
     if context.steps is not None and context.steps > LONGEST_SURE:
         sentences.append(
             f"{count(context.steps)} steps are {context.steps / SWEPT_STEPS:.0f} times the sweep's: longer runs want "
@@ -130,7 +146,7 @@ def explain_rate(context: PricedContext, values: Values) -> Reasons:
     return {
         RATE: Reason(
             value,
-            " ".join(sentences),
+            " ".join(sentence for sentence in sentences if sentence),
             "fitted to Thinking Machines' chat_sl sweep of 18 models (tinker-cookbook); LoRA Without Regret (2025) on "
             f"short runs, and below {SHORT_STEPS} steps this project's own (benchmarks/short_runs.py); Malladi et al. "
             "2022 and Marek et al. 2025 on batches",
@@ -138,7 +154,7 @@ def explain_rate(context: PricedContext, values: Values) -> Reasons:
             evidence=_evidence(row),
             others="The Unsloth guide starts at 2e-4; LLaMA-Factory's default is 5e-5 and its newcomer recipe 1e-4; "
             "TRL's default is 2e-5; the QLoRA paper 2e-4 up to 13B and 1e-4 from 33B; the LoRA hyperparameter guide "
-            f"1e-4 to 5e-5; {_tinker(model)}.",
+            f"1e-4 to 5e-5; {_tinker(model)}.{_by_others(model)}",
             costs=f"none. Settle it on your own rows: lora-wizard try CONFIG --set training.learning_rate="
             f"{','.join(small(each) for each in to_try(value))} --steps 50",
         )
@@ -159,6 +175,12 @@ def unlike_the_sweep(config: FinetuneConfig) -> list[str]:
         "loraplus_lr_ratio": config.training.loraplus_lr_ratio is not None,
     }
     return [key for key, is_so in differs.items() if is_so]
+
+
+def _by_others(model: ModelSpec) -> str:
+    """Return sentences on the rates that others take for this family."""
+    lines = rules_for(model.model_type, mixture=model.num_experts > 0)
+    return "".join(f" {line.others} ({line.source})." for line in lines if line.others)
 
 
 def _tinker(model: ModelSpec) -> str:

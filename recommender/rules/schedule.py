@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from presets.family_rules import needed_for
 from recommender.data.packing import packs
 from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
 from recommender.rules.reason import Reason
@@ -123,10 +124,18 @@ def regularisation(context: Context) -> Values:
     """Weight decay, clipping, seed and noise."""
     return {
         DECAY: 0.0,
-        CLIP: QLORA_CLIP if context.config.method == "qlora" else 1.0,
+        CLIP: _clip(context),
         SEED: 42,
         NOISE: None,
     }
+
+
+def _clip(context: Context) -> float:
+    """Return the norm that gradients are clipped to: the model family's own, else the method's."""
+    family = needed_for(context.model.model_type, mixture=context.model.num_experts > 0)
+    if family is not None and family.max_grad_norm is not None and context.config.method != "full":
+        return family.max_grad_norm
+    return QLORA_CLIP if context.config.method == "qlora" else 1.0
 
 
 def explain_regularisation(context: PricedContext, values: Values) -> Reasons:
@@ -142,18 +151,7 @@ def explain_regularisation(context: PricedContext, values: Values) -> Reasons:
             others="Unsloth and Raschka take 0.01; the LoRA hyperparameter guide names 1.0 or 0.3 against overfitting.",
             costs="none",
         ),
-        CLIP: Reason(
-            values[CLIP],
-            "Clipped as the QLoRA paper does over its 4-bit base."
-            if quantised
-            else "The usual clip: it acts only on outliers.",
-            "Dettmers et al. 2023 (QLoRA), appendix B.2"
-            if quantised
-            else "Transformers, TrainingArguments (its default)",
-            "medium",
-            others="Transformers' and LLaMA-Factory's default is 1.0." if quantised else "The QLoRA paper takes 0.3.",
-            costs="none",
-        ),
+        CLIP: _clipping(context, values[CLIP], quantised=quantised),
         SEED: Reason(
             values[SEED],
             "Any fixed number makes the run repeatable: the order of rows, the held-out split and the adapter's start.",
@@ -164,6 +162,22 @@ def explain_regularisation(context: PricedContext, values: Values) -> Reasons:
         ),
         NOISE: _noise(context, values[NOISE]),
     }
+
+
+def _clipping(context: PricedContext, value: float, *, quantised: bool) -> Reason:
+    """Return the reason for the clip: the family's, the QLoRA paper's or the usual one."""
+    family = needed_for(context.model.model_type, mixture=context.model.num_experts > 0)
+    if family is not None and value == family.max_grad_norm:
+        why, source = f"Clipped early. {family.why}", family.source
+    elif quantised:
+        why, source = (
+            "Clipped as the QLoRA paper does over its 4-bit base.",
+            "Dettmers et al. 2023 (QLoRA), appendix B.2",
+        )
+    else:
+        why, source = "The usual clip: it acts only on outliers.", "Transformers, TrainingArguments (its default)"
+    others = "Transformers' and LLaMA-Factory's default is 1.0." if quantised else "The QLoRA paper takes 0.3."
+    return Reason(value, why, source, "medium", others=others, costs="none")
 
 
 def _noise(context: PricedContext, value: float | None) -> Reason:

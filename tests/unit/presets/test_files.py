@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 import presets
-from presets import datasets, glossary, gpus, models, rate_law, recipes, sweep, templates, variants
+from presets import datasets, family_rules, glossary, gpus, models, rate_law, recipes, sweep, templates, variants
 
 Text = Annotated[str, Field(pattern=r"\S")]
 Name = Annotated[str, Field(pattern=r"^\S+$")]
@@ -78,6 +78,22 @@ class Model(Entry):
 class Models(Entry):
     note: Text = "none"
     models: Annotated[list[Model], Field(min_length=1)]
+
+
+class FamilyLine(Entry):
+    types: Annotated[list[Name], Field(min_length=1)]
+    of: Literal["dense", "mixtures", "all"]
+    source: Text
+    why: Text | None = None
+    rate_at_most: Annotated[float, Field(gt=0, lt=1)] | None = None
+    max_grad_norm: Annotated[float, Field(gt=0, le=1)] | None = None
+    others: Text | None = None
+
+    @model_validator(mode="after")
+    def says_why_or_what_others_do(self) -> FamilyLine:
+        assert (self.why is None) == (self.rate_at_most is None and self.max_grad_norm is None)
+        assert self.why or self.others
+        return self
 
 
 class KnownDataset(Entry):
@@ -167,6 +183,7 @@ SCHEMAS: dict[Path, Any] = {
     rate_law.FILE: RateLaw,
     sweep.FILE: Sweep,
     variants.FILE: dict[Name, list[Measurement]],
+    family_rules.FILE: list[FamilyLine],
     glossary.FILE: list[Word],
     **dict.fromkeys(recipes.FOLDER.glob("*.yaml"), Recipe),
     **dict.fromkeys(models.FACTS.glob("*.json"), Models),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from recommender.rules.rate import (
     two_digits,
 )
 from recommender.rules.reason import Reason
+from recommender.rules.schedule import regularisation
 from tests.unit.plan.facts import LLAMA_8B, RTX_4090, SMOLLM, model, rows
 
 LLAMA_70B = model("llama-3.3-70b-instruct")
@@ -50,6 +52,38 @@ def advise(spec: ModelSpec, **values: Any) -> Reason:
         estimate=estimate(config, spec, RTX_4090, known=()),
     )
     return explain_rate(context, rate(context))["training.learning_rate"]
+
+
+def test_dense_gemma_4_is_held_to_the_published_rate_and_its_mixture_is_not() -> None:
+    dense = replace(LLAMA_8B, model_type="gemma4")
+    held = advise(dense)
+    assert held.value == 5e-5 and "Held to 5e-5: Dense Gemma 4" in held.why and "45676" in held.why
+    assert advise(dense, method="full", quantization__bits=None).value < 5e-5
+    mixture = replace(dense, num_experts=128)
+    assert advise(mixture).value == advise(replace(LLAMA_8B, model_type="unknown")).value > 5e-5
+    assert "Axolotl takes 2e-4 for the mixture" in advise(mixture).others
+
+
+@pytest.mark.parametrize(
+    ("model_type", "experts", "method", "clip"),
+    [
+        ("gemma4_unified", 0, "qlora", 0.1),
+        ("gemma4", 0, "lora", 0.1),
+        ("gemma4", 128, "lora", 1.0),
+        ("gemma4", 0, "full", 1.0),
+        ("llama", 0, "qlora", 0.3),
+    ],
+)
+def test_gradients_are_clipped_as_the_family_needs(model_type: str, experts: int, method: Any, clip: float) -> None:
+    spec = replace(LLAMA_8B, model_type=model_type, num_experts=experts)
+    bits = 4 if method == "qlora" else None
+    config = FinetuneConfig(model="m", method=method, quantization=Quantization(bits=bits))
+    context = Context(spec, RTX_4090, None, "balanced", config)
+    assert regularisation(context)["training.max_grad_norm"] == clip
+
+
+def test_what_others_take_for_a_hybrid_is_said() -> None:
+    assert "1e-5 for Jamba (axolotl" in advise(replace(LLAMA_8B, model_type="jamba")).others
 
 
 def test_the_law_is_the_fit_of_the_committed_sweep() -> None:
