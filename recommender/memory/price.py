@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from recommender.memory.layers.layer import LayerCost, layer_cost
 from recommender.memory.loss import loss_bytes
 from recommender.memory.moments import Moment, offloads, step_moments
+from recommender.memory.not_learned import NotLearned
 from recommender.memory.phases import evaluation_phase_bytes, initialisation_bytes, load_bytes, merge_bytes
 from recommender.memory.process import Left, Pools, context_bytes, left_bytes, reserved_beyond, workspace_bytes
 from recommender.memory.weights import adapter_bytes, optimizer_bytes, weights_bytes
@@ -38,7 +39,10 @@ def price(workload: Workload) -> Price:
 
     Raises:
         InputError: See `resolve_workload`.
+        NotLearned: The model is of no hand-written family, and no tape of it is at hand.
     """
+    if workload.model.anatomy is not None:
+        raise NotLearned(workload)
     on_device, paged = optimizer_bytes(workload)
     cost = layer_cost(workload)
     moments = step_moments(workload, cost)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from recommender.model.anatomy import to_document
 from recommender.model.spec import ModelSpec
 
 
@@ -15,7 +16,8 @@ def document(spec: ModelSpec) -> dict[str, Any]:
     """
     linears = [{**asdict(linear), "parameters": linear.parameters} for linear in spec.linears]
     return {
-        **asdict(spec),
+        **asdict(replace(spec, anatomy=None, config=None)),
+        "anatomy": to_document(spec.anatomy) if spec.anatomy else None,
         "linears": linears,
         "path": str(spec.path) if spec.path else None,
         "embedding_parameters": spec.embedding_parameters,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from presets.errors import InputError
-from recommender.model.family_table import CONV1D, FAMILIES, HYBRIDS, OWN_CODE, Family
+from recommender.model.family_table import FAMILIES, OWN_CODE, Family
 from recommender.model.fields import Fields
+from recommender.model.known_types import has_class
 from recommender.model.layers import biases, linears, norm_parameters, other_parameters, read_mixture, read_sizes
 from recommender.model.own_code import code_files
 from recommender.model.quantised import quantisation, refusal
@@ -18,12 +18,6 @@ from recommender.model.spec import ModelSpec, Source
 
 _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 _BY_ARCHITECTURE = {family.architecture: model_type for model_type, family in FAMILIES.items()}
-
-
-ORDINARY = 10**10
-"""Parameters up to which a model is offered in place of one that cannot be trained."""
-TEXT_ONLY = "Qwen/Qwen3-8B"
-"""Offered where the catalogue has none of the same makers."""
 
 
 class NotCausal(InputError):
@@ -54,7 +48,7 @@ def spec_from_config(
     Raises:
         NotCausal: The model does not generate text.
         InputError: A field is missing or absurd. A causal language model that cannot be priced is no error: its
-            `unsupported` says why.
+            `unsupported` says why. One of no hand-written family has `needs_anatomy`: its class is asked.
     """
     fields = Fields(config, origin)
     model_type, architecture = _identity(fields)
@@ -68,17 +62,22 @@ def spec_from_config(
         "gated": gated,
     }
     inner = fields.mapping("text_config")
-    if inner is not None and model_type not in FAMILIES:
-        reason = (
-            f"{architecture} reads images or sound beside text, which cannot be planned or trained here. "
-            f"Take a model of text alone, such as {text_only(model_type)}."
-        )
-        merged = {**{key: config[key] for key in ("dtype", "torch_dtype") if key in config}, **inner}
-        return _unpriced(Fields(merged, f"{origin}, text_config"), common, reason)
-    if model_type in FAMILIES:
+    if model_type in FAMILIES and inner is None:
         return _priced(fields, FAMILIES[model_type], common)
-    why = _why_unknown(fields, model_type, architecture)
-    return _own_code(fields, common, architecture) if why is None else _unpriced(fields, common, why)
+    if inner is None and fields.mapping("auto_map") and not has_class(model_type):
+        return _own_code(fields, common, architecture)
+    return _to_be_learned(fields, common, inner)
+
+
+def _to_be_learned(fields: Fields, common: dict[str, Any], inner: Mapping[str, Any] | None) -> ModelSpec:
+    """The spec of a model whose class says what it is made of: `trainer.anatomy.ask.completed` fills it in."""
+    read = fields
+    if inner is not None:
+        merged = {**{key: fields.config[key] for key in ("dtype", "torch_dtype") if key in fields.config}, **inner}
+        read = Fields(merged, f"{fields.origin}, text_config")
+    method = quantisation(fields.mapping("quantization_config"))
+    spec = _unpriced(read, common, refusal(method, common["name"]))
+    return replace(spec, needs_anatomy=True, config=dict(fields.config), quantization=method)
 
 
 def _own_code(fields: Fields, common: dict[str, Any], architecture: str) -> ModelSpec:
@@ -119,40 +118,6 @@ def _identity(fields: Fields) -> tuple[str, str]:
             remedy="Choose a model that generates text, such as one whose architecture ends in ForCausalLM.",
         )
     return model_type or architecture, architecture
-
-
-def _why_unknown(fields: Fields, model_type: str, architecture: str) -> str | None:
-    """The reason why this architecture cannot be priced; None where it may be, with code of its own."""
-    layer_types = fields.config.get("layer_types")
-    linear = isinstance(layer_types, list) and any(
-        "linear" in str(kind) or "mamba" in str(kind) for kind in layer_types
-    )
-    if model_type in CONV1D:
-        return f"{architecture} is built of Conv1D layers, whose memory is not priced: choose a newer architecture."
-    if model_type in HYBRIDS or linear:
-        return (
-            f"{architecture} mixes in linear attention or state-space layers, whose memory is not priced: "
-            "choose a model with attention in every layer."
-        )
-    if fields.mapping("auto_map"):
-        return None
-    return f"{architecture} is an architecture whose memory cannot be priced yet: choose one of {_known()}."
-
-
-def text_only(model_type: str) -> str:
-    """A model of the catalogue that reads text alone, of the same makers where there is one: its hub id."""
-    from presets.models import load_models
-
-    makers = re.match("[a-z]*", model_type.lower())
-    whose = makers[0] if makers else ""
-    usable = [model for model in load_models() if model.config["model_type"] in FAMILIES]
-    theirs = [model for model in usable if whose and str(model.config.get("model_type", "")).startswith(whose)]
-    small = [model for model in theirs if (model.parameters or 0) <= ORDINARY]
-    return (small or theirs)[-1].hub_id if theirs else TEXT_ONLY
-
-
-def _known() -> str:
-    return ", ".join(sorted(family.architecture.removesuffix("ForCausalLM") for family in FAMILIES.values()))
 
 
 def _priced(fields: Fields, family: Family, common: dict[str, Any]) -> ModelSpec:

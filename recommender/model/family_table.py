@@ -233,18 +233,3 @@ OWN_CODE = Family("", qkv_bias="attention_bias", mlp_bias=True, defaults=_defaul
 def family_of(model_type: str) -> Family:
     """The family of a model that can be priced."""
     return FAMILIES.get(model_type, OWN_CODE)
-
-
-# fmt: off
-HYBRIDS = frozenset(
-    {
-        "bailing_hybrid", "bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear",
-        "lfm2", "lfm2_moe", "mamba", "mamba2", "minimax", "nemotron_h", "olmo_hybrid", "qwen3_5", "qwen3_5_moe",
-        "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next", "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2",
-    }
-)
-# fmt: on
-"""Model types whose layers are, all or some, linear attention, a state space or a convolution."""
-
-CONV1D = frozenset({"gpt2", "openai-gpt"})
-"""Model types whose layers are Transformers' Conv1D, a transposed linear layer."""

@@ -12,6 +12,7 @@ from recommender.hub.connection import is_offline
 from recommender.hub.errors import HubRefused, HubUnreachable
 from recommender.model.card import with_base
 from recommender.model.families import spec_from_config
+from recommender.model.from_anatomy import known
 from recommender.model.own_code import checked_by_count
 from recommender.model.sources.cache import find_cached
 from recommender.model.sources.folder import read_folder
@@ -33,6 +34,7 @@ _CATALOGUE_SECONDS = 0.5
 def read_model(name: str, *, revision: str | None = None, offline: bool = False) -> ModelSpec:
     """Describe the model that `name` stands for.
 
+    What its class is made of is filled in where that ships or was learned here before; else `needs_anatomy` says so.
     In this order: a folder, a model in the local Hugging Face cache with its weights, the hub, and where that cannot
     be reached or refuses, what the cache or the bundled catalogue knows.
 
@@ -50,7 +52,7 @@ def read_model(name: str, *, revision: str | None = None, offline: bool = False)
     folder = expanded(name)
     try:
         if folder.is_dir() and not _only_looks_like_a_folder(name, folder):
-            return read_folder(folder.absolute(), name=name)
+            return known(read_folder(folder.absolute(), name=name))
     except PermissionError as error:
         raise InputError(
             f"{error.filename or folder} may not be read by you.",
@@ -79,20 +81,20 @@ def _only_looks_like_a_folder(name: str, folder: Path) -> bool:
 
 
 def _read_by_id(name: str, revision: str | None, *, offline: bool) -> ModelSpec:
-    known = find_model(name)
-    hub_id = known.hub_id if known and "/" not in name else name
+    catalogued = find_model(name)
+    hub_id = catalogued.hub_id if catalogued and "/" not in name else name
     if "/" not in hub_id:
         raise _unknown(name)
-    return replace(_read_hub_id(hub_id, name, known, revision, offline=offline), hub_id=hub_id)
+    return known(replace(_read_hub_id(hub_id, name, catalogued, revision, offline=offline), hub_id=hub_id))
 
 
 def _read_hub_id(
-    hub_id: str, name: str, known: CatalogueModel | None, revision: str | None, *, offline: bool
+    hub_id: str, name: str, model: CatalogueModel | None, revision: str | None, *, offline: bool
 ) -> ModelSpec:
     cached = _cached(hub_id, name, revision)
     if cached is not None and cached.has_weights:
         return cached
-    catalogued = None if known is None or revision is not None else _from_catalogue(known, name)
+    catalogued = None if model is None or revision is not None else _from_catalogue(model, name)
     if offline and not is_offline() and cached is None and catalogued is not None:
         # The caller wants no network; that says nothing of whether the weights can be downloaded.
         return catalogued
@@ -106,7 +108,7 @@ def _read_hub_id(
         )
     else:
         try:
-            seconds = {"seconds": _CATALOGUE_SECONDS} if known else {}
+            seconds = {"seconds": _CATALOGUE_SECONDS} if model else {}
             return _from_hub(ask_hub(hub_id, model_cache_dir(), revision, **seconds), name, hub_id)
         except (HubUnreachable, HubRefused) as error:
             trouble = error

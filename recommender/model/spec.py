@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from presets.errors import InputError
+from recommender.model.anatomy import Anatomy
+from recommender.model.linear import Linear
 from recommender.model.quantised import UNPACKED
+
+__all__ = ["Linear", "ModelSpec", "NeedsAnatomy", "Source"]
 
 Source = Literal["folder", "cache", "hub", "catalogue"]
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """A kind of linear layer (`nn.Linear`) inside the decoder layers: what quantisation and LoRA act on."""
-
-    name: str
-    """Leaf module name, such as 'q_proj'."""
-    in_features: int
-    out_features: int
-    count: int
-    """Number of this kind in the whole model (usually one a layer)."""
-    bias: bool = False
-
-    @property
-    def parameters(self) -> int:
-        """Parameters of all of this kind, weights and biases."""
-        return self.count * (self.in_features * self.out_features + (self.out_features if self.bias else 0))
-
-    def adapter_parameters(self, r: int) -> int:
-        """Parameters that LoRA of rank r adds: A is r × in, B is out × r (Hu et al. 2021, section 4.1)."""
-        return self.count * r * (self.in_features + self.out_features)
+class NeedsAnatomy(InputError):
+    """A model whose class has to be asked first what it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +83,12 @@ class ModelSpec:
     see `recommender.model.own_code`."""
     unsupported: str = ""
     """The reason why memory cannot be priced or the model cannot be trained here, in a sentence; empty when it can."""
+    anatomy: Anatomy | None = None
+    """What its class is made of; None for a family that is described by hand, and until it has been learned."""
+    needs_anatomy: bool = False
+    """Whether its class must be asked first (`trainer.anatomy.ask.completed`): linears and counts are not known yet."""
+    config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """The config.json document that its class is built from, where an anatomy is wanted."""
 
     @property
     def held_packed(self) -> bool:
@@ -105,11 +98,13 @@ class ModelSpec:
     @property
     def embedding_parameters(self) -> int:
         """Parameters of the input embedding."""
-        return self.vocab_size * self.hidden_size
+        return self.anatomy.embedding_parameters if self.anatomy else self.vocab_size * self.hidden_size
 
     @property
     def head_parameters(self) -> int:
         """Parameters of the output head beyond the embedding: 0 when tied."""
+        if self.anatomy:
+            return self.anatomy.head_parameters
         return 0 if self.tied else self.vocab_size * self.hidden_size
 
     @property
@@ -122,6 +117,12 @@ class ModelSpec:
 
         Raises:
             InputError: Its name and the reason.
+            NeedsAnatomy: Its class was not asked yet.
         """
         if self.unsupported:
             raise InputError(f"{self.name} cannot be used: {self.unsupported}", remedy="Choose another model.")
+        if self.needs_anatomy:
+            raise NeedsAnatomy(
+                f"What {self.name} ({self.architecture}) is made of has not been learned on this machine yet.",
+                remedy="`lora-wizard recommend --model` learns it in some seconds.",
+            )

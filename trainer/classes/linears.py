@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import torch
@@ -126,7 +127,8 @@ def _gives_linear_shape(layer: nn.Module) -> bool:
     return False
 
 
-def _bypassed(owner: type, leaf: str) -> bool:
+@cache
+def _bypassed(owner: Any, leaf: str) -> bool:
     """Whether a method of the owner's class hands the layer's weight on as a tensor, past the layer's forward.
 
     Mamba's fused kernels do (`out_proj`, `x_proj`, `dt_proj`), and then no adapter on the layer has a gradient. Slices

@@ -15,6 +15,8 @@ def architecture_of(model: ModelSpec) -> dict[str, Any]:
     Args:
         model: One that is supported: see `ModelSpec.unsupported`.
     """
+    if model.config is not None:
+        return dict(model.config)
     if model.path is not None and (model.path / "config.json").is_file():
         document: dict[str, Any] = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
         document.setdefault("model_type", model.model_type)

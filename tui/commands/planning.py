@@ -10,6 +10,7 @@ import typer
 
 from presets.errors import InputError
 from tui.commands.facts import JsonFlag
+from tui.commands.models import read_model
 from tui.commands.settings import Settings, progress_note, target_device
 from tui.terminal.streams import print_json
 
@@ -183,7 +184,6 @@ def _planned(
         goal: What matters most.
         changes: Dotted key to value that the person set.
     """
-    from recommender.model.reader import read_model
     from recommender.plan.recommend import recommend as make_plan
     from recommender.plan.request import as_goal
     from recommender.stages import find_stage
@@ -294,7 +294,6 @@ def _trainable(config: FinetuneConfig, device: Device, values: list[str] | None)
     Raises:
         InputError: no such model or adapter, or values that contradict each other, the model or the device.
     """
-    from recommender.model.reader import read_model
     from recommender.plan.checks.conflicts import refuse_untrainable
 
     spec = read_model(config.model, revision=config.revision)
@@ -374,7 +373,6 @@ def data(
     from recommender.data.load import profile_data
     from recommender.data.packing import limit_of, splits
     from recommender.data.profile.document import document, near_document, row_document
-    from recommender.model.reader import read_model
     from recommender.rules.running import recommended_eval_fraction
     from recommender.stages import find_stage
     from recommender.steps import packing_document

@@ -11,6 +11,7 @@ import typer
 from presets.errors import InputError, NoError
 from tui.commands.agreeing import AllowOnEnd, agree_on_end
 from tui.commands.life import AllowBusy, NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
+from tui.commands.models import read_model
 from tui.commands.planning import SetOption, assignments, read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device, usual_device
 
@@ -77,7 +78,6 @@ def start(
         NoError: a check failed. InputError: the data, the model or the folder cannot be used.
     """
     from recommender.data.load import profile_data
-    from recommender.model.reader import read_model
     from recommender.plan.checks.trainable import require_rows
     from recommender.plan.document import launch_document
     from recommender.stages import stage_of
@@ -184,7 +184,6 @@ def _plain_demo(model: Path, device: Device, settings: Settings) -> int:
     from recommender.config.schema import Data
     from recommender.data.load import profile_data
     from recommender.machine.probe import probe
-    from recommender.model.reader import read_model
     from recommender.plan.document import document
     from recommender.plan.recommend import recommend
     from recommender.stages.sft import SFT
@@ -233,7 +232,6 @@ def _calibration_config(
     from presets.demo import demo_data_path
     from recommender.config.schema import Data
     from recommender.data.load import profile_data
-    from recommender.model.reader import read_model
     from recommender.plan.recommend import recommend
     from recommender.stages import find_stage
     from trainer.models.demo import ensure_demo_model

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from presets.errors import InputError, NoError
+from tui.commands.models import read_model
 from tui.commands.planning import read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device
 from tui.terminal.streams import print_json
@@ -60,7 +61,6 @@ def try_values(
     device = training_device(settings.runs)
     base, compared = settled(base, values or [])
     from recommender.data.load import profile_data
-    from recommender.model.reader import read_model
     from recommender.stages import stage_of
     from trainer.process.tokenizer import ensure_tokenizer
 

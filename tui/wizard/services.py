@@ -67,7 +67,10 @@ class Services(Protocol):
         """Architecture of a catalogue's model, without the network."""
 
     def read_model(self, name: str) -> ModelSpec:
-        """Architecture of any model."""
+        """Architecture of any model, as far as its files say it."""
+
+    def completed(self, model: ModelSpec, doing: Callable[[str], None], stopped: Stopped) -> ModelSpec:
+        """The same with what its class says, which is asked in a child process where that was never done."""
 
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """Price of a method at the default length."""
@@ -197,6 +200,12 @@ class RealServices:
         from recommender.model.reader import read_model
 
         return read_model(name)
+
+    def completed(self, model: ModelSpec, doing: Callable[[str], None], stopped: Stopped) -> ModelSpec:
+        """See `Services`."""
+        from trainer.anatomy.ask import completed
+
+        return completed(model, doing, stopped)
 
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """See `Services`: batch 1, every other value the schema's default."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from presets.errors import InputError
@@ -130,10 +132,10 @@ def test_an_unknown_stack_names_the_others() -> None:
 
 
 def test_an_unsupported_model_is_refused_with_its_reason() -> None:
-    model = spec_from_config({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 768}, "gpt2")
+    model = replace(MODEL, name="quantised", unsupported="its weights are quantised.")
     with pytest.raises(InputError) as error:
         estimate(qlora(), model, A100)
-    assert error.value.message == f"gpt2 cannot be used: {model.unsupported}"
+    assert error.value.message == f"quantised cannot be used: {model.unsupported}"
 
 
 def test_targets_that_the_model_lacks_are_refused() -> None:

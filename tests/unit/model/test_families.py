@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from presets.errors import InputError
 from recommender.model.families import spec_from_config
+from recommender.model.spec import NeedsAnatomy
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -53,21 +54,20 @@ def test_a_model_that_does_not_generate_is_refused(architecture: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "asked"),
     [
-        ({"model_type": "llama"}, ""),
-        ({"model_type": "gpt2"}, "built of Conv1D layers"),
-        ({"model_type": "mamba2"}, "state-space layers"),
-        ({"model_type": "not_yet"}, "cannot be priced yet"),
-        ({"model_type": "gemma4", "text_config": LLAMA}, "such as google/gemma"),
-        ({"model_type": "pixtral", "text_config": LLAMA}, "such as Qwen/Qwen3-8B"),
+        ({"model_type": "llama"}, False),
+        ({"model_type": "gpt2"}, True),
+        ({"model_type": "mamba2"}, True),
+        ({"model_type": "not_yet"}, True),
+        ({"model_type": "gemma4", "text_config": LLAMA}, True),
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_type_without_an_architecture_is_read(change: dict[str, Any], said: str) -> None:
+def test_a_type_without_an_architecture_is_read(change: dict[str, Any], asked: bool) -> None:
     spec = spec_from_config({**{key: value for key, value in LLAMA.items() if key != "architectures"}, **change})
     assert spec.model_type == change["model_type"]
-    assert said in spec.unsupported if said else not spec.unsupported
+    assert (spec.needs_anatomy, spec.unsupported) == (asked, "")
 
 
 @pytest.mark.parametrize(
@@ -91,21 +91,26 @@ def test_neither_architecture_nor_type_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    "change",
     [
-        ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, "Conv1D"),
-        ({"architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h"}, "state-space"),
-        ({"architectures": ["XForCausalLM"], "model_type": "x", "layer_types": ["linear_attention"]}, "state-space"),
-        ({"architectures": ["NewForCausalLM"], "model_type": "new"}, "cannot be priced"),
+        {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"},
+        {"architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h"},
+        {"architectures": ["NewForCausalLM"], "model_type": "new"},
+        # Transformers has the class, so that the repository's own code is not needed.
+        {"architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "auto_map": {"AutoModel": "m.M"}},
     ],
+    ids=lambda change: str(change["model_type"]),
 )
-def test_a_causal_model_that_cannot_be_priced_says_why(change: dict[str, Any], reason: str) -> None:
+def test_a_causal_model_of_no_hand_written_family_is_to_be_learned(change: dict[str, Any]) -> None:
     spec = spec_from_config({**LLAMA, **change})
-    assert reason in spec.unsupported
+    assert spec.needs_anatomy and not spec.unsupported and not spec.own_code
     assert spec.hidden_size == 64 and spec.linears == ()
+    assert spec.config == {**LLAMA, **change}
+    with pytest.raises(NeedsAnatomy, match="has not been learned"):
+        spec.require_supported()
 
 
-def test_a_multimodal_model_says_so_and_shows_its_text_side() -> None:
+def test_a_model_that_also_sees_shows_its_text_side() -> None:
     config = {
         "architectures": ["Gemma3ForConditionalGeneration"],
         "model_type": "gemma3",
@@ -113,7 +118,7 @@ def test_a_multimodal_model_says_so_and_shows_its_text_side() -> None:
         "text_config": {"hidden_size": 2560, "num_hidden_layers": 34, "model_type": "gemma3_text"},
     }
     spec = spec_from_config(config)
-    assert "images or sound" in spec.unsupported
+    assert spec.needs_anatomy and not spec.unsupported
     assert (spec.hidden_size, spec.num_layers, spec.dtype) == (2560, 34, "bfloat16")
 
 

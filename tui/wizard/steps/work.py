@@ -54,6 +54,10 @@ class StepRun:
         """Report rows done and in all; `total` is 0 where unknown."""
         self._run.progress(Progress(self._what, done, total))
 
+    def doing(self, what: str) -> None:
+        """Report what is done now, where nothing of it can be counted."""
+        self._run.progress(Progress(what, 0, 0))
+
     def fetched(self, name: str, done: int, total: int) -> None:
         """Report bytes of a download that are here and in all."""
         if name:
