@@ -93,7 +93,8 @@ def _unlike_linear(layer: nn.Module, owner: nn.Module, name: str, counts: frozen
         return ROUTER
     if type(layer).forward not in (nn.Linear.forward, Conv1D.forward) and not _gives_linear_shape(layer):
         return OTHER_FORM
-    return BYPASSED if _bypassed(type(owner), leaf) else ""
+    kind: Any = type(owner)
+    return BYPASSED if _bypassed(kind, leaf) else ""
 
 
 def _unreached(model: Any, name: str) -> bool:

@@ -20,6 +20,7 @@ from recommender.model.document import document
 from recommender.model.families import spec_from_config
 from recommender.model.from_anatomy import UNLIMITED, known, with_anatomy
 from recommender.model.linear import Linear
+from recommender.paths import cache_dir
 from tests.unit.memory.cases import qlora
 
 CONFIG: dict[str, Any] = {"model_type": "hybrid_x", "architectures": ["HybridXForCausalLM"], "hidden_size": 64}
@@ -109,7 +110,7 @@ def test_what_ships_answers_for_every_version(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.usefixtures("home")
 def test_a_torn_file_is_none() -> None:
     keep(CONFIG, anatomy())
-    (kept,) = anatomies.cache_dir().joinpath("anatomies").glob("*.json")
+    (kept,) = cache_dir().joinpath("anatomies").glob("*.json")
     kept.write_text(kept.read_text()[:100])
     assert find(CONFIG) is None
 

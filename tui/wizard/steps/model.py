@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from recommender.model.spec import ModelSpec
     from tui.wizard.state import Changes
     from tui.wizard.steps.store import Store
+    from tui.wizard.steps.work import StepRun
 
 TRUST: Final = "trust_remote_code"
 
@@ -28,15 +29,16 @@ class ModelStep:
     def choose(self, name: str) -> None:
         """Read a model; data is read anew for it, and a plan made."""
 
-        def work() -> ModelSpec:
-            model = self._store.services.read_model(name)
+        def work(run: StepRun) -> ModelSpec:
+            services = self._store.services
+            model = services.completed(services.read_model(name), run.doing, run.stopped)
             if model.unsupported:
                 raise InputError(f"{name} cannot be used: {model.unsupported}", remedy="Choose another model.")
             return model
 
         # With the model the tokens change.
         self._store.stop(Step.DATA)
-        self._store.start(Step.MODEL, f"reading {name}", lambda _run: work(), lambda model: self._read(name, model))
+        self._store.start(Step.MODEL, f"reading {name}", work, lambda model: self._read(name, model))
 
     def _read(self, name: str, model: ModelSpec) -> Changes:
         state = self._store.state

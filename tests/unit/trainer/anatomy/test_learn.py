@@ -99,7 +99,8 @@ def test_every_parameter_is_counted_once_and_read_back(kind: str) -> None:
         on_meta(classes.trained, classes.config)
     )
     assert learned.served_parameters == parameters_of(on_meta(classes.served, config))
-    parts = sum(x.parameters for x in (*learned.linears, *learned.kept_linears, *learned.experts))
+    parts = sum(linear.parameters for linear in learned.linears)
+    parts += sum(linear.parameters for linear in learned.kept_linears) + sum(one.parameters for one in learned.experts)
     rest = learned.embedding_parameters + learned.head_parameters + learned.norm_parameters + learned.other_parameters
     assert parts + rest == learned.total_parameters
     assert sum(layer.count for layer in learned.kinds) == len(learned.sequence)
