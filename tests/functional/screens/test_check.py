@@ -147,7 +147,7 @@ async def test_a_long_check_says_what_it_does_and_counts_its_seconds(
     tmp_path: Path, rows: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("tui.screens.check.screen.monotonic", lambda: now[0])
+    monkeypatch.setattr("tui.screens.check.checking.monotonic", lambda: now[0])
     services = SlowServices(tmp_path / "runs")
     async with planned(services, [rows]) as seen:
         await seen.press("g")

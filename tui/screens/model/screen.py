@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -13,25 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
-from presets.errors import WizardError
 from tui.screens.base import Problem, StepScreen
 from tui.screens.machine.text import short_name
-from tui.screens.model.text import (
-    METHODS,
-    USE,
-    Entry,
-    Fit,
-    entries,
-    facts,
-    fit_of,
-    header,
-    matching,
-    model_picks,
-    refused,
-    with_chosen,
-)
+from tui.screens.model.listing import Listing
+from tui.screens.model.pricing import Pricing
+from tui.screens.model.text import USE, Entry, facts, header, matching, model_picks, with_chosen
 from tui.terminal.sanitize import clean
-from tui.terminal.task import REPORT_SECONDS, Run, Task
 from tui.widgets.pick_list import MARGIN, PickList
 from tui.widgets.rows import Row, row
 from tui.widgets.text import content, paragraph
@@ -40,8 +25,6 @@ from tui.widgets.top_bar import Step
 if TYPE_CHECKING:
     from textual import events
 
-    from recommender.machine.facts import Device
-    from recommender.model.spec import ModelSpec
     from tui.wizard.state import WizardState
 
 
@@ -58,21 +41,6 @@ class FilterInput(Input):
         Binding("enter", "submit", "choose", key_display="enter"),
         Binding("escape", "screen.leave_filter", "to the list", key_display="esc"),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """Fits of some models.
-
-    Attributes:
-        specs: Architecture by name.
-        fits: Fit by name and method.
-        refused: Reason by name of those that cannot be trained here.
-    """
-
-    specs: dict[str, ModelSpec] = field(default_factory=dict)
-    fits: dict[str, Mapping[str, Fit]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
 
 
 class ModelScreen(StepScreen):
@@ -99,16 +67,13 @@ class ModelScreen(StepScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found: list[Entry] = []
         self._entries: list[Entry] = []
         self._chosen_row = ""
         self._placed = ""
-        self._complete = False
-        self._specs: dict[str, ModelSpec] = {}
-        self._fits: dict[str, Mapping[str, Fit]] = {}
-        self._priced_for: Device | None = None
         self._choosing = ""
-        self._listing, self._pricing = Task(self, "list"), Task(self, "price")
+        self._listing = Listing(self, self._listed)
+        self._pricing = Pricing(self, self._priced)
+        self.parts = (self._listing, self._pricing)
 
     def body(self) -> ComposeResult:
         """Filter, table, facts."""
@@ -127,7 +92,7 @@ class ModelScreen(StepScreen):
         """List what there is."""
         super().on_mount()
         self.query_one(ModelList).focus()
-        self._list_models()
+        self._listing.start()
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the columns' titles too."""
@@ -145,8 +110,8 @@ class ModelScreen(StepScreen):
         self._mark_chosen()
         self._show_list()
         self._show_facts()
-        if state.device is not None and state.device is not self._priced_for and self._entries:
-            self._price()
+        if state.device is not self._pricing.priced_for and self._entries:
+            self._pricing.start(self._entries)
         if self._choosing and state.model is not None and state.model_name == self._choosing:
             self._choosing = ""
             self.clear_filter()
@@ -165,7 +130,9 @@ class ModelScreen(StepScreen):
         picks, chosen = self.query_one(ModelList), self._chosen_row
         untouched = picks.current is None or picks.current.fixed or picks.current.key == self._placed
         picks.show(
-            lambda width: model_picks(shown, self._fits, chosen, wanted, width, listing=not self._complete),
+            lambda width: model_picks(
+                shown, self._pricing.fits, chosen, wanted, width, listing=not self._listing.complete
+            ),
             key=chosen if chosen and untouched else None,
         )
         if untouched and picks.current is not None:
@@ -175,7 +142,7 @@ class ModelScreen(StepScreen):
         """Find the chosen model's row; the cursor goes to it when another is chosen."""
         state = self.state
         before = self._chosen_row
-        self._entries, self._chosen_row = with_chosen(self._found, state.model_name, state.model)
+        self._entries, self._chosen_row = with_chosen(self._listing.found, state.model_name, state.model)
         if self._chosen_row != before:
             self._to_chosen()
 
@@ -204,94 +171,22 @@ class ModelScreen(StepScreen):
         spec = None
         if entry is not None:
             chosen = state.model if entry.name == self._chosen_row else None
-            spec = chosen or self._specs.get(entry.name) or entry.spec
+            spec = chosen or self._pricing.spec_of(entry)
         return facts(entry, spec, device)
 
-    def _list_models(self) -> None:
-        self._listing.start(self._find_models, lambda found: self._listed(found, complete=True), self._not_listed)
+    def _listed(self) -> None:
+        """Show what was found, and price what is new."""
+        self._priced({})
+        if self._entries:
+            self._pricing.start(self._entries)
 
-    def _find_models(self, run: Run) -> list[Entry]:
-        """The catalogue at once, this disk when it has been looked through."""
-        services = self.wizard.services
-        catalogue = services.model_catalogue()
-        run.deliver(self._listed, entries((), catalogue))
-        return entries(services.local_models(), catalogue)
+    def _priced(self, refused: Mapping[str, str]) -> None:
+        """Show the models as they are known now.
 
-    def _not_listed(self, error: WizardError) -> None:
-        self._complete = True
-        self.wizard.flow.set(errors=self.state.errors_with(error, Step.MODEL))
-        self._show_list()
-
-    def _listed(self, found: list[Entry], *, complete: bool = False) -> None:
-        self._found, self._complete = found, complete
-        self._mark_chosen()
-        self._specs |= {entry.name: entry.spec for entry in found if entry.spec is not None}
-        self._show_list()
-        self._show_facts()
-        if self.state.device is not None:
-            self._price()
-
-    def _price(self) -> None:
-        device = self.state.device
-        if device is None:
-            return
-        if device is not self._priced_for:
-            self._fits = {}
-        self._priced_for = device
-        wanted = [entry for entry in self._entries if entry.name not in self._fits and not entry.trouble]
-        ordered = self._visible_first(wanted)
-        self._pricing.start(lambda run: self._price_all(run, device, ordered), self._take_prices, self._not_priced)
-
-    def _not_priced(self, error: WizardError) -> None:
-        self.notify(clean(f"Not every model was priced: {error.message}"), severity="error", timeout=10, markup=False)
-
-    def _visible_first(self, wanted: list[Entry]) -> list[Entry]:
-        picks = self.query_one(ModelList)
-        top, height = picks.scroll_offset.y, picks.size.height
-        seen = {pick.key for pick in picks.picks[top : top + height]}
-        return sorted(wanted, key=lambda entry: entry.name not in seen)
-
-    def _price_all(self, run: Run, device: Device, wanted: list[Entry]) -> Priced:
-        """In a thread: price one model after the other, and show what is priced now and then; return the rest."""
-        batch, shown_at = Priced(), 0.0
-        trouble: Exception | None = None
-        for entry in wanted:
-            if run.stopped():
-                return batch
-            try:
-                priced = self._priced(entry, device)
-            except Exception as error:  # One model's fault is told at the end, and keeps no other from being priced.
-                trouble = trouble or error
-                continue
-            if isinstance(priced, str):
-                batch.refused[entry.name] = priced
-            else:
-                batch.specs[entry.name], batch.fits[entry.name] = priced
-            if batch.fits and time.monotonic() - shown_at > REPORT_SECONDS:
-                shown_at = time.monotonic()
-                run.deliver(self._take_prices, batch)
-                batch = Priced()
-        if trouble is not None:
-            run.deliver(self._take_prices, batch)
-            raise trouble
-        return batch
-
-    def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | str:
-        """Architecture and fits, or the reason why it cannot be trained here, which its row shows instead."""
-        services = self.wizard.services
-        try:
-            spec = entry.spec or self._specs.get(entry.name) or services.catalogue_spec(entry.name)
-            if spec.unsupported:
-                return refused(spec)
-            return spec, {method: fit_of(services.method_fit(spec, device, method)) for method in METHODS}
-        except WizardError as error:
-            return error.message
-
-    def _take_prices(self, priced: Priced) -> None:
-        self._specs |= priced.specs
-        self._fits |= priced.fits
-        # In what was found: the rows are made of it again whenever the wizard's state changes.
-        self._found = [replace(entry, trouble=priced.refused.get(entry.name, entry.trouble)) for entry in self._found]
+        Args:
+            refused: Reason by name of those that cannot be trained here.
+        """
+        self._listing.refuse(refused)
         self._mark_chosen()
         self._show_list()
         self._show_facts()
