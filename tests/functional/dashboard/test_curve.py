@@ -11,7 +11,8 @@ from textual.strip import Strip
 from tui.terminal.base_app import Shell
 from tui.terminal.theme import variable_defaults
 from tui.widgets.curves.cells import changed_rows
-from tui.widgets.curves.curve import Curve, Track, limits, rounded_up
+from tui.widgets.curves.curve import Curve
+from tui.widgets.curves.drawing import Track, limits, rounded_up
 from tui.widgets.curves.series import Series
 
 

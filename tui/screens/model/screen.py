@@ -157,6 +157,7 @@ class ModelScreen(StepScreen):
         super().on_screen_resume()
         self._to_chosen()
 
+    @on(PickList.Moved)
     def _show_facts(self) -> None:
         self.query_one("#facts-text", Static).update(paragraph(self._fact_rows()))
 
@@ -202,10 +203,6 @@ class ModelScreen(StepScreen):
     @on(Input.Submitted, "#model-filter")
     def _submitted(self) -> None:
         self.query_one(ModelList).action_choose()
-
-    @on(PickList.Moved)
-    def _moved(self) -> None:
-        self._show_facts()
 
     @on(PickList.Chosen)
     def _chosen(self, event: PickList.Chosen) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from recommender.stages import Stage
     from trainer.history.reader import Snapshot
     from tui.screens.train.panes import Metric
-    from tui.widgets.curves.curve import Curve, Track
+    from tui.widgets.curves.curve import Curve
+    from tui.widgets.curves.drawing import Track
 
 SMOOTHINGS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Times the usual look back that `<` and `>` go through."""
@@ -126,7 +127,7 @@ class CurveKeys:
     def say_view(self) -> None:
         """Show the legend of the large curve: its values at the cursor, else how it is drawn."""
         from tui.screens.train.panes import BEST, HIDINGS
-        from tui.widgets.curves.curve import MARKERS
+        from tui.widgets.curves.drawing import MARKERS
 
         curve = self.large
         legend = self._best() + self.metric.legend

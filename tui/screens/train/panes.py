@@ -11,7 +11,8 @@ from textual.containers import Vertical
 
 from recommender.stages.base import LOSS, Figure, Stage
 from tui.dashboard.curves import History
-from tui.widgets.curves.curve import Curve, Track
+from tui.widgets.curves.curve import Curve
+from tui.widgets.curves.drawing import Track
 
 RAW, SMOOTH, EVALUATION, BEST, OLDER = "raw", "smoothed", "eval", "best", "behind"
 """Names of the loss's tracks."""
