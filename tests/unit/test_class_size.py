@@ -15,7 +15,7 @@ MOST = 30
 @cache
 def classes() -> dict[str, tuple[ast.ClassDef, dict[str, str]]]:
     """Each class of the project by its full name, with what its module's names stand for."""
-    found = {}
+    found: dict[str, tuple[ast.ClassDef, dict[str, str]]] = {}
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
