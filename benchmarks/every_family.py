@@ -35,8 +35,10 @@ from presets.errors import WizardError
 from recommender.config.io import dump_config
 from recommender.config.schema import FinetuneConfig
 from recommender.machine.facts import Device
+from recommender.model.anatomies import keep
 from tests.fixtures.tiny_classes import CONFIGS, tiny_config
 from tests.fixtures.tiny_model import write_tokenizer
+from trainer.anatomy.learn import learn
 from trainer.classes.build import load_trained
 from trainer.classes.choose import classes_of
 from trainer.run.folder import RunFolder, create
@@ -134,6 +136,9 @@ def build(model_type: str, folder: Path) -> Path:
     config = tiny_config(model_type) if model_type in CONFIGS else small(model_type)
     save(classes_of(config).served, config, folder)
     write_tokenizer(folder, VOCABULARY, with_template=True)
+    # Learned here, where the libraries are loaded; a run asks a child for it.
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    keep(document, learn(document))
     return folder
 
 

@@ -24,7 +24,8 @@ def keep(
 ) -> Measurement | None:
     """Store a measured worst step in the state folder, where the next estimate finds it, and return it.
 
-    A folder that cannot be written costs the next estimate its centre, and nothing else.
+    A folder that cannot be written, or a model whose memory was not learned, costs the next estimate its centre, and
+    nothing else.
 
     Args:
         config: What was measured.
@@ -34,6 +35,7 @@ def keep(
         measured: A 'preflight' event's keys.
     """
     from recommender.memory.measured import FILE, measurement_of
+    from recommender.memory.not_learned import NotLearned
     from recommender.memory.price import price
     from recommender.memory.stacks import stack_for
     from recommender.memory.workload import resolve_workload
@@ -42,9 +44,12 @@ def keep(
     peak = int(measured.get("process_bytes") or 0)
     if device.simulated or peak <= 0:
         return None
-    workload = resolve_workload(config, model, device, data, stack_for(config))
-    seconds = (worst_step_seconds(workload), float(measured.get("step_seconds") or 0) or None)
-    priced = price(workload)
+    try:
+        workload = resolve_workload(config, model, device, data, stack_for(config))
+        seconds = (worst_step_seconds(workload), float(measured.get("step_seconds") or 0) or None)
+        priced = price(workload)
+    except NotLearned:
+        return None
     one = measurement_of(workload, priced.process - priced.left.middle, peak, seconds)
     line = {"t": time.time(), **asdict(one), "measured": dict(measured)}
     with suppress(OSError):

@@ -102,7 +102,8 @@ def _check(folder: RunFolder, into: Path, base: str | None, *, allow_changed: bo
     spec = find_base(folder, config, base)
     held = check_base(folder, spec, allow_changed=allow_changed)
     _require_memory(spec, folder)
-    needed = 2 * spec.total_parameters + _beside_weights(spec, folder)
+    # The files say it where the class was not asked yet; towers are merged along.
+    needed = max(2 * spec.total_parameters, spec.weights_bytes or 0) + _beside_weights(spec, folder)
     place = next(parent for parent in into.absolute().parents if parent.exists())
     free = shutil.disk_usage(place).free
     if free < needed:

@@ -16,6 +16,7 @@ from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan.starting_adapter import adopted, read_start
 from recommender.steps import count_steps
+from trainer.anatomy.ask import completed
 from trainer.models.download import download
 from trainer.models.own_code import agreed_code
 from trainer.preflight.start_from import require_same_start
@@ -61,7 +62,7 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
     config = load_config(folder.effective_config)
     stage = worker_stage(config)
     require_known(stage.trainer)
-    spec = _model_here(folder, config)
+    spec = completed(_model_here(folder, config))
     if resume_point.step and check_base(folder, spec) == "unknown":
         record(folder, "warning", message=base_warning(folder, "unknown"))
     code = agreed_code(folder, config, spec)
