@@ -102,12 +102,13 @@ def with_weights(spec: ModelSpec, weights: Weights, origin: str) -> ModelSpec:
 def _check_embedding(spec: ModelSpec, weights: Weights, origin: str) -> None:
     """Refuse weights whose embedding has not the configured vocabulary, as after resizing in the weights alone."""
     expected = (spec.vocab_size, spec.hidden_size)
-    for name, shape in weights.shapes.items():
-        if name.endswith("embed_tokens.weight") and shape != expected:
-            raise InputError(
-                f"{origin} says vocab_size {expected[0]} and hidden_size {expected[1]}, but {name} is {list(shape)}.",
-                remedy="Correct config.json to what the weights are, or get both from the same place.",
-            )
+    found = {name: shape for name, shape in weights.shapes.items() if name.endswith("embed_tokens.weight")}
+    if found and expected not in found.values():
+        name, shape = next(iter(found.items()))
+        raise InputError(
+            f"{origin} says vocab_size {expected[0]} and hidden_size {expected[1]}, but {name} is {list(shape)}.",
+            remedy="Correct config.json to what the weights are, or get both from the same place.",
+        )
 
 
 def _weights(folder: Path, source: Source) -> Weights | None:

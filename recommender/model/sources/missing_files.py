@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Final
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
-SHARD: Final = re.compile(r"model-(\d+)-of-(\d+)\.safetensors")
+SHARD: Final = re.compile(r"(model(?:\.safetensors)?-)(\d+)(-of-)(\d+)(\.safetensors)?")
+"""A shard: `model-00001-of-00002.safetensors`, or `model.safetensors-00001-of-00002.safetensors` (Qwen 3.5).
+Some count from 0 (MiniMax M2)."""
 OTHERS: Final = ("adapter_model.safetensors", "optimizer.safetensors")
 """Files of that format that hold no model."""
 
@@ -30,13 +32,22 @@ def missing_weights(present: Collection[str], named: Collection[str] | None = No
         return _some(lost, len(set(named))) if lost else ""
     if SINGLE in present or not weights:
         return ""
-    numbers = {int(found[1]): int(found[2]) for name in weights if (found := SHARD.fullmatch(name))}
-    total = max(numbers.values(), default=0)
-    lost = [f"model-{number:05}-of-{total:05}.safetensors" for number in range(1, total + 1) if number not in numbers]
-    index = "" if INDEX in present else f"{INDEX} is missing, which says what is in which file"
-    if not total:
+    shards = [found for name in weights if (found := SHARD.fullmatch(name))]
+    if not shards and INDEX not in present:
         return f"its weights are in {min(weights)}, and only {SINGLE} or the files of an {INDEX} are read"
+    lost, total = _lost_shards(shards)
+    index = "" if INDEX in present else f"{INDEX} is missing, which says what is in which file"
     return " and ".join(part for part in (_some(lost, total) if lost else "", index) if part)
+
+
+def _lost_shards(shards: Sequence[re.Match[str]]) -> tuple[list[str], int]:
+    """Names of the shards that their own numbers miss, and how many there should be."""
+    total = max((int(shard[4]) for shard in shards), default=0)
+    here = {int(shard[2]) for shard in shards}
+    first = 0 if 0 in here else 1
+    before, number, of, last, after = shards[0].groups("") if shards else [""] * 5
+    names = [f"{before}{n:0{len(number)}}{of}{last}{after}" for n in range(first, first + total) if n not in here]
+    return names, total
 
 
 def _some(lost: list[str], total: int) -> str:

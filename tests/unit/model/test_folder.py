@@ -9,7 +9,7 @@ import pytest
 from presets.errors import InputError
 from recommender.model.reader import read_model
 from recommender.model.sources.headers import read_entries
-from recommender.model.sources.missing_files import INDEX, SINGLE
+from recommender.model.sources.missing_files import INDEX, SINGLE, missing_weights
 from tests.fixtures.tiny_model import build_tiny_llama
 
 
@@ -301,3 +301,48 @@ def test_a_folder_that_may_not_be_entered_is_told(tmp_path: Path, monkeypatch: p
         read_model(str(tmp_path))
     assert str(tmp_path) in caught.value.message
     assert "copy the model" in caught.value.remedy
+
+
+def _named(folder: Path, names: list[str], *, index: bool = True) -> None:
+    """Give a split model's shards other names."""
+    placed = {}
+    for old, new in zip(_shard(folder, len(names)), names, strict=True):
+        old.rename(folder / new)
+        placed[old.name] = new
+    document = json.loads((folder / INDEX).read_text())
+    document["weight_map"] = {tensor: placed[file] for tensor, file in document["weight_map"].items()}
+    (folder / INDEX).write_text(json.dumps(document)) if index else (folder / INDEX).unlink()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["model.safetensors-00001-of-00002.safetensors", "model.safetensors-00002-of-00002.safetensors"],
+        ["model-00000-of-00002.safetensors", "model-00001-of-00002.safetensors"],
+        ["model_0.safetensors", "model_1.safetensors"],
+    ],
+)
+def test_shards_by_other_names_are_a_whole_model(tmp_path: Path, names: list[str]) -> None:
+    """As Qwen 3.5, MiniMax M2 and MiMo V2 are published: the index says what is whole."""
+    whole = read_model(str(build_tiny_llama(tmp_path))).total_parameters
+    _named(tmp_path, names)
+    assert read_model(str(tmp_path)).total_parameters == whole
+    assert missing_weights([*names, INDEX]) == ""
+
+
+def test_a_lost_shard_by_another_name_is_named(tmp_path: Path) -> None:
+    names = [f"model.safetensors-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    assert missing_weights([names[0], names[2], INDEX]) == f"1 of 3 weight files is missing ({names[1]})"
+    assert missing_weights(names) == f"{INDEX} is missing, which says what is in which file"
+    from_zero = [f"model-0000{number}-of-00003.safetensors" for number in (0, 2)]
+    assert "model-00001-of-00003.safetensors" in missing_weights([*from_zero, INDEX])
+
+
+def test_an_embedding_of_another_part_is_no_other_vocabulary(tmp_path: Path) -> None:
+    """A speech decoder beside the text part has an embedding of its own."""
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(build_tiny_llama(tmp_path) / SINGLE)
+    tensors["decoder.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:7]
+    save_file(tensors, tmp_path / SINGLE)
+    assert read_model(str(tmp_path)).has_weights
