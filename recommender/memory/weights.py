@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from recommender.memory.workload import FP32, Workload
 
 NF4_BLOCK = 64
@@ -90,8 +92,11 @@ def saved_parameters(workload: Workload) -> int:
     model = workload.model
     embedding = model.vocab_size * model.hidden_size
     named = {"embed_tokens": embedding, "lm_head": embedding, "norm": model.hidden_size}
-    linears = {linear.name: linear.parameters for linear in model.linears}
-    return sum(named.get(name, linears.get(name, 0)) for name in set(names))
+    # Layers of one name may have several shapes (DeepSeek's dense layers and shared experts).
+    linears = Counter[str]()
+    for linear in model.linears:
+        linears[linear.name] += linear.parameters
+    return sum(named.get(name, linears[name]) for name in set(names))
 
 
 def bias_parameters(workload: Workload) -> int:
@@ -168,7 +173,9 @@ def _largest_trained(workload: Workload) -> int:
     """Parameters of the largest tensor that is trained."""
     model = workload.model
     embedding = model.vocab_size * model.hidden_size
-    linears = {x.name: x.in_features * x.out_features for x in model.linears}
+    linears: dict[str, int] = {}
+    for x in model.linears:
+        linears[x.name] = max(linears.get(x.name, 0), x.in_features * x.out_features)
     if workload.config.method == "full":
         return max(embedding, *linears.values())
     factors = [x.r * max(x.linear.in_features, x.linear.out_features) for x in workload.targets]

@@ -105,7 +105,8 @@ class Anatomy:
     `total_parameters`, which is what is loaded: other towers are left out.
     """
 
-    model_type: str
+    text_type: str
+    """Model type of the text part: 'gemma3_text' of a 'gemma3'."""
     architecture: str
     """The class that config.json names, which is what a server builds."""
     trained_class: str
@@ -155,6 +156,11 @@ class Anatomy:
         return tuple(dict.fromkeys(found))
 
     @property
+    def attention_layers(self) -> int:
+        """Layers that have attention scores, of any span."""
+        return sum(kind.count for kind in self.kinds if any(map(has_scores, kind.mixer.split("+"))))
+
+    @property
     def recurrent(self) -> bool:
         """Whether some layer carries a state from token to token, beside attention."""
         return any(mixer in RECURRENT for mixer in self.mixers)
@@ -162,6 +168,11 @@ class Anatomy:
 
 RECURRENT = frozenset({"linear_attention", "mamba", "conv", "recurrent"})
 """Mixers that carry something from one token to the next without a mask."""
+
+
+def has_scores(mixer: str) -> bool:
+    """Whether a mixer has attention scores: a state space, a convolution or a linear attention has none."""
+    return "attention" in mixer and mixer != "linear_attention"
 
 
 def to_document(anatomy: Anatomy) -> dict[str, Any]:

@@ -6,9 +6,12 @@ Model types stand here that no plan can be made for, too; the layers of those it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from recommender.model.spec import ModelSpec
 
 Fp16 = Literal["ok", "disputed", "overflows"]
 """Training in fp16: without objection; refused by some and done by others; activations beyond its range."""
@@ -64,3 +67,13 @@ _QWEN_3_5, _OTHER = Facts(sweep="qwen3_5"), Facts()
 def facts_of(model_type: str) -> Facts:
     """The facts of a model type; the defaults where nothing is known of it. All of Qwen 3.5's are one family."""
     return _QWEN_3_5 if model_type.startswith("qwen3_5") else FACTS.get(model_type, _OTHER)
+
+
+def facts(model: ModelSpec) -> Facts:
+    """The facts of a model: of its type, else of its text part's; the attention that runs is its class's own word."""
+    found = facts_of(model.model_type)
+    if model.anatomy is None:
+        return found
+    if found == _OTHER:
+        found = facts_of(model.anatomy.text_type)
+    return replace(found, sdpa=model.anatomy.supports_sdpa, flash=model.anatomy.supports_flash)

@@ -112,6 +112,19 @@ class ModelSpec:
         """Parameters of the linear layers inside the decoder layers."""
         return sum(linear.parameters for linear in self.linears)
 
+    @property
+    def attention_layers(self) -> int:
+        """Layers that have attention scores; a hybrid's others mix tokens otherwise."""
+        return self.num_layers if self.anatomy is None else self.anatomy.attention_layers
+
+    @property
+    def active_expert_parameters(self) -> int:
+        """Parameters of the experts that one token passes through, in all layers."""
+        if self.anatomy is not None:
+            each = sum(one.count * one.in_features * one.out_features for one in self.anatomy.experts)
+            return each * self.experts_per_token
+        return self.num_layers * 3 * self.hidden_size * self.experts_per_token * self.moe_intermediate_size
+
     def require_supported(self) -> None:
         """Refuse a model that cannot be planned or trained.
 

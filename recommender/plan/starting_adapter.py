@@ -251,7 +251,9 @@ def _names(name: str) -> Iterator[str]:
 
 def _require_modules(start: Start, model: ModelSpec) -> None:
     """See that every module of the adapter is one of the model's, of its width."""
-    known = {linear.name: (linear.in_features, linear.out_features) for linear in model.linears}
+    known: dict[str, list[tuple[int, int]]] = {}
+    for linear in model.linears:
+        known.setdefault(linear.name, []).append((linear.in_features, linear.out_features))
     for path, (_, wide, out) in start.modules.items():
         leaf = path.rpartition(".")[2]
         if known and leaf not in known:
@@ -259,10 +261,10 @@ def _require_modules(start: Start, model: ModelSpec) -> None:
                 f"start_from: {start.folder} adapts {path}, which {model.name} has not or which is not adapted here.",
                 remedy=f"Set model to its base{f' ({start.base})' if start.base else ''}. {MERGE_FIRST}",
             )
-        if known and known[leaf] != (wide, out):
+        if known and (wide, out) not in known[leaf]:
             raise InputError(
                 f"start_from: {path} is {wide} to {out} wide in {start.folder}, and in {model.name} "
-                f"{known[leaf][0]} to {known[leaf][1]}: it was trained over another model.",
+                f"{known[leaf][0][0]} to {known[leaf][0][1]}: it was trained over another model.",
                 remedy=f"Set model to its base{f' ({start.base})' if start.base else ''}.",
             )
     trained = {str(name).rpartition(".")[2] for name in start.settings.get("modules_to_save") or ()}

@@ -9,7 +9,7 @@ from presets.sweep import load_sweep
 from recommender.config.edit import with_values
 from recommender.config.schema import Goal, Task
 from recommender.memory.workload import find_targets
-from recommender.model.facts import facts_of
+from recommender.model.facts import facts
 from recommender.model.spec import ModelSpec
 from recommender.rules import variants
 from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values, by_how_much, slower
@@ -175,7 +175,7 @@ def small_share(adapter: int, tokens: int) -> str:
 
 def _rank_evidence(context: PricedContext) -> tuple[Evidence, ...]:
     sweep = load_sweep()
-    row = sweep.nearest(facts_of(context.model.model_type).sweep, context.model.total_parameters, context.config.lora.r)
+    row = sweep.nearest(facts(context.model).sweep, context.model.total_parameters, context.config.lora.r)
     if row is None:
         return ()
     note = f"{sweep.data}, {sweep.steps} steps of batch {sweep.batch}, test loss at the best swept rate"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
-from recommender.model.facts import facts_of
+from recommender.model.facts import facts
 from recommender.model.family_table import family_of
 from recommender.model.spec import ModelSpec
 from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
@@ -18,7 +18,7 @@ def precision(context: Context) -> Values:
     device = context.device
     if device.bf16:
         return {PRECISION: "bf16"}
-    half = device.kind == "cuda" and facts_of(context.model.model_type).fp16 != "overflows"
+    half = device.kind == "cuda" and facts(context.model).fp16 != "overflows"
     return {PRECISION: "fp16" if half else "fp32"}
 
 
@@ -26,7 +26,7 @@ def explain_precision(context: PricedContext, values: Values) -> Reasons:
     """Return the reason for the precision, from the formats that the device multiplies itself."""
     value, model = values[PRECISION], context.model
     others = "The LLaMA-Factory walk-through says the same: bf16 from Ampere on, else fp16."
-    disputed = value == "fp16" and facts_of(model.model_type).fp16 == "disputed"
+    disputed = value == "fp16" and facts(model).fp16 == "disputed"
     if disputed:
         others = (
             f"vLLM refuses {model.model_type} in fp16 as numerically unstable; Unsloth trains it so on a T4. If the "
@@ -94,7 +94,7 @@ def explain_tf32(context: PricedContext, values: Values) -> Reasons:
 def attention(context: Context) -> Values:
     """Flash attention where it is installed and the card has it, eager where the model demands it, else SDPA."""
     model = context.model
-    if context.device.flash_attention and facts_of(model.model_type).flash:
+    if context.device.flash_attention and facts(model).flash:
         return {ATTENTION: "flash_attention_2"}
     return {ATTENTION: "eager" if needs_eager(model) else "sdpa"}
 
@@ -105,12 +105,7 @@ def explain_attention(context: PricedContext, values: Values) -> Reasons:
     if value == "flash_attention_2":
         why = f"flash-attn is installed and {device.name} supports it: memory linear in length, and rows can be packed."
     elif value == "eager":
-        does = (
-            "caps its attention scores"
-            if not family_of(model.model_type).attention_sinks
-            else "adds a learnt sink to its attention scores"
-        )
-        why = f"{model.architecture} {does}, which SDPA cannot do: it runs in plain steps."
+        why = f"{model.architecture} {_why_eager(model)}"
     else:
         why = "PyTorch's own fused attention: memory linear in length, and nothing to build."
         if device.kind == "cuda":
@@ -123,9 +118,22 @@ def explain_attention(context: PricedContext, values: Values) -> Reasons:
             "Transformers 5, attention interface",
             "high",
             others=others,
-            costs="Eager keeps a length × length table a head." if value == "eager" else "none",
+            costs="Eager keeps a length × length table a head."
+            if value == "eager" and model.attention_layers
+            else "none",
         )
     }
+
+
+def _why_eager(model: ModelSpec) -> str:
+    """The rest of a sentence on why SDPA does not run this model."""
+    if family_of(model.model_type).attention_sinks:
+        return "adds a learnt sink to its attention scores, which SDPA cannot do: it runs in plain steps."
+    if model.attn_logit_softcapping is not None or model.anatomy is None:
+        return "caps its attention scores, which SDPA cannot do: it runs in plain steps."
+    if not model.attention_layers:
+        return "has no attention scores: nothing is to be chosen."
+    return "says itself that SDPA does not run it in this Transformers: it runs in plain steps."
 
 
 def _why_no_flash(device: Device) -> str:
@@ -140,7 +148,7 @@ def _why_no_flash(device: Device) -> str:
 
 def needs_eager(model: ModelSpec) -> bool:
     """Whether SDPA cannot run this model's attention."""
-    return not facts_of(model.model_type).sdpa or model.attn_logit_softcapping is not None
+    return not facts(model).sdpa or model.attn_logit_softcapping is not None
 
 
 RULES = (

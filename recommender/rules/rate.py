@@ -9,7 +9,7 @@ from presets.family_rules import FamilyRule, needed_for, rules_for
 from presets.rate_law import REFERENCE_RANK, RateLaw, load_rate_law
 from presets.sweep import SweepRow, load_sweep
 from recommender.config.schema import FinetuneConfig, Lora
-from recommender.model.facts import facts_of
+from recommender.model.facts import facts
 from recommender.model.spec import ModelSpec
 from recommender.rules.adapter import ALPHA
 from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
@@ -47,7 +47,7 @@ runs that it dominates: shorter ones take the exponent times sqrt(steps / 780). 
 
 def base_rate(model: ModelSpec, r: int) -> float:
     """The LoRA rate at lora_alpha 32 for this model and rank: the law of the sweep, or the rate without a law."""
-    return load_rate_law().rate(facts_of(model.model_type).sweep, model.total_parameters, r)
+    return load_rate_law().rate(facts(model).sweep, model.total_parameters, r)
 
 
 def scale_factor(lora: Lora) -> float:
@@ -140,7 +140,7 @@ def explain_rate(context: PricedContext, values: Values) -> Reasons:
         sentences.append(
             "It is the rate for a new adapter: by how much one that has learnt already wants less, nobody measured."
         )
-    row = load_sweep().nearest(facts_of(model.model_type).sweep, model.total_parameters, config.lora.r)
+    row = load_sweep().nearest(facts(model).sweep, model.total_parameters, config.lora.r)
     if row is not None:
         sentences.append(_measured(row, context))
     return {
@@ -185,7 +185,7 @@ def _by_others(model: ModelSpec) -> str:
 
 def _tinker(model: ModelSpec) -> str:
     """Return the rate by the formula of the sweep's own authors, which knows neither rank nor batch."""
-    exponent = TINKER_EXPONENTS.get(facts_of(model.model_type).sweep)
+    exponent = TINKER_EXPONENTS.get(facts(model).sweep)
     formula = f"the Tinker formula {small(TINKER_BASE)} × {LORA_FACTOR} × ({TINKER_WIDTH} / "
     if exponent is None:
         return f"{formula}width)^p has no published exponent for this family"
@@ -243,7 +243,7 @@ def _rows_a_step(context: Context) -> int:
 
 
 def _origin(model: ModelSpec, r: int) -> str:
-    law, family, size = load_rate_law(), facts_of(model.model_type).sweep, model.total_parameters
+    law, family, size = load_rate_law(), facts(model).sweep, model.total_parameters
     raw = law.raw(family, size, r)
     if raw is None:
         known = "one model of it was swept" if family else "none of it was swept"
@@ -265,7 +265,7 @@ def _origin(model: ModelSpec, r: int) -> str:
 def _beyond(law: RateLaw, model: ModelSpec, r: int, raw: float) -> str:
     """Return sentences on the parts of the rate that are extrapolated beyond the sweep."""
     text, size = "", model.total_parameters
-    if taken := facts_of(model.model_type).taken_as:
+    if taken := facts(model).taken_as:
         text += f" {taken}"
     least, most = law.parameters
     if not _was_measured(size, law):
@@ -306,7 +306,7 @@ def _evidence(row: SweepRow | None) -> tuple[Evidence, ...]:
 def _confidence(context: Context, row: SweepRow | None) -> Confidence:
     """Return the confidence, medium at most: no plan repeats the sweep's conditions."""
     model, config, law = context.model, context.config, load_rate_law()
-    calibrated = facts_of(model.model_type).sweep in law.families and _was_measured(model.total_parameters, law)
+    calibrated = facts(model).sweep in law.families and _was_measured(model.total_parameters, law)
     usual = config.method == "full" or (two_digits(scale_factor(config.lora)) == 1 and not unlike_the_sweep(config))
     near = context.steps is None or SHORT_STEPS <= context.steps <= LONGEST_SURE
     return "medium" if row is not None and calibrated and usual and near and config.lora.r <= law.ranks[1] else "low"

@@ -116,15 +116,14 @@ def _forward(workload: Workload, tokens: float, length: float) -> tuple[float, f
     A linear layer of P weights takes 2·P FLOPs a token; causal attention 4·width·length/2 (Kaplan et al. 2020).
     """
     model = workload.model
-    active = model.linear_parameters
-    inner = model.intermediate_size
-    if model.num_experts:
-        inner = model.experts_per_token * model.moe_intermediate_size
-        active += model.num_layers * 3 * model.hidden_size * inner
+    active = model.linear_parameters + (model.active_expert_parameters if model.num_experts else 0)
+    inner = model.experts_per_token * model.moe_intermediate_size if model.num_experts else model.intermediate_size
     query = model.num_heads * model.head_dim
     keys = model.num_kv_heads * model.head_dim
     # Under the mask of packed rows no kernel skips the half that causality leaves out.
-    attention = (4.0 if workload.packed and masked(workload) else 2.0) * query * length * tokens * model.num_layers
+    attention = (
+        (4.0 if workload.packed and masked(workload) else 2.0) * query * length * tokens * model.attention_layers
+    )
     wide = max(workload.plain if workload.bits else workload.compute, workload.compute)
     low_rank = wide if workload.autocast else max(wide, workload.adapter)
     each = NORM_PASSES * model.hidden_size * FP32

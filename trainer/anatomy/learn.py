@@ -52,7 +52,7 @@ def anatomy_of(built: Built) -> Anatomy:
             f"{type(model).__name__} shares weights between its layers in a way that cannot be counted.", remedy=REMEDY
         )
     return Anatomy(
-        model_type=str(config.model_type if built.classes.text_only else model.config.model_type),
+        text_type=str(config.model_type),
         architecture=built.classes.served.__name__,
         trained_class=type(model).__name__,
         linears=linears,
@@ -70,7 +70,7 @@ def anatomy_of(built: Built) -> Anatomy:
         tied=_tied(model),
         sizes=_sizes(model, config, parts, kinds, experts),
         supports_sdpa=_supports(model, parts, "_supports_sdpa"),
-        supports_flash=_supports(model, parts, "_supports_flash_attn"),
+        supports_flash=_supports(model, parts, "_supports_flash_attn") and _takes_flash_2(model),
         activation=str(_first(config, "hidden_activation", "hidden_act", "activation_function") or "silu"),
         attention_bias=any(one.bias for one in linears if re.fullmatch(r"[qkv]_proj|query|key|value", one.name)),
         softcaps=(_number(config, "final_logit_softcapping"), _number(config, "attn_logit_softcapping")),
@@ -154,6 +154,12 @@ def _tied(model: Any) -> bool:
 def _supports(model: Any, parts: Parts, name: str) -> bool:
     """Whether the class, and its text part's where that is another, names an attention kernel as its own."""
     return bool(getattr(model, name, False)) and bool(getattr(parts.text, name, getattr(model, name, False)))
+
+
+def _takes_flash_2(model: Any) -> bool:
+    """Whether flash-attn 2 is among the flash kernels that the class takes: all are, where it names none."""
+    named = getattr(model, "_compatible_flash_implementations", None)
+    return named is None or "flash_attention_2" in named
 
 
 def _sizes(model: Any, config: Any, parts: Parts, kinds: Kinds, experts: Sequence[FusedExperts]) -> Sizes:

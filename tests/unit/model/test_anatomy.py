@@ -17,6 +17,7 @@ from recommender.model import anatomies
 from recommender.model.anatomies import find, installed, is_current, keep, key_of, learned_here
 from recommender.model.anatomy import Anatomy, FusedExperts, KeptLinear, LayerKind, Sizes, from_document, to_document
 from recommender.model.document import document
+from recommender.model.facts import facts
 from recommender.model.families import spec_from_config
 from recommender.model.from_anatomy import UNLIMITED, known, with_anatomy
 from recommender.model.linear import Linear
@@ -24,12 +25,20 @@ from recommender.paths import cache_dir
 from tests.unit.memory.cases import qlora
 
 CONFIG: dict[str, Any] = {"model_type": "hybrid_x", "architectures": ["HybridXForCausalLM"], "hidden_size": 64}
+SIZES: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 100,
+}
 
 
 def anatomy(**changes: Any) -> Anatomy:
     """Two linear-attention layers with experts and one of full attention with an MLP."""
     made = Anatomy(
-        model_type="hybrid_x",
+        text_type="hybrid_x",
         architecture="HybridXForCausalLM",
         trained_class="HybridXForCausalLM",
         linears=(Linear("q_proj", 64, 32, 1), Linear("in_proj", 64, 128, 2, bias=True)),
@@ -142,3 +151,19 @@ def test_files_that_hold_less_than_the_class_are_refused() -> None:
     with pytest.raises(InputError, match="describes 48,"):
         with_anatomy(asked, replace(anatomy(), total_parameters=48_000))
     assert with_anatomy(replace(asked, total_parameters=90_000), anatomy()).parameters_exact
+
+
+def test_attention_and_experts_count_where_they_stand() -> None:
+    spec = with_anatomy(spec_from_config(CONFIG, "odd"), anatomy())
+    assert spec.attention_layers == 1
+    assert spec.active_expert_parameters == 2 * 2 * 32 * 64
+    hand = spec_from_config({"model_type": "mixtral", **SIZES}, "mixtral")
+    assert hand.attention_layers == 2
+    assert hand.active_expert_parameters == 2 * 3 * 64 * 2 * 96
+
+
+def test_what_the_class_says_of_its_attention_is_a_fact() -> None:
+    spec = with_anatomy(spec_from_config(CONFIG, "odd"), anatomy())
+    assert facts(spec).sdpa and not facts(spec).flash and facts(spec).sweep == ""
+    seen = replace(spec, anatomy=anatomy(text_type="qwen3_5_text", supports_sdpa=False))
+    assert not facts(seen).sdpa and facts(seen).sweep == "qwen3_5"
