@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Severity = Literal["stop", "warning", "note"]
 """'stop': nothing should be started so. 'warning': to be known before a start. 'note': how a figure came to be."""
@@ -45,6 +45,14 @@ def warning(code: str, said: str, remedy: str = "") -> CodedWarning:
 def note(code: str, said: str) -> CodedWarning:
     """Return a warning of severity 'note'."""
     return CodedWarning(code, "note", said)
+
+
+GRAVITY: Final[Mapping[Severity, int]] = {"stop": 0, "warning": 1, "note": 2}
+
+
+def worst_first(found: Iterable[CodedWarning]) -> tuple[CodedWarning, ...]:
+    """Return warnings with stops first and notes last; those of a severity stay in order."""
+    return tuple(sorted(found, key=lambda one: GRAVITY[one.severity]))
 
 
 def texts(found: Iterable[CodedWarning]) -> list[str]:

@@ -60,6 +60,7 @@ class Changes(TypedDict, total=False):
     run: Path | None
     working: Mapping[Step, Progress]
     errors: Mapping[Step, WizardError]
+    muted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +90,8 @@ class WizardState:
     """Progress of the work that goes on now, by step."""
     errors: Mapping[Step, WizardError] = field(default_factory=dict)
     """Reason of the failure, by step."""
+    muted: frozenset[str] = frozenset()
+    """Codes of warnings that are only counted, while the wizard is open."""
 
     @property
     def device(self) -> Device | None:

@@ -21,7 +21,7 @@ from recommender.rules.length import KEEP, MULTIPLE, lost_share, reach
 from recommender.rules.schedule import WARMS_UP
 from recommender.steps import plan_steps
 from recommender.units import count, counted, gib, percent, small
-from recommender.warning import CodedWarning, stop, warning
+from recommender.warning import CodedWarning, stop, warning, worst_first
 
 NOTHING_FITS = "nothing_fits"
 FEW_ROWS = 100
@@ -43,7 +43,7 @@ def warnings_of(
     remedies: Sequence[Remedy] = (),
 ) -> tuple[CodedWarning, ...]:
     """Return the warnings of a plan, the gravest first."""
-    return tuple(_warnings(config, model, device, data, estimate, remedies))
+    return worst_first(_warnings(config, model, device, data, estimate, remedies))
 
 
 def _warnings(

@@ -15,12 +15,13 @@ from recommender.memory.terms import experts_apart
 from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
 from recommender.steps import plan_steps
-from recommender.warning import warning
+from recommender.warning import codes, note, stop, warning, worst_first
 from tests.unit.plan.facts import CPU, EXAMPLE, LLAMA_8B, RTX_3090, T4, TINY_CARD, UNKNOWN_24, model, rows
 from tui.commands.output.plan import show_estimate
 from tui.screens.plan.form import ADVANCED, NOT_ON_FORM, SETTINGS, Setting, advanced_settings, shown_settings
 from tui.screens.plan.meter import meter_lines
-from tui.screens.plan.text import nothing_helps, warning_rows, why_rows
+from tui.screens.plan.text import nothing_helps, why_rows
+from tui.screens.plan.warnings import warning_picks, warning_rows
 from tui.wizard.state import WizardState
 
 
@@ -159,3 +160,43 @@ def test_a_key_that_no_row_names_gets_a_folded_row_of_its_own(monkeypatch: pytes
         assert (advanced_settings()[-1].label, advanced_settings()[-1].keys) == ("tf32", ("training.tf32",))
     finally:
         advanced_settings.cache_clear()
+
+
+GRADED = (note("measured", "a note " * 20), warning("far", "one"), stop("bad", "two"), warning("near", "three"))
+
+
+def graded() -> Plan:
+    return replace(recommend(LLAMA_8B, RTX_3090, EXAMPLE), warnings=worst_first(GRADED))
+
+
+def test_warnings_stand_worst_first_with_a_mark_that_needs_no_colour() -> None:
+    assert codes(worst_first(GRADED)) == ["bad", "far", "near", "measured"]
+    shown = [line.plain for line in warning_rows(graded(), 80, 4)]
+    assert [line[:5] for line in shown] == ["✗ two", "! one", "! thr", "i a n"]
+    marks = [part for line in warning_rows(graded(), 80, 4) for part in line.parts[:1]]
+    assert marks == [("✗ ", "bad"), ("! ", "caution"), ("! ", "caution"), ("i ", "label")]
+
+
+def test_warnings_of_a_muted_kind_are_counted_and_a_stop_cannot_be_muted() -> None:
+    shown = [line.plain for line in warning_rows(graded(), 80, 4, {"far", "bad", "measured"})]
+    assert [line[:5] for line in shown] == ["✗ two", "! thr"]
+    assert shown[-1].endswith("  2 muted: !")
+    only = replace(graded(), warnings=(warning("far", "one"),))
+    assert [line.plain for line in warning_rows(only, 80, 2, {"far"})] == ["1 warning muted: !"]
+
+
+def test_all_warnings_stand_under_the_heading_of_their_severity() -> None:
+    plan = graded()
+    plan = replace(plan, estimate=replace(plan.estimate, notes=(note("measured_time", "from 3 steps"),)))
+    picks = warning_picks(plan, {"near"}, 40)
+    headings = [pick.lines[0].plain for pick in picks if pick.key in {"stop", "warning", "note"}]
+    assert headings == [
+        "✗ 1 stop  nothing should be started so",
+        "! 2 warnings  to be known before a start",
+        "i 2 notes  how a figure came to be",
+    ]
+    by_key = {pick.key: pick for pick in picks}
+    assert by_key["0:bad"].fixed and not by_key["1:far"].fixed
+    assert by_key["2:near"].lines[0].plain == "  muted  three"
+    assert len(by_key["3:measured"].lines) > 3, "a long text is wrapped, not cut"
+    assert by_key["4:measured_time"].lines[0].plain == "  i from 3 steps"

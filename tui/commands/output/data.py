@@ -221,6 +221,8 @@ def _show_problems(
     from recommender.data.held_out_cut import held_out_warnings
     from recommender.steps import step_warnings
     from recommender.units import counted
+    from recommender.warning import worst_first
+    from tui.widgets.severity import plain_line
 
     profile = dataset.profile
     if profile.trains_end_of_turn is not None:
@@ -228,18 +230,14 @@ def _show_problems(
         line(f"{mark} the end-of-turn token is {profile.end_of_turn_share if profile.ended_rows else 'not trained'}")
     if profile.duplicates:
         line(f"! {counted(profile.duplicates, 'exact duplicate')}")
-    for warning in dataset.near.warnings:
-        line(f"! {warning.text}")
+    found = [*profile.stops_at(max_length), *dataset.near.warnings, *profile.warnings_at(max_length, split=split)]
+    if config is not None:
+        found += held_out_warnings(profile, config)
+        # Of the schema's own values nobody has said that they are those of the run.
+        found += step_warnings(profile, config) if config.training != Training() else ()
+    for warning in worst_first(found):
+        line(plain_line(warning))
     if dataset.near.earlier or dataset.near.held_out:
-        line("  --row finding shows such a row")
-    for stop in profile.stops_at(max_length):
-        line(f"✗ {stop.text}")
-    for warning in profile.warnings_at(max_length, split=split):
-        line(f"! {warning.text}")
-    for warning in held_out_warnings(profile, config) if config is not None else ():
-        line(f"! {warning.text}")
-    # Of the schema's own values nobody has said that they are those of the run.
-    for warning in step_warnings(profile, config) if config is not None and config.training != Training() else ():
-        line(f"! {warning.text}")
+        line("  --row finding shows a near-duplicate")
     for bad in profile.bad_rows:
         line(f"  {bad.file}:{bad.line}: {bad.reason}" + (f": {clean(bad.start)}" if bad.start else ""))

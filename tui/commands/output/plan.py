@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recommender.warning import worst_first
 from tui.terminal.sanitize import as_markup
+from tui.widgets.severity import plain_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +81,9 @@ def show_estimate(estimate: Estimate, device: Device, console: Console, apart: s
 
 
 def show_warnings(warnings: Sequence[CodedWarning], console: Console) -> None:
-    """Print what the person should know before they start, a line each."""
-    for warning in warnings:
-        console.print(f"! {as_markup(warning.text)}", soft_wrap=True)
+    """Print what the person should know before they start, a line each, the gravest first."""
+    for warning in worst_first(warnings):
+        console.print(as_markup(plain_line(warning)), soft_wrap=True)
 
 
 def show_advice(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 
 from recommender.units import percent
-from recommender.warning import texts
 from tui.screens.base import Part
 from tui.terminal.sanitize import clean
 from tui.terminal.task import Run, Task
 from tui.widgets.rows import Row, row
+from tui.widgets.severity import mark
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
@@ -44,12 +44,12 @@ class NearSearch(Part):
         if self._task.running:
             share = percent(self._share)
             return [row(("… ", "accent"), (f"looking for near-duplicates: {share} · D stops", "label"), indent=2)]
-        said = texts(dataset.near.warnings)
-        if not said:
+        found = dataset.near.warnings
+        if not found:
             return [row(("✓ ", "good"), "no near-duplicates", indent=2)]
         walked = ": x goes through them" if dataset.near.earlier or dataset.near.held_out else ""
-        *others, last = said
-        return [row(("! ", "caution"), warning, indent=2) for warning in (*others, last + walked)]
+        *others, last = [row(mark(warning), warning.text, indent=2) for warning in found]
+        return [*others, Row((*last.parts, (walked, "plain")), indent=2)]
 
     def action_near(self) -> None:
         """Look for near-identical rows, or stop looking."""

@@ -14,6 +14,7 @@ from tui.terminal.sanitize import clean
 from tui.widgets.histogram import histogram
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, row
+from tui.widgets.severity import mark
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
@@ -86,11 +87,11 @@ def summary(profile: DataProfile, max_length: int, width: int, plan: FinetuneCon
         *_template(profile),
     ]  # fmt: skip
     judged = _judgements(profile, max_length, split=split)
-    stops = [line for line in judged if line.plain.startswith("✗")]
-    others = [line for line in judged if not line.plain.startswith("✗")]
     if plan is not None and profile.tokenizer != "assumed":
         told = (*held_out_warnings(profile, plan), *step_warnings(profile, plan))
-        others += [row(("! ", "caution"), warning.text, indent=2) for warning in told]
+        judged += [row(mark(warning), warning.text, indent=2) for warning in told]
+    stops = [line for line in judged if line.plain.startswith("✗")]
+    others = [line for line in judged if not line.plain.startswith("✗")]
     return [*stops, *rows, *others, *_packing(profile, max_length, plan)]
 
 
@@ -190,7 +191,7 @@ def _trained(profile: DataProfile, max_length: int) -> Row:
 
 
 def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[Row]:
-    rows = [row(("✗ ", "bad"), (clean(stop.text), "plain"), indent=2) for stop in profile.stops_at(max_length)]
+    rows = [row(mark(stop), (clean(stop.text), "plain"), indent=2) for stop in profile.stops_at(max_length)]
     if profile.ending_template:
         offer = f"F uses the template {profile.ending_template}, which ends each answer"
         rows.append(row(("✗ ", "bad"), ("→ ", "accent"), (offer, "bright"), indent=4))
@@ -198,8 +199,8 @@ def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[R
         rows.append(row(("? ", "caution"), ("C confirms the columns, f corrects them", "bright"), indent=2))
     end = f" ({clean(profile.end_of_turn)})" if profile.end_of_turn else ""
     if profile.trains_end_of_turn is True:
-        mark: Part = ("! ", "caution") if profile.unended_answers else ("✓ ", "good")
-        rows.append(row(mark, f"the end-of-turn token is {profile.end_of_turn_share}{end}", indent=2))
+        seen: Part = ("! ", "caution") if profile.unended_answers else ("✓ ", "good")
+        rows.append(row(seen, f"the end-of-turn token is {profile.end_of_turn_share}{end}", indent=2))
     elif profile.trains_end_of_turn is False:
         rows.append(row(("! ", "caution"), f"the end-of-turn token{end} is not trained: answers may not end", indent=2))
     if profile.bad_row_count:
@@ -214,8 +215,7 @@ def _judgements(profile: DataProfile, max_length: int, *, split: bool) -> list[R
             row(("! ", "caution"), f"{counted(profile.empty_answers, 'row')} of which nothing is trained", indent=2)
         )
     rows += [
-        row(("! ", "caution"), clean(warning.text), indent=2)
-        for warning in profile.warnings_at(max_length, split=split)
+        row(mark(warning), clean(warning.text), indent=2) for warning in profile.warnings_at(max_length, split=split)
     ]
     return rows
 

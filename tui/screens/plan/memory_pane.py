@@ -8,7 +8,8 @@ from recommender.units import counted
 from tui.screens.base import Part
 from tui.screens.plan.lists import SettingsList
 from tui.screens.plan.meter import meter_lines
-from tui.screens.plan.text import remedy_picks, warnings_beside
+from tui.screens.plan.text import remedy_picks
+from tui.screens.plan.warnings import is_muted, warnings_beside
 from tui.widgets.meter import Lines
 from tui.widgets.pick_list import PickList
 
@@ -59,6 +60,7 @@ class MemoryPane(Part):
             way = "tab from the settings: choose from these"
         told = [way] if self.screen.has_class("-no") else []
         plan = self.state.plan
-        if plan is not None and plan.estimate.fits == "no" and (more := len(warnings_beside(plan))):
-            told.append(f"!: {counted(more, 'warning')}")
+        if plan is not None and plan.estimate.fits == "no":
+            more = sum(not is_muted(one, self.state.muted) for one in warnings_beside(plan))
+            told += [f"!: {counted(more, 'warning')}"] if more else []
         self.screen.query_one("#memory").border_subtitle = " · ".join(told)

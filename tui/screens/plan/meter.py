@@ -9,7 +9,8 @@ from textual.content import Content
 
 from recommender.memory.terms import experts_apart
 from recommender.units import gib
-from tui.screens.plan.text import nothing_helps, room_row, stop_rows, time_row, verdict_parts, warning_rows
+from tui.screens.plan.text import nothing_helps, room_row, time_row, verdict_parts
+from tui.screens.plan.warnings import stop_rows, warning_rows
 from tui.widgets.meter import bar, legend
 from tui.widgets.rows import Part, row
 from tui.widgets.text import STYLES, content
@@ -31,7 +32,7 @@ def meter_lines(
 
     Args:
         plan: Whose needs.
-        state: For the price of an hour and the memory that is free now.
+        state: For the price of an hour, the memory that is free now, and the warnings that are muted.
         width: Cells.
         colour: Whether colours tell the parts apart.
         short: Whether there is little height: what is least needed is left out.
@@ -53,7 +54,7 @@ def meter_lines(
     lines.append(content(time_row(plan, state.price, width)))
     if not short:
         lines.append(content(room_row(plan, runs, width)))
-    lines += [content(line) for line in warning_rows(plan, width, 1 if short else WARNINGS)]
+    lines += [content(line) for line in warning_rows(plan, width, 1 if short else WARNINGS, state.muted)]
     if state.memory_moved and state.free_now is not None:
         lines.append(content(row(("! ", "caution"), f"{gib(state.free_now)} are free now: f5 plans with that")))
     return tuple(lines)

@@ -11,7 +11,7 @@ from recommender.paths import expanded
 from recommender.units import duration
 from tui.screens.plan.form import value_text
 from tui.screens.plan.text import short_verdict, value_at
-from tui.screens.popup import ConfirmPopup, PickPopup, TextPopup, ValuePopup
+from tui.screens.popup import ConfirmPopup, PickPopup, ValuePopup
 from tui.terminal.sanitize import clean
 from tui.widgets.goal_row import GOALS
 from tui.widgets.pick_list import Pick
@@ -73,14 +73,6 @@ def _trade(one: Alternative, width: int) -> list[list[Part]]:
     gained: list[Part] = [("gains ", "quiet"), (clean(one.gains), "bright")]
     both: list[Part] = [*gained, ("; ", "quiet"), *lost]
     return [both] if sum(len(text) for text, _ in both) <= width - INDENT else [gained, lost]
-
-
-def warnings_popup(plan: Plan) -> TextPopup:
-    """Every warning whole, the gravest first."""
-    rows: list[Row] = []
-    for warning in plan.warnings:
-        rows += [row(("! ", "caution"), clean(warning.text), indent=2), row()]
-    return TextPopup("warnings", rows[:-1])
 
 
 def presets_popup(plan: Plan, services: Services, accept: Callable[[str], None] | None = None) -> PickPopup:

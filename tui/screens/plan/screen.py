@@ -20,6 +20,7 @@ from tui.screens.plan.memory_pane import MemoryPane
 from tui.screens.plan.settings_pane import SettingsPane
 from tui.screens.plan.text import why_rows
 from tui.screens.plan.trace import MEMORY_TITLE, PlanTrace
+from tui.screens.plan.warnings import all_warnings
 from tui.screens.plan.why_pane import WhyPane
 from tui.screens.plan.windows import OF_THIS_PLAN, PlanWindows
 from tui.screens.unready import waiting_rows
@@ -49,8 +50,8 @@ class PlanScreen(StepScreen):
         "again. ● is recommended, ✎ yours. Memory and time are worked out again at each edit. When it does not fit, "
         "the remedies below say what to change, what that saves and what it costs: enter applies one. a compares the "
         "goals, p lists presets that others published, b shows the memory term by term, t traces it through the real "
-        "model, T compares learning rates by short trainings, ! lists the warnings, ctrl+s saves the configuration as "
-        "YAML, g goes on to the checks."
+        "model, T compares learning rates by short trainings, ! lists the warnings and mutes known "
+        "ones, ctrl+s saves the configuration as YAML, g goes on to the checks."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "remedies", "remedies", key_display="tab"),
@@ -135,7 +136,7 @@ class PlanScreen(StepScreen):
             return False
         if not {"undo": self.edits.can_undo, "redo": self.edits.can_redo}.get(action, True):
             return False
-        if action == "warnings" and self.state.plan is not None and not self.state.plan.warnings:
+        if action == "warnings" and self.state.plan is not None and not all_warnings(self.state.plan):
             return False
         if action == "remedies" and not (self.has_class("-no") and self.query_one(SettingsList).has_focus):
             return False

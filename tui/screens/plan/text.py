@@ -9,12 +9,12 @@ from rich.cells import cell_len
 
 from recommender.plan.checks.warnings import NOTHING_FITS
 from recommender.units import GIB, count, counted, duration, gib, gib_number, rate
-from recommender.warning import CodedWarning
 from tui.screens.machine.text import short_name
 from tui.screens.plan.form import ADVANCED_KEY, Setting, advanced_settings, shown_settings, steps_of, value_text
 from tui.terminal.sanitize import clean
 from tui.widgets.pick_list import Pick
 from tui.widgets.rows import Part, Row, Tone, row
+from tui.widgets.severity import mark
 from tui.widgets.text import cell, cut
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def model_rows(plan: Plan) -> list[Row]:
     rows += [row(), *limit_rows(plan)]
     if plan.warnings:
         rows.append(row())
-    rows += [row(("! ", "caution"), clean(warning.text), indent=2) for warning in plan.warnings]
+    rows += [row(mark(warning), clean(warning.text), indent=2) for warning in plan.warnings]
     return [*rows, row(), row(("another model is chosen in step 2, other data in step 3", "quiet"))]
 
 
@@ -292,35 +292,6 @@ def room_row(plan: Plan, runs: str, width: int) -> Row:
     where = clean(runs)
     gap = width - cell_len(left) - cell_len(where)
     return row((left, "quiet"), (" " * gap + where, "quiet")) if gap >= 3 else row((left, "quiet"))
-
-
-def warnings_beside(plan: Plan) -> list[str]:
-    """Return the warnings that the lines of the meter do not show already, the gravest first."""
-    shown = {"does_not_fit", "tight"} | ({NOTHING_FITS} if nothing_helps(plan) else set())
-    stops = _stops(plan)
-    return [clean(one.text) for one in plan.warnings if one.code not in shown and one not in stops]
-
-
-def _stops(plan: Plan) -> tuple[CodedWarning, ...]:
-    return () if plan.data is None else plan.data.stops_at(plan.config.data.max_length)
-
-
-def stop_rows(plan: Plan) -> list[Row]:
-    """Rows of the reasons that nothing can be started on the data as it is, a line each."""
-    return [row(("✗ ", "bad"), ("3 Data: ", "bad"), (clean(stop.text), "plain")) for stop in _stops(plan)]
-
-
-def warning_rows(plan: Plan, width: int, most: int) -> list[Row]:
-    """The gravest warnings, a line each; the last says how many more there are, and what shows them whole."""
-    told = warnings_beside(plan)
-    shown = told[:most]
-    if len(told) > len(shown):
-        rest = f"  {len(told) - len(shown)} more: !"
-    else:
-        rest = "  !: all of it" if any(cell_len(text) > width - 2 for text in shown) else ""
-    rooms = [width - 2] * (len(shown) - 1) + [width - 2 - cell_len(rest)]
-    rows = [row(("! ", "caution"), (cut(text, room), "label")) for text, room in zip(shown, rooms, strict=False)]
-    return [*rows[:-1], Row((*rows[-1].parts, (rest, "accent")))] if rows and rest else rows
 
 
 def nothing_helps(plan: Plan) -> list[Row]:

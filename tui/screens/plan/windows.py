@@ -130,11 +130,17 @@ class PlanWindows(Part):
         self.screen.app.push_screen(save_popup(plan, lambda path: self.wizard.flow.plan.save(plan, path)), answered)
 
     def action_warnings(self) -> None:
-        """Show every warning whole."""
-        from tui.screens.plan.popups import warnings_popup
+        """Show every warning whole, and mute those that are known."""
+        from tui.screens.plan.warnings import WarningsPopup
 
         if self.state.plan is not None:
-            self.screen.app.push_screen(warnings_popup(self.state.plan))
+            self.screen.app.push_screen(WarningsPopup(self.state.plan, self.state.muted, self._mute))
+
+    def _mute(self, code: str) -> frozenset[str]:
+        """Mute warnings of a kind, or show them again; return the codes of all that are muted."""
+        muted = self.state.muted ^ {code}
+        self.wizard.flow.set(muted=muted)
+        return muted
 
     def action_terms(self) -> None:
         """Show the memory formula term by term."""

@@ -13,6 +13,7 @@ from tests.functional.screens.made import GIB, MadeServices, gpu, machine
 from tests.functional.screens.plan.on_plan import does_not_fit, go_to, take_card
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
 from tui.screens.plan.screen import PlanScreen
+from tui.screens.plan.warnings import warnings_beside
 from tui.widgets.top_bar import Step
 
 
@@ -387,17 +388,42 @@ async def test_alternatives_are_those_of_the_edited_plan(services: MadeServices,
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_a_warning_that_is_known_is_muted_while_the_wizard_is_open(
+    services: MadeServices, rows: str, size: tuple[int, int]
+) -> None:
+    async with planned(services, [rows], size=size) as seen:
+        first, *others = warnings_beside(seen.plan)
+        assert first.severity == "warning"
+        await seen.sees(f"! {first.text[:30]}")
+        await seen.press("exclamation_mark", "home", "enter")
+        await seen.sees(f"  muted  {first.text[:30]}")
+        await seen.press("escape")
+        await seen.sees("1 muted: !" if others else "1 warning muted: !")
+        assert f"! {first.text[:30]}" not in seen.text
+        screen = seen.app.screen
+        assert isinstance(screen, PlanScreen)
+        screen.edits.change({"lora.r": 8})
+        await seen.until(lambda: seen.plan.config.lora.r == 8)
+        await seen.sees("muted: !")
+        assert f"! {first.text[:30]}" not in seen.text
+        await seen.press("exclamation_mark", "home", "enter", "escape")
+        await seen.sees(f"! {first.text[:30]}")
+        assert "muted" not in seen.text
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
 async def test_every_warning_is_a_key_away_the_gravest_first(
     services: MadeServices, rows: str, size: tuple[int, int]
 ) -> None:
     async with planned(services, [rows], size=size) as seen:
         await take_card(seen, "2x 4090")
         await seen.until(lambda: seen.plan.device.count == 2)
-        await seen.sees("! This program trains on one card", " more: !")
+        await seen.sees("! 2 cards share the rows", " more: !")
         await seen.press("exclamation_mark")
         await seen.sees("─ warnings ─")
         for warning in texts(seen.plan.warnings):
             assert warning[:30] in seen.text, warning
+        await seen.sees(f"! {len(seen.plan.warnings)} warnings  to be known before a start")
         await seen.press("escape")
         screen = seen.app.screen
         assert isinstance(screen, PlanScreen)
