@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import StringIO
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from rich.console import Console
@@ -135,7 +133,7 @@ def test_the_judgement_of_a_mixture_tells_the_experts_apart() -> None:
     plan = recommend(model("qwen3-30b-a3b"), RTX_3090, EXAMPLE)
     assert plan.config.quantization.bits
     told = "54.0 GiB of the weights are experts, which stay in 16 bits"
-    state = cast(WizardState, SimpleNamespace(price=None, memory_moved=False, free_now=None))
+    state = WizardState()
     lines = [line.plain for line in meter_lines(plan, state, 80, colour=False, short=False, runs="runs")]
     assert lines[2] == told
     out = Console(record=True, width=200, file=StringIO())
