@@ -197,5 +197,11 @@ def _unpriced(fields: Fields, common: dict[str, Any], reason: str) -> ModelSpec:
 
 
 def _first(fields: Fields, *keys: str) -> int:
-    """The first of `keys` that is there, else 0."""
-    return next((fields.count(key) for key in keys if fields.config.get(key) is not None), 0)
+    """The first of `keys` that is there and not 0, else 0; of a list the largest: one a layer, as Gemma 3n has it."""
+    found = next((key for key in keys if fields.config.get(key) not in (None, 0)), None)
+    if found is None:
+        return 0
+    each = fields.config[found]
+    if isinstance(each, list) and each:
+        return max(Fields({found: one}, fields.origin).count(found) for one in each if one is not None)
+    return fields.count(found)

@@ -217,3 +217,11 @@ def test_names_that_would_drive_a_terminal_are_refused_and_shown_harmless(change
     with pytest.raises(InputError) as refused:
         spec_from_config({**LLAMA, **change})
     assert refused.value.message.isprintable()
+
+
+def test_sizes_of_each_layer_are_no_error_before_the_class_is_asked() -> None:
+    """Gemma 3n lists one width a layer; GLM-5 Next writes head_dim 0."""
+    text = {"model_type": "gemma3n_text", "hidden_size": 64, "intermediate_size": [128, 256], "head_dim": 0}
+    config = {"model_type": "gemma3n", "architectures": ["Gemma3nForConditionalGeneration"], "text_config": text}
+    spec = spec_from_config(config, "x")
+    assert spec.needs_anatomy and spec.intermediate_size == 256
