@@ -15,6 +15,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from presets.errors import InputError
 from trainer.classes.build import without_towers
 from trainer.classes.choose import Classes, classes_of, text_part
+from trainer.classes.packages import needs
 
 IGNORED = ("quantization_config", "auto_map", "_name_or_path", "_attn_implementation", "_attn_implementation_internal")
 """Keys of config.json that say nothing of what is built."""
@@ -122,10 +123,8 @@ def on_meta(kind: type[Any], config: PretrainedConfig) -> Any:
             warnings.simplefilter("ignore")
             return kind._from_config(config)
     except ImportError as problem:
-        raise InputError(
-            f"{kind.__name__} needs a package that is not installed: {one_line(problem)}",
-            remedy="Install it beside lora-wizard and try again.",
-        ) from problem
+        why, remedy = needs(problem)
+        raise InputError(f"{kind.__name__} cannot be built: {why}.", remedy=f"{remedy}, then try again.") from problem
     except Exception as problem:
         raise InputError(
             f"Transformers {transformers.__version__} cannot build {kind.__name__} from this config.json: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,15 @@ def without_towers(classes: Classes) -> type[Any]:
 
 def leave_out(model: Any) -> tuple[str, ...]:
     """Put nothing in the place of each tower that text does not pass through; returns their names."""
-    names = other_parts(model)
+    names = tuple(name for name in other_parts(model) if not _embeds_tokens(model.get_submodule(name)))
     for name in names:
         model.set_submodule(name, LeftOut())
     return names
+
+
+def _embeds_tokens(module: nn.Module) -> bool:
+    """Whether a part is no model of its own and takes tokens: all text goes through Gemma 3n's `embed_vision`."""
+    return not isinstance(module, PreTrainedModel) and "input_ids" in signature(module.forward).parameters
 
 
 def text_prefix(model: Any) -> str:

@@ -20,6 +20,7 @@ from trainer.classes.build import load_trained, require_decoder, skeleton
 from trainer.classes.choose import Classes, classes_of
 from trainer.classes.linears import linears_of, skipped_by_bitsandbytes
 from trainer.classes.load import pretrained
+from trainer.classes.packages import needed_packages, needs
 from trainer.worker.setup.experts.loading import experts_packed
 
 DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -59,10 +60,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     except OSError as problem:
         raise InputError(f"The weights of {spec.name} cannot be loaded: {problem}") from problem
     except ImportError as problem:
-        raise InputError(
-            f"{spec.name} cannot be loaded with attention {config.training.attn_implementation}: {problem}",
-            remedy="Install the package it names into this environment, or set training.attn_implementation to sdpa.",
-        ) from problem
+        raise _package_missing(spec, config, problem) from problem
     model.config.use_cache = False
     for module in model.modules():
         if isinstance(module, Linear4bit):
@@ -73,6 +71,19 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
                 # Quantised on disk, with the compute dtype of whoever did it: bf16 is emulated on a T4.
                 module.compute_dtype = dtype
     return model
+
+
+def _package_missing(spec: ModelSpec, config: FinetuneConfig, problem: ImportError) -> InputError:
+    """What a package that is not here is wanted for: the attention, or a tower, which only a full fine-tune loads."""
+    attention = config.training.attn_implementation
+    why, remedy = needs(problem)
+    if not needed_packages(problem):
+        return InputError(
+            f"{spec.name} cannot be loaded with attention {attention}: {why}.",
+            remedy="Install the package it names into this environment, or set training.attn_implementation to sdpa.",
+        )
+    without = ", or set method to lora: it leaves out what text does not pass through" * (config.method == "full")
+    return InputError(f"{spec.name} cannot be loaded: {why}.", remedy=f"{remedy}{without}.")
 
 
 def load_text(folder: Path, *, trust: bool, config: Any = None, **options: Any) -> Any:
