@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,6 +39,10 @@ class RunSummary:
     started: float | None
     heartbeat: float | None
     reason: str | None
+    world_size: int | None = None
+    strategy: str | None = None
+    nodes: int = 1
+    job: Mapping[str, Any] | None = None
     alive: bool = False
 
     def document(self) -> dict[str, Any]:
@@ -96,6 +100,10 @@ def summarise(path: Path, clock: Callable[[], float] = time.time) -> RunSummary:
         started=state.started,
         heartbeat=state.heartbeat,
         reason="its processes are gone; the log has their last lines" if died else state.reason,
+        world_size=state.world_size,
+        strategy=state.strategy,
+        nodes=state.nodes,
+        job=state.job,
         alive=alive,
     )
 

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from presets.errors import InputError
-from recommender.estimate.data_parallel import processes_of
 from recommender.machine.capability import FLASH_FROM
 from recommender.plan.checks.conflicts import refuse_untrainable
 
@@ -59,7 +58,7 @@ def require_trainable(config: FinetuneConfig, model: ModelSpec, device: Device, 
         InputError: with what to set instead.
     """
     refuse_untrainable(config, model, device)
-    _refuse_launch(config, device)
+    _refuse_launch(config)
     _refuse_missing_attention(config, installed)
     for tracker in config.run.report_to:
         for names in TRACKER_PACKAGES.get(tracker, ()):
@@ -70,7 +69,7 @@ def require_trainable(config: FinetuneConfig, model: ModelSpec, device: Device, 
                 )
 
 
-def _refuse_launch(config: FinetuneConfig, device: Device) -> None:
+def _refuse_launch(config: FinetuneConfig) -> None:
     """Refuse a launch that can be planned and written, and that this version does not start."""
     launch = config.launch
     if launch.nodes > 1:
@@ -83,10 +82,10 @@ def _refuse_launch(config: FinetuneConfig, device: Device) -> None:
             f"launch.strategy {launch.strategy} is not started by this version.",
             remedy="Set launch.strategy to fsdp, which shards the same, or to ddp.",
         )
-    if processes_of(config, device) > 1 or launch.kind == "fsdp":
+    if launch.kind == "fsdp":
         raise InputError(
-            "Runs of several processes are not started by this version.",
-            remedy="Set launch.processes and launch.gpus to auto; the configuration can be exported as it is.",
+            "Runs with launch.strategy fsdp are not started by this version.",
+            remedy="Set launch.strategy to ddp, which holds the whole model in each process.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import site
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,12 @@ from typing import Final
 
 from recommender.machine.facts import Device
 
+OTHER_LAUNCH: Final = re.compile(
+    r"(?:RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|NODE_RANK|GROUP_RANK|MASTER_ADDR|MASTER_PORT)"
+    r"|(?:ACCELERATE|FSDP|TORCHELASTIC|PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_\w+"
+)
+"""Variables by which Accelerate and torch take a process for a rank of another launch: of a shell in a batch job, or
+below a torchrun of somebody else's."""
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 OURS: Final = ("presets", "recommender", "trainer")
 """The packages that children import."""
@@ -27,14 +34,15 @@ def child_environment(device: Device | None, environment: Mapping[str, str] = os
     A `trainer.py` or a `datasets/` in the user's folder must shadow neither ours nor Hugging Face's: PYTHONSAFEPATH
     keeps the current folder off the path, and it is taken out of PYTHONPATH, of which the rest stays: that may be where
     a cluster keeps its torch. Before the rest stands the folder of the code that runs now (`own_folder`). The GPU is
-    named by UUID, because NVML counts in PCI order and CUDA may not.
+    named by UUID, because NVML counts in PCI order and CUDA may not. What makes a process a rank of another launch is
+    taken out.
 
     On the processor, torch's threads give their cores away while they wait for each other instead of spinning: libgomp
     takes this count itself where it has more threads than cores of its own
     (https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html), but cannot see another program's. Alone, a
     SmolLM2 step takes as long with it; beside a second such program it took a fifth of the time.
     """
-    values = dict(environment) | {
+    values = {name: value for name, value in environment.items() if not OTHER_LAUNCH.fullmatch(name)} | {
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         # Whatever the locale: logs are UTF-8, and so is every file that a library reads or writes without saying so.

@@ -266,7 +266,7 @@ def _start_supervisor(folder: RunFolder, device: Device, *, allow_busy: bool, re
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=strategy_for(device).supervisor_environment(device),
+            env=strategy_for(folder, device).supervisor_environment(device),
             cwd=folder.path,
             start_new_session=True,
         )

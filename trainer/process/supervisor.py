@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from trainer.run.folder import RunFolder, append_event, append_line, repair_last
 from trainer.run.identity import Process
 from trainer.run.masking import MaskedStream
 from trainer.run.plan_file import read_device
+from trainer.run.ranks import Outcome, clear, of_rank, process_of
 from trainer.run.state import RunState, fold, read_state, write_state
 
 POLL_SECONDS = 0.25
@@ -45,17 +47,17 @@ class Supervisor:
         device: Device,
         *,
         resume: bool,
-        lock: int | None = None,
+        locks: tuple[int, ...] = (),
         strategy: LaunchStrategy | None = None,
     ) -> None:
-        self.lock = lock
+        self.locks = locks
         self.folder = folder
         self.device = device
         self.resume = resume
         self.tail = Tail(folder.events)
-        self.strategy = strategy or strategy_for(device)
-        devices = self.strategy.launch(folder, device, resume=resume).devices
-        self.watches = tuple(map(DeviceWatch, devices))
+        self.strategy = strategy or strategy_for(folder, device)
+        self.launch = self.strategy.launch(folder, device, resume=resume)
+        self.watches = tuple(map(DeviceWatch, self.launch.devices))
         self.worker: subprocess.Popen[bytes] | None = None
         self.stops = 0
         self.recoveries = 0
@@ -77,6 +79,8 @@ class Supervisor:
             loss=before.loss if self.resume else None,
             eval_loss=before.eval_loss if self.resume else None,
             supervisor=Process.this(),
+            world_size=self.launch.ranks,
+            strategy=before.strategy,
             started=before.started or time.time(),
             heartbeat=time.time(),
         )
@@ -96,8 +100,7 @@ class Supervisor:
 
     def _recover(self) -> bool:
         """Apply and record a recovery; return whether there was one to restart the worker with."""
-        assert self.worker is not None
-        code = self.worker.returncode
+        rank, code = self._first_to_end()
         if self.stops or self.recoveries >= MOST_RECOVERIES:
             return False
         killed = code == -signal.SIGKILL and kernel_kills() > self.kills
@@ -106,7 +109,9 @@ class Supervisor:
         elif code == exits.OUT_OF_MEMORY or (killed and self.device.kind == "cpu"):
             # With a GPU, host memory holds what is the same for any batch: a restart would go the same way.
             found = find_recovery(self.folder, self.device)
-            why = "the kernel killed the worker for memory" if killed else "out of memory"
+            who = "the worker" if rank is None else f"rank {rank}"
+            why = f"the kernel killed {who} for memory" if killed else "out of memory"
+            why += "" if killed or rank is None else f" on rank {rank}"
         else:
             return False
         if found is None:
@@ -129,7 +134,9 @@ class Supervisor:
         return True
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
-        launch = self.strategy.launch(self.folder, self.device, resume=self.resume)
+        launch = self.launch = self.strategy.launch(self.folder, self.device, resume=self.resume)
+        if launch.launcher:
+            clear(self.folder, launch.ranks)
         log = os.open(self.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
@@ -140,8 +147,8 @@ class Supervisor:
                 env=launch.environment,
                 cwd=self.folder.path,
                 start_new_session=True,
-                # The worker holds the device's lock too: it may outlive its supervisor.
-                pass_fds=() if self.lock is None else (self.lock,),
+                # The worker holds the devices' locks too: it may outlive its supervisor.
+                pass_fds=self.locks,
             )
         finally:
             os.close(log)
@@ -159,11 +166,24 @@ class Supervisor:
             state = folded
             if ended:
                 return state
-            for watch in self.watches:
-                if reading := watch.reading(self.worker.pid):
-                    with suppress(OSError):
-                        append_event(self.folder, "device", **reading)
+            self._read_devices()
             self._wait()
+
+    def _read_devices(self) -> None:
+        """Record what each rank's device has been doing, in that rank's own record."""
+        assert self.worker is not None
+        for rank, watch in enumerate(self.watches):
+            process = process_of(self.folder, rank) if self.launch.launcher else None
+            pid = self.worker.pid if process is None else process.pid
+            if reading := watch.reading(pid):
+                with suppress(OSError):
+                    append_event(of_rank(self.folder, rank), "device", device=watch.device.uuid, **reading)
+
+    def _first_to_end(self) -> tuple[int | None, int]:
+        """Return the rank on account of which all ended, None for a lone worker or the launcher, and its exit code."""
+        assert self.worker is not None
+        outcome = Outcome.read(self.folder) if self.launch.launcher else None
+        return (None, self.worker.returncode) if outcome is None else (outcome.rank, outcome.exit_code)
 
     def _write(self, state: RunState) -> None:
         """Replace state.json; where a full disk refuses, the next heartbeat tries again."""
@@ -183,32 +203,34 @@ class Supervisor:
             return
 
     def _finish(self, state: RunState) -> int:
-        assert self.worker is not None
-        code = self.worker.returncode
+        rank, code = self._first_to_end()
         state = self._fold(state)
         if not state.ended:
-            document = event("end", time.time(), **self._unsaid_end(code))
+            document = event("end", time.time(), **self._unsaid_end(rank, code))
             with suppress(OSError):
                 append_line(self.folder.events, document)
             state = fold(state, document)
         name = signal.Signals(-code).name if code < 0 else None
         self._write(replace(state, heartbeat=time.time(), exit_code=code, signal=name, stopping=False))
-        if self.lock is not None:
+        for lock in self.locks:
             # The person's command may take minutes, in which the device is free for another run.
-            os.close(self.lock)
-            self.lock = None
+            os.close(lock)
+        self.locks = ()
         run_on_end(self.folder, state)
         return 0 if state.status in {"finished", "stopped"} else 1
 
-    def _unsaid_end(self, code: int) -> dict[str, object]:
+    def _unsaid_end(self, rank: int | None, code: int) -> dict[str, object]:
         if code == exits.OUT_OF_MEMORY:
             remedy = out_of_memory_remedy(self.folder, self.device)
-            return {"status": "failed", "reason": "out of memory", "remedy": remedy, "exit_code": code}
+            where = "" if rank is None else f" on rank {rank}"
+            return {"status": "failed", "reason": f"out of memory{where}", "remedy": remedy, "exit_code": code}
         if code == exits.ROLL_BACK:
             reason = f"the loss was still not a number after halving the learning rate {self.recoveries} times"
             remedy = "Look at the rows of that step (`lora-wizard data`); train in bf16 or fp32, or at a lower rate."
             return {"status": "failed", "reason": reason, "remedy": remedy, "exit_code": code}
-        return unsaid_end(code, self.folder, asked=self.stops > 0, by_kernel=kernel_kills() > self.kills)
+        who = f"rank {rank}" if rank is not None else "the launcher" if self.launch.launcher else "the worker"
+        folder, by_kernel = of_rank(self.folder, rank or 0), kernel_kills() > self.kills
+        return unsaid_end(code, folder, asked=self.stops > 0, by_kernel=by_kernel, who=who)
 
     def _stop(self) -> None:
         """Handle a stop signal: the first saves and stops, the second stops at once."""
@@ -221,17 +243,22 @@ class AnotherSupervisor(Exception):
     """Another supervisor already has this run: it was resumed twice at once."""
 
 
-def _take_device(folder: RunFolder, device: Device, *, allow_busy: bool) -> int | None:
-    """The descriptor of the device's lock; None where no lock is wanted or possible, which is recorded.
+def _take_devices(folder: RunFolder, devices: Iterable[Device], *, allow_busy: bool) -> tuple[int, ...]:
+    """Take the lock of each device and return the descriptors; none where no lock is wanted.
 
     Raises:
-        AnotherSupervisor: This very run holds it, or has a supervisor. InputError: Another run holds it.
+        AnotherSupervisor: This very run holds one, or has a supervisor. InputError: Another run holds one.
     """
     known = read_state(folder).supervisor
     if known is not None and known.alive():
         raise AnotherSupervisor
-    if allow_busy:
-        return None
+    # Ranks on the CPU share one device, and so its lock.
+    taken = () if allow_busy else (_take_device(folder, device) for device in dict.fromkeys(devices))
+    return tuple(lock for lock in taken if lock is not None)
+
+
+def _take_device(folder: RunFolder, device: Device) -> int | None:
+    """Take a device's lock and return its descriptor; None where no lock is possible, which is recorded."""
     try:
         lock = take_device(device, str(folder.path))
     except InputError:
@@ -256,8 +283,10 @@ def main() -> int:
     folder = RunFolder(chosen.run.absolute())
     try:
         device = read_device(folder)
-        lock = _take_device(folder, device, allow_busy=chosen.allow_busy)
-        return Supervisor(folder, device, resume=chosen.resume, lock=lock).run()
+        strategy = strategy_for(folder, device)
+        devices = strategy.launch(folder, device, resume=chosen.resume).devices
+        locks = _take_devices(folder, devices, allow_busy=chosen.allow_busy)
+        return Supervisor(folder, device, resume=chosen.resume, locks=locks, strategy=strategy).run()
     except AnotherSupervisor:
         print(f"{folder.id} has a supervisor already, which goes on.", file=sys.stderr)
         return 2

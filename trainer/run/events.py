@@ -1,12 +1,13 @@
 """The kinds of line in a run's events.jsonl: the one language between worker, supervisor and every reader.
 
 One JSON object a line, `{"v": 1, "t": <unix seconds>, "kind": …}` and the keys of its kind below. Keys may be missing
-and new ones may appear; a reader ignores what it does not know. Bytes, seconds and tokens are plain numbers.
+and new ones may appear; a reader ignores what it does not know. Bytes, seconds and tokens are plain numbers. A run of
+several processes has one such file for each but the first, `ranks/<k>/events.jsonl`, every line of it with `rank`.
 
 | kind | keys |
 |---|---|
 | status | status, reason, cause ('disk_full': of a pause that nobody asked for) |
-| start | model, method, stage ('sft'; none in older runs), device, total_steps, eval_every, save_every (steps), epochs, trainable_parameters, train_rows, eval_rows, bad_rows, trained_share, precision, effective_batch_size, tokens_per_step (expected), flops_per_token, peak_flops (none on a CPU), resumed_from, own_code (file to SHA-256 of the Python code that came with the model and was executed), contents (rows and held_out, rows_sha256 and held_out_sha256: how many rows are read and held out, and the SHA-256 of their content digests; tokens_sha256: of the training rows as the model sees them), start_from (adapter, sha256: the adapter that training goes on from, and the digest of each of its files) |
+| start | model, method, stage ('sft'; none in older runs), device, total_steps, eval_every, save_every (steps), epochs, trainable_parameters, train_rows, eval_rows, bad_rows, trained_share, precision, effective_batch_size, tokens_per_step (expected), flops_per_token, peak_flops (none on a CPU), resumed_from, own_code (file to SHA-256 of the Python code that came with the model and was executed), contents (rows and held_out, rows_sha256 and held_out_sha256: how many rows are read and held out, and the SHA-256 of their content digests; tokens_sha256: of the training rows as the model sees them), start_from (adapter, sha256: the adapter that training goes on from, and the digest of each of its files), world_size (training processes), strategy (single, ddp, fsdp: what the run really is), sharded_parameters (how many parameters are DTensors) |
 | download | file, done_bytes, total_bytes |
 | preflight | allocated_bytes, reserved_bytes, process_bytes, predicted_bytes, step_seconds, rows, length, basis, checkpoint_bytes, checkpoint_seconds |
 | adapters | step, count (adapted modules), learning (those with a gradient), without (kinds of layer, each with its count, that cannot learn) |
@@ -14,7 +15,7 @@ and new ones may appear; a reader ignores what it does not know. Bytes, seconds 
 | eval | step, eval_loss, rows, seconds, best |
 | checkpoint | step, path (relative), bytes, seconds |
 | sample | step, when ('before', 'during', 'after'), prompt, answer, expected |
-| device | utilisation, temperature, power_watts, power_limit_watts, memory_used, memory_total, cpu_percent, rss_bytes, slowdown ('heat', 'power brake') |
+| device | utilisation, temperature, power_watts, power_limit_watts, memory_used, memory_total, cpu_percent, rss_bytes, slowdown ('heat', 'power brake'), device (the GPU's UUID) |
 | command | id, command, accepted, reason |
 | warning | message, remedy |
 | recovery | before, after, label, why, attempt, most |

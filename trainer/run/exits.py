@@ -16,5 +16,7 @@ OUT_OF_MEMORY: Final = 3
 """No memory left: a supervisor restarts the worker with a change that needs less."""
 ROLL_BACK: Final = 4
 """Loss or gradient not finite: a supervisor restarts from the last checkpoint at half the learning rate."""
+ANOTHER_RANK: Final = 5
+"""This process was well: another one of the run has ended, and it could not go on alone."""
 FORESEEN: Final = frozenset({BAD_INPUT, OUT_OF_MEMORY})
 """Codes of a worker that has said what would help."""

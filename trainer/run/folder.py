@@ -32,9 +32,11 @@ SPARE_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The paths of one run."""
+    """The paths of one run, as one of its processes sees them."""
 
     path: Path
+    rank: int = 0
+    """The process: those beside the first have a record and a log of their own."""
 
     @property
     def id(self) -> str:
@@ -45,6 +47,16 @@ class RunFolder:
     def argument(self) -> str:
         """This run on a command line: its id, or its path where commands do not look by themselves."""
         return self.id if self.path.parent == runs_dir() else shlex.quote(str(self.path))
+
+    @property
+    def ranks(self) -> Path:
+        """The folder of what belongs to single processes: one folder each, by rank."""
+        return self.path / "ranks"
+
+    @property
+    def own(self) -> Path:
+        """The folder of this process' record and log: the run's own for the first one."""
+        return self.ranks / str(self.rank) if self.rank else self.path
 
     @property
     def config(self) -> Path:
@@ -69,7 +81,7 @@ class RunFolder:
     @property
     def events(self) -> Path:
         """The append-only record."""
-        return self.path / "events.jsonl"
+        return self.own / "events.jsonl"
 
     @property
     def state(self) -> Path:
@@ -84,7 +96,7 @@ class RunFolder:
     @property
     def log(self) -> Path:
         """Everything that the worker and its libraries print."""
-        return self.path / "worker.log"
+        return self.own / "worker.log"
 
     @property
     def checkpoints(self) -> Path:
@@ -285,5 +297,7 @@ def append_event(folder: RunFolder, kind: Kind, **keys: Any) -> None:
 
     What others rely on later is on the disk when this returns; anything else some milliseconds after it.
     """
+    if folder.rank:
+        keys["rank"] = folder.rank
     append_line(folder.events, event(kind, time.time(), **mask_all(keys)))
     (fsync.now if kind in RELIED_ON else fsync.soon)(folder.events)

@@ -59,6 +59,28 @@ def read_device(folder: RunFolder) -> Device:
     return read_plan(folder).device
 
 
+def read_devices(folder: RunFolder, device: Device) -> tuple[Device, ...]:
+    """Return the devices that a run was launched for, one for each of its ranks where they are GPUs.
+
+    Args:
+        folder: The run.
+        device: The only one of a run whose plan.json names no others.
+
+    Raises:
+        InputError: As `read_plan`, for a device among them.
+    """
+    try:
+        raw = _mapping(json.loads(folder.plan.read_text(encoding="utf-8"))).get("devices")
+        return tuple(map(_device, raw)) if isinstance(raw, list) and raw else (device,)
+    except OSError:
+        return (device,)
+    except ValueError as problem:
+        raise InputError(
+            f"{folder.plan} does not say which devices {folder.id} is for: {problem}.",
+            remedy=f"Train {folder.config} anew.",
+        ) from None
+
+
 def _device(raw: object) -> Device:
     """Build a Device from its JSON form; raises ValueError naming the first field that is missing, unknown or wrong."""
     if not isinstance(raw, dict):

@@ -36,6 +36,13 @@ class RunState:
     """The reason as a code, where it has one: 'disk_full'."""
     exit_code: int | None = None
     signal: str | None = None
+    world_size: int | None = None
+    """Training processes; None before the first start, and in runs of versions that had only one."""
+    strategy: str | None = None
+    """How they share the work: 'single', 'ddp' or 'fsdp'."""
+    nodes: int = 1
+    job: Mapping[str, Any] | None = None
+    """The batch system's job that it runs in: 'system' and 'id'; None outside of one."""
     stopping: bool = False
     """Its supervisor was told to stop, and it has not ended yet."""
 
@@ -64,6 +71,10 @@ class RunState:
             "cause": self.cause,
             "exit_code": self.exit_code,
             "signal": self.signal,
+            "world_size": self.world_size,
+            "strategy": self.strategy,
+            "nodes": self.nodes,
+            "job": None if self.job is None else dict(self.job),
             "stopping": self.stopping,
         }
 
@@ -104,7 +115,13 @@ def fold(state: RunState, event: Mapping[str, Any]) -> RunState:
             return replace(state, status=status, reason=reason, cause=_cause(event))
         case "start":
             total = whole(event.get("total_steps"))
-            return replace(state, total_steps=total or state.total_steps, step=whole(event.get("resumed_from")) or 0)
+            return replace(
+                state,
+                total_steps=total or state.total_steps,
+                step=whole(event.get("resumed_from")) or 0,
+                world_size=whole(event.get("world_size")) or state.world_size,
+                strategy=text(event.get("strategy")) or state.strategy,
+            )
         case "step":
             return replace(
                 state,
@@ -150,6 +167,10 @@ def read_state(folder: RunFolder) -> RunState:
         cause=_cause(raw),
         exit_code=whole(raw.get("exit_code")),
         signal=text(raw.get("signal")),
+        world_size=whole(raw.get("world_size")),
+        strategy=text(raw.get("strategy")),
+        nodes=whole(raw.get("nodes")) or 1,
+        job=job if isinstance(job := raw.get("job"), dict) else None,
         stopping=raw.get("stopping") is True,
     )
 

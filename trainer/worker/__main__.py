@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,11 +16,16 @@ from trainer.run.adapter import restore_adapter
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, repair_last_line
 from trainer.run.masking import MaskedStream
+from trainer.run.ranks import remember
 from trainer.worker.errors import RollBack, is_out_of_memory
 from trainer.worker.loop.orphan import Orphan
 from trainer.worker.loop.requests import Requests, StopNow
+from trainer.worker.loop.siblings import Siblings, is_because_of_another
 from trainer.worker.output.disk_space import record
+from trainer.worker.world import leave, settle_in, this
 
+SEEN_SECONDS = 30.0
+"""Within which a rank that died is seen to have, also on a machine with many processes."""
 UNFORESEEN = "Change the setting that it names. Where it names none, `lora-wizard doctor` checks the libraries."
 
 
@@ -30,22 +36,44 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--preflight-only", action="store_true")
     chosen = parser.parse_args()
-    folder = RunFolder(chosen.run.absolute())
+    world = this()
+    folder = RunFolder(chosen.run.absolute(), world.rank)
+    if world.launched:
+        settle_in(folder)
     if chosen.preflight_only:
         return _guarded(folder, lambda: _measure(folder), print_only=True)
     # Before any library takes hold of them: what is printed goes to the log, and a log is passed on.
     sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
     repair_last_line(folder.events)
-    restore_adapter(folder)
+    if world.first:
+        restore_adapter(folder)
     requests = Requests(folder)
     requests.listen_to_signals()
-    with Orphan(folder) as orphan:
-        return _guarded(
+    if world.launched:
+        remember(folder)
+    with (
+        Orphan(folder) as orphan,
+        Siblings(folder, world, lambda: orphan.alone, lambda code: _leave(orphan, code)) as siblings,
+    ):
+        code = _guarded(
             folder,
             lambda: _train(folder, requests, resume=chosen.resume),
             print_only=False,
             supervised=lambda: not orphan.alone,
         )
+        return _after_another(siblings) if code == exits.ANOTHER_RANK else code
+
+
+def _leave(orphan: Orphan, code: int) -> None:
+    """End this process from another thread than its main one."""
+    orphan.close()
+    os._exit(code)
+
+
+def _after_another(siblings: Siblings) -> int:
+    """Wait for the watchdog to see which rank has ended, and to end this one; it is seen within a second."""
+    siblings.join(SEEN_SECONDS)
+    return exits.ANOTHER_RANK
 
 
 def _measure(folder: RunFolder) -> int:
@@ -58,7 +86,9 @@ def _train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     record(folder, "status", status="loading")
     from trainer.worker.train import train
 
-    return train(folder, requests, resume=resume)
+    code = train(folder, requests, resume=resume)
+    leave()
+    return code
 
 
 def _guarded(
@@ -77,6 +107,8 @@ def _guarded(
         return _failed(folder, error.message, error.remedy, exits.BAD_INPUT, print_only=print_only)
     except Exception as error:
         traceback.print_exc()
+        if this().size > 1 and is_because_of_another(error):
+            return exits.ANOTHER_RANK
         if is_out_of_memory(error):
             return _out_of_memory(folder, error, supervised=supervised(), print_only=print_only)
         first = (str(error).splitlines() or [""])[0][:300]

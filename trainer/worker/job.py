@@ -17,6 +17,7 @@ from trainer.worker.loop.requests import Requests
 from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.setup.rows import Rows
 from trainer.worker.stages.base import WorkerStage
+from trainer.worker.world import World
 
 
 @dataclass
@@ -36,5 +37,7 @@ class Job:
     steps: Steps
     own_code: Mapping[str, str] | None
     """The model's own code that was executed: file and SHA-256."""
+    world: World
+    """This process among those of the run."""
     kept: Kept | None = None
     """State kept as the run's result, once it is chosen."""

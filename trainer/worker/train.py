@@ -18,6 +18,7 @@ from trainer.preflight.start_from import digests
 from trainer.run.base_model import write_base
 from trainer.run.checkpoints import drop_start, newest_whole, step_of
 from trainer.run.folder import RunFolder
+from trainer.run.ranks import of_rank
 from trainer.worker.job import Job
 from trainer.worker.loop.best import keep_start, settle, why_kept
 from trainer.worker.loop.recorded import undisturbed
@@ -29,6 +30,8 @@ from trainer.worker.output.disk_space import give_up_reserve, hold_reserve, reco
 from trainer.worker.output.result import finish_adapter
 from trainer.worker.setup.assemble import build
 from trainer.worker.setup.rows import longest, row_lengths
+from trainer.worker.setup.sharding import reality
+from trainer.worker.world import wait_for_all, worst
 
 
 def run_preflight(job: Job, *, saves: bool) -> dict[str, Any]:
@@ -70,10 +73,11 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
         InputError: The model or the data cannot be used.
     """
     began = time.monotonic()
+    first = of_rank(folder, 0)
     checkpoint = _last_checkpoint(folder) if resume else None
     done = step_of(checkpoint) if checkpoint else 0
-    job = build(folder, requests, read_resume_point(folder, done) if checkpoint else ResumePoint(), checkpoint)
-    if checkpoint is None:
+    job = build(folder, requests, read_resume_point(first, done) if checkpoint else ResumePoint(), checkpoint)
+    if checkpoint is None and job.world.first:
         write_base(folder, job.spec)
     _record_start(job, done)
     if checkpoint is None:
@@ -84,7 +88,8 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
         evaluates_here = job.steps.eval_every is not None and done % job.steps.eval_every == 0
         job.recorder.go_on(job.trainer, checkpoint, evaluates_here)
     requests.leave_if_asked()
-    hold_reserve(folder)
+    if job.world.first:
+        hold_reserve(folder)
     record(folder, "status", status="training")
     if checkpoint is not None and job.trainer.has_come_to_its_end(done, job.steps.total):
         # Killed after its last checkpoint: Trainer would train one step more.
@@ -93,15 +98,18 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     else:
         job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
-    give_up_reserve(folder)
+    if job.world.first:
+        give_up_reserve(folder)
     if finished and job.config.run.early_stopping is not None:
         # The last state needs an evaluation to be compared with the best one.
         _evaluate_at_end(job)
     job.kept = settle(job.trainer, finished=finished)
     # The adapter is saved first: a failure in a later part must not lose it.
-    finish_adapter(job)
+    if job.world.first:
+        finish_adapter(job)
     if finished:
-        drop_start(folder)
+        if job.world.first:
+            drop_start(folder)
         _after(job)
     _record_end(job, "finished" if finished else "stopped", time.monotonic() - began)
     return 0
@@ -126,6 +134,7 @@ def _before(job: Job) -> None:
     job.requests.leave_if_asked()
     with undisturbed():
         _ask(job, "before", 0)
+    wait_for_all()
 
 
 def _preflight(job: Job) -> None:
@@ -133,9 +142,15 @@ def _preflight(job: Job) -> None:
     job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
     reading = run_preflight(job, saves=True)
+    if job.world.size > 1:
+        # The run's figure is that of the rank with the least room; each rank records its own.
+        all_of_them = worst(reading)
+        reading = all_of_them if job.world.first else reading
     record(job.folder, "preflight", predicted_bytes=job.plan.predicted_bytes, **reading)
-    # Kept after a recovery too: the next estimate on this machine is corrected by it.
-    keep(job.config, job.spec, job.plan.device, job.rows.source.profile, reading)
+    if job.world.size == 1:
+        # Kept after a recovery too: the next estimate on this machine is corrected by it. A rank's step is slowed down
+        # by the others where they share this machine's cores.
+        keep(job.config, job.spec, job.plan.device, job.rows.prepared.profile, reading)
     job.requests.leave_if_asked()
 
 
@@ -147,7 +162,7 @@ def _record_start(job: Job, done: int) -> None:
         model=job.config.model,
         method=job.config.method,
         stage=job.stage.facts.name,
-        device=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         total_steps=job.steps.total,
         eval_every=job.steps.eval_every,
         save_every=job.steps.save_every,
@@ -155,17 +170,18 @@ def _record_start(job: Job, done: int) -> None:
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         train_rows=len(job.rows.train),
         eval_rows=len(job.rows.held_out) if job.rows.held_out is not None else 0,
-        bad_rows=job.rows.source.profile.bad_row_count,
+        bad_rows=job.rows.bad_rows,
         trained_share=job.rows.trained_share,
         precision=job.config.training.precision,
-        effective_batch_size=job.config.training.effective_batch_size,
+        effective_batch_size=job.config.training.effective_batch_size * job.world.size,
         tokens_per_step=_tokens_per_step(job),
         flops_per_token=flops_per_token(job.config, job.spec),
-        peak_flops=peak_flops(job.config, job.plan.device),
+        peak_flops=peak * job.world.size if (peak := peak_flops(job.config, job.plan.device)) else None,
         resumed_from=done or None,
         own_code=dict(job.own_code) if job.own_code else None,
         contents=asdict(job.rows.contents) | {"tokens_sha256": job.rows.digest()},
         start_from=_started_from(job, done),
+        **reality(job.trainer),
     )
 
 
@@ -195,6 +211,8 @@ def _evaluate_at_end(job: Job) -> None:
 
 
 def _ask(job: Job, when: str, step: int) -> None:
+    if job.rows.questions is None:
+        return
     job.rows.questions.record(job.folder, job.trainer.model, when=when, step=step, look=job.requests.poll)
 
 

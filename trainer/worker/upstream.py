@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "_get_grad_norm": ("model", "grad_norm"),
     "_load_from_checkpoint": ("resume_from_checkpoint", "model"),
     "_prepare_inputs": ("inputs",),
+    "_save_rng_state": ("output_dir",),
 }
 """Methods of a trainer that are overridden or called, with the parameters that they are given by name or place."""
 ATTRIBUTES: Final = (
@@ -52,6 +54,7 @@ class OpenTrainer(Trainer):  # type: ignore[misc]  # Transformers is published w
     """
 
     checkpoint_parent: Path | None = None
+    _alone: bool = False
 
     # Hooks, to be overridden
 
@@ -89,7 +92,27 @@ class OpenTrainer(Trainer):  # type: ignore[misc]  # Transformers is published w
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.load_weights(Path(resume_from_checkpoint), self.model if model is None else model)
 
+    def store_flos(self) -> None:
+        """Count the operations since the last call; ranks exchange theirs, which one that writes alone cannot."""
+        if not self._alone:
+            super().store_flos()
+
     # What callers need
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it this rank saves without the others: nothing is exchanged."""
+        self._alone = True
+        try:
+            yield
+        finally:
+            self._alone = False
+
+    def random_states(self) -> bytes:
+        """Return the file of this rank's random states, as a checkpoint has it."""
+        with TemporaryDirectory() as place:
+            self._save_rng_state(place)
+            return next(Path(place).iterdir()).read_bytes()
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint now."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.run.checkpoints import START, damage, numbered, seal, step_of, unlike_seal
 from trainer.run.folder import RunFolder
 from trainer.worker.output.disk_space import save_with_room
+from trainer.worker.world import this
 
 if TYPE_CHECKING:
     from trainer.worker.loop.recorded import RecordedRun
@@ -34,6 +35,8 @@ def keep_start(trainer: RecordedRun) -> None:
     """
     folder = trainer.folder
     written = folder.checkpoints / ".saving"
+    if not this().first:
+        return
 
     def save() -> None:
         shutil.rmtree(written, ignore_errors=True)

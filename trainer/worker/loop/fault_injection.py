@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 OUT_OF_MEMORY_TOKENS = "LORA_WIZARD_IMITATE_OOM_TOKENS"
-"""Variable with a number of tokens; a larger training batch raises CUDA's out-of-memory error."""
+"""Variable with 'TOKENS' or 'TOKENS:RANK': a larger training batch, of that rank, raises CUDA's out-of-memory error."""
 NONFINITE_STEPS = "LORA_WIZARD_IMITATE_NONFINITE"
 """Variable with 'STEP' or 'STEP:RATE': that step's loss is NaN, with RATE only where the run's rate is as high."""
 
 
 def inject_out_of_memory(inputs: Any) -> None:
     """Raise as an allocator would that has no room for such a batch."""
-    limit = os.environ.get(OUT_OF_MEMORY_TOKENS)
-    if limit and inputs["input_ids"].numel() > int(limit):
+    limit, _, rank = os.environ.get(OUT_OF_MEMORY_TOKENS, "").partition(":")
+    if limit and rank in ("", os.environ.get("RANK", "0")) and inputs["input_ids"].numel() > int(limit):
         raise torch.OutOfMemoryError("CUDA out of memory (imitated)")
 
 

@@ -1,4 +1,4 @@
-"""Keeps state.json up to date when the supervisor is gone and the worker goes on alone."""
+"""Keeps state.json up to date when the supervisor is gone and the worker, or its first rank, goes on alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from trainer.history.tail import Tail
 from trainer.process.ending import run_on_end
 from trainer.run.events import HEARTBEAT_SECONDS
 from trainer.run.folder import RunFolder
+from trainer.run.identity import Process
 from trainer.run.state import fold, read_state, write_state
+from trainer.worker.world import supervisor_pid, this
 
 
 class Orphan:
@@ -23,16 +25,16 @@ class Orphan:
 
     Args:
         folder: The run.
-        parent: Gives the parent's pid now; a process whose parent died is adopted and gets another.
+        parent: Gives the supervisor's pid now; a process whose parent died is adopted and gets another.
         every: Seconds between two looks.
     """
 
     def __init__(
-        self, folder: RunFolder, parent: Callable[[], int] = os.getppid, every: float = HEARTBEAT_SECONDS
+        self, folder: RunFolder, parent: Callable[[], int] | None = None, every: float = HEARTBEAT_SECONDS
     ) -> None:
         self._folder = folder
-        self._parent = parent
-        self._born_to = parent()
+        self._parent = parent or _supervisor()
+        self._born_to = parent() if parent else supervisor_pid()
         self._every = every
         self._tail = Tail(folder.events)
         self._left = threading.Event()
@@ -45,11 +47,14 @@ class Orphan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Write the last state too and run the person's command, where nobody else does."""
         self._left.set()
         self._thread.join()
         self._beat()
-        if self.alone and (state := read_state(self._folder)).ended:
+        if self.alone and not self._folder.rank and (state := read_state(self._folder)).ended:
             run_on_end(self._folder, state)
 
     @property
@@ -62,7 +67,7 @@ class Orphan:
             self._beat()
 
     def _beat(self) -> None:
-        if not self.alone:
+        if self._folder.rank or not self.alone:
             return
         state = read_state(self._folder)
         for document in self._tail.documents():
@@ -70,3 +75,11 @@ class Orphan:
         # A full disk or a removed folder must not end the training: the next beat tries again.
         with suppress(OSError):
             write_state(self._folder, replace(state, heartbeat=time.time()))
+
+
+def _supervisor() -> Callable[[], int]:
+    """Return the function that gives the supervisor's pid, and another number once it has gone."""
+    if not this().launched:
+        return os.getppid
+    known = Process.of(supervisor_pid())
+    return lambda: known.pid if known is not None and known.alive() else 0

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from trainer.worker.output.disk_space import LOOK_SECONDS, record, save_with_roo
 from trainer.worker.output.sample import Questions
 from trainer.worker.setup.restore import load_whole
 from trainer.worker.upstream import OpenTrainer, set_rates
+from trainer.worker.world import mean, this, to_the_first, wait_for_all
 
 PROGRESS = "progress.json"
 """File of a checkpoint beside Transformers' own: the sums for the next log line."""
@@ -60,7 +61,7 @@ class RecordedRun(OpenTrainer):
         requests: Requests,
         config: FinetuneConfig,
         needed: int,
-        questions: Questions,
+        questions: Questions | None,
     ) -> None:
         """Set the run whose record takes evaluations and checkpoints, and the counters that it resumes with.
 
@@ -103,6 +104,8 @@ class RecordedRun(OpenTrainer):
         """Ask the fixed questions between the first step and the last, for no longer than the evaluation took."""
         step, seconds = int(self.state.global_step), max(LEAST_ANSWERING, took)
         if 0 < step < int(self.state.max_steps):
+            if self._questions is None:
+                return
             look = self.requests.poll
             self._questions.record(self.folder, self.model, when="during", step=step, seconds=seconds, look=look)
 
@@ -124,34 +127,51 @@ class RecordedRun(OpenTrainer):
     def on_step_reported(self) -> None:
         """Pause when a person asked for it."""
         self.drop_nonfinite_loss()
-        if self.requests.pause and not self.control.should_training_stop:
+        if self.requests.agree_on_pause() and not self.control.should_training_stop:
             self._rest()
 
     def _rest(self) -> None:
         record(self.folder, "status", status="paused", reason="as asked; `lora-wizard continue` goes on")
-        while self.requests.pause and not self.requests.stop:
+        agreed = self.requests.agreed
+        while agreed.pause and not agreed.stop:
             time.sleep(LOOK_SECONDS)
-            self.requests.poll()
-            if self.requests.checkpoint:
-                self.requests.checkpoint = False
+            agreed = self.requests.agree()
+            if agreed.checkpoint:
                 self.save_checkpoint()
                 record(self.folder, "status", status="paused")
-            if self.requests.evaluate and self.eval_dataset is not None:
+            if agreed.evaluate and self.eval_dataset is not None:
                 self.evaluate()
                 if self.control.should_save:
                     # The best so far is saved now: the next step changes the weights.
                     self.save_checkpoint()
                     self.control.should_save = False
                 record(self.folder, "status", status="paused")
-            self.requests.evaluate = False
-        if self.requests.stop:
+        if agreed.stop:
             self.save_checkpoint()
             self.control.should_training_stop = True
         record(self.folder, "status", status="training")
 
     def write_checkpoint(self, write: Callable[[], None]) -> None:
-        """Save under another name, then rename: a run killed while saving resumes from the checkpoint before."""
+        """Save under another name, then rename: a run killed while saving resumes from the checkpoint before.
+
+        Of several ranks the first one writes, with what the others have alone.
+        """
         record(self.folder, "status", status="saving")
+        if this().size == 1:
+            self._write_checkpoint(write, self._progress(), [])
+            return
+        with undisturbed():
+            self.store_flos()
+            progress, states = self._progress(), to_the_first(self.random_states())
+            if this().first:
+                with self.alone():
+                    self._write_checkpoint(write, progress, states)
+            wait_for_all()
+        record(self.folder, "status", status="training")
+
+    def _write_checkpoint(
+        self, write: Callable[[], None], progress: Mapping[str, Any], random_states: Sequence[bytes]
+    ) -> None:
         began = time.perf_counter()
         name = f"checkpoint-{self.state.global_step}"
         written = self.folder.checkpoints / ".saving" / name
@@ -163,7 +183,9 @@ class RecordedRun(OpenTrainer):
             shutil.rmtree(written.parent, ignore_errors=True)
             try:
                 write()
-                (written / PROGRESS).write_text(json.dumps(self._progress()), encoding="utf-8")
+                (written / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+                for rank, state in enumerate(random_states):
+                    (written / f"rng_state_{rank}.pth").write_bytes(state)
                 size = seal(written)
             except BaseException:
                 shutil.rmtree(written.parent, ignore_errors=True)
@@ -194,8 +216,10 @@ class RecordedRun(OpenTrainer):
             optimizer: One of the run's kind, with its states.
 
         Returns:
-            checkpoint_bytes and checkpoint_seconds.
+            checkpoint_bytes and checkpoint_seconds; nothing in a rank that does not save.
         """
+        if not this().first:
+            return {}
         began = time.perf_counter()
         written = self.folder.checkpoints / ".saving"
         size = 0
@@ -216,7 +240,7 @@ class RecordedRun(OpenTrainer):
 
     def _progress(self) -> dict[str, Any]:
         """Return the sums between two log lines, which Trainer does not save."""
-        loss = self.loss_since_log
+        loss = mean(self.loss_since_log)
         return {
             "tokens": self.tokens,
             "loss_since_log": loss if math.isfinite(loss) else 0.0,

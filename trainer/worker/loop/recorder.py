@@ -69,7 +69,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop when a stop after the epoch was requested."""
-        if self.requests.stop_after_epoch:
+        if self.requests.agreed.stop_after_epoch:
             control.should_training_stop = control.should_save = True
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -81,15 +81,14 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         now = time.perf_counter()
         self._took += now - self._began
         self._steps += 1
-        requests = self.requests
-        requests.poll()
-        if requests.stop:
+        agreed = self.requests.agree()
+        if agreed.stop:
             control.should_training_stop = control.should_save = True
             control.should_evaluate = False
-        if requests.checkpoint:
-            control.should_save, requests.checkpoint = True, False
-        if requests.evaluate:
-            control.should_evaluate, requests.evaluate = True, False
+        if agreed.checkpoint:
+            control.should_save = True
+        if agreed.evaluate:
+            control.should_evaluate = True
         self.seconds += time.perf_counter() - now
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

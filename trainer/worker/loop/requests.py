@@ -8,17 +8,18 @@ import signal
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, get_args
 
 import psutil
 
 from trainer.history.tail import Tail
-from trainer.process.ending import STOP_NOW
+from trainer.process.ending import STOP, STOP_NOW
 from trainer.run.events import Command
 from trainer.run.folder import RunFolder
 from trainer.run.state import number
 from trainer.worker.output.disk_space import record
+from trainer.worker.world import of_the_first, supervisor_pid, this
 
 SAME_STOP_SECONDS: Final = 2.0
 """Seconds within which a second SIGTERM means the same stop: it went to every process at once."""
@@ -28,11 +29,23 @@ class StopNow(BaseException):
     """Raised to end the run at once, without saving. Not an Exception: no library may swallow it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What every rank does at the end of a step: what the first one had been asked for by then."""
+
+    stop: bool = False
+    checkpoint: bool = False
+    evaluate: bool = False
+    pause: bool = False
+    stop_after_epoch: bool = False
+
+
 @dataclass
 class Requests:
     """Requests since the supervisor started; older ones were for an earlier attempt.
 
-    A worker that starts again after an out-of-memory takes up what nobody has acknowledged meanwhile.
+    A worker that starts again after an out-of-memory takes up what nobody has acknowledged meanwhile. Of several ranks
+    the first one reads them; `agree` tells the others.
     """
 
     folder: RunFolder
@@ -43,6 +56,8 @@ class Requests:
     pause: bool = False
     """Whether to pause at the end of this step until told to go on."""
     stop_after_epoch: bool = False
+    agreed: Agreed = Agreed()
+    """As of the last `agree`."""
     _asked: float | None = None
     """Time of the first SIGTERM."""
     _tail: Tail = field(init=False)
@@ -52,7 +67,7 @@ class Requests:
     def __post_init__(self) -> None:
         self._tail = Tail(self.folder.commands)
         asked = self._tail.documents()
-        began = psutil.Process(os.getppid()).create_time()
+        began = _start_of(supervisor_pid())
         answered = _acknowledged(self.folder) if asked else set()
         self._waiting = [
             document
@@ -63,9 +78,12 @@ class Requests:
     def listen_to_signals(self) -> None:
         """Handle SIGTERM: save and stop; the supervisor's second one, or a later one of somebody else's: stop now.
 
-        SIGHUP and SIGINT are not for us.
+        SIGHUP and SIGINT are not for us. A launched rank gets its stop by another signal, and only the first one does.
         """
-        signal.signal(signal.SIGTERM, lambda *_: self._terminate())
+        launched = this().launched
+        signal.signal(STOP if launched else signal.SIGTERM, lambda *_: self._terminate())
+        if launched:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(STOP_NOW, lambda *_: self._leave())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -86,6 +104,8 @@ class Requests:
         Raises:
             StopNow: One asked for that.
         """
+        if self.folder.rank:
+            return
         documents, self._waiting = [*self._waiting, *self._tail.documents()], []
         mine = bool(documents) and self._from_owner()
         for document in documents:
@@ -109,6 +129,28 @@ class Requests:
                 case "stop_after_epoch":
                     self.stop_after_epoch = True
 
+    def agree(self) -> Agreed:
+        """Take in new requests and return what all ranks do now; every rank must come here.
+
+        A checkpoint or an evaluation is asked for once.
+
+        Raises:
+            StopNow: As `poll`, in the first rank.
+        """
+        self.poll()
+        asked = (self.stop, self.checkpoint, self.evaluate, self.pause, self.stop_after_epoch)
+        self.checkpoint = self.evaluate = False
+        self.agreed = Agreed(*of_the_first(asked))
+        if self.folder.rank:
+            self.stop, self.stop_after_epoch = self.agreed.stop, self.agreed.stop_after_epoch
+        return self.agreed
+
+    def agree_on_pause(self) -> bool:
+        """Return whether all ranks pause now; every rank must come here, after `agree`."""
+        (pauses,) = of_the_first([self.pause and not self.stop])
+        self.agreed = replace(self.agreed, pause=pauses)
+        return pauses
+
     def _from_owner(self) -> bool:
         """Return whether nobody but this user can have written the requests."""
         try:
@@ -126,6 +168,14 @@ class Requests:
         self.poll()
         if self.stop:
             raise StopNow
+
+
+def _start_of(supervisor: int) -> float:
+    """Return the Unix seconds at which the supervisor began; 0 where it has gone since."""
+    try:
+        return psutil.Process(supervisor).create_time()
+    except psutil.Error:
+        return 0.0
 
 
 def _acknowledged(folder: RunFolder) -> set[str]:

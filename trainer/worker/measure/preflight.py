@@ -100,7 +100,7 @@ def _forward_and_backward(trainer: Any, rows: list[dict[str, Any]]) -> None:
     """Run forward and backward as TRL's training step does, without the gradient scaler."""
     with activation_offloading(trainer):
         with trainer.accelerator.autocast():
-            loss = trainer.compute_loss(trainer.model, prepare_batch(trainer, rows))
+            loss = trainer.compute_loss(trainer.model_wrapped, prepare_batch(trainer, rows))
         loss.backward()
 
 

@@ -11,6 +11,7 @@ from presets.errors import InputError
 from recommender.config.io import load_config
 from recommender.config.schema import FinetuneConfig
 from recommender.data.tokens.converted import tokenizer_folder
+from recommender.estimate.data_parallel import on_one_card
 from recommender.machine.facts import Device
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
@@ -38,10 +39,13 @@ from trainer.worker.setup.loftq import start_from_loftq
 from trainer.worker.setup.loraplus import loraplus_optimizer
 from trainer.worker.setup.model import load_model, settle_trainable_dtypes
 from trainer.worker.setup.rows import Rows
+from trainer.worker.setup.sharding import share
+from trainer.worker.setup.shared_rows import rows_of_all
 from trainer.worker.stages import worker_stage
 from trainer.worker.stages.base import Parts
 from trainer.worker.stages.rows import read_rows
 from trainer.worker.upstream import require_known
+from trainer.worker.world import first_before_the_others, join, this
 
 
 def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, checkpoint: Path | None = None) -> Job:
@@ -58,21 +62,25 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
             installed libraries are not those that it can be trained with.
     """
     plan = read_plan(folder)
-    cuda = _uses_cuda(plan.device)
+    cuda, world = _uses_cuda(plan.device), this()
+    join(cuda=cuda)
     config = load_config(folder.effective_config)
     stage = worker_stage(config)
     require_known(stage.trainer)
-    spec = completed(_model_here(folder, config))
+    with first_before_the_others():
+        spec = completed(_model_here(folder, config))
     if resume_point.step and check_base(folder, spec) == "unknown":
         record(folder, "warning", message=base_warning(folder, "unknown"))
     code = agreed_code(folder, config, spec)
     adapter = _start_of(folder, config, spec, checkpoint)
-    ensure_tokenizer(spec)
-    rows = read_rows(config, spec)
+    with first_before_the_others():
+        ensure_tokenizer(spec)
+    rows = rows_of_all(lambda: read_rows(config, spec), folder)
     if resume_point.step:
         require_same_rows(folder, config.data, rows.contents)
         require_same_tokens(folder, rows.digest())
-    steps = count_steps(config, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
+    whole = on_one_card(config, world.size)
+    steps = count_steps(whole, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda, free_before=free_bytes(plan.device) if cuda else None)
     recorder = StepRecorder(folder, requests, meter, resume_point, stage.facts.figures)
@@ -91,13 +99,14 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
         )
     )
     _settle(trainer, config, spec, adapter if checkpoint is None else None)
+    share(trainer)
     meter.loaded(trainer.model)
     trainer.watch(folder, resume_point, requests, config, plan.checkpoint_bytes, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
         # Packed: only now it is known into how many sequences.
-        steps = count_steps(config, len(trainer.train_dataset), steps.eval_rows)
+        steps = count_steps(whole, len(trainer.train_dataset), steps.eval_rows)
         trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
-    return Job(folder, plan, config, stage, spec, rows, trainer, recorder, requests, meter, steps, code)
+    return Job(folder, plan, config, stage, spec, rows, trainer, recorder, requests, meter, steps, code, world)
 
 
 def _uses_cuda(device: Device) -> bool:
@@ -169,6 +178,6 @@ def _tokenizer(spec: ModelSpec, rows: Rows, *, trust: bool) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(str(place), trust_remote_code=trust)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if rows.source.template is not None:
+    if rows.source is not None and rows.source.template is not None:
         tokenizer.chat_template = rows.source.template.saved
     return tokenizer

@@ -32,7 +32,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     Args:
         config: The run.
         spec: Where its weights are.
-        cuda: Onto GPU 0 of those that are visible, else onto the CPU.
+        cuda: Onto the current GPU, else onto the CPU.
 
     Raises:
         InputError: The weights are not here and cannot be had, or it needs code of its own that nobody agreed to.
@@ -47,7 +47,7 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     options: dict[str, Any] = {
         "dtype": dtype,
         "attn_implementation": config.training.attn_implementation,
-        "device": 0 if cuda else "cpu",
+        "device": torch.cuda.current_device() if cuda else "cpu",
     }
     try:
         described = AutoConfig.from_pretrained(str(spec.path), trust_remote_code=trust)

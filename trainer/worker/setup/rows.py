@@ -19,19 +19,34 @@ from trainer.worker.output.sample import Questions
 class Rows:
     """Training and held-out rows, tokenised."""
 
-    source: DataSet
+    source: DataSet | None
+    """Where they come from; None in a rank that has them from the first one."""
     train: Any
     """datasets.Dataset of the stage's columns, each a list of 32-bit integers."""
     held_out: Any | None
     """The same, or None when nothing is held out."""
-    questions: Questions
-    """Prompts that are answered before training, at evaluations and after."""
+    questions: Questions | None
+    """Prompts that are answered before training, at evaluations and after; None in a rank that asks none."""
     trained_share: float
     """Share of the tokens of the training data, held-out rows included, that the loss sees."""
     packing_strategy: Strategy
     """TRL's strategy, where rows are packed."""
     contents: Contents
     """Digests of the rows that are read and held out: a resumed run goes on with the same."""
+
+    bad_rows: int = 0
+    """Rows that could not be read."""
+
+    @property
+    def prepared(self) -> DataSet:
+        """The data set, in the process that has prepared it.
+
+        Raises:
+            RuntimeError: This is another one.
+        """
+        if self.source is None:
+            raise RuntimeError("the rows were prepared by the first rank")
+        return self.source
 
     def digest(self) -> str:
         """Return the SHA-256 of the training rows as the model sees them.

@@ -50,17 +50,17 @@ def read_rows(config: FinetuneConfig, spec: ModelSpec) -> Rows:
         train_indices, held_indices = split(source.digests, config.data.eval_fraction, config.training.seed)
         held = source
     contents = Contents.of(source.digests, (held.digests[row] for row in held_indices))
-    strategy = strategy_for(source.profile)
+    strategy, bad = strategy_for(source.profile), source.profile.bad_row_count
     # Text that is packed is split where it is too long, by TRL: nothing of it is cut off here.
     limit = sys.maxsize if packs(config) and strategy == "bfd_split" else config.data.max_length
     train, counts = _dataset(stage, source, train_indices, limit)
     if not held_indices:
         asked = Questions(source, [train_indices[row] for row in _typical(stage, train)[:1]])
-        return Rows(source, train, None, asked, _share(counts), strategy, contents)
+        return Rows(source, train, None, asked, _share(counts), strategy, contents, bad)
     held_out, held_counts = _dataset(stage, held, held_indices, config.data.max_length)
     asked = Questions(held, [held_indices[row] for row in _typical(stage, held_out)])
     share = _share(counts, *([held_counts] if held is source else []))
-    return Rows(source, train, held_out, asked, share, strategy, contents)
+    return Rows(source, train, held_out, asked, share, strategy, contents, bad)
 
 
 def _typical(stage: Stage, rows: Any) -> list[int]:

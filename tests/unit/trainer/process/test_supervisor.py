@@ -23,7 +23,7 @@ from trainer.process import supervisor
 from trainer.process.device_lock import take_device
 from trainer.process.recovery import MOST_RECOVERIES, Recovery
 from trainer.process.strategy import ONE_DEVICE, OneDevice, WorkerLaunch
-from trainer.process.supervisor import Supervisor, _take_device
+from trainer.process.supervisor import Supervisor, _take_devices
 from trainer.run.exits import OUT_OF_MEMORY, ROLL_BACK
 from trainer.run.folder import RunFolder, append_line
 from trainer.run.plan_file import read_device, read_plan
@@ -122,13 +122,13 @@ def test_a_busy_device_is_refused_unless_that_was_agreed_to(folder: RunFolder, t
     assert held is not None
     try:
         with pytest.raises(InputError, match="another"):
-            _take_device(folder, CPU, allow_busy=False)
-        assert _take_device(folder, CPU, allow_busy=True) is None
+            _take_devices(folder, [CPU], allow_busy=False)
+        assert _take_devices(folder, [CPU], allow_busy=True) == ()
     finally:
         os.close(held)
-    mine = _take_device(folder, CPU, allow_busy=False)
-    assert mine is not None
-    os.close(mine)
+    mine = _take_devices(folder, [CPU], allow_busy=False)
+    (lock,) = mine
+    os.close(lock)
 
 
 def test_the_device_is_read_back_as_it_was_written(folder: RunFolder) -> None:
