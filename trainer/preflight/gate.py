@@ -82,11 +82,6 @@ def _refuse_launch(config: FinetuneConfig) -> None:
             f"launch.strategy {launch.strategy} is not started by this version.",
             remedy="Set launch.strategy to fsdp, which shards the same, or to ddp.",
         )
-    if launch.kind == "fsdp":
-        raise InputError(
-            "Runs with launch.strategy fsdp are not started by this version.",
-            remedy="Set launch.strategy to ddp, which holds the whole model in each process.",
-        )
 
 
 def _refuse_missing_attention(config: FinetuneConfig, installed: IsHere) -> None:

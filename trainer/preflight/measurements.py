@@ -25,7 +25,8 @@ def keep(
     """Store a measured worst step in the state folder, where the next estimate finds it, and return it.
 
     A folder that cannot be written, or a model whose memory was not learned, costs the next estimate its centre, and
-    nothing else.
+    nothing else. Not of several processes: they slow each other down where they share cores, and hold buckets or shards
+    that one does not.
 
     Args:
         config: What was measured.
@@ -34,6 +35,7 @@ def keep(
         data: The rows that it was measured with.
         measured: A 'preflight' event's keys.
     """
+    from recommender.estimate.data_parallel import processes_of
     from recommender.memory.measured import FILE, measurement_of
     from recommender.memory.not_learned import NotLearned
     from recommender.memory.price import price
@@ -42,7 +44,7 @@ def keep(
     from recommender.time.clock import worst_step_seconds
 
     peak = int(measured.get("process_bytes") or 0)
-    if device.simulated or peak <= 0:
+    if device.simulated or peak <= 0 or processes_of(config, device) > 1 or config.launch.kind == "fsdp":
         return None
     try:
         workload = resolve_workload(config, model, device, data, stack_for(config))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from presets.errors import NoError
 from trainer.process.children import Cancelled, ChildAnswer, ask
+from trainer.process.strategy import strategy_of
 from trainer.run import exits
 from trainer.run.folder import RunFolder, write_atomically
+from trainer.run.ranks import clear
 
 if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
@@ -24,6 +26,8 @@ def measure_worst_step(
     config: FinetuneConfig, device: Device, planned: Estimate, cancelled: Cancelled = lambda: False
 ) -> dict[str, float] | None:
     """The keys of a 'preflight' event, measured by a worker that does nothing else; None when cancelled.
+
+    Of several processes all measure at once, and the one that needs most counts.
 
     Args:
         config: What to measure.
@@ -42,7 +46,14 @@ def measure_worst_step(
         write_atomically(folder.effective_config, dump_config(config))
         plan = {"estimate": planned.document(), "device": asdict(device)}
         write_atomically(folder.plan, json.dumps(plan, default=str))
-        answer = ask("trainer.worker", scratch, "--preflight-only", device=device, cancelled=cancelled)
+        launch = strategy_of(config, device).launch(folder, device, resume=False)
+        module, environment = "trainer.worker", None
+        arguments = [scratch, "--preflight-only"]
+        if launch.launcher:
+            clear(folder, launch.ranks)
+            module, environment = "trainer.worker.launcher", launch.environment
+            arguments += ["--processes", str(launch.ranks)]
+        answer = ask(module, *arguments, device=device, cancelled=cancelled, environment=environment)
     if answer.cancelled:
         return None
     if answer.code == 0 and answer.document is not None:

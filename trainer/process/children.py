@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,13 @@ class ChildAnswer:
     cancelled: bool = False
 
 
-def ask(module: str, *arguments: str, device: Device | None, cancelled: Cancelled = lambda: False) -> ChildAnswer:
+def ask(
+    module: str,
+    *arguments: str,
+    device: Device | None,
+    cancelled: Cancelled = lambda: False,
+    environment: Mapping[str, str] | None = None,
+) -> ChildAnswer:
     """Run one of our modules in a process of its own and return its last JSON line.
 
     Args:
@@ -41,8 +47,9 @@ def ask(module: str, *arguments: str, device: Device | None, cancelled: Cancelle
         arguments: Its arguments.
         device: Which GPU it may see.
         cancelled: Asked a few times a second; ends the child when true.
+        environment: Its whole environment, where that is not the one of any child that may see the device.
     """
-    said = follow(module, *arguments, device=device, cancelled=cancelled)
+    said = follow(module, *arguments, device=device, cancelled=cancelled, environment=environment)
     while True:
         try:
             next(said)
@@ -52,7 +59,11 @@ def ask(module: str, *arguments: str, device: Device | None, cancelled: Cancelle
 
 
 def follow(
-    module: str, *arguments: str, device: Device | None, cancelled: Cancelled = lambda: False
+    module: str,
+    *arguments: str,
+    device: Device | None,
+    cancelled: Cancelled = lambda: False,
+    environment: Mapping[str, str] | None = None,
 ) -> Generator[dict[str, Any], None, ChildAnswer]:
     """Run one of our modules in a process of its own, give its JSON lines as they come, and return how it ended.
 
@@ -63,6 +74,7 @@ def follow(
         arguments: Its arguments.
         device: Which GPU it may see.
         cancelled: Asked a few times a second; ends the child when true.
+        environment: As of `ask`.
     """
     with tempfile.TemporaryDirectory(prefix="lora-wizard-child-") as scratch, tempfile.TemporaryFile() as errors:
         printed = Path(scratch) / "out"
@@ -72,7 +84,7 @@ def follow(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=errors,
-                env=child_environment(device),
+                env=child_environment(device) if environment is None else environment,
                 start_new_session=True,
             )
         tail, last, stopped = Tail(printed), None, False

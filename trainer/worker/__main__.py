@@ -41,7 +41,10 @@ def main() -> int:
     if world.launched:
         settle_in(folder)
     if chosen.preflight_only:
-        return _guarded(folder, lambda: _measure(folder), print_only=True)
+        if world.launched:
+            remember(folder)
+        with Siblings(folder, world, lambda: False):
+            return _guarded(folder, lambda: _measure(folder), print_only=True)
     # Before any library takes hold of them: what is printed goes to the log, and a log is passed on.
     sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
     repair_last_line(folder.events)

@@ -18,15 +18,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from trainer.history.tail import last_lines
 from trainer.process.ending import STOP, STOP_NOW
 from trainer.run import exits
 from trainer.run.folder import RunFolder
-from trainer.run.ranks import Outcome, process_of
+from trainer.run.ranks import Outcome, of_rank, process_of
 
 STORE: Final = "LORA_WIZARD_RANK_STORE"
 """Variable with the file by which the ranks find each other."""
 SUPERVISOR: Final = "LORA_WIZARD_SUPERVISOR_PID"
 """Variable with the pid of the supervisor, which is not a rank's parent."""
+MEASURE: Final = "--preflight-only"
+"""Option of a worker that prints one line of JSON, its reading or why there is none."""
 LOOK_SECONDS: Final = 0.1
 SHUTDOWN_SECONDS: Final = 10
 """Given to ranks that are left when one has died, before the agent kills them: they end by themselves in under a second
@@ -88,6 +91,9 @@ def launch(folder: RunFolder, processes: int, place: Path, options: list[str]) -
         codes = {rank: failure.exitcode for rank, failure in ended.failures.items()}
         found = outcome_of(codes)
         found.write(folder)
+        if found.rank and MEASURE in options:
+            # What the first rank would have printed.
+            print(*last_lines(of_rank(folder, found.rank).log, 1), flush=True)
         return found.exit_code if found.exit_code > 0 else exits.FAILED
     return exits.DONE
 

@@ -28,10 +28,11 @@ from trainer.worker.measure.flops import flops_per_token, peak_flops
 from trainer.worker.measure.preflight import preflight
 from trainer.worker.output.disk_space import give_up_reserve, hold_reserve, record
 from trainer.worker.output.result import finish_adapter
+from trainer.worker.output.sample import ask
 from trainer.worker.setup.assemble import build
 from trainer.worker.setup.rows import longest, row_lengths
 from trainer.worker.setup.sharding import reality
-from trainer.worker.world import wait_for_all, worst
+from trainer.worker.world import leave, wait_for_all, worst
 
 
 def run_preflight(job: Job, *, saves: bool) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def measure_only(folder: RunFolder) -> int:
     """Build, measure, print one JSON line, train nothing."""
     quiet, sys.stdout = sys.stdout, sys.stderr
     job = build(folder, Requests(folder), ResumePoint())
-    reading = run_preflight(job, saves=False)
+    reading = worst(run_preflight(job, saves=False))
+    leave()
     print(json.dumps(reading), file=quiet, flush=True)
     return 0
 
@@ -105,8 +107,9 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
         _evaluate_at_end(job)
     job.kept = settle(job.trainer, finished=finished)
     # The adapter is saved first: a failure in a later part must not lose it.
-    if job.world.first:
-        finish_adapter(job)
+    with job.trainer.whole():
+        if job.world.first:
+            finish_adapter(job)
     if finished:
         if job.world.first:
             drop_start(folder)
@@ -142,15 +145,13 @@ def _preflight(job: Job) -> None:
     job.requests.leave_if_asked()
     record(job.folder, "status", status="preflight")
     reading = run_preflight(job, saves=True)
-    if job.world.size > 1:
-        # The run's figure is that of the rank with the least room; each rank records its own.
-        all_of_them = worst(reading)
-        reading = all_of_them if job.world.first else reading
+    # The run's figure is that of the rank with the least room; each rank records its own.
+    all_of_them = worst(reading)
+    reading = all_of_them if job.world.first else reading
     record(job.folder, "preflight", predicted_bytes=job.plan.predicted_bytes, **reading)
-    if job.world.size == 1:
-        # Kept after a recovery too: the next estimate on this machine is corrected by it. A rank's step is slowed down
-        # by the others where they share this machine's cores.
-        keep(job.config, job.spec, job.plan.device, job.rows.prepared.profile, reading)
+    if job.rows.source is not None:
+        # Kept after a recovery too: the next estimate on this machine is corrected by it.
+        keep(job.config, job.spec, job.plan.device, job.rows.source.profile, reading)
     job.requests.leave_if_asked()
 
 
@@ -181,7 +182,7 @@ def _record_start(job: Job, done: int) -> None:
         own_code=dict(job.own_code) if job.own_code else None,
         contents=asdict(job.rows.contents) | {"tokens_sha256": job.rows.digest()},
         start_from=_started_from(job, done),
-        **reality(job.trainer),
+        **reality(job.trainer, job.config.launch),
     )
 
 
@@ -211,9 +212,7 @@ def _evaluate_at_end(job: Job) -> None:
 
 
 def _ask(job: Job, when: str, step: int) -> None:
-    if job.rows.questions is None:
-        return
-    job.rows.questions.record(job.folder, job.trainer.model, when=when, step=step, look=job.requests.poll)
+    ask(job.rows.questions, job.folder, job.trainer.model, when=when, step=step, look=job.requests.poll)
 
 
 def _why(job: Job, status: str) -> str:

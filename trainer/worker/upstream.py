@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import Trainer
 
 from presets.errors import InputError
+from trainer.worker.setup.sharding import norm_of
 
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "_maybe_log_save_evaluate": (),
@@ -30,6 +31,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "_load_from_checkpoint": ("resume_from_checkpoint", "model"),
     "_prepare_inputs": ("inputs",),
     "_save_rng_state": ("output_dir",),
+    "_save": ("output_dir", "state_dict"),
 }
 """Methods of a trainer that are overridden or called, with the parameters that they are given by name or place."""
 ATTRIBUTES: Final = (
@@ -51,9 +53,12 @@ class OpenTrainer(Trainer):  # type: ignore[misc]  # Transformers is published w
 
     Attributes:
         checkpoint_parent: The folder that checkpoints are written into; None for the trainer's own.
+        gathered: The weights that are saved, whole; None where the model has them itself.
     """
 
+    optimizer: Any
     checkpoint_parent: Path | None = None
+    gathered: Mapping[str, torch.Tensor] | None = None
     _alone: bool = False
 
     # Hooks, to be overridden
@@ -85,9 +90,12 @@ class OpenTrainer(Trainer):  # type: ignore[misc]  # Transformers is published w
         return str(self.checkpoint_parent or super()._get_output_dir(trial))
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        self.on_gradient(model, float(norm))
+        norm = norm_of(super()._get_grad_norm(model, grad_norm=grad_norm))
+        self.on_gradient(model, norm)
         return norm
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict=self.gathered if state_dict is None else state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.load_weights(Path(resume_from_checkpoint), self.model if model is None else model)

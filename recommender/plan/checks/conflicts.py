@@ -12,6 +12,7 @@ from recommender.config.schema import FinetuneConfig
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
+from recommender.model.experts import packs_experts
 from recommender.model.spec import ModelSpec
 from recommender.rules.stages import stage_rules
 from recommender.stages import STAGES, Stage, keys_of_others, stage_of
@@ -132,6 +133,21 @@ def refuse_launch(config: FinetuneConfig, model: ModelSpec, device: Device) -> N
         raise InputError(
             "launch.strategy fsdp cannot shard 8-bit weights: bitsandbytes keeps their scales outside the parameter.",
             remedy="Set quantization.bits to 4, or method to lora, or launch.strategy to ddp.",
+        )
+    if launch.kind == "fsdp" and model.num_experts and packs_experts(config):
+        raise InputError(
+            f"launch.strategy fsdp does not shard the experts of {model.name} in 4 bits.",
+            remedy="Set quantization.experts to false, which holds them in 16 bits, or launch.strategy to ddp.",
+        )
+    if launch.kind == "fsdp" and config.training.precision == "fp16":
+        raise InputError(
+            "launch.strategy fsdp does not train in fp16: ranks would scale their gradients apart.",
+            remedy="Set training.precision to bf16 or fp32, or launch.strategy to ddp.",
+        )
+    if launch.offload == "params" and config.method == "full":
+        raise InputError(
+            "launch.offload params holds frozen weights in host memory, and method full freezes none.",
+            remedy="Set launch.offload to all or none, or method to lora.",
         )
     if launch.kind == "fsdp" and model.quantization is not None and config.quantization.bits is not None:
         raise InputError(

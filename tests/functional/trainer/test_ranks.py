@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from presets.errors import NoError
 from recommender.config.schema import FinetuneConfig
+from recommender.estimate.estimate import estimate
+from recommender.model.reader import read_model
 from tests.functional.trainer.conftest import CPU, ended, wait_for
 from trainer.history.reader import Snapshot
+from trainer.preflight.worst_step import measure_worst_step
 from trainer.process.launch import launch, resume_run
 from trainer.run.folder import RunFolder
 from trainer.run.ranks import process_of
@@ -66,6 +70,15 @@ def weights(shot: Snapshot) -> dict[str, Any]:
     return found
 
 
+def apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> float:
+    """The norm of the difference of all weights, as a share of their norm."""
+    norms = [
+        sum(float(np.square(value).sum()) for value in each)
+        for each in (first.values(), (first[name] - second[name] for name in first))
+    ]
+    return float(np.sqrt(norms[1] / norms[0]))
+
+
 def test_two_processes_learn_what_one_does(make: Make, of_two: Snapshot, tmp_path: Path) -> None:
     one = trained(make(**{"training.gradient_accumulation_steps": 2}), tmp_path)
     said = [[shot.start[key] for key in ("world_size", "strategy", "sharded_parameters")] for shot in (one, of_two)]
@@ -78,8 +91,7 @@ def test_two_processes_learn_what_one_does(make: Make, of_two: Snapshot, tmp_pat
         assert other.loss == pytest.approx(mine.loss, rel=1e-4)
     first, second = weights(one), weights(of_two)
     assert set(first) == set(second)
-    apart = np.sqrt(sum(np.square(first[name] - second[name]).sum() for name in first))
-    assert apart <= 1e-3 * np.sqrt(sum(np.square(each).sum() for each in first.values()))
+    assert apart(first, second) <= 1e-3
 
 
 def test_the_other_process_has_a_record_and_a_log_of_its_own(of_two: Snapshot) -> None:
@@ -114,3 +126,47 @@ def test_a_run_one_of_whose_processes_dies_ends_whole_and_resumes_as_if_it_never
     assert again.start["world_size"] == 2
     for name, value in weights(of_two).items():
         np.testing.assert_array_equal(weights(again)[name], value, err_msg=name)
+
+
+def test_shards_are_trained_saved_and_resumed_as_if_they_were_whole(
+    make: Make, of_two: Snapshot, tmp_path: Path
+) -> None:
+    config = make(**{"launch.processes": 2, "launch.strategy": "fsdp", "launch.offload": "all"})
+    run = launch(config, plan_document={}, device=CPU, runs=tmp_path, allow_busy=True)
+    wait_for(run, lambda shot: bool(shot.checkpoints))
+    first = process_of(RunFolder(run), 0)
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    shot = wait_for(run, ended)
+    assert str(shot.state.reason).startswith("rank 0 was killed by SIGKILL")
+    resume_run(run, allow_busy=True)
+    shot = wait_for(run, ended)
+    assert (shot.status, shot.start["resumed_from"]) == ("finished", SAVED), shot.state.reason
+    assert (shot.start["strategy"], shot.start["world_size"]) == ("fsdp", 2)
+    assert shot.start["sharded_parameters"] > 0 and shot.state.strategy == "fsdp"
+    for mine, other in zip(of_two.steps, shot.steps, strict=True):
+        assert other.loss == pytest.approx(mine.loss, rel=1e-4)
+    whole, sharded = weights(of_two), weights(shot)
+    assert {name: value.shape for name, value in whole.items()} == {
+        name: value.shape for name, value in sharded.items()
+    }
+    assert apart(whole, sharded) <= 1e-3
+    files = {path.name for path in shot.adapter.iterdir()}
+    assert files == {path.name for path in of_two.adapter.iterdir()}, "an ordinary adapter's folder"
+
+
+def test_the_worst_step_is_measured_in_all_processes_at_once(make: Make) -> None:
+    config = make(**{"launch.processes": 2, "launch.strategy": "fsdp"})
+    planned = estimate(config, read_model(config.model), CPU)
+    measured = measure_worst_step(config, CPU, planned)
+    assert measured is not None
+    assert measured["rows"] == 4 and measured["step_seconds"] > 0 and measured["process_bytes"] > 0
+
+
+def test_what_one_process_cannot_do_is_why_there_is_no_measured_step(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_WIZARD_IMITATE_OOM_TOKENS", "1:1")
+    config = make(**{"launch.processes": 2})
+    with pytest.raises(NoError, match="out of memory"):
+        measure_worst_step(config, CPU, estimate(config, read_model(config.model), CPU))

@@ -101,6 +101,19 @@ def test_a_launch_that_the_device_cannot_have(launch: dict[str, Any], device: De
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"training": {"precision": "fp16"}}, "launch.strategy fsdp does not train in fp16"),
+        ({"method": "full", "launch": {"offload": "params"}}, "launch.offload params holds frozen weights"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused_with_what_to_set(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        refuse_launch(config(**{"launch": {"strategy": "fsdp"}} | more), LLAMA_8B, CPU)
+    assert caught.value.remedy
+
+
 def test_eight_bits_are_not_sharded() -> None:
     wanted = config({"strategy": "fsdp"}, method="qlora", quantization={"bits": 8})
     with pytest.raises(InputError, match="cannot shard 8-bit weights"):

@@ -33,10 +33,14 @@ def keep_start(trainer: RecordedRun) -> None:
 
     All that is trained, not B = 0: norms, modules trained whole and DoRA's magnitudes move too.
     """
+    with trainer.whole():
+        if this().first:
+            _keep_start(trainer)
+
+
+def _keep_start(trainer: RecordedRun) -> None:
     folder = trainer.folder
     written = folder.checkpoints / ".saving"
-    if not this().first:
-        return
 
     def save() -> None:
         shutil.rmtree(written, ignore_errors=True)

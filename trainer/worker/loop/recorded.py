@@ -24,8 +24,16 @@ from trainer.worker.loop.nonfinite import NonFinite
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.output.disk_space import LOOK_SECONDS, record, save_with_room
-from trainer.worker.output.sample import Questions
+from trainer.worker.output.sample import Questions, ask
 from trainer.worker.setup.restore import load_whole
+from trainer.worker.setup.sharding import (
+    Held,
+    load_trained,
+    optimizer_state,
+    shard_states,
+    sharded_parameters,
+    trained_weights,
+)
 from trainer.worker.upstream import OpenTrainer, set_rates
 from trainer.worker.world import mean, this, to_the_first, wait_for_all
 
@@ -104,10 +112,15 @@ class RecordedRun(OpenTrainer):
         """Ask the fixed questions between the first step and the last, for no longer than the evaluation took."""
         step, seconds = int(self.state.global_step), max(LEAST_ANSWERING, took)
         if 0 < step < int(self.state.max_steps):
-            if self._questions is None:
-                return
-            look = self.requests.poll
-            self._questions.record(self.folder, self.model, when="during", step=step, seconds=seconds, look=look)
+            ask(
+                self._questions,
+                self.folder,
+                self.model,
+                when="during",
+                step=step,
+                seconds=seconds,
+                look=self.requests.poll,
+            )
 
     def _take_evaluation(self, loss: float, seconds: float) -> None:
         step = int(self.state.global_step)
@@ -157,17 +170,35 @@ class RecordedRun(OpenTrainer):
         Of several ranks the first one writes, with what the others have alone.
         """
         record(self.folder, "status", status="saving")
-        if this().size == 1:
-            self._write_checkpoint(write, self._progress(), [])
-            return
-        with undisturbed():
-            self.store_flos()
-            progress, states = self._progress(), to_the_first(self.random_states())
+        with undisturbed(), self.whole(self.optimizer):
+            progress = self._progress()
+            states = to_the_first(self.random_states()) if this().size > 1 else []
             if this().first:
-                with self.alone():
-                    self._write_checkpoint(write, progress, states)
-            wait_for_all()
+                self._write_checkpoint(write, progress, states)
         record(self.folder, "status", status="training")
+
+    @contextmanager
+    def whole(self, optimizer: Any = None) -> Iterator[Any]:
+        """Within it the first rank saves alone, with what was sharded gathered; every rank must come here and go.
+
+        Args:
+            optimizer: Whose states are saved too.
+
+        Yields:
+            An object with the optimizer's whole state_dict().
+        """
+        mine, held = self.optimizer, optimizer
+        self.store_flos()
+        if sharded_parameters(self.model):
+            self.gathered = trained_weights(self.model)
+            held = Held({} if optimizer is None else optimizer_state(optimizer))
+        try:
+            with self.alone():
+                self.optimizer = held if optimizer is mine else mine
+                yield held
+        finally:
+            self.optimizer, self.gathered = mine, None
+        wait_for_all()
 
     def _write_checkpoint(
         self, write: Callable[[], None], progress: Mapping[str, Any], random_states: Sequence[bytes]
@@ -218,8 +249,10 @@ class RecordedRun(OpenTrainer):
         Returns:
             checkpoint_bytes and checkpoint_seconds; nothing in a rank that does not save.
         """
-        if not this().first:
-            return {}
+        with self.whole(optimizer) as held:
+            return self._rehearse(held) if this().first else {}
+
+    def _rehearse(self, optimizer: Any) -> dict[str, Any]:
         began = time.perf_counter()
         written = self.folder.checkpoints / ".saving"
         size = 0
@@ -262,7 +295,9 @@ class RecordedRun(OpenTrainer):
 
     def load_weights(self, checkpoint: Path, model: Any) -> None:
         """Put a checkpoint's weights back, all of them."""
-        if self.config.method != "full" or not load_whole(model, checkpoint):
+        if sharded_parameters(self.model):
+            load_trained(self.model, checkpoint)
+        elif self.config.method != "full" or not load_whole(model, checkpoint):
             super().load_weights(checkpoint, model)
 
     def go_on_from(self, checkpoint: Path) -> None:
@@ -271,6 +306,7 @@ class RecordedRun(OpenTrainer):
         self.tokens = int(raw["tokens"])
         self.add_to_loss_since_log(float(raw["loss_since_log"]))
         self.last_logged_step = int(raw["last_logged_step"])
+        shard_states(self.optimizer)
         self._obey_rate()
 
     def _obey_rate(self) -> None:

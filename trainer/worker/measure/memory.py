@@ -10,6 +10,7 @@ import torch
 
 from recommender.machine.facts import Device
 from recommender.machine.probe import gpu_now
+from trainer.worker.setup.sharding import local_weights
 
 STATUS = Path("/proc/self/status")
 MAPS = Path("/proc/self/maps")
@@ -51,7 +52,7 @@ class MemoryMeter:
         mapped = _mapped_weights(self._maps)
         self._in_use = sum(
             weight.nbytes
-            for weight in model.parameters()
+            for weight in local_weights(model)
             if any(start <= weight.data_ptr() < end for start, end in mapped)
         )
 

@@ -26,7 +26,9 @@ PREFIX: Final = "base_model.model."
 SETTINGS: Final = "adapter_config.json"
 
 
-def save_adapter(model: Any, into: Path, base: Path, *, own_code: bool = False) -> None:
+def save_adapter(
+    model: Any, into: Path, base: Path, *, own_code: bool = False, gathered: Mapping[str, Any] | None = None
+) -> None:
     """Write a trained adapter, as the module's first words say.
 
     Args:
@@ -34,12 +36,13 @@ def save_adapter(model: Any, into: Path, base: Path, *, own_code: bool = False) 
         into: A folder; it is made.
         base: The folder of the base's repository.
         own_code: Whether the class is the repository's own: then there is no other class.
+        gathered: Its trained weights by name, where the model has shards of them.
 
     Raises:
         InputError: A weight has no name in the served class; then `into` holds the adapter under the trained class's.
     """
     # The vocabulary is never resized; finding that out by itself, PEFT would ask the hub.
-    model.save_pretrained(str(into), save_embedding_layers=False)
+    model.save_pretrained(str(into), state_dict=gathered, save_embedding_layers=False)
     if own_code:
         return
     classes = classes_of(AutoConfig.from_pretrained(str(base)))

@@ -40,16 +40,16 @@ def finish_adapter(job: Job) -> None:
 
 
 def _write(job: Job, path: Path) -> None:
-    model = job.trainer.model
+    model, gathered = job.trainer.model, job.trainer.gathered
     if job.config.method == "full":
-        model.save_pretrained(str(path))
+        model.save_pretrained(str(path), state_dict=gathered)
     else:
         settings = model.peft_config["default"]
         # Loaded from a folder of this machine's cache: another machine knows it by its name.
         settings.base_model_name_or_path = job.spec.hub_id or str(job.spec.path)
         settings.revision = (job.config.revision or job.spec.revision) if job.spec.hub_id else None
         try:
-            save_adapter(model, path, Path(str(job.spec.path)), own_code=bool(job.own_code))
+            save_adapter(model, path, Path(str(job.spec.path)), own_code=bool(job.own_code), gathered=gathered)
         except InputError as problem:
             message = f"The adapter is saved under the trained class's names alone: {problem.message}"
             record(job.folder, "warning", message=message, remedy=problem.remedy)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +14,8 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from recommender.data.dataset import DataSet
 from trainer.run.folder import RunFolder
 from trainer.worker.output.disk_space import record
+from trainer.worker.setup.sharding import sharded_parameters
+from trainer.worker.world import object_of_the_first, of_the_first
 
 NEW_TOKENS: Final = 64
 MOST_SECONDS: Final = 30.0
@@ -19,16 +23,23 @@ MOST_SECONDS: Final = 30.0
 
 
 class _Looks(StoppingCriteria):  # type: ignore[misc]
-    """Stopping criterion that calls a function, which may raise, at each new token and never ends an answer."""
+    """Stopping criterion that calls a function, which may raise, at each new token and never ends an answer.
 
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
+    Args:
+        look: The function.
+        until: The clock in seconds at which all ranks end their answers, by the first one's; None where each ends
+            by itself.
+    """
+
+    def __init__(self, look: Callable[[], None], until: float | None = None) -> None:
+        self._look, self._until = look, until
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> Any:
-        """Call the function; stop nothing."""
+        """Call the function, and say whether time is up."""
         del scores
         self._look()
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+        over = self._until is not None and of_the_first([time.monotonic() > self._until])[0]
+        return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)
 
 
 @dataclass(frozen=True)
@@ -61,28 +72,12 @@ class Questions:
         """
         prompts = [self.source.prompt_ids(row) for row in self.rows]
         stops = list(self.source.stop_ids)
-        ids, mask = _left_padded(prompts, stops[0] if stops else 0, model.device)
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.no_grad():
-                out = model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    max_new_tokens=most,
-                    max_time=seconds,
-                    do_sample=False,
-                    temperature=None,
-                    top_p=None,
-                    top_k=None,
-                    use_cache=True,
-                    eos_token_id=stops or None,
-                    pad_token_id=stops[0] if stops else 0,
-                    stopping_criteria=StoppingCriteriaList([_Looks(look)]) if look else None,
-                )
-        finally:
-            model.train(was_training)
-        return [self.source.decode(_until(row.tolist(), stops)).strip() for row in out[:, ids.shape[1] :]]
+        looks = look or (lambda: None)
+        if sharded_parameters(model):
+            out = _together(model, prompts, stops, most, MOST_SECONDS if seconds is None else seconds, looks)
+        else:
+            out = _generate(model, prompts, stops, most, seconds, _Looks(looks))
+        return [self.source.decode(_until(row, stops)).strip() for row in out]
 
     def record(
         self,
@@ -119,6 +114,62 @@ class Questions:
                 answer=answer,
                 expected=self.source.answer_text(row),
             )
+
+
+def ask(questions: Questions | None, folder: RunFolder, model: Any, *, when: str, step: int, **options: Any) -> None:
+    """Answer and record the questions; every rank must come here, and helps where the model is sharded.
+
+    Args:
+        questions: None in a rank that asks none.
+        folder: The run.
+        model: Which answers.
+        when: 'before', 'during' or 'after' training.
+        step: After which optimizer step.
+        **options: As of `Questions.record`.
+    """
+    if questions is not None:
+        questions.record(folder, model, when=when, step=step, **options)
+    elif sharded_parameters(model):
+        with suppress(RuntimeError, ValueError):
+            # What fails here fails in the first rank too, which says so.
+            _together(model, [], [], 0, 0.0, lambda: None)
+
+
+def _together(
+    model: Any, prompts: Sequence[Sequence[int]], stops: list[int], most: int, seconds: float, look: Callable[[], None]
+) -> list[list[int]]:
+    """Answer in all ranks at once, which gather each layer for each other: the first one's prompts, within its time."""
+    prompts, stops, most, seconds = object_of_the_first((prompts, stops, most, seconds))
+    return _generate(model, prompts, stops, most, None, _Looks(look, time.monotonic() + seconds))
+
+
+def _generate(
+    model: Any, prompts: Sequence[Sequence[int]], stops: list[int], most: int, seconds: float | None, looks: _Looks
+) -> list[list[int]]:
+    """Return the greedy answers' tokens, all in one batch."""
+    ids, mask = _left_padded(prompts, stops[0] if stops else 0, model.device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            out = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=most,
+                max_time=seconds,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                use_cache=True,
+                eos_token_id=stops or None,
+                pad_token_id=stops[0] if stops else 0,
+                stopping_criteria=StoppingCriteriaList([looks]),
+            )
+    finally:
+        model.train(was_training)
+    answers: list[list[int]] = out[:, ids.shape[1] :].tolist()
+    return answers
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -99,7 +99,9 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
         )
     )
     _settle(trainer, config, spec, adapter if checkpoint is None else None)
-    share(trainer)
+    share(trainer, config.launch)
+    if config.training.loraplus_lr_ratio is not None:
+        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
     meter.loaded(trainer.model)
     trainer.watch(folder, resume_point, requests, config, plan.checkpoint_bytes, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
@@ -143,14 +145,12 @@ def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> An
 
 
 def _settle(trainer: RecordedRun, config: FinetuneConfig, spec: ModelSpec, start: Path | None) -> None:
-    """Set the adapter's start and dtypes, and its optimizer where that is not the trainer's own."""
+    """Set the adapter's start and dtypes."""
     if start is not None:
         load_adapter(trainer.model, start)
     elif config.lora.init_lora_weights == LOFTQ and config.method != "full":
         start_from_loftq(trainer.model, Path(str(spec.path)))
     settle_trainable_dtypes(trainer.model, config.training.precision)
-    if config.training.loraplus_lr_ratio is not None:
-        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
 
 
 def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:

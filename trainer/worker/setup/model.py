@@ -47,7 +47,8 @@ def load_model(config: FinetuneConfig, spec: ModelSpec, *, cuda: bool) -> Any:
     options: dict[str, Any] = {
         "dtype": dtype,
         "attn_implementation": config.training.attn_implementation,
-        "device": torch.cuda.current_device() if cuda else "cpu",
+        # What is sharded goes to the card layer by layer: the whole need not fit on one.
+        "device": torch.cuda.current_device() if cuda and config.launch.kind != "fsdp" else "cpu",
     }
     try:
         described = AutoConfig.from_pretrained(str(spec.path), trust_remote_code=trust)
@@ -172,6 +173,8 @@ def quantization_config(
         bnb_4bit_quant_type=wanted.quant_type,
         bnb_4bit_use_double_quant=wanted.double_quant,
         bnb_4bit_compute_dtype=dtype,
+        # Shards are of floating-point tensors: the bytes of two, four or eight codes are taken for one number.
+        bnb_4bit_quant_storage=dtype if config.launch.kind == "fsdp" else torch.uint8,
     )
 
 

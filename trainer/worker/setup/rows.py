@@ -37,17 +37,6 @@ class Rows:
     bad_rows: int = 0
     """Rows that could not be read."""
 
-    @property
-    def prepared(self) -> DataSet:
-        """The data set, in the process that has prepared it.
-
-        Raises:
-            RuntimeError: This is another one.
-        """
-        if self.source is None:
-            raise RuntimeError("the rows were prepared by the first rank")
-        return self.source
-
     def digest(self) -> str:
         """Return the SHA-256 of the training rows as the model sees them.
 
