@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from presets.errors import InputError
 from recommender.config.keys import fields, full_name, nearest, sections
-from recommender.config.schema import FinetuneConfig, Section
+from recommender.config.schema import FinetuneConfig
+from recommender.config.section import Section
 from recommender.config.syntax import Loader
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import yaml
 
 from presets.errors import InputError
 from recommender.config.data_paths import format_of, names_hub_dataset
-from recommender.config.schema import FinetuneConfig, Section, Source
+from recommender.config.schema import FinetuneConfig, Source
+from recommender.config.section import Section
 from recommender.config.syntax import Loader, syntax_error
 from recommender.paths import expanded
 

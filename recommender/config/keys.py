@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from recommender.config.schema import FinetuneConfig, Section
+from recommender.config.schema import FinetuneConfig
+from recommender.config.section import Section
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

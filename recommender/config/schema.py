@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from recommender.config.launch import SHARDING, Launch
+from recommender.config.section import Count, Number, PositiveCount, Section, no_booleans, number_words
 from recommender.paths import expanded
 
 Method = Literal["qlora", "lora", "full"]
@@ -19,24 +21,6 @@ Tracker = Literal[
     "swanlab", "tensorboard", "trackio", "wandb",
 ]  # fmt: skip
 Goal = Literal["balanced", "fastest", "longest-context", "best-quality", "smallest-memory"]
-
-
-def _no_booleans(value: Any) -> Any:
-    """Refuse booleans: YAML's `yes` must not become the number 1."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _number_words(value: Any) -> Any:
-    """Convert number-like text to a float: YAML 1.1 reads 2e-4 (no dot) as a string."""
-    value = _no_booleans(value)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _named(value: Any) -> Any:
@@ -63,20 +47,6 @@ def same_model(first: str, second: str) -> bool:
     return first == second or expanded(first).absolute() == expanded(second).absolute()
 
 
-Number = Annotated[float, BeforeValidator(_number_words)]
-Count = Annotated[int, BeforeValidator(_no_booleans)]
-# Where a value may be null too, or is in a mapping, its range stands before the validator: else pydantic 2.14 writes it
-# into the JSON schema in words of its own, which no editor knows.
-PositiveCount = Annotated[int, Field(ge=1), BeforeValidator(_no_booleans)]
-Index = Annotated[int, Field(ge=0, strict=True), BeforeValidator(_no_booleans)]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
-
-
 class Quantization(Section):
     """Quantisation of the frozen base."""
 
@@ -94,7 +64,7 @@ class Lora(Section):
     """PEFT's LoraConfig, its own names."""
 
     r: Count = Field(16, ge=1, le=4096, description="rank of the update")
-    lora_alpha: Annotated[float, BeforeValidator(_number_words)] = Field(
+    lora_alpha: Annotated[float, BeforeValidator(number_words)] = Field(
         32, gt=0, description="scale: the update is multiplied by lora_alpha / r"
     )
     lora_dropout: Number = Field(0.0, ge=0.0, lt=1.0, description="dropout before the A matrix")
@@ -106,10 +76,10 @@ class Lora(Section):
         True, description="true: B starts at zero, so training starts from the base model"
     )
     modules_to_save: list[str] = Field(default_factory=list, description="modules trained in full beside the adapter")
-    rank_pattern: dict[str, Annotated[int, Field(ge=1, le=4096), BeforeValidator(_no_booleans)]] = Field(
+    rank_pattern: dict[str, Annotated[int, Field(ge=1, le=4096), BeforeValidator(no_booleans)]] = Field(
         default_factory=dict, description="rank by layer name or regular expression"
     )
-    alpha_pattern: dict[str, Annotated[float, Field(gt=0), BeforeValidator(_number_words)]] = Field(
+    alpha_pattern: dict[str, Annotated[float, Field(gt=0), BeforeValidator(number_words)]] = Field(
         default_factory=dict, description="alpha by layer name or regular expression"
     )
     experts: Literal["auto"] | bool = Field(
@@ -218,10 +188,10 @@ class Training(Section):
     optim: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "sgd"] = (
         Field("adamw_torch_fused", description="optimizer; paged states move to host memory where the card is full")
     )
-    loraplus_lr_ratio: Annotated[float, Field(ge=1.0, le=1000), BeforeValidator(_number_words)] | None = Field(
+    loraplus_lr_ratio: Annotated[float, Field(ge=1.0, le=1000), BeforeValidator(number_words)] | None = Field(
         None, description="LoRA+: the B matrices' rate over the A matrices'; null is one rate for both"
     )
-    neftune_noise_alpha: Annotated[float, Field(gt=0, le=100), BeforeValidator(_number_words)] | None = Field(
+    neftune_noise_alpha: Annotated[float, Field(gt=0, le=100), BeforeValidator(number_words)] | None = Field(
         None,
         examples=[5],
         description="NEFTune: noise of up to this, over the root of tokens × hidden size of a row, is added to the "
@@ -267,72 +237,6 @@ class Run(Section):
     early_stopping: PositiveCount | None = Field(
         None, description="stop after so many evaluations without a better loss, and keep the best"
     )
-
-
-Strategy = Literal["auto", "single", "ddp", "fsdp", "zero2", "zero3", "split"]
-SHARDING = frozenset({"fsdp", "zero2", "zero3"})
-"""Strategies that divide weights, gradients or optimizer states between the processes."""
-
-
-class Launch(Section):
-    """Training processes of the run, and how they share its work."""
-
-    gpus: Literal["auto"] | list[Index | str] = Field(
-        "auto", description="auto is the chosen device; else a list of GPUs by index or UUID"
-    )
-    processes: Literal["auto"] | PositiveCount = Field(
-        "auto", description="training processes on each machine: auto is one a GPU; on a CPU so many, for trying"
-    )
-    nodes: Count = Field(1, ge=1, description="machines")
-    strategy: Strategy = Field(
-        "auto",
-        description="single: one process; ddp: the whole model in each; fsdp: weights, gradients and states sharded "
-        "(FSDP2); zero2, zero3: DeepSpeed's; split: layers over unlike cards in one process; auto: ddp where there are "
-        "several processes",
-    )
-    offload: Literal["none", "params", "all"] = Field(
-        "none", description="held in host memory under fsdp: params, the frozen weights; all, gradients and states too"
-    )
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        named = self.gpus if isinstance(self.gpus, list) else None
-        if named is not None:
-            self._check_gpus(named)
-        wanted = self.processes * self.nodes if isinstance(self.processes, int) else self.nodes
-        if self.strategy in {"single", "split"} and wanted > 1:
-            raise ValueError(f"strategy {self.strategy} is one process, not {wanted}: set ddp or fsdp, or processes 1")
-        if self.strategy == "single" and named is not None and len(named) > 1:
-            raise ValueError(f"strategy single is one GPU, not {len(named)}: set ddp, fsdp or split, or name one GPU")
-        if self.strategy == "ddp" and wanted == 1 and self.processes == 1:
-            raise ValueError("strategy ddp shares the rows between processes, and there is 1: set single, or processes")
-        if self.offload != "none" and self.strategy not in {"auto", "fsdp"}:
-            raise ValueError(f"offload {self.offload} is fsdp's, not {self.strategy}'s: set strategy fsdp, or none")
-        return self
-
-    def _check_gpus(self, named: list[int | str]) -> None:
-        if not named:
-            raise ValueError("gpus is an empty list: name a GPU, or set auto")
-        if len(set(map(str, named))) < len(named):
-            raise ValueError("gpus names a GPU twice")
-        several = self.strategy != "split"
-        if several and isinstance(self.processes, int) and self.processes != len(named):
-            raise ValueError(f"processes is {self.processes} and gpus names {len(named)}: leave processes auto")
-
-    @property
-    def several(self) -> bool:
-        """Whether it names more than one process by itself, whatever the machine."""
-        named = len(self.gpus) if isinstance(self.gpus, list) and self.strategy != "split" else 1
-        return self.nodes * (self.processes if isinstance(self.processes, int) else named) > 1
-
-    @property
-    def kind(self) -> Strategy:
-        """The strategy once `auto` is decided: fsdp to offload, else ddp where there are several processes."""
-        if self.strategy != "auto":
-            return self.strategy
-        if self.offload != "none":
-            return "fsdp"
-        return "ddp" if self.several else "single"
 
 
 class FinetuneConfig(Section):

@@ -11,7 +11,8 @@ import re
 from dataclasses import replace
 
 from recommender.config.edit import with_values
-from recommender.config.schema import FinetuneConfig, Launch
+from recommender.config.launch import Launch
+from recommender.config.schema import FinetuneConfig
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device, Machine
 from recommender.time.types import TimeEstimate

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from recommender.config.schema import Section
+from recommender.config.section import Section
 
 
 def plain(value: Any) -> Any:

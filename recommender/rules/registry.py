@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from recommender.config.edit import value_of, with_values
-from recommender.config.schema import FinetuneConfig, Section
+from recommender.config.schema import FinetuneConfig
+from recommender.config.section import Section
 from recommender.rules.base import Context, PricedContext
 from recommender.rules.reason import Reason
 from recommender.rules.stages import stage_rules

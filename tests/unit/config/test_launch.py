@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from presets.errors import InputError
-from recommender.config.schema import FinetuneConfig, Launch
+from recommender.config.launch import Launch
+from recommender.config.schema import FinetuneConfig
 from recommender.estimate.data_parallel import on_one_card, processes_of
 from recommender.machine.facts import Device
 from recommender.plan.checks.conflicts import refuse_launch

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from presets.errors import InputError
-from recommender.config.schema import Launch
+from recommender.config.launch import Launch
 from trainer.worker.world import this
 
 TESTED = "Install the tested versions, pip install -c constraints.txt torch accelerate transformers"

@@ -36,7 +36,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from transformers import AutoModelForCausalLM
 from peft import LoraConfig, get_peft_model
-from recommender.config.schema import Launch
+from recommender.config.launch import Launch
 from trainer.worker.launcher import STORE
 
 os.environ |= {STORE: sys.argv[2], "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
