@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import NoError
 from trainer.process.children import Cancelled, ChildAnswer, ask
-from trainer.process.strategy import strategy_of
+from trainer.process.strategy import devices_of, strategy_of
 from trainer.run import exits
 from trainer.run.folder import RunFolder, write_atomically
 from trainer.run.ranks import clear
@@ -46,7 +46,7 @@ def measure_worst_step(
         write_atomically(folder.effective_config, dump_config(config))
         plan = {"estimate": planned.document(), "device": asdict(device)}
         write_atomically(folder.plan, json.dumps(plan, default=str))
-        launch = strategy_of(config, device).launch(folder, device, resume=False)
+        launch = strategy_of(config, device, devices_of(config, device)).launch(folder, device, resume=False)
         module, environment = "trainer.worker", None
         arguments = [scratch, "--preflight-only"]
         if launch.launcher:

@@ -19,11 +19,11 @@ from trainer.process.device_lock import busy, device_holder
 from trainer.process.environment import module_command
 from trainer.process.recovery import HARMLESS
 from trainer.process.stopping import wait_for_end
-from trainer.process.strategy import strategy_for
+from trainer.process.strategy import devices_of, strategy_for
 from trainer.run.adapter import has_weights
 from trainer.run.checkpoints import complete_checkpoints
 from trainer.run.folder import RunFolder, append_event, create, run_id, write_atomically
-from trainer.run.plan_file import read_device
+from trainer.run.plan_file import read_device, read_devices
 from trainer.run.state import RunState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def launch(
         )
     require_consent(config.run.on_end, allowed=allow_on_end)
     require_trainable(config, read_model(config.model, revision=config.revision), device)
-    if not allow_busy and (other := device_holder(device)):
+    devices = devices_of(config, device)
+    device = device if device in devices else min(devices, key=lambda each: each.free_bytes)
+    if not allow_busy and (other := next(filter(None, map(device_holder, devices)), None)):
         raise busy(other)
     data = config.data.train_paths[0] if config.data.train else None
     folder = create(runs, run_id(config.model, data, name=config.run.name))
@@ -87,6 +89,8 @@ def launch(
         write_atomically(folder.config, text)
         write_atomically(folder.effective_config, text)
         plan = {**plan_document, "device": asdict(device)}
+        if len(devices) > 1:
+            plan["devices"] = [asdict(each) for each in devices]
         write_atomically(folder.plan, json.dumps(plan, default=str, allow_nan=False))
         write_run_consent(folder, config.run.on_end)
         write_state(folder, RunState(started=time.time(), heartbeat=time.time()))
@@ -133,7 +137,7 @@ def resume_run(
     if state.status == "finished" and has_weights(folder.adapter):
         raise _finished(folder, changes or {})
     device = read_device(folder)
-    if not allow_busy and (other := device_holder(device)):
+    if not allow_busy and (other := next(filter(None, map(device_holder, read_devices(folder, device))), None)):
         raise busy(other)
     wanted = dict(changes or {})
     moved = wanted.pop("model", None)

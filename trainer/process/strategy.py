@@ -135,6 +135,23 @@ def strategy_for(folder: RunFolder, device: Device) -> LaunchStrategy:
     return strategy_of(config, device, read_devices(folder, device))
 
 
+def devices_of(config: FinetuneConfig, device: Device) -> tuple[Device, ...]:
+    """Return the device of each process of a configuration on this machine.
+
+    Raises:
+        InputError: They are not here, or cannot work together.
+    """
+    from recommender.estimate.data_parallel import processes_of
+
+    processes = processes_of(config, device) // config.launch.nodes
+    if device.kind == "cpu" or (processes == 1 and not isinstance(config.launch.gpus, list)):
+        return (device,) * processes
+    from recommender.machine.probe import probe
+    from recommender.machine.several import launch_devices
+
+    return launch_devices(config.launch, processes, device, probe())
+
+
 def strategy_of(config: FinetuneConfig, device: Device, devices: Sequence[Device] = ()) -> LaunchStrategy:
     """Return the launch strategy of a configuration.
 
