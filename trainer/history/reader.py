@@ -15,6 +15,7 @@ import yaml
 
 from recommender.stages import Stage, find_stage
 from trainer.history.columns import Readings, StepPoint, Steps, device_columns, device_table, step_columns, step_table
+from trainer.history.ranks import RankNow, RankReader
 from trainer.history.tail import Tail, last_lines
 from trainer.run.events import SILENCE_SECONDS
 from trainer.run.folder import RunFolder
@@ -72,6 +73,8 @@ class Snapshot:
     """config.effective.yaml as it stands."""
     readings: Readings = field(default_factory=lambda: Readings(device_table(), 0))
     """All device readings, as columns."""
+    ranks: tuple[RankNow, ...] = ()
+    """The processes of a run of several."""
     behind: bool = False
     """Whether more is in the folder than was read yet."""
     adapters: Mapping[str, Any] = field(default_factory=dict)
@@ -124,6 +127,7 @@ class RunReader:
         self._events: deque[Mapping[str, Any]] = deque(maxlen=RECENT_EVENTS)
         self._latest: dict[str, Mapping[str, Any]] = {}
         self._state = RunState()
+        self._ranks = RankReader(self.folder)
 
     @property
     def stage(self) -> Stage:
@@ -175,6 +179,7 @@ class RunReader:
             readings=Readings(self._readings, len(self._readings)),
             log=log,
             config=self._config,
+            ranks=self._ranks.poll(state.world_size),
             behind=behind,
             adapters=self._latest.get("adapters", {}),
         )

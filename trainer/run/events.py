@@ -11,7 +11,7 @@ several processes has one such file for each but the first, `ranks/<k>/events.js
 | download | file, done_bytes, total_bytes |
 | preflight | allocated_bytes, reserved_bytes, process_bytes, predicted_bytes, step_seconds, rows, length, basis, checkpoint_bytes, checkpoint_seconds |
 | adapters | step, count (adapted modules), learning (those with a gradient), without (kinds of layer, each with its count, that cannot learn) |
-| step | step, epoch, loss, learning_rate, grad_norm, tokens (so far), tokens_per_second, step_seconds, memory_bytes (allocated peak, or RSS) |
+| step | step, epoch, loss, learning_rate, grad_norm, tokens (so far), tokens_per_second, step_seconds, memory_bytes (allocated peak, or RSS), forward_seconds (of a run of several processes: a step's forward passes) |
 | eval | step, eval_loss, rows, seconds, best |
 | checkpoint | step, path (relative), bytes, seconds |
 | sample | step, when ('before', 'during', 'after'), prompt, answer, expected |

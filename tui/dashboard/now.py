@@ -10,11 +10,13 @@ from rich.cells import cell_len
 
 from recommender.units import count, duration, gib, gib_number, percent, rate
 from trainer.diagnosis.diagnose import Finding
+from trainer.history.ranks import lagging
 from trainer.run.state import number, whole
 from tui.dashboard.curves import History
 from tui.dashboard.time_left import seconds_left, time_left
 from tui.terminal.sanitize import clean
 from tui.widgets.curves.ticks import loss_text, short
+from tui.widgets.histogram import EIGHTHS
 from tui.widgets.rows import Part, Row, Tone, row
 from tui.widgets.text import cut_parts
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from trainer.history.reader import Snapshot
 
 LABEL_WIDTH = 14
+LAGS = 1.1
+"""Times the others' forward passes from which a process is said to be the slowest."""
 LEAST_BAR = 8
 """Cells below which a bar says nothing."""
 MARKS: dict[str, tuple[str, Tone]] = {
@@ -128,6 +132,7 @@ def now_rows(snapshot: Snapshot, history: History) -> tuple[Row, ...]:
         _speed(snapshot),
         _memory(snapshot),
         *_meters(snapshot),
+        _ranks(snapshot),
         _tokens(snapshot),
         _elapsed(snapshot),
         _left(snapshot),
@@ -300,6 +305,22 @@ def _meters(snapshot: Snapshot) -> tuple[Row, ...]:
         if text := "  ".join(figure for figure in figures if figure):
             rows.append(field(label, (text, "bright")))
     return tuple(rows)
+
+
+def _ranks(snapshot: Snapshot) -> Row | None:
+    """The processes of a run of several: a bar for each one's forward passes, and which of them the others wait for."""
+    if len(snapshot.ranks) < 2:
+        return None
+    most = max((each.forward_seconds or 0.0 for each in snapshot.ranks), default=0.0)
+    steps = len(EIGHTHS) - 1
+    bars = "".join(
+        EIGHTHS[max(1, round((each.forward_seconds or 0.0) / (most or 1.0) * steps))] for each in snapshot.ranks
+    )
+    strategy = clean(snapshot.state.strategy or "")
+    found = lagging(snapshot.ranks)
+    who, times = found if found else (None, 1.0)
+    late = f"  {who.rank} is slowest: {times:.1f} × the others" if who is not None and times >= LAGS else ""
+    return field("ranks", (f"{len(snapshot.ranks)} {strategy}  ", "bright"), (bars, "accent"), (late, "caution"))
 
 
 def _tokens(snapshot: Snapshot) -> Row | None:

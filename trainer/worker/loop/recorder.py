@@ -14,6 +14,7 @@ from recommender.stages.base import COMMON_FIGURES, Figure
 from trainer.run.folder import RunFolder
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint
+from trainer.worker.measure.forward import ForwardClock
 from trainer.worker.measure.memory import MemoryMeter
 from trainer.worker.output.disk_space import record
 
@@ -28,6 +29,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         figures: The figures of the trainer's log that a 'step' event holds.
         tokens: Gone through so far, earlier attempts of the run included.
         seconds: Time spent in here, for the benchmark that holds it to a hundredth of a step.
+        clock: Of the forward passes, where the run has several ranks.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         self._began = 0.0
         self._steps, self._took = 0, 0.0
         self._finite = True
+        self.clock: ForwardClock | None = None
         self._restore: tuple[RecordedRun, Path, bool] | None = None
 
     def go_on(self, trainer: RecordedRun, checkpoint: Path, evaluates_here: bool) -> None:
@@ -107,7 +110,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
         tokens, took, steps = int(float(logs.get("num_tokens", self.tokens))), self._took, self._steps
         fresh, self.tokens = tokens - self.tokens, tokens
         self._took, self._steps = 0.0, 0
-        loss = float(logs["loss"])
+        loss, forward = float(logs["loss"]), self.clock.take() if self.clock else None
         record(
             self.folder,
             "step",
@@ -118,6 +121,7 @@ class StepRecorder(TrainerCallback):  # type: ignore[misc]
             tokens_per_second=fresh / took if took > 0 and fresh > 0 else None,
             step_seconds=took / steps,
             memory_bytes=self.meter.peak(),
+            forward_seconds=forward / steps if forward is not None else None,
         )
         if self._finite and not math.isfinite(loss):
             record(

@@ -31,6 +31,7 @@ from trainer.worker.loop.recorder import StepRecorder
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint
 from trainer.worker.loop.same_rows import require_same_rows, require_same_tokens
+from trainer.worker.measure.forward import ForwardClock
 from trainer.worker.measure.memory import MemoryMeter, free_bytes
 from trainer.worker.output.adapter import adapter_for_trained
 from trainer.worker.output.disk_space import record
@@ -102,6 +103,8 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
     share(trainer, config.launch)
     if config.training.loraplus_lr_ratio is not None:
         trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
+    if world.size > 1:
+        recorder.clock = ForwardClock(trainer.model, cuda=cuda)
     meter.loaded(trainer.model)
     trainer.watch(folder, resume_point, requests, config, plan.checkpoint_bytes, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
