@@ -55,7 +55,7 @@ class Session:
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
         """Measured rows by key."""
-        return self.document["rows"]  # type: ignore[no-any-return]
+        return self.document["rows"]  # type: ignore[no-any-return]  # a JSON document
 
     @property
     def over(self) -> bool:

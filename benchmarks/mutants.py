@@ -34,7 +34,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import unified_diff
 from hashlib import sha256
 from importlib import import_module
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -240,7 +239,7 @@ class Running:
             "path": self.mutant.path,
             "line": self.mutant.line,
             "kind": self.mutant.kind,
-            "diff": diff(self.mutant),
+            "diff": self.mutant.diff(ROOT),
         }
         ran = {"tests": self.tests, "ran": told.get("ran"), "by": told.get("by", ""), "status": status}
         return {"key": self.key, "outcome": outcome, **place, **ran, "seconds": round(time.monotonic() - self.began, 1)}
@@ -283,13 +282,6 @@ def start(mutant: Mutant, key: str, tests: Sequence[str], seconds: float) -> tup
     return pid, Running(mutant, key, len(tests), time.monotonic(), 300 + 20 * cpu, folder)
 
 
-def diff(mutant: Mutant) -> str:
-    """Return the changed lines."""
-    source = (ROOT / mutant.path).read_bytes()
-    before, after = (text.decode().splitlines() for text in (source, mutant.applied(source)))
-    return "\n".join(line for line in unified_diff(before, after, n=0, lineterm="") if line[:3] not in ("---", "+++"))
-
-
 def key_of(mutant: Mutant, sources: dict[str, str]) -> str:
     """Return what names a mutant as long as its module's text stays."""
     if mutant.path not in sources:
@@ -325,7 +317,7 @@ def work(todo: Sequence[tuple[str, Mutant]], jobs: int, budget: float) -> None:
                 running[pid] = one
             else:
                 keep({"key": key, "outcome": "not covered", "path": mutant.path, "line": mutant.line,
-                      "kind": mutant.kind, "diff": diff(mutant)})  # fmt: skip
+                      "kind": mutant.kind, "diff": mutant.diff(ROOT)})  # fmt: skip
         time.sleep(0.02)
         for pid, one in list(running.items()):
             if time.monotonic() - one.began > one.patience:

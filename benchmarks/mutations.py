@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import unified_diff
 from itertools import pairwise
 from pathlib import Path
 
@@ -54,6 +55,13 @@ class Mutant:
     def applied(self, source: bytes) -> bytes:
         """Return the module's source with the fault."""
         return source[: self.start] + self.text.encode() + source[self.end :]
+
+    def diff(self, root: Path) -> str:
+        """Return the changed lines of the module in a checkout."""
+        source = (root / self.path).read_bytes()
+        before, after = (text.decode().splitlines() for text in (source, self.applied(source)))
+        changed = unified_diff(before, after, n=0, lineterm="")
+        return "\n".join(line for line in changed if line[:3] not in ("---", "+++"))
 
 
 def mutants_of(path: Path, root: Path) -> list[Mutant]:

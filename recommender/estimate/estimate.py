@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
@@ -61,11 +61,8 @@ def estimate(
     found, pace = centre(workload, priced.process - left.middle, known), measured_pace(workload, known)
     process = found.process + left.middle
     parts = priced.parts if process == priced.process else moved_parts(priced.parts, process)
-    low = round(found.process * found.spread.low) + left.middle - left.less
-    high = round(found.process * found.spread.high) + left.middle + left.more
-    reserved = process - parts["context"]
     cache = min(cache_bytes(workload, priced.parts["allocator"]), parts["allocator"])
-    peak = Peak(reserved - parts["allocator"], reserved, process, low, high, cache, left.less, left.more)
+    peak = _peak(found, priced, parts, cache)
     adapter = _saved_bytes(workload)
     checkpoint = adapter + priced.states
     return Estimate(
@@ -83,6 +80,16 @@ def estimate(
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
         notes=(*_notes(found), *((note(MEASURED_TIME, pace.note),) if pace and pace.note else ())),
     )
+
+
+def _peak(found: Centred, priced: Price, parts: Mapping[str, int], cache: int) -> Peak:
+    """Return the peak with its interval: that of the centred price, and beside it memory left by other lengths."""
+    left = priced.left
+    process = found.process + left.middle
+    low = round(found.process * found.spread.low) + left.middle - left.less
+    high = round(found.process * found.spread.high) + left.middle + left.more
+    reserved = process - parts["context"]
+    return Peak(reserved - parts["allocator"], reserved, process, low, high, cache, left.less, left.more)
 
 
 def _notes(found: Centred) -> tuple[CodedWarning, ...]:

@@ -109,7 +109,7 @@ def assert_picture(
             await act(pilot)
             await hold_still(pilot)
 
-        app.export_screenshot = export_compact  # type: ignore[method-assign]
+        app.export_screenshot = export_compact  # type: ignore[method-assign]  # taken for the whole application
         if not snap_compare(app, terminal_size=size, run_before=act_and_hold):
             pytest.fail(_difference(request, taken))
 

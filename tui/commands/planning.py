@@ -1,4 +1,4 @@
-"""Commands that plan: recommend, estimate, data. The same calls as the screens make, printed."""
+"""Commands that plan: recommend and estimate. The same calls as the screens make, printed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command("recommend")(recommend)
     app.command("estimate")(estimate)
-    app.command("data")(data)
 
 
 def assignments(given: list[str] | None) -> dict[str, Any]:
@@ -351,60 +350,3 @@ def traced(
 
     with share_line(sys.stderr) as progress:
         return trace(config, model, device, profile, stack=stack, trained_tokens=trained_tokens, progress=progress)
-
-
-def data(
-    context: typer.Context,
-    files: Annotated[list[str], typer.Argument(help="Data files, folders or hub ids.", metavar="DATA...")],
-    model: ModelOption,
-    values: SetOption = None,
-    row: Annotated[
-        str | None, typer.Option(help="Row to show: its number from 1, longest, random or finding. The first.")
-    ] = None,
-    ids: Annotated[bool, typer.Option("--ids", help="Show that row's token ids too.")] = False,
-    near: Annotated[bool, typer.Option("--near", help="Look for near-identical rows in a second pass.")] = False,
-    json: JsonFlag = False,
-) -> int:
-    """Show what a model will learn from the data.
-
-    Its shape, its lengths, what is cut, and which tokens are trained.
-    """
-    from recommender.config.edit import apply
-    from recommender.data.load import profile_data
-    from recommender.data.packing import limit_of, splits
-    from recommender.data.profile.document import document, near_document, row_document
-    from recommender.rules.running import recommended_eval_fraction
-    from recommender.stages import find_stage
-    from recommender.steps import packing_document
-    from trainer.process.tokenizer import ensure_tokenizer
-    from tui.commands.output.data import chosen_row, show_data
-    from tui.commands.output.progress import DataLine
-
-    settings: Settings = context.obj
-    spec = read_model(model)
-    changes = assignments(values)
-    config = data_config(files, changes)
-    section, max_length = config.data, config.data.max_length
-    say_reading(files)
-    ensure_tokenizer(spec)
-    with DataLine(sys.stderr) as line:
-        dataset = profile_data(
-            section, model=spec, stage=find_stage(changes.get("stage")), on_progress=line.read, on_bytes=line.fetched
-        )
-        if "data.eval_fraction" not in changes:
-            config = apply(config, {"data.eval_fraction": recommended_eval_fraction(dataset.profile.rows)})
-        if near:
-            from recommender.data.near_duplicates import near_duplicates
-
-            fraction, seed = config.data.eval_fraction, config.training.seed
-            dataset.near = near_duplicates(dataset, line.compared, fraction=fraction, seed=seed)
-    limit, asked = limit_of(dataset.profile, config), ids or row is not None
-    chosen = chosen_row(dataset, row or "1", limit)
-    if json:
-        packed = {"packing": packing_document(dataset.profile, config)}
-        found = near_document(dataset.near) if near else {}
-        one = {"row": row_document(dataset.sample(chosen, limit))} if asked else {}
-        print_json(document(dataset.profile, max_length, split=splits(dataset.profile, config)) | packed | found | one)
-    else:
-        show_data(dataset, max_length, chosen, settings.console(), whole=asked, ids=ids, near=near, config=config)
-    return 1 if dataset.profile.stops_at(max_length) else 0

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tui.commands import facts, life, planning, results, training, trying, wizard
+from tui.commands import data, facts, life, planning, results, training, trying, wizard
 from tui.commands.settings import Settings
 
 
@@ -61,7 +61,7 @@ def application() -> typer.Typer:
         callback=_root,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (wizard, facts, planning, training, trying, life, results):
+    for module in (wizard, facts, planning, data, training, trying, life, results):
         module.register(app)
     return app
 

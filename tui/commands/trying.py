@@ -48,22 +48,35 @@ def try_values(
 
     Given again, it takes finished trials as they are and resumes interrupted ones.
     """
-    from recommender.plan.checks.trainable import require_rows
-    from recommender.plan.document import launch_document
-    from trainer.preflight.gate import require_trainable
-    from trainer.results.trials import require_held_out, run_trials, settled, trials
-    from tui.commands.training import run_check_list
+    from trainer.results.trials import settled
 
     settings: Settings = context.obj
     base = read_config(config, None, settings.runs)
     if not base.data.train:
         raise InputError(f"{config} names no training data.", remedy="Add data.train, a list of files.")
-    device = training_device(settings.runs)
     base, compared = settled(base, values or [])
-    from recommender.data.load import profile_data
-    from recommender.stages import stage_of
-    from trainer.process.tokenizer import ensure_tokenizer
+    results = _tried(base, compared, steps, settings)
+    if json:
+        print_json(_document(results, steps))
+    else:
+        _show(results, steps)
+    if results[0].eval_loss is None:
+        raise NoError("No trial came to its end.", remedy=results[0].reason or "`lora-wizard runs` lists them.")
+    return 0
 
+
+def _tried(base: FinetuneConfig, compared: Sequence[str], steps: int, settings: Settings) -> Sequence[TrialResult]:
+    """Check a configuration with each of the values, train briefly with them, and return the results, best first."""
+    from recommender.data.load import profile_data
+    from recommender.plan.checks.trainable import require_rows
+    from recommender.plan.document import launch_document
+    from recommender.stages import stage_of
+    from trainer.preflight.gate import require_trainable
+    from trainer.process.tokenizer import ensure_tokenizer
+    from trainer.results.trials import require_held_out, run_trials, trials
+    from tui.commands.training import run_check_list
+
+    device = training_device(settings.runs)
     spec = read_model(base.model, revision=base.revision)
     base = settle_start(base, spec)
     wanted = trials(base, compared, steps)
@@ -78,14 +91,7 @@ def try_values(
     def plan(of: FinetuneConfig) -> Mapping[str, Any]:
         return launch_document(of, spec, device, dataset.profile)
 
-    results = run_trials(wanted, runs=settings.runs, device=device, plan=plan, log=progress_note)
-    if json:
-        print_json(_document(results, steps))
-    else:
-        _show(results, steps)
-    if results[0].eval_loss is None:
-        raise NoError("No trial came to its end.", remedy=results[0].reason or "`lora-wizard runs` lists them.")
-    return 0
+    return run_trials(wanted, runs=settings.runs, device=device, plan=plan, log=progress_note)
 
 
 def _document(results: Sequence[TrialResult], steps: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def move_to(terminal: Terminal, label: str, key: str = DOWN) -> None:
         if here == label or here.startswith(f"{label} "):
             return
         terminal.press(key)
-        terminal.wait(lambda text, here=here: under_cursor(text) not in ("", here))  # type: ignore[misc]
+        terminal.wait(lambda text, here=here: under_cursor(text) not in ("", here))  # type: ignore[misc]  # a default binds the loop's value
     raise AssertionError(f"{label!r} is not in the list:\n{terminal.text}")
 
 

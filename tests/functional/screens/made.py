@@ -51,7 +51,7 @@ def gpu(index: int = 0, name: str = "NVIDIA GeForce RTX 4090", free: float = 22.
             GpuProcess(None, None, int(0.2 * GIB), "outside"),
         ),
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 LOGIND = Notice(

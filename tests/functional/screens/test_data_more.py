@@ -186,7 +186,7 @@ async def test_what_is_asked_about_held_out_rows_is_answered_for_them_alone(
         tmp_path / "held.jsonl", [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": "x"} for i in (0, 1)]
     )
     state = opened(jsonl(tmp_path / "a.jsonl", answers(30)))
-    state = {**state, "data": {**state["data"], "eval": [held]}}  # type: ignore[dict-item]
+    state = {**state, "data": {**state["data"], "eval": [held]}}  # type: ignore[dict-item]  # a state's values are of many types
     async with wizard(services, start=Step.DATA, state=state) as seen:
         await seen.sees("held-out data (data.eval)", "Train 'chosen' alone", "Good 0")
         await seen.press("enter")

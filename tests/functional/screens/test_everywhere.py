@@ -23,7 +23,7 @@ async def test_digits_jump_and_escape_goes_back(services: MadeServices, rows: st
     async with planned(services, [rows], size=size) as seen:
         for step in (Step.MACHINE, Step.MODEL, Step.DATA, Step.PLAN):
             await seen.press(str(step.value))
-            await seen.until(lambda at=step: f"{at.value} {at.title}" in seen.lines[0])  # type: ignore[misc]
+            await seen.until(lambda at=step: f"{at.value} {at.title}" in seen.lines[0])  # type: ignore[misc]  # a default binds the loop's value
         await seen.press("escape")
         await seen.until(lambda: seen.app.at is Step.DATA)
         await seen.press("n")

@@ -33,7 +33,7 @@ def take(assert_picture: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         lines = [json.dumps(row) + "\n" for row in rows]
         Path("train.jsonl").write_text("".join(lines), encoding="utf-8")
         state = WizardState(Draft(model_name=LLAMA, data={"train": ["train.jsonl"]})) if lines else WizardState()
-        app = WizardApp(MadeServices(RUNS, **services), state, start=start)  # type: ignore[arg-type]
+        app = WizardApp(MadeServices(RUNS, **services), state, start=start)  # type: ignore[arg-type]  # fields by name
 
         async def acted(pilot: Pilot[int]) -> None:
             await act(Seen(app, pilot))

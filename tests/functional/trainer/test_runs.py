@@ -67,7 +67,7 @@ def test_a_run_trains_and_its_adapter_loads(
     assert shot.preflight["checkpoint_bytes"] > 10_000
     assert not list((run / "checkpoints" / ".saving").iterdir())
     assert shot.steps[-1].tokens is not None
-    assert shot.steps[-1].tokens > shot.steps[0].tokens  # type: ignore[operator]
+    assert shot.steps[-1].tokens > shot.steps[0].tokens  # type: ignore[operator]  # each step says its tokens
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in run.iterdir())
     done = subprocess.run(

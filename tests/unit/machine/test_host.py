@@ -71,7 +71,7 @@ def sizes(**free: int) -> object:
 
 def disk(tmp_path: Path, path: Path, *lines: str, **free: int) -> Path | None:
     mounts = read_mounts(box(tmp_path, *lines))
-    return disk_for("runs", path, mounts, sizes(**free)).suggestion  # type: ignore[arg-type]
+    return disk_for("runs", path, mounts, sizes(**free)).suggestion  # type: ignore[arg-type]  # sizes by name
 
 
 def test_a_larger_persistent_mount_is_proposed_for_a_home_in_the_container_layer(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def card(name: str = "NVIDIA GeForce RTX 4090", capability: tuple[int, int] | No
 
 def host(**changes: object) -> Host:
     values: dict[str, object] = {"ram_total": 2**34, "ram_available": 2**33, "ram_source": "host"} | changes
-    return Host(cpu=Cpu("cpu", 4, False), **values)  # type: ignore[arg-type]
+    return Host(cpu=Cpu("cpu", 4, False), **values)  # type: ignore[arg-type]  # fields by name
 
 
 def software(torch: str | None, cuda: str | None, driver_cuda: str | None = "13.0", **extra: str | None) -> Software:

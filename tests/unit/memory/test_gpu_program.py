@@ -74,7 +74,7 @@ def test_another_torch_or_driver_begins_anew(
 ) -> None:
     behave(monkeypatch, needs=GIB)
     measure(session(tmp_path), STEP)
-    assert session(tmp_path, replace(CARD, **changes)).rows == {}  # type: ignore[arg-type]
+    assert session(tmp_path, replace(CARD, **changes)).rows == {}  # type: ignore[arg-type]  # fields by name
 
 
 def test_a_torn_results_file_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

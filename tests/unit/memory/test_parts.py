@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.synthetic import synthetic_profile
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
+from recommender.machine.facts import Device
 from recommender.memory.loss import loss_bytes
 from recommender.memory.stacks import STACKS
 from recommender.memory.weights import linear_bytes_per_parameter
@@ -22,8 +24,8 @@ A100, T4 = device_from_catalogue("A100 PCIe 80GB"), device_from_catalogue("T4")
 MODEL = llama()
 
 
-def parts(config: object, device: object = A100, stack: str = "trl") -> dict[str, int]:
-    return dict(estimate(config, MODEL, device, stack=stack).parts)  # type: ignore[arg-type]
+def parts(config: FinetuneConfig, device: Device = A100, stack: str = "trl") -> dict[str, int]:
+    return dict(estimate(config, MODEL, device, stack=stack).parts)
 
 
 def test_nf4_with_double_quantisation_takes_the_paper_s_bytes() -> None:

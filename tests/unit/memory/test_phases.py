@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recommender.config.schema import FinetuneConfig
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from tests.unit.memory.cases import CPU, llama, lora, qlora
@@ -14,8 +15,8 @@ DOWN, SQUARE = 4096 * 14336, 4096**2
 WHOLE_16_BIT = 2 * MODEL.total_parameters
 
 
-def phases(config: object, stack: str = "trl") -> dict[str, int]:
-    return dict(estimate(config, MODEL, A100, stack=stack).phases)  # type: ignore[arg-type]
+def phases(config: FinetuneConfig, stack: str = "trl") -> dict[str, int]:
+    return dict(estimate(config, MODEL, A100, stack=stack).phases)
 
 
 def test_phases_come_in_the_order_of_a_run() -> None:

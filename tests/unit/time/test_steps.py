@@ -9,7 +9,7 @@ from recommender.steps import count_steps, plan_steps
 
 
 def config(**changes: object) -> FinetuneConfig:
-    training = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8, **changes.pop("training", {})}  # type: ignore[dict-item]
+    training = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8, **changes.pop("training", {})}  # type: ignore[dict-item]  # a section among values
     return FinetuneConfig.model_validate({"model": "m", "method": "lora", "training": training, **changes})
 
 

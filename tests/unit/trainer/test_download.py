@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def subject(model: str, tmp_path: Path) -> Subject:
     spec = read_model(model)
     config = FinetuneConfig(model=model, method="lora", quantization=Quantization(bits=None), data=Data())
-    return Subject(config, CPU, spec, None, None, tmp_path, lambda: False)  # type: ignore[arg-type]
+    return Subject(config, CPU, spec, None, None, tmp_path, lambda: False)  # type: ignore[arg-type]  # neither rows nor an estimate are asked for
 
 
 def test_only_what_training_reads_is_taken() -> None:

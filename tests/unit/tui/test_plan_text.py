@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from recommender.config.keys import fields
+from recommender.machine.facts import Device
 from recommender.memory.terms import experts_apart
 from recommender.plan.recommend import recommend
 from recommender.plan.types import Plan
@@ -45,8 +46,8 @@ def test_what_was_estimated_is_not_called_measured() -> None:
     assert "measured" in text([*why_rows(plan, "training.learning_rate", "")])
 
 
-def _note(device: object, name: str, label: str) -> str:
-    plan = recommend(model(name), device, EXAMPLE)  # type: ignore[arg-type]
+def _note(device: Device, name: str, label: str) -> str:
+    plan = recommend(model(name), device, EXAMPLE)
     setting: Setting = next(one for one in shown_settings(plan, advanced=True) if one.label == label)
     return setting.note(plan)
 

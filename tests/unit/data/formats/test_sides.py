@@ -55,7 +55,7 @@ def test_what_is_trained_of_a_comparison_is_asked_and_the_first_answer_trains_th
     told = caught.value.question.choices[0].set
     shape = recognise([row], where="rows.jsonl", wanted=told["data.format"], given=told["data.columns"])
     found = normalise(row, shape)
-    assert [(turn.role, turn.content) for turn in found.messages] == [("user", "Q?"), ("assistant", "good")]  # type: ignore[union-attr]
+    assert [(turn.role, turn.content) for turn in found.messages] == [("user", "Q?"), ("assistant", "good")]  # type: ignore[union-attr]  # such rows are conversations
 
 
 def test_a_format_that_does_not_name_the_answer_is_asked_about_too() -> None:
@@ -64,7 +64,7 @@ def test_a_format_that_does_not_name_the_answer_is_asked_about_too() -> None:
     with pytest.raises(QuestionError):
         recognise([ROWS["arena"]], where="f", wanted="preference")
     chosen = recognise([ROWS["the worse one first"]], where="f", wanted="preference")
-    assert normalise(ROWS["the worse one first"], chosen).messages[1] == Message("assistant", "good")  # type: ignore[union-attr]
+    assert normalise(ROWS["the worse one first"], chosen).messages[1] == Message("assistant", "good")  # type: ignore[union-attr]  # such rows are conversations
 
 
 def test_ties_are_left_out(profile: Profile) -> None:

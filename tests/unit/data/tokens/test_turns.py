@@ -59,7 +59,7 @@ ENDLESS = (
 
 def finder(folder: Path, template: str, **options: object) -> TurnFinder:
     settings = {"special": SPECIAL, "bos": "<s>", **options}
-    vocabulary = load_vocabulary(write_vocabulary(folder, template=template, **settings))  # type: ignore[arg-type]
+    vocabulary = load_vocabulary(write_vocabulary(folder, template=template, **settings))  # type: ignore[arg-type]  # settings by name
     assert vocabulary is not None
     return TurnFinder(choose_template("auto", vocabulary), vocabulary)
 

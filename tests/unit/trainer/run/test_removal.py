@@ -30,7 +30,7 @@ def made(runs: Path, name: str = ID, **state: object) -> RunFolder:
     folder = create(runs, name)
     for path in (folder.config, folder.effective_config, folder.plan):
         write_atomically(path, "model: some/model\n")
-    write_state(folder, replace(RunState(status="finished", started=1.0, heartbeat=1.0), **state))  # type: ignore[arg-type]
+    write_state(folder, replace(RunState(status="finished", started=1.0, heartbeat=1.0), **state))  # type: ignore[arg-type]  # fields by name
     append_event(folder, "status", status="starting")
     folder.log.write_text("")
     for path in (folder.adapter, folder.checkpoints / "checkpoint-10"):

@@ -23,7 +23,7 @@ from trainer.run.state import RunState, fold, read_state, write_state
 def made_run(runs: Path, name: str = "20261121-0312-model-data", **state: object) -> RunFolder:
     folder = create(runs, name)
     write_atomically(folder.config, "model: some/model\n")
-    write_state(folder, replace(RunState(started=1000.0, heartbeat=1000.0), **state))  # type: ignore[arg-type]
+    write_state(folder, replace(RunState(started=1000.0, heartbeat=1000.0), **state))  # type: ignore[arg-type]  # fields by name
     return folder
 
 
