@@ -391,9 +391,9 @@ def _section(data: Mapping[str, Any]) -> Data:
     from pydantic import ValidationError
 
     from recommender.config.problems import input_error
-    from recommender.config.schema import Data
+    from recommender.config.schema import FinetuneConfig
 
     try:
-        return Data.model_validate(data)
+        return FinetuneConfig.model_validate({"model": "model", "data": dict(data)}).data
     except ValidationError as error:
         raise input_error(error) from None

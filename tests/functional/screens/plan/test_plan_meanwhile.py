@@ -63,7 +63,7 @@ def change_slowly(screen: PlanScreen, changes: Mapping[str, Any]) -> None:
 
 
 async def rests(seen: Seen) -> None:
-    await seen.until(lambda: not seen.app.state.working and not seen.app.state.stale)
+    await seen.until(lambda: not seen.app.state.working and seen.app.state.settled)
 
 
 def outdate(seen: Seen, held: Held) -> None:
@@ -148,10 +148,13 @@ async def test_edits_while_another_goal_is_planned_for_wait(held: Held, rows: st
         assert (seen.plan.config.training.seed, seen.plan.config.lora.r) == (8, 64)
         # Each is taken back by itself, also one of the Data screen.
         await seen.press("u")
+        await rests(seen)
         assert seen.plan.config.data.max_length != 256 and seen.plan.config.training.seed == 8
         await seen.press("u")
+        await rests(seen)
         assert seen.plan.config.training.seed == 7
         await seen.press("U", "U")
+        await rests(seen)
         assert seen.plan.config.data.max_length == 256 and seen.plan.config.training.seed == 8
 
 
