@@ -5,16 +5,16 @@ The real ones import what they need when they are called: the first frame waits 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tui.wizard.plan_service import RealPlans, data_section
+
 if TYPE_CHECKING:
     from presets.gpus import GpuFacts
     from presets.models import CatalogueModel
-    from presets.recipes import Recipe
-    from recommender.config.schema import Data, Goal
     from recommender.data.dataset import DataSet
     from recommender.data.profile.first_look import FirstLook
     from recommender.data.tokens.tokenise import Piece
@@ -22,21 +22,19 @@ if TYPE_CHECKING:
     from recommender.machine.facts import Device, Gpu, Machine, NvmlState
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
-    from recommender.plan.types import Alternative, Plan
+    from recommender.plan.types import Plan
     from recommender.stages import Stage
     from trainer.preflight.line import CheckLine
+    from tui.wizard.plan_service import Cancelled, OnProgress, PlanService
 
-Told = Callable[[int, int], None]
-"""Called with the number done and the number in all (0 where unknown)."""
-Stopped = Callable[[], bool]
-Fetched = Callable[[str, int, int], None]
+OnBytes = Callable[[str, int, int], None]
 """Called with a file's name, bytes done and bytes in all (0 where unknown)."""
 
 
 class Services(Protocol):
     """Interface of all that the wizard asks of the program.
 
-    Everything but the edits of a plan may take long and is called in a worker thread.
+    All of it may take long and is called in a worker thread, but for the catalogues and what is kept.
 
     Each raises `WizardError` where there is a message for the person.
     """
@@ -44,6 +42,10 @@ class Services(Protocol):
     @property
     def runs(self) -> Path:
         """Folder of the runs."""
+
+    @property
+    def plans(self) -> PlanService:
+        """The planning."""
 
     def probe(self) -> Machine:
         """Look at the whole machine."""
@@ -69,7 +71,7 @@ class Services(Protocol):
     def read_model(self, name: str) -> ModelSpec:
         """Architecture of any model, as far as its files say it."""
 
-    def completed(self, model: ModelSpec, doing: Callable[[str], None], stopped: Stopped) -> ModelSpec:
+    def completed(self, model: ModelSpec, on_phase: Callable[[str], None], cancelled: Cancelled) -> ModelSpec:
         """The same with what its class says, which is asked in a child process where that was never done."""
 
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
@@ -80,53 +82,15 @@ class Services(Protocol):
         data: Mapping[str, Any],
         model: ModelSpec | None,
         stage: Stage,
-        told: Told,
-        stopped: Stopped,
-        first: Callable[[FirstLook], None],
-        fetched: Fetched,
+        on_progress: OnProgress,
+        cancelled: Cancelled,
+        on_first_look: Callable[[FirstLook], None],
+        on_bytes: OnBytes,
     ) -> DataSet:
         """Read, recognise and tokenise the data; tell before, and ever better, what some rows say of all."""
 
     def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int) -> Sequence[Piece]:
         """The first row of one of the data sets, as the model would see it."""
-
-    def recommend(
-        self,
-        model: ModelSpec,
-        device: Device,
-        dataset: DataSet | None,
-        *,
-        goal: Goal,
-        overrides: Mapping[str, Any],
-        data: Mapping[str, Any],
-    ) -> Plan:
-        """The best plan."""
-
-    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
-        """The plan after an edit."""
-
-    def edited_values(
-        self, plan: Plan, values: Mapping[str, Any], changes: Mapping[str, Any], without: Iterable[str] = ()
-    ) -> Mapping[str, Any]:
-        """All values of the person after an edit, by full key; `plan` may be of other values."""
-
-    def alternatives(self, plan: Plan) -> Sequence[Alternative]:
-        """The best plan for every other goal, with the person's values."""
-
-    def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
-        """Estimate of a plan with these values."""
-
-    def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
-        """Trace the plan: estimate its needs by running the real model on tensors without data."""
-
-    def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
-        """The plan with another estimate of it, and the values that follow from it."""
-
-    def recipes(self) -> Sequence[Recipe]:
-        """Presets that ship with the program."""
-
-    def write_config(self, plan: Plan, path: Path) -> None:
-        """Save a plan's configuration, whole or not at all."""
 
     def price_per_hour(self) -> float | None:
         """Dollars an hour, as kept; None when it was never said."""
@@ -134,7 +98,7 @@ class Services(Protocol):
     def keep_price(self, price: float | None) -> None:
         """Keep what an hour costs."""
 
-    def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
+    def checks(self, plan: Plan, dataset: DataSet, cancelled: Cancelled) -> Iterator[CheckLine]:
         """Run the checks before a start, a line at each change."""
 
     def agreed(self, command: str) -> bool:
@@ -152,6 +116,11 @@ class RealServices:
     """The program's own floors."""
 
     runs: Path
+
+    @property
+    def plans(self) -> PlanService:
+        """See `Services`."""
+        return RealPlans(self.runs)
 
     def probe(self) -> Machine:
         """See `Services`."""
@@ -201,11 +170,11 @@ class RealServices:
 
         return read_model(name)
 
-    def completed(self, model: ModelSpec, doing: Callable[[str], None], stopped: Stopped) -> ModelSpec:
+    def completed(self, model: ModelSpec, on_phase: Callable[[str], None], cancelled: Cancelled) -> ModelSpec:
         """See `Services`."""
         from trainer.anatomy.ask import completed
 
-        return completed(model, doing, stopped)
+        return completed(model, on_phase, cancelled)
 
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """See `Services`: batch 1, every other value the schema's default."""
@@ -228,110 +197,32 @@ class RealServices:
         data: Mapping[str, Any],
         model: ModelSpec | None,
         stage: Stage,
-        told: Told,
-        stopped: Stopped,
-        first: Callable[[FirstLook], None],
-        fetched: Fetched,
+        on_progress: OnProgress,
+        cancelled: Cancelled,
+        on_first_look: Callable[[FirstLook], None],
+        on_bytes: OnBytes,
     ) -> DataSet:
         """See `Services`."""
         from recommender.data.load import profile_data
         from trainer.process.tokenizer import ensure_tokenizer
 
-        ensure_tokenizer(model, stopped)
+        ensure_tokenizer(model, cancelled)
         return profile_data(
-            _section(data),
+            data_section(data),
             model=model,
             stage=stage,
-            on_progress=told,
-            cancelled=stopped,
-            on_first_look=first,
-            on_refined=first,
-            on_bytes=fetched,
+            on_progress=on_progress,
+            cancelled=cancelled,
+            on_first_look=on_first_look,
+            on_refined=on_first_look,
+            on_bytes=on_bytes,
         )
 
     def first_row(self, data: Mapping[str, Any], model: ModelSpec | None, stage: Stage, source: int) -> Sequence[Piece]:
         """See `Services`."""
         from recommender.data.preview import first_row
 
-        return first_row(_section(data), model=model, stage=stage, source=source)
-
-    def recommend(
-        self,
-        model: ModelSpec,
-        device: Device,
-        dataset: DataSet | None,
-        *,
-        goal: Goal,
-        overrides: Mapping[str, Any],
-        data: Mapping[str, Any],
-    ) -> Plan:
-        """See `Services`."""
-        from recommender.plan.recommend import recommend
-
-        profile, placed = dataset.profile if dataset else None, self._placed(overrides)
-        return recommend(model, device, profile, goal=goal, overrides=placed, data_config=_section(data))
-
-    def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
-        """See `Services`."""
-        from recommender.plan.edit import replan
-
-        return replan(plan, self._placed(changes), without)
-
-    def edited_values(
-        self, plan: Plan, values: Mapping[str, Any], changes: Mapping[str, Any], without: Iterable[str] = ()
-    ) -> Mapping[str, Any]:
-        """See `Services`."""
-        from recommender.plan.edit import edited_values
-
-        return edited_values(plan, values, self._placed(changes), without)
-
-    def alternatives(self, plan: Plan) -> Sequence[Alternative]:
-        """See `Services`."""
-        from recommender.plan.alternatives import alternatives
-
-        return plan.alternatives or alternatives(plan)
-
-    def price(self, plan: Plan, changes: Mapping[str, Any]) -> Estimate:
-        """See `Services`."""
-        from recommender.config.edit import apply
-        from recommender.estimate.estimate import estimate
-        from recommender.plan.starting_adapter import with_start
-
-        config = with_start(apply(plan.config, self._placed(changes)), plan.model)
-        return estimate(config, plan.model, plan.device, plan.data)
-
-    def _placed(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The changes with the adapter's folder where `start_from` names a run."""
-        from trainer.preflight.start_from import placed
-
-        return placed(changes, self.runs)
-
-    def trace(self, plan: Plan, told: Told, stopped: Stopped) -> Estimate:
-        """See `Services`."""
-        from trainer.trace.ask import trace
-
-        def progress(_phase: str, done: int, total: int) -> None:
-            told(done, total)
-
-        return trace(plan.config, plan.model, plan.device, plan.data, progress=progress, cancelled=stopped)
-
-    def with_estimate(self, plan: Plan, estimate: Estimate) -> Plan:
-        """See `Services`."""
-        from recommender.plan.edit import with_estimate
-
-        return with_estimate(plan, estimate)
-
-    def recipes(self) -> Sequence[Recipe]:
-        """See `Services`."""
-        from presets.recipes import load_recipes
-
-        return load_recipes()
-
-    def write_config(self, plan: Plan, path: Path) -> None:
-        """See `Services`."""
-        from recommender.config.io import write_config
-
-        write_config(path, plan.config, {key: reason.why for key, reason in plan.reasons.items()})
+        return first_row(data_section(data), model=model, stage=stage, source=source)
 
     def price_per_hour(self) -> float | None:
         """See `Services`."""
@@ -347,12 +238,12 @@ class RealServices:
 
         save_price(state_dir(), price)
 
-    def checks(self, plan: Plan, dataset: DataSet, stopped: Stopped) -> Iterator[CheckLine]:
+    def checks(self, plan: Plan, dataset: DataSet, cancelled: Cancelled) -> Iterator[CheckLine]:
         """See `Services`."""
         from trainer.preflight.checks import run_checks
 
         return run_checks(
-            plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs, cancelled=stopped
+            plan.config, plan.device, model=plan.model, dataset=dataset, runs=self.runs, cancelled=cancelled
         )
 
     def agreed(self, command: str) -> bool:
@@ -380,20 +271,3 @@ class RealServices:
             # Asked for before: a state folder that cannot be written keeps no yes, and forbids no start.
             allow_on_end=True,
         )
-
-
-def _section(data: Mapping[str, Any]) -> Data:
-    """The `data` section of a configuration.
-
-    Raises:
-        InputError: a value that its key cannot take.
-    """
-    from pydantic import ValidationError
-
-    from recommender.config.problems import input_error
-    from recommender.config.schema import FinetuneConfig
-
-    try:
-        return FinetuneConfig.model_validate({"model": "model", "data": dict(data)}).data
-    except ValidationError as error:
-        raise input_error(error) from None

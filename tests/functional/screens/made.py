@@ -25,6 +25,7 @@ from recommender.model.sources.local import LocalModel
 from recommender.model.spec import ModelSpec
 from recommender.plan.types import Plan
 from trainer.preflight.line import CheckLine
+from tui.wizard.plan_service import PlanService, RealPlans
 from tui.wizard.services import RealServices
 
 GIB = 2**30
@@ -104,6 +105,12 @@ class MadeServices(RealServices):
     """GiB free that the next polls find; the machine's own when empty."""
     hold: Callable[[], None] = lambda: None
     """Called before a model is read."""
+    planning: Callable[[Path], PlanService] = RealPlans
+    """Makes the planning, from the folder of runs."""
+
+    @property
+    def plans(self) -> PlanService:
+        return self.planning(self.runs)
 
     def probe(self) -> Machine:
         return self.found

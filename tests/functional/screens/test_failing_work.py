@@ -22,6 +22,7 @@ from tests.functional.screens.seen import Seen, planned, wizard
 from trainer.preflight.line import CheckLine
 from tui.terminal.errors import crash_log_path
 from tui.widgets.top_bar import Step
+from tui.wizard.plan_service import RealPlans
 
 
 class Panic(BaseException):
@@ -58,12 +59,12 @@ async def on_data(services: MadeServices, rows: str) -> Any:
         yield seen
 
 
-class Tracing(MadeServices):
+class Tracing(RealPlans):
     trace = fail
 
 
 async def test_a_trace(tmp_path: Path, rows: str) -> None:
-    async with planned(Tracing(tmp_path / "runs"), [rows]) as seen:
+    async with planned(MadeServices(tmp_path / "runs", planning=Tracing), [rows]) as seen:
         await seen.press("t")
         await says_so(seen)
         await seen.loses("tracing")
@@ -161,7 +162,8 @@ async def test_what_is_polled_is_told_once(tmp_path: Path) -> None:
     [(Step.MACHINE, "probe"), (Step.MODEL, "read_model"), (Step.DATA, "profile"), (Step.PLAN, "recommend")],
 )
 async def test_the_work_of_a_step(tmp_path: Path, rows: str, step: Step, method: str) -> None:
-    services = type("Failing", (MadeServices,), {method: fail})(tmp_path / "runs")
+    planning = type("FailingPlans", (RealPlans,), {method: fail})
+    services = type("Failing", (MadeServices,), {method: fail})(tmp_path / "runs", planning=planning)
     state = {"model_name": LLAMA, "data": {"train": [rows]}}
     async with wizard(services, start=step, state=state) as seen:
         await says_so(seen)

@@ -15,6 +15,7 @@ from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
 from tui.screens.plan.screen import PlanScreen
 from tui.screens.popup import PickPopup, ValuePopup
 from tui.widgets.top_bar import Step
+from tui.wizard.plan_service import RealPlans
 
 
 async def refused(seen: Seen, text: str, reason: str, field: str = "#value") -> None:
@@ -63,18 +64,18 @@ async def test_a_refused_value_of_the_plan_stays_in_its_window(
         assert seen.app.at is Step.PLAN
 
 
-class Refuses(MadeServices):
+class Refuses(RealPlans):
     """Takes no full fine-tuning."""
 
     def replan(self, plan: Plan, changes: Mapping[str, Any], without: Iterable[str] = ()) -> Plan:
         if changes.get("method") == "full":
             raise InputError("method full is not for this model.", remedy="Take lora.")
-        return MadeServices.replan(self, plan, changes, without)
+        return RealPlans.replan(self, plan, changes, without)
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 async def test_a_refused_choice_stays_in_its_list(tmp_path: Path, rows: str, size: tuple[int, int]) -> None:
-    async with planned(Refuses(tmp_path / "runs"), [rows], size=size) as seen:
+    async with planned(MadeServices(tmp_path / "runs", planning=Refuses), [rows], size=size) as seen:
         await go_to(seen, "method")
         await seen.press("enter", "end", "enter")
         await seen.sees("✗ method full is not for this model.", "→ Take lora.")

@@ -169,5 +169,5 @@ class Checks(Part):
         plan, services = current.plan, self.wizard.services
         if self.run_seconds is None or self.state.plan is not plan or self.state.stale:
             return
-        current.after = services.with_estimate(plan, services.price(plan, {}))
+        current.after = services.plans.with_estimate(plan, services.plans.price(plan, {}))
         self.wizard.flow.plan.refine(current.after)

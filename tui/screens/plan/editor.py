@@ -18,7 +18,7 @@ from tui.widgets.text import cell
 
 if TYPE_CHECKING:
     from recommender.plan.types import Plan
-    from tui.wizard.services import Services
+    from tui.wizard.plan_service import PlanService
 
 TYPED = "typed"
 """Key of the choice that opens a field instead."""
@@ -104,12 +104,12 @@ class ValueEditor:
 
     Attributes:
         plan: What is edited.
-        services: For prices.
+        plans: For prices.
     """
 
-    def __init__(self, plan: Plan, services: Services, take: Take) -> None:
+    def __init__(self, plan: Plan, plans: PlanService, take: Take) -> None:
         self.plan = plan
-        self.services = services
+        self.plans = plans
         self._take = take
 
     def popup(self, key: str, at: Offset) -> PickPopup | ValuePopup:
@@ -154,14 +154,14 @@ class ValueEditor:
         shown = (cell(value_text(key, value), width - 2) + "  ", "bright")
         is_recommended = key in self.plan.recommended and self.plan.recommended[key] == value
         try:
-            verdict = short_verdict(self.services.price(self.plan, {key: value}))
+            verdict = short_verdict(self.plans.price(self.plan, {key: value}))
         except WizardError as error:
             return row(shown, (clean(error.message), "quiet"))  # type: ignore[arg-type]
         return Row((shown, *verdict, ("  ● recommended" if is_recommended else "", "quiet")))  # type: ignore[arg-type]
 
     def _priced(self, key: str, text: str) -> list[Row]:
         try:
-            return [Row(tuple(short_verdict(self.services.price(self.plan, {key: parse(key, text)}))))]
+            return [Row(tuple(short_verdict(self.plans.price(self.plan, {key: parse(key, text)}))))]
         except WizardError as error:
             return [row(("· ", "quiet"), (clean(error.message), "quiet"))]
 

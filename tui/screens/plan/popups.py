@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recommender.config.schema import FinetuneConfig
     from recommender.estimate.types import Estimate
     from recommender.plan.types import Alternative, Plan
-    from tui.wizard.services import Services
+    from tui.wizard.plan_service import PlanService
 
 
 ALTERNATIVES_WIDTH = 100
@@ -75,16 +75,16 @@ def _trade(one: Alternative, width: int) -> list[list[Part]]:
     return [both] if sum(len(text) for text, _ in both) <= width - INDENT else [gained, lost]
 
 
-def presets_popup(plan: Plan, services: Services, accept: Callable[[str], None] | None = None) -> PickPopup:
+def presets_popup(plan: Plan, plans: PlanService, accept: Callable[[str], None] | None = None) -> PickPopup:
     """Published recipes, each with its price here; answers with the name of one that `accept` takes."""
-    recipes = services.recipes()
+    recipes = plans.recipes()
 
     def build(width: int, wanted: str) -> list[Pick]:
         words = wanted.lower().split()
         kept = [
             one for one in recipes if all(word in f"{one.name} {one.title} {one.meant_for}".lower() for word in words)
         ]
-        return [_recipe(one, plan, services, width) for one in kept]
+        return [_recipe(one, plan, plans, width) for one in kept]
 
     return PickPopup(
         "presets: what others published",
@@ -95,9 +95,9 @@ def presets_popup(plan: Plan, services: Services, accept: Callable[[str], None] 
     )
 
 
-def _recipe(recipe: Recipe, plan: Plan, services: Services, width: int) -> Pick:
+def _recipe(recipe: Recipe, plan: Plan, plans: PlanService, width: int) -> Pick:
     try:
-        price: list[Part] = short_verdict(services.price(plan, recipe.changes))
+        price: list[Part] = short_verdict(plans.price(plan, recipe.changes))
     except WizardError:
         price = [(cell("not for this plan", 15), "quiet")]
     name = (cell(clean(recipe.name), min(30, width // 2)), "bright")
@@ -164,9 +164,9 @@ def default_name(plan: Plan) -> str:
     )
 
 
-def recipe_named(services: Services, name: str) -> Recipe:
+def recipe_named(plans: PlanService, name: str) -> Recipe:
     """Preset of that name."""
-    return next(one for one in services.recipes() if one.name == name)
+    return next(one for one in plans.recipes() if one.name == name)
 
 
 def price_popup(price: float | None, take: Callable[[float | None], None]) -> ValuePopup:

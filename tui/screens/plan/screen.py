@@ -73,7 +73,7 @@ class PlanScreen(StepScreen):
     #memory { height: auto; }
     #remedies { height: auto; max-height: 6; display: none; }
     PlanScreen.-no #remedies { display: block; }
-    PlanScreen.-outdated #settings, PlanScreen.-outdated #why, PlanScreen.-outdated #memory { opacity: 55%; }
+    PlanScreen.-stale #settings, PlanScreen.-stale #why, PlanScreen.-stale #memory { opacity: 55%; }
     PlanScreen.-narrow #goal { height: 1; border: none; padding: 0 2; }
     PlanScreen.-narrow #settings { width: 100%; }
     PlanScreen.-narrow #why { display: none; width: 100%; }
@@ -152,8 +152,8 @@ class PlanScreen(StepScreen):
         """Show the plan, or what it waits for."""
         plan = state.plan
         self.edits.follow_history()
-        if self.has_class("-outdated") is not state.stale:
-            self.set_class(state.stale, "-outdated")
+        if self.has_class("-stale") is not state.stale:
+            self.set_class(state.stale, "-stale")
             self.refresh_bindings()
         if plan is None or (Step.PLAN in state.working and self._shown is None):
             self._show_waiting(state)

@@ -59,7 +59,7 @@ class SettingsPane(Part):
         key = "training.gradient_checkpointing"
         on = plan.config.training.gradient_checkpointing
         try:
-            other = self.wizard.services.price(plan, {key: not on})
+            other = self.wizard.services.plans.price(plan, {key: not on})
         except WizardError:
             return {}
         saved = (other.peak.process_bytes - plan.estimate.peak.process_bytes) * (1 if on else -1)
@@ -88,7 +88,7 @@ class SettingsPane(Part):
         """Open a window in which a value is edited."""
         from tui.screens.plan.editor import TYPED, ValueEditor
 
-        editor = ValueEditor(self._for_draft(plan), self.wizard.services, self._take)
+        editor = ValueEditor(self._for_draft(plan), self.wizard.services.plans, self._take)
         place = self._popup_place()
 
         def answered(answer: str | None) -> None:

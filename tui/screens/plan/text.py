@@ -324,7 +324,7 @@ def short_verdict(estimate: Estimate) -> list[Part]:
     return [(cell(word.strip(), 6), tone), (cell(gib(estimate.peak.needed_bytes), 9, "right"), "label")]
 
 
-def out_of_date(plan: Plan, state: WizardState) -> str:
+def stale_note(plan: Plan, state: WizardState) -> str:
     """Text that names the choice that a stale plan was made for."""
     if plan.device != state.device:
         same = state.device is not None and plan.device.name == state.device.name

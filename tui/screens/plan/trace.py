@@ -49,10 +49,10 @@ class PlanTrace(Part):
             self._say("")
             self.screen.notify("The trace was cancelled: the figures are the formula's.", timeout=4)
         elif plan is not None:
-            services = self.wizard.services
+            plans = self.wizard.services.plans
             self._say("tracing: starting · t cancels")
             self._task.start(
-                lambda run: services.trace(plan, run.progress, run.stopped),
+                lambda run: plans.trace(plan, run.progress, run.stopped),
                 lambda estimate: self._traced(plan, estimate),
                 self._not_traced,
                 progress=self._trace_at,
@@ -68,7 +68,7 @@ class PlanTrace(Part):
     def _traced(self, plan: Plan, estimate: Estimate) -> None:
         self._say("")
         if self.state.plan is plan and self.state.settled:
-            self.wizard.flow.plan.refine(self.wizard.services.with_estimate(plan, estimate))
+            self.wizard.flow.plan.refine(self.wizard.services.plans.with_estimate(plan, estimate))
         else:
             self.screen.notify("The plan has changed meanwhile: t traces it as it is now.", timeout=4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.screens.base import Part
-from tui.screens.plan.text import model_rows, out_of_date, why_rows
+from tui.screens.plan.text import model_rows, stale_note, why_rows
 from tui.widgets.rows import Rows, row
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class WhyPane(Part):
         self.screen.query_one("#why").border_title = "why" if key is None else f"why {key.rpartition('.')[2]}"
         subtitle = "● recommended  ✎ yours"
         settings = self.screen.query_one("#settings")
-        settings.border_title = (
-            "settings" if self.state.belongs(plan) else f"settings · {out_of_date(plan, self.state)}"
-        )
+        settings.border_title = "settings" if self.state.belongs(plan) else f"settings · {stale_note(plan, self.state)}"
         why = "tab twice: why" if remedies else "tab: why"
         settings.border_subtitle = f"{why} · {subtitle}" if self.screen.has_class("-narrow") else subtitle
 

@@ -67,7 +67,7 @@ class PlanWindows(Part):
         if plan is None:
             return
         try:
-            others = self.wizard.services.alternatives(plan)
+            others = self.wizard.services.plans.alternatives(plan)
         except WizardError as error:
             self._edits.tell(error)
             return
@@ -77,20 +77,20 @@ class PlanWindows(Part):
         """List the presets; the chosen one is shown with what it changes before it is applied."""
         from tui.screens.plan.popups import presets_popup, recipe_named
 
-        plan, services = self.state.plan, self.wizard.services
+        plan, plans = self.state.plan, self.wizard.services.plans
         if plan is None:
             return
         edited: dict[str, Plan] = {}
 
         def accept(name: str) -> None:
-            edited[name] = services.replan(plan, recipe_named(services, name).changes)
+            edited[name] = plans.replan(plan, recipe_named(plans, name).changes)
 
         def chosen(name: str | None) -> None:
             if name is not None:
-                self._preview(plan, recipe_named(services, name), edited[name])
+                self._preview(plan, recipe_named(plans, name), edited[name])
 
         try:
-            popup = presets_popup(plan, services, accept)
+            popup = presets_popup(plan, plans, accept)
         except WizardError as error:
             self._edits.tell(error)
             return

@@ -61,8 +61,8 @@ class DataStep:
                 draft.stage,
                 run.progress,
                 run.stopped,
-                lambda look: run.known(first_look=look),
-                run.fetched,
+                lambda look: run.publish(first_look=look),
+                run.on_bytes,
             )
 
         self._store.start(Step.DATA, "reading the rows", work, lambda dataset: {"dataset": dataset, "first_look": None})

@@ -12,7 +12,7 @@ from tui.wizard.draft import Draft, difference
 if TYPE_CHECKING:
     from recommender.data.dataset import DataSet
     from recommender.plan.types import Plan
-    from tui.wizard.services import Services
+    from tui.wizard.plan_service import PlanService
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,21 @@ class Derived:
     """Why an edit was left out."""
 
 
-def derive(services: Services, inputs: PlanInputs) -> Derived:
+def derive(service: PlanService, inputs: PlanInputs) -> Derived:
     """Return the plan of a draft. Where it cannot be, edits that can are kept, each by itself.
 
     Raises:
         WizardError: there is no plan, and no base to keep edits on.
     """
     try:
-        return Derived(((inputs.draft, plan_of(services, inputs)),))
+        return Derived(((inputs.draft, plan_of(service, inputs)),))
     except WizardError as error:
         if inputs.base is None:
             raise
-        return Derived(_each_by_itself(services, inputs.base, [*inputs.edits, inputs.draft]), error)
+        return Derived(_each_by_itself(service, inputs.base, [*inputs.edits, inputs.draft]), error)
 
 
-def plan_of(services: Services, inputs: PlanInputs) -> Plan:
+def plan_of(service: PlanService, inputs: PlanInputs) -> Plan:
     """Return the plan of a draft.
 
     Raises:
@@ -60,15 +60,15 @@ def plan_of(services: Services, inputs: PlanInputs) -> Plan:
     """
     draft, base = inputs.draft, inputs.base
     if base is not None and base.goal == draft.goal:
-        return services.replan(base, *difference(base.overrides, draft.values))
+        return service.replan(base, *difference(base.overrides, draft.values))
     if draft.model is None or draft.device is None:
         raise TypeError("a plan is of a model on a device")
-    return services.recommend(
+    return service.recommend(
         draft.model, draft.device, inputs.dataset, goal=draft.goal, overrides=draft.values, data=draft.data
     )
 
 
-def _each_by_itself(services: Services, base: Plan, drafts: Sequence[Draft]) -> list[tuple[Draft, Plan]]:
+def _each_by_itself(service: PlanService, base: Plan, drafts: Sequence[Draft]) -> list[tuple[Draft, Plan]]:
     """Plans of the edits that can be made, one upon the other; refused ones and other goals are left out."""
     plan, before = base, base.overrides
     made: list[tuple[Draft, Plan]] = []
@@ -78,7 +78,7 @@ def _each_by_itself(services: Services, base: Plan, drafts: Sequence[Draft]) -> 
         if not changes and not without:
             continue
         try:
-            plan = services.replan(plan, changes, without)
+            plan = service.replan(plan, changes, without)
         except WizardError:
             continue
         made.append((replace(draft, goal=base.goal, values=plan.overrides), plan))

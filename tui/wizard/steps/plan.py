@@ -70,10 +70,10 @@ class PlanStep:
         """The draft's values after an edit; what no plan takes is refused now, where it was typed."""
         from recommender.plan.edit import with_user_values
 
-        state, services = self._store.state, self._store.services
-        values = services.edited_values(plan, state.draft.values, changes, without)
+        state, plans = self._store.state, self._store.services.plans
+        values = plans.edited_values(plan, state.draft.values, changes, without)
         if not state.stale:
-            services.price(with_user_values(plan, values), {})
+            plans.price(with_user_values(plan, values), {})
         return values
 
     @property
@@ -83,7 +83,7 @@ class PlanStep:
 
     def _replanned(self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str]) -> Plan:
         began = time.perf_counter()
-        edited = self._store.services.replan(plan, changes, without)
+        edited = self._store.services.plans.replan(plan, changes, without)
         self.replan_seconds = time.perf_counter() - began
         return edited
 
@@ -119,11 +119,11 @@ class PlanStep:
         inputs = PlanInputs(draft, state.dataset, None if state.stale else state.plan, edits)
         if self._is_quick and self._derived_at_once(inputs):
             return
-        services = self._store.services
+        plans = self._store.services.plans
         self._store.start(
             Step.PLAN,
             "working out a plan",
-            lambda _run: derive(services, inputs),
+            lambda _run: derive(plans, inputs),
             self._derived,
             after=DEBOUNCE_SECONDS if edits else 0.0,
         )
@@ -170,8 +170,10 @@ class PlanStep:
         return {"history": history}
 
     def refine(self, plan: Plan) -> None:
-        """Show the draft's plan with a better estimate from now on."""
+        """Show the draft's plan with a better estimate from now on; left out where the draft has changed meanwhile."""
         state = self._store.state
+        if not state.settled:
+            return
         self._store.plans[state.draft] = plan
         self._store.set(plan=plan, errors=state.errors_with(None, Step.PLAN))
 
@@ -181,7 +183,7 @@ class PlanStep:
         Raises:
             InputError: it cannot be written.
         """
-        self._store.services.write_config(plan, path)
+        self._store.services.plans.write_config(plan, path)
         self._store.set(kept=plan.overrides)
 
 

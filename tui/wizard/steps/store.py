@@ -109,7 +109,6 @@ class Store:
         what: str,
         work: Callable[[StepRun], Found],
         found: Callable[[Found], Changes],
-        failed: Callable[[WizardError], Changes] | None = None,
         *,
         after: float = 0.0,
     ) -> None:
@@ -120,7 +119,6 @@ class Store:
             what: What is being done, as the screens say it.
             work: Called in the thread.
             found: Given what the work returns; returns how that changes the state.
-            failed: As `found`, for an error; the error is the step's in any case.
             after: Seconds to wait first, in which a newer start leaves nothing to do.
         """
         pace = Pace()
@@ -129,14 +127,10 @@ class Store:
         def in_thread(run: Run) -> Found:
             return work(StepRun(run, what, lambda changes: self.set(**changes)))
 
-        def fail(error: WizardError) -> None:
-            errors: Changes = {"errors": self.state.errors_with(error, step)}
-            self._ended(step, {**errors, **(failed(error) if failed else {})})
-
         self._tasks[step].start(
             in_thread,
             lambda value: self._ended(step, found(value)),
-            fail,
+            lambda error: self._ended(step, {"errors": self.state.errors_with(error, step)}),
             progress=lambda progress: self.set(working=self.state.working_with(step, pace.timed(progress))),
             after=after,
         )

@@ -58,11 +58,11 @@ class StepRun:
         """Report what is done now, where nothing of it can be counted."""
         self._run.progress(Progress(what, 0, 0))
 
-    def fetched(self, name: str, done: int, total: int) -> None:
+    def on_bytes(self, name: str, done: int, total: int) -> None:
         """Report bytes of a download that are here and in all."""
         if name:
             self._run.progress(Progress(f"fetching {name}", done, total, unit="bytes"))
 
-    def known(self, **changes: Unpack[Changes]) -> None:
-        """Change fields of the state by what is known already."""
+    def publish(self, **changes: Unpack[Changes]) -> None:
+        """Change fields of the state by results that are there already."""
         self._run.deliver(self._on_changes, changes)

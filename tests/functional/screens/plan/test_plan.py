@@ -205,7 +205,7 @@ async def test_a_preset_shows_what_it_changes_before_it_is_applied(services: Mad
         await seen.sees("preset unsloth", "→")
         await seen.press("enter")
         await seen.sees("preset: unsloth-defaults")
-        recipe = next(one for one in services.recipes() if one.name == "unsloth-defaults")
+        recipe = next(one for one in services.plans.recipes() if one.name == "unsloth-defaults")
         assert seen.plan.config.training.learning_rate == recipe.changes["training.learning_rate"]
         # What it set is told as its own, not as the person's.
         await go_to(seen, "learning_rate")

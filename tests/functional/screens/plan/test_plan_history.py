@@ -17,11 +17,25 @@ from tests.functional.screens.made import MadeServices, gpu, machine
 from tests.functional.screens.plan.on_plan import go_to
 from tests.functional.screens.seen import NARROW, WIDE, Seen, planned
 from tui.screens.plan.screen import PlanScreen
+from tui.wizard.plan_service import PlanService, RealPlans
+
+
+@dataclass(frozen=True)
+class WatchedPlans(RealPlans):
+    """Counts searches, each of which waits until it may end."""
+
+    searches: list[str]
+    may_end: Event
+
+    def recommend(self, *args: Any, **options: Any) -> Plan:
+        self.may_end.wait(20)
+        self.searches.append(options["goal"])
+        return super().recommend(*args, **options)
 
 
 @dataclass(frozen=True)
 class Watched(MadeServices):
-    """Counts searches and readings; a search waits until it may end."""
+    """Counts searches and readings of rows."""
 
     searches: list[str] = field(default_factory=list)
     readings: list[Any] = field(default_factory=list)
@@ -32,10 +46,9 @@ class Watched(MadeServices):
     def probe(self) -> Machine:
         return machine(gpu(free=self.free[0]))
 
-    def recommend(self, *args: Any, **options: Any) -> Plan:
-        self.may_end.wait(20)
-        self.searches.append(options["goal"])
-        return super().recommend(*args, **options)
+    @property
+    def plans(self) -> PlanService:
+        return WatchedPlans(self.runs, self.searches, self.may_end)
 
     def profile(self, data: Any, *rest: Any) -> DataSet:
         self.readings.append(data)

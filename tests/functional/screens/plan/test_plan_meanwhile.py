@@ -18,15 +18,16 @@ from tests.functional.screens.seen import Seen, planned
 from tui.screens.data.embeddings import toggle_embeddings
 from tui.screens.plan.screen import PlanScreen
 from tui.widgets.top_bar import Step
+from tui.wizard.plan_service import PlanService, RealPlans
 from tui.wizard.steps.plan import SAME_THREAD_SECONDS
 
 
 @dataclass(frozen=True)
-class Held(MadeServices):
+class HeldPlans(RealPlans):
     """What is worked out in a thread waits until it may end."""
 
-    may_end: Event = field(default_factory=Event)
-    refuses: str = ""
+    may_end: Event
+    refuses: str
     """Key that is refused only when the plan is worked out."""
 
     def recommend(self, *args: Any, **options: Any) -> Plan:
@@ -39,6 +40,18 @@ class Held(MadeServices):
         if self.refuses in changes:
             raise InputError(f"{self.refuses} is refused at the end.")
         return super().replan(plan, changes, without)
+
+
+@dataclass(frozen=True)
+class Held(MadeServices):
+    """A planning that is held back."""
+
+    may_end: Event = field(default_factory=Event)
+    refuses: str = ""
+
+    @property
+    def plans(self) -> PlanService:
+        return HeldPlans(self.runs, self.may_end, self.refuses)
 
 
 @pytest.fixture
@@ -66,7 +79,7 @@ async def rests(seen: Seen) -> None:
     await seen.until(lambda: not seen.app.state.working and seen.app.state.settled)
 
 
-def outdate(seen: Seen, held: Held) -> None:
+def choose_another_card(seen: Seen, held: Held) -> None:
     """Another card, whose plan is not there yet."""
     held.may_end.clear()
     seen.app.flow.machine.choose(device_from_catalogue("T4"))
@@ -81,9 +94,9 @@ def read_as_planned(seen: Seen, train_on: str) -> None:
     assert (profile.trained_tokens == profile.total_tokens) is (train_on == "all")
 
 
-async def test_an_edit_of_an_outdated_plan_reads_the_data_again(held: Held, rows: str) -> None:
+async def test_an_edit_of_a_stale_plan_reads_the_data_again(held: Held, rows: str) -> None:
     async with planned(held, [rows]) as seen:
-        outdate(seen, held)
+        choose_another_card(seen, held)
         screen_of(seen).edits.change({"data.train_on": "all"})
         held.may_end.set()
         await rests(seen)
@@ -120,7 +133,7 @@ async def test_what_the_data_screen_says_later_is_what_holds(held: Held, rows: s
 
 async def test_the_goal_that_was_asked_for_outlives_an_edit(held: Held, rows: str) -> None:
     async with planned(held, [rows]) as seen:
-        outdate(seen, held)
+        choose_another_card(seen, held)
         await seen.press("shift+tab", "right", "enter")
         await seen.sees("◉ fastest")
         screen_of(seen).edits.change({"training.seed": 7})
@@ -171,13 +184,13 @@ async def test_edits_while_an_edit_is_worked_out_wait_and_a_goal_does_too(held: 
         assert seen.plan.goal == "fastest" and seen.plan.config.lora.r == 64
 
 
-async def test_an_edit_that_waits_comes_before_one_of_the_plan_that_is_out_of_date(held: Held, rows: str) -> None:
+async def test_an_edit_that_waits_comes_before_one_of_a_stale_plan(held: Held, rows: str) -> None:
     async with planned(held, [rows]) as seen:
         screen = screen_of(seen)
         held.may_end.clear()
         screen.windows.aim("fastest")
         screen.edits.change({"training.seed": 7, "lora.r": 64})
-        outdate(seen, held)
+        choose_another_card(seen, held)
         screen.edits.change({"training.seed": 8})
         held.may_end.set()
         await rests(seen)

@@ -67,7 +67,7 @@ async def test_a_plan_for_another_gpu_is_out_of_date_until_it_is_made_anew(
         before = seen.plan
         await take_card(seen, "T4")
         await seen.sees("this did not work", "settings · out of date: for RTX 4090")
-        assert seen.app.state.stale and screen.has_class("-outdated")
+        assert seen.app.state.stale and screen.has_class("-stale")
         await seen.press("a", "p", "ctrl+s", "t", "b", "T", "g")
         assert len(seen.app.screen_stack) == 1 and seen.app.at is Step.PLAN
         assert "^s save" not in seen.text and "alternatives" not in seen.lines[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -15,15 +14,16 @@ from recommender.plan.types import Plan
 from tests.functional.screens.made import GIB, MadeServices
 from tests.functional.screens.plan.on_plan import take_card
 from tests.functional.screens.seen import NARROW, WIDE, planned
+from tui.wizard.plan_service import Cancelled, OnProgress, RealPlans
 
 
-class Tracing(MadeServices):
+class Tracing(RealPlans):
     """Its trace takes until it is cancelled, or gives the formula's figures as its own."""
 
-    def trace(self, plan: Plan, told: Callable[[int, int], None], stopped: Callable[[], bool]) -> Estimate:
-        told(43, 100)
+    def trace(self, plan: Plan, on_progress: OnProgress, cancelled: Cancelled) -> Estimate:
+        on_progress(43, 100)
         if plan.config.training.seed == 1:
-            while not stopped():
+            while not cancelled():
                 Event().wait(0.01)
             raise NoError("The trace was cancelled.")
         if plan.config.lora.use_dora:
@@ -37,7 +37,7 @@ class Tracing(MadeServices):
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 async def test_a_trace_takes_the_place_of_the_formula(tmp_path: Path, rows: str, size: tuple[int, int]) -> None:
-    async with planned(Tracing(tmp_path), [rows], size=size) as seen:
+    async with planned(MadeServices(tmp_path, planning=Tracing), [rows], size=size) as seen:
         assert seen.plan.estimate.basis == "formula"
         await seen.press("t")
         await seen.until(lambda: seen.plan.estimate.basis == "trace")
@@ -49,7 +49,7 @@ async def test_a_trace_takes_the_place_of_the_formula(tmp_path: Path, rows: str,
 async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
     tmp_path: Path, rows: str, size: tuple[int, int]
 ) -> None:
-    services = Tracing(tmp_path)
+    services = MadeServices(tmp_path, planning=Tracing)
     async with planned(services, [rows], size=size) as seen:
         seen.app.flow.plan.edit({"training.seed": 2})
         assert seen.plan.estimate.fits != "no"
@@ -61,7 +61,7 @@ async def test_a_trace_that_does_not_fit_says_so_and_offers_remedies(
 
 
 async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows: str) -> None:
-    services = Tracing(tmp_path)
+    services = MadeServices(tmp_path, planning=Tracing)
     async with planned(services, [rows]) as seen:
         seen.app.flow.plan.edit({"training.seed": 1})
         await seen.press("t")
@@ -72,7 +72,7 @@ async def test_a_trace_says_how_far_it_is_and_t_cancels_it(tmp_path: Path, rows:
 
 
 async def test_a_trace_that_is_refused_says_why(tmp_path: Path, rows: str) -> None:
-    services = Tracing(tmp_path)
+    services = MadeServices(tmp_path, planning=Tracing)
     async with planned(services, [rows]) as seen:
         seen.app.flow.plan.edit({"lora.use_dora": True})
         await seen.press("t")
@@ -80,7 +80,7 @@ async def test_a_trace_that_is_refused_says_why(tmp_path: Path, rows: str) -> No
 
 
 async def test_a_trace_of_what_is_out_of_date_is_void(tmp_path: Path, rows: str) -> None:
-    services = Tracing(tmp_path)
+    services = MadeServices(tmp_path, planning=Tracing)
     async with planned(services, [rows]) as seen:
         seen.app.flow.plan.edit({"training.seed": 1, "training.precision": "bf16"})
         await seen.press("t")

@@ -17,7 +17,7 @@ from trainer.process.device_lock import lock_path
 from trainer.process.launch import resume_run
 from trainer.run.folder import RunFolder, append_event
 from trainer.run.state import RunState, write_state
-from tui.wizard.services import RealServices
+from tui.wizard.plan_service import RealPlans
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def test_what_has_no_adapter_says_what_to_name(runs: Path, tmp_path: Path) -> No
 
 
 def test_the_form_takes_a_run_by_its_name(runs: Path, tmp_path: Path) -> None:
-    services = RealServices(runs)
+    plans = RealPlans(runs)
     plan = recommend(read_model(str(tmp_path / "m")), RTX_4090, EXAMPLE)
-    edited = services.replan(plan, {"start_from": "mine"})
+    edited = plans.replan(plan, {"start_from": "mine"})
     assert edited.config.start_from == str(runs / "20260101-0000-mine" / "adapter")
     assert edited.config.lora.r == 4
-    priced = services.price(plan, {"start_from": "mine"})
+    priced = plans.price(plan, {"start_from": "mine"})
     assert priced.trainable_parameters == edited.estimate.trainable_parameters < plan.estimate.trainable_parameters
 
 

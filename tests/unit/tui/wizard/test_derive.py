@@ -13,12 +13,12 @@ from presets.errors import InputError
 from recommender.plan.types import Plan
 from tests.unit.plan.facts import RTX_4090, SMOLLM, T4
 from tui.wizard.draft import Draft
-from tui.wizard.services import RealServices
+from tui.wizard.plan_service import RealPlans
 from tui.wizard.steps.derive import PlanInputs, derive
 
 
 @dataclass(frozen=True)
-class Counting(RealServices):
+class Counting(RealPlans):
     """The real planning, with what was asked of it."""
 
     asked: list[str] = field(default_factory=list)
