@@ -167,7 +167,7 @@ class Checks(Part):
     def _reprice(self, current: Pass) -> None:
         """Show the plan with its measured memory and time on every screen."""
         plan, services = current.plan, self.wizard.services
-        if self.run_seconds is None or self.state.plan is not plan or self.state.stale:
+        if self.run_seconds is None or self.state.plan is not plan or not self.state.settled:
             return
         current.after = services.plans.with_estimate(plan, services.plans.price(plan, {}))
         self.wizard.flow.plan.refine(current.after)
