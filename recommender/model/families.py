@@ -16,7 +16,7 @@ from recommender.model.own_code import code_files
 from recommender.model.quantised import quantisation, refusal
 from recommender.model.spec import ModelSpec, Source
 
-_CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
+_CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel", "GenerationDecoder")
 _BY_ARCHITECTURE = {family.architecture: model_type for model_type, family in FAMILIES.items()}
 
 

@@ -125,6 +125,11 @@ class ModelSpec:
             return each * self.experts_per_token
         return self.num_layers * 3 * self.hidden_size * self.experts_per_token * self.moe_intermediate_size
 
+    @property
+    def carries_state(self) -> bool:
+        """Whether layers carry a state or a convolution from token to token, which packed rows would share."""
+        return self.anatomy is not None and self.anatomy.recurrent
+
     def require_supported(self) -> None:
         """Refuse a model that cannot be planned or trained.
 

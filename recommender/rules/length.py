@@ -160,13 +160,18 @@ def _source(data: DataProfile | None) -> str:
     return f"this data's token lengths ({counted})"
 
 
-def packing(_: Context) -> Values:
-    """Packing at 'auto': on only where attention can tell packed rows apart without a length² mask."""
-    return {"data.packing": "auto"}
+def packing(context: Context) -> Values:
+    """Packing at 'auto': on only where attention can tell packed rows apart without a length² mask.
+
+    Off for a model whose layers carry a state from token to token: it would go on from one document into the next.
+    """
+    return {"data.packing": False if context.model.carries_state else "auto"}
 
 
 def explain_packing(context: PricedContext, values: Values) -> Reasons:
     """Return the reason for packing or not under this attention, with the cost of the other choice."""
+    if context.model.carries_state:
+        return {"data.packing": _not_over_a_state(values)}
     implementation = context.config.training.attn_implementation
     on = implementation.startswith("flash_attention")
     why = (
@@ -184,6 +189,19 @@ def explain_packing(context: PricedContext, values: Values) -> Reasons:
             costs="The batch is one row of batch × max_length tokens." if on else _packed_costs(context),
         )
     }
+
+
+def _not_over_a_state(values: Values) -> Reason:
+    """Return the reason for leaving packing off in a model with recurrent layers."""
+    return Reason(
+        values["data.packing"],
+        "Off here: some of its layers carry a state or a convolution from token to token, which would go on from one "
+        "packed document into the next.",
+        "Transformers 5.23, integrations/hub_kernels.py: without their kernels' packages such layers refuse boundaries "
+        "of documents, and several classes hand none on",
+        "high",
+        costs="Padding, where rows of different length share a micro-batch.",
+    )
 
 
 def _packed_costs(context: PricedContext) -> str:

@@ -65,7 +65,7 @@ def config_of(document: Mapping[str, Any]) -> PretrainedConfig:
     Raises:
         InputError: This Transformers knows no such model, or refuses the values.
     """
-    values = {key: value for key, value in document.items() if key not in IGNORED}
+    values = {key: _float(value) for key, value in document.items() if key not in IGNORED}
     kind = _config_class(values)
     try:
         with warnings.catch_warnings():
@@ -79,6 +79,15 @@ def config_of(document: Mapping[str, Any]) -> PretrainedConfig:
     if isinstance(padding, int) and isinstance(vocabulary, int) and padding >= vocabulary:
         text.pad_token_id = None
     return config
+
+
+def _float(value: Any) -> Any:
+    """Return a value with the numbers that JSON lacks; Transformers 5 writes them as `{"__float__": "Infinity"}`."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"__float__"}:
+            return float(value["__float__"])
+        return {key: _float(part) for key, part in value.items()}
+    return [_float(part) for part in value] if isinstance(value, list) else value
 
 
 def _config_class(values: Mapping[str, Any]) -> type[PretrainedConfig]:

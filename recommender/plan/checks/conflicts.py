@@ -9,6 +9,7 @@ from presets.errors import InputError
 from recommender.config.edit import flatten, value_of
 from recommender.config.keys import fields
 from recommender.config.schema import FinetuneConfig
+from recommender.data.packing import packs
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
@@ -68,6 +69,12 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
         raise InputError(
             f"{model.name} is stored in 4 bits: it can only be trained with method qlora and quantization.bits 4.",
             remedy="Leave method to the plan, or choose the model's 16-bit version.",
+        )
+    if "data.packing" in given and model.carries_state and packs(config):
+        raise InputError(
+            f"{model.name} carries a state from token to token in some of its layers: packed rows would run into one "
+            "another.",
+            remedy="Set data.packing to false.",
         )
     if "method" in given:
         refuse_start(config, model, device)

@@ -14,6 +14,7 @@ from recommender.machine.facts import Device
 from recommender.memory.modules import unseen_patterns
 from recommender.model.own_code import question
 from recommender.model.spec import ModelSpec
+from recommender.plan.checks.of_class import about_class
 from recommender.plan.checks.unusual import far_values
 from recommender.plan.starting_adapter import template_of_start
 from recommender.plan.types import Remedy
@@ -79,6 +80,7 @@ def _warnings(
             f"{model.name} is built by its own code and priced as a Llama of its sizes: the worst-case step on Check "
             "measures what it really takes.",
         )
+    yield from about_class(config, model, device)
     reached = config.data.max_length if data is None else min(config.data.max_length, data.longest)
     if reached > model.max_position_embeddings and config.rope_scaling is None:
         stretch = ", or leave rope_scaling to the plan" if config.data.max_length <= reach(model) else ""

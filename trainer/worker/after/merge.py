@@ -285,7 +285,7 @@ def _of(model: Any, tokenizer: Any) -> torch.Tensor:
     model.eval()
     with torch.no_grad():
         rows = [tokenizer(prompt, return_tensors="pt").input_ids.to(model.device) for prompt in PROMPTS]
-        return torch.cat([model(input_ids=ids).logits[0].float().cpu() for ids in rows])
+        return torch.cat([model(input_ids=ids, use_cache=False).logits[0].float().cpu() for ids in rows])
 
 
 def main() -> int:

@@ -106,6 +106,9 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
     if world.size > 1:
         recorder.clock = ForwardClock(trainer.model, cuda=cuda)
     meter.loaded(trainer.model)
+    if why := getattr(trainer, "own_head", ""):
+        message = f"TRL's fused loss does not fit {type(model).__name__}: {why}. All logits are computed instead."
+        record(folder, "warning", message=message)
     trainer.watch(folder, resume_point, requests, config, plan.checkpoint_bytes, rows.questions)
     if len(trainer.train_dataset) != len(rows.train):
         # Packed: only now it is known into how many sequences.

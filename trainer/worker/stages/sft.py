@@ -15,10 +15,17 @@ from recommender.steps import Steps
 from trainer.worker.loop.recorded import RecordedRun
 from trainer.worker.setup.arguments import common_arguments
 from trainer.worker.stages.base import Parts, WorkerStage
+from trainer.worker.stages.head import settle_head
 
 
 class RecordedSFTTrainer(RecordedRun, SFTTrainer):  # type: ignore[misc]  # TRL is published without type information
-    """TRL's SFTTrainer as a run."""
+    """TRL's SFTTrainer as a run.
+
+    Attributes:
+        own_head: Why the class's own head computes the loss, see `stages.head`; empty where TRL's does.
+    """
+
+    own_head: str = ""
 
 
 def training_arguments(
@@ -61,7 +68,7 @@ def _row_arguments(config: FinetuneConfig, packing_strategy: Strategy, *, cuda: 
 def make_trainer(parts: Parts) -> RecordedSFTTrainer:
     """Build the trainer; its optimizer does not exist yet."""
     rows = parts.rows
-    return RecordedSFTTrainer(
+    trainer = RecordedSFTTrainer(
         model=parts.model,
         args=training_arguments(
             parts.config,
@@ -77,6 +84,8 @@ def make_trainer(parts: Parts) -> RecordedSFTTrainer:
         peft_config=parts.peft_config,
         callbacks=list(parts.callbacks),
     )
+    trainer.own_head = settle_head(trainer)
+    return trainer
 
 
 STAGE = WorkerStage(SFT, RecordedSFTTrainer, make_trainer)
