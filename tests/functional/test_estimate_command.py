@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_told_what_would_help(run: Run, tmp_path: Path) -> 
     file = _file(tmp_path, "training: {per_device_train_batch_size: 64, gradient_checkpointing: false}\n")
     done = run("estimate", file, "--gpu-memory", "8GiB")
     assert done.returncode == 1
-    assert "! Does not fit" in done.stdout
+    assert "✗ Does not fit" in done.stdout
     assert "what would help:" in done.stdout
     told = json.loads(run("estimate", file, "--gpu-memory", "8GiB", "--json").stdout)["remedies"]
     assert told
