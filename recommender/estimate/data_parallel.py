@@ -13,6 +13,7 @@ from dataclasses import replace
 from recommender.config.edit import with_values
 from recommender.config.launch import Launch
 from recommender.config.schema import FinetuneConfig
+from recommender.estimate.shards import Shards
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device, Machine
 from recommender.time.types import TimeEstimate
@@ -88,7 +89,7 @@ def one_of(device: Device, processes: int) -> Device:
     return replace(device, count=1)
 
 
-def shared(one: Estimate, cards: int, *, cpu: bool = False) -> Estimate:
+def shared(one: Estimate, cards: int, *, cpu: bool = False, shards: Shards | None = None) -> Estimate:
     """Return the estimate of each of several processes, from that of one that does all of the work.
 
     Args:
@@ -96,45 +97,60 @@ def shared(one: Estimate, cards: int, *, cpu: bool = False) -> Estimate:
         cards: How many share it.
         cpu: Whether they are processes on the cores that the one would have: a step takes as long, and gloo needs no
             buffers worth counting.
+        shards: Of a model that is sharded; None where each process has the whole one, and keeps its gradients once
+            more in buckets.
     """
     buckets = one.parts.get("gradients") or one.parts.get("adapter") or 0
     communicator = 0 if cpu else COMMUNICATOR
-    more = buckets + communicator
+    grown = buckets if shards is None else shards.more
     peak = Peak(
-        one.peak.allocated_bytes + buckets,
-        one.peak.reserved_bytes + buckets,
-        one.peak.process_bytes + more,
-        one.peak.low_bytes + buckets,
-        one.peak.high_bytes + more,
+        one.peak.allocated_bytes + grown,
+        one.peak.reserved_bytes + grown,
+        one.peak.process_bytes + grown + communicator,
+        one.peak.low_bytes + grown,
+        one.peak.high_bytes + grown + communicator,
         one.peak.cache_bytes,
         one.peak.cache_less_bytes,
         one.peak.cache_more_bytes,
     )
+    parts = {**one.parts, "context": one.parts["context"] + communicator}
+    if shards is None:
+        parts["buckets"] = buckets
+    else:
+        parts |= {name: parts[name] - less for name, less in shards.less.items() if name in parts}
+        parts["gathered"] = shards.gathered
+    moved = 2 * (cards - 1) / cards * buckets if shards is None else shards.moved
+    whose = "processes" if cpu else "cards"
+    how = f"each of them with {'the whole model' if shards is None else 'a shard of it'}"
     return replace(
         one,
         fits=fits_in(peak, one.free_bytes),
         peak=peak,
-        parts={**one.parts, "buckets": buckets, "context": one.parts["context"] + communicator},
+        parts=parts,
         basis="formula",
-        time=one.time if cpu or one.time is None else _faster(one.time, cards, buckets),
+        time=one.time if cpu or one.time is None else _faster(one.time, cards, moved / LINK, hidden=shards is not None),
         notes=(
             *one.notes,
-            note(
-                "shared_unmeasured",
-                f"Rows shared by {cards} {'processes' if cpu else 'cards'}, each with the whole model: worked out, not "
-                "measured.",
-            ),
+            note("shared_unmeasured", f"Rows shared by {cards} {whose}, {how}: worked out, not measured."),
         ),
     )
 
 
-def _faster(one: TimeEstimate, cards: int, gradients: int) -> TimeEstimate:
-    exchange = 2 * (cards - 1) / cards * gradients / LINK
-    step = one.step_seconds / cards + exchange
-    exchanges = exchange * (one.steps or 0)
+def _faster(one: TimeEstimate, cards: int, exchange: float, *, hidden: bool) -> TimeEstimate:
+    """Return the time of each process.
+
+    Args:
+        one: Of one that does all of the work.
+        cards: How many share it.
+        exchange: Seconds of what is sent and received in a step.
+        hidden: Whether it goes on while they compute, as the next layer is gathered during this one.
+    """
+    computed = one.step_seconds / cards
+    waited = max(0.0, exchange - computed) if hidden else exchange
+    step, waits = computed + waited, waited * (one.steps or 0)
 
     def run(seconds: float | None, by: float = 1.0) -> float | None:
-        return None if seconds is None else (seconds / cards + exchanges) * by
+        return None if seconds is None else (seconds / cards + waits) * by
 
     return replace(
         one,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.estimate.data_parallel import on_one_card, one_of, processes_of, shared
+from recommender.estimate.shards import shards_of
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
 from recommender.memory.measured import Centred, Measurement, centre, measured_here, moved_parts
@@ -52,7 +53,8 @@ def estimate(
     if (processes := processes_of(config, device)) > 1:
         whole, each = on_one_card(config, processes), one_of(device, processes)
         one = estimate(whole, model, each, data, stack=stack, known=known)
-        return shared(one, processes, cpu=device.kind == "cpu")
+        shards = shards_of(config, model, one.parts, processes) if config.launch.kind == "fsdp" else None
+        return shared(one, processes, cpu=device.kind == "cpu", shards=shards)
     workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     priced = price(workload)
     left = priced.left

@@ -118,11 +118,13 @@ def _about_processes(config: FinetuneConfig, device: Device, estimate: Estimate)
             "Set launch.processes to auto to train in one process.",
         )
         return
-    enough = "" if estimate.fits == "no" else f" One of the {processes} is enough to train here."
+    sharded = config.launch.kind == "fsdp"
+    shares = "a shard of the model" if sharded else "the whole model"
+    enough = "" if estimate.fits == "no" or sharded else f" One of the {processes} is enough to train here."
     yield warning(
         "several_cards",
-        f"{processes} cards share the rows of a step, each with the whole model: this was worked out and not "
-        f"measured.{enough}",
+        f"{processes} cards share the rows of a step, each with {shares}: this was worked out and not measured."
+        f"{enough}",
     )
 
 
