@@ -18,6 +18,8 @@ from recommender.estimate.estimate import estimate
 from recommender.machine.capability import AMPERE
 from recommender.machine.devices import device_from_catalogue
 from recommender.machine.facts import Device
+from recommender.memory.learned.missing import learning
+from recommender.memory.not_learned import NotLearned
 from recommender.model.spec import ModelSpec
 from recommender.units import count, gib
 
@@ -182,7 +184,12 @@ def smallest_card(
     for facts in sorted(load_gpus(), key=lambda card: (card.memory_bytes, -card.bandwidth)):
         if facts.memory_bytes < least or (needs_ampere and facts.compute_capability < AMPERE):
             continue
-        found = estimate(config, model, device_from_catalogue(facts.name), data, stack=stack)
+        try:
+            with learning(None):
+                found = estimate(config, model, device_from_catalogue(facts.name), data, stack=stack)
+        except NotLearned:
+            # Another kernel on that card: a question in passing is not worth learning it.
+            continue
         if found.peak.most_bytes + more <= found.free_bytes:
             return facts.name, facts.memory_bytes
         least = NEAR_NEED * (found.peak.needed_bytes + more)

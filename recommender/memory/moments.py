@@ -15,13 +15,16 @@ class Moment:
     """Bytes that a moment holds beside weights, adapter and, once there is a step, optimizer states."""
 
     name: str
-    """'loss', 'last layer', 'first layer', 'embedding', 'update', or 'start'."""
+    """'loss', 'last layer', 'first layer', 'embedding', 'update', or 'start'; of a learned formula 'forward', 'loss',
+    'backward' or 'update'."""
     gradients: int
     activations: int
     loss: int
     optimizer: int = 0
     initialisation: int = 0
     """While the model is loaded or the adapter initialised: only where that is the worst of all."""
+    layer: int = -1
+    """Of a learned formula, the layer at work, from 0."""
 
     @property
     def total(self) -> int:

@@ -16,8 +16,8 @@ from recommender.memory.layers.dtypes import Dtypes
 from recommender.memory.layers.layer import layer_cost, layer_tape, waiting_bytes
 from recommender.memory.layers.tape import worst_of
 from recommender.memory.loss import loss_terms
-from recommender.memory.moments import Moment, offloads, step_moments
-from recommender.memory.price import pools, price
+from recommender.memory.moments import Moment, offloads
+from recommender.memory.price import price, step_of
 from recommender.memory.process import cached_beyond, left_bytes
 from recommender.memory.stacks import stack_for
 from recommender.memory.weights import (
@@ -80,8 +80,7 @@ def experts_apart(
 def terms_of(workload: Workload) -> tuple[Term, ...]:
     """Every term at the worst moment; those of a part add up to it."""
     priced = price(workload)
-    moments = step_moments(workload, layer_cost(workload))
-    worst = max(moments, key=lambda moment: moment.total)
+    worst = max(step_of(workload).moments, key=lambda moment: moment.total)
     lines = [Term("weights", name, nbytes) for name, nbytes in weight_terms(workload)]
     lines += [Term("adapter", name, nbytes) for name, nbytes in _adapter(workload)]
     if "initialisation" in priced.parts:
@@ -106,7 +105,9 @@ def _moving(workload: Workload, worst: Moment) -> Iterator[Term]:
     yield Term("optimizer", "square roots of all at once", worst.optimizer)
     for name, nbytes in _activations(workload, worst):
         yield Term("activations", name, nbytes)
-    if worst.name == "loss":
+    if workload.model.anatomy is not None:
+        yield Term("loss", "logits, and what the loss makes of them", worst.loss)
+    elif worst.name == "loss":
         for name, nbytes in loss_terms(workload):
             yield Term("loss", name, nbytes)
     else:
@@ -124,6 +125,9 @@ def _adapter(workload: Workload) -> Iterator[tuple[str, int]]:
 
 def _activations(workload: Workload, worst: Moment) -> Iterator[tuple[str, int]]:
     """The terms of the layers' activations: their inputs or all that they keep, and the layer that is at work."""
+    if workload.model.anatomy is not None:
+        yield _learned_name(workload, worst), worst.activations
+        return
     cost, layers = layer_cost(workload), workload.model.num_layers
     if worst.name in ("embedding", "update"):
         yield "gradients of the embedding and its output", worst.activations
@@ -142,6 +146,15 @@ def _activations(workload: Workload, worst: Moment) -> Iterator[tuple[str, int]]
             yield "inputs that 8-bit products hold on to", cost.held * (layers - 1)
     if at_work:
         yield from _layer(workload)
+
+
+def _learned_name(workload: Workload, worst: Moment) -> str:
+    """The name of a learned formula's moment: its operations have no names."""
+    if worst.layer < 0:
+        return {"update": "activations while weights are updated", "backward": "activations behind the layers"}.get(
+            worst.name, "what all layers keep, and the loss's own activations"
+        )
+    return f"kept, and in flight in the {worst.name} pass of layer {worst.layer + 1} of {workload.model.num_layers}"
 
 
 def _layer(workload: Workload) -> Iterator[tuple[str, int]]:
@@ -177,6 +190,6 @@ def _allocator(workload: Workload) -> str:
         alike=share_alike(workload.data, workload.length, workload.rows),
         stack=replace(workload.stack, expandable_segments=False),
     )
-    both = pools(workload, layer_cost(workload))
+    both = step_of(workload).pools
     others = cached_beyond(fixed, both) + left_bytes(fixed, both, workload.device.free_bytes).middle
     return f"pages of expandable segments; others would hold about {gib(others)}"

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WITH_TORCH = ("trainer.worker", "trainer.trace", "trainer.classes", "trainer.anatomy")
+WITH_TORCH = ("trainer.worker", "trainer.learn", "trainer.trace", "trainer.classes", "trainer.anatomy")
 NAME = "the wizard, the plan and the supervisor never import the training stack"
 
 

@@ -9,8 +9,12 @@ from peft import get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.pytorch_utils import Conv1D
 
 from presets.errors import InputError
+from trainer.classes.build import skeleton
+from trainer.classes.choose import classes_of
+from trainer.classes.linears import linears_of
 from trainer.trace.kernels import flash_attention
 from trainer.trace.order import Order
 from trainer.trace.quantised import Linear4bit, Linear8bitLt
@@ -36,35 +40,56 @@ def build_model(order: Order) -> Any:
     Raises:
         InputError: Transformers builds another model than the one that was priced, or cannot build it.
     """
+    model = build_base(order)
+    _check(model, order)
+    return adapt(model, order)
+
+
+def build_base(order: Order) -> Any:
+    """The model on meta as Transformers builds it, with the attention that is ordered.
+
+    Raises:
+        InputError: Transformers cannot build it.
+    """
+    attention = order.finetune.training.attn_implementation
     try:
         config = _config(order)
-        text = config.get_text_config()
+        text = config.get_text_config(decoder=True)
         # A padding token beyond a small vocabulary would stop the embedding from being built.
         if text.pad_token_id is not None and text.pad_token_id >= text.vocab_size:
             text.pad_token_id = None
-        attention = order.finetune.training.attn_implementation
         # Flash is put in its place below: building with it would ask for the flash-attn package.
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(
-                config,
-                dtype=half(order),
-                attn_implementation="sdpa" if attention == "sdpa" else "eager",
-                trust_remote_code=bool(order.own_code),
-            )
+        model = _built(order, config, "sdpa" if attention == "sdpa" else "eager")
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as problem:
         raise InputError(f"Transformers cannot build this model: {_first_sentence(problem)}") from problem
     if attention.startswith("flash"):
         ALL_ATTENTION_FUNCTIONS.register("flash_attention_2", flash_attention)
-        config.get_text_config()._attn_implementation = "flash_attention_2"
-        config._attn_implementation = "flash_attention_2"
-    _check(model, order)
+        for each in (model.config, model.config.get_text_config(decoder=True)):
+            each._attn_implementation = "flash_attention_2"
     model.config.use_cache = False
+    return model
+
+
+def _built(order: Order, config: Any, attention: str) -> Any:
+    """The model of the class that is trained for a configuration, without other towers, on meta."""
+    if not order.own_code:
+        return skeleton(classes_of(config), dtype=half(order), attention=attention)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            config, dtype=half(order), attn_implementation=attention, trust_remote_code=True
+        )
+
+
+def adapt(model: Any, order: Order) -> Any:
+    """Quantise and adapt a model on meta as ordered."""
     if order.bits:
         _quantise(model, order)
     if order.finetune.method == "full":
         return model
     lora = order.finetune.lora
-    return get_peft_model(model, adapter_config(lora.model_copy(update={"init_lora_weights": True}), model))
+    settings = adapter_config(lora.model_copy(update={"init_lora_weights": True}), model)
+    # The adapter on meta too: it is neither filled nor held.
+    return get_peft_model(model, settings, low_cpu_mem_usage=True)
 
 
 def _config(order: Order) -> Any:
@@ -90,21 +115,22 @@ def _check(model: Any, order: Order) -> None:
 
 
 def _quantise(model: Any, order: Order) -> None:
-    """Quantise the layers that bitsandbytes replaces: all nn.Linear but the head (and the routers, which are none)."""
+    """Quantise the layers that bitsandbytes replaces: linear ones but the head, and those that it is told to leave."""
     wanted = order.finetune.quantization
-    head = model.get_output_embeddings()
+    head, kept = model.get_output_embeddings(), linears_of(model).kept
     with torch.device("meta"):
-        for parent in list(model.modules()):
-            for name, layer in list(parent.named_children()):
-                if type(layer) is not nn.Linear or layer is head:
-                    continue
-                if order.bits == 4:
-                    stand_in: nn.Module = Linear4bit(
-                        layer, half(order), nested=wanted.double_quant, quant_type=wanted.quant_type
-                    )
-                else:
-                    stand_in = Linear8bitLt(layer)
-                setattr(parent, name, stand_in)
+        for name, layer in list(model.named_modules()):
+            if name in kept or layer is head or not (type(layer) is nn.Linear or isinstance(layer, Conv1D)):
+                continue
+            if isinstance(layer, Conv1D):
+                layer = nn.Linear(layer.nx, layer.nf)
+            if order.bits == 4:
+                stand_in: nn.Module = Linear4bit(
+                    layer, half(order), nested=wanted.double_quant, quant_type=wanted.quant_type
+                )
+            else:
+                stand_in = Linear8bitLt(layer)
+            model.set_submodule(name, stand_in)
     model.is_loaded_in_4bit, model.is_loaded_in_8bit = order.bits == 4, order.bits == 8
 
 

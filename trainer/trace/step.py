@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -24,6 +24,7 @@ from trainer.trace.loss import loss_of
 from trainer.trace.model import build_model, dtype_of, give_tensors, half
 from trainer.trace.optimizer import make_optimizer
 from trainer.trace.order import Order
+from trainer.trace.parts import final_norm, layers_of
 from trainer.trace.record import Recorder, Recording
 from trainer.worker.setup.before_training import as_in_training
 
@@ -43,6 +44,24 @@ def record_steps(order: Order, progress: Progress) -> Recording:
     progress("building", 0, 1)
     model = build_model(order)
     recorder = Recorder(HIDDEN)
+    with faked(order, recorder):
+        trained = give_tensors(model, order, recorder)
+        with as_in_training(model, order.finetune.training):
+            recorder.mark()
+            run = Run(model, trained, order, recorder, progress)
+            accumulates = order.finetune.training.gradient_accumulation_steps > 1
+            run.step(keeps_gradients=accumulates)
+            run.step(keeps_gradients=False)
+            recording = recorder.recording
+            # Storages freed from here on are no part of the run.
+            events = list(recording.events)
+            del run, model, trained
+    return Recording(events, recording.sizes, recording.categories)
+
+
+@contextmanager
+def faked(order: Order, recorder: Recorder) -> Iterator[None]:
+    """Run on tensors without data, recorded, with the kernels that a GPU would run in their places."""
     with FakeTensorMode(allow_non_fake_inputs=True), ExitStack() as stack:
         stack.enter_context(recorder)
         attend = scaled_dot_product_attention(order.capability, order.on_cpu)
@@ -58,18 +77,7 @@ def record_steps(order: Order, progress: Progress) -> Recording:
             # Without a device it asks about CUDA's autocast, for which the processor's stands here: PEFT does not cast
             # the input of a quantised layer's adapter under it.
             stack.enter_context(patch.object(torch, "is_autocast_enabled", _autocasts))
-        trained = give_tensors(model, order, recorder)
-        stack.enter_context(as_in_training(model, order.finetune.training))
-        recorder.mark()
-        run = Run(model, trained, order, recorder, progress)
-        accumulates = order.finetune.training.gradient_accumulation_steps > 1
-        run.step(keeps_gradients=accumulates)
-        run.step(keeps_gradients=False)
-        recording = recorder.recording
-        # Storages freed from here on are no part of the run.
-        events = list(recording.events)
-        del run, model, trained
-    return Recording(events, recording.sizes, recording.categories)
+        yield
 
 
 def _autocasts(device_type: str = "cpu") -> bool:
@@ -85,7 +93,7 @@ class Run:
         self.model, self.trained, self.order, self.recorder, self.progress = model, trained, order, recorder, progress
         self.optimizer = make_optimizer(trained, order)
         self.done = 0
-        self.layers = _layers(model)
+        self.layers = layers_of(model)
         again = 2 if order.finetune.training.gradient_checkpointing else 1
         self.total = 2 * len(self.layers) * again
         for layer in self.layers:
@@ -97,7 +105,7 @@ class Run:
 
     def step(self, *, keeps_gradients: bool) -> None:
         """Run one micro-batch and one optimizer step; free the gradients unless they stand for the next step's."""
-        self._forward_and_backward()
+        self.forward_and_backward()
         if limit := self.order.finetune.training.max_grad_norm:
             with self.recorder.within("optimizer"):
                 nn.utils.clip_grad_norm_(self.trained, limit, foreach=True)
@@ -108,7 +116,8 @@ class Run:
             for parameter in self.trained:
                 parameter.grad = None
 
-    def _forward_and_backward(self) -> None:
+    def forward_and_backward(self) -> None:
+        """Run one micro-batch, up to its gradients."""
         recorder, order = self.recorder, self.order
         first = self.done == 0
         if first and not order.on_cpu:
@@ -123,12 +132,16 @@ class Run:
             gradient = torch.ones_like(loss)
         # Hooks turn the category back to activations once the gradient leaves the head.
         recorder.category = "loss"
+        self.began_backward()
         torch.autograd.backward(loss, gradient)
         recorder.category = "activations"
         del kept
         for parameter in self.trained:
             if parameter.grad is not None:
                 recorder.label(parameter.grad, "gradients")
+
+    def began_backward(self) -> None:
+        """Called before the backward pass: nothing here."""
 
     def _loss(self, inputs: dict[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor | None]:
         recorder = self.recorder
@@ -139,7 +152,7 @@ class Run:
             if hidden.requires_grad:
                 hidden.register_hook(lambda _: setattr(recorder, "category", "activations"))
 
-        handle = _final_norm(self.model).register_forward_hook(leaves)
+        handle = final_norm(self.model).register_forward_hook(leaves)
         try:
             return loss_of(self.model, inputs, labels, self.order)
         finally:
@@ -160,17 +173,3 @@ class Run:
             return nullcontext()
         dtype = half(self.order) if self.order.compute != 4 else dtype_of(self.order, 4)
         return torch.autocast("cpu", dtype=dtype)
-
-
-def _base(model: Any) -> Any:
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.base_model
-
-
-def _layers(model: Any) -> list[nn.Module]:
-    return list(_base(model).layers)
-
-
-def _final_norm(model: Any) -> nn.Module:
-    norm: nn.Module = _base(model).norm
-    return norm

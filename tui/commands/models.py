@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from tui.commands.settings import progress_note
 
@@ -24,3 +26,23 @@ def read_model(name: str, revision: str | None = None) -> ModelSpec:
     from trainer.anatomy.ask import completed
 
     return completed(read(name, revision=revision), lambda what: progress_note(f"{what} …"))
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """Have prices in this block learn a class that no formula is known of, and say so on stderr, once."""
+    from recommender.memory.learned.missing import learning as offered
+
+    said = False
+
+    def learn(workload: Any) -> None:
+        from trainer.learn.ask import learned
+
+        nonlocal said
+        if not said:
+            progress_note("learning this model's memory …")
+            said = True
+        learned(workload)
+
+    with offered(learn):
+        yield

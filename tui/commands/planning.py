@@ -10,7 +10,7 @@ import typer
 
 from presets.errors import InputError
 from tui.commands.facts import JsonFlag
-from tui.commands.models import read_model
+from tui.commands.models import learning, read_model
 from tui.commands.settings import Settings, progress_note, target_device
 from tui.terminal.streams import print_json
 
@@ -39,8 +39,8 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    app.command("recommend")(recommend)
-    app.command("estimate")(estimate)
+    app.command("recommend")(learning()(recommend))
+    app.command("estimate")(learning()(estimate))
 
 
 def assignments(given: list[str] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from presets.errors import InputError, NoError
 from tui.commands.agreeing import AllowOnEnd, agree_on_end
 from tui.commands.life import AllowBusy, NotifyCommand, NotifyOption, PlainFlag, follow, wish_to_be_told
-from tui.commands.models import read_model
+from tui.commands.models import learning, read_model
 from tui.commands.planning import SetOption, assignments, read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device, usual_device
 
@@ -26,9 +26,9 @@ DetachFlag = Annotated[bool, typer.Option("--detach", help="Start it and return;
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    app.command("train")(train)
+    app.command("train")(learning()(train))
     app.command("demo")(demo)
-    app.command("calibrate")(calibrate)
+    app.command("calibrate")(learning()(calibrate))
 
 
 def run_check_list(

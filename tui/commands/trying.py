@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from presets.errors import InputError, NoError
-from tui.commands.models import read_model
+from tui.commands.models import learning, read_model
 from tui.commands.planning import read_config, settle_start
 from tui.commands.settings import Settings, progress_note, training_device
 from tui.terminal.streams import print_json
@@ -27,7 +27,7 @@ CAUTION = (
 
 def register(app: typer.Typer) -> None:
     """Add this command to the application."""
-    app.command("try")(try_values)
+    app.command("try")(learning()(try_values))
 
 
 def try_values(

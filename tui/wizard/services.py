@@ -6,6 +6,7 @@ The real ones import what they need when they are called: the first frame waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,6 +74,9 @@ class Services(Protocol):
 
     def completed(self, model: ModelSpec, on_phase: Callable[[str], None], cancelled: Cancelled) -> ModelSpec:
         """The same with what its class says, which is asked in a child process where that was never done."""
+
+    def learning(self, on_phase: Callable[[str], None], cancelled: Cancelled) -> AbstractContextManager[None]:
+        """A block in whose thread prices of a class without a formula wait until that is learned."""
 
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """Price of a method at the default length."""
@@ -175,6 +179,15 @@ class RealServices:
         from trainer.anatomy.ask import completed
 
         return completed(model, on_phase, cancelled)
+
+    def learning(self, on_phase: Callable[[str], None], cancelled: Cancelled) -> AbstractContextManager[None]:
+        """See `Services`."""
+        from trainer.learn.ask import learning_here
+
+        def told(phase: str, done: int, total: int) -> None:
+            on_phase(f"learning this model: {phase} {done} of {total}")
+
+        return learning_here(told, cancelled)
 
     def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
         """See `Services`: batch 1, every other value the schema's default."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from recommender.config.schema import Goal
     from recommender.plan.types import Plan
     from tui.wizard.draft import AppliedPreset, Draft
+    from tui.wizard.services import Services
     from tui.wizard.state import Changes
     from tui.wizard.steps.store import Store
+    from tui.wizard.steps.work import StepRun
 
 SAME_THREAD_SECONDS = 0.02
 """An edit that took longer than this is worked out in a thread the next time, the newest winning."""
@@ -58,22 +61,32 @@ class PlanStep:
         if plan is None:
             kept = {key: value for key, value in draft.values.items() if key not in without}
             self._store.change(draft.with_values({**kept, **changes}, preset))
-        elif state.settled and self._is_quick:
-            edited = self._replanned(plan, changes, without)
+        elif state.settled and self._is_quick and (edited := self._edited(plan, changes, without)) is not None:
             new = draft.with_values(edited.overrides, preset)
             self._store.plans[new] = edited
             self._store.change(new)
         else:
             self._store.change(draft.with_values(self._checked(plan, changes, without), preset))
 
+    def _edited(self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str]) -> Plan | None:
+        """The plan after an edit; None where its recipe has to be learned first, which takes seconds."""
+        from recommender.memory.not_learned import NotLearned
+
+        try:
+            return self._replanned(plan, changes, without)
+        except NotLearned:
+            return None
+
     def _checked(self, plan: Plan, changes: Mapping[str, Any], without: Sequence[str]) -> Mapping[str, Any]:
         """The draft's values after an edit; what no plan takes is refused now, where it was typed."""
+        from recommender.memory.not_learned import NotLearned
         from recommender.plan.edit import with_user_values
 
         state, plans = self._store.state, self._store.services.plans
         values = plans.edited_values(plan, state.draft.values, changes, without)
         if not state.stale:
-            plans.price(with_user_values(plan, values), {})
+            with suppress(NotLearned):
+                plans.price(with_user_values(plan, values), {})
         return values
 
     @property
@@ -119,11 +132,11 @@ class PlanStep:
         inputs = PlanInputs(draft, state.dataset, None if state.stale else state.plan, edits)
         if self._is_quick and self._derived_at_once(inputs):
             return
-        plans = self._store.services.plans
+        services = self._store.services
         self._store.start(
             Step.PLAN,
             "working out a plan",
-            lambda _run: derive(plans, inputs),
+            lambda run: _learned(services, inputs, run),
             self._derived,
             after=DEBOUNCE_SECONDS if edits else 0.0,
         )
@@ -185,6 +198,12 @@ class PlanStep:
         """
         self._store.services.plans.write_config(plan, path)
         self._store.set(kept=plan.overrides)
+
+
+def _learned(services: Services, inputs: PlanInputs, run: StepRun) -> Derived:
+    """The plan of a draft; a class that no formula is known of is learned meanwhile."""
+    with services.learning(run.doing, run.stopped):
+        return derive(services.plans, inputs)
 
 
 def _in_full(draft: Draft, plan: Plan) -> Draft:
