@@ -65,8 +65,9 @@ def _difference(base: Any, *, aux_loss: bool) -> str:
 def some_tokens(config: Any, device: torch.device) -> torch.Tensor:
     """Return ordinary token ids, (ROWS, TOKENS): none that stands for an image, a sound or an end."""
     text = config.get_text_config(decoder=True)
-    taken = {value for part in (config, text) for key, value in part.to_dict().items() if "token" in key}
-    taken = {value for value in taken if isinstance(value, int)}
+    named = [value for part in (config, text) for key, value in part.to_dict().items() if "token" in key]
+    each = [one for value in named for one in (value if isinstance(value, list | tuple) else [value])]
+    taken = {one for one in each if isinstance(one, int)}
     free = [number for number in range(min(int(text.vocab_size), 4096)) if number not in taken]
     drawn = torch.randint(len(free), (ROWS, TOKENS), generator=torch.Generator().manual_seed(0))
     return torch.tensor(free)[drawn].to(device)

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from trainer.worker.stages.head import settle_head
+from trainer.worker.stages.head import settle_head, some_tokens
 
 SMALL: dict[str, dict[str, Any]] = {
     "llama": {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4},
@@ -54,6 +54,15 @@ def test_the_loss_is_that_of_the_class(model_type: str, stays: bool) -> None:
     assert int(fused.label_mask.sum()) == 2 * 8
     assert not fused.log_probs[~fused.label_mask].any()
     assert float(fused.entropy.max()) <= float(torch.log(torch.tensor(64.0))) + 1e-5
+
+
+def test_a_model_with_several_ends_is_asked_of_ordinary_tokens() -> None:
+    config = AutoConfig.for_model("llama", vocab_size=64, eos_token_id=[2, 5, 9], pad_token_id=7)
+
+    ids = some_tokens(config, torch.device("cpu"))
+
+    assert ids.shape == (2, 8)
+    assert not set(ids.flatten().tolist()) & {1, 2, 5, 7, 9}
 
 
 def test_gradients_come_through_the_class_s_own_head() -> None:
