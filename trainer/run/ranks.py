@@ -7,6 +7,7 @@ account of the rank that ended the others. Both are of the current attempt.
 from __future__ import annotations
 
 import json
+import os
 import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -74,6 +75,20 @@ def remember(folder: RunFolder) -> None:
 def process_of(folder: RunFolder, rank: int) -> Process | None:
     """Return the process of a rank; None before it has come up."""
     return Process.read(_document(folder.ranks / str(rank) / PROCESS))
+
+
+def beat(folder: RunFolder) -> None:
+    """Show that this rank runs: the time of its process.json is its heartbeat."""
+    with suppress(OSError):
+        os.utime(folder.ranks / str(folder.rank) / PROCESS)
+
+
+def last_beat(folder: RunFolder, rank: int) -> float | None:
+    """Return the Unix seconds of a rank's last heartbeat; None before it has come up."""
+    try:
+        return (folder.ranks / str(rank) / PROCESS).stat().st_mtime
+    except OSError:
+        return None
 
 
 def of_rank(folder: RunFolder, rank: int) -> RunFolder:

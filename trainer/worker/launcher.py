@@ -46,7 +46,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _pass_on(folder, STOP))
-    signal.signal(STOP_NOW, lambda *_: _pass_on(folder, STOP_NOW))
+    signal.signal(STOP_NOW, lambda *_: _pass_on(folder, STOP_NOW, chosen.processes))
     with tempfile.TemporaryDirectory(prefix="lora-wizard-ranks-") as place:
         return launch(folder, chosen.processes, Path(place), options)
 
@@ -112,17 +112,28 @@ def outcome_of(codes: Mapping[int, int]) -> Outcome:
     return Outcome(first, codes[first])
 
 
-def _pass_on(folder: RunFolder, number: int) -> None:
-    """Send a signal to the first rank, once it is there to take it."""
-    threading.Thread(target=_send, args=(folder, number), daemon=True).start()
+def _pass_on(folder: RunFolder, number: int, killed: int = 0) -> None:
+    """Send a signal to the first rank, once it is there to take it.
+
+    Args:
+        folder: The run.
+        number: Of the signal.
+        killed: How many ranks are killed where the first does not end by it: it, or one that it waits for, is frozen.
+    """
+    threading.Thread(target=_send, args=(folder, number, killed), daemon=True).start()
 
 
-def _send(folder: RunFolder, number: int) -> None:
+def _send(folder: RunFolder, number: int, killed: int) -> None:
     done = threading.Event()
     while (first := process_of(folder, 0)) is None:
         done.wait(LOOK_SECONDS)
     if first.alive():
         os.kill(first.pid, number)
+    if not killed or done.wait(SHUTDOWN_SECONDS) or not first.alive():
+        return
+    for process in (process_of(folder, rank) for rank in range(killed)):
+        if process is not None and process.alive():
+            os.kill(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ from trainer.process.ending import last_words
 from trainer.run import exits
 from trainer.run.folder import RunFolder
 from trainer.run.identity import Process
-from trainer.run.ranks import of_rank, process_of
+from trainer.run.ranks import beat, last_beat, of_rank, process_of
 from trainer.worker.output.disk_space import record
 from trainer.worker.world import World
 
 LOOK_SECONDS = 0.5
+SILENT_SECONDS = 60.0
+"""Without a heartbeat, after which a rank is said to be frozen: paused by a signal, or in the kernel for good."""
 
 
 class Siblings:
@@ -39,6 +41,7 @@ class Siblings:
     ) -> None:
         self._folder, self._world, self._alone, self._leave = folder, world, alone, leave
         self._known: dict[int, Process] = {}
+        self._beats: dict[int, tuple[float, int]] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="siblings", daemon=True)
 
@@ -74,8 +77,27 @@ class Siblings:
                     return rank
         return None
 
+    def silent(self) -> int | None:
+        """Return a rank whose heart has not beaten in a minute of looks, which nobody was told of; else None.
+
+        Counted in looks, not by the clock: a machine that was asleep silences all of them at once.
+        """
+        for rank in range(self._world.size):
+            now = last_beat(self._folder, rank)
+            if rank == self._world.rank or now is None:
+                continue
+            before = self._beats.get(rank)
+            self._beats[rank] = (now, before[1] + 1 if before is not None and before[0] == now else 0)
+            if self._beats[rank][1] * LOOK_SECONDS == SILENT_SECONDS:
+                return rank
+        return None
+
     def _watch(self) -> None:
         while not self._done.wait(LOOK_SECONDS):
+            beat(self._folder)
+            if (silent := self.silent()) is not None and self._world.first:
+                with suppress(OSError):
+                    self._warn(silent)
             if (rank := self.gone()) is None or self._done.is_set():
                 continue
             if self._world.first and self._alone():
@@ -83,6 +105,15 @@ class Siblings:
                 with suppress(OSError):
                     self._say(rank)
             self._leave(exits.ANOTHER_RANK)
+
+    def _warn(self, rank: int) -> None:
+        record(
+            self._folder,
+            "warning",
+            message=f"Rank {rank} has been silent for {SILENT_SECONDS:.0f} s and its process is still there: it is "
+            "frozen, and the others wait for it.",
+            remedy=f"Let it go on, or end the run with `lora-wizard stop {self._folder.argument} --now` and resume it.",
+        )
 
     def _say(self, rank: int) -> None:
         said = last_words(of_rank(self._folder, rank))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from trainer.run.identity import Process
 from trainer.run.ranks import Outcome, clear, of_rank, process_of, remember
 from trainer.run.state import RunState, fold, read_state, write_state
 from trainer.worker.launcher import outcome_of
-from trainer.worker.loop.siblings import Siblings, is_because_of_another
+from trainer.worker.loop.siblings import LOOK_SECONDS, SILENT_SECONDS, Siblings, is_because_of_another
 from trainer.worker.world import World
 
 CPU = Device(kind="cpu", name="this CPU", free_bytes=2**30, total_bytes=2**30, cores=8)
@@ -208,3 +209,20 @@ def test_a_rank_that_has_not_come_up_is_waited_for(tmp_path: Path) -> None:
 )
 def test_an_exchange_that_failed_is_told_from_a_rank_own_error(error: Exception, of_another: bool) -> None:
     assert is_because_of_another(error) == of_another
+
+
+def test_a_rank_whose_heart_stands_still_is_told_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    clear(folder, 3)
+    for rank in range(3):
+        remember(of_rank(folder, rank))
+    siblings = Siblings(folder, World(0, 3, 0, launched=True), lambda: False)
+    looks = int(SILENT_SECONDS / LOOK_SECONDS)
+    told = []
+    for look in range(2 * looks):
+        os.utime(folder.ranks / "1/process.json", (look, look))
+        told.append(siblings.silent())
+    assert [rank for rank in told if rank is not None] == [2]
+    assert told.index(2) == looks
+    siblings._warn(2)
+    assert "Rank 2 has been silent for 60 s" in json.loads(folder.events.read_text())["message"]
