@@ -1,8 +1,9 @@
-"""Hold the trace against real memory on this CPU: `python -m benchmarks.memory_real [ROWSxLENGTH]`.
+"""Hold the trace against real memory on this CPU: `python -m benchmarks.memory_real [ROWSxLENGTH] [--mixtures]`.
 
-SmolLM2-135M-Instruct in fp32, LoRA and NF4, two optimizer steps of a plain loop with the stack's own loss, while
+SmolLM2-135M-Instruct in fp32, LoRA and NF4, and random mixtures of experts (Mixtral's and Qwen3-MoE's classes) with
+their experts in 4 bits, frozen and adapted: two optimizer steps of a plain loop with the stack's own loss, while
 PyTorch's profiler follows every allocation of its CPU allocator, those inside kernels too. The trace knows nothing of
-it. Weights that are mapped from a file are copied first, so that they count. Exit 1 beyond 1 %.
+it. Weights that are mapped from a file are copied first, so that they count. --mixtures: those alone. Exit 1 beyond 1 %.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,15 +29,23 @@ from trainer.models.demo import ensure_demo_model
 
 LIMIT = 0.01
 MIB = 2**20
+MIXTURES: dict[str, dict[str, Any]] = {
+    "mixtral": {"intermediate_size": 1024, "num_local_experts": 8},
+    "qwen3_moe": {"intermediate_size": 1024, "moe_intermediate_size": 256, "num_experts": 16},
+}
+"""Sizes of the random mixtures, beside 256 hidden values, four layers and 2 048 words."""
 
 
-def case_of(folder: Path, bits: int | None, rows: int, length: int, *, checkpointing: bool) -> Workload:
-    """The estimator's workload of the step that is run."""
+def case_of(
+    folder: Path, bits: int | None, rows: int, length: int, *, checkpointing: bool, experts: bool = False
+) -> Workload:
+    """The estimator's workload of the step that is run; with adapters on a mixture's experts where `experts`."""
     config = FinetuneConfig.model_validate(
         {
             "model": str(folder),
             "method": "qlora" if bits else "lora",
             "quantization": {"bits": bits},
+            "lora": {"experts": experts},
             "data": {"max_length": length, "packing": False},
             "training": {
                 "precision": "fp32",
@@ -47,7 +58,11 @@ def case_of(folder: Path, bits: int | None, rows: int, length: int, *, checkpoin
         }
     )
     return resolve_workload(
-        config, read_model(str(folder)), device_for_cpu(probe()), None, STACKS["hf-trainer-noupcast"]
+        config,
+        read_model(str(folder)),
+        device_for_cpu(probe()),
+        None,
+        replace(STACKS["hf-trainer-noupcast"], fused_experts=True),
     )
 
 
@@ -102,25 +117,15 @@ def run_steps(folder: Path, case: Workload) -> None:
 
 def load(folder: Path, case: Workload) -> Any:
     """The model with its adapter, every weight in memory of PyTorch's own."""
-    import torch
     from peft import get_peft_model
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     from trainer.worker.setup.adapter import adapter_config
+    from trainer.worker.setup.model import load_model
 
-    packed = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=case.config.quantization.double_quant,
-        bnb_4bit_compute_dtype=torch.float32,
-    )
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa", quantization_config=packed if case.bits else None
-    )
+    model: Any = load_model(case.config, case.model, cuda=False)
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.clone()
-    model.config.use_cache = False
     model = get_peft_model(model, adapter_config(case.config.lora, model))
     model.train()
     if case.config.training.gradient_checkpointing:
@@ -128,20 +133,47 @@ def load(folder: Path, case: Workload) -> Any:
     return model
 
 
+def mixture(kind: str, folder: Path) -> Path:
+    """A random mixture of a few million parameters."""
+    from tests.fixtures.mixtures import saved_mixture
+
+    sizes = {"hidden_size": 256, "head_dim": 64, "num_hidden_layers": 4, "vocab_size": 2048, "mlp_only_layers": []}
+    return saved_mixture(kind, folder, shard="5GB", **sizes, **MIXTURES[kind])
+
+
+def cases(rows: int, length: int, scratch: Path, *, mixtures: bool) -> Iterator[tuple[str, Path, Workload]]:
+    """Yield every case with its label and its model's folder."""
+    if not mixtures:
+        demo = ensure_demo_model()
+        for (name, bits), checkpointing in product((("LoRA", None), ("NF4", 4)), (True, False)):
+            case = case_of(demo, bits, rows, length, checkpointing=checkpointing)
+            yield f"{name:4s} {_words(checkpointing)}", demo, case
+    for kind in MIXTURES:
+        folder = mixture(kind, scratch / kind)
+        for experts, checkpointing in product((False, True), (True, False)):
+            case = case_of(folder, 4, rows, length, checkpointing=checkpointing, experts=experts)
+            adapted = "adapted" if experts else "frozen"
+            yield f"{kind} NF4, experts {adapted:7s} {_words(checkpointing)}", folder, case
+
+
+def _words(checkpointing: bool) -> str:
+    return f"{'with' if checkpointing else 'without':7s} checkpointing"
+
+
 def main() -> int:
     """Print the table; 1 beyond the limit."""
-    rows, length = (int(part) for part in (sys.argv[1] if len(sys.argv) > 1 else "1x256").split("x"))
-    folder = ensure_demo_model()
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    rows, length = (int(part) for part in (words[0] if words else "1x256").split("x"))
     worst = 0.0
-    for (name, bits), checkpointing in product((("LoRA", None), ("NF4", 4)), (True, False)):
-        case = case_of(folder, bits, rows, length, checkpointing=checkpointing)
-        truth, answer = alone(folder, case), traced(case)
-        worst = max(worst, abs(answer / truth - 1))
-        print(
-            f"{name:4s} {rows} x {length} {'with' if checkpointing else 'without':7s} checkpointing: "
-            f"real {truth / MIB:7.1f} MiB, trace {answer / MIB:7.1f} MiB, {answer / truth - 1:+.2%}",
-            flush=True,
-        )
+    with tempfile.TemporaryDirectory() as scratch:
+        for label, folder, case in cases(rows, length, Path(scratch), mixtures="--mixtures" in sys.argv):
+            truth, answer = alone(folder, case), traced(case)
+            worst = max(worst, abs(answer / truth - 1))
+            print(
+                f"{label}, {rows} x {length}: real {truth / MIB:7.1f} MiB, trace {answer / MIB:7.1f} MiB, "
+                f"{answer / truth - 1:+.2%}",
+                flush=True,
+            )
     return int(worst > LIMIT)
 
 

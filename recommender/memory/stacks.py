@@ -27,6 +27,9 @@ class Stack:
     """Whether PYTORCH_CUDA_ALLOC_CONF asks for them (our worker does)."""
     autocast: bool = True
     """Whether mixed precision is asked for; without it products that are not quantised are in their weights' fp32."""
+    fused_experts: bool = False
+    """Whether 4-bit experts are one packed tensor a layer (our worker), all rows multiplied before the activation; else
+    each expert is three linear layers of bitsandbytes, run one after the other, as Transformers 4 built them."""
     shifted_copy: bool = False
     """Transformers before 4.49 copied the logits in fp32 once more to shift them; no named stack does today."""
 
@@ -34,7 +37,14 @@ class Stack:
 STACKS = {
     stack.name: stack
     for stack in (
-        Stack("trl", "fused", upcast=False, adapter_follows_precision=True, expandable_segments=True),
+        Stack(
+            "trl",
+            "fused",
+            upcast=False,
+            adapter_follows_precision=True,
+            expandable_segments=True,
+            fused_experts=True,
+        ),
         Stack("hf-trainer", "full", upcast=True, adapter_follows_precision=False, expandable_segments=False),
         Stack("hf-trainer-noupcast", "full", upcast=False, adapter_follows_precision=False, expandable_segments=False),
         Stack(

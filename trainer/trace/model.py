@@ -15,6 +15,7 @@ from presets.errors import InputError
 from trainer.classes.build import skeleton
 from trainer.classes.choose import classes_of
 from trainer.classes.linears import linears_of
+from trainer.trace.experts import is_scale, pack_experts
 from trainer.trace.kernels import flash_attention
 from trainer.trace.order import Order
 from trainer.trace.quantised import Linear4bit, Linear8bitLt
@@ -84,6 +85,7 @@ def adapt(model: Any, order: Order) -> Any:
     """Quantise and adapt a model on meta as ordered."""
     if order.bits:
         _quantise(model, order)
+        pack_experts(model, order, half(order))
     if order.finetune.method == "full":
         return model
     lora = order.finetune.lora
@@ -170,4 +172,4 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def _is_scale(name: str) -> bool:
-    return name in {"scales", "scale_scales", "nested_code", "offset", "code", "row_scales"}
+    return is_scale(name) or name in {"scales", "scale_scales", "nested_code", "offset", "code", "row_scales"}

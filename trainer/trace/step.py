@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import masking_utils
 
 from recommender.machine.capability import cublas_workspace_bytes
+from trainer.trace.experts import on_fake_tensors
 from trainer.trace.kernels import (
     HIDDEN,
     dropout,
@@ -68,6 +69,7 @@ def faked(order: Order, recorder: Recorder) -> Iterator[None]:
         stack.enter_context(patch.object(nn.functional, "scaled_dot_product_attention", attend))
         stack.enter_context(patch.object(nn.functional, "dropout", dropout))
         stack.enter_context(patch.object(nn.functional, "grouped_mm", grouped_mm))
+        stack.enter_context(on_fake_tensors())
         # Fake masks cannot be read: each counts as one that hides positions.
         stack.enter_context(patch.object(masking_utils, "fast_all", lambda _mask: False))
         # Fake positions would be taken for packed rows, and get a mask that real ones do not.

@@ -36,7 +36,7 @@ class Packing:
 
 def held_shapes(layout: Layout, nested: bool) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """Shapes and dtypes of what is held of a packed weight: its values under '', its scales under their parts."""
-    blocks = math.ceil(layout.values / NF4_BLOCK)
+    blocks = blocks_of(layout)
     values = {"": ((layout.experts, (layout.values + 1) // 2), torch.uint8)}
     if not nested:
         return {**values, "absmax": ((layout.experts, blocks), torch.float32)}
@@ -48,6 +48,11 @@ def held_shapes(layout: Layout, nested: bool) -> dict[str, tuple[tuple[int, ...]
         "offset": ((layout.experts, 1), torch.float32),
         "code": ((256,), torch.float32),
     }
+
+
+def blocks_of(layout: Layout) -> int:
+    """Blocks of 64 values of one expert, each with its scale."""
+    return math.ceil(layout.values / NF4_BLOCK)
 
 
 def pack(module: Any, name: str, experts: Iterable[Tensor], layout: Layout, packing: Packing) -> nn.Parameter:
@@ -115,7 +120,7 @@ def unpacked(module: Any, name: str, first: int, last: int) -> Tensor:
     layout: Layout = module.packed_layouts[name]
     packing: Packing = module.packings[name]
     count = last - first
-    scales = _scales(module, name, first, last, packing.nested)[:, : math.ceil(layout.values / NF4_BLOCK)].reshape(-1)
+    scales = _scales(module, name, first, last, packing.nested)[:, : blocks_of(layout)].reshape(-1)
     state = QuantState(
         absmax=scales,
         # Flat: bitsandbytes 0.50 unpacks rows that are not whole blocks wrongly on a CPU.

@@ -1,12 +1,12 @@
 """Products of rows sorted by expert with their experts' weights, and with the low-rank factors of an adapter.
 
 The frozen product keeps no input and unpacks again in its backward pass, as bitsandbytes' `MatMul4Bit` does; of 4-bit
-experts no more than `UNPACKED_BYTES` are unpacked at once, and those that no row chose are not.
+experts no more than `UNPACKED_BYTES` are unpacked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -48,8 +48,11 @@ class FrozenProduct(torch.autograd.Function):
         ctx.module, ctx.name, ctx.ends, ctx.shape = module, name, ends, rows.shape
         layout = layout_of(module, name)
         out = rows.new_zeros(rows.shape[0], layout.out_features)
-        for begin, end, weight in _chosen(module, name, ends, rows.dtype):
+
+        def multiply(begin: int, end: int, weight: Tensor) -> None:
             torch.mm(rows[begin:end], weight if layout.transposed else weight.t(), out=out[begin:end])
+
+        with_weights(module, name, ends, multiply)
         return out
 
     @staticmethod
@@ -60,8 +63,11 @@ class FrozenProduct(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         transposed = layout_of(ctx.module, ctx.name).transposed
         grad_rows = gradient.new_zeros(ctx.shape)
-        for begin, end, weight in _chosen(ctx.module, ctx.name, ctx.ends, gradient.dtype):
+
+        def multiply(begin: int, end: int, weight: Tensor) -> None:
             torch.mm(gradient[begin:end], weight.t() if transposed else weight, out=grad_rows[begin:end])
+
+        with_weights(ctx.module, ctx.name, ctx.ends, multiply)
         return grad_rows, None, None, None
 
 
@@ -72,7 +78,7 @@ class AdapterProduct(torch.autograd.Function):
     def forward(ctx: Any, out: Tensor, rows: Tensor, a: Tensor, b: Tensor, scaling: float, ends: Ends) -> Tensor:
         """Give (rows, out) of rows (rows, in), A (experts, r, in) and B (experts, out, r), all of one dtype."""
         low = rows.new_zeros(rows.shape[0], a.shape[1])
-        for expert, begin, end in _ranges(ends):
+        for expert, begin, end in ranges(ends):
             torch.mm(rows[begin:end], a[expert].t(), out=low[begin:end])
             out[begin:end].addmm_(low[begin:end], b[expert].t(), alpha=scaling)
         ctx.mark_dirty(out)
@@ -88,7 +94,7 @@ class AdapterProduct(torch.autograd.Function):
         scaled = gradient * ctx.scaling
         grad_low, grad_a, grad_b = torch.zeros_like(low), torch.zeros_like(a), torch.zeros_like(b)
         grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[1] else None
-        for expert, begin, end in _ranges(ctx.ends):
+        for expert, begin, end in ranges(ctx.ends):
             torch.mm(scaled[begin:end], b[expert], out=grad_low[begin:end])
             torch.mm(scaled[begin:end].t(), low[begin:end], out=grad_b[expert])
             torch.mm(grad_low[begin:end].t(), rows[begin:end], out=grad_a[expert])
@@ -122,7 +128,7 @@ def compute_dtype(module: Any, name: str) -> torch.dtype:
     return dtype
 
 
-def _ranges(ends: Ends) -> Iterator[tuple[int, int, int]]:
+def ranges(ends: Ends) -> Iterator[tuple[int, int, int]]:
     """Yield each expert that has rows, with their begin and end."""
     begin = 0
     for expert, end in enumerate(ends):
@@ -131,27 +137,36 @@ def _ranges(ends: Ends) -> Iterator[tuple[int, int, int]]:
         begin = end
 
 
-def _chosen(module: Any, name: str, ends: Ends, dtype: torch.dtype) -> Iterator[tuple[int, int, Tensor]]:
-    """Yield begin and end of each expert's rows with its weight in `dtype`, unpacking neighbours together."""
+def with_weights(module: Any, name: str, ends: Ends, use: Callable[[int, int, Tensor], None]) -> None:
+    """Call `use` with the rows' begin and end and the weight of each expert that has rows; it keeps none of them.
+
+    Experts are unpacked in groups of neighbours, of which each is forgotten before the next; a group of which less than
+    half have rows, as when one token is answered, one by one.
+    """
     if not is_packed(module, name):
-        for expert, begin, end in _ranges(ends):
-            yield begin, end, getattr(module, name)[expert].to(dtype)
+        for expert, begin, end in ranges(ends):
+            use(begin, end, getattr(module, name)[expert])
         return
-    most = at_once(layout_of(module, name), module.packings[name].dtype.itemsize)
-    for group in _neighbours(list(_ranges(ends)), most):
-        weights = unpacked(module, name, group[0][0], group[-1][0] + 1)
-        for (_, begin, end), weight in zip(group, weights, strict=True):
-            yield begin, end, weight.to(dtype)
-        del weights, weight
+    most = at_once(layout_of(module, name), compute_dtype(module, name).itemsize)
+    for first in range(0, len(ends), most):
+        last = min(first + most, len(ends))
+        chosen = [each for each in ranges(ends) if first <= each[0] < last]
+        if 2 * len(chosen) >= last - first:
+            _with_unpacked(module, name, first, last, chosen, use)
+        else:
+            for each in chosen:
+                _with_unpacked(module, name, each[0], each[0] + 1, [each], use)
 
 
-def _neighbours(chosen: Sequence[tuple[int, int, int]], most: int) -> Iterator[list[tuple[int, int, int]]]:
-    """Yield the chosen experts in groups of neighbours, `most` at a time."""
-    group: list[tuple[int, int, int]] = []
-    for each in chosen:
-        if group and (each[0] != group[-1][0] + 1 or len(group) == most):
-            yield group
-            group = []
-        group.append(each)
-    if group:
-        yield group
+def _with_unpacked(
+    module: Any,
+    name: str,
+    first: int,
+    last: int,
+    chosen: Sequence[tuple[int, int, int]],
+    use: Callable[[int, int, Tensor], None],
+) -> None:
+    """Unpack the experts from `first` up to before `last`, and use those that are chosen."""
+    weights = unpacked(module, name, first, last)
+    for expert, begin, end in chosen:
+        use(begin, end, weights[expert - first])
