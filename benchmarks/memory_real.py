@@ -3,7 +3,8 @@
 SmolLM2-135M-Instruct in fp32, LoRA and NF4, and random mixtures of experts (Mixtral's and Qwen3-MoE's classes) with
 their experts in 4 bits, frozen and adapted: two optimizer steps of a plain loop with the stack's own loss, while
 PyTorch's profiler follows every allocation of its CPU allocator, those inside kernels too. The trace knows nothing of
-it. Weights that are mapped from a file are copied first, so that they count. --mixtures: those alone. Exit 1 beyond 1 %.
+it. Weights that are mapped from a file are copied first, so that they count. --mixtures: those alone. Exit 1 beyond
+1 %.
 """
 
 from __future__ import annotations
@@ -79,12 +80,12 @@ def traced(case: Workload) -> int:
     return int(trace_order(make_order(case, architecture_of(case.model)), Silent())["allocated"])
 
 
-def real(folder: Path, case: Workload) -> int:
+def real(case: Workload) -> int:
     """The most that PyTorch's CPU allocator had handed out at a time, bytes."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as followed:
-        run_steps(folder, case)
+        run_steps(case)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "trace.json"
         followed.export_chrome_trace(str(path))
@@ -92,18 +93,18 @@ def real(folder: Path, case: Workload) -> int:
     return max(int(event["args"]["Total Allocated"]) for event in events if event.get("name") == "[memory]")
 
 
-def alone(folder: Path, case: Workload) -> int:
+def alone(case: Workload) -> int:
     """`real` in a process of its own: what an earlier run left to the garbage collector would count."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(real, folder, case).result()
+        return process.submit(real, case).result()
 
 
-def run_steps(folder: Path, case: Workload) -> None:
+def run_steps(case: Workload) -> None:
     """Load, adapt, and take two steps."""
     import torch
     from torch import nn
 
-    model = load(folder, case)
+    model = load(case)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, foreach=True)
     ids = torch.randint(0, 1000, (case.rows, case.length))
@@ -115,7 +116,7 @@ def run_steps(folder: Path, case: Workload) -> None:
         optimizer.zero_grad(set_to_none=True)
 
 
-def load(folder: Path, case: Workload) -> Any:
+def load(case: Workload) -> Any:
     """The model with its adapter, every weight in memory of PyTorch's own."""
     from peft import get_peft_model
 
@@ -141,19 +142,19 @@ def mixture(kind: str, folder: Path) -> Path:
     return saved_mixture(kind, folder, shard="5GB", **sizes, **MIXTURES[kind])
 
 
-def cases(rows: int, length: int, scratch: Path, *, mixtures: bool) -> Iterator[tuple[str, Path, Workload]]:
-    """Yield every case with its label and its model's folder."""
+def cases(rows: int, length: int, scratch: Path, *, mixtures: bool) -> Iterator[tuple[str, Workload]]:
+    """Yield every case with its label."""
     if not mixtures:
         demo = ensure_demo_model()
         for (name, bits), checkpointing in product((("LoRA", None), ("NF4", 4)), (True, False)):
             case = case_of(demo, bits, rows, length, checkpointing=checkpointing)
-            yield f"{name:4s} {_words(checkpointing)}", demo, case
+            yield f"{name:4s} {_words(checkpointing)}", case
     for kind in MIXTURES:
         folder = mixture(kind, scratch / kind)
         for experts, checkpointing in product((False, True), (True, False)):
             case = case_of(folder, 4, rows, length, checkpointing=checkpointing, experts=experts)
             adapted = "adapted" if experts else "frozen"
-            yield f"{kind} NF4, experts {adapted:7s} {_words(checkpointing)}", folder, case
+            yield f"{kind} NF4, experts {adapted:7s} {_words(checkpointing)}", case
 
 
 def _words(checkpointing: bool) -> str:
@@ -166,8 +167,8 @@ def main() -> int:
     rows, length = (int(part) for part in (words[0] if words else "1x256").split("x"))
     worst = 0.0
     with tempfile.TemporaryDirectory() as scratch:
-        for label, folder, case in cases(rows, length, Path(scratch), mixtures="--mixtures" in sys.argv):
-            truth, answer = alone(folder, case), traced(case)
+        for label, case in cases(rows, length, Path(scratch), mixtures="--mixtures" in sys.argv):
+            truth, answer = alone(case), traced(case)
             worst = max(worst, abs(answer / truth - 1))
             print(
                 f"{label}, {rows} x {length}: real {truth / MIB:7.1f} MiB, trace {answer / MIB:7.1f} MiB, "

@@ -13,12 +13,16 @@ from recommender.memory.workload import FP32, HALF, Workload
 def load_bytes(workload: Workload) -> int:
     """Beside the weights while they are loaded: the largest tensor that is changed on its way.
 
-    bitsandbytes quantises one linear layer at a time from its 16-bit copy on the device;
+    bitsandbytes quantises one linear layer at a time from its 16-bit copy on the device, our worker one fused weight of
+    a layer's experts;
     `prepare_model_for_kbit_training` casts one parameter at a time, of which the embedding is the largest. Weights
     that stay as they are go straight to their place.
     """
     model = workload.model
     quantised = HALF * max([x.in_features * x.out_features for x in model.linears], default=0) if workload.bits else 0
+    if workload.packs_experts and workload.stack.fused_experts:
+        # What was read of a layer's fused weight, and the one expert of it that is being packed.
+        quantised = max([quantised, *(HALF * (x.experts + 1) * x.values for x in workload.experts)])
     upcast = HALF * model.embedding_parameters if workload.bits and workload.plain == FP32 else 0
     return max(quantised, upcast)
 

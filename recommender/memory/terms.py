@@ -22,6 +22,7 @@ from recommender.memory.process import cached_beyond, left_bytes
 from recommender.memory.stacks import stack_for
 from recommender.memory.weights import (
     adapter_parameters,
+    expert_bytes,
     optimizer_bytes,
     saved_parameters,
     weight_terms,
@@ -65,7 +66,7 @@ def experts_apart(
     *,
     stack: str | None = None,
 ) -> str:
-    """A sentence on the fused experts that quantisation does not reach and their bytes; empty where there are none.
+    """A sentence on a mixture's experts, their bytes, and how they are held; empty where there are none.
 
     Raises:
         InputError: What `estimate` refuses.
@@ -73,8 +74,11 @@ def experts_apart(
     if not model.num_experts:
         return ""
     workload = resolve_workload(config, model, device, data, stack_for(config, stack))
-    held = model.other_parameters * workload.plain
-    return f"{gib(held)} of the weights are experts, which stay in {8 * workload.plain} bits" if workload.bits else ""
+    held = expert_bytes(workload, sum(x.parameters for x in workload.experts))
+    if not workload.bits:
+        return ""
+    how = "are in 4 bits too" if workload.packs_experts else f"stay in {8 * workload.plain} bits"
+    return f"{gib(held)} of the weights are experts, which {how}"
 
 
 def terms_of(workload: Workload) -> tuple[Term, ...]:
@@ -119,6 +123,9 @@ def _adapter(workload: Workload) -> Iterator[tuple[str, int]]:
         return
     for target in workload.targets:
         yield f"A and B of {target.linear.name}, rank {target.r}", target.parameters * workload.adapter
+    for weight in workload.experts:
+        parameters = weight.adapter_parameters(workload.expert_rank)
+        yield f"A and B of each expert's {weight.name}, rank {workload.expert_rank}", parameters * workload.adapter
     yield "DoRA's magnitudes", (adapter_parameters(workload) - workload.adapter_parameters) * workload.adapter
     yield "trained copies of modules_to_save", saved_parameters(workload) * workload.adapter
 

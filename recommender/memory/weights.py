@@ -34,12 +34,21 @@ def linear_bytes_per_parameter(bits: int | None, double_quant: bool, plain: int)
 
 
 def weights_bytes(workload: Workload) -> int:
-    """All parameters of the base model: linear layers as quantised, everything else plain.
+    """All parameters of the base model: linear layers and 4-bit experts as quantised, everything else plain.
 
-    bitsandbytes leaves the head, the embedding, norms, biases, routers and fused 3-D experts as they are.
+    Head, embedding, norms, biases and routers are left as they are, and so are experts under 8 bits.
     """
     linear = sum([x.count * x.in_features * x.out_features for x in workload.model.linears])
-    return _linear_bytes(workload, linear) + (workload.model.total_parameters - linear) * workload.plain
+    experts = sum([x.parameters for x in workload.experts])
+    plain = workload.model.total_parameters - linear - experts
+    return _linear_bytes(workload, linear) + expert_bytes(workload, experts) + plain * workload.plain
+
+
+def expert_bytes(workload: Workload, weights: int) -> int:
+    """Bytes of so many weights of fused experts: packed as the linear layers are, or plain."""
+    if not workload.packs_experts:
+        return weights * workload.plain
+    return round(weights * linear_bytes_per_parameter(4, workload.config.quantization.double_quant, workload.plain))
 
 
 def weight_terms(workload: Workload) -> tuple[tuple[str, int], ...]:
@@ -47,17 +56,22 @@ def weight_terms(workload: Workload) -> tuple[tuple[str, int], ...]:
     model = workload.model
     linear = sum(x.count * x.in_features * x.out_features for x in model.linears)
     biases = sum(x.parameters for x in model.linears) - linear
+    experts = sum(x.parameters for x in workload.experts)
     kinds = (
         ("embedding", model.embedding_parameters),
         ("head", model.head_parameters),
         ("norms", model.norm_parameters),
         ("biases", biases),
-        ("experts and routers, fused", model.other_parameters),
+        ("routers" if experts else "other weights", model.other_parameters - experts),
     )
     kind = {4: "linear layers in NF4 with their scales", 8: "linear layers in 8 bits with their scales"}
-    named = sum(count for _, count in kinds) + linear
+    named = sum(count for _, count in kinds) + linear + experts
     return (
         (kind.get(workload.bits or 0, "linear layers"), _linear_bytes(workload, linear)),
+        (
+            "experts in NF4 with their scales" if workload.packs_experts else "experts, fused",
+            expert_bytes(workload, experts),
+        ),
         *((name, count * workload.plain) for name, count in kinds),
         ("others", (model.total_parameters - named) * workload.plain),
     )
@@ -155,6 +169,11 @@ def _paged_parameters(workload: Workload) -> int:
         for target in workload.targets
         for width in (target.linear.in_features, target.linear.out_features)
     )
+    beyond += sum(
+        weight.count * max(0, workload.expert_rank * weight.experts * width - SMALLEST_PAGED)
+        for weight in workload.experts
+        for width in (weight.in_features, weight.out_features)
+    )
     return beyond + max(0, saved_parameters(workload) - 2 * SMALLEST_PAGED)
 
 
@@ -179,5 +198,6 @@ def _largest_trained(workload: Workload) -> int:
     if workload.config.method == "full":
         return max(embedding, *linears.values())
     factors = [x.r * max(x.linear.in_features, x.linear.out_features) for x in workload.targets]
+    factors += [workload.expert_rank * x.experts * max(x.in_features, x.out_features) for x in workload.experts]
     saved = [linears.get(name, embedding) for name in workload.config.lora.modules_to_save]
     return max([*factors, *saved], default=0)

@@ -10,6 +10,7 @@ from recommender.data.profile.profile import DataProfile
 from recommender.machine.facts import Device
 from recommender.memory.modules import adapted_layers, rank_of, refuse_unknown_modules
 from recommender.memory.stacks import Stack
+from recommender.model.experts import FusedWeight, adapts_experts, fused_weights, packs_experts
 from recommender.model.spec import Linear, ModelSpec
 from recommender.stages import stage_of
 
@@ -64,6 +65,12 @@ class Workload:
     targets: tuple[Target, ...]
     adapter_parameters: int
     """LoRA's A and B of all layers, without DoRA's magnitudes."""
+    experts: tuple[FusedWeight, ...] = ()
+    """Fused experts of a mixture."""
+    packs_experts: bool = False
+    """Whether those are in 4 bits."""
+    expert_rank: int = 0
+    """Rank of their adapters; 0 without."""
 
     @property
     def tokens(self) -> int:
@@ -104,6 +111,7 @@ def resolve_workload(
         length = -(-length // CPU_LENGTH_MULTIPLE) * CPU_LENGTH_MULTIPLE
     trains_all = config.method == "full"
     targets = () if trains_all else find_targets(config, model)
+    experts, expert_rank = fused_weights(model), config.lora.r if adapts_experts(config) else 0
     return Workload(
         config=config,
         model=model,
@@ -120,7 +128,11 @@ def resolve_workload(
         plain=FP32 if kept_half or (trains_all and training.precision == "fp16") else half,
         adapter=_trained_bytes(config, stack, bits),
         targets=targets,
-        adapter_parameters=sum([target.parameters for target in targets]),
+        adapter_parameters=sum([target.parameters for target in targets])
+        + sum([weight.adapter_parameters(expert_rank) for weight in experts]),
+        experts=experts,
+        packs_experts=bool(experts) and bits == 4 and packs_experts(config),
+        expert_rank=expert_rank,
     )
 
 

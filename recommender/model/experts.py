@@ -7,9 +7,15 @@ adapter of linear layers reaches them by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from recommender.config.schema import FinetuneConfig
 from recommender.model.spec import ModelSpec
+
+UNPACKED_BYTES: Final = 256 * 2**20
+"""Bytes of 4-bit experts that are unpacked at once for a product; one expert where it alone has more."""
+BLOCK: Final = 64
+"""Weights that share one scale (bitsandbytes, NF4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,20 @@ def fused_weights(model: ModelSpec) -> tuple[FusedWeight, ...]:
         FusedWeight("gate_up_proj", hidden, 2 * width, model.num_experts, count),
         FusedWeight("down_proj", width, hidden, model.num_experts, count),
     )
+
+
+def at_once(values: int, experts: int, element: int) -> int:
+    """Experts that are unpacked together.
+
+    Args:
+        values: Weights of one expert.
+        experts: Of a layer.
+        element: Bytes of an unpacked weight.
+    """
+    if values % BLOCK:
+        # The next expert begins within a byte or a block of this one's.
+        return 1
+    return max(1, min(experts, UNPACKED_BYTES // (values * element)))
 
 
 def packs_experts(config: FinetuneConfig) -> bool:

@@ -75,7 +75,7 @@ def _trained_work(workload: Workload, rows: float, length: float) -> Work:
     again = 1 if workload.config.training.gradient_checkpointing else 0
     trains_all = workload.config.method == "full"
     head, head_moved = _head(workload, rows * length)
-    adapter = 2.0 * rows * length * adapter_parameters(workload)
+    adapter = 2.0 * rows * length * _adapting_parameters(workload)
     linear = forward * (2 + again + (1 if trains_all else 0))
     scores = attention * (1 + again + FLASH_BACKWARD)
     unpacked = (2 + again) * _unpacked_bytes(workload)
@@ -108,6 +108,15 @@ def _forward_work(workload: Workload, rows: float, length: float) -> Work:
         moved_bytes=moved + _unpacked_bytes(workload) + head_moved / 2 + norms_moved,
         layers=workload.model.num_layers,
     )
+
+
+def _adapting_parameters(workload: Workload) -> float:
+    """Parameters of the adapter that one token passes: of experts' adapters those of the chosen ones."""
+    whole = adapter_parameters(workload)
+    if not workload.expert_rank:
+        return whole
+    experts = sum([x.adapter_parameters(workload.expert_rank) for x in workload.experts])
+    return whole - experts * (1 - workload.model.experts_per_token / workload.model.num_experts)
 
 
 def _forward(workload: Workload, tokens: float, length: float) -> tuple[float, float, float]:
@@ -164,7 +173,8 @@ def _unpacked_bytes(workload: Workload) -> float:
     if workload.bits is None:
         return 0.0
     packed = linear_bytes_per_parameter(workload.bits, workload.config.quantization.double_quant, workload.plain)
-    return workload.model.linear_parameters * (packed + 2 * workload.compute)
+    experts = sum([x.parameters for x in workload.experts]) if workload.packs_experts else 0
+    return (workload.model.linear_parameters + experts) * (packed + 2 * workload.compute)
 
 
 def _dora(workload: Workload) -> tuple[float, float]:

@@ -55,6 +55,8 @@ class Order:
     expandable: bool
     on_cpu: bool
     capability: tuple[int, int]
+    fused_experts: bool = True
+    """Whether 4-bit experts are one packed tensor a layer; else three linear layers each, run one after the other."""
     own_code: str = ""
     """Folder of a model whose own code the person agreed to; empty: only Transformers' classes."""
 
@@ -109,5 +111,6 @@ def make_order(
         expandable=workload.stack.expandable_segments and not workload.on_cpu,
         on_cpu=workload.on_cpu,
         capability=known(workload.device.compute_capability),
+        fused_experts=workload.stack.fused_experts or workload.expert_rank > 0,
         own_code=own_code,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from recommender.memory.layers.attention import attention_ops, expands_keys, mask_bytes, own_mask_bytes
 from recommender.memory.layers.dtypes import Dtypes
+from recommender.memory.layers.experts import unpacked_bytes
 from recommender.memory.layers.linear import Input, Linears
 from recommender.memory.layers.mlp import mlp_ops
 from recommender.memory.layers.tape import Op, Peaks, peaks_of
@@ -64,15 +65,17 @@ def waiting_bytes(workload: Workload, types: Dtypes) -> tuple[int, bool]:
     """Gradients that wait while a layer is computed again, and whether that pass ends within its last operation.
 
     That of its output, and what the backward pass makes of it before it asks for the first tensor that was not kept:
-    a copy in fp32 before a norm, one for each chosen expert of a mixture, else the adapter's share of it. The pass ends
-    with the last tensor that is asked for; where neither comes last, the last operation's own results, which are of
-    the same size as what waits, are not made.
+    a copy in fp32 before a norm, one for each chosen expert of a fused mixture, else the adapter's share of it. The
+    pass ends with the last tensor that is asked for; where neither comes last, the last operation's own results, which
+    are of the same size as what waits, are not made.
     """
     stream = workload.tokens * workload.model.hidden_size
     if family_of(workload.model.model_type).norm_position != "before":
         return stream * (types.stream + FP32), False
     if workload.model.num_experts:
-        return stream * (types.stream + workload.plain * workload.model.experts_per_token), False
+        fused = workload.stack.fused_experts or not workload.packs_experts
+        each = workload.plain * workload.model.experts_per_token if fused else 0
+        return stream * (types.stream + each), False
     adapted = any(target.linear.name == "down_proj" for target in workload.targets)
     return stream * (types.stream + (types.lora if adapted else 0)), True
 
@@ -131,6 +134,7 @@ def forward_bytes(workload: Workload) -> int:
     unpacked = 0
     if workload.bits:
         unpacked = workload.compute * max(linear.in_features * linear.out_features for linear in model.linears)
+        unpacked = max([unpacked, *(unpacked_bytes(workload, weight) for weight in workload.experts)])
     return tokens * each + mask_bytes(workload, types) + unpacked
 
 

@@ -57,5 +57,5 @@ def expert_ends(ids: Tensor, experts: int) -> list[int]:
 def _product(module: Any, name: str, rows: Tensor, ends: list[int], ids: Tensor) -> Tensor:
     out = product(module, name, rows, ends, vars(module).get("active_factors", {}).get(name, ()))
     if module.has_bias:
-        out = out + getattr(module, f"{name}_bias")[ids].to(out.dtype)
+        out.add_(getattr(module, f"{name}_bias")[ids].to(out.dtype))
     return out

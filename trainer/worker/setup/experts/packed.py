@@ -115,7 +115,7 @@ def _quantised(expert: Tensor, packing: Packing) -> dict[str, Tensor]:
 def unpacked(module: Any, name: str, first: int, last: int) -> Tensor:
     """The experts from `first` up to before `last` in the precision of the products, (last - first, rows, columns).
 
-    Several at once only where an expert's values are whole blocks: see `packs_whole_blocks`.
+    Several at once only where an expert's values are whole blocks: see `recommender.model.experts.at_once`.
     """
     layout: Layout = module.packed_layouts[name]
     packing: Packing = module.packings[name]
@@ -131,11 +131,6 @@ def unpacked(module: Any, name: str, first: int, last: int) -> Tensor:
     )
     flat: Tensor = dequantize_4bit(getattr(module, name)[first:last].reshape(-1, 1), state)
     return flat.view(count, layout.rows, layout.columns)
-
-
-def packs_whole_blocks(layout: Layout) -> bool:
-    """Whether each expert begins at a block of its own, so that neighbours can be unpacked at once."""
-    return layout.values % NF4_BLOCK == 0
 
 
 def _scales(module: Any, name: str, first: int, last: int, nested: bool) -> Tensor:

@@ -1,22 +1,20 @@
 """Products of rows sorted by expert with their experts' weights, and with the low-rank factors of an adapter.
 
 The frozen product keeps no input and unpacks again in its backward pass, as bitsandbytes' `MatMul4Bit` does; of 4-bit
-experts no more than `UNPACKED_BYTES` are unpacked at once.
+experts no more than `UNPACKED_BYTES` (`recommender.model.experts`) are unpacked at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from trainer.worker.setup.experts.modules import Layout, layout_of
-from trainer.worker.setup.experts.packed import is_packed, packs_whole_blocks, unpacked
-
-UNPACKED_BYTES: Final = 256 * 2**20
-"""Bytes of unpacked experts at once; one expert where it has more."""
+from recommender.model.experts import at_once
+from trainer.worker.setup.experts.modules import layout_of
+from trainer.worker.setup.experts.packed import is_packed, unpacked
 
 Ends = Sequence[int]
 """For each expert the end of its rows among the sorted ones; they begin where those of the one before end."""
@@ -30,13 +28,6 @@ class Factors(NamedTuple):
     b: Tensor
     """(experts, out, r)."""
     scaling: float
-
-
-def at_once(layout: Layout, element: int) -> int:
-    """Experts that are unpacked at once, `element` bytes a weight."""
-    if not packs_whole_blocks(layout):
-        return 1
-    return max(1, min(layout.experts, UNPACKED_BYTES // (layout.values * element)))
 
 
 class FrozenProduct(torch.autograd.Function):
@@ -117,7 +108,8 @@ def product(module: Any, name: str, rows: Tensor, ends: Ends, factors: Sequence[
     rows = rows.to(compute_dtype(module, name))
     out: Tensor = FrozenProduct.apply(rows, module, name, ends)  # type: ignore[no-untyped-call]
     for a, b, scaling in factors:
-        a, b = a.to(rows.dtype), b.to(rows.dtype)
+        # Each expert's B by itself in memory: products with strided matrices copy them one by one.
+        a, b = a.to(rows.dtype), b.to(rows.dtype).contiguous()
         out = AdapterProduct.apply(out, rows, a, b, scaling, ends)  # type: ignore[no-untyped-call]
     return out.to(given)
 
@@ -147,7 +139,8 @@ def with_weights(module: Any, name: str, ends: Ends, use: Callable[[int, int, Te
         for expert, begin, end in ranges(ends):
             use(begin, end, getattr(module, name)[expert])
         return
-    most = at_once(layout_of(module, name), compute_dtype(module, name).itemsize)
+    layout = layout_of(module, name)
+    most = at_once(layout.values, layout.experts, compute_dtype(module, name).itemsize)
     for first in range(0, len(ends), most):
         last = min(first + most, len(ends))
         chosen = [each for each in ranges(ends) if first <= each[0] < last]
