@@ -16,6 +16,10 @@ UNPACKED_BYTES: Final = 256 * 2**20
 """Bytes of 4-bit experts that are unpacked at once for a product; one expert where it alone has more."""
 BLOCK: Final = 64
 """Weights that share one scale (bitsandbytes, NF4)."""
+PRODUCTS: Final = ("gate_up_proj", "up_proj", "down_proj")
+"""Names of fused weights in the classes that go through Transformers' experts interface, in order of use."""
+COMPUTED_OTHERWISE: Final = frozenset({"llama4", "llama4_text", "jetmoe", "step3p7", "step3p7_text"})
+"""Mixtures whose class multiplies its experts by itself (Transformers 5.23): they stay in 16 bits and frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,11 @@ class FusedWeight:
 
 def fused_weights(model: ModelSpec) -> tuple[FusedWeight, ...]:
     """The fused experts of a model; none where it is no mixture."""
-    if not model.num_experts:
+    if not model.num_experts or model.model_type in COMPUTED_OTHERWISE:
         return ()
+    if model.anatomy is not None:
+        found = (x for x in model.anatomy.experts if x.name in PRODUCTS)
+        return tuple(FusedWeight(x.name, x.in_features, x.out_features, x.experts, x.count) for x in found)
     dense = max((x.count for x in model.linears if x.name in ("down_proj", "gate_up_proj")), default=0)
     count, hidden, width = model.num_layers - dense, model.hidden_size, model.moe_intermediate_size
     return (

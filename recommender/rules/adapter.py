@@ -265,8 +265,8 @@ def _why_experts(model: ModelSpec, names: str) -> str:
     share = percent(model.other_parameters / model.total_parameters)
     return (
         f"All of {names}. {share} of this model's parameters are experts and routers in fused tensors, which adapters "
-        "on linear layers do not reach and bitsandbytes does not quantise: they stay frozen as they are. With fewer "
-        "layers reached, expect less than of a dense model."
+        "on linear layers do not reach: they stay frozen, unless lora.experts is true. With fewer layers reached, "
+        "expect less than of a dense model."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
+from recommender.model.experts import fused_weights
 from recommender.model.quantised import UNPACKED, UNPACKED_A_SECOND, WRITTEN
 from recommender.rules.base import (
     COMFORT,
@@ -153,7 +154,7 @@ def _compared(context: PricedContext, value: str) -> str:
     """Return sentences comparing the need of 16-bit LoRA with the free memory, with the conclusion."""
     lora, free = _least_of_16_bits(context, value), context.estimate.free_bytes
     model, what = context.model, "The frozen base"
-    if model.num_experts:
+    if model.num_experts and not _reaches_experts(context):
         share = percent(model.linear_parameters / model.total_parameters)
         what = f"What bitsandbytes reaches, the linear layers outside of the experts ({share} of the weights),"
     held = f"{what} is held in {context.config.quantization.bits or 4} bits"
@@ -177,6 +178,12 @@ def _compared(context: PricedContext, value: str) -> str:
     if lora.peak.most_bytes <= COMFORT * free:
         return f"{held} to save memory for the goal {context.goal}; {need}."
     return f"{need}: beyond the {percent(COMFORT)} that leave room. {held}: {_against(context, lora)}."
+
+
+def _reaches_experts(context: PricedContext) -> bool:
+    """Whether the experts of a mixture would be in 4 bits with the rest."""
+    settings = context.config.quantization
+    return bool(fused_weights(context.model)) and settings.bits != 8 and settings.experts == "auto"
 
 
 def _against(context: PricedContext, lora: Estimate) -> str:
@@ -209,8 +216,10 @@ def _why_bits(context: PricedContext) -> str:
 def _experts(context: PricedContext) -> str:
     if not context.model.num_experts:
         return ""
+    if _reaches_experts(context):
+        return ", and so do the routers; the fused experts are in 4 bits too"
     held = gib(context.model.other_parameters * _plain(context) / 8)
-    return f", and so do the fused experts, {held}, which bitsandbytes does not reach"
+    return f", and so do the fused experts, {held}"
 
 
 def _costs(context: PricedContext) -> str:

@@ -55,7 +55,7 @@ def _fused(workload: Workload, stream: int) -> list[Op]:
             "product",
             kept=(4 if clamps else 1) * wide,
             forward=chosen + wide,
-            backward=stream + (5 if clamps else 3) * wide,
+            backward=stream + 3 * wide,
         ),
         Op(
             "experts.down",

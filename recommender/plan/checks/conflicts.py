@@ -13,7 +13,7 @@ from recommender.data.packing import packs
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
-from recommender.model.experts import packs_experts
+from recommender.model.experts import fused_weights, packs_experts
 from recommender.model.spec import ModelSpec
 from recommender.rules.stages import stage_rules
 from recommender.stages import STAGES, Stage, keys_of_others, stage_of
@@ -78,6 +78,7 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
         )
     if "method" in given:
         refuse_start(config, model, device)
+    refuse_experts(config, model)
     refuse_unknown_modules(config, model)
     refuse_idle_patterns(config, model)
 
@@ -161,6 +162,36 @@ def refuse_launch(config: FinetuneConfig, model: ModelSpec, device: Device) -> N
             f"launch.strategy fsdp cannot shard {model.name}, which is stored quantised: its weights are in integers.",
             remedy="Choose the model's 16-bit version, which is quantised when it is loaded, or launch.strategy ddp.",
         )
+
+
+def refuse_experts(config: FinetuneConfig, model: ModelSpec) -> None:
+    """Refuse adapters on experts that the model cannot have, or that PEFT cannot make as configured.
+
+    PEFT 0.21 adapts a parameter by its factors alone (`lora.ParamWrapper`): what needs the layer's input between them,
+    a norm of the weight or its values has no place there.
+
+    Raises:
+        InputError: The key, and what to set instead.
+    """
+    if config.lora.experts is not True or config.method == "full":
+        return
+    if not fused_weights(model):
+        what = "multiplies its experts by itself" if model.num_experts else "has no experts"
+        raise InputError(f"lora.experts is true, and {model.name} {what}.", remedy="Set lora.experts to auto or false.")
+    lora, start = config.lora, config.lora.init_lora_weights
+    against = (
+        ("lora.lora_dropout", lora.lora_dropout != 0, "0"),
+        ("lora.use_dora", lora.use_dora, "false"),
+        ("lora.bias", lora.bias != "none", "none"),
+        (f"lora.init_lora_weights {start}", not (isinstance(start, bool) or start == "gaussian"), "true"),
+    )
+    for key, wrong, instead in against:
+        if wrong:
+            raise InputError(
+                f"Adapters on experts (lora.experts) do not go with {key}: PEFT adapts a fused weight by two factors "
+                "and nothing beside them.",
+                remedy=f"Set {key.partition(' ')[0]} to {instead}, or lora.experts to false.",
+            )
 
 
 def refuse_start(config: FinetuneConfig, model: ModelSpec, device: Device) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from recommender.rules import adapter, batch, conversations, length, method, precision, rate, running, schedule
+from recommender.rules import adapter, batch, conversations, experts, length, method, precision, rate, running, schedule
 from recommender.rules.stages.base import StageRules
 from recommender.stages.sft import SFT
 
@@ -19,6 +19,7 @@ SFT_RULES: Final = StageRules(
         *length.ABOUT_ANSWERS,
         *conversations.RULES,
         *adapter.RULES,
+        *experts.RULES,
         *schedule.RULES,
         *batch.RULES,
         *schedule.AFTER_BATCH,

@@ -17,6 +17,7 @@ from recommender.memory.stacks import STACKS
 from recommender.memory.weights import linear_bytes_per_parameter
 from recommender.memory.workload import resolve_workload
 from recommender.model.families import spec_from_config
+from recommender.model.reader import read_model
 from tests.unit.memory.cases import LLAMA_8B, llama, lora, qlora
 
 GIB = 2**30
@@ -99,10 +100,20 @@ def test_turing_repeats_keys_under_sdpa() -> None:
     assert parts(lora(), T4)["activations"] >= parts(lora(), A100)["activations"]
 
 
-def test_fused_experts_stay_in_sixteen_bits() -> None:
+def test_fused_experts_are_in_four_bits_unless_the_configuration_says_otherwise() -> None:
     model = spec_from_config({**LLAMA_8B, "model_type": "mixtral"}, "mixtral")
     experts = 32 * 8 * 3 * 4096 * 14336
-    assert estimate(qlora(), model, A100).parts["weights"] > 2 * experts
+    packed, plain = (estimate(qlora(quantization__experts=each), model, A100) for each in ("auto", False))
+    saved = plain.parts["weights"] - packed.parts["weights"]
+    assert saved == pytest.approx((2 - 0.5 - 1 / 64 - 4 / 64 / 256) * experts, rel=1e-6)
+    assert estimate(qlora(quantization__bits=8), model, A100).parts["weights"] > 2 * experts
+
+
+def test_adapted_experts_are_two_factors_an_expert() -> None:
+    model = read_model("Qwen/Qwen3-30B-A3B", offline=True)
+    frozen, adapted = (estimate(qlora(lora__experts=each), model, A100) for each in (False, True))
+    assert adapted.trainable_parameters - frozen.trainable_parameters == 629_145_600
+    assert 17.5e9 < frozen.peak.process_bytes < 18.5e9 < adapted.peak.process_bytes < 26e9
 
 
 def test_dora_modules_to_save_and_rank_pattern_are_priced() -> None:

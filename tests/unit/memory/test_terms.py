@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.formula_vs_trace import random_cases
+from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.data.profile.profile import DataProfile
 from recommender.data.profile.synthetic import synthetic_profile
@@ -40,7 +41,7 @@ def test_experts_have_lines_of_their_own(kind: str) -> None:
     case = resolve_workload(qlora(training__attn_implementation="eager"), model, A100, None, STACKS["trl"])
     terms = terms_of(case)
     assert sum(term.nbytes for term in terms) == price(case).process
-    assert "experts and routers, fused" in {term.name for term in terms}
+    assert "experts in NF4 with their scales" in {term.name for term in terms}
 
 
 def test_what_is_switched_on_gets_a_line() -> None:
@@ -52,13 +53,15 @@ def test_what_is_switched_on_gets_a_line() -> None:
     assert sum(term.nbytes for term in terms_of(case)) == price(case).process
 
 
-def test_experts_that_quantisation_does_not_reach_are_told_apart() -> None:
+def test_experts_are_told_apart_with_how_they_are_held() -> None:
     model, card = read_model("Qwen/Qwen3-30B-A3B", offline=True), device_from_catalogue("RTX 4090")
     four = FinetuneConfig.model_validate({"model": "moe", "method": "qlora", "quantization": {"bits": 4}})
     lines = {term.name: term.nbytes for term in breakdown(four, model, card)}
-    held = gib(lines["experts and routers, fused"])
-    assert experts_apart(four, model, card) == f"{held} of the weights are experts, which stay in 16 bits"
-    assert experts_apart(four, model, card, stack="hf-trainer").endswith("stay in 32 bits")
+    held = gib(lines["experts in NF4 with their scales"])
+    assert experts_apart(four, model, card) == f"{held} of the weights are experts, which are in 4 bits too"
+    plain = with_values(four, {"quantization.experts": False})
+    assert experts_apart(plain, model, card) == "54.0 GiB of the weights are experts, which stay in 16 bits"
+    assert experts_apart(plain, model, card, stack="hf-trainer").endswith("stay in 32 bits")
     whole = FinetuneConfig.model_validate({"model": "moe", "method": "lora", "quantization": {"bits": None}})
     assert experts_apart(whole, model, card) == ""
     assert experts_apart(four, read_model("meta-llama/Llama-3.1-8B", offline=True), card) == ""

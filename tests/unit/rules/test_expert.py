@@ -230,7 +230,7 @@ def test_8_bit_states_are_told_as_given_up() -> None:
 def test_how_little_of_a_mixture_is_quantised_stands_in_the_reason() -> None:
     mixture = model("qwen3-30b-a3b")
     share = mixture.linear_parameters / mixture.total_parameters
-    said = reason("method", mixture, A100)
+    said = reason("method", mixture, A100, **{"quantization.experts": False})
     assert said.value == "qlora"
     assert f"outside of the experts ({percent(share)} of the weights), is held in 4 bits" in said.why
 

@@ -18,7 +18,7 @@ from recommender.plan.recommend import recommend
 from recommender.rules.stages import all_rules
 from recommender.stages import STAGES
 from recommender.stages.sft import SFT
-from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090
+from tests.unit.plan.facts import EXAMPLE, LLAMA_8B, RTX_4090, model
 from tui.commands.root import command_names
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -147,7 +147,8 @@ def stage_value(name: str) -> dict[str, object]:
 @pytest.mark.parametrize("key", SET)
 def test_every_key_can_be_set_and_says_so(key: str) -> None:
     stage = next((stage.name for stage in STAGES.values() if key in stage.keys), SFT.name)
-    plan = recommend(LLAMA_8B, RTX_4090, EXAMPLE, overrides={key: SET[key], **stage_value(stage)})
+    tuned = model("qwen3-30b-a3b") if key == "lora.experts" else LLAMA_8B
+    plan = recommend(tuned, RTX_4090, EXAMPLE, overrides={key: SET[key], **stage_value(stage)})
     given = value_of(plan.config, key)
     assert (given.model_dump() if hasattr(given, "model_dump") else given) == SET[key]
     assert key in plan.overrides

@@ -84,8 +84,8 @@ def test_what_would_trace_wrong_is_refused_with_the_reason(device: Device) -> No
         ("gpt_oss", {"num_local_experts": 4, "num_experts_per_tok": 2}),
     ],
 )
-def test_experts_trace_frozen_and_in_sixteen_bits(device: Device, kind: str, keys: dict[str, int]) -> None:
-    """Their grouped products have as many rows as tokens times chosen experts, and PEFT leaves them alone."""
+def test_experts_trace_frozen_and_in_four_bits(device: Device, kind: str, keys: dict[str, int]) -> None:
+    """Their products have as many rows as tokens times chosen experts, and PEFT leaves them alone."""
     model, plan = small(model_type=kind, **keys), config(attn_implementation="eager")
     traced, formula = trace(plan, model, device), estimate(plan, model, device)
     assert traced.parts["adapter"] == pytest.approx(formula.parts["adapter"], rel=0.01)

@@ -197,6 +197,21 @@ def _held_out(plan: Plan) -> str:
     return counted(plan.data.held_out_by_split(plan.config.data.eval_fraction, plan.config.training.seed), "row")
 
 
+def _has_experts(plan: Plan) -> bool:
+    from recommender.model.experts import fused_weights
+
+    return bool(fused_weights(plan.model))
+
+
+def _experts(plan: Plan) -> str:
+    from recommender.model.experts import adapts_experts, packs_experts
+
+    held = (
+        "4 bits" if packs_experts(plan.config) else "32 bits" if plan.config.training.precision == "fp32" else "16 bits"
+    )
+    return f"{held}, {'adapted' if adapts_experts(plan.config) else 'frozen'}"
+
+
 def _packing(plan: Plan) -> str:
     from recommender.data.packing import packs
 
@@ -235,6 +250,7 @@ SETTINGS: tuple[Setting, ...] = (
 ADVANCED: tuple[Setting, ...] = (
     Setting("bits", ("quantization.bits",)),
     Setting("quant_type / double", ("quantization.quant_type", "quantization.double_quant")),
+    Setting("experts held / adapted", ("quantization.experts", "lora.experts"), note=_experts, only=_has_experts),
     Setting("lora_dropout", ("lora.lora_dropout",), adapter=True),
     Setting("use_rslora / use_dora", ("lora.use_rslora", "lora.use_dora"), adapter=True),
     Setting("init_lora_weights", ("lora.init_lora_weights",), adapter=True),

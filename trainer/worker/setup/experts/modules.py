@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from torch import nn
 
-PRODUCTS: Final = ("gate_up_proj", "up_proj", "down_proj")
-"""Names of the 3-D weights in those classes, in order of use."""
+from recommender.model.experts import PRODUCTS
 
 
 @dataclass(frozen=True, slots=True)
