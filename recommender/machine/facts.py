@@ -169,7 +169,7 @@ class Software:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Diagnostic:
     """Something about the machine that helps or hinders, with its remedy."""
 
     level: Literal["ok", "warn", "fail"]
@@ -185,7 +185,7 @@ class Machine:
     nvml: NvmlState
     host: Host
     software: Software
-    notices: tuple[Notice, ...] = field(default=())
+    diagnostics: tuple[Diagnostic, ...] = field(default=())
     accelerators: tuple[Accelerator, ...] = ()
     """All GPUs that the kernel lists."""
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from recommender.machine.capability import version
+from recommender.machine.diagnostics import diagnostics
 from recommender.machine.facts import Gpu, Machine, NvmlState
 from recommender.machine.gpu.accelerators import accelerators
 from recommender.machine.gpu.nvml import Nvml
 from recommender.machine.gpu.unused import passed_over
 from recommender.machine.host.host import read_host
-from recommender.machine.notices import notices
 from recommender.machine.software import read_software
 
 
@@ -31,7 +31,7 @@ def probe(runs_dir: Path | None = None, nvml: Nvml | None = None) -> Machine:
     host = read_host(runs_dir)
     software = read_software(versions.driver, versions.cuda)
     machine = Machine(gpus, state, host, software, accelerators=accelerators())
-    return replace(machine, notices=notices(gpus, state, host, software, unused=passed_over(machine)))
+    return replace(machine, diagnostics=diagnostics(gpus, state, host, software, unused=passed_over(machine)))
 
 
 def poll_gpus() -> tuple[tuple[Gpu, ...], NvmlState]:
@@ -56,7 +56,7 @@ def document(machine: Machine) -> dict[str, Any]:
         "nvml": {"status": str(machine.nvml.status), "message": machine.nvml.message, "remedy": machine.nvml.remedy},
         "host": host,
         "software": software,
-        "notices": [asdict(notice) for notice in machine.notices],
+        "notices": [asdict(found) for found in machine.diagnostics],
     }
 
 

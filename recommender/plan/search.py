@@ -109,22 +109,22 @@ class Space:
     goal: Goal
     base: FinetuneConfig
     """Configuration with all values that are not searched."""
-    given: Mapping[str, Any]
-    """Dotted keys that the person set."""
+    fixed: Mapping[str, Any]
+    """Dotted keys that the person, or the adapter that training starts from, has set."""
     price: Pricer
     effective: int
     """Rows of an optimizer step on one card."""
 
     def candidate(self, changes: Mapping[str, Any]) -> Candidate:
         """Price the base with these values, except those that the person set."""
-        config = with_values(self.base, {key: value for key, value in changes.items() if key not in self.given})
+        config = with_values(self.base, {key: value for key, value in changes.items() if key not in self.fixed})
         return Candidate(config, self.price(config))
 
     def splits(self) -> list[dict[str, int]]:
         """Ways to split the effective batch, smallest micro-batch first."""
-        if MICRO in self.given or ACCUMULATION in self.given:
+        if MICRO in self.fixed or ACCUMULATION in self.fixed:
             training = self.base.training
-            if MICRO in self.given:
+            if MICRO in self.fixed:
                 micro = training.per_device_train_batch_size
             else:
                 micro = max(1, round(self.effective / training.gradient_accumulation_steps))
@@ -136,7 +136,7 @@ class Space:
 
         Empty changes where the person said it.
         """
-        if "method" in self.given or "quantization.bits" in self.given:
+        if "method" in self.fixed or "quantization.bits" in self.fixed:
             return ({},)
         if self.model.held_packed or self.base.lora.init_lora_weights == "loftq":
             return (FOUR_BITS,)
@@ -156,7 +156,7 @@ class Space:
     def lower_ranks(self) -> Iterator[dict[str, Any]]:
         """Yield lower ranks, halved each time, down to 8."""
         rank = self.base.lora.r
-        while RANK not in self.given and self.base.method != "full" and rank > LOWEST_RANK:
+        while RANK not in self.fixed and self.base.method != "full" and rank > LOWEST_RANK:
             rank = max(LOWEST_RANK, rank // 2)
             yield {RANK: rank}
 
@@ -177,7 +177,7 @@ def feasible(space: Space, changes: Mapping[str, Any], *, share: float = 1.0) ->
             if not one.within(share):
                 break
             found.append(one)
-        if CHECKPOINTING in space.given:
+        if CHECKPOINTING in space.fixed:
             break
     return found
 
@@ -271,7 +271,7 @@ def _ladder(space: Space, wanted: int) -> Candidate:
         if found:
             return smallest_near_fastest(found)
     nearest = space.candidate({LENGTH: wanted, **least})
-    if LENGTH in space.given:
+    if LENGTH in space.fixed:
         return nearest
     shorter = longest_that_fits(space, least, SHORTEST, wanted - MULTIPLE)
     if shorter is None:
@@ -322,7 +322,7 @@ def _longest(space: Space, wanted: int) -> Candidate:
         reached = longest_that_fits(space, changes, MULTIPLE, max(MULTIPLE, goal))
         if reached is not None and (best is None or reached > best[0]):
             best = (reached, {**method, **stage})
-    if best is None or LENGTH in space.given:
+    if best is None or LENGTH in space.fixed:
         return _ladder(space, wanted)
     length, changes = best
     if (roomy := _roomy(space, {LENGTH: length})) is not None:
@@ -340,7 +340,7 @@ def _smallest(space: Space, wanted: int) -> Candidate:
     least = min(
         (space.candidate({LENGTH: wanted, **way}) for way in ways), key=lambda one: one.estimate.peak.process_bytes
     )
-    if least.within(1) or LENGTH in space.given:
+    if least.within(1) or LENGTH in space.fixed:
         return least
     lengths = [(longest_that_fits(space, way, SHORTEST, wanted - MULTIPLE), way) for way in ways]
     shorter, way = max(lengths, key=lambda found: found[0] or 0)

@@ -40,8 +40,8 @@ class Context:
     """The configuration so far: the user's values, and those of earlier rules."""
     searched: Mapping[str, Any] = field(default_factory=dict)
     """Dotted key to the value that the search over memory and time found best."""
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted key to value that the user set."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted key to value that no rule changes: set by the user, or by the adapter that training starts from."""
 
     @cached_property
     def training_rows(self) -> int | None:

@@ -196,7 +196,7 @@ def _against(context: PricedContext, lora: Estimate) -> str:
 
 def _no_better(context: PricedContext) -> str:
     """Return the need of 4 bits beside 16-bit LoRA, where 16 bits were taken although they leave no room."""
-    if context.goal in ("best-quality", "fastest") or "method" in context.given:
+    if context.goal in ("best-quality", "fastest") or "method" in context.fixed:
         return ""
     rounded = _as(context, 4)
     time = by_how_much(slower(context.estimate, rounded))

@@ -14,15 +14,15 @@ from recommender.rules.reason import Reason
 from recommender.rules.stages import stage_rules
 
 
-def decide(context: Context, given: Mapping[str, Any]) -> FinetuneConfig:
+def decide(context: Context, fixed: Mapping[str, Any]) -> FinetuneConfig:
     """Return the configuration with every value decided that the user did not set.
 
     Args:
         context: With the user's values in its configuration.
-        given: Dotted keys that the user set; they stay as they are.
+        fixed: Dotted keys that the user, or the adapter that training starts from, has set: they stay as they are.
     """
     for rule in stage_rules(context.config).rules:
-        values = {key: value for key, value in rule.decide(context).items() if key not in given}
+        values = {key: value for key, value in rule.decide(context).items() if key not in fixed}
         context = replace(context, config=with_values(context.config, values))
     return context.config
 
@@ -37,13 +37,13 @@ def recommended_value(context: Context, key: str) -> Any:
 
 
 def explain(
-    context: PricedContext, given: Mapping[str, Any], settled: Mapping[str, Any]
+    context: PricedContext, user_set: Mapping[str, Any], settled: Mapping[str, Any]
 ) -> tuple[dict[str, Reason], dict[str, Any]]:
     """Return the reason for every value of a priced configuration, and every value that is recommended.
 
     Args:
         context: With the final configuration and its estimate.
-        given: Dotted keys that the user set: their reasons say so, and what was recommended.
+        user_set: Dotted keys that the user set: their reasons say so, and what was recommended.
         settled: Dotted keys that the adapter settles which training goes on from.
     """
     reasons: dict[str, Reason] = {}
@@ -53,7 +53,7 @@ def explain(
             if key in settled:
                 reason = _of_adapter(context.config, reason, settled[key])
             recommended[key] = reason.value
-            reasons[key] = _yours(context.config, key, reason) if key in given else _in_effect(context, key, reason)
+            reasons[key] = _yours(context.config, key, reason) if key in user_set else _in_effect(context, key, reason)
     return reasons, recommended
 
 

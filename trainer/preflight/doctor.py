@@ -37,9 +37,9 @@ def examine(runs: Path) -> tuple[DoctorCheck, ...]:
     cuda = ["--cuda"] if device.kind == "cuda" else []
     found = [_driver(machine)]
     found += [
-        DoctorCheck("machine", notice.level, notice.text, notice.remedy)
-        for notice in machine.notices
-        if notice.text != found[0].detail
+        DoctorCheck("machine", said.level, said.text, said.remedy)
+        for said in machine.diagnostics
+        if said.text != found[0].detail
     ]
     for what in ("torch", "quantisation"):
         answer = ask("trainer.worker.measure.probe", what, *cuda, device=device)

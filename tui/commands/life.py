@@ -91,9 +91,9 @@ def wish_to_be_told(ways: list[str] | None, command: str | None) -> None:
     Raises:
         InputError: A way that there is not.
     """
-    from tui.dashboard.notify import NOTIFY, NOTIFY_COMMAND, Wishes
+    from tui.dashboard.notify import NOTIFY, NOTIFY_COMMAND, NotifySettings
 
-    Wishes.read(ways or (), command or "")
+    NotifySettings.read(ways or (), command or "")
     if ways:
         os.environ[NOTIFY] = ",".join(ways)
     if command:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from tui.terminal.base_app import Shell
+from tui.terminal.base_app import BaseApp
 
 
-class WatchApp(Shell[int]):
+class WatchApp(BaseApp[int]):
     """Holds the Train screen of one run, or the list of runs when none was named."""
 
     TITLE = "lora-wizard"
@@ -42,7 +42,7 @@ class WatchApp(Shell[int]):
         return TrainScreen(self.run_path)
 
     async def action_back(self) -> None:
-        """Leave what is open above the run."""
+        """Close what is open above the run."""
         if len(self.screen_stack) > 1:
             self.pop_screen()
 
@@ -74,7 +74,7 @@ class WatchApp(Shell[int]):
             await self.push_screen(TrainScreen(run))
 
     async def action_quit(self) -> None:
-        """Leave; a run goes on, and that is said."""
+        """Leave the dashboard; the run goes on."""
         from tui.screens.train.screen import TrainScreen, farewell
 
         shown = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, TrainScreen)), None)

@@ -23,7 +23,7 @@ NOTIFY, NOTIFY_COMMAND = "LORA_WIZARD_NOTIFY", "LORA_WIZARD_NOTIFY_COMMAND"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class NotifySettings:
     """Settings of notifications.
 
     Attributes:
@@ -35,7 +35,9 @@ class Wishes:
     command: str = ""
 
     @classmethod
-    def read(cls, ways: Sequence[str] = (), command: str = "", environment: Mapping[str, str] = os.environ) -> Wishes:
+    def read(
+        cls, ways: Sequence[str] = (), command: str = "", environment: Mapping[str, str] = os.environ
+    ) -> NotifySettings:
         """Read the settings from the command line, else from the environment.
 
         Raises:
@@ -48,7 +50,7 @@ class Wishes:
         return cls(frozenset(known[way] for way in named if way), command or environment.get(NOTIFY_COMMAND, ""))
 
     @classmethod
-    def kept(cls) -> Wishes:
+    def kept(cls) -> NotifySettings:
         """Settings from the environment; none where it cannot be understood, which no run should fail for."""
         try:
             return cls.read()
@@ -71,7 +73,7 @@ class Notifier:
 
     def __init__(
         self,
-        wishes: Wishes,
+        wishes: NotifySettings,
         write: Callable[[str], None],
         start: Callable[[str, Mapping[str, str]], None] | None = None,
     ) -> None:

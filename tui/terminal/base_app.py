@@ -22,7 +22,7 @@ from tui.terminal.typed_ahead import TypedAhead
 Result = TypeVar("Result")
 
 
-class Shell(OneSentenceApp[Result]):
+class BaseApp(OneSentenceApp[Result]):
     """An application with our themes, without animation, drawing with ASCII where asked to or no more is had.
 
     Attributes:

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from tui.terminal.base_app import Shell
+from tui.terminal.base_app import BaseApp
 from tui.widgets.top_bar import Step, TopBar
 from tui.wizard.draft import Draft, difference
 from tui.wizard.flow import Flow
@@ -56,7 +56,7 @@ def _check() -> Screen[None]:
     return CheckScreen()
 
 
-class WizardApp(Shell[int]):
+class WizardApp(BaseApp[int]):
     """The wizard.
 
     Attributes:
@@ -146,7 +146,7 @@ class WizardApp(Shell[int]):
             await self._go_to_run()
 
     async def action_back(self) -> None:
-        """Leave what is open above the step, close what is told on it, else go to the step before."""
+        """Close what is open, or go to the step before."""
         from tui.screens.base import StepScreen
 
         if len(self.screen_stack) > 1:
@@ -192,7 +192,7 @@ class WizardApp(Shell[int]):
         self.push_screen(about_code(model), answered)
 
     def action_look_again(self) -> None:
-        """Look at the machine again: free memory may have changed, a card may have come back."""
+        """Read the machine again: free memory may have changed, or a card may have come back."""
         self.flow.machine.look()
 
     def action_help(self) -> None:
@@ -202,7 +202,7 @@ class WizardApp(Shell[int]):
         self.push_screen(HelpScreen(help_for(self.screen)))
 
     async def action_quit(self) -> None:
-        """Leave; edits that are not kept are asked about, a run that was started here goes on, and that is said."""
+        """Quit, after asking about unsaved edits; a run that was started here goes on."""
         if self.state.unsaved:
             from tui.screens.yes_no import YesNo
 

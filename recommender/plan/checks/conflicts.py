@@ -38,24 +38,26 @@ def refuse_untrainable(config: FinetuneConfig, model: ModelSpec, device: Device)
     refuse_contradictions(config, flatten(config), model, device)
 
 
-def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], model: ModelSpec, device: Device) -> None:
+def refuse_contradictions(
+    config: FinetuneConfig, user_set: Mapping[str, Any], model: ModelSpec, device: Device
+) -> None:
     """Refuse values that this device or model cannot have.
 
     Args:
         config: The person's values over defaults.
-        given: Dotted keys that the person set.
+        user_set: Dotted keys that the person set.
         model: What is tuned.
         device: Where.
 
     Raises:
         InputError: naming the key and what to set instead.
     """
-    _refuse_of_device(given, device)
+    _refuse_of_device(user_set, device)
     refuse_launch(config, model, device)
-    refuse_of_other_stages(config, given)
+    refuse_of_other_stages(config, user_set)
     for refuse in stage_rules(config).conflicts:
-        refuse(config, given, model, device)
-    if config.training.loraplus_lr_ratio is not None and config.method == "full" and "method" in given:
+        refuse(config, user_set, model, device)
+    if config.training.loraplus_lr_ratio is not None and config.method == "full" and "method" in user_set:
         raise InputError(
             "training.loraplus_lr_ratio is about an adapter's two matrices, and method full trains none.",
             remedy="Set it to null, or choose method lora or qlora.",
@@ -70,13 +72,13 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
             f"{model.name} is stored in 4 bits: it can only be trained with method qlora and quantization.bits 4.",
             remedy="Leave method to the plan, or choose the model's 16-bit version.",
         )
-    if "data.packing" in given and model.carries_state and packs(config):
+    if "data.packing" in user_set and model.carries_state and packs(config):
         raise InputError(
             f"{model.name} carries a state from token to token in some of its layers: packed rows would run into one "
             "another.",
             remedy="Set data.packing to false.",
         )
-    if "method" in given:
+    if "method" in user_set:
         refuse_start(config, model, device)
     refuse_experts(config, model)
     refuse_unknown_modules(config, model)
@@ -84,36 +86,36 @@ def refuse_contradictions(config: FinetuneConfig, given: Mapping[str, Any], mode
 
 
 def refuse_of_other_stages(
-    config: FinetuneConfig, given: Mapping[str, Any], stages: Iterable[Stage] = STAGES.values()
+    config: FinetuneConfig, user_set: Mapping[str, Any], stages: Iterable[Stage] = STAGES.values()
 ) -> None:
     """Refuse a value of a key that only other stages have; their defaults stand in every whole configuration."""
     stage = stage_of(config)
-    for key in sorted(keys_of_others(stage, stages) & given.keys()):
+    for key in sorted(keys_of_others(stage, stages) & user_set.keys()):
         if value_of(config, key) != fields()[key].default:
             raise InputError(f"{key} means nothing in stage {stage.name}.", remedy="Leave it out.")
 
 
-def _refuse_of_device(given: Mapping[str, Any], device: Device) -> None:
+def _refuse_of_device(user_set: Mapping[str, Any], device: Device) -> None:
     """Refuse values set by the person that the device does not support."""
     cuda, reached = device.kind == "cuda", known(device.compute_capability)
-    if given.get("training.precision") == "bf16" and cuda and not device.bf16:
+    if user_set.get("training.precision") == "bf16" and cuda and not device.bf16:
         raise InputError(
             f"{device.name} has no bf16 (compute capability {version(device.compute_capability)}; it begins at 8.0).",
             remedy="Leave training.precision to the plan, or set it to fp16.",
         )
-    if given.get("training.tf32") and not (cuda and has_tf32(reached)):
+    if user_set.get("training.tf32") and not (cuda and has_tf32(reached)):
         raise InputError(
             f"{device.name} has no TF32; it begins at compute capability 8.0.",
             remedy="Leave training.tf32 to the plan, or set it to false.",
         )
-    flash = given.get("training.attn_implementation", "")
+    flash = user_set.get("training.attn_implementation", "")
     needed = FLASH_FROM.get(flash, (0, 0))
     if flash in FLASH_FROM and (not cuda or reached < needed):
         raise InputError(
             f"{device.name} cannot run {flash}; it begins at compute capability {version(needed)}.",
             remedy="Leave training.attn_implementation to the plan, or set it to sdpa.",
         )
-    if flash in FLASH_FROM and given.get("training.precision") == "fp32":
+    if flash in FLASH_FROM and user_set.get("training.precision") == "fp32":
         raise InputError(
             f"{flash} multiplies in 16 bits only, and training.precision is fp32.",
             remedy="Set training.attn_implementation to sdpa, or leave training.precision to the plan.",

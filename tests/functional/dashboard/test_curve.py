@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.terminal.base_app import Shell
+from tui.terminal.base_app import BaseApp
 from tui.terminal.theme import variable_defaults
 from tui.widgets.curves.cells import changed_rows
 from tui.widgets.curves.curve import Curve
@@ -16,7 +16,7 @@ from tui.widgets.curves.drawing import Track, limits, rounded_up
 from tui.widgets.curves.series import Series
 
 
-class OneCurve(Shell[None]):
+class OneCurve(BaseApp[None]):
     CSS = "Curve { height: 1fr; }"
 
     def __init__(self, values: list[float], *, unicode: bool = True) -> None:

@@ -9,7 +9,7 @@ from textual.geometry import Size
 from tests.functional.dashboard.conftest import RUN_ID
 from tests.functional.dashboard.made import MadeRun
 from tests.functional.dashboard.seen import Seen, opened
-from tui.screens.train.deck import Deck
+from tui.screens.train.deck import PagedPane
 from tui.screens.train.screen import TrainScreen
 from tui.widgets.curves.curve import Curve
 from tui.widgets.rows import Rows
@@ -234,7 +234,7 @@ async def test_the_layout_follows_the_terminal(make: Make) -> None:
     async with opened(trained(make), (120, 40)) as seen:
         await seen.sees("diagnosis", "tokens / s")
         await seen.pilot.resize_terminal(80, 24)
-        await seen.until(lambda: seen.app.screen.query_one(Deck).page == "now")
+        await seen.until(lambda: seen.app.screen.query_one(PagedPane).page == "now")
         await seen.pilot.resize_terminal(60, 15)
         await seen.sees("too small")
         await seen.pilot.resize_terminal(120, 40)

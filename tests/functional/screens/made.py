@@ -11,12 +11,12 @@ from recommender.data.dataset import DataSet
 from recommender.machine.facts import (
     Cpu,
     Device,
+    Diagnostic,
     Disk,
     Gpu,
     GpuProcess,
     Host,
     Machine,
-    Notice,
     NvmlState,
     NvmlStatus,
     Software,
@@ -55,13 +55,13 @@ def gpu(index: int = 0, name: str = "NVIDIA GeForce RTX 4090", free: float = 22.
     return replace(made, **changes)  # type: ignore[arg-type]  # fields by name
 
 
-LOGIND = Notice(
+LOGIND = Diagnostic(
     "warn", "logind ends your processes at logout (KillUserProcesses=yes).", "Start with systemd-run --user --scope."
 )
 
 
 def machine(
-    *gpus: Gpu, ram: float = 118, notices: Sequence[Notice] = (LOGIND, Notice("ok", "driver 580.95"))
+    *gpus: Gpu, ram: float = 118, diagnostics: Sequence[Diagnostic] = (LOGIND, Diagnostic("ok", "driver 580.95"))
 ) -> Machine:
     state = (
         NvmlState(NvmlStatus.OK)
@@ -79,7 +79,7 @@ def machine(
             disks=(Disk("runs", Path("/home/me/runs"), 412 * GIB, 900 * GIB),),
         ),
         software=Software("3.12.1", {"torch": "2.13.0+cu130"}, driver="580.95", cuda_driver="13.0", torch_cuda="13.0"),
-        notices=tuple(notices),
+        diagnostics=tuple(diagnostics),
     )
 
 

@@ -45,7 +45,7 @@ def test_it_is_written_as_it_is_spoken() -> None:
 
 
 def test_no_other_module_compares_a_capability_with_numbers_of_its_own() -> None:
-    """wheels.py lists the kernels of builds, and notices.py the oldest card that any torch supports."""
+    """wheels.py lists the kernels of builds, and diagnostics.py the oldest card that any torch supports."""
     root = Path(recommender.__file__).parents[1]
     found = {
         str(path.relative_to(root))
@@ -53,4 +53,4 @@ def test_no_other_module_compares_a_capability_with_numbers_of_its_own() -> None
         for path in (root / room).rglob("*.py")
         if LITERAL.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"recommender/machine/notices.py"}
+    assert found == {"recommender/machine/diagnostics.py"}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from recommender.machine.devices import default_device
+from recommender.machine.diagnostics import diagnostics
 from recommender.machine.facts import Accelerator, Cpu, Gpu, Host, Machine, NvmlState, NvmlStatus, Software
 from recommender.machine.gpu.accelerators import accelerators
 from recommender.machine.gpu.unused import passed_over
-from recommender.machine.notices import notices
 from tests.unit.machine.trees import write
 
 GIB = 2**30
@@ -64,7 +64,7 @@ def test_what_is_here_and_not_used_is_named_with_its_reason(found: Machine, word
     assert "LORA_WIZARD_CPU=1" in unused.remedy
     device = default_device(found, {})
     assert (device.kind, device.passed_over) == ("cpu", unused.text)
-    said = notices(found.gpus, found.nvml, found.host, found.software, {}, unused=unused)
+    said = diagnostics(found.gpus, found.nvml, found.host, found.software, {}, unused=unused)
     assert [notice.text for notice in said if unused.text in notice.text] == [unused.text]
     assert not any(notice.text == found.nvml.message for notice in said), "said once"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from recommender.machine import wheels
-from recommender.machine.facts import Cpu, Disk, Gpu, Host, Notice, NvmlState, NvmlStatus, Software
-from recommender.machine.notices import notices
+from recommender.machine.diagnostics import diagnostics
+from recommender.machine.facts import Cpu, Diagnostic, Disk, Gpu, Host, NvmlState, NvmlStatus, Software
 from recommender.machine.software import DISTRIBUTIONS, missing, read_software, torch_cuda
 from tests.unit.machine.trees import write
 
@@ -152,12 +152,12 @@ def software(torch: str | None, cuda: str | None, driver_cuda: str | None = "13.
     return Software("3.12", versions | {"torch": torch}, "580.95.05", driver_cuda, cuda)
 
 
-def failures(gpus: tuple[Gpu, ...], found: Software, state: NvmlState = OK) -> list[Notice]:
-    return [notice for notice in notices(gpus, state, host(), found) if notice.level == "fail"]
+def failures(gpus: tuple[Gpu, ...], found: Software, state: NvmlState = OK) -> list[Diagnostic]:
+    return [notice for notice in diagnostics(gpus, state, host(), found) if notice.level == "fail"]
 
 
 def test_a_machine_where_all_is_well() -> None:
-    found = notices((card(),), OK, host(), software("2.13.0+cu130", "13.0"), {})
+    found = diagnostics((card(),), OK, host(), software("2.13.0+cu130", "13.0"), {})
     assert {notice.level for notice in found} == {"ok"}
     texts = [notice.text for notice in found]
     assert "driver 580.95.05 (CUDA 13.0)" in texts and "torch 2.13.0+cu130" in texts
@@ -214,10 +214,10 @@ def test_missing_packages_are_one_failure() -> None:
 
 
 def test_a_driver_state_is_a_warning_with_its_remedy() -> None:
-    found = notices(
+    found = diagnostics(
         (), NvmlState(NvmlStatus.VERSION_MISMATCH, "differs", "reboot"), host(), software("2.13.0+cpu", None)
     )
-    assert Notice("warn", "differs", "reboot") in found
+    assert Diagnostic("warn", "differs", "reboot") in found
 
 
 def test_what_is_in_the_way_on_the_host() -> None:
@@ -225,7 +225,9 @@ def test_what_is_in_the_way_on_the_host() -> None:
         Disk("runs", Path("/root/runs"), 9 * 2**30, 20 * 2**30, Path("/"), Path("/workspace/lora-wizard/runs")),
         Disk("model cache", Path("/root/hf"), 9 * 2**30, 20 * 2**30, Path("/"), Path("/workspace/huggingface")),
     )
-    found = notices((), OK, host(disks=disks, shm_bytes=64 * 2**20, kills_at_logout=True), software("2.13.0+cpu", None))
+    found = diagnostics(
+        (), OK, host(disks=disks, shm_bytes=64 * 2**20, kills_at_logout=True), software("2.13.0+cpu", None)
+    )
     warnings = {notice.text: notice.remedy for notice in found if notice.level == "warn"}
     assert len(warnings) == 4
     assert any("KillUserProcesses" in text for text in warnings)
@@ -237,7 +239,7 @@ def test_what_is_in_the_way_on_the_host() -> None:
 @pytest.mark.parametrize(("value", "says"), [("1", "leaves GPU 1"), ("", "no GPU"), ("-1", "no GPU")])
 def test_gpus_that_the_environment_hides_are_said(value: str, says: str) -> None:
     gpus = (card(), replace(card(), index=1, uuid="GPU-1"))
-    found = notices(gpus, OK, host(), software("2.13.0+cu130", "13.0"), {"CUDA_VISIBLE_DEVICES": value})
+    found = diagnostics(gpus, OK, host(), software("2.13.0+cu130", "13.0"), {"CUDA_VISIBLE_DEVICES": value})
     (warning,) = [notice for notice in found if notice.level == "warn"]
     assert says in warning.text and "unset" in warning.remedy
 
@@ -245,9 +247,9 @@ def test_gpus_that_the_environment_hides_are_said(value: str, says: str) -> None
 def test_an_index_among_unlike_cards_is_uncertain() -> None:
     gpus = (card(), replace(card("NVIDIA L4"), index=1, uuid="GPU-1"))
     both = {"CUDA_VISIBLE_DEVICES": "0,1"}
-    found = notices(gpus, OK, host(), software("2.13.0+cu130", "13.0"), both)
+    found = diagnostics(gpus, OK, host(), software("2.13.0+cu130", "13.0"), both)
     assert [notice.remedy for notice in found if "CUDA's order" in notice.text]
-    found = notices(gpus, OK, host(), software("2.13.0+cu130", "13.0"), both | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    found = diagnostics(gpus, OK, host(), software("2.13.0+cu130", "13.0"), both | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
     assert {notice.level for notice in found} == {"ok"}
 
 
@@ -258,6 +260,6 @@ def test_an_environment_without_pip_is_served_by_uv(monkeypatch: pytest.MonkeyPa
 
 
 def test_failures_come_first() -> None:
-    found = notices((card(),), OK, host(shm_bytes=1), software("2.13.0+cpu", None))
+    found = diagnostics((card(),), OK, host(shm_bytes=1), software("2.13.0+cpu", None))
     levels = [notice.level for notice in found]
     assert levels == sorted(levels, key=["fail", "warn", "ok"].index)

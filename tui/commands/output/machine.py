@@ -49,7 +49,7 @@ def _process_line(gpu: Gpu) -> str:
 
 
 def show_machine(machine: Machine, console: Console) -> None:
-    """Print GPUs, host, software and notices, each on its line."""
+    """Print GPUs, host, software and diagnostics, each on its line."""
     from recommender.units import counted, gib
 
     def line(text: str) -> None:
@@ -76,5 +76,5 @@ def show_machine(machine: Machine, console: Console) -> None:
     versions = [f"{name} {version or 'missing'}" for name, version in software.versions.items()]
     driver = [f"driver {software.driver} (CUDA {software.cuda_driver})"] if software.driver else []
     line(" · ".join([*driver, f"Python {software.python}", *versions]))
-    for notice in machine.notices:
+    for notice in machine.diagnostics:
         line(f"{MARKS[notice.level]} {notice.text}" + (f"\n   → {notice.remedy}" if notice.remedy else ""))

@@ -13,7 +13,7 @@ from trainer.history.reader import RunReader
 from trainer.run.folder import RunFolder
 from tui.dashboard.ending import ending_rows, has_ended
 from tui.dashboard.event_lines import Event, event_line, time_of_day
-from tui.dashboard.notify import Notifier, Wishes
+from tui.dashboard.notify import Notifier, NotifySettings
 from tui.dashboard.time_left import seconds_left
 from tui.widgets.curves.ticks import short
 
@@ -45,7 +45,7 @@ def watch_plain(
         0 when the run finished or was stopped, or when the watching was interrupted; 1 when the run failed or died.
     """
     watcher = _Lines(RunReader(run_path, clock), out)
-    notifier = Notifier(Wishes.kept(), lambda characters: print(characters, end="", file=out, flush=True))
+    notifier = Notifier(NotifySettings.kept(), lambda characters: print(characters, end="", file=out, flush=True))
     try:
         while True:
             snapshot = watcher.look()

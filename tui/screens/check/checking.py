@@ -145,7 +145,7 @@ class Checks(Part):
             self.screen.app.push_screen(QuestionPopup(question), answered)
 
     def action_again(self) -> None:
-        """Go through the list again."""
+        """Run the checks again."""
         state = self.state
         if state.plan is not None and state.dataset is not None and not (state.stale or state.plan.device.simulated):
             self.wizard.flow.set(errors=state.errors_with(None, Step.CHECK))

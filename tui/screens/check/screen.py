@@ -42,7 +42,7 @@ class CheckScreen(StepScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "start", "start"),
-        Binding("g", "mend", show=False),
+        Binding("g", "blocked", show=False),
         Binding("f5", "again", "check again"),
         Binding("escape", "cancel", "cancel", key_display="esc"),
     ]
@@ -106,7 +106,7 @@ class CheckScreen(StepScreen):
             checks.current is None or start.starting or (action == "again" and checks.running)
         ):
             return False
-        if action in {"start", "mend"} and checks.failed is (action == "start"):
+        if action in {"start", "blocked"} and checks.failed is (action == "start"):
             return False
         return super().check_action(action, parameters)
 
@@ -155,7 +155,7 @@ class CheckScreen(StepScreen):
         return verdict_row(checks.lines, running=checks.running, started=start.starting)
 
     def action_cancel(self) -> None:
-        """Leave the question, or the rest of the list."""
+        """Do not start; or skip the checks that are left."""
         if not self._start.leave():
             self._checks.leave_rest()
         self._changed()

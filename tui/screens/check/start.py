@@ -45,7 +45,7 @@ class Start(Part):
         return there
 
     def action_start(self) -> None:
-        """Ask once, then start: at once when the list is through, else as soon as it is."""
+        """Start the run, after asking once; while the checks run, as soon as they are through."""
         if self._checks.current is None or self.starting:
             return
         if self._checks.incomplete:
@@ -58,8 +58,8 @@ class Start(Part):
             self._confirmed(self._checks.current.plan.config.run.on_end)
         self._on_change()
 
-    def action_mend(self) -> None:
-        """Ask again what was left open; else say why nothing starts."""
+    def action_blocked(self) -> None:
+        """Answer what a check asks; else say why nothing can be started."""
         if (question := self._checks.question) is not None:
             self._checks.ask(question)
             return

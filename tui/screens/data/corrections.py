@@ -60,7 +60,7 @@ class Corrections(Part):
             self.screen.call_after_refresh(self.action_answer)
 
     def action_answer(self) -> None:
-        """Ask how the rows are meant, with the first row under each answer."""
+        """Answer how the rows are meant, with the first row under each answer."""
         error = self.question
         if error is None or self.screen.app.screen is not self.screen:
             return
@@ -83,7 +83,7 @@ class Corrections(Part):
         self.screen.app.push_screen(QuestionPopup(error.question, look, colour=colour), answered)
 
     def action_format(self) -> None:
-        """Say by hand what the rows are."""
+        """Set the format of the rows, and which column is what."""
         from tui.screens.data.columns import ask_format, ask_refused
 
         if self.state.dataset is not None:
@@ -101,18 +101,18 @@ class Corrections(Part):
         toggle_embeddings(self.wizard)
 
     def action_confirm(self) -> None:
-        """The columns that were taken for question and answer are those."""
+        """Confirm the columns that were taken for question and answer."""
         if self.state.dataset is not None:
             profile = self.state.dataset.profile
             self.wizard.flow.data.change(train=confirmed(profile, list(self.state.data["train"])))
 
     def action_weights(self) -> None:
-        """Say how often each data set's rows are taken."""
+        """Set how often each data set's rows are taken."""
         if self.state.dataset is not None:
             ask_weight(self.wizard, self.state.dataset.profile)
 
     def action_evaluation(self) -> None:
-        """Say which files are held out."""
+        """Choose the held-out files."""
         ask_evaluation(self.wizard)
 
     def action_known(self) -> None:

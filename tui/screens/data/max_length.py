@@ -22,12 +22,12 @@ class MaxLength(Part):
     ]
 
     def action_length(self, by: int) -> None:
-        """The next limit up or down."""
+        """Raise or lower the length limit."""
         context = self.state.model.max_position_embeddings if self.state.model else None
         self.wizard.flow.plan.edit({MAX_LENGTH: next_length(self.state.length, by, context)})
 
     def action_type_length(self) -> None:
-        """Type the limit."""
+        """Type the length limit."""
         from tui.screens.popup import ValuePopup
 
         self.screen.app.push_screen(

@@ -116,7 +116,7 @@ class SampleView(Part):
         self._go_to_row(self.row + by)
 
     def action_random(self) -> None:
-        """Show any row."""
+        """Show a random row."""
         if (dataset := self.rows_shown) is not None:
             self._go_to_row(random.randrange(len(dataset)))
 
@@ -126,7 +126,7 @@ class SampleView(Part):
             self._look(dataset, lambda _stopped: dataset.longest(1)[0])
 
     def action_finding(self, by: int) -> None:
-        """Show the next row that something is odd about, or the one before."""
+        """Show the next or the previous row with a finding."""
         dataset, row, length = self.state.dataset, self.row, self.limit
         if dataset is not None:
             self._look(dataset, lambda stopped: dataset.next_finding(row, by, length, stopped))
@@ -167,6 +167,6 @@ class SampleView(Part):
             self._draw_sample(self._sample)
 
     def action_ids(self) -> None:
-        """Show each token's id, or stop to."""
+        """Show or hide each token's id."""
         self._ids = not self._ids
         self._draw_again()

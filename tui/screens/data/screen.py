@@ -166,7 +166,7 @@ class DataScreen(StepScreen):
     # Which data
 
     def action_open(self) -> None:
-        """Type a path."""
+        """Type a file, a folder or a data set of the hub."""
         self.query_one("#path").focus()
 
     def action_leave_path(self) -> None:
@@ -174,7 +174,7 @@ class DataScreen(StepScreen):
         self.query_one("#profile-rows").focus()
 
     def action_browse(self) -> None:
-        """Choose a file in a tree."""
+        """Choose a data file in a tree."""
         from tui.screens.data.browse import BrowseScreen
 
         self.app.push_screen(BrowseScreen(Path.cwd()), self._browsed)

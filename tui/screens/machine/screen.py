@@ -99,7 +99,7 @@ class MachineScreen(StepScreen):
         self.wizard.flow.machine.choose_gpu(None if event.pick.key == CPU else gpus[event.pick.key])
 
     def action_what_if(self) -> None:
-        """Plan for a card that is not here."""
+        """Plan for a card that is not in this machine."""
         from tui.screens.machine.what_if import WhatIfScreen
 
         self.app.push_screen(WhatIfScreen(self.wizard.services.gpu_catalogue()), self._take_card)

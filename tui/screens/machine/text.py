@@ -15,7 +15,7 @@ from tui.widgets.rows import Row, Tone, row
 from tui.widgets.text import cell
 
 if TYPE_CHECKING:
-    from recommender.machine.facts import Device, Disk, Gpu, GpuProcess, Host, Machine, Notice
+    from recommender.machine.facts import Device, Diagnostic, Disk, Gpu, GpuProcess, Host, Machine
 
 CPU = "cpu"
 SIMULATED = "simulated"
@@ -220,18 +220,18 @@ def software_rows(machine: Machine) -> list[Row]:
     """Rows of the software: failures and warnings, each with its remedy; then what is well, several on a line."""
     rows: list[Row] = []
     told = "" if machine.gpus else _why_none(machine)[0]
-    for notice in machine.notices:
+    for notice in machine.diagnostics:
         # What stands in a GPU's place above is not said twice.
         if notice.level != "ok" and notice.text != told:
             rows += _notice(notice)
-    well = [notice for notice in machine.notices if notice.level == "ok"]
+    well = [notice for notice in machine.diagnostics if notice.level == "ok"]
     for notice in well:
         rows.append(row(("✓ ", "good"), (clean(notice.text), "plain"), indent=2))
     rows.append(row(("✓ ", "good"), f"python {machine.software.python}"))
     return rows
 
 
-def _notice(notice: Notice) -> Iterator[Row]:
+def _notice(notice: Diagnostic) -> Iterator[Row]:
     mark, tone = MARK[notice.level]
     yield row((f"{mark} ", tone), (clean(notice.text), "plain"), indent=2)
     if notice.remedy:

@@ -223,7 +223,7 @@ class ModelScreen(StepScreen):
         return typed
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Filter the models."""
         self.query_one("#model-filter", Input).focus()
 
     def on_key(self, event: events.Key) -> None:

@@ -74,9 +74,9 @@ class PlanEdits(Part):
             self.screen.refresh_bindings()
 
     def action_undo(self) -> None:
-        """Take the last edit back."""
+        """Undo the last edit."""
         self.wizard.flow.plan.undo()
 
     def action_redo(self) -> None:
-        """Make the edit again that was undone last."""
+        """Redo the edit that was undone last."""
         self.wizard.flow.plan.redo()

@@ -114,7 +114,7 @@ class SettingsPane(Part):
         self._edits.change({key: value})
 
     def action_recommended(self) -> None:
-        """Bring the recommended value back."""
+        """Set the value under the cursor back to the recommended one."""
         plan = self.state.plan
         key = self.key(plan) if plan else None
         if plan is None or key is None:

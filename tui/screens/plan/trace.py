@@ -43,7 +43,7 @@ class PlanTrace(Part):
         return self._task.running
 
     def action_trace(self) -> None:
-        """Trace the plan, or cancel the trace that runs."""
+        """Trace the plan on tensors without data, or cancel the trace that runs."""
         plan = self.state.plan
         if self._task.cancel():
             self._say("")

@@ -60,7 +60,7 @@ class PlanWindows(Part):
             self.wizard.flow.plan.aim(goal)
 
     def action_alternatives(self) -> None:
-        """Compare the goals; the chosen one is planned for."""
+        """Compare the best plan for each goal, and choose one."""
         from tui.screens.plan.popups import alternatives_popup
 
         plan = self.state.plan
@@ -74,7 +74,7 @@ class PlanWindows(Part):
         self.screen.app.push_screen(alternatives_popup(plan, others), lambda goal: self.aim(_goal(goal)))
 
     def action_presets(self) -> None:
-        """List the presets; the chosen one is shown with what it changes before it is applied."""
+        """Choose a preset; what it changes is shown before it is applied."""
         from tui.screens.plan.popups import presets_popup, recipe_named
 
         plan, plans = self.state.plan, self.wizard.services.plans
@@ -111,7 +111,7 @@ class PlanWindows(Part):
         self.screen.app.push_screen(changes_popup(f"preset {recipe.name}", plan, edited, note), answered)
 
     def action_save(self) -> None:
-        """Save the configuration."""
+        """Save the configuration as YAML."""
 
         def saved(answer: str) -> None:
             self.screen.notify(f"wrote {clean(answer.strip())}", timeout=4, markup=False)
@@ -178,7 +178,7 @@ class PlanWindows(Part):
         self.screen.app.push_screen(try_popup(plan), answered)
 
     def action_price(self) -> None:
-        """Ask what an hour costs, and keep it."""
+        """Set what an hour costs."""
         from tui.screens.plan.popups import price_popup
 
         self.screen.app.push_screen(price_popup(self.state.price, self.wizard.flow.set_price))

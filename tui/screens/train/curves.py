@@ -183,7 +183,7 @@ class CurveKeys:
         self._screen.call_after_refresh(self.large.redraw)
 
     def action_full_screen(self) -> None:
-        """Give the large curve the whole screen, or take it back."""
+        """Give the large curve the whole screen, or show the panes again."""
         self._screen.toggle_class("-full")
 
     def action_log_scale(self) -> None:
@@ -245,14 +245,14 @@ class CurveKeys:
         self.say_view()
 
     def action_cursor(self) -> None:
-        """Point at the middle and say the values there, or stop pointing; the arrows move it."""
+        """Show the values at a cursor that the arrows move, or remove it."""
         curve = self._aimed_at()
         curve.move_cursor(0) if curve.cursor is None else curve.point_at(None)
 
     # Another run
 
     def action_older(self) -> None:
-        """Choose a run whose curves are laid behind these; once more takes them away."""
+        """Draw another run's curves behind these, or take them away."""
         if self._older is not None:
             self._older = None
             self._lay_behind()

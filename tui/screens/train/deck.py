@@ -28,7 +28,7 @@ NARROW_PAGES = ("now", "diagnosis", *WIDE_PAGES)
 ENDED_PAGES = ("summary", *WIDE_PAGES)
 
 
-class Deck(Vertical):
+class PagedPane(Vertical):
     """Shows one page of a run at a time.
 
     Attributes:

@@ -28,7 +28,7 @@ class RunActions(Protocol):
         """The run's curves."""
 
     def action_filter(self) -> None:
-        """Show only lines that hold some text."""
+        """Show only events and log lines with some text."""
 
 
 def steering(screen: RunActions) -> tuple[Offer, ...]:

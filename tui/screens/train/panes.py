@@ -47,17 +47,17 @@ def _loss(history: History) -> tuple[Track, ...]:
     )
 
 
-def _one(series: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
+def _one(series: str, style_class: str) -> Callable[[History], tuple[Track, ...]]:
     """A curve of one line."""
-    return lambda history: (Track(getattr(history, series), "line", tone),)
+    return lambda history: (Track(getattr(history, series), "line", style_class),)
 
 
-def _figure(key: str, tone: str) -> Callable[[History], tuple[Track, ...]]:
+def _figure(key: str, style_class: str) -> Callable[[History], tuple[Track, ...]]:
     """A curve of one figure of the trainer's log; without a line where another stage's run does not log it."""
-    return lambda history: (Track(history.figures[key], "line", tone),) if key in history.figures else ()
+    return lambda history: (Track(history.figures[key], "line", style_class),) if key in history.figures else ()
 
 
-TONES = ("curve--second", "curve--third", "curve--fourth", "curve--eval")
+STYLE_CLASSES = ("curve--second", "curve--third", "curve--fourth", "curve--eval")
 """Style classes of the figures' curves, in turn."""
 LOSS_CURVE = Metric("loss", "loss", "● eval · smooth line · grey raw", _loss)
 ABOUT_THE_MACHINE = (
@@ -75,12 +75,12 @@ SMALL = 3
 def metrics_of(stage: Stage) -> tuple[Metric, ...]:
     """Return the curves that the large pane can show for runs of a stage; the first is shown at the start."""
     others = (figure for figure in stage.figures if figure != LOSS)
-    return (LOSS_CURVE, *map(_logged, others, cycle(TONES)), *ABOUT_THE_MACHINE)
+    return (LOSS_CURVE, *map(_logged, others, cycle(STYLE_CLASSES)), *ABOUT_THE_MACHINE)
 
 
-def _logged(figure: Figure, tone: str) -> Metric:
+def _logged(figure: Figure, style_class: str) -> Metric:
     """The curve of a figure that the trainer logs at each step."""
-    return Metric(figure.key, figure.title, figure.legend, _figure(figure.key, tone), from_zero=figure.from_zero)
+    return Metric(figure.key, figure.title, figure.legend, _figure(figure.key, style_class), from_zero=figure.from_zero)
 
 
 def older(history: History, metric: Metric) -> tuple[Track, ...]:

@@ -21,16 +21,16 @@ from trainer.diagnosis.diagnose import diagnose
 from trainer.history.reader import RunReader
 from trainer.run.state import whole
 from tui.dashboard.ending import ending_rows, has_ended
-from tui.dashboard.notify import Notifier, Wishes
+from tui.dashboard.notify import Notifier, NotifySettings
 from tui.dashboard.now import diagnosis_rows, now_rows, status_row, trouble_row, two_columns
 from tui.screens.parts import ScreenWithParts
 from tui.screens.popup import ValuePopup
 from tui.screens.train.curves import CurveKeys
-from tui.screens.train.deck import Deck
+from tui.screens.train.deck import PagedPane
 from tui.screens.train.palette import RunCommands
 from tui.screens.train.requests import RequestKeys
 from tui.screens.train.snapshot import Look, fingerprint
-from tui.terminal.base_app import Shell
+from tui.terminal.base_app import BaseApp
 from tui.terminal.sanitize import clean
 from tui.terminal.task import Failures, Run, Task
 from tui.terminal.textual_internals import send_to_terminal
@@ -92,7 +92,7 @@ class TrainScreen(ScreenWithParts):
     #status { height: 1; }
     #diagnosis { height: 1fr; min-height: 4; }
     #ending { height: 1fr; display: none; }
-    Deck { height: 18%; min-height: 7; }
+    PagedPane { height: 18%; min-height: 7; }
     Curve { height: 1fr; }
     TrainScreen.-trouble #now { height: 1fr; }
     TrainScreen.-trouble #diagnosis { height: auto; max-height: 60%; }
@@ -100,14 +100,14 @@ class TrainScreen(ScreenWithParts):
     TrainScreen.-ended #right { width: 1fr; }
     TrainScreen.-ended #now, TrainScreen.-ended #diagnosis, TrainScreen.-ended #minor { display: none; }
     TrainScreen.-ended #ending { display: block; }
-    TrainScreen.-full #right, TrainScreen.-full #minor, TrainScreen.-full Deck { display: none; }
+    TrainScreen.-full #right, TrainScreen.-full #minor, TrainScreen.-full PagedPane { display: none; }
     TrainScreen.-full #body { height: 1fr; }
     TrainScreen.-narrow #right, TrainScreen.-narrow #minor { display: none; }
-    TrainScreen.-narrow Deck { height: 9; }
+    TrainScreen.-narrow PagedPane { height: 9; }
     TrainScreen.-narrow.-trouble #trouble { display: block; }
     TrainScreen.-narrow.-ended #trouble { display: none; }
     TrainScreen.-narrow.-ended #body { height: 8; }
-    TrainScreen.-narrow.-ended Deck { height: 1fr; }
+    TrainScreen.-narrow.-ended PagedPane { height: 1fr; }
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class TrainScreen(ScreenWithParts):
         self._unicode = unicode
         self._poll_seconds = poll_seconds
         self._looking = Task(self, "look")
-        self._notifier = Notifier(Wishes.kept(), lambda characters: send_to_terminal(self.app, characters))
+        self._notifier = Notifier(NotifySettings.kept(), lambda characters: send_to_terminal(self.app, characters))
         self._grown, self._drawn = False, 0.0
 
     def compose(self) -> ComposeResult:
@@ -162,7 +162,7 @@ class TrainScreen(ScreenWithParts):
                     yield Rows(id="ending-rows")
         with Horizontal(id="minor"):
             yield from minor_curves(self.curves.history, unicode=unicode)
-        yield Deck()
+        yield PagedPane()
         yield KeyBar()
         yield TooSmall()
 
@@ -178,7 +178,7 @@ class TrainScreen(ScreenWithParts):
     @property
     def draws_unicode(self) -> bool:
         """Whether more than ASCII may be drawn."""
-        return self._unicode if self._unicode is not None else isinstance(self.app, Shell) and self.app.unicode
+        return self._unicode if self._unicode is not None else isinstance(self.app, BaseApp) and self.app.unicode
 
     def on_mount(self) -> None:
         """Begin to look."""
@@ -195,7 +195,7 @@ class TrainScreen(ScreenWithParts):
         narrow = event.size.width < NARROW[0] or event.size.height < NARROW[1]
         self.set_class(is_too_small(*event.size), "-tiny")
         self.set_class(narrow, "-narrow")
-        self.query_one(Deck).narrow = narrow
+        self.query_one(PagedPane).narrow = narrow
         self.curves.show_metric()
         if self.requests.snapshot:
             self._show(self.requests.snapshot, resized=True)
@@ -253,7 +253,7 @@ class TrainScreen(ScreenWithParts):
         self.query_one("#diagnosis-rows", Rows).show(diagnosis)
         ending = ending_rows(snapshot, keys=True) if self.ended else ()
         self.query_one("#ending-rows", Rows).show(ending)
-        self.query_one(Deck).show(snapshot, two_columns(now, self.size.width - 5), diagnosis, ending)
+        self.query_one(PagedPane).show(snapshot, two_columns(now, self.size.width - 5), diagnosis, ending)
         self._show_device(snapshot)
         if grown:
             self._grown = True
@@ -283,12 +283,12 @@ class TrainScreen(ScreenWithParts):
     # Pages
 
     def action_turn(self) -> None:
-        """Turn to the next page of events, log, samples and settings."""
-        self.query_one(Deck).turn()
+        """Show the next page: events, log, samples or settings."""
+        self.query_one(PagedPane).turn()
 
     def action_filter(self) -> None:
-        """Show only events and lines of the log that hold some text."""
-        deck = self.query_one(Deck)
+        """Show only events and log lines with some text."""
+        deck = self.query_one(PagedPane)
         hint = "empty shows everything again"
         popup = ValuePopup("show lines that hold", deck.filter, lambda _: None, hint=hint)
         self.app.push_screen(popup, lambda typed: deck.show_only(typed) if typed is not None else None)
@@ -307,7 +307,7 @@ class TrainScreen(ScreenWithParts):
         self.app.push_screen(HelpScreen([*words, row(), *help_for(self)]))
 
     def action_detach(self) -> None:
-        """Leave; the run goes on."""
+        """Leave the dashboard; the run goes on."""
         self.app.exit(0, message=farewell(self.run_path, ended=self.ended))
 
 

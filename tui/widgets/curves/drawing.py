@@ -34,7 +34,7 @@ class Track:
 
     series: Series
     look: Look
-    tone: str
+    style_class: str
     """Component class that gives its colour, such as 'curve--raw'."""
     name: str = ""
     """Name beside a value, and by which it is hidden."""
@@ -133,7 +133,7 @@ class Drawing:
         for track, window in zip(self.tracks, windows, strict=True):
             if not window.x:
                 continue
-            style = str(self.plot.get_component_rich_style(track.tone))
+            style = str(self.plot.get_component_rich_style(track.style_class))
             if track.look in MARKERS:
                 fine, plain = MARKERS[track.look]
                 self.plot.scatter(window.x, window.y, marker=fine if self.unicode else plain, marker_style=style)

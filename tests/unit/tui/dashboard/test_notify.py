@@ -8,13 +8,13 @@ import pytest
 from presets.errors import InputError
 from tests.functional.dashboard.made import MadeRun
 from trainer.history.reader import RunReader
-from tui.dashboard.notify import Notifier, Wishes, in_terminal
+from tui.dashboard.notify import Notifier, NotifySettings, in_terminal
 
 
 class Told:
     """What reached the terminal and the shell."""
 
-    def __init__(self, made: MadeRun, wishes: Wishes) -> None:
+    def __init__(self, made: MadeRun, wishes: NotifySettings) -> None:
         self.written: list[str] = []
         self.started: list[Mapping[str, str]] = []
         self.reader = RunReader(made.path, made.clock)
@@ -33,7 +33,7 @@ def made(tmp_path: Path) -> MadeRun:
 
 
 def test_the_end_is_told_once(made: MadeRun) -> None:
-    told = Told(made, Wishes(frozenset({"bell", "osc9"}), "notify-me"))
+    told = Told(made, NotifySettings(frozenset({"bell", "osc9"}), "notify-me"))
     told.look()
     assert told.written == []
     made.finish()
@@ -44,7 +44,7 @@ def test_the_end_is_told_once(made: MadeRun) -> None:
 
 
 def test_trouble_is_told_before_the_end(made: MadeRun) -> None:
-    told = Told(made, Wishes(frozenset({"osc777"})))
+    told = Told(made, NotifySettings(frozenset({"osc777"})))
     told.look()
     made.say("step", 1, step=151, loss=float("nan"))
     told.look()
@@ -54,14 +54,14 @@ def test_trouble_is_told_before_the_end(made: MadeRun) -> None:
 
 def test_what_ended_before_it_was_watched_is_no_news(made: MadeRun) -> None:
     made.finish()
-    told = Told(made, Wishes(frozenset({"bell"})))
+    told = Told(made, NotifySettings(frozenset({"bell"})))
     told.look()
     told.look()
     assert told.written == []
 
 
 def test_nothing_is_told_unasked(made: MadeRun) -> None:
-    told = Told(made, Wishes())
+    told = Told(made, NotifySettings())
     told.look()
     made.finish()
     told.look()
@@ -75,8 +75,8 @@ def test_a_hostile_name_stays_text_and_tmux_is_passed_through() -> None:
 
 def test_wishes_come_from_the_command_line_or_the_environment() -> None:
     environment = {"LORA_WIZARD_NOTIFY": "bell,osc9", "LORA_WIZARD_NOTIFY_COMMAND": "say hi"}
-    assert Wishes.read([], "", environment) == Wishes(frozenset({"bell", "osc9"}), "say hi")
-    assert Wishes.read(["osc777"], "other", environment) == Wishes(frozenset({"osc777"}), "other")
-    assert not Wishes.read([], "", {})
+    assert NotifySettings.read([], "", environment) == NotifySettings(frozenset({"bell", "osc9"}), "say hi")
+    assert NotifySettings.read(["osc777"], "other", environment) == NotifySettings(frozenset({"osc777"}), "other")
+    assert not NotifySettings.read([], "", {})
     with pytest.raises(InputError, match="'pigeon'"):
-        Wishes.read(["pigeon"], "", {})
+        NotifySettings.read(["pigeon"], "", {})

@@ -1,4 +1,4 @@
-"""Notices about this machine, good and bad, each with its remedy. Pure: facts in, sentences out."""
+"""Diagnostics of this machine, good and bad, each with its remedy. Pure: facts in, sentences out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from recommender.machine import wheels
 from recommender.machine.capability import version
-from recommender.machine.facts import Gpu, Host, Notice, NvmlState, NvmlStatus, Software
+from recommender.machine.facts import Diagnostic, Gpu, Host, NvmlState, NvmlStatus, Software
 from recommender.machine.gpu.unused import PassedOver, cpu_is_wanted
 from recommender.machine.gpu.visible import VARIABLE, order_is_certain, visible_gpus
 from recommender.machine.software import missing
@@ -16,7 +16,7 @@ from recommender.units import gib
 _SMALL_SHM = 2**30
 
 
-def notices(
+def diagnostics(
     gpus: tuple[Gpu, ...],
     nvml: NvmlState,
     host: Host,
@@ -24,8 +24,8 @@ def notices(
     environment: Mapping[str, str] = os.environ,
     *,
     unused: PassedOver | None = None,
-) -> tuple[Notice, ...]:
-    """All notices, failures first.
+) -> tuple[Diagnostic, ...]:
+    """All diagnostics, failures first.
 
     Args:
         gpus: As NVML lists them.
@@ -50,51 +50,51 @@ def notices(
     return tuple(sorted(found, key=lambda notice: order[notice.level]))
 
 
-def _driver(nvml: NvmlState, software: Software, unused: PassedOver | None) -> Iterator[Notice]:
+def _driver(nvml: NvmlState, software: Software, unused: PassedOver | None) -> Iterator[Diagnostic]:
     if unused is not None:
-        yield Notice(unused.level, unused.text, unused.remedy)
+        yield Diagnostic(unused.level, unused.text, unused.remedy)
     elif nvml.status is not NvmlStatus.OK:
-        yield Notice("warn", nvml.message, nvml.remedy)
+        yield Diagnostic("warn", nvml.message, nvml.remedy)
     if nvml.status is NvmlStatus.OK and software.driver:
         cuda = f" (CUDA {software.cuda_driver})" if software.cuda_driver else ""
-        yield Notice("ok", f"driver {software.driver}{cuda}")
+        yield Diagnostic("ok", f"driver {software.driver}{cuda}")
 
 
-def _shared(gpus: tuple[Gpu, ...]) -> Iterator[Notice]:
+def _shared(gpus: tuple[Gpu, ...]) -> Iterator[Diagnostic]:
     for gpu in gpus:
         if gpu.memory_shared:
-            yield Notice("ok", f"{gpu.name} has no memory of its own: what the host has free counts")
+            yield Diagnostic("ok", f"{gpu.name} has no memory of its own: what the host has free counts")
 
 
-def _visible(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> Iterator[Notice]:
+def _visible(gpus: tuple[Gpu, ...], environment: Mapping[str, str]) -> Iterator[Diagnostic]:
     text = environment.get(VARIABLE)
     if text is None or not gpus:
         return
     left = visible_gpus(gpus, environment)
     if len(left) < len(gpus):
         names = ", ".join(f"GPU {gpu.index} {gpu.name}" for gpu in left) or "no GPU, so plans are for this CPU"
-        yield Notice("warn", f"{VARIABLE}={text} leaves {names}.", f"To use the others: unset {VARIABLE}.")
+        yield Diagnostic("warn", f"{VARIABLE}={text} leaves {names}.", f"To use the others: unset {VARIABLE}.")
     if not order_is_certain(gpus, environment):
-        yield Notice(
+        yield Diagnostic(
             "warn",
             f"{VARIABLE} counts in CUDA's order, which may not be that of this list: the cards differ.",
             "Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by their UUID (nvidia-smi -L).",
         )
 
 
-def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
+def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Diagnostic]:
     """Notices on the installed torch: one that cannot use the GPU fails with a remedy; there is no silent CPU run."""
     torch = software.versions.get("torch")
     working = [gpu for gpu in gpus if not gpu.problem]
     if torch is None:
-        yield Notice(
+        yield Diagnostic(
             "fail", "torch is not installed: plans can be made, training cannot start.", _install(gpus, software)
         )
     elif not working:
         cpu = "" if software.torch_cuda or "+" in torch else " (CPU)"
-        yield Notice("ok", f"torch {torch}{cpu}")
+        yield Diagnostic("ok", f"torch {torch}{cpu}")
     elif software.torch_cuda is None:
-        yield Notice(
+        yield Diagnostic(
             "fail",
             f"torch {torch} is a build without CUDA: it cannot use {working[0].name}.",
             _install(working, software),
@@ -105,12 +105,12 @@ def _torch(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
         yield from _kernels(torch, working, software)
 
 
-def _driver_too_old(torch: str, gpus: list[Gpu], software: Software) -> Notice:
+def _driver_too_old(torch: str, gpus: list[Gpu], software: Software) -> Diagnostic:
     major = int(software.torch_cuda.partition(".")[0]) if software.torch_cuda else 0
     needed = wheels.MINIMUM_DRIVER.get(major)
     update = f"Update the driver to {needed} or newer" if needed else "Update the driver"
     line = _pip(gpus, software)
-    return Notice(
+    return Diagnostic(
         "fail",
         f"The NVIDIA driver ({software.driver}) supports CUDA {software.cuda_driver}, and torch {torch} is built for "
         f"CUDA {software.torch_cuda}: it cannot use the GPU.",
@@ -118,7 +118,7 @@ def _driver_too_old(torch: str, gpus: list[Gpu], software: Software) -> Notice:
     )
 
 
-def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Notice]:
+def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Diagnostic]:
     build = wheels.build_of(torch, software.torch_cuda or "")
     without = [
         gpu
@@ -128,7 +128,7 @@ def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Notice
     for gpu in without:
         major, minor = gpu.compute_capability or (0, 0)
         line = _pip([gpu], software)
-        yield Notice(
+        yield Diagnostic(
             "fail",
             f"torch {torch} (CUDA {software.torch_cuda}) has no kernels for GPU {gpu.index} {gpu.name} (compute "
             f"capability {major}.{minor}).",
@@ -136,7 +136,7 @@ def _kernels(torch: str, gpus: list[Gpu], software: Software) -> Iterator[Notice
         )
     if not without:
         shown = torch if "+" in torch else f"{torch} (CUDA {software.torch_cuda})"
-        yield Notice("ok", f"torch {shown}")
+        yield Diagnostic("ok", f"torch {shown}")
 
 
 def _no_wheel(gpu: Gpu, software: Software) -> str:
@@ -153,35 +153,35 @@ def _no_wheel(gpu: Gpu, software: Software) -> str:
     )
 
 
-def _packages(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Notice]:
+def _packages(gpus: tuple[Gpu, ...], software: Software) -> Iterator[Diagnostic]:
     absent = [name for name in missing(software.versions) if name != "torch"]
     if absent:
         names = ", ".join(absent)
-        yield Notice(
+        yield Diagnostic(
             "fail",
             f"Not installed: {names}. Training needs {'it' if len(absent) == 1 else 'them'}.",
             f"{wheels.pip_install()} {' '.join(absent)}",
         )
     for name in ("transformers", "trl", "peft", "bitsandbytes"):
         if version := software.versions.get(name):
-            yield Notice("ok", f"{name} {version}")
+            yield Diagnostic("ok", f"{name} {version}")
     if any(gpu.bf16 for gpu in gpus):
         flash = software.versions.get("flash-attn")
-        yield Notice(
+        yield Diagnostic(
             "ok", f"flash-attn {flash}" if flash else "attention by PyTorch's SDPA (flash-attn is not installed)"
         )
 
 
-def _host(host: Host) -> Iterator[Notice]:
+def _host(host: Host) -> Iterator[Diagnostic]:
     if host.kills_at_logout:
-        yield Notice(
+        yield Diagnostic(
             "warn",
             "logind ends your processes at logout (KillUserProcesses=yes), a running training too.",
             "Start with 'systemd-run --user --scope lora-wizard' after 'loginctl enable-linger', or have "
             "KillUserProcesses=no set in /etc/systemd/logind.conf.",
         )
     if host.shm_bytes is not None and host.shm_bytes < _SMALL_SHM:
-        yield Notice(
+        yield Diagnostic(
             "warn",
             f"/dev/shm is only {gib(host.shm_bytes)}: data is loaded in the training process itself.",
             "Nothing needs to be done. A container gets more with --shm-size=8g.",
@@ -189,7 +189,7 @@ def _host(host: Host) -> Iterator[Notice]:
     variables = {"runs": "LORA_WIZARD_RUNS={0}", "model cache": "HF_HOME={0}"}
     for disk in host.disks:
         if disk.suggestion is not None:
-            yield Notice(
+            yield Diagnostic(
                 "warn",
                 f"{disk.purpose}: {disk.path} is in the container's own layer ({gib(disk.free)} free), gone with it.",
                 f"Use the larger disk: export {variables[disk.purpose].format(disk.suggestion)}",
