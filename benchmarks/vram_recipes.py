@@ -25,6 +25,8 @@ from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_memory
 from recommender.model.reader import read_model
 from recommender.model.spec import ModelSpec
+from trainer.anatomy.ask import completed
+from trainer.learn.ask import learning_here
 
 MEDIAN, SHARE, UNEXPRESSED = 0.12, 0.9, 2
 LARGE = 200 * GIB
@@ -138,12 +140,13 @@ def priced(recipe: Recipe) -> Iterator[Figure]:
     Raises:
         InputError: It cannot be expressed.
     """
-    model = read_model(recipe["base_model"])
+    model = completed(read_model(recipe["base_model"], offline=True))
     for place, said in enumerate(figures_of(recipe)):
         experts = place > 0
         config = config_of(recipe, model, experts=experts)
-        large = estimate(config, model, device_from_memory(LARGE), stack=STACK, known=())
-        small = estimate(config, model, device_from_memory(round(SHARE * said * GIB)), stack=STACK, known=())
+        with learning_here():
+            large = estimate(config, model, device_from_memory(LARGE), stack=STACK, known=())
+            small = estimate(config, model, device_from_memory(round(SHARE * said * GIB)), stack=STACK, known=())
         spared = large.parts["optimizer"] * (1 - OPTIMIZERS[recipe["optim"]][1])
         yield Figure(recipe["config"], experts, said, (large.peak.reserved_bytes - spared) / GIB, small.fits)
 
@@ -154,10 +157,12 @@ def main() -> int:
     refused: list[str] = []
     for recipe in recipes():
         try:
-            figures += priced(recipe)
+            for figure in priced(recipe):
+                figures.append(figure)
+                print(figure, flush=True)
         except InputError as why:
             refused.append(f"{recipe['config']}: {why.message}")
-    print(*figures, *refused, sep="\n")
+            print(refused[-1], flush=True)
     off = median(abs(figure.error) for figure in figures)
     said_yes = sum(figure.fits == "yes" for figure in figures)
     print(
