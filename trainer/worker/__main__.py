@@ -22,7 +22,7 @@ from trainer.worker.loop.orphan import Orphan
 from trainer.worker.loop.requests import Requests, StopNow
 from trainer.worker.loop.siblings import Siblings, is_because_of_another
 from trainer.worker.output.disk_space import record
-from trainer.worker.world import leave, settle_in, this
+from trainer.worker.world import World, leave, settle_in, this
 
 SEEN_SECONDS = 30.0
 """Within which a rank that died is seen to have, also on a machine with many processes."""
@@ -44,7 +44,8 @@ def main() -> int:
         if world.launched:
             remember(folder)
         with Siblings(folder, world, lambda: False):
-            return _guarded(folder, lambda: _measure(folder), print_only=True)
+            code = _guarded(folder, lambda: _measure(folder), print_only=True)
+        return _ended(code, world)
     # Before any library takes hold of them: what is printed goes to the log, and a log is passed on.
     sys.stdout, sys.stderr = cast("TextIO", MaskedStream(sys.stdout)), cast("TextIO", MaskedStream(sys.stderr))
     repair_last_line(folder.events)
@@ -64,7 +65,21 @@ def main() -> int:
             print_only=False,
             supervised=lambda: not orphan.alone,
         )
-        return _after_another(siblings) if code == exits.ANOTHER_RANK else code
+        code = _after_another(siblings) if code == exits.ANOTHER_RANK else code
+    return _ended(code, world)
+
+
+def _ended(code: int, world: World) -> int:
+    """Return the exit code; a rank ends here, without the interpreter's own end.
+
+    That takes apart what is left of the process group, which waits for what the others have not sent, and now and then
+    for gloo's threads although nothing is left to send.
+    """
+    if world.launched:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    return code
 
 
 def _leave(orphan: Orphan, code: int) -> None:
