@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import NoError
 from trainer.process.children import Cancelled, ChildAnswer, ask
+from trainer.process.ending import UNTELLING
 from trainer.process.strategy import devices_of, strategy_of
 from trainer.run import exits
 from trainer.run.folder import RunFolder, write_atomically
@@ -64,8 +65,8 @@ def measure_worst_step(
 def step_failure(answer: ChildAnswer) -> NoError:
     """The error of a failed worst step, with a remedy only where one is known to help."""
     document = answer.document or {}
-    last = answer.errors.splitlines()[-1:] or [f"exit code {answer.code}"]
-    why = str(document.get("reason") or f"its process ended: {last[0]}")[:300]
+    told = [line for line in answer.errors.splitlines() if line.strip() and not UNTELLING.match(line)]
+    why = str(document.get("reason") or f"its process ended: {[f'exit code {answer.code}', *told][-1]}")[:300]
     if answer.code == -signal.SIGKILL:
         # Nobody else sends it to a child of ours: the kernel does, when the host's memory is used up.
         return NoError(f"{why} (SIGKILL)", remedy="Lower the batch size or max_length: memory was used up.")
