@@ -8,11 +8,10 @@ from tui.screens.popup import TextPopup
 from tui.widgets.key_bar import described_keys
 from tui.widgets.rows import Row, row
 from tui.widgets.text import cell
+from tui.widgets.top_bar import Step
 
 if TYPE_CHECKING:
     from textual.screen import Screen
-
-    from tui.widgets.top_bar import Step
 
 
 class HelpScreen(TextPopup):
@@ -32,7 +31,7 @@ def help_for(screen: Screen[Any]) -> list[Row]:
         if not binding.action.startswith("go("):
             shown = binding.key_display or screen.app.get_key_display(binding)
             rows.append(row((f"  {cell(shown, 12)}", "caution"), binding.description, indent=14))
-    rows.append(row((f"  {cell('1-6', 12)}", "caution"), "jump to a step", indent=14))
+    rows.append(row((f"  {cell(f'1-{max(Step):d}', 12)}", "caution"), "jump to a step", indent=14))
     rows.append(row((f"  {cell('^p or :', 12)}", "caution"), "the palette: everything that can be done", indent=14))
     return [*rows, *_words(screen.STEP)] if isinstance(screen, StepScreen) else rows
 
