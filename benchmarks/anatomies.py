@@ -36,6 +36,14 @@ from trainer.worker.setup.adapter import adapter_config
 KEPT: Final = Path(__file__).parent / "results" / "anatomies.jsonl"
 RANK: Final = 8
 _ASSISTANT: Final = {"num_hidden_layers": 4, "num_kv_shared_layers": 4, "hidden_size_per_layer_input": 0}
+_INDEXER: Final = {
+    "indexer_n_heads": 16,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 128,
+    "indexer_budget": 2048,
+    "indexer_compress_ratio": 4,
+    "ple_embed_dim": 256,
+}
 COMPLETED: Final[Mapping[str, Mapping[str, Any]]] = {
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
     "dbrx": {"attn_config": {"rope_theta": 10000.0}},
@@ -47,6 +55,8 @@ COMPLETED: Final[Mapping[str, Mapping[str, Any]]] = {
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"] * 8},
     "ministral": {"head_dim": 128},
     "nemotron": {"num_key_value_heads": 8},
+    "qwen4_exp": {"text_config": {**_INDEXER, "model_type": "qwen4_exp_text"}},
+    "qwen4_exp_text": _INDEXER,
     "reformer": {"is_decoder": True},
 }
 """Keys that a type's default configuration lacks to be built: Transformers' defaults alone are refused by its class."""
@@ -140,22 +150,23 @@ def by_hand(name: str, document: Mapping[str, Any]) -> list[int] | None:
 
 def run(names: list[str], again: bool, ship: bool) -> list[dict[str, Any]]:
     """Try all that has no line yet; return every line."""
-    rows = {(row["group"], row["name"]): row for row in read()} if not again else {}
+    rows = {(row["group"], row["name"]): row for row in read()}
     published = {model.name: model.parameters for model in load_models()}
     wanted = [one for one in documents() if not names or one[1] in names]
-    keys = set()
+    keys: set[str] = set()
     for group, name, document in wanted:
         target = SHIPPED / f"{key_of(document)}.json"
-        keys.add(target.name)
+        ships = ship and group == "model" and spec_from_config(document, name).needs_anatomy
+        keys |= {target.name} if ships else set()
         known = rows.get((group, name))
-        if known is not None and known["versions"] == versions() and (group == "type" or not ship or target.exists()):
+        kept = known is not None and known["versions"] == versions() and (not ships or target.exists())
+        if kept and not again:
             continue
         row, learned = tried(document)
         if group == "model":
-            row["published"] = published[name]
             hand = by_hand(name, document)
-            row |= {"hand": hand} if hand is not None else {}
-        if ship and group == "model" and learned is not None:
+            row |= {"published": published[name]} if hand is None else {"hand": hand}
+        if ships and learned is not None:
             target.write_text(text_of(learned), encoding="utf-8")
         rows[group, name] = {"group": group, "name": name, **row, "versions": versions()}
         write(rows.values())

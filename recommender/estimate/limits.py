@@ -144,12 +144,13 @@ def biggest_model(
     """
     from presets.models import load_models
     from recommender.model.families import spec_from_config
+    from recommender.model.from_anatomy import known
 
     for entry in sorted(load_models(), key=lambda one: one.parameters, reverse=True):
         if entry.parameters * LEAST_WEIGHT > device.free_bytes:
             continue
         try:
-            spec = spec_from_config(entry.config, entry.name, source="catalogue")
+            spec = known(spec_from_config(entry.config, entry.name, source="catalogue"))
             if estimate(config, spec, device, data, stack=stack).fits == "yes":
                 return entry.name, entry.parameters
         except InputError:

@@ -122,11 +122,22 @@ def _refuse_targets(targets: str | list[str], layers: tuple[str, ...], model: Mo
                 "supported here: names are without what stands before them.",
                 remedy=f"Write {leaf}: it is adapted in every layer.",
             )
+        if why := _why_kept(leaf, model):
+            raise InputError(
+                f"lora.target_modules: {leaf} of {model.architecture} can have no adapter: {why}.",
+                remedy="Leave it out of lora.target_modules, or set that to all-linear.",
+            )
         near = get_close_matches(name, layers, n=1, cutoff=0.4)
         raise InputError(
             f"lora.target_modules: {model.name} has no layer called '{name}'.",
             remedy=f"Did you mean {near[0]}?" if near else f"It has {', '.join(layers)}.",
         )
+
+
+def _why_kept(leaf: str, model: ModelSpec) -> str:
+    """The reason why linear layers of that name get no adapter; empty where the class has none of it."""
+    kept = model.anatomy.kept_linears if model.anatomy else ()
+    return next((linear.reason for linear in kept if linear.name == leaf), "")
 
 
 def _refuse_no_expression(key: str, pattern: str) -> None:

@@ -101,8 +101,8 @@ class Sizes:
 class Anatomy:
     """What the class is made of that is trained for a configuration.
 
-    `linears`, `kept_linears`, `experts`, embedding, head, norms and `other_parameters` are together
-    `total_parameters`, which is what is loaded: other towers are left out.
+    `linears`, `kept_linears`, `experts`, embedding, head, norms and `other_parameters` without `shared_parameters` are
+    together `total_parameters`, which is what is loaded: other towers are left out.
     """
 
     text_type: str
@@ -143,6 +143,10 @@ class Anatomy:
     """Mixer to the packages with which its fast path runs."""
     versions: Mapping[str, str]
     """Of transformers, peft and torch that it was learned with."""
+    mixer_linears: tuple[str, ...] = ()
+    """Leaf names, of `linears`, that stand only where tokens are mixed: what 'attention alone' means."""
+    shared_parameters: int = 0
+    """Of linear layers that share a weight with another layer, so that `linears` and `kept_linears` count it again."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -196,6 +200,7 @@ def from_document(document: Mapping[str, Any]) -> Anatomy:
     try:
         values["linears"] = _all(Linear, values["linears"])
         values["kept_linears"] = _all(KeptLinear, values["kept_linears"])
+        values["mixer_linears"] = tuple(values["mixer_linears"])
         values["experts"] = _all(FusedExperts, values["experts"])
         values["kinds"] = _all(LayerKind, values["kinds"])
         values["sequence"] = tuple(kind for kind, run in values["sequence"] for _ in range(run))

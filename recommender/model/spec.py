@@ -16,6 +16,9 @@ __all__ = ["Linear", "ModelSpec", "NeedsAnatomy", "Source"]
 
 Source = Literal["folder", "cache", "hub", "catalogue"]
 
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
+"""Of the hand-written families."""
+
 
 class NeedsAnatomy(InputError):
     """A model whose class has to be asked first what it is made of."""
@@ -52,7 +55,8 @@ class ModelSpec:
     norm_parameters: int
     """Parameters of all norms: fp32 where the stack upcasts them."""
     other_parameters: int = 0
-    """Parameters that are neither embedding, head, linear nor norm (fused experts, routers, convolutions …)."""
+    """Parameters that are neither embedding, head, linear nor norm (fused experts, routers, convolutions …), less what
+    linear layers share with each other."""
     dtype: str | None = None
     """Stored dtype: 'bfloat16', 'float16', 'float32'."""
     quantization: str | None = None
@@ -111,6 +115,14 @@ class ModelSpec:
     def linear_parameters(self) -> int:
         """Parameters of the linear layers inside the decoder layers."""
         return sum(linear.parameters for linear in self.linears)
+
+    @property
+    def mixer_linears(self) -> tuple[str, ...]:
+        """Leaf names of the linear layers that stand where tokens are mixed: attention, or what is in its place."""
+        if self.anatomy is not None:
+            return self.anatomy.mixer_linears
+        names = (linear.name for linear in self.linears)
+        return tuple(name for name in names if name in _ATTENTION)
 
     @property
     def attention_layers(self) -> int:

@@ -34,7 +34,6 @@ RANKS: Mapping[Goal, tuple[int, int]] = {
 """
 DISTANCE: Mapping[Task, float] = {"style": 0.5, "task": 1.0, "domain": 2.0}
 """Factor on the range of ranks by the distance of the data from what the model does already."""
-ATTENTION = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
 """The linear layers of attention, also where three of them are one."""
 WANTED: Mapping[Goal, str] = {
     "balanced": "a balanced plan",
@@ -238,7 +237,7 @@ def explain_targets(context: PricedContext, values: Values) -> Reasons:
     """Return the reason for adapting every linear layer, with the saving of attention alone."""
     names = ", ".join(dict.fromkeys(linear.name for linear in context.model.linears)) or "every linear layer"
     costs = ""
-    attention = [linear.name for linear in context.model.linears if linear.name in ATTENTION]
+    attention = list(context.model.mixer_linears)
     if attention:
         less = context.priced({TARGETS: attention})
         saved = context.estimate.peak.process_bytes - less.peak.process_bytes

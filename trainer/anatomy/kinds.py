@@ -65,6 +65,22 @@ def kinds_of(parts: Parts, config: Any) -> Kinds:
     return Kinds(kinds, tuple(sequence), {mixer: tuple(sorted(names)) for mixer, names in packages.items() if names})
 
 
+def mixer_linears(parts: Parts) -> tuple[str, ...]:
+    """Leaf names of linear layers that stand inside of what mixes tokens, and nowhere else in the layers."""
+    inside: dict[str, None] = {}
+    elsewhere: set[str] = set()
+    for _, layer in parts.layers:
+        mixing = tuple(f"{name}." if name else "" for name, _ in _outermost(layer))
+        for name, module in layer.named_modules():
+            if isinstance(module, LINEAR):
+                leaf = name.rpartition(".")[2]
+                if mixing and name.startswith(mixing):
+                    inside[leaf] = None
+                else:
+                    elsewhere.add(leaf)
+    return tuple(leaf for leaf in inside if leaf not in elsewhere)
+
+
 def signature(layer: nn.Module) -> tuple[Any, ...]:
     """What two layers that are built alike have in common: classes, shapes, switches; not their place."""
     own = [(name, tuple(parameter.shape)) for name, parameter in layer.named_parameters(remove_duplicate=False)]

@@ -13,8 +13,8 @@ from torch import nn
 from presets.errors import InputError
 from recommender.model.anatomy import Anatomy, FusedExperts, KeptLinear, Sizes
 from recommender.model.linear import Linear
-from trainer.anatomy.build import REMEDY, Built, build, parameters_of
-from trainer.anatomy.kinds import Kinds, kinds_of
+from trainer.anatomy.build import Built, build, parameters_of
+from trainer.anatomy.kinds import Kinds, kinds_of, mixer_linears
 from trainer.anatomy.parts import LINEAR, Parts, in_features, out_features, parts_of
 from trainer.classes.linears import linears_of
 
@@ -41,29 +41,27 @@ def anatomy_of(built: Built) -> Anatomy:
     except ValueError as problem:
         raise InputError(f"{problem}, which cannot be planned.", remedy="Choose another model.") from problem
     kinds = kinds_of(parts, config)
-    linears, kept = _linears(model)
+    linears, kept, shared = _linears(model)
     experts = _experts(parts)
     counted = _counts(model, parts)
     total = parameters_of(model)
     known = sum(counted.values()) + sum(linear.parameters for linear in linears)
     rest = sum(one.parameters for one in kept) + sum(one.parameters for one in experts)
-    if total < known + rest:
-        raise InputError(
-            f"{type(model).__name__} shares weights between its layers in a way that cannot be counted.", remedy=REMEDY
-        )
     return Anatomy(
         text_type=str(config.model_type),
         architecture=built.classes.served.__name__,
         trained_class=type(model).__name__,
         linears=linears,
         kept_linears=kept,
+        mixer_linears=tuple(leaf for leaf in mixer_linears(parts) if any(leaf == linear.name for linear in linears)),
         experts=experts,
         kinds=kinds.kinds,
         sequence=kinds.sequence,
         embedding_parameters=counted["embedding"],
         head_parameters=counted["head"],
         norm_parameters=counted["norm"],
-        other_parameters=total - known - rest,
+        other_parameters=total + shared - known - rest,
+        shared_parameters=shared,
         tower_parameters=built.tower_parameters,
         total_parameters=total,
         served_parameters=built.served_parameters,
@@ -90,21 +88,31 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _linears(model: Any) -> tuple[tuple[Linear, ...], tuple[KeptLinear, ...]]:
-    """Linear layers with and without an adapter, those of one name, shape and reason together; shared ones once."""
+def _linears(model: Any) -> tuple[tuple[Linear, ...], tuple[KeptLinear, ...], int]:
+    """Linear layers with and without an adapter, those of one name, shape and reason together.
+
+    Each layer counts, also one that shares its weight with another, as an adapter stands on each (Zamba): what is then
+    counted twice comes last.
+    """
     sorted_ones = linears_of(model)
+    head = model.get_output_embeddings()
+    heads = {id(module) for module in head.modules()} if isinstance(head, nn.Module) else set()
     own: Counter[tuple[Any, ...]] = Counter()
     seen: set[int] = set()
+    shared = 0
     for name in (*sorted_ones.adapted, *sorted_ones.left_out):
         module = model.get_submodule(name)
-        if id(module.weight) not in seen:
-            seen.add(id(module.weight))
-            reason = sorted_ones.left_out.get(name, "")
-            shape = in_features(module), out_features(module), module.bias is not None
-            own[name.rpartition(".")[2], *shape, reason, name not in sorted_ones.kept] += 1
+        if id(module) in heads:
+            continue
+        for parameter in module.parameters(recurse=False):
+            shared += parameter.numel() if id(parameter) in seen else 0
+            seen.add(id(parameter))
+        shape = in_features(module), out_features(module), module.bias is not None
+        reason = sorted_ones.left_out.get(name, "")
+        own[name.rpartition(".")[2], *shape, reason, name not in sorted_ones.kept] += 1
     linears = tuple(Linear(leaf, a, b, n, bias) for (leaf, a, b, bias, why, _), n in own.items() if not why)
     kept = tuple(KeptLinear(leaf, a, b, n, bias, why, q) for (leaf, a, b, bias, why, q), n in own.items() if why)
-    return linears, kept
+    return linears, kept, shared
 
 
 def _experts(parts: Parts) -> tuple[FusedExperts, ...]:

@@ -12,6 +12,7 @@ import pytest
 from presets.errors import InputError
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
+from recommender.memory.modules import refuse_unknown_modules
 from recommender.memory.not_learned import NotLearned
 from recommender.model import anatomies
 from recommender.model.anatomies import find, installed, is_current, keep, key_of, learned_here
@@ -43,6 +44,7 @@ def anatomy(**changes: Any) -> Anatomy:
         trained_class="HybridXForCausalLM",
         linears=(Linear("q_proj", 64, 32, 1), Linear("in_proj", 64, 128, 2, bias=True)),
         kept_linears=(KeptLinear("gate", 64, 4, 2, False, "a router"),),
+        mixer_linears=("q_proj", "in_proj"),
         experts=(FusedExperts("gate_up_proj", 32, 64, 4, 2),),
         kinds=(
             LayerKind("linear_attention+mixture", "linear_attention", "mixture", 2),
@@ -53,6 +55,7 @@ def anatomy(**changes: Any) -> Anatomy:
         head_parameters=6400,
         norm_parameters=256,
         other_parameters=100,
+        shared_parameters=0,
         tower_parameters=0,
         total_parameters=6400 + 6400 + 256 + 100 + 64 * 32 + 2 * (64 * 128 + 128) + 2 * 64 * 4 + 2 * 4 * 32 * 64,
         served_parameters=50_000,
@@ -167,3 +170,11 @@ def test_what_the_class_says_of_its_attention_is_a_fact() -> None:
     assert facts(spec).sdpa and not facts(spec).flash and facts(spec).sweep == ""
     seen = replace(spec, anatomy=anatomy(text_type="qwen3_5_text", supports_sdpa=False))
     assert not facts(seen).sdpa and facts(seen).sweep == "qwen3_5"
+
+
+def test_a_kept_layer_that_is_named_is_refused_with_its_reason() -> None:
+    spec = with_anatomy(spec_from_config(CONFIG, "odd"), anatomy())
+    config = qlora(lora__target_modules=["gate"])
+    with pytest.raises(InputError, match="gate of HybridXForCausalLM can have no adapter: a router"):
+        refuse_unknown_modules(config, spec)
+    refuse_unknown_modules(qlora(lora__target_modules=["in_proj"]), spec)

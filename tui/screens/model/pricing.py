@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from presets.errors import WizardError
 from tui.screens.base import Part
-from tui.screens.model.text import METHODS, Entry, Fit, fit_of, refused
+from tui.screens.model.text import METHODS, UNKNOWN, Entry, Fit, fit_of, refused
 from tui.terminal.sanitize import clean
 from tui.terminal.task import REPORT_SECONDS, Run, Task
 from tui.widgets.pick_list import PickList
@@ -104,12 +104,18 @@ class Pricing(Part):
 
     def _priced(self, entry: Entry, device: Device) -> tuple[ModelSpec, Mapping[str, Fit]] | str:
         """Architecture and fits, or the reason why it cannot be trained here, which its row shows instead."""
+        from recommender.memory.not_learned import NotLearned
+        from recommender.model.spec import NeedsAnatomy
+
         services = self.wizard.services
         try:
             spec = entry.spec or self._specs.get(entry.name) or services.catalogue_spec(entry.name)
             if spec.unsupported:
                 return refused(spec)
             return spec, {method: fit_of(services.method_fit(spec, device, method)) for method in METHODS}
+        except (NeedsAnatomy, NotLearned):
+            # Its class is asked once it is chosen: of all that are listed it would take minutes.
+            return spec, dict.fromkeys(METHODS, UNKNOWN)
         except WizardError as error:
             return error.message
 

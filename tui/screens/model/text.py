@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,7 @@ from tui.widgets.text import cell
 if TYPE_CHECKING:
     from presets.models import CatalogueModel
     from recommender.estimate.types import Estimate
+    from recommender.model.anatomy import Anatomy
     from recommender.model.sources.local import LocalModel
     from recommender.model.spec import ModelSpec
 
@@ -51,6 +53,9 @@ class Fit:
     fits: str
     nbytes: int
 
+
+UNKNOWN = Fit("unknown", 0)
+"""Of a class whose memory is learned once the model is chosen."""
 
 Fits = Mapping[str, Mapping[str, Fit]]
 """Model name to method to fit; a model that is not priced yet is missing."""
@@ -218,6 +223,8 @@ def context(tokens: int | None) -> str:
 def _fit(fit: Fit | None, width: int) -> list[Part]:
     if fit is None:
         return [(cell("  …", width), "quiet")]
+    if fit is UNKNOWN:
+        return [(cell("  ?", width), "quiet")]
     word, tone = WORDS[fit.fits]
     figure = gib_number(fit.nbytes)
     if len(word) + len(figure) + 3 > width:
@@ -234,6 +241,9 @@ def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]
         return [row(("✗ ", "bad"), (clean(entry.trouble), "plain"), indent=2)]
     if spec is None:
         return [row((clean(entry.title), "bright"), ("  reading …", "quiet"))]
+    if spec.needs_anatomy:
+        what = f"   {clean(spec.architecture)}: what it is made of is learned from its class once it is chosen"
+        return [row((clean(entry.title), "bright"), (what, "label")), *_access(entry, spec)]
     rows = [
         row(
             (clean(entry.title), "bright"),
@@ -243,18 +253,30 @@ def facts(entry: Entry | None, spec: ModelSpec | None, device: str) -> list[Row]
         row(
             ("layers ", "quiet"), (str(spec.num_layers), "label"),
             ("  width ", "quiet"), (str(spec.hidden_size), "label"),
-            ("  heads ", "quiet"), (f"{spec.num_heads}/{spec.num_kv_heads}", "label"),
+            ("  heads " if spec.num_heads else "", "quiet"),
+            (f"{spec.num_heads}/{spec.num_kv_heads}" if spec.num_heads else "", "label"),
             ("  vocabulary ", "quiet"), (count(spec.vocab_size), "label"),
             ("  stored as ", "quiet"), (clean(spec.quantization or spec.dtype or "unknown"), "label"),
             ("  experts " if spec.num_experts else "", "quiet"), (str(spec.num_experts or ""), "label"),
         ),
     ]  # fmt: skip
+    if spec.anatomy is not None and len(spec.anatomy.kinds) > 1:
+        rows.append(row(("of ", "quiet"), (said_kinds(spec.anatomy), "label")))
     rows += _access(entry, spec)
     if spec.own_code:
         files = clean(", ".join(spec.own_code))
         rows.append(row(("! ", "caution"), f"built by Python code of its own ({files}): you are asked first", indent=2))
     rows.append(row((f"FITS TIGHT NO: the worst step in GiB on {device}, batch 1 at 1 024 tokens", "quiet")))
     return rows
+
+
+def said_kinds(anatomy: Anatomy) -> str:
+    """The kinds of layer and how many there are of each, such as '24 linear attention + dense, 8 full …'."""
+    counted = Counter[str]()
+    for kind in anatomy.kinds:
+        parts = [part for part in (*kind.mixer.split("+"), kind.mlp) if part != "none"]
+        counted[" + ".join(parts).replace("_", " ")] += kind.count
+    return ", ".join(f"{number} {name}" for name, number in counted.items())
 
 
 def _access(entry: Entry, spec: ModelSpec) -> list[Row]:

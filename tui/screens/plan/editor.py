@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 TYPED = "typed"
 """Key of the choice that opens a field instead."""
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 Take = Callable[[str, Any], None]
 """Takes the key and its new value; raises `WizardError` when it cannot be taken."""
@@ -58,9 +57,9 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 def _targets(plan: Plan) -> list[Any]:
     names = list(dict.fromkeys(linear.name for linear in plan.model.linears))
-    attention = [name for name in names if name in ATTENTION]
+    attention = [name for name in names if name in plan.model.mixer_linears]
     sets: list[Any] = ["all-linear", attention, [name for name in attention if name in ("q_proj", "v_proj")]]
-    sets.append([name for name in names if name not in ATTENTION])
+    sets.append([name for name in names if name not in attention])
     current = plan.config.lora.target_modules
     kept = [one for one in sets if one]
     return kept if current in kept else [*kept, current]
