@@ -39,7 +39,7 @@ _ASSISTANT: Final = {"num_hidden_layers": 4, "num_kv_shared_layers": 4, "hidden_
 _INDEXER: Final = {
     "indexer_n_heads": 16,
     "indexer_kv_heads": 1,
-    "indexer_head_dim": 128,
+    "indexer_head_dim": 256,
     "indexer_budget": 2048,
     "indexer_compress_ratio": 4,
     "ple_embed_dim": 256,

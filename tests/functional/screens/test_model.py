@@ -7,6 +7,13 @@ import pytest
 from textual.widgets import Input
 
 from presets.errors import InputError
+from recommender.config.schema import FinetuneConfig
+from recommender.estimate.types import Estimate
+from recommender.machine.facts import Device
+from recommender.memory.not_learned import NotLearned
+from recommender.memory.stacks import STACKS
+from recommender.memory.workload import resolve_workload
+from recommender.model.families import spec_from_config
 from recommender.model.quantised import refusal
 from recommender.model.reader import read_model
 from recommender.model.sources.local import LocalModel
@@ -28,6 +35,31 @@ def with_local(tmp_path: Path) -> MadeServices:
         LocalModel("me/broken", "cache", tmp_path, GIB, None, "model.safetensors is cut short"),
     )
     return MadeServices(tmp_path, here=here)
+
+
+async def test_a_model_whose_class_is_to_be_asked_is_not_refused_and_says_what_is_known(tmp_path: Path) -> None:
+    unknown = spec_from_config({"model_type": "new", "architectures": ["NewForCausalLM"], "hidden_size": 8}, "me/new")
+    hybrid = replace(MadeServices(tmp_path).catalogue_spec("Qwen/Qwen3.5-9B"), name="me/hybrid")
+    here = tuple(LocalModel(spec.name, "cache", tmp_path, GIB, spec) for spec in (unknown, hybrid))
+    async with wizard(NothingLearned(tmp_path, here=here), start=Step.MODEL) as seen:
+        await seen.until(lambda: seen.line("me/new").count("?") == seen.line("me/hybrid").count("?") == 3)
+        assert "✗" not in seen.line("me/new") + seen.line("me/hybrid")
+        await seen.press("home")
+        await seen.sees("what it is made of is learned from its class once it is chosen")
+        await seen.press("down")
+        await seen.sees("of 24 linear attention + dense, 8 full attention + dense")
+
+
+class NothingLearned(MadeServices):
+    """Has no tape of any model."""
+
+    def method_fit(self, model: ModelSpec, device: Device, method: str) -> Estimate:
+        raise NotLearned(resolve_workload(lora_of(model), model, device, None, STACKS["trl"]))
+
+
+def lora_of(model: ModelSpec) -> FinetuneConfig:
+    """A configuration of it."""
+    return FinetuneConfig.model_validate({"model": model.name, "method": "lora", "quantization": {"bits": None}})
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
