@@ -14,6 +14,7 @@ import torch
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
+from recommender.model.experts import PRODUCTS
 from recommender.model.sources.headers import read_entries, weight_files
 from trainer.classes.build import built_of, skeleton
 from trainer.classes.choose import Classes
@@ -100,8 +101,12 @@ def renamed(name: str, parameters: Mapping[str, str]) -> str | None:
     """
     module, marker, rest = name.partition(".lora_")
     if marker:
-        whole = parameters.get(f"{module}.weight")
-        return f"{whole.removesuffix('.weight')}{marker}{rest}" if whole else None
+        if whole := parameters.get(f"{module}.weight"):
+            return f"{whole.removesuffix('.weight')}{marker}{rest}"
+        # An adapter of a mixture's fused experts stands under their module, once or twice deep.
+        owner = module.replace(".base_layer", "")
+        experts = next((parameters[key] for leaf in PRODUCTS if (key := f"{owner}.{leaf}") in parameters), None)
+        return f"{experts.rpartition('.')[0]}{module.removeprefix(owner)}{marker}{rest}" if experts else None
     plain = name.replace(".base_layer.", ".")
     found = parameters.get(plain)
     if found is None or plain == name:

@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from recommender.config.schema import FinetuneConfig
 from trainer.classes.linears import LOW_RANK
 from trainer.classes.names import Loads
+from trainer.worker.after.merged_experts import Experts
 from trainer.worker.setup.adapter import LOFTQ
 
 PREFIX: Final = "base_model.model."
@@ -65,9 +66,12 @@ class Adapter:
         folder: The adapter's.
         rounded: What to make of a weight of the base before the adapter is added: see `rounding`.
         loads: How the base's files name the weights of the class that the adapter is for.
+        served: That class on meta, whose fused experts may be adapted; None for a class of the repository's own.
     """
 
-    def __init__(self, folder: Path, rounded: Rounded | None = None, loads: Loads = str) -> None:
+    def __init__(
+        self, folder: Path, rounded: Rounded | None = None, loads: Loads = str, served: Any | None = None
+    ) -> None:
         self._rounded, self.loads = rounded, loads
         self._lora = LoraConfig.from_pretrained(str(folder))
         if not str(self._lora.init_lora_weights).startswith(CHANGES_THE_BASE):
@@ -84,6 +88,8 @@ class Adapter:
         self._whole: dict[str, torch.Tensor] = {name: tensor for name, tensor in saved.items() if ".lora_" not in name}
         self.count = len(modules)
         self.unused = modules | set(self._whole)
+        adapts = served is not None and self._lora.target_parameters
+        self._experts = Experts(served, self._lora, self._of_module) if adapts else None
 
     def merged(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """Return a weight of the base with the adapter merged into it.
@@ -95,6 +101,9 @@ class Adapter:
         Returns:
             The tensor itself where the adapter does not touch it; else another of its shape, computed in fp32.
         """
+        if self._experts is not None and (found := self._experts.merged(name, tensor)) is not None:
+            self.unused.discard(found[0])
+            return found[1]
         name = self.loads(name)
         module = name.removesuffix(".weight")
         if (whole := self._whole.get(name)) is not None:

@@ -21,6 +21,7 @@ from trainer.classes.choose import Classes, classes_of
 from trainer.classes.linears import LOW_RANK
 from trainer.classes.names import published_names, renamed, served_skeleton, trained_to_served
 from trainer.classes.targets import chosen_by, targets_of
+from trainer.worker.setup.experts.modules import fused_modules
 
 PREFIX: Final = "base_model.model."
 SETTINGS: Final = "adapter_config.json"
@@ -101,8 +102,9 @@ def _targets(served: Any, weights: Mapping[str, Any], document: Mapping[str, Any
     short = {name.removeprefix(PREFIX) for name in weights}
     modules = {name.removesuffix(end) for name in short for end in LOW_RANK if name.endswith(end)}
     inside = {name for name, _ in served.named_modules()}
-    # Adapted parameters (a mixture's experts) are named by `target_parameters`; their layers have names of PEFT's own.
-    wanted = {name for name in modules if name in inside and not name.endswith("base_layer")}
+    # Adapted parameters (a mixture's experts) are named by `target_parameters`, not their modules.
+    experts = {name for name, _ in fused_modules(served)} if document.get("target_parameters") else set()
+    wanted = {name for name in modules if name in inside and name not in experts}
     now = document.get("target_modules")
     if not wanted or (isinstance(now, str | list) and now and chosen_by(served, now) == wanted):
         return now
