@@ -1,10 +1,11 @@
-"""Hold learned formulas against the full trace: `python -m benchmarks.learned_vs_trace [COUNT] [--full] [--table]`.
+"""Hold learned formulas against the trace: `python -m benchmarks.learned_vs_trace [COUNT] [K/N] [--full | --table]`.
 
 COUNT random recipes (200 where none is given), each of another of Transformers' causal model types in turn, at its
 default sizes with 2 to 6 layers; with --full catalogue models at full depth. Each recipe is learned as the program does
 it, then priced and traced whole at two random sizes; where a family is described by hand too, that formula is priced
-beside it. Resumable: rows are appended to benchmarks/results/learned_vs_trace.jsonl. --table prints what is there. Exit
-1 when a limit is missed. Runs in this process, with torch.
+beside it. K/N: every N-th recipe only, for programs side by side. Resumable: rows are appended to
+benchmarks/results/learned_vs_trace.jsonl; --table prints what is there. Exit 1 when a limit is missed. Runs in this
+process, with torch.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def shallow(model_type: str, layers: int) -> dict[str, Any]:
     for name, values in list(section.items()):
         if isinstance(values, list) and len(values) == whole:
             section[name] = [values[index] for index in kept]
-    named = document.get("architectures") or [_class(model_type)]
+    named = document.get("architectures") or [class_name(model_type)]
     return {**document, "model_type": model_type, "architectures": named}
 
 
@@ -79,7 +80,8 @@ def _kinds_first(section: dict[str, Any], whole: int, layers: int) -> list[int]:
     return sorted([*firsts, *rest][:layers])
 
 
-def _class(model_type: str) -> str:
+def class_name(model_type: str) -> str:
+    """The causal class of a type."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     found = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
@@ -156,6 +158,8 @@ def rows_of(number: int, name: str, document: dict[str, Any], *, full: bool) -> 
     try:
         spec = learned_spec(document, name)
         row |= {"type": spec.model_type, "layers": spec.num_layers, "stack": stack, "recipe": _said(config)}
+        config = _supported(config, spec)
+        row["recipe"] = _said(config)
         device = device_from_catalogue(card)
         first = resolve_workload(config, spec, device, None, STACKS[stack])
         refuse(first)
@@ -190,6 +194,16 @@ def _by_hand(case: Workload) -> dict[str, Any]:
     except InputError:
         return {}
     return {"by_hand": price(workload).allocated}
+
+
+def _supported(config: FinetuneConfig, spec: ModelSpec) -> FinetuneConfig:
+    """The recipe with an attention that the class has."""
+    assert spec.anatomy is not None
+    has = {"sdpa": spec.anatomy.supports_sdpa, "flash_attention_2": spec.anatomy.supports_flash, "eager": True}
+    if has[config.training.attn_implementation]:
+        return config
+    training = config.training.model_copy(update={"attn_implementation": "eager"})
+    return config.model_copy(update={"training": training})
 
 
 def _said(config: FinetuneConfig) -> str:
@@ -274,11 +288,12 @@ def main() -> int:
     full = "--full" in sys.argv
     if "--table" not in sys.argv:
         count = next((int(word) for word in sys.argv[1:] if word.isdigit()), 200)
+        part, parts = next(((int(w[0]), int(w[2])) for w in sys.argv[1:] if w[1:2] == "/"), (0, 1))
         done = {(row["number"], row["full"]) for row in rows}
         with tempfile.TemporaryDirectory() as scratch:
             os.environ["XDG_CACHE_HOME"] = scratch
             for number, name, what in cases(count, full=full):
-                if (number, full) in done:
+                if (number, full) in done or number % parts != part:
                     continue
                 found = tried(number, name, what, full=full)
                 with ROWS.open("a", encoding="utf-8") as stream:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from recommender.memory.workload import FP32, Workload
+from recommender.model.anatomy import KeptLinear
+from recommender.model.linear import Linear
+from recommender.model.spec import ModelSpec
 
 NF4_BLOCK = 64
 """Parameters that share one scale (bitsandbytes, `quantize_4bit` blocksize)."""
@@ -38,7 +41,7 @@ def weights_bytes(workload: Workload) -> int:
 
     Head, embedding, norms, biases and routers are left as they are, and so are experts under 8 bits.
     """
-    linear = sum([x.count * x.in_features * x.out_features for x in workload.model.linears])
+    linear = sum([x.count * x.in_features * x.out_features for x in _quantisable(workload.model)])
     experts = sum([x.parameters for x in workload.experts])
     plain = workload.model.total_parameters - linear - experts
     return _linear_bytes(workload, linear) + expert_bytes(workload, experts) + plain * workload.plain
@@ -54,8 +57,8 @@ def expert_bytes(workload: Workload, weights: int) -> int:
 def weight_terms(workload: Workload) -> tuple[tuple[str, int], ...]:
     """The same by kind."""
     model = workload.model
-    linear = sum(x.count * x.in_features * x.out_features for x in model.linears)
-    biases = sum(x.parameters for x in model.linears) - linear
+    linear = sum(x.count * x.in_features * x.out_features for x in _quantisable(model))
+    biases = sum(x.parameters for x in _quantisable(model)) - linear
     experts = sum(x.parameters for x in workload.experts)
     kinds = (
         ("embedding", model.embedding_parameters),
@@ -77,10 +80,17 @@ def weight_terms(workload: Workload) -> tuple[tuple[str, int], ...]:
     )
 
 
+def _quantisable(model: ModelSpec) -> tuple[Linear | KeptLinear, ...]:
+    """The linear layers that bitsandbytes replaces: those that can have an adapter, and some that cannot."""
+    if model.anatomy is None:
+        return model.linears
+    return (*model.linears, *(kept for kept in model.anatomy.kept_linears if kept.quantised))
+
+
 def _linear_bytes(workload: Workload, weights: int) -> int:
     each = linear_bytes_per_parameter(workload.bits, workload.config.quantization.double_quant, workload.plain)
-    scales = sum([x.count * x.out_features * FP32 for x in workload.model.linears]) if workload.bits == 8 else 0
-    return round(weights * each) + scales
+    rows = [x.count * x.out_features * FP32 for x in _quantisable(workload.model)] if workload.bits == 8 else []
+    return round(weights * each) + sum(rows)
 
 
 def trainable_parameters(workload: Workload) -> int:

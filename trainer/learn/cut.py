@@ -70,8 +70,15 @@ def signature(model: Any, index: int) -> tuple[Any, ...]:
     return (*found, *listed)
 
 
-def keep(model: Any, kept: tuple[int, ...]) -> None:
-    """Leave only these layers in a model, and in the lists of its configuration that have an entry a layer."""
+def keep(model: Any, kept: tuple[int, ...], *, counted: bool = True) -> None:
+    """Leave only these layers in a model, and in the lists of its configuration that have an entry a layer.
+
+    Args:
+        model: As Transformers builds it.
+        kept: Places of the layers.
+        counted: Whether its configuration says so few layers. Not where a module outside of the layers has a dimension
+            for each of them (Gemma's embeddings for each layer): that stays as large as it is.
+    """
     decoder, name, layers = decoder_of(model), layers_name(model), layers_of(model)
     count = len(layers)
     for key, children in list(decoder.named_children()):
@@ -87,7 +94,8 @@ def keep(model: Any, kept: tuple[int, ...]) -> None:
         for key, values in lists:
             if list(getattr(config, key, None) or ()) == values:
                 setattr(config, key, [values[index] for index in kept])
-        config.num_hidden_layers = len(kept)
+        if counted:
+            config.num_hidden_layers = len(kept)
 
 
 def _tells(key: str, value: Any) -> bool:

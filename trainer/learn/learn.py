@@ -46,21 +46,24 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.tell("building", 0, 1)
-        whole = build_base(self.order)
-        self.cut = cut_of(whole)
-        self.deeper = self.cut.deeper or self.cut
-        self.config = whole.config.get_text_config(decoder=True)
-        keep(whole, self.deeper.kept)
-        self._deep = whole
-        self._base = copy.deepcopy(whole)
-        if self.deeper.kept != self.cut.kept:
-            keep(self._base, tuple(self.deeper.kept.index(index) for index in self.cut.kept))
+        self._build(counted=True)
         self.done = 0
         """Traces so far."""
         self._recorded: dict[Point, Pass] = {}
         self._looped: bool | None = None
         self.errors: list[float] = []
         self.sums: set[str] = set()
+
+    def _build(self, *, counted: bool) -> None:
+        whole = build_base(self.order)
+        self.cut = cut_of(whole)
+        self.deeper = self.cut.deeper or self.cut
+        self.config = whole.config.get_text_config(decoder=True)
+        keep(whole, self.deeper.kept, counted=counted)
+        self._deep = whole
+        self._base = copy.deepcopy(whole)
+        if self.deeper.kept != self.cut.kept:
+            keep(self._base, tuple(self.deeper.kept.index(index) for index in self.cut.kept), counted=counted)
 
     def learn(self) -> Tape:
         """The tape.
@@ -193,7 +196,14 @@ class Learner:
             return self._recorded[point]
         self.done += 1
         self.tell("traces", self.done, max(self.done, 2 * len(SHAPES) + 1))
-        found = record(self._base if base is None else base, order_at(self.order, point))
+        try:
+            found = record(self._base if base is None else base, order_at(self.order, point))
+        except (RuntimeError, IndexError):
+            if self.done > 1:
+                raise
+            # A module outside of the layers has a dimension for each of them.
+            self._build(counted=False)
+            found = record(self._base, order_at(self.order, point))
         if base is None:
             self._recorded[point] = found
         return found

@@ -9,6 +9,7 @@ from recommender.machine.capability import has_flash_kernel
 from recommender.memory.layers.attention import masked
 from recommender.memory.loss import kept_bytes
 from recommender.memory.workload import FP32, Workload
+from recommender.model.experts import adapts_experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +89,5 @@ def _experts(workload: Workload) -> str:
     """Empty for a model without a mixture."""
     if not workload.model.num_experts:
         return ""
-    held, adapted = workload.config.quantization.experts, workload.config.lora.experts
-    return f"{held if workload.bits else False} {adapted}"
+    held = "packed" if workload.packs_experts else "plain"
+    return f"{held} {'adapted' if adapts_experts(workload.config) else 'frozen'}"
