@@ -27,12 +27,12 @@ def loads_into(model: Any) -> Loads:
     """Return how `from_pretrained` names a repository's tensors in this model.
 
     Args:
-        model: Of the class, on meta is enough.
+        model: Of the class, on meta is enough; it may have an adapter in it.
     """
     conversions = get_model_conversion_mapping(model)
     renamings = [entry for entry in conversions if isinstance(entry, WeightRenaming)]
     converters = [entry for entry in conversions if isinstance(entry, WeightConverter)]
-    own = model.state_dict()
+    own = {name.replace(".base_layer.", "."): tensor for name, tensor in model.state_dict().items()}
 
     def name_of(key: str) -> str:
         name: str = rename_source_key(key, renamings, converters, model.base_model_prefix, own)[0]

@@ -26,6 +26,7 @@ from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint, read_resume_point
 from trainer.worker.measure.flops import flops_per_token, peak_flops
 from trainer.worker.measure.preflight import preflight
+from trainer.worker.output.adapter import refusal_of_served
 from trainer.worker.output.disk_space import give_up_reserve, hold_reserve, record
 from trainer.worker.output.result import finish_adapter
 from trainer.worker.output.sample import ask
@@ -129,6 +130,7 @@ def _last_checkpoint(folder: RunFolder) -> Path | None:
 
 def _before(job: Job) -> None:
     """Measure the worst step, the loss and one answer before anything is trained."""
+    _ask_whether_served(job)
     _preflight(job)
     if job.rows.held_out is not None:
         job.trainer.evaluate()
@@ -138,6 +140,16 @@ def _before(job: Job) -> None:
     with undisturbed():
         _ask(job, "before", 0)
     wait_for_all()
+
+
+def _ask_whether_served(job: Job) -> None:
+    """Say before training where the adapter will have no names in the class that config.json names."""
+    if job.config.method == "full":
+        return
+    why = refusal_of_served(job.trainer.model, Path(str(job.spec.path)), own_code=bool(job.own_code))
+    if why is not None:
+        message = f"Servers of the published model will not take this adapter: {why.message}"
+        record(job.folder, "warning", message=message, remedy=why.remedy)
 
 
 def _preflight(job: Job) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from peft import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
@@ -58,6 +59,26 @@ def save_adapter(
     document = json.loads(settings.read_text(encoding="utf-8"))
     document["target_modules"] = _targets(served_skeleton(classes), weights, document)
     (into / SETTINGS).write_text(json.dumps(document, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def refusal_of_served(model: Any, base: Path, *, own_code: bool = False) -> InputError | None:
+    """Return why an adapter cannot be written for the class that is served; None where it can: asked before training.
+
+    Args:
+        model: PEFT's, over the trained class.
+        base: The folder of the base's repository.
+        own_code: Whether the class is the repository's own.
+    """
+    if own_code:
+        return None
+    classes = classes_of(AutoConfig.from_pretrained(str(base)))
+    if not classes.text_only:
+        return None
+    try:
+        for_served(get_peft_model_state_dict(model, save_embedding_layers=False), served_names(classes, base))
+    except InputError as problem:
+        return problem
+    return None
 
 
 def served_names(classes: Classes, base: Path) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from presets.errors import InputError
 from recommender.model.sources.headers import read_entries, weight_files
+from trainer.classes.names import loads_into
 
 PREFIX: Final = "base_model.model."
 ITERATIONS: Final = 16
@@ -37,7 +38,7 @@ def start_from_loftq(model: Any, folder: Path) -> None:
     Raises:
         InputError: A layer's weight is not in the files.
     """
-    files = _files(folder)
+    files = _files(folder, model.get_base_model())
     for name, layer in model.named_modules():
         if isinstance(layer, Linear4bit) and NAME in layer.lora_A:
             rounded = layer.get_base_layer().weight
@@ -58,18 +59,19 @@ def _set(layer: Any, lost: torch.Tensor) -> None:
         weight.data = value.to(weight.device, weight.dtype).contiguous()
 
 
-def _files(folder: Path) -> Mapping[str, Path]:
-    """Map each tensor's name to the file that holds it."""
-    return {name: path for path in weight_files(folder) for name in read_entries(path)}
+def _files(folder: Path, base: Any) -> Mapping[str, tuple[Path, str]]:
+    """Map each parameter's name in the class to the file that holds it and its name there."""
+    loads = loads_into(base)
+    return {loads(name): (path, name) for path in weight_files(folder) for name in read_entries(path)}
 
 
-def _read(files: Mapping[str, Path], name: str) -> torch.Tensor:
-    stored = next((key for key in (name, name.removeprefix("model.")) if key in files), None)
-    if stored is None:
+def _read(files: Mapping[str, tuple[Path, str]], name: str) -> torch.Tensor:
+    if name not in files:
         raise InputError(
             f"The weight {name} is not in the model's files, so LoftQ cannot tell what rounding lost.",
             remedy="Set lora.init_lora_weights to true.",
         )
-    with safe_open(files[stored], framework="pt") as file:
+    path, stored = files[name]
+    with safe_open(path, framework="pt") as file:
         tensor: torch.Tensor = file.get_tensor(stored)
     return tensor

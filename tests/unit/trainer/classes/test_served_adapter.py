@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from presets.errors import InputError
@@ -18,7 +18,7 @@ from recommender.config.schema import Lora
 from tests.fixtures.tiny_classes import CONFIGS, VOCABULARY, save_served
 from trainer.classes.build import load_trained
 from trainer.classes.choose import Classes, classes_of
-from trainer.worker.output.adapter import adapter_for_trained, for_served, save_adapter, served_names
+from trainer.worker.output.adapter import adapter_for_trained, for_served, refusal_of_served, save_adapter, served_names
 from trainer.worker.setup.adapter import adapter_config
 
 IDS = torch.randint(20, VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(1))
@@ -107,6 +107,21 @@ def test_weights_that_are_trained_whole_and_magnitudes_are_renamed_too(tmp_path:
     served = loaded(classes.served, classes.document, tmp_path, tmp_path / "adapter")
 
     assert torch.allclose(_logits(served), moved, atol=1e-5)
+
+
+def test_whether_it_can_be_written_is_asked_before_training(tmp_path: Path) -> None:
+    _, model, _ = trained("qwen3_5", tmp_path)
+    other = tmp_path / "other"
+    save_served("qwen3_5", other)
+    # A repository that lacks a layer which is adapted.
+    file = other / "model.safetensors"
+    save_file({name: x for name, x in load_file(file).items() if "layers.1.mlp" not in name}, file)
+
+    assert refusal_of_served(model, tmp_path / "base") is None
+    refused = refusal_of_served(model, other)
+    assert refused is not None
+    assert "layers.1.mlp" in refused.message
+    assert "--to merged" in refused.remedy
 
 
 def test_a_weight_without_a_counterpart_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
