@@ -228,6 +228,16 @@ def explain_alpha(context: PricedContext, values: Values) -> Reasons:
     }
 
 
+def _left_out(model: ModelSpec) -> str:
+    """A sentence for each reason why linear layers of the class get no adapter; empty where all do."""
+    kept: dict[str, list[str]] = {}
+    for linear in model.anatomy.kept_linears if model.anatomy else ():
+        names = kept.setdefault(linear.reason, [])
+        if linear.name not in names:
+            names.append(linear.name)
+    return "".join(f" Not on {', '.join(names)}: {reason}." for reason, names in kept.items())
+
+
 def targets(_: Context) -> Values:
     """Adapters on every linear layer."""
     return {TARGETS: "all-linear"}
@@ -245,10 +255,13 @@ def explain_targets(context: PricedContext, values: Values) -> Reasons:
     return {
         TARGETS: Reason(
             values[TARGETS],
-            _why_experts(context.model, names)
-            if context.model.num_experts
-            else f"All of {names}: adapters on every layer learn as full fine-tuning does, on attention alone they do "
-            "not, even at equal parameter count.",
+            (
+                _why_experts(context.model, names)
+                if context.model.num_experts
+                else f"All of {names}: adapters on every layer learn as full fine-tuning does, on attention alone they "
+                "do not, even at equal parameter count."
+            )
+            + _left_out(context.model),
             "Dettmers et al. 2023 (QLoRA), figure 2; Thinking Machines, LoRA Without Regret (2025)",
             "medium" if context.model.num_experts else "high",
             others="LLaMA-Factory's form suggests q_proj and v_proj, or all; Raschka gained by adding all layers; "
@@ -261,7 +274,8 @@ def explain_targets(context: PricedContext, values: Values) -> Reasons:
 
 def _why_experts(model: ModelSpec, names: str) -> str:
     """Return the reason for the target modules of a mixture of experts: its experts are out of the adapter's reach."""
-    share = percent(model.other_parameters / model.total_parameters)
+    fused = sum(one.parameters for one in model.anatomy.experts) if model.anatomy else model.other_parameters
+    share = percent(fused / model.total_parameters)
     return (
         f"All of {names}. {share} of this model's parameters are experts and routers in fused tensors, which adapters "
         "on linear layers do not reach: they stay frozen, unless lora.experts is true. With fewer layers reached, "

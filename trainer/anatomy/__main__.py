@@ -30,6 +30,14 @@ def main() -> int:
     except WizardError as problem:
         say({"error": problem.message, "remedy": problem.remedy})
         return 2
+    except ModuleNotFoundError as problem:
+        say(
+            {
+                "error": f"What this model is made of is learned from its class, and {problem.name} is not installed.",
+                "remedy": "Install lora-wizard's training packages, or plan a model of the catalogue.",
+            }
+        )
+        return 2
     except Exception as problem:
         # Whatever the libraries raise means that this class cannot be asked.
         if os.environ.get("LORA_WIZARD_DEBUG"):

@@ -23,6 +23,7 @@ from recommender.model.families import spec_from_config
 from recommender.model.from_anatomy import UNLIMITED, known, with_anatomy
 from recommender.model.linear import Linear
 from recommender.paths import cache_dir
+from recommender.rules.adapter import _left_out
 from tests.unit.memory.cases import qlora
 
 CONFIG: dict[str, Any] = {"model_type": "hybrid_x", "architectures": ["HybridXForCausalLM"], "hidden_size": 64}
@@ -178,3 +179,9 @@ def test_a_kept_layer_that_is_named_is_refused_with_its_reason() -> None:
     with pytest.raises(InputError, match="gate of HybridXForCausalLM can have no adapter: a router"):
         refuse_unknown_modules(config, spec)
     refuse_unknown_modules(qlora(lora__target_modules=["in_proj"]), spec)
+
+
+def test_the_reason_for_targets_says_what_is_left_out_and_why() -> None:
+    spec = with_anatomy(spec_from_config(CONFIG, "odd"), anatomy())
+    assert _left_out(spec) == " Not on gate: a router."
+    assert _left_out(spec_from_config({"model_type": "mixtral", **SIZES}, "mixtral")) == ""
