@@ -17,6 +17,11 @@ Fp16 = Literal["ok", "disputed", "overflows"]
 """Training in fp16: without objection; refused by some and done by others; activations beyond its range."""
 
 
+FLASH_WIDTH = 256
+"""Widest head of flash-attn 2's kernels; Gemma 4's layers that see all tokens have 512, at which a run stops in its
+first step (Dao-AILab/flash-attention#2427, NovaSky-AI/SkyRL#1564)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One `model_type`."""
@@ -27,7 +32,7 @@ class Facts:
     (`_FLOAT16_NOT_SUPPORTED_MODELS`, vllm/config), and Unsloth trains in it (its Gemma 2 notebooks run on a T4; its
     `FORCE_FLOAT32` names Gemma 3 and not this)."""
     flash: bool = True
-    """Whether flash-attn 2 can run it: not with attention sinks."""
+    """Whether flash-attn 2 can run it: not with attention sinks, nor with heads wider than `FLASH_WIDTH`."""
     sdpa: bool = True
     """Whether Transformers 5.23 runs its attention by SDPA (`_supports_sdpa`): not with soft-capped scores or attention
     sinks."""
@@ -76,4 +81,5 @@ def facts(model: ModelSpec) -> Facts:
         return found
     if found == _OTHER:
         found = facts_of(model.anatomy.text_type)
-    return replace(found, sdpa=model.anatomy.supports_sdpa, flash=model.anatomy.supports_flash)
+    flash = model.anatomy.supports_flash and model.head_dim <= FLASH_WIDTH
+    return replace(found, sdpa=model.anatomy.supports_sdpa, flash=flash)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
-from recommender.model.facts import facts
+from recommender.model.facts import FLASH_WIDTH, facts
 from recommender.model.family_table import family_of
 from recommender.model.spec import ModelSpec
 from recommender.rules.base import Context, PricedContext, Reasons, Rule, Values
@@ -109,7 +109,7 @@ def explain_attention(context: PricedContext, values: Values) -> Reasons:
     else:
         why = "PyTorch's own fused attention: memory linear in length, and nothing to build."
         if device.kind == "cuda":
-            why += f" {_why_no_flash(device)}"
+            why += f" {_why_no_flash(device, model)}"
             others = "Guides that name flash-attention assume that it is installed, and a card from Ampere on."
     return {
         ATTENTION: Reason(
@@ -136,7 +136,9 @@ def _why_eager(model: ModelSpec) -> str:
     return "says itself that SDPA does not run it in this Transformers: it runs in plain steps."
 
 
-def _why_no_flash(device: Device) -> str:
+def _why_no_flash(device: Device, model: ModelSpec) -> str:
+    if model.head_dim > FLASH_WIDTH:
+        return f"flash-attn stops at heads of {FLASH_WIDTH}, and {model.architecture} has some of {model.head_dim}."
     if known(device.compute_capability) < FLASH_FROM["flash_attention_2"]:
         return (
             f"flash-attn begins at compute capability 8.0, and {device.name} has {version(device.compute_capability)}."

@@ -14,6 +14,7 @@ from recommender.machine.capability import FLASH_FROM, has_tf32, known, version
 from recommender.machine.facts import Device
 from recommender.memory.modules import refuse_idle_patterns, refuse_unknown_modules
 from recommender.model.experts import fused_weights, packs_experts
+from recommender.model.facts import FLASH_WIDTH
 from recommender.model.spec import ModelSpec
 from recommender.rules.stages import stage_rules
 from recommender.stages import STAGES, Stage, keys_of_others, stage_of
@@ -53,6 +54,7 @@ def refuse_contradictions(
         InputError: naming the key and what to set instead.
     """
     _refuse_of_device(user_set, device)
+    _refuse_flash(user_set, model)
     refuse_launch(config, model, device)
     refuse_of_other_stages(config, user_set)
     for refuse in stage_rules(config).conflicts:
@@ -119,6 +121,16 @@ def _refuse_of_device(user_set: Mapping[str, Any], device: Device) -> None:
         raise InputError(
             f"{flash} multiplies in 16 bits only, and training.precision is fp32.",
             remedy="Set training.attn_implementation to sdpa, or leave training.precision to the plan.",
+        )
+
+
+def _refuse_flash(user_set: Mapping[str, Any], model: ModelSpec) -> None:
+    """Refuse a flash attention, set by the person, whose kernels have no heads as wide as the model's."""
+    flash = user_set.get("training.attn_implementation", "")
+    if flash in FLASH_FROM and model.head_dim > FLASH_WIDTH:
+        raise InputError(
+            f"{flash} stops at heads of {FLASH_WIDTH}, and {model.name} has some of {model.head_dim}.",
+            remedy="Leave training.attn_implementation to the plan, or set it to sdpa.",
         )
 
 

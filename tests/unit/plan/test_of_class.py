@@ -19,6 +19,7 @@ from recommender.plan.checks.conflicts import refuse_contradictions
 from recommender.plan.checks.of_class import about_class, missing_kernels
 from recommender.rules.base import Context
 from recommender.rules.length import packing
+from recommender.rules.precision import attention
 from tests.unit.memory.cases import qlora
 from tests.unit.model.test_anatomy import anatomy
 from tests.unit.plan.facts import LLAMA_8B
@@ -63,3 +64,18 @@ def test_rows_are_not_packed_where_layers_carry_a_state() -> None:
     with pytest.raises(InputError, match="run into one another"):
         refuse_contradictions(flash, {"data.packing": "auto"}, HYBRID, CARD)
     refuse_contradictions(with_values(flash, {"data.packing": False}), {"data.packing": False}, HYBRID, CARD)
+
+
+def test_flash_attention_is_neither_chosen_nor_taken_over_heads_that_its_kernels_have_not() -> None:
+    """Gemma 4's layers that see all tokens have heads of 512; flash-attn stops at 256, in a run's first step."""
+    card = replace(CARD, flash_attention=True)
+    wide = replace(HYBRID, head_dim=512, anatomy=replace(anatomy(), supports_flash=True))
+    narrow = replace(wide, head_dim=256)
+    key = "training.attn_implementation"
+
+    assert attention(Context(wide, card, None, "balanced", qlora()))[key] == "sdpa"
+    assert attention(Context(narrow, card, None, "balanced", qlora()))[key] == "flash_attention_2"
+    flash = with_values(qlora(), {key: "flash_attention_2", "data.packing": False})
+    with pytest.raises(InputError, match=r"stops at heads of 256, and .* has some of 512"):
+        refuse_contradictions(flash, {key: "flash_attention_2"}, wide, card)
+    refuse_contradictions(flash, {key: "flash_attention_2"}, narrow, card)
