@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+
+
+@contextmanager
+def dtypes_kept(model: Any) -> Iterator[None]:
+    """Give trained weights the dtypes back that they had: PEFT 0.21 casts an adapter of 16 bits to fp32 as it loads it.
+
+    A run over a quantised base, whose adapter is in bf16, would else go on in another precision than it began in.
+    """
+    before = {name: weight.dtype for name, weight in model.named_parameters() if weight.requires_grad}
+    yield
+    for name, weight in model.named_parameters():
+        if (dtype := before.get(name, weight.dtype)) != weight.dtype:
+            weight.data = weight.data.to(dtype)
 
 
 def load_whole(model: Any, checkpoint: Path) -> bool:
