@@ -41,6 +41,8 @@ HERE: Final = Path(__file__).parent / "results"
 STEPS: Final = 20
 LOSSES, WEIGHTS = 1e-4, 1e-3
 KILLS: Final = 20
+LONG: Final = 60
+"""Steps of a run that is killed."""
 SEED: Final = 15
 LONGEST: Final = 600.0
 CPU = Device(kind="cpu", name="this CPU", free_bytes=8 * 2**30, total_bytes=8 * 2**30, cores=os.cpu_count() or 1)
@@ -226,10 +228,10 @@ def holds(line: Mapping[str, Any]) -> bool:
 def killed(ground: Ground, strategy: str, count: int) -> dict[str, Any]:
     """Kill ranks of a run at random points, resume it each time, and compare it with one never stopped."""
     began, chance = time.monotonic(), random.Random(SEED)
-    long = {"training.max_steps": 3 * KILLS, "run.eval_steps": 10, "run.save_steps": 2, "lora.lora_dropout": 0.05}
+    long = {"training.max_steps": LONG, "run.eval_steps": 10, "run.save_steps": 2, "lora.lora_dropout": 0.05}
     changes = {**STRATEGIES[strategy], **long, "launch.processes": 2}
     whole = ground.finished(**changes)
-    points = sorted(chance.sample(range(1, 3 * KILLS), count))
+    points = sorted(chance.sample(range(1, LONG), count))
     run, told = ground.start(**changes), []
     for point in points:
         shot = until(run, lambda shot, at=point: shot.state.step >= at or ended(shot))
@@ -252,7 +254,7 @@ def killed(ground: Ground, strategy: str, count: int) -> dict[str, Any]:
         "strategy": shot.start["strategy"],
         "kills": len(told),
         "named": sum(told),
-        "same_steps": curves[0] == curves[1] and len(curves[0]) == 3 * KILLS,
+        "same_steps": curves[0] == curves[1] and len(curves[0]) == LONG,
         "same_weights": apart(weights(whole), weights(shot)) == 0.0,
         "seconds": round(time.monotonic() - began),
     }
@@ -288,6 +290,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name has this word")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--kills", type=int, default=KILLS, help="of each killed run")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
     kept = HERE / "ranks.jsonl"
@@ -300,7 +303,7 @@ def main() -> int:
         ground = Ground(Path(scratch))
         work: list[tuple[str, Callable[[], dict[str, Any]]]] = [
             *((case.name, partial(compare, ground, case)) for case in cases()),
-            *((f"{kind} · killed", partial(killed, ground, kind, KILLS)) for kind in ("ddp", "fsdp")),
+            *((f"{kind} · killed", partial(killed, ground, kind, chosen.kills)) for kind in ("ddp", "fsdp")),
         ]
         for name, measure in work:
             if name in done or chosen.only not in name:
