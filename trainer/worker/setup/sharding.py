@@ -18,7 +18,13 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, OffloadPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    FSDPModule,
+    OffloadPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -128,14 +134,18 @@ def trained_weights(model: nn.Module) -> dict[str, torch.Tensor]:
         All of them in the first rank, an empty dictionary in the others.
     """
     whole = {}
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            # After an evaluation the rest of the model is still gathered.
+            module.reshard()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             gathered = _whole(parameter.detach())
             if this().first:
                 whole[name] = gathered
     if whole and not isinstance(model, PeftModel):
-        # Buffers; a weight that is tied to another one is saved under that one's name.
-        whole |= {name: value for name, value in model.state_dict().items() if not isinstance(value, DTensor)}
+        kept = set(model.state_dict())
+        whole |= {name: buffer.cpu() for name, buffer in model.named_buffers() if name in kept}
     return whole
 
 

@@ -95,6 +95,34 @@ print(json.dumps({
 world.leave()
 """
 
+WHOLE = """
+import json, os, sys, torch
+from pathlib import Path
+from transformers import AutoModelForCausalLM
+from trainer.worker.launcher import STORE
+
+os.environ |= {STORE: sys.argv[2], "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+from trainer.worker import world
+from trainer.worker.setup import sharding
+
+world.join(cuda=False)
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+before = {name: value.detach().clone() for name, value in model.named_parameters()}
+sharding.shard(model, "none")
+model.eval()
+with torch.no_grad():
+    model(input_ids=torch.arange(3, 20)[None])
+whole = sharding.trained_weights(model)
+place = Path(sys.argv[2] + "-saved")
+model.save_pretrained(place, state_dict=whole)
+again = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+print(json.dumps({
+    "sharded": sharding.sharded_parameters(model) == len(before),
+    "saved": all(torch.equal(before[name], value) for name, value in again.named_parameters()),
+}))
+world.leave()
+"""
+
 
 def test_what_accelerate_and_transformers_do_with_shards_is_what_is_written_here() -> None:
     said = run_python(UPSTREAM)
@@ -115,3 +143,8 @@ def test_shards_are_saved_and_loaded_as_whole_weights_and_states(tmp_path: Path,
     assert said["moved"] > 0.01 and said["names"] and said["plain"]
     assert "adapter_model.safetensors" in said["saved"]
     assert said["same"] and said["same states"]
+
+
+def test_a_model_trained_whole_is_saved_whole_after_an_evaluation_that_left_it_gathered(tmp_path: Path) -> None:
+    said = run_python(WHOLE, str(build_tiny_llama(tmp_path / "tiny-llama")), str(tmp_path / "store"))
+    assert said == {"sharded": True, "saved": True}
