@@ -10,9 +10,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = ("presets", "recommender", "trainer", "tui")
 MOST = 30
-LARGER = {"trainer.worker.loop.recorded.RecordedRun": 35, "trainer.worker.stages.sft.RecordedSFTTrainer": 35}
-"""Classes that grew by launch strategies while this test was written. What is no trainer's matter (how a checkpoint is
-written and rehearsed, the pause, the rate at a resume) belongs into classes of its own; then this is to be empty."""
 
 
 @cache
@@ -56,6 +53,5 @@ def test_inherited_methods_of_ours_count() -> None:
 
 def test_a_class_has_no_more_than_thirty_methods() -> None:
     """A part of one that has more is a class of its own: for a screen a `Part` (`tui/screens/base.py`)."""
-    counts = {name: len(methods(name)) for name in classes()}
-    assert {name: count for name, count in counts.items() if count > LARGER.get(name, MOST)} == {}
-    assert [name for name in LARGER if counts[name] <= MOST] == [], "no exception any more: take it out of LARGER"
+    large = {name: count for name in classes() if (count := len(methods(name))) > MOST}
+    assert large == {}

@@ -10,6 +10,8 @@ from typing import Any, Final
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from presets.errors import InputError
+from trainer.run.folder import RunFolder
+from trainer.worker.output.disk_space import record
 
 STEPS: Final = 8
 """Steps in which an adapter's gradient may be exactly zero before it is taken for one that cannot learn: one row of one
@@ -114,6 +116,21 @@ class LearningCheck:
             raise CannotLearn(_name(model), sorted(waiting), found.adapters, why)
         self.done = not waiting
         return found if self.done else None
+
+    def record(self, folder: RunFolder, model: Any, step: int) -> None:
+        """Look at a step's gradients, and record that every adapter learns or the kinds that cannot.
+
+        Raises:
+            CannotLearn: See `look`.
+        """
+        try:
+            found = self.look(model)
+        except CannotLearn as problem:
+            count, learning = problem.count, problem.learning
+            record(folder, "adapters", step=step, count=count, learning=learning, without=problem.kinds)
+            raise
+        if found is not None:
+            record(folder, "adapters", step=step, count=len(found.adapters), learning=len(found.adapters))
 
 
 def require_reached(model: Any) -> None:

@@ -19,11 +19,14 @@ from trainer.run.checkpoints import drop_old, drop_start, seal, sync_folder
 from trainer.run.folder import RunFolder
 from trainer.worker.errors import RollBack
 from trainer.worker.loop.fault_injection import inject_nonfinite, inject_out_of_memory
-from trainer.worker.loop.learning import CannotLearn, LearningCheck
+from trainer.worker.loop.learning import LearningCheck
 from trainer.worker.loop.nonfinite import NonFinite
+from trainer.worker.loop.pause import rest
+from trainer.worker.loop.progress import PROGRESS, progress_of, read_progress
+from trainer.worker.loop.rate import obey_rate
 from trainer.worker.loop.requests import Requests
 from trainer.worker.loop.resume_point import ResumePoint
-from trainer.worker.output.disk_space import LOOK_SECONDS, record, save_with_room
+from trainer.worker.output.disk_space import record, save_with_room
 from trainer.worker.output.sample import Questions, ask
 from trainer.worker.setup.restore import load_whole
 from trainer.worker.setup.sharding import (
@@ -34,11 +37,9 @@ from trainer.worker.setup.sharding import (
     sharded_parameters,
     trained_weights,
 )
-from trainer.worker.upstream import OpenTrainer, set_rates
+from trainer.worker.upstream import OpenTrainer
 from trainer.worker.world import mean, this, to_the_first, wait_for_all
 
-PROGRESS = "progress.json"
-"""File of a checkpoint beside Transformers' own: the sums for the next log line."""
 LEAST_ANSWERING = 5.0
 """Seconds that the fixed questions may take at an evaluation that is quicker than they are."""
 
@@ -104,23 +105,13 @@ class RecordedRun(OpenTrainer):
             took = time.perf_counter() - began
             if (loss := metrics.get("eval_loss")) is not None:
                 self._take_evaluation(loss, took)
-            self._ask(took)
+            step = int(self.state.global_step)
+            if 0 < step < int(self.state.max_steps):
+                # No longer than the evaluation took, between the first step and the last.
+                seconds, look = max(LEAST_ANSWERING, took), self.requests.poll
+                ask(self._questions, self.folder, self.model, when="during", step=step, seconds=seconds, look=look)
         record(self.folder, "status", status="training")
         return metrics
-
-    def _ask(self, took: float) -> None:
-        """Ask the fixed questions between the first step and the last, for no longer than the evaluation took."""
-        step, seconds = int(self.state.global_step), max(LEAST_ANSWERING, took)
-        if 0 < step < int(self.state.max_steps):
-            ask(
-                self._questions,
-                self.folder,
-                self.model,
-                when="during",
-                step=step,
-                seconds=seconds,
-                look=self.requests.poll,
-            )
 
     def _take_evaluation(self, loss: float, seconds: float) -> None:
         step = int(self.state.global_step)
@@ -141,28 +132,7 @@ class RecordedRun(OpenTrainer):
         """Pause when a person asked for it."""
         self.drop_nonfinite_loss()
         if self.requests.agree_on_pause() and not self.control.should_training_stop:
-            self._rest()
-
-    def _rest(self) -> None:
-        record(self.folder, "status", status="paused", reason="as asked; `lora-wizard continue` goes on")
-        agreed = self.requests.agreed
-        while agreed.pause and not agreed.stop:
-            time.sleep(LOOK_SECONDS)
-            agreed = self.requests.agree()
-            if agreed.checkpoint:
-                self.save_checkpoint()
-                record(self.folder, "status", status="paused")
-            if agreed.evaluate and self.eval_dataset is not None:
-                self.evaluate()
-                if self.control.should_save:
-                    # The best so far is saved now: the next step changes the weights.
-                    self.save_checkpoint()
-                    self.control.should_save = False
-                record(self.folder, "status", status="paused")
-        if agreed.stop:
-            self.save_checkpoint()
-            self.control.should_training_stop = True
-        record(self.folder, "status", status="training")
+            rest(self)
 
     def write_checkpoint(self, write: Callable[[], None]) -> None:
         """Save under another name, then rename: a run killed while saving resumes from the checkpoint before.
@@ -171,7 +141,7 @@ class RecordedRun(OpenTrainer):
         """
         record(self.folder, "status", status="saving")
         with undisturbed(), self.whole(self.optimizer):
-            progress = self._progress()
+            progress = progress_of(self.tokens, mean(self.loss_since_log), self.last_logged_step)
             states = to_the_first(self.random_states()) if this().size > 1 else []
             if this().first:
                 self._write_checkpoint(write, progress, states)
@@ -271,15 +241,6 @@ class RecordedRun(OpenTrainer):
         self._needed = size
         return {"checkpoint_bytes": size, "checkpoint_seconds": time.perf_counter() - began}
 
-    def _progress(self) -> dict[str, Any]:
-        """Return the sums between two log lines, which Trainer does not save."""
-        loss = mean(self.loss_since_log)
-        return {
-            "tokens": self.tokens,
-            "loss_since_log": loss if math.isfinite(loss) else 0.0,
-            "last_logged_step": self.last_logged_step,
-        }
-
     def has_come_to_its_end(self, done: int, total: int) -> bool:
         """Return whether a resumed run has nothing left to train: every step is done, or it had stopped early."""
         patience = self.config.run.early_stopping
@@ -290,7 +251,7 @@ class RecordedRun(OpenTrainer):
         """Take a checkpoint's weights and counts without training."""
         self.load_weights(checkpoint, self.model)
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
+        raw = read_progress(checkpoint)
         self.tokens = int(raw["tokens"])
 
     def load_weights(self, checkpoint: Path, model: Any) -> None:
@@ -302,25 +263,12 @@ class RecordedRun(OpenTrainer):
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Restore the state that Trainer leaves out, once it has loaded a checkpoint and before its first step."""
-        raw = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
+        raw = read_progress(checkpoint)
         self.tokens = int(raw["tokens"])
         self.add_to_loss_since_log(float(raw["loss_since_log"]))
         self.last_logged_step = int(raw["last_logged_step"])
         shard_states(self.optimizer)
-        self._obey_rate()
-
-    def _obey_rate(self) -> None:
-        """Set the configuration's rate, also where the checkpoint was trained at another (after going back)."""
-        rate, scheduler = float(self.args.learning_rate), self.lr_scheduler
-        if all(base == rate for base in scheduler.base_lrs):
-            return
-        shares = [
-            now / base if base else 0.0 for now, base in zip(scheduler.get_last_lr(), scheduler.base_lrs, strict=True)
-        ]
-        scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
-        for group, share in zip(self.optimizer.param_groups, shares, strict=True):
-            group["initial_lr"], group["lr"] = rate, rate * share
-        set_rates(scheduler, [group["lr"] for group in self.optimizer.param_groups])
+        obey_rate(float(self.args.learning_rate), self.lr_scheduler, self.optimizer)
 
     def on_gradient(self, model: Any, norm: float) -> None:
         """Learn nothing from a step whose gradient is not finite, or return to the last checkpoint.
@@ -332,7 +280,7 @@ class RecordedRun(OpenTrainer):
         verdict = self._nonfinite.judge(norm)
         step = int(self.state.global_step) + 1
         if verdict == "learn" and not self._learning.done:
-            self._look_at_adapters(model, step)
+            self._learning.record(self.folder, model, step)
         if verdict == "back":
             raise RollBack(f"loss or gradient of step {step} is not a number")
         if verdict != "skip":
@@ -348,27 +296,6 @@ class RecordedRun(OpenTrainer):
             step=step,
             skipped=True,
         )
-
-    def _look_at_adapters(self, model: Any, step: int) -> None:
-        """Record that every adapter learns, or stop the run with the kinds that cannot.
-
-        Raises:
-            InputError: See `on_gradient`.
-        """
-        try:
-            found = self._learning.look(model)
-        except CannotLearn as problem:
-            record(
-                self.folder,
-                "adapters",
-                step=step,
-                count=problem.count,
-                learning=problem.learning,
-                without=problem.kinds,
-            )
-            raise
-        if found is not None:
-            record(self.folder, "adapters", step=step, count=len(found.adapters), learning=len(found.adapters))
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """Return the loss of one micro-batch; a test may have a fault injected into it."""
