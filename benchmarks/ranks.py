@@ -310,7 +310,7 @@ def main() -> int:
                 continue
             lines.append(measure())
             with kept.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(lines[-1]) + "\n")
+                out.write(json.dumps(lines[-1], ensure_ascii=False) + "\n")
             print(f"{name}: {_word(holds(lines[-1]))} {lines[-1]}", file=sys.stderr, flush=True)
     if chosen.output:
         chosen.output.write_text(f"# Several processes\n\n`python -m benchmarks.ranks`\n\n{table(lines)}\n")
