@@ -120,7 +120,7 @@ def forward_bytes(workload: Workload) -> int:
     """Bytes of one layer's forward pass when nothing is kept for a backward pass: evaluation.
 
     Residual and normed input throughout; then the MLP's three tensors, or attention's with eager attention's scores
-    (product and softmax); a linear layer unpacked for its product.
+    (product and softmax), and a linear layer unpacked for its product; or a product of experts, some of them unpacked.
     """
     model, types, tokens = workload.model, Dtypes.of(workload), workload.tokens
     query, keys = model.num_heads * model.head_dim, model.num_kv_heads * model.head_dim
@@ -130,12 +130,16 @@ def forward_bytes(workload: Workload) -> int:
     inner = 3 * types.linear * model.intermediate_size
     if model.num_experts:
         inner = workload.plain * model.experts_per_token * (3 * model.moe_intermediate_size + 2 * model.hidden_size)
-    each = 2 * model.hidden_size * types.stream + max(attention, inner) + own_mask_bytes(workload, types)
+    each = 2 * model.hidden_size * types.stream + own_mask_bytes(workload, types)
+    chosen = tokens * model.experts_per_token * workload.plain
+    # Other stacks unpack one linear layer of one expert.
+    fused = workload.experts if workload.stack.fused_experts else ()
+    experts = [chosen * (x.in_features + x.out_features) + unpacked_bytes(workload, x) for x in fused]
     unpacked = 0
     if workload.bits:
         unpacked = workload.compute * max(linear.in_features * linear.out_features for linear in model.linears)
-        unpacked = max([unpacked, *(unpacked_bytes(workload, weight) for weight in workload.experts)])
-    return tokens * each + mask_bytes(workload, types) + unpacked
+    at_work = max([tokens * max(attention, inner) + unpacked, *experts])
+    return tokens * each + mask_bytes(workload, types) + at_work
 
 
 def _norm(workload: Workload, types: Dtypes, backward: int) -> Op:
