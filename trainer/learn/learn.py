@@ -110,7 +110,8 @@ class Learner:
             return long, found
         for high, low in zip(reversed(bounds), (*reversed(bounds[:-1]), 0), strict=False):
             points = points_between(low, high, one_row=one_row)
-            if self._serves(long, points[0], one_row=one_row):
+            # The second is below a tile of the loss, which no point beyond a window of as many tokens is.
+            if self._serves(long, points[1], one_row=one_row):
                 continue
             short = self._walk(points, one_row=one_row, known=long)
             found.insert(0, self._regime(short, one_row=one_row, up_to=high))

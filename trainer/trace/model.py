@@ -57,7 +57,8 @@ def build_base(order: Order) -> Any:
         config = _config(order)
         text = config.get_text_config(decoder=True)
         # A padding token beyond a small vocabulary would stop the embedding from being built.
-        if text.pad_token_id is not None and text.pad_token_id >= text.vocab_size:
+        padding = getattr(text, "pad_token_id", None)
+        if padding is not None and padding >= text.vocab_size:
             text.pad_token_id = None
         # Flash is put in its place below: building with it would ask for the flash-attn package.
         model = _built(order, config, "sdpa" if attention == "sdpa" else "eager")
