@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from presets.errors import InputError
 from presets.variants import load_variants
 from recommender.config.edit import value_of
 from recommender.model.spec import ModelSpec
@@ -70,10 +71,17 @@ def _scaling_variants(context: PricedContext, *, high: bool) -> Reasons:
 
 
 def _switched(context: PricedContext, key: str, off: Any, on: Any) -> str:
-    """Return the cost in memory and time of turning a variant on, or of having it on."""
+    """Return the cost in memory and time of turning a variant on, or of having it on.
+
+    Nothing where the other choice has no price: a class is learned by traces, and none follows DoRA over quantised
+    weights.
+    """
     if context.config.method == "full":
         return ""
-    without, with_it = context.priced({key: off}), context.priced({key: on})
+    try:
+        without, with_it = context.priced({key: off}), context.priced({key: on})
+    except InputError:
+        return ""
     more = gib(max(0, with_it.peak.process_bytes - without.peak.process_bytes))
     time = by_how_much(slower(without, with_it))
     if value_of(context.config, key) == on:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from presets.errors import InputError
+from recommender.config.edit import with_values
 from recommender.estimate.estimate import estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.memory.modules import refuse_unknown_modules
@@ -24,6 +25,7 @@ from recommender.model.from_anatomy import UNLIMITED, known, with_anatomy
 from recommender.model.linear import Linear
 from recommender.paths import cache_dir
 from recommender.rules.adapter import _left_out
+from recommender.rules.variants import _switched
 from tests.unit.memory.cases import qlora
 
 CONFIG: dict[str, Any] = {"model_type": "hybrid_x", "architectures": ["HybridXForCausalLM"], "hidden_size": 64}
@@ -185,3 +187,18 @@ def test_the_reason_for_targets_says_what_is_left_out_and_why() -> None:
     spec = with_anatomy(spec_from_config(CONFIG, "odd"), anatomy())
     assert _left_out(spec) == " Not on gate: a router."
     assert _left_out(spec_from_config({"model_type": "mixtral", **SIZES}, "mixtral")) == ""
+
+
+def test_a_variant_without_a_price_costs_no_plan() -> None:
+    """DoRA over quantised weights, which no trace follows: its reason stands without a figure."""
+    spec = with_anatomy(spec_from_config(CONFIG, "odd"), anatomy())
+    device = device_from_catalogue("A100 PCIe 80GB")
+
+    class Context:
+        config = qlora()
+
+        def priced(self, changes: dict[str, Any]) -> Any:
+            return estimate(with_values(self.config, changes), spec, device)
+
+    context: Any = Context()
+    assert _switched(context, "lora.use_dora", False, True) == ""
