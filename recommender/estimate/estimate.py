@@ -10,6 +10,7 @@ from recommender.estimate.data_parallel import on_one_card, one_of, processes_of
 from recommender.estimate.shards import shards_of
 from recommender.estimate.types import Estimate, Peak, fits_in
 from recommender.machine.facts import Device
+from recommender.memory.learned.store import stands_in
 from recommender.memory.measured import Centred, Measurement, centre, measured_here, moved_parts
 from recommender.memory.price import Price, price
 from recommender.memory.process import cache_bytes
@@ -22,6 +23,8 @@ from recommender.warning import CodedWarning, note
 
 MEASURED_MEMORY, MEASURED_TIME = "measured_memory", "measured_time"
 """Codes of the notes that an estimate is moved by what was measured on this machine."""
+GUESS = "stand_in_formula"
+"""Code of the note that a related recipe's formula stands in."""
 GIB = 2**30
 WORKER_RAM = {"cpu": GIB, "cuda": 3 * GIB}
 """Host memory of a worker with torch, Transformers and TRL by itself, by kind of device (measured: up to
@@ -80,7 +83,7 @@ def estimate(
         checkpoint_bytes=checkpoint,
         host_bytes=_host_bytes(workload, priced),
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
-        notes=(*_notes(found), *((note(MEASURED_TIME, pace.note),) if pace and pace.note else ())),
+        notes=(*_notes(found), *_guess(workload), *((note(MEASURED_TIME, pace.note),) if pace and pace.note else ())),
     )
 
 
@@ -101,6 +104,13 @@ def _notes(found: Centred) -> tuple[CodedWarning, ...]:
         steps = "one measured plan" if found.others == 1 else f"{found.others} measured plans"
         return (note(MEASURED_MEMORY, f"Centred by {steps} of this recipe on this machine."),)
     return ()
+
+
+def _guess(workload: Workload) -> tuple[CodedWarning, ...]:
+    if not (why := stands_in(workload)):
+        return ()
+    said = f"A guess by the model's formula in 16 bits, as that of {workload.bits} bits could not be learned: {why}"
+    return (note(GUESS, f"{said} Check measures it before the run starts."),)
 
 
 def _times(count: int) -> str:

@@ -41,10 +41,12 @@ SPREAD: Mapping[str, Spread] = {
     "ampere": Spread(0.93, 1.07),
     "expandable": Spread(0.95, 1.08),
     "cpu": Spread(0.8, 1.25),
+    "guess": Spread(0.8, 1.25),
 }
 """By where the estimate comes from. 'ampere' has rows of two models only, so it takes the wider of the two. No public
 row was measured with expandable segments: that interval joins the formula's own error (1.4 %, worst 3 %) and what is
-not known of the context and the allocator. The CPU's is of this project's own measurements: docs/memory.md."""
+not known of the context and the allocator. The CPU's is of this project's own measurements: docs/memory.md.
+A guess by another recipe's formula takes the widest: no measurement stands behind it."""
 
 EXPANDABLE: Mapping[ResidueKind, float] = {"plain": 0.075, "scores": 0.14}
 """Share of a step's activations and loss that is held beside them with expandable segments: pages of 2 and 20 MiB, and

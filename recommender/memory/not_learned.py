@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from recommender.memory.workload import Workload
 
 
+class CannotLearn(InputError):
+    """A recipe whose formula cannot be learned: its class does not trace, or the formula does not hold."""
+
+
 class NotLearned(InputError):
     """A model of no hand-written family, for whose recipe no tape is at hand: it can be learned, or traced.
 

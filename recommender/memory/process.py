@@ -19,6 +19,7 @@ from recommender.memory.fitted import (
     Spread,
 )
 from recommender.memory.heap import beside_blocks
+from recommender.memory.learned.store import stands_in
 from recommender.memory.lengths import outgrown
 from recommender.memory.workload import FP32, Workload
 
@@ -142,6 +143,8 @@ def context_bytes(workload: Workload) -> int:
 
 def spread(workload: Workload) -> Spread:
     """The interval's ends as shares of the estimate."""
+    if stands_in(workload):
+        return SPREAD["guess"]
     if workload.on_cpu:
         return SPREAD["cpu"]
     if workload.stack.expandable_segments:

@@ -249,8 +249,8 @@ def explain_targets(context: PricedContext, values: Values) -> Reasons:
     costs = ""
     attention = list(context.model.mixer_linears)
     if attention:
-        less = context.priced({TARGETS: attention})
-        saved = context.estimate.peak.process_bytes - less.peak.process_bytes
+        less = context.compared({TARGETS: attention})
+        saved = context.estimate.peak.process_bytes - less.peak.process_bytes if less else 0
         costs = f"Attention layers alone would save {gib(saved)}." if saved > 0 else "none"
     return {
         TARGETS: Reason(
@@ -318,7 +318,10 @@ def _dropout_costs(context: PricedContext) -> str:
     """Return the memory cost of a dropout of 0.1: a mask and the masked input of every adapted layer."""
     if context.config.method == "full" or context.config.lora.lora_dropout:
         return "none at 0"
-    more = context.priced({LORA_DROPOUT: DROPOUT}).peak.process_bytes - context.estimate.peak.process_bytes
+    dropped = context.compared({LORA_DROPOUT: DROPOUT})
+    if dropped is None:
+        return "none at 0"
+    more = dropped.peak.process_bytes - context.estimate.peak.process_bytes
     return f"none at 0; {DROPOUT:g} would take {gib(max(0, more))} more, and time that the estimate leaves out."
 
 

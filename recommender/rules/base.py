@@ -19,6 +19,8 @@ from recommender.estimate.data_parallel import on_one_card, processes_of
 from recommender.estimate.pricer import Pricer
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
+from recommender.memory.learned.missing import learning
+from recommender.memory.not_learned import NotLearned
 from recommender.model.spec import ModelSpec
 from recommender.rules.reason import Evidence, Reason
 from recommender.steps import plan_steps
@@ -91,6 +93,14 @@ class PricedContext(Context):
     def priced(self, changes: Mapping[str, Any]) -> Estimate:
         """Return the price of the configuration with these values instead."""
         return self.price(with_values(self.config, changes))
+
+    def compared(self, changes: Mapping[str, Any]) -> Estimate | None:
+        """Return the same for a reason's comparison: None where a class would have to be learned for it alone."""
+        try:
+            with learning(None):
+                return self.priced(changes)
+        except NotLearned:
+            return None
 
 
 def room_share(goal: Goal, device: Device) -> float:

@@ -58,7 +58,9 @@ def _why_held(context: PricedContext, parameters: int) -> str:
 def _costs_of_unpacking(context: PricedContext) -> str:
     if not packs_experts(context.config):
         return "none"
-    plain = context.priced({HELD: False})
+    plain = context.compared({HELD: False})
+    if plain is None:
+        return ""
     less = plain.peak.process_bytes - context.estimate.peak.process_bytes
     time = by_how_much(slower(plain, context.estimate))
     return f"In 16 bits they would take {gib(max(0, less))} more" + (f"; 4 bits are {time}." if time else ".")
@@ -77,7 +79,9 @@ def _why_frozen(context: PricedContext, parameters: int) -> str:
 def _costs_of_adapting(context: PricedContext) -> str:
     if context.config.method == "full":
         return "none"
-    frozen, adapted = context.priced({ADAPTED: False}), context.priced({ADAPTED: True})
+    frozen, adapted = context.compared({ADAPTED: False}), context.compared({ADAPTED: True})
+    if frozen is None or adapted is None:
+        return ""
     return f"Adapted, they would take {gib(max(0, adapted.peak.process_bytes - frozen.peak.process_bytes))} more."
 
 

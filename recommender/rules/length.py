@@ -209,7 +209,9 @@ def _packed_costs(context: PricedContext) -> str:
     padding = "Padding, where rows of different length share a micro-batch"
     if context.data is None:
         return f"{padding}."
-    packed = context.priced({"data.packing": True})
+    packed = context.compared({"data.packing": True})
+    if packed is None:
+        return f"{padding}."
     before, after = _run_seconds(context.estimate), _run_seconds(packed)
     if not before or not after or after > WORTH_PACKING * before:
         return f"{padding}; packed, the run would hardly be quicker."

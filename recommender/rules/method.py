@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from recommender.estimate.types import Estimate
 from recommender.machine.facts import Device
 from recommender.model.experts import fused_weights
@@ -86,14 +88,19 @@ def _plain(context: PricedContext) -> int:
 
 
 def _as(context: PricedContext, bits: int | None) -> Estimate:
-    return context.priced({"method": "qlora" if bits else "lora", "quantization.bits": bits})
+    return context.priced(_held(bits))
+
+
+def _held(bits: int | None) -> dict[str, Any]:
+    return {"method": "qlora" if bits else "lora", "quantization.bits": bits}
 
 
 def _widths(context: PricedContext) -> tuple[Evidence, ...]:
     """Memory and step time with the base in 16, 8 and 4 bits, everything else as it is."""
     if context.config.method == "full" or context.model.held_packed:
         return ()
-    return tuple(priced_line(f"{bits or _plain(context)} bits", _as(context, bits)) for bits in (None, 8, 4))
+    held = ((bits, context.compared(_held(bits))) for bits in (None, 8, 4))
+    return tuple(priced_line(f"{bits or _plain(context)} bits", price) for bits, price in held if price)
 
 
 def _least_of_16_bits(context: PricedContext, value: str) -> Estimate:

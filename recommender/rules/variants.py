@@ -79,8 +79,10 @@ def _switched(context: PricedContext, key: str, off: Any, on: Any) -> str:
     if context.config.method == "full":
         return ""
     try:
-        without, with_it = context.priced({key: off}), context.priced({key: on})
+        without, with_it = context.compared({key: off}), context.compared({key: on})
     except InputError:
+        return ""
+    if without is None or with_it is None:
         return ""
     more = gib(max(0, with_it.peak.process_bytes - without.peak.process_bytes))
     time = by_how_much(slower(without, with_it))

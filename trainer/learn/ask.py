@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from presets.errors import InputError, NoError
+from presets.errors import NoError
 from recommender.config.schema import FinetuneConfig
 from recommender.memory.learned.missing import learning
 from recommender.memory.learned.store import REFUSED, keep_tape, refusal_of, tape_of
+from recommender.memory.not_learned import CannotLearn
 from recommender.memory.workload import Workload
-from trainer.learn.warm import CHILD, Progress
+from trainer.learn.warm import CHILD, FAILED, Progress
 from trainer.process.children import Cancelled
 from trainer.trace.architecture import architecture_of
 from trainer.trace.ask import refuse
@@ -23,10 +24,6 @@ SECONDS = 300.0
 
 class LearningCancelled(NoError):
     """The person cancelled learning a model."""
-
-
-class CannotLearn(InputError):
-    """A model whose formula for a recipe cannot be learned: a trace, or a measured step, answers instead."""
 
 
 def learned(
@@ -57,6 +54,8 @@ def learned(
     answer = CHILD.ask(order_of(workload).dumps(), progress, cancelled, seconds)
     if answer is None:
         raise LearningCancelled("Learning this model was cancelled.")
+    if FAILED in answer:
+        raise _cannot(str(answer[FAILED]))
     if REFUSED in answer:
         keep_tape(workload, {REFUSED: answer[REFUSED]})
         raise _cannot(str(answer[REFUSED]))

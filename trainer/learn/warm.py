@@ -19,6 +19,8 @@ from trainer.process.environment import child_environment, module_command
 
 LOOK_SECONDS = 0.05
 GRACE_SECONDS = 2.0
+FAILED = "failed"
+"""Key of the reason why there is no answer, where the machine may be at fault and not the model."""
 Progress = Callable[[str, int, int], None]
 """Callback with the phase ('building', 'traces'), and the traces done and expected."""
 
@@ -33,7 +35,7 @@ class WarmChild:
         self._one_at_a_time = threading.Lock()
 
     def ask(self, order: str, progress: Progress | None, cancelled: Cancelled, seconds: float) -> dict[str, Any] | None:
-        """What the child answers to an order: a document with 'tape', or with a refusal; None where it was cancelled.
+        """The answer to an order: a document with a tape, a refusal, or a failure; None where it was cancelled.
 
         Args:
             order: A line of JSON (`trainer.trace.order.Order`).
@@ -61,7 +63,7 @@ class WarmChild:
                 if not running or time.monotonic() > ends:
                     why = f"its process ended ({child.returncode})" if not running else f"it took over {seconds:.0f} s"
                     self.end()
-                    return {REFUSED: f"The memory of this model was not learned: {why}."}
+                    return {FAILED: f"The memory of this model was not learned: {why}."}
                 time.sleep(LOOK_SECONDS)
 
     def end(self) -> None:

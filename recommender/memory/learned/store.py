@@ -20,6 +20,7 @@ REFUSED = "refused"
 """Key of a document that says why a recipe cannot be learned."""
 
 _TAPES: dict[tuple[Path, str, RecipeKey], Tape] = {}
+_REFUSALS: dict[tuple[Path, str, RecipeKey], str] = {}
 _KEYS: dict[int, tuple[Mapping[str, Any], str]] = {}
 
 
@@ -41,11 +42,24 @@ def refusal_of(workload: Workload) -> str:
     """The reason why a recipe could not be learned here with the installed versions; empty where there is none."""
     if workload.model.config is None:
         return ""
-    try:
-        document = json.loads(_path(_key(workload.model.config), recipe_of(workload)).read_text(encoding="utf-8"))
-        return str(document.get(REFUSED, ""))
-    except (OSError, ValueError, AttributeError):
+    model, recipe = _key(workload.model.config), recipe_of(workload)
+    place = cache_dir(), model, recipe
+    if place not in _REFUSALS:
+        try:
+            why = str(json.loads(_path(model, recipe).read_text(encoding="utf-8")).get(REFUSED, ""))
+        except (OSError, ValueError, AttributeError):
+            return ""
+        if not why:
+            return ""
+        _REFUSALS[place] = why
+    return _REFUSALS[place]
+
+
+def stands_in(workload: Workload) -> str:
+    """The reason why the formula of 16 bits prices this quantised recipe, as a guess; empty where its own one does."""
+    if workload.model.anatomy is None or not workload.bits or tape_of(workload) is not None:
         return ""
+    return refusal_of(workload)
 
 
 def keep_tape(workload: Workload, document: Mapping[str, Any]) -> None:
@@ -57,6 +71,7 @@ def keep_tape(workload: Workload, document: Mapping[str, Any]) -> None:
     if workload.model.config is None:
         return
     model, recipe = _key(workload.model.config), recipe_of(workload)
+    _REFUSALS.pop((cache_dir(), model, recipe), None)
     if REFUSED not in document:
         _TAPES[cache_dir(), model, recipe] = read_tape(document)
     path = _path(model, recipe)

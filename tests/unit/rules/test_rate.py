@@ -59,7 +59,7 @@ def test_dense_gemma_4_is_held_to_the_published_rate_and_its_mixture_is_not() ->
     held = advise(dense)
     assert held.value == 5e-5 and "Held to 5e-5: Dense Gemma 4" in held.why and "45676" in held.why
     assert advise(dense, method="full", quantization__bits=None).value < 5e-5
-    mixture = replace(dense, num_experts=128)
+    mixture = replace(dense, num_experts=128, moe_intermediate_size=768)
     assert advise(mixture).value == advise(replace(LLAMA_8B, model_type="unknown")).value > 5e-5
     assert "Axolotl takes 2e-4 for the mixture" in advise(mixture).others
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from recommender.config.schema import FinetuneConfig
-from recommender.estimate.estimate import estimate
+from recommender.estimate.estimate import GUESS, estimate
 from recommender.machine.devices import device_from_catalogue
 from recommender.memory.learned.missing import learning
 from recommender.memory.learned.recipe import recipe_of
 from recommender.memory.learned.store import REFUSED, keep_tape, refusal_of, tape_of
 from recommender.memory.learned.tape import FORMAT, read_tape
-from recommender.memory.not_learned import NotLearned
+from recommender.memory.not_learned import CannotLearn, NotLearned
 from recommender.memory.price import price
 from recommender.memory.stacks import STACKS
 from recommender.memory.terms import terms_of
@@ -62,13 +62,13 @@ def model() -> ModelSpec:
     return with_anatomy(spec_from_config(CONFIG, "small"), anatomy)
 
 
-def case(model: ModelSpec, rows: int = 2, length: int = 100, **training: Any) -> Workload:
-    """LoRA in 16 bits."""
+def case(model: ModelSpec, rows: int = 2, length: int = 100, bits: int | None = None, **training: Any) -> Workload:
+    """LoRA over weights of 16 bits, or of so many."""
     config = FinetuneConfig.model_validate(
         {
             "model": "small",
-            "method": "lora",
-            "quantization": {"bits": None},
+            "method": "qlora" if bits else "lora",
+            "quantization": {"bits": bits},
             "data": {"max_length": length, "packing": False},
             "training": {"per_device_train_batch_size": rows, "gradient_accumulation_steps": 1, **training},
         }
@@ -187,3 +187,29 @@ def test_inputs_of_layers_in_host_memory_are_counted_there(model: ModelSpec) -> 
     keep_tape(workload, tape(made()))
     assert price(workload).host == 128 * 200
     assert price(replace(workload, config=case(model).config)).host == 0
+
+
+def test_the_formula_of_16_bits_stands_in_where_that_of_4_cannot_be_learned(model: ModelSpec) -> None:
+    plain, packed = case(model), case(model, bits=4)
+    keep_tape(plain, tape(made()))
+
+    def learn(workload: Workload) -> None:
+        keep_tape(workload, {REFUSED: "its loop does not fit."})
+        raise CannotLearn("its loop does not fit.")
+
+    with learning(learn):
+        guessed = estimate(packed.config, model, packed.device)
+    assert price(packed).parts["activations"] == price(plain).parts["activations"] + 2 * 64 * 64
+    assert price(packed).parts["weights"] < price(plain).parts["weights"]
+    assert GUESS in {one.code for one in guessed.notes}
+    assert guessed.peak.high_bytes > 1.2 * guessed.peak.process_bytes
+    keep_tape(packed, tape(made()))
+    assert price(packed).parts["activations"] == price(plain).parts["activations"]
+
+
+def test_what_cannot_be_learned_in_16_bits_is_refused_with_the_reason(model: ModelSpec) -> None:
+    def learn(_: Workload) -> None:
+        raise CannotLearn("its loop does not fit.")
+
+    with learning(learn), pytest.raises(CannotLearn, match="loop"):
+        price(case(model))
