@@ -140,7 +140,7 @@ def biggest_model(
 ) -> tuple[str, int] | None:
     """The catalogue's model with the most parameters that fits with these settings, and its parameters.
 
-    A model that has no such target modules, or cannot be priced, is passed over.
+    A model that has no such target modules, cannot be priced, or has not been learned is passed over.
     """
     from presets.models import load_models
     from recommender.model.families import spec_from_config
@@ -151,7 +151,10 @@ def biggest_model(
             continue
         try:
             spec = known(spec_from_config(entry.config, entry.name, source="catalogue"))
-            if estimate(config, spec, device, data, stack=stack).fits == "yes":
+            # No class is learned for a question in passing.
+            with learning(None):
+                fits = estimate(config, spec, device, data, stack=stack).fits
+            if fits == "yes":
                 return entry.name, entry.parameters
         except InputError:
             continue

@@ -11,8 +11,9 @@ from presets.models import load_models
 from recommender.config.edit import with_values
 from recommender.config.schema import FinetuneConfig
 from recommender.estimate.estimate import estimate
-from recommender.estimate.limits import BATCH, LENGTH, RANK, find_limits, largest, smallest_card, told
+from recommender.estimate.limits import BATCH, LENGTH, RANK, biggest_model, find_limits, largest, smallest_card, told
 from recommender.machine.devices import device_from_catalogue
+from recommender.memory.learned.missing import learning
 from tests.unit.memory.cases import lora, qlora
 from tests.unit.plan.facts import EXAMPLE, LAPTOP, LLAMA_8B, RTX_4090, SMOLLM
 
@@ -87,3 +88,10 @@ def test_limits_are_told_in_words() -> None:
     assert nothing["largest batch"] == nothing["smallest card"] == nothing["largest r"] == "none surely fits"
     full = dict(told(find_limits(qlora(method="full", quantization__bits=None), SMOLLM, RTX_4090)))
     assert full["largest r"] == "no adapter"
+
+
+def test_limits_of_a_plan_have_no_other_class_learned() -> None:
+    asked: list[str] = []
+    with learning(lambda workload: asked.append(workload.model.name)):
+        assert biggest_model(CONFIG, RTX_4090) is not None
+    assert asked == []
