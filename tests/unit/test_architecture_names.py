@@ -17,6 +17,8 @@ JUSTIFIED = {
     "recommender/machine/gpu/nvml.py": {"architecture"},
     # Chat templates name the model types that they were made for in presets/templates.yaml; it asks that file.
     "recommender/data/templates/choose.py": {"model_type"},
+    # Classes whose adapters a server does not take are named in presets/servers.yaml; it asks that file.
+    "recommender/plan/checks/of_class.py": {"architecture"},
     # A family of the sweep and of tinker-cookbook's formula, not a model type: `Facts.sweep` says which.
     "recommender/rules/rate.py": {"llama"},
 }

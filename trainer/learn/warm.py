@@ -99,6 +99,7 @@ class WarmChild:
                 env=child_environment(None),
                 start_new_session=True,
                 text=True,
+                encoding="utf-8",
             )
         return self._child
 

@@ -76,7 +76,8 @@ for name, settings in VARIANTS.items():
     config = apply(config, {"start_from": str(folder)})
     config = apply(config, adopted(config, read_model(base)))
     torch.manual_seed(1)
-    second = get_peft_model(load(bits), config_of(folder, config.lora))
+    second = load(bits)
+    second = get_peft_model(second, config_of(folder, config.lora, second))
     load_adapter(second, folder)
     trainable = [
         {n for n, p in model.named_parameters() if p.requires_grad} for model in (first, second)

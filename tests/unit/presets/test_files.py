@@ -12,7 +12,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 import presets
-from presets import datasets, family_rules, glossary, gpus, models, rate_law, recipes, sweep, templates, variants
+from presets import (
+    datasets,
+    family_rules,
+    glossary,
+    gpus,
+    models,
+    rate_law,
+    recipes,
+    servers,
+    sweep,
+    templates,
+    variants,
+)
 
 Text = Annotated[str, Field(pattern=r"\S")]
 Name = Annotated[str, Field(pattern=r"^\S+$")]
@@ -174,6 +186,12 @@ class Word(Entry):
     screens: list[Literal["machine", "model", "data", "plan", "check", "train"]]
 
 
+class ServerRow(Entry):
+    name: Text
+    source: Text
+    without_lora: Annotated[list[Name], Field(min_length=1)]
+
+
 SCHEMAS: dict[Path, Any] = {
     gpus.FILE: Cards,
     models.FILE: Models,
@@ -185,6 +203,7 @@ SCHEMAS: dict[Path, Any] = {
     variants.FILE: dict[Name, list[Measurement]],
     family_rules.FILE: list[FamilyLine],
     glossary.FILE: list[Word],
+    servers.FILE: dict[Name, ServerRow],
     **dict.fromkeys(recipes.FOLDER.glob("*.yaml"), Recipe),
     **dict.fromkeys(models.FACTS.glob("*.json"), Models),
     models.FACTS / models.SOURCES: dict[Name, Text],

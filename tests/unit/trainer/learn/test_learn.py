@@ -77,11 +77,15 @@ def spec_of(document: dict[str, Any]) -> ModelSpec:
     return with_anatomy(spec, learn(document))
 
 
-def case_of(spec: ModelSpec, rows: int, length: int, r: int = 24, stack: str = "trl", **training: Any) -> Workload:
-    """NF4 with this project's own trainer, or another stack."""
+def case_of(
+    spec: ModelSpec, rows: int, length: int, r: int = 24, stack: str = "trl", bits: int | None = 4, **training: Any
+) -> Workload:
+    """NF4 with this project's own trainer, or 16 bits, or another stack."""
     config = FinetuneConfig.model_validate(
         {
             "model": "small",
+            "method": "qlora" if bits else "lora",
+            "quantization": {"bits": bits},
             "lora": {"r": r},
             "data": {"max_length": length, "packing": False},
             "training": {"per_device_train_batch_size": rows, **training},
@@ -120,10 +124,10 @@ def test_a_learned_formula_is_the_trace_of_the_whole_model(document: dict[str, A
 def test_a_loop_over_chunks_of_a_row_is_learned_as_sums() -> None:
     """A gated delta rule in PyTorch's own operations: their number depends on the length."""
     spec = spec_of(DELTA)
-    tape = learned(case_of(spec, 2, 128))
+    tape = learned(case_of(spec, 2, 128, bits=None))
     assert tape.sums
     for rows, length in ((3, 400), (1, 300)):
-        case = case_of(spec, rows, length)
+        case = case_of(spec, rows, length, bits=None)
         assert price(case).allocated == pytest.approx(traced(case), rel=0.01)
 
 
