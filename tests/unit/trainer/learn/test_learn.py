@@ -49,18 +49,18 @@ WINDOWS = {
 DELTA = {
     "model_type": "qwen3_5_text",
     "architectures": ["Qwen3_5ForCausalLM"],
-    "hidden_size": 128,
+    "hidden_size": 1024,
     "num_hidden_layers": 6,
-    "intermediate_size": 256,
-    "num_attention_heads": 4,
+    "intermediate_size": 3584,
+    "num_attention_heads": 8,
     "num_key_value_heads": 2,
-    "head_dim": 32,
+    "head_dim": 256,
     "layer_types": ["linear_attention"] * 5 + ["full_attention"],
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 4,
-    "linear_key_head_dim": 32,
-    "linear_value_head_dim": 32,
-    "vocab_size": 3000,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 16,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "vocab_size": 32000,
 }
 
 
