@@ -25,6 +25,7 @@ from recommender.model.from_anatomy import UNLIMITED, known, with_anatomy
 from recommender.model.linear import Linear
 from recommender.paths import cache_dir
 from recommender.rules.adapter import _left_out
+from recommender.rules.base import PricedContext
 from recommender.rules.variants import _switched
 from tests.unit.memory.cases import qlora
 
@@ -199,6 +200,10 @@ def test_a_variant_without_a_price_costs_no_plan() -> None:
 
         def priced(self, changes: dict[str, Any]) -> Any:
             return estimate(with_values(self.config, changes), spec, device)
+
+        def compared(self, changes: dict[str, Any]) -> Any:
+            whole: Any = self
+            return PricedContext.compared(whole, changes)
 
     context: Any = Context()
     assert _switched(context, "lora.use_dora", False, True) == ""
