@@ -71,7 +71,7 @@ def documents() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 
 def tried(document: Mapping[str, Any]) -> tuple[dict[str, Any], Anatomy | None]:
-    """What a document's class says, held against the class and against PEFT."""
+    """Compare the anatomy of a document's class with the class itself and with PEFT's adapter."""
     began = time.process_time()
     try:
         built = build(document)
@@ -123,7 +123,7 @@ def _adapter(model: Any) -> int | str:
 
 
 def problems(row: Mapping[str, Any]) -> list[str]:
-    """What is not as it should be."""
+    """List the differences of a row, in words."""
     if "error" in row:
         return [row["error"]]
     found = []

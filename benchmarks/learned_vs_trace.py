@@ -133,7 +133,7 @@ def sized(config: FinetuneConfig, pick: random.Random, most: int) -> FinetuneCon
 
 
 def learned_spec(document: dict[str, Any], name: str) -> ModelSpec:
-    """What the class says of itself, for hand-written families too."""
+    """Return the anatomy learned from the class, for hand-written families too."""
     from trainer.anatomy.learn import learn
 
     spec = spec_from_config(document, name)

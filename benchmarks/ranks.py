@@ -162,7 +162,7 @@ class Ground:
 
 
 def ended(shot: Snapshot) -> bool:
-    """Whether nothing of a run is left."""
+    """Return true when no process of a run is left."""
     return (shot.state.ended and not shot.alive) or bool(shot.died)
 
 
@@ -217,7 +217,7 @@ def compare(ground: Ground, case: Case) -> dict[str, Any]:
 
 
 def holds(line: Mapping[str, Any]) -> bool:
-    """Whether a line is within the limits, and of what it was asked to be."""
+    """Return true when a line is within the limits and ran the strategy that it was asked for."""
     if "kills" in line:
         return bool(line["same_steps"] and line["same_weights"])
     sharded = line["sharded_parameters"] > 0

@@ -149,7 +149,7 @@ OVERRIDES: Final[Mapping[str, Mapping[str, Any]]] = {
     "xmod": {"default_language": "en_XX"},
     "youtu": {"head_dim": 8},
 }
-"""What a type needs beyond the rules: keys of its configuration, nested as there."""
+"""Keys of a type's configuration that it needs beyond the rules, nested as there."""
 
 
 def small(model_type: str) -> Any:

@@ -85,7 +85,7 @@ class Figure:
     found: float
     """GiB, by the formula."""
     fits: str
-    """Whether a card of 0.9 of what is said is answered with yes."""
+    """Return true when a card of 0.9 of the reported memory is answered with yes."""
 
     @property
     def error(self) -> float:
@@ -104,7 +104,7 @@ def recipes() -> list[Recipe]:
 
 
 def figures_of(recipe: Recipe) -> list[float]:
-    """What is said: of two figures the first is without adapters on the experts."""
+    """Reported memory: of two figures the first is without adapters on the experts."""
     unit = 10**9 if recipe["config"] in GB else GIB
     return [float(figure) * unit / GIB for figure in re.findall(r"\d+(?:\.\d+)?", recipe["vram_gib"])]
 

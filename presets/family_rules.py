@@ -1,4 +1,4 @@
-"""What single families of models need in training, and what others take for them, each with its source."""
+"""Settings that single families of models need in training, and those that others take, each with its source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FamilyRule:
     types: tuple[str, ...]
     """Values of `model_type`."""
     of: Literal["dense", "mixtures", "all"]
-    """Which of those models."""
+    """Part of those types' models that it is for."""
     source: str
     why: str = ""
     """The reason for the values, in a sentence."""

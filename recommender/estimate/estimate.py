@@ -56,15 +56,13 @@ def estimate(
     if (processes := processes_of(config, device)) > 1:
         whole, each = on_one_card(config, processes), one_of(device, processes)
         one = estimate(whole, model, each, data, stack=stack, known=known)
-        shards = shards_of(config, model, one.parts, processes) if config.launch.kind == "fsdp" else None
-        return shared(one, processes, cpu=device.kind == "cpu", shards=shards)
+        return _of_all(one, config, model, device, processes)
     workload = resolve_workload(config, model, device, data, stack_for(config, stack))
     priced = price(workload)
-    left = priced.left
     # A measured step has one length: memory left in the cache by a mixed run's lengths is the formula's.
     known = measured_here(device) if known is None else known
-    found, pace = centre(workload, priced.process - left.middle, known), measured_pace(workload, known)
-    process = found.process + left.middle
+    found, pace = centre(workload, priced.process - priced.left.middle, known), measured_pace(workload, known)
+    process = found.process + priced.left.middle
     parts = priced.parts if process == priced.process else moved_parts(priced.parts, process)
     cache = min(cache_bytes(workload, priced.parts["allocator"]), parts["allocator"])
     peak = _peak(found, priced, parts, cache)
@@ -83,8 +81,14 @@ def estimate(
         checkpoint_bytes=checkpoint,
         host_bytes=_host_bytes(workload, priced),
         disk_bytes=(config.run.save_total_limit + 1) * checkpoint + adapter,
-        notes=(*_notes(found), *_guess(workload), *((note(MEASURED_TIME, pace.note),) if pace and pace.note else ())),
+        notes=(*_notes(found), *_guess(workload), *_paced(pace.note if pace else "")),
     )
+
+
+def _of_all(one: Estimate, config: FinetuneConfig, model: ModelSpec, device: Device, processes: int) -> Estimate:
+    """Return the estimate of several processes, from that of one of them with its share of the rows."""
+    shards = shards_of(config, model, one.parts, processes) if config.launch.kind == "fsdp" else None
+    return shared(one, processes, cpu=device.kind == "cpu", shards=shards)
 
 
 def _peak(found: Centred, priced: Price, parts: Mapping[str, int], cache: int) -> Peak:
@@ -104,6 +108,10 @@ def _notes(found: Centred) -> tuple[CodedWarning, ...]:
         steps = "one measured plan" if found.others == 1 else f"{found.others} measured plans"
         return (note(MEASURED_MEMORY, f"Centred by {steps} of this recipe on this machine."),)
     return ()
+
+
+def _paced(said: str) -> tuple[CodedWarning, ...]:
+    return (note(MEASURED_TIME, said),) if said else ()
 
 
 def _guess(workload: Workload) -> tuple[CodedWarning, ...]:

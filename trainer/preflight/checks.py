@@ -116,23 +116,33 @@ def run_checks(
         if needs_all and failed:
             yield replace(line, status="skipped", detail=UNTRIED)
             continue
-        yield line
-        began = clock()
-        outcome = check(subject)
-        if not isinstance(outcome, tuple):
-            outcome = yield from _with_progress(line, outcome)
-        status, detail, remedy = outcome
-        failed = failed or status == "fail"
-        asked = question_of_cuts(dataset.profile, config, model) if key == "data" and status == "fail" else None
-        yield replace(
-            line,
-            status=status,
-            detail=detail,
-            remedy=remedy,
-            seconds=clock() - began,
-            question=asked,
-            run_seconds=subject.run_seconds if key == "worst_step" else None,
-        )
+        failed = (yield from _checked(line, check, subject, clock)) or failed
+
+
+def _checked(
+    line: CheckLine,
+    check: Callable[[Subject], Outcome | CheckSteps],
+    subject: Subject,
+    clock: Callable[[], float],
+) -> Generator[CheckLine, None, bool]:
+    """Yield the line as running, at each progress and with its result; return whether it failed."""
+    yield line
+    began = clock()
+    outcome = check(subject)
+    if not isinstance(outcome, tuple):
+        outcome = yield from _with_progress(line, outcome)
+    status, detail, remedy = outcome
+    cut = line.key == "data" and status == "fail"
+    yield replace(
+        line,
+        status=status,
+        detail=detail,
+        remedy=remedy,
+        seconds=clock() - began,
+        question=question_of_cuts(subject.dataset.profile, subject.config, subject.model) if cut else None,
+        run_seconds=subject.run_seconds if line.key == "worst_step" else None,
+    )
+    return status == "fail"
 
 
 def _with_progress(line: CheckLine, steps: CheckSteps) -> Generator[CheckLine, None, Outcome]:

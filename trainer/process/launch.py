@@ -66,15 +66,10 @@ def launch(
             folder that cannot be written, or a disk too full.
         NoError: The supervisor did not come up.
     """
-    from recommender.config.io import dump_config
     from recommender.model.reader import read_model
     from trainer.preflight.gate import require_trainable
 
-    if device.simulated:
-        raise InputError(
-            f"{device.name} is simulated: training cannot be started on it.",
-            remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
-        )
+    _refuse_simulated(device)
     require_consent(config.run.on_end, allowed=allow_on_end)
     require_trainable(config, read_model(config.model, revision=config.revision), device)
     devices = devices_of(config, device)
@@ -85,20 +80,35 @@ def launch(
     folder = create(runs, run_id(config.model, data, name=config.run.name))
     try:
         _require_disk_space(folder.path, plan_document)
-        text = dump_config(config)
-        write_atomically(folder.config, text)
-        write_atomically(folder.effective_config, text)
         plan = {**plan_document, "device": asdict(device)}
         if len(devices) > 1:
             plan["devices"] = [asdict(each) for each in devices]
-        write_atomically(folder.plan, json.dumps(plan, default=str, allow_nan=False))
-        write_run_consent(folder, config.run.on_end)
-        write_state(folder, RunState(started=time.time(), heartbeat=time.time()))
+        _fill(folder, config, plan)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
     _start_supervisor(folder, device, allow_busy=allow_busy)
     return folder.path
+
+
+def _refuse_simulated(device: Device) -> None:
+    if device.simulated:
+        raise InputError(
+            f"{device.name} is simulated: training cannot be started on it.",
+            remedy="Write the configuration (-o config.yaml) and train it on a machine that has the card.",
+        )
+
+
+def _fill(folder: RunFolder, config: FinetuneConfig, plan: Mapping[str, Any]) -> None:
+    """Write the files of a run that has not begun."""
+    from recommender.config.io import dump_config
+
+    text = dump_config(config)
+    write_atomically(folder.config, text)
+    write_atomically(folder.effective_config, text)
+    write_atomically(folder.plan, json.dumps(plan, default=str, allow_nan=False))
+    write_run_consent(folder, config.run.on_end)
+    write_state(folder, RunState(started=time.time(), heartbeat=time.time()))
 
 
 def resume_run(
@@ -128,12 +138,7 @@ def resume_run(
     from trainer.preflight.gate import require_trainable
 
     folder = RunFolder(path)
-    state = wait_for_end(folder, log)
-    if may_run_elsewhere(state):
-        raise InputError(
-            f"{folder.id} had a heartbeat a moment ago, and none of its processes is on this machine.",
-            remedy="It runs on another machine, or is being started; if that one is gone, try again in half a minute.",
-        )
+    state = _ended_state(folder, log)
     if state.status == "finished" and has_weights(folder.adapter):
         raise _finished(folder, changes or {})
     device = read_device(folder)
@@ -155,6 +160,21 @@ def resume_run(
     write_state(folder, replace(state, status="starting", reason=None, exit_code=None, signal=None))
     _start_supervisor(folder, device, allow_busy=allow_busy, resume=True)
     return path
+
+
+def _ended_state(folder: RunFolder, log: Callable[[str], None]) -> RunState:
+    """Return the state of a run once it has ended.
+
+    Raises:
+        InputError: It goes on, here or on another machine.
+    """
+    state = wait_for_end(folder, log)
+    if may_run_elsewhere(state):
+        raise InputError(
+            f"{folder.id} had a heartbeat a moment ago, and none of its processes is on this machine.",
+            remedy="It runs on another machine, or is being started; if that one is gone, try again in half a minute.",
+        )
+    return state
 
 
 def _changed(config: FinetuneConfig, changes: Mapping[str, Any]) -> FinetuneConfig:

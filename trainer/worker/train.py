@@ -94,29 +94,38 @@ def train(folder: RunFolder, requests: Requests, *, resume: bool) -> int:
     if job.world.first:
         hold_reserve(folder)
     record(folder, "status", status="training")
+    _train_on(job, checkpoint, done)
+    finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
+    if job.world.first:
+        give_up_reserve(folder)
+    _keep(job, finished=finished)
+    if finished and job.world.first:
+        drop_start(folder)
+    if finished:
+        _after(job)
+    _record_end(job, "finished" if finished else "stopped", time.monotonic() - began)
+    return 0
+
+
+def _train_on(job: Job, checkpoint: Path | None, done: int) -> None:
+    """Train the steps that are left after a checkpoint of so many; all where there is none."""
     if checkpoint is not None and job.trainer.has_come_to_its_end(done, job.steps.total):
         # Killed after its last checkpoint: Trainer would train one step more.
         job.trainer.restore(checkpoint)
         job.recorder.tokens = job.trainer.tokens
     else:
         job.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finished = job.trainer.stopped_early or int(job.trainer.state.global_step) >= int(job.trainer.state.max_steps)
-    if job.world.first:
-        give_up_reserve(folder)
+
+
+def _keep(job: Job, *, finished: bool) -> None:
+    """Save the adapter of the best state, or the last, before a later part can fail."""
     if finished and job.config.run.early_stopping is not None:
         # The last state needs an evaluation to be compared with the best one.
         _evaluate_at_end(job)
     job.kept = settle(job.trainer, finished=finished)
-    # The adapter is saved first: a failure in a later part must not lose it.
     with job.trainer.whole():
         if job.world.first:
             finish_adapter(job)
-    if finished:
-        if job.world.first:
-            drop_start(folder)
-        _after(job)
-    _record_end(job, "finished" if finished else "stopped", time.monotonic() - began)
-    return 0
 
 
 def _last_checkpoint(folder: RunFolder) -> Path | None:

@@ -16,7 +16,7 @@ from recommender.machine.facts import Device
 from recommender.model.own_code import agreed, missing
 from recommender.model.spec import ModelSpec
 from recommender.plan.starting_adapter import adopted, read_start
-from recommender.steps import count_steps
+from recommender.steps import Steps, count_steps
 from trainer.anatomy.ask import completed
 from trainer.models.download import download
 from trainer.models.own_code import agreed_code
@@ -70,51 +70,54 @@ def build(folder: RunFolder, requests: Requests, resume_point: ResumePoint, chec
     require_known(stage.trainer)
     with first_before_the_others():
         spec = completed(_model_here(folder, config))
-    if resume_point.step and check_base(folder, spec) == "unknown":
-        record(folder, "warning", message=base_warning(folder, "unknown"))
+    if resume_point.step:
+        _hold_base(folder, spec)
     code = agreed_code(folder, config, spec)
     adapter = _start_of(folder, config, spec, checkpoint)
     with first_before_the_others():
         ensure_tokenizer(spec)
-    rows = rows_of_all(lambda: read_rows(config, spec), folder)
-    if resume_point.step:
-        require_same_rows(folder, config.data, rows.contents)
-        require_same_tokens(folder, rows.digest())
+    rows = _rows(folder, config, spec, resumed=resume_point.step > 0)
     whole = on_one_card(config, world.size)
     steps = count_steps(whole, len(rows.train), len(rows.held_out) if rows.held_out is not None else 0)
     torch.manual_seed(config.training.seed)
     meter = MemoryMeter(cuda=cuda, free_before=free_bytes(plan.device) if cuda else None)
     recorder = StepRecorder(folder, requests, meter, resume_point, stage.facts.figures)
     model = load_model(config, spec, cuda=cuda)
+    tokenizer, peft_config = _tokenizer(spec, rows, trust=code is not None), _peft_config(config, model, adapter)
     trainer = stage.make_trainer(
-        Parts(
-            config=config,
-            rows=rows,
-            steps=steps,
-            output=folder.checkpoints,
-            cuda=cuda,
-            model=model,
-            tokenizer=_tokenizer(spec, rows, trust=code is not None),
-            peft_config=_peft_config(config, model, adapter),
-            callbacks=[recorder],
-        )
+        Parts(config, rows, steps, folder.checkpoints, cuda, model, tokenizer, peft_config, [recorder])
     )
     _settle(trainer, config, spec, adapter if checkpoint is None else None)
-    share(trainer, config.launch)
-    if config.training.loraplus_lr_ratio is not None:
-        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
     if world.size > 1:
         recorder.clock = ForwardClock(trainer.model, cuda=cuda)
     meter.loaded(trainer.model)
-    if why := getattr(trainer, "own_head", ""):
-        message = f"TRL's fused loss does not fit {type(model).__name__}: {why}. All logits are computed instead."
-        record(folder, "warning", message=message)
+    _tell_of_own_head(folder, trainer, model)
     trainer.watch(folder, resume_point, requests, config, plan.checkpoint_bytes, rows.questions)
-    if len(trainer.train_dataset) != len(rows.train):
-        # Packed: only now it is known into how many sequences.
-        steps = count_steps(whole, len(trainer.train_dataset), steps.eval_rows)
-        trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
+    steps = _recounted(steps, whole, trainer, rows)
     return Job(folder, plan, config, stage, spec, rows, trainer, recorder, requests, meter, steps, code, world)
+
+
+def _hold_base(folder: RunFolder, spec: ModelSpec) -> None:
+    """Record a warning where a run does not say over which base it began.
+
+    Raises:
+        InputError: It began over another one.
+    """
+    if check_base(folder, spec) == "unknown":
+        record(folder, "warning", message=base_warning(folder, "unknown"))
+
+
+def _rows(folder: RunFolder, config: FinetuneConfig, spec: ModelSpec, *, resumed: bool) -> Rows:
+    """Return the run's rows; a resumed run's are those that it began with.
+
+    Raises:
+        InputError: They cannot be read, or are others.
+    """
+    rows = rows_of_all(lambda: read_rows(config, spec), folder)
+    if resumed:
+        require_same_rows(folder, config.data, rows.contents)
+        require_same_tokens(folder, rows.digest())
+    return rows
 
 
 def _uses_cuda(device: Device) -> bool:
@@ -151,12 +154,31 @@ def _peft_config(config: FinetuneConfig, model: Any, adapter: Path | None) -> An
 
 
 def _settle(trainer: RecordedRun, config: FinetuneConfig, spec: ModelSpec, start: Path | None) -> None:
-    """Set the adapter's start and dtypes."""
+    """Set the adapter's start and dtypes, shard the model where that is asked for, and LoRA+'s rates."""
     if start is not None:
         load_adapter(trainer.model, start)
     elif config.lora.init_lora_weights == LOFTQ and config.method != "full":
         start_from_loftq(trainer.model, Path(str(spec.path)))
     settle_trainable_dtypes(trainer.model, config.training.precision)
+    share(trainer, config.launch)
+    if config.training.loraplus_lr_ratio is not None:
+        trainer.optimizer = loraplus_optimizer(trainer, config.training.loraplus_lr_ratio)
+
+
+def _recounted(steps: Steps, whole: FinetuneConfig, trainer: RecordedRun, rows: Rows) -> Steps:
+    """Return the steps of packed rows: only the trainer knows into how many sequences they went."""
+    if len(trainer.train_dataset) == len(rows.train):
+        return steps
+    steps = count_steps(whole, len(trainer.train_dataset), steps.eval_rows)
+    trainer.args.eval_steps, trainer.args.save_steps = steps.eval_every, steps.save_every
+    return steps
+
+
+def _tell_of_own_head(folder: RunFolder, trainer: RecordedRun, model: Any) -> None:
+    """Record that all logits are computed, where TRL's fused loss does not fit the class."""
+    if why := getattr(trainer, "own_head", ""):
+        message = f"TRL's fused loss does not fit {type(model).__name__}: {why}. All logits are computed instead."
+        record(folder, "warning", message=message)
 
 
 def _model_here(folder: RunFolder, config: FinetuneConfig) -> ModelSpec:

@@ -34,7 +34,7 @@ def show_estimate(estimate: Estimate, device: Device, console: Console, apart: s
         console: Where to.
         apart: What belongs to the judgement: `recommender.memory.terms.experts_apart`.
     """
-    from recommender.units import count, counted, duration, gib, rate
+    from recommender.units import count, gib
 
     peak = estimate.peak
     spare = estimate.spare_bytes
@@ -63,6 +63,15 @@ def show_estimate(estimate: Estimate, device: Device, console: Console, apart: s
     if device.kind == "cuda":
         console.print(f"nvidia-smi will show about {gib(estimate.in_use_bytes(device))}")
     console.print(f"adapter {gib(estimate.adapter_bytes)}   {count(estimate.trainable_parameters)} trained parameters")
+    _show_time(estimate, console)
+    for note in estimate.notes:
+        console.print(f"note   {as_markup(note.text)}", soft_wrap=True)
+
+
+def _show_time(estimate: Estimate, console: Console) -> None:
+    """Print the time of the run, or the reason why there is none."""
+    from recommender.units import counted, duration, rate
+
     if estimate.fits == "no":
         console.print("time   none: it does not fit, so it cannot run")
     elif time := estimate.time:
@@ -76,8 +85,6 @@ def show_estimate(estimate: Estimate, device: Device, console: Console, apart: s
         console.print(f"time   {total}{spread}{steps}   about {rate(time.tokens_per_second)}", soft_wrap=True)
     else:
         console.print("time   unknown: the speed of this card is not known")
-    for note in estimate.notes:
-        console.print(f"note   {as_markup(note.text)}", soft_wrap=True)
 
 
 def show_warnings(warnings: Sequence[CodedWarning], console: Console) -> None:
